@@ -1,0 +1,18 @@
+//! p2pmusic turns a handful of speakers into one peer-to-peer music swarm.
+#![allow(dead_code)] // until every room is wired up
+
+mod catalog;
+mod config;
+mod content;
+mod control;
+mod discovery;
+mod id;
+mod identity;
+mod library;
+mod media;
+mod player;
+mod protocol;
+mod swarm;
+mod tracker;
+
+fn main() {}
