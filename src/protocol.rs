@@ -1,1 +1,444 @@
+//! The messages of both protocols, their caps and their framing.
+//!
+//! # Participants
+//! A **peer** talks to its **tracker** over one TLS connection on TCP, and to
+//! other peers over QUIC, one bidirectional stream for each request. Both ends
+//! of both have shown a certificate of this swarm before the first message,
+//! so each knows the other's [`PeerId`] and neither message carries its
+//! sender's.
+//!
+//! # Tracker (TCP)
+//! The peer registers, is told its lease, and renews it. Either side announces
+//! heads and asks the other for the list and the pages behind one: the tracker
+//! the peer for its own, the peer the tracker for everybody else's. The
+//! tracker says who is up, suspect and gone. A peer that leaves is told that
+//! it has left. Messages are not paired with answers, except that everything a
+//! tracker asks with a nonce is answered with it.
+//!
+//! # Peer (QUIC)
+//! One request, then its answer: [`PeerReply`] messages, of which all but
+//! [`PeerReply::Hashing`] are the last, and after [`PeerReply::Slice`] the
+//! verified slice itself until the end of the stream. A holder whose file
+//! changed under its hands resets the stream with [`RESET_CHANGED`]; an end
+//! that comes early means that it has no more.
+//!
+//! # Framing
+//! A frame is a length (`u32`, big-endian) and that many bytes of postcard.
+//! Each direction of each protocol has its cap, checked before a byte of the
+//! body is read. A changed message is a new [`ALPN`].
+//!
+//! # What it does not do
+//! There are no versions within a message and no compression, and nothing here
+//! proves who may do what: that is the certificates' and the heads' work.
 
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::Range,
+    time::Duration,
+};
+
+use serde::{de::DeserializeOwned, Deserialize, Serialize};
+use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::{
+    catalog::{Hash, SignedHead, MAX_PAGES, MAX_PAGE_BYTES},
+    id::{EntryNo, PeerId, TrackId},
+};
+
+/// The protocol's name in TLS, on TCP and on QUIC.
+pub const ALPN: &[u8] = b"p2pmusic/1";
+
+/// What both the tracker (TCP) and a peer (UDP) listen on unless told
+/// otherwise.
+pub const DEFAULT_PORT: u16 = 4670;
+
+/// A peer to its tracker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToTracker {
+    Register(Registration),
+    /// Prolongs the lease.
+    Renew,
+    /// Answers [`FromTracker::Ping`].
+    Pong {
+        nonce: u64,
+    },
+    /// The last message: wants [`FromTracker::Left`].
+    Leave,
+    /// The peer's own newest head.
+    Head(SignedHead),
+    WantList {
+        owner: PeerId,
+    },
+    WantPage {
+        owner: PeerId,
+        index: u32,
+    },
+    /// Answers [`FromTracker::WantList`]; always about the peer's own
+    /// catalogue.
+    List(Vec<Hash>),
+    /// Answers [`FromTracker::WantPage`].
+    Page {
+        index: u32,
+        bytes: Vec<u8>,
+    },
+}
+
+/// How a peer introduces itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    pub name: String,
+    /// Whether a person chose the name: then it is refused when taken, and
+    /// otherwise numbered.
+    pub name_chosen: bool,
+    /// The UDP port that the peer serves on.
+    pub port: u16,
+    /// Addresses of the peer's own interfaces, at most [`MAX_CANDIDATES`].
+    pub candidates: Vec<IpAddr>,
+}
+
+/// A tracker to a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromTracker {
+    Registered(Registered),
+    /// The peer registered twice; what it has stays valid.
+    AlreadyRegistered(Registered),
+    Refused(Refusal),
+    /// Wants [`ToTracker::Pong`]: are you still there?
+    Ping {
+        nonce: u64,
+    },
+    Peer(PeerRecord),
+    Gone {
+        peer: PeerId,
+        left: bool,
+    },
+    Head(SignedHead),
+    WantList,
+    WantPage {
+        index: u32,
+    },
+    List {
+        owner: PeerId,
+        list: Vec<Hash>,
+    },
+    Page {
+        owner: PeerId,
+        index: u32,
+        bytes: Vec<u8>,
+    },
+    /// Answers a want whose owner or page the tracker does not have (any
+    /// more).
+    NotHere {
+        owner: PeerId,
+    },
+    /// Confirms [`ToTracker::Leave`].
+    Left,
+}
+
+/// What a registered peer needs to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registered {
+    /// The name by which the swarm knows it now.
+    pub name: String,
+    /// Without a renewal for this long the peer is gone.
+    pub lease: Duration,
+    /// The address the tracker saw.
+    pub seen_as: IpAddr,
+}
+
+/// Why a tracker does not take a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    #[error("the name {name:?} belongs to the peer at {holder}; choose another `name`")]
+    NameTaken { name: String, holder: IpAddr },
+    #[error(
+        "this node's identity is in use at {holder}: its card or state directory is a copy; \
+         on one of the two, stop p2pmusic, remove identity.key from its state directory and start it again"
+    )]
+    Copy { holder: IpAddr },
+    #[error("{name:?} is not a name: {why}")]
+    BadName { name: String, why: String },
+    #[error("the tracker has {max} peers and takes no more")]
+    Full { max: u32 },
+}
+
+/// A peer as the tracker describes it to the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRecord {
+    pub peer: PeerId,
+    pub name: String,
+    pub state: PeerState,
+    /// Where it may answer, at most [`MAX_CANDIDATES`] and one more.
+    pub candidates: Vec<Candidate>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerState {
+    Up,
+    /// Its connection is lost, its lease not over.
+    Suspect,
+}
+
+/// Where a peer may answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Candidate {
+    At(SocketAddr),
+    /// On the tracker's own host, at whatever address the tracker was
+    /// reached.
+    WithTracker {
+        port: u16,
+    },
+}
+
+/// One request of a peer to another, on a stream of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerRequest {
+    /// What does this entry of your catalogue hash to?
+    Resolve {
+        entry: EntryNo,
+    },
+    Get(Get),
+    Head,
+    List,
+    Page {
+        index: u32,
+    },
+}
+
+/// Asks for a verified slice of a track.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Get {
+    pub track: TrackId,
+    /// Chunk groups, sorted and disjoint, at most [`MAX_RANGES`] ranges.
+    pub groups: Vec<Range<u32>>,
+    pub class: Class,
+}
+
+/// How urgent a request is to who sent it. Ordered: the most urgent first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Class {
+    /// Part of what is playing now.
+    Now,
+    /// Part of the track that is played next.
+    Next,
+    /// Whatever else.
+    Rest,
+}
+
+/// An answer of a peer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerReply {
+    Resolved {
+        track: TrackId,
+        size: u64,
+    },
+    /// Not the last answer: the file is being read for its hash.
+    Hashing {
+        done: u64,
+        size: u64,
+    },
+    /// The slice follows, as bao-tree encodes it.
+    Slice,
+    Head(SignedHead),
+    List(Vec<Hash>),
+    Page(Vec<u8>),
+    No(Decline),
+}
+
+/// Why a peer does not answer a request with what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Decline {
+    #[error("it does not have it")]
+    NotAvailable,
+    #[error("it is busy")]
+    Busy { retry: Duration },
+    #[error("it does not serve this swarm")]
+    Denied,
+    #[error("the file changed on its disk")]
+    Changed,
+    /// Ask those to whom this peer has lately sent the groups.
+    #[error("others have it")]
+    Elsewhere(Vec<(PeerId, Vec<Range<u32>>)>),
+}
+
+/// The reason code of a stream that ends because the file changed.
+pub const RESET_CHANGED: u32 = 1;
+/// The reason code of a stream that ends for a fault of the holder's.
+pub const RESET_FAULT: u32 = 2;
+
+/// Interface addresses in a registration: more than a Pi has, fewer than
+/// would make dialling them a nuisance.
+pub const MAX_CANDIDATES: usize = 8;
+/// Ranges in a [`Get`]: enough for head, audio start and tail in pieces.
+pub const MAX_RANGES: usize = 64;
+/// Bytes in a node's name: MPD shows it as a directory.
+pub const MAX_NAME_BYTES: usize = 63;
+
+/// A page and its index, or the longest list; the rest is far smaller.
+pub const MAX_TRACKER_FRAME: usize = MAX_PAGE_BYTES + 64;
+/// A [`Get`] with all its ranges is the longest request.
+pub const MAX_REQUEST_FRAME: usize = 1024;
+/// A page or the longest list.
+pub const MAX_REPLY_FRAME: usize = MAX_PAGE_BYTES + 64;
+
+const _: () = assert!(MAX_PAGES * size_of::<Hash>() < MAX_REPLY_FRAME);
+
+/// Why a frame could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    #[error("the connection ended")]
+    Closed,
+    #[error("a message of {len} bytes where {cap} is the most")]
+    TooLong { len: usize, cap: usize },
+    #[error("a malformed message")]
+    Malformed,
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// `message` as a frame.
+pub fn encode_frame<M: Serialize>(message: &M) -> Vec<u8> {
+    let body = postcard::to_allocvec(message).expect("plain data always has an encoding");
+    let len = u32::try_from(body.len()).expect("the caps are far below 4 GiB");
+    let mut frame = Vec::with_capacity(4 + body.len());
+    frame.extend_from_slice(&len.to_be_bytes());
+    frame.extend_from_slice(&body);
+    frame
+}
+
+/// Reads one frame of at most `cap` bytes. The buffer grows with what
+/// arrives, not with what is announced.
+///
+/// # Errors
+/// [`FrameError::Closed`] when the stream ends before the frame's first byte.
+pub async fn read_frame<M: DeserializeOwned>(
+    from: &mut (impl AsyncRead + Unpin),
+    cap: usize,
+) -> Result<M, FrameError> {
+    let mut header = [0; 4];
+    if from.read(&mut header[..1]).await? == 0 {
+        return Err(FrameError::Closed);
+    }
+    from.read_exact(&mut header[1..]).await?;
+    let len = u32::from_be_bytes(header) as usize;
+    if len > cap {
+        return Err(FrameError::TooLong { len, cap });
+    }
+    let mut body = Vec::with_capacity(len.min(FIRST_CAPACITY));
+    smol::io::copy(from.take(len as u64), &mut body).await?;
+    if body.len() < len {
+        return Err(FrameError::Closed);
+    }
+    decode(&body)
+}
+
+/// Writes one frame.
+///
+/// # Errors
+/// Those of the stream.
+pub async fn write_frame<M: Serialize>(
+    to: &mut (impl AsyncWrite + Unpin),
+    message: &M,
+) -> std::io::Result<()> {
+    to.write_all(&encode_frame(message)).await?;
+    to.flush().await
+}
+
+/// Decodes a frame's body, refusing what is left over behind it.
+fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<M, FrameError> {
+    match postcard::take_from_bytes(body) {
+        Ok((message, [])) => Ok(message),
+        _ => Err(FrameError::Malformed),
+    }
+}
+
+/// Checks a node's name.
+///
+/// # Errors
+/// Says in words what is wrong with it.
+pub fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        Err("it is empty".into())
+    } else if name.len() > MAX_NAME_BYTES {
+        Err(format!("it is longer than {MAX_NAME_BYTES} bytes"))
+    } else if name.contains('/') || name.contains(char::is_control) || name.trim() != name {
+        Err("it has a slash, a control character, or white space at an end".into())
+    } else if name == "." || name == ".." {
+        Err("it means a directory".into())
+    } else {
+        Ok(())
+    }
+}
+
+/// What a frame's buffer starts with: most messages fit.
+const FIRST_CAPACITY: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<M: DeserializeOwned>(bytes: &[u8], cap: usize) -> Result<M, FrameError> {
+        smol::block_on(read_frame(&mut &bytes[..], cap))
+    }
+
+    #[test]
+    fn a_frame_round_trips() {
+        let message = ToTracker::Register(Registration {
+            name: "kitchen".into(),
+            name_chosen: true,
+            port: DEFAULT_PORT,
+            candidates: vec!["192.168.1.7".parse().unwrap()],
+        });
+        let frame = encode_frame(&message);
+        assert_eq!(
+            read::<ToTracker>(&frame, MAX_TRACKER_FRAME).unwrap(),
+            message
+        );
+    }
+
+    #[test]
+    fn a_frame_over_its_cap_is_refused_by_its_length_alone() {
+        let frame = u32::MAX.to_be_bytes();
+        let error = read::<ToTracker>(&frame, MAX_TRACKER_FRAME).unwrap_err();
+        assert!(matches!(error, FrameError::TooLong { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_is_cut_short_or_too_long_is_refused() {
+        let frame = encode_frame(&PeerRequest::Page { index: 7 });
+        for len in 1..frame.len() {
+            assert!(
+                read::<PeerRequest>(&frame[..len], 100).is_err(),
+                "{len} bytes"
+            );
+        }
+        let mut padded = frame.clone();
+        padded.push(0);
+        padded[3] += 1;
+        assert!(matches!(
+            read::<PeerRequest>(&padded, 100),
+            Err(FrameError::Malformed)
+        ));
+    }
+
+    #[test]
+    fn the_longest_request_fits_its_cap() {
+        let groups = (0..MAX_RANGES as u32).map(|n| u32::MAX - 2 * n..u32::MAX - 2 * n + 1);
+        let get = PeerRequest::Get(Get {
+            track: TrackId([0xff; 32]),
+            groups: groups.collect(),
+            class: Class::Now,
+        });
+        assert!(encode_frame(&get).len() <= MAX_REQUEST_FRAME);
+    }
+
+    #[test]
+    fn names_are_one_path_part() {
+        for good in ["kitchen", "Küche 2", "raspberrypi-3"] {
+            assert_eq!(check_name(good), Ok(()), "{good}");
+        }
+        for bad in ["", " a", "a/b", "a\nb", "..", &"x".repeat(64)] {
+            assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+    }
+}

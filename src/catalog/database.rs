@@ -1,0 +1,105 @@
+//! Every owner's catalogue as one tree, with a directory per peer.
+
+use std::sync::Arc;
+
+use super::{entry::Listed, pages::Catalogue, Entry};
+use crate::id::{EntryNo, PeerId, TrackId};
+
+/// One peer of the swarm as the database shows it.
+#[derive(Clone, Debug)]
+pub struct Member {
+    pub peer: PeerId,
+    /// Unique within the database: the top directory of its tracks.
+    pub name: Arc<str>,
+    pub catalogue: Arc<Catalogue>,
+}
+
+/// An immutable snapshot of all catalogues whose owners are here, ordered by
+/// name. Cheap to clone; a long answer is made from one snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Database {
+    members: Arc<[Member]>,
+    /// Grows with every change; MPD's `db_update` and idle watch it.
+    version: u64,
+}
+
+/// A listed track and where it was found.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    pub member: &'a Member,
+    pub no: EntryNo,
+    pub listed: &'a Listed,
+}
+
+impl Found<'_> {
+    /// MPD's name for it: `<peer name>/<path>`.
+    pub fn uri(&self) -> String {
+        format!("{}/{}", self.member.name, self.listed.path())
+    }
+}
+
+impl Database {
+    pub fn new(mut members: Vec<Member>, version: u64) -> Self {
+        members.sort_by(|a, b| a.name.cmp(&b.name));
+        Self {
+            members: members.into(),
+            version,
+        }
+    }
+
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub fn member(&self, peer: PeerId) -> Option<&Member> {
+        self.members.iter().find(|member| member.peer == peer)
+    }
+
+    /// Every listed track, by member and entry number.
+    pub fn tracks(&self) -> impl Iterator<Item = Found<'_>> {
+        self.members.iter().flat_map(|member| {
+            member.catalogue.entries().filter_map(move |(no, entry)| {
+                Some(Found {
+                    member,
+                    no,
+                    listed: entry.listed()?,
+                })
+            })
+        })
+    }
+
+    /// The track that `uri` names.
+    pub fn find(&self, uri: &str) -> Option<Found<'_>> {
+        let (name, path) = uri.split_once('/')?;
+        let member = self.members.iter().find(|member| &*member.name == name)?;
+        self.find_path(member, path)
+    }
+
+    /// The track at `path` of `peer`'s library.
+    pub fn find_at(&self, peer: PeerId, path: &str) -> Option<Found<'_>> {
+        self.find_path(self.member(peer)?, path)
+    }
+
+    /// Who has a copy, listed or held, of this content.
+    pub fn holders(&self, track: TrackId) -> impl Iterator<Item = (&Member, EntryNo, &Entry)> {
+        self.members.iter().filter_map(move |member| {
+            let (no, entry) = member
+                .catalogue
+                .entries()
+                .find(|(_, entry)| entry.track() == Some(track))?;
+            Some((member, no, entry))
+        })
+    }
+
+    fn find_path<'a>(&self, member: &'a Member, path: &str) -> Option<Found<'a>> {
+        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+        member.catalogue.entries().find_map(|(no, entry)| {
+            let listed = entry.listed()?;
+            (&*listed.name == name && &*listed.dir == dir).then_some(Found { member, no, listed })
+        })
+    }
+}

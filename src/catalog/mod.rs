@@ -1,0 +1,22 @@
+//! What music there is, and whose: pure data, checked on every way in.
+//!
+//! Each peer owns one [`Catalogue`]: numbered entries in pages of
+//! [`PAGE_ENTRIES`], under a [`Head`] that the owner signs. Whoever relays it
+//! can be stale but can never forge: a page is checked against the list of
+//! page hashes, the list against the head, the head against the owner's key.
+//!
+//! Catching up is by state, not by log ([`CatchUp`]): a newer head, the list
+//! of hashes, the pages that differ, all swapped in together. There are no
+//! deltas and no tombstones. The [`Database`] is every owner's catalogue as
+//! one browsable tree, with a directory per peer.
+
+mod catch_up;
+mod database;
+mod entry;
+mod pages;
+
+pub use catch_up::{CatchUp, Need, SyncError};
+pub use database::{Database, Found, Member};
+pub use entry::{Entry, Listed, Tags};
+pub use pages::{Catalogue, CatalogueError, Hash, Head, Page, Signature, SignedHead};
+pub use pages::{MAX_PAGES, MAX_PAGE_BYTES, PAGE_ENTRIES};

@@ -1,0 +1,238 @@
+//! Heads, pages and the catalogue that they make.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::entry::Entry;
+use crate::id::{EntryNo, PeerId};
+
+/// Entries in a page: one changed file costs its neighbours' 256 lines, and
+/// 100,000 tracks are 391 hashes.
+pub const PAGE_ENTRIES: usize = 256;
+
+/// Pages in a catalogue: a million entries, and a list of hashes of 128 KiB.
+pub const MAX_PAGES: usize = 4096;
+
+/// Bytes in an encoded page: 4 KiB an entry, the longest path that Linux has.
+pub const MAX_PAGE_BYTES: usize = PAGE_ENTRIES * 4096;
+
+/// A BLAKE3 hash of a page, or of the list of page hashes.
+pub type Hash = [u8; 32];
+
+/// An Ed25519 signature in two halves, each of which serde knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature(pub [u8; 32], pub [u8; 32]);
+
+impl From<[u8; 64]> for Signature {
+    fn from(bytes: [u8; 64]) -> Self {
+        let (mut r, mut s) = ([0; 32], [0; 32]);
+        r.copy_from_slice(&bytes[..32]);
+        s.copy_from_slice(&bytes[32..]);
+        Self(r, s)
+    }
+}
+
+/// The state of one owner's catalogue in a hundred bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    pub owner: PeerId,
+    /// Starts anew when the owner lost its index; higher is newer.
+    pub epoch: u64,
+    /// Counts the owner's changes within an epoch.
+    pub seq: u64,
+    /// Numbers given out, including those of entries that are gone.
+    pub entries: u32,
+    /// The hash over the page hashes, in order.
+    pub pages: Hash,
+}
+
+impl Head {
+    /// Whether this head replaces `other` of the same owner.
+    pub fn is_newer_than(&self, other: &Head) -> bool {
+        (self.epoch, self.seq) > (other.epoch, other.seq)
+    }
+
+    /// How many pages the entries fill.
+    pub fn page_count(&self) -> usize {
+        (self.entries as usize).div_ceil(PAGE_ENTRIES)
+    }
+
+    /// What is signed: a fixed context, so that the signature can be taken
+    /// for nothing else, and the fields in order, integers big-endian.
+    fn signed_bytes(&self) -> Vec<u8> {
+        [
+            SIGNING_CONTEXT,
+            &self.owner.0,
+            &self.epoch.to_be_bytes(),
+            &self.seq.to_be_bytes(),
+            &self.entries.to_be_bytes(),
+            &self.pages,
+        ]
+        .concat()
+    }
+}
+
+/// A head as its owner signed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedHead {
+    pub head: Head,
+    pub signature: Signature,
+}
+
+impl SignedHead {
+    /// Signs `head` with the owner's Ed25519 key.
+    pub fn sign(head: Head, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Self {
+        let signature = sign(&head.signed_bytes()).into();
+        Self { head, signature }
+    }
+
+    /// Checks the owner's signature and the bounds.
+    ///
+    /// # Errors
+    /// Says which of the two is wrong.
+    pub fn verify(&self) -> Result<(), CatalogueError> {
+        if self.head.page_count() > MAX_PAGES {
+            return Err(CatalogueError::TooLarge(self.head.entries));
+        }
+        let signature = [self.signature.0, self.signature.1].concat();
+        ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, self.head.owner.0)
+            .verify(&self.head.signed_bytes(), &signature)
+            .map_err(|_| CatalogueError::Forged(self.head.owner))
+    }
+}
+
+/// Up to [`PAGE_ENTRIES`] consecutive entry numbers; `None` where an entry is
+/// gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    pub entries: Vec<Option<Entry>>,
+}
+
+impl Page {
+    /// The page on the wire (postcard).
+    pub fn encode(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).expect("plain data always has an encoding")
+    }
+
+    /// Reads a foreign page.
+    ///
+    /// # Errors
+    /// Refuses what is too long, malformed, encoded in another way than
+    /// [`Self::encode`] would (its hash would change when relayed), or breaks
+    /// the rules of [`Entry::is_sane`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, CatalogueError> {
+        if bytes.len() > MAX_PAGE_BYTES {
+            return Err(CatalogueError::BadPage("too long"));
+        }
+        let page: Self =
+            postcard::from_bytes(bytes).map_err(|_| CatalogueError::BadPage("malformed"))?;
+        if page.entries.len() > PAGE_ENTRIES {
+            return Err(CatalogueError::BadPage("too many entries"));
+        }
+        if !page.entries.iter().flatten().all(Entry::is_sane) {
+            return Err(CatalogueError::BadPage("an entry breaks the rules"));
+        }
+        if page.encode() != bytes {
+            return Err(CatalogueError::BadPage("not in its canonical encoding"));
+        }
+        Ok(page)
+    }
+}
+
+/// One owner's catalogue, whole and checked. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    head: SignedHead,
+    list: Arc<[Hash]>,
+    pages: Vec<Arc<Page>>,
+}
+
+impl Catalogue {
+    /// Makes the owner's own catalogue out of its pages, signing a head.
+    pub fn publish(
+        owner: PeerId,
+        epoch: u64,
+        seq: u64,
+        pages: Vec<Arc<Page>>,
+        sign: impl FnOnce(&[u8]) -> [u8; 64],
+    ) -> Self {
+        let list: Arc<[Hash]> = pages.iter().map(|page| hash_page(&page.encode())).collect();
+        let full = pages.len().saturating_sub(1) * PAGE_ENTRIES;
+        let entries = full + pages.last().map_or(0, |page| page.entries.len());
+        let head = Head {
+            owner,
+            epoch,
+            seq,
+            entries: u32::try_from(entries).unwrap_or(u32::MAX),
+            pages: hash_list(&list),
+        };
+        Self {
+            head: SignedHead::sign(head, sign),
+            list,
+            pages,
+        }
+    }
+
+    /// Puts together what [`super::CatchUp`] has checked piece by piece.
+    pub(super) fn assemble(head: SignedHead, list: Arc<[Hash]>, pages: Vec<Arc<Page>>) -> Self {
+        Self { head, list, pages }
+    }
+
+    pub fn owner(&self) -> PeerId {
+        self.head.head.owner
+    }
+
+    pub fn head(&self) -> &SignedHead {
+        &self.head
+    }
+
+    /// The hashes of the pages, in order.
+    pub fn list(&self) -> &Arc<[Hash]> {
+        &self.list
+    }
+
+    pub fn pages(&self) -> &[Arc<Page>] {
+        &self.pages
+    }
+
+    pub fn get(&self, no: EntryNo) -> Option<&Entry> {
+        let no = no.0 as usize;
+        self.pages
+            .get(no / PAGE_ENTRIES)?
+            .entries
+            .get(no % PAGE_ENTRIES)?
+            .as_ref()
+    }
+
+    /// The entries that are there, by number.
+    pub fn entries(&self) -> impl Iterator<Item = (EntryNo, &Entry)> {
+        self.pages.iter().enumerate().flat_map(|(n, page)| {
+            let first = (n * PAGE_ENTRIES) as u32;
+            (first..)
+                .zip(&page.entries)
+                .filter_map(|(no, entry)| Some((EntryNo(no), entry.as_ref()?)))
+        })
+    }
+}
+
+/// Why a head or a page is not believed.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CatalogueError {
+    #[error("the head is not signed by {0}, whose catalogue it claims to be")]
+    Forged(PeerId),
+    #[error("{0} entries are more than a catalogue may have")]
+    TooLarge(u32),
+    #[error("a page is refused: {0}")]
+    BadPage(&'static str),
+}
+
+pub(super) fn hash_page(bytes: &[u8]) -> Hash {
+    *blake3::hash(bytes).as_bytes()
+}
+
+pub(super) fn hash_list(list: &[Hash]) -> Hash {
+    *blake3::hash(list.as_flattened()).as_bytes()
+}
+
+const SIGNING_CONTEXT: &[u8] = b"p2pmusic catalogue head 1";
