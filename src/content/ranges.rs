@@ -273,12 +273,18 @@ impl From<Range<u32>> for GroupSet {
     }
 }
 
+impl Extend<Group> for GroupSet {
+    fn extend<I: IntoIterator<Item = Group>>(&mut self, groups: I) {
+        for group in groups {
+            self.insert(group);
+        }
+    }
+}
+
 impl FromIterator<Group> for GroupSet {
     fn from_iter<I: IntoIterator<Item = Group>>(groups: I) -> Self {
         let mut set = Self::new();
-        for group in groups {
-            set.insert(group);
-        }
+        set.extend(groups);
         set
     }
 }
