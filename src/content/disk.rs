@@ -197,15 +197,14 @@ mod mem {
     }
 
     impl MemDisk {
-        /// The power goes and comes back: each unsynced name is lost or kept, each block
-        /// of 512 bytes that was written and not synced is there, old or zero, as `seed` has it.
+        /// The power goes and comes back: each unsynced name is lost or kept, what was
+        /// written and not synced is there, old, or torn into blocks, as `seed` has it.
         pub fn cut_power(&self, seed: u64) {
-            let mut random = seed | 1;
+            let mut random = seed;
             let mut draw = move |n: u64| {
-                random ^= random << 13;
-                random ^= random >> 7;
-                random ^= random << 17;
-                random % n
+                random = random.wrapping_add(0x9e37_79b9_7f4a_7c15); // SplitMix64
+                let mixed = (random ^ (random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                (mixed ^ (mixed >> 27)) % n
             };
             let mut state = self.state();
             let State { names, lasting, .. } = &*state;
@@ -243,10 +242,11 @@ mod mem {
             if self.bytes == self.synced {
                 return;
             }
+            let longest = self.bytes.len().max(self.synced.len());
             let len = match draw(3) {
-                0 => self.synced.len(),
-                1 => self.bytes.len(),
-                _ => draw(self.bytes.len().max(self.synced.len()) as u64 + 1) as usize,
+                0 => return self.synced = self.bytes.clone(),
+                1 => return self.bytes = self.synced.clone(),
+                _ => draw(longest as u64 + 1) as usize,
             };
             let mut torn = vec![0; len];
             for (i, block) in torn.chunks_mut(BLOCK).enumerate() {

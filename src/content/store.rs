@@ -612,3 +612,7 @@ const OUTBOARD_PART: &str = ".outboard.part";
 /// Arriving tracks at once: each has two files open. One plays, one is fetched ahead;
 /// the others are what somebody skipped and may come back to.
 const MAX_PARTIAL: usize = 16;
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
