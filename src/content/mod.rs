@@ -1,1 +1,12 @@
+//! The bytes of tracks: their hash trees, what of them is here, where they lie.
+//!
+//! [`ranges`], [`blob`] and [`shelf`] decide and are pure; [`disk`] is the seam to the
+//! operating system; [`hash`], [`file`] and [`store`] block.
 
+pub mod blob;
+pub mod disk;
+pub mod file;
+pub mod hash;
+pub mod ranges;
+pub mod shelf;
+pub mod store;

@@ -1,0 +1,569 @@
+//! BLAKE3 verified streaming over buffers, in chunk groups of 16 KiB.
+//!
+//! Participants: a *holder* has a track's bytes and its outboard (the hash
+//! tree above the groups) and encodes a slice of them; a *receiver* knows only
+//! the [`TrackId`], which is the tree's root, and checks every item of the
+//! slice as it comes.
+//!
+//! What must hold: nothing leaves [`Verifier::push`] that is not the true bytes
+//! of the track at that place, whatever came in; and [`Verified`] can be made
+//! there alone, so that what asks for one cannot be fed anything else. The holder
+//! checks too while it encodes, so that a file that changed on its disk is found
+//! here and not by the receiver, who would have to call it a liar.
+//!
+//! A slice is a sequence of items in pre-order: 64 bytes for a parent (the
+//! hashes of its two children), the bytes of a group for a leaf. Nothing frames
+//! them: size and wanted groups tell the receiver what comes next.
+//!
+//! Not here: files, the network, and what is done about a liar.
+
+use std::io::{self, Read, Write};
+
+use bao_tree::blake3::hazmat::{merge_subtrees_non_root, merge_subtrees_root, HasherExt, Mode};
+use bao_tree::blake3::{self, Hash};
+use bao_tree::io::outboard::PreOrderOutboard;
+use bao_tree::io::sync::{encode_ranges_validated, outboard, ReadAt};
+use bao_tree::io::EncodeError as BaoError;
+use bao_tree::iter::{BaoChunk, ResponseIter};
+use bao_tree::{BaoTree, BlockSize, ChunkNum, ChunkRanges};
+use bytes::Bytes;
+
+use super::ranges::GroupSet;
+use crate::id::{group_count, Group, TrackId, GROUP_BYTES};
+
+/// A whole file's root and hash tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outboard {
+    /// The root: the BLAKE3 hash of the bytes.
+    pub track: TrackId,
+    /// How many bytes were hashed.
+    pub size: u64,
+    /// The pairs of child hashes in pre-order, [`outboard_bytes`] of them.
+    pub hashes: Vec<u8>,
+}
+
+impl Outboard {
+    /// Hashes the first `size` bytes of `data`, reading them once and in order.
+    ///
+    /// # Errors
+    /// Those of `data`; `UnexpectedEof` when it has less than `size` bytes.
+    pub fn of(data: impl Read, size: u64) -> io::Result<Self> {
+        let tree = tree(size);
+        let mut pairs = PreOrderOutboard {
+            root: Hash::from([0; 32]), // Not read: the root is what comes out.
+            tree,
+            data: Vec::new(),
+        };
+        let root = outboard(data, tree, &mut pairs)?;
+        Ok(Self {
+            track: TrackId(root.into()),
+            size,
+            hashes: pairs.data,
+        })
+    }
+}
+
+/// The bytes that the outboard of a track of `size` bytes has.
+pub fn outboard_bytes(size: u64) -> u64 {
+    tree(size).outboard_size()
+}
+
+/// Why a slice was not encoded to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// The bytes (or the outboard) are not those of the track.
+    #[error("the bytes do not have the track's hash")]
+    Mismatch,
+    /// Reading or writing failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Writes the slice that proves `groups` to `out`, checking everything before it is written.
+///
+/// `data` and `hashes` may have holes, as long as `groups` and the parents above are there.
+///
+/// # Errors
+/// [`EncodeError`]; what was written until then is true.
+pub fn encode(
+    track: TrackId,
+    size: u64,
+    data: impl ReadAt,
+    hashes: impl ReadAt,
+    groups: &GroupSet,
+    out: impl Write,
+) -> Result<(), EncodeError> {
+    let pairs = PreOrderOutboard {
+        root: Hash::from(track.0),
+        tree: tree(size),
+        data: hashes,
+    };
+    let ranges = chunks(groups, size);
+    if ranges.is_empty() {
+        return Ok(());
+    }
+    encode_ranges_validated(data, pairs, &ranges, out).map_err(|error| match error {
+        BaoError::ParentHashMismatch(_)
+        | BaoError::LeafHashMismatch(_)
+        | BaoError::SizeMismatch => EncodeError::Mismatch,
+        BaoError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            EncodeError::Mismatch // The file is shorter than it was.
+        }
+        other => EncodeError::Io(other.into()),
+    })
+}
+
+/// Checks a slice, item by item.
+#[derive(Debug)]
+pub struct Verifier {
+    track: TrackId,
+    size: u64,
+    tree: BaoTree,
+    items: ResponseIter,
+    next: Option<Item>,
+    /// The hashes of the items to come, the nearest on top.
+    expected: Vec<Hash>,
+    wrong: bool,
+}
+
+/// An item of a slice that is known to be true. Only a [`Verifier`] makes one.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    track: TrackId,
+    size: u64,
+    item: VerifiedItem,
+}
+
+/// What a [`Verified`] is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VerifiedItem {
+    /// A pair of child hashes, for the outboard.
+    Parent {
+        /// Where the pair lies in the outboard, in bytes.
+        offset: u64,
+        /// The pair, 64 bytes.
+        pair: Bytes,
+    },
+    /// The whole bytes of a group.
+    Group {
+        /// Which group.
+        group: Group,
+        /// Its bytes, [`GROUP_BYTES`] but for a track's last group.
+        bytes: Bytes,
+    },
+}
+
+impl Verified {
+    /// The track that the item belongs to.
+    pub fn track(&self) -> TrackId {
+        self.track
+    }
+
+    /// The size of that track in bytes, as the verifier was told.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The item itself.
+    pub fn item(&self) -> &VerifiedItem {
+        &self.item
+    }
+
+    /// The group, if the item is one.
+    pub fn group(&self) -> Option<Group> {
+        match self.item {
+            VerifiedItem::Group { group, .. } => Some(group),
+            VerifiedItem::Parent { .. } => None,
+        }
+    }
+}
+
+/// An item that is not what the track's hash says: its sender lied.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("wrong bytes at group {} of {track}", group.0)]
+pub struct WrongBytes {
+    /// The track that was asked for.
+    pub track: TrackId,
+    /// The group, or the first one below the parent, that was wrong.
+    pub group: Group,
+}
+
+impl Verifier {
+    /// Checks the slice of `wanted` of a track of `size` bytes.
+    ///
+    /// `size` is part of the tree's shape: with a wrong one no wrong byte passes, but
+    /// the groups where the shapes differ are refused.
+    pub fn new(track: TrackId, size: u64, wanted: &GroupSet) -> Self {
+        let tree = tree(size);
+        let mut verifier = Self {
+            track,
+            size,
+            tree,
+            items: ResponseIter::new(tree, chunks(wanted, size)),
+            next: None,
+            expected: vec![Hash::from(track.0)],
+            wrong: false,
+        };
+        verifier.step();
+        verifier
+    }
+
+    /// How many bytes the next item has: 64 for a parent, up to [`GROUP_BYTES`] for
+    /// a group. `None` when nothing more is to come, also after [`WrongBytes`].
+    pub fn needs(&self) -> Option<usize> {
+        self.next.as_ref().map(Item::bytes)
+    }
+
+    /// Whether the whole slice came and was true.
+    pub fn is_complete(&self) -> bool {
+        self.next.is_none() && !self.wrong
+    }
+
+    /// Checks the next item, which must have the length that [`Self::needs`] says.
+    ///
+    /// # Errors
+    /// [`WrongBytes`] when it is not the track's; nothing is taken after that.
+    pub fn push(&mut self, bytes: Bytes) -> Result<Verified, WrongBytes> {
+        let end = Group::of(self.size);
+        let item = self.next.take().ok_or(WrongBytes {
+            track: self.track,
+            group: end,
+        })?;
+        match self.check(&item, bytes) {
+            Some(item) => {
+                self.step();
+                Ok(Verified {
+                    track: self.track,
+                    size: self.size,
+                    item,
+                })
+            }
+            None => {
+                self.wrong = true;
+                Err(WrongBytes {
+                    track: self.track,
+                    group: item.group(),
+                })
+            }
+        }
+    }
+
+    fn check(&mut self, item: &Item, bytes: Bytes) -> Option<VerifiedItem> {
+        let expected = self.expected.pop()?;
+        if bytes.len() != item.bytes() {
+            return None;
+        }
+        match *item {
+            Item::Parent {
+                offset,
+                is_root,
+                left,
+                right,
+                ..
+            } => {
+                let (l, r) = bytes.split_at(32);
+                let l = Hash::from_slice(l).ok()?;
+                let r = Hash::from_slice(r).ok()?;
+                if parent_hash(&l, &r, is_root) != expected {
+                    return None;
+                }
+                if right {
+                    self.expected.push(r);
+                }
+                if left {
+                    self.expected.push(l);
+                }
+                Some(VerifiedItem::Parent {
+                    offset,
+                    pair: bytes,
+                })
+            }
+            Item::Leaf { group, is_root, .. } => (leaf_hash(group, &bytes, is_root) == expected)
+                .then_some(VerifiedItem::Group { group, bytes }),
+        }
+    }
+
+    fn step(&mut self) {
+        self.next = self.items.next().map(|chunk| match chunk {
+            BaoChunk::Parent {
+                node,
+                is_root,
+                left,
+                right,
+                ..
+            } => Item::Parent {
+                offset: self.tree.pre_order_offset(node).unwrap_or_default() * PAIR_BYTES,
+                group: Group::of(node.chunk_range().start.to_bytes()),
+                is_root,
+                left,
+                right,
+            },
+            BaoChunk::Leaf {
+                start_chunk,
+                size,
+                is_root,
+                ..
+            } => Item::Leaf {
+                group: Group::of(start_chunk.to_bytes()),
+                bytes: size,
+                is_root,
+            },
+        });
+    }
+}
+
+/// What comes next in a slice.
+#[derive(Debug)]
+enum Item {
+    Parent {
+        offset: u64,
+        group: Group,
+        is_root: bool,
+        left: bool,
+        right: bool,
+    },
+    Leaf {
+        group: Group,
+        bytes: usize,
+        is_root: bool,
+    },
+}
+
+impl Item {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Parent { .. } => PAIR_BYTES as usize,
+            Self::Leaf { bytes, .. } => *bytes,
+        }
+    }
+
+    fn group(&self) -> Group {
+        match self {
+            Self::Parent { group, .. } | Self::Leaf { group, .. } => *group,
+        }
+    }
+}
+
+fn tree(size: u64) -> BaoTree {
+    BaoTree::new(size, GROUP)
+}
+
+/// Groups as BLAKE3 chunks. What lies past the end is cut, because bao would take it as a
+/// question for the last chunk; a range that reaches the end is open in bao's words, so
+/// that a short last group is asked for whole.
+fn chunks(groups: &GroupSet, size: u64) -> ChunkRanges {
+    let count = group_count(size);
+    let mut chunks = ChunkRanges::empty();
+    for range in groups.clip(count).iter_ranges() {
+        let start = ChunkNum(u64::from(range.start) * CHUNKS_PER_GROUP);
+        let end = ChunkNum(u64::from(range.end) * CHUNKS_PER_GROUP);
+        chunks |= if range.end == count {
+            ChunkRanges::from(start..)
+        } else {
+            ChunkRanges::from(start..end)
+        };
+    }
+    chunks
+}
+
+fn parent_hash(left: &Hash, right: &Hash, is_root: bool) -> Hash {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    if is_root {
+        merge_subtrees_root(left, right, Mode::Hash)
+    } else {
+        Hash::from(merge_subtrees_non_root(left, right, Mode::Hash))
+    }
+}
+
+fn leaf_hash(group: Group, bytes: &[u8], is_root: bool) -> Hash {
+    if is_root {
+        return blake3::hash(bytes);
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.set_input_offset(group.start());
+    hasher.update(bytes);
+    Hash::from(hasher.finalize_non_root())
+}
+
+/// 2^4 BLAKE3 chunks of 1 KiB make a group.
+const GROUP: BlockSize = BlockSize::from_chunk_log(4);
+const CHUNKS_PER_GROUP: u64 = GROUP_BYTES / 1024;
+const _: () = assert!(GROUP.bytes() as u64 == GROUP_BYTES);
+
+/// Bytes of a parent: the hashes of its two children.
+const PAIR_BYTES: u64 = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Bytes that no other place of the track has.
+    fn data(size: u64) -> Vec<u8> {
+        let mut bytes = vec![0; size as usize];
+        blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+        bytes
+    }
+
+    fn slice(data: &[u8], groups: &GroupSet) -> (Outboard, Vec<u8>) {
+        let outboard = Outboard::of(data, data.len() as u64).unwrap();
+        let mut out = Vec::new();
+        let hashes = outboard.hashes.as_slice();
+        encode(
+            outboard.track,
+            outboard.size,
+            data,
+            hashes,
+            groups,
+            &mut out,
+        )
+        .unwrap();
+        (outboard, out)
+    }
+
+    /// Feeds a slice; gives the true items, and where the wrong one lay.
+    fn feed(verifier: &mut Verifier, slice: &[u8]) -> (Vec<Verified>, Result<usize, Range<usize>>) {
+        let mut items = Vec::new();
+        let mut at = 0;
+        while let Some(n) = verifier.needs() {
+            let place = at..at + n;
+            at = place.end;
+            match verifier.push(Bytes::copy_from_slice(&slice[place.clone()])) {
+                Ok(item) => items.push(item),
+                Err(_) => return (items, Err(place)),
+            }
+        }
+        (items, Ok(at))
+    }
+
+    fn assert_true(data: &[u8], outboard: &Outboard, items: &[Verified]) {
+        for item in items {
+            assert_eq!((item.track(), item.size()), (outboard.track, outboard.size));
+            match item.item() {
+                VerifiedItem::Group { group, bytes } => {
+                    assert_eq!(&data[group.start() as usize..][..bytes.len()], &bytes[..]);
+                }
+                VerifiedItem::Parent { offset, pair } => {
+                    assert_eq!(&outboard.hashes[*offset as usize..][..64], &pair[..]);
+                }
+            }
+        }
+    }
+
+    /// Sizes around the edges of groups and of the tree's shape.
+    fn sizes() -> impl Strategy<Value = u64> {
+        prop_oneof![
+            0..40 * GROUP_BYTES,
+            (0u64..12, 0u64..3).prop_map(|(n, d)| (n * GROUP_BYTES + d).saturating_sub(1)),
+        ]
+    }
+
+    fn wanted() -> impl Strategy<Value = GroupSet> {
+        proptest::collection::vec((0u32..42, 1u32..9), 0..5).prop_map(|list| {
+            list.into_iter().fold(GroupSet::new(), |mut set, (at, n)| {
+                set.insert_range(at..at + n);
+                set
+            })
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_true_slice_gives_exactly_what_was_wanted(size in sizes(), wanted in wanted()) {
+            let data = data(size);
+            let (outboard, slice) = slice(&data, &wanted);
+            let mut verifier = Verifier::new(outboard.track, size, &wanted);
+            let (items, end) = feed(&mut verifier, &slice);
+            prop_assert_eq!(end, Ok(slice.len()));
+            prop_assert!(verifier.is_complete());
+            assert_true(&data, &outboard, &items);
+            let groups: GroupSet = items.iter().filter_map(Verified::group).collect();
+            prop_assert_eq!(groups, wanted.clip(group_count(size)));
+        }
+
+        #[test]
+        fn a_flipped_bit_is_refused_in_the_item_that_carries_it(
+            size in sizes(), wanted in wanted(), at in any::<proptest::sample::Index>(), bit in 0u8..8
+        ) {
+            let data = data(size);
+            let (outboard, mut slice) = slice(&data, &wanted);
+            prop_assume!(!slice.is_empty());
+            let at = at.index(slice.len());
+            slice[at] ^= 1 << bit;
+            let mut verifier = Verifier::new(outboard.track, size, &wanted);
+            let (items, end) = feed(&mut verifier, &slice);
+            let place = end.expect_err("a wrong item was taken");
+            prop_assert!(place.contains(&at), "byte {} refused in {:?}", at, place);
+            assert_true(&data, &outboard, &items);
+            prop_assert!(!verifier.is_complete() && verifier.needs().is_none());
+            prop_assert!(verifier.push(Bytes::new()).is_err());
+        }
+
+        #[test]
+        fn a_wrong_size_lets_no_wrong_byte_through(size in sizes(), claimed in sizes()) {
+            prop_assume!(size != claimed);
+            let data = data(size);
+            let (outboard, mut slice) = slice(&data, &GroupSet::all(size));
+            slice.resize(slice.len() + 42 * GROUP_BYTES as usize, 0);
+            let mut verifier = Verifier::new(outboard.track, claimed, &GroupSet::all(claimed));
+            let (items, end) = feed(&mut verifier, &slice);
+            prop_assert!(end.is_err() || claimed == 0);
+            for item in &items {
+                if let VerifiedItem::Group { group, bytes } = item.item() {
+                    prop_assert_eq!(&data[group.start() as usize..][..bytes.len()], &bytes[..]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_root_is_the_plain_blake3_hash() {
+        for size in [0, 1, 1024, GROUP_BYTES, GROUP_BYTES + 1, 5 * GROUP_BYTES] {
+            let data = data(size);
+            let outboard = Outboard::of(&data[..], size).unwrap();
+            assert_eq!(outboard.track, TrackId(blake3::hash(&data).into()));
+            assert_eq!(outboard.hashes.len() as u64, outboard_bytes(size));
+        }
+    }
+
+    #[test]
+    fn a_holder_notices_that_its_file_changed() {
+        let mut data = data(5 * GROUP_BYTES);
+        let outboard = Outboard::of(&data[..], data.len() as u64).unwrap();
+        let encode = |data: &[u8], groups: GroupSet| {
+            let mut out = Vec::new();
+            let hashes = outboard.hashes.as_slice();
+            encode(
+                outboard.track,
+                outboard.size,
+                data,
+                hashes,
+                &groups,
+                &mut out,
+            )
+        };
+        data[3 * GROUP_BYTES as usize] ^= 1;
+        assert!(encode(&data, (0..3).into()).is_ok());
+        assert!(matches!(
+            encode(&data, (3..4).into()),
+            Err(EncodeError::Mismatch)
+        ));
+        data.truncate(4 * GROUP_BYTES as usize);
+        assert!(matches!(
+            encode(&data, (4..5).into()),
+            Err(EncodeError::Mismatch)
+        ));
+    }
+
+    #[test]
+    fn a_verifier_moves_between_threads() {
+        fn assert_send<T: Send>() {}
+        assert_send::<Verifier>();
+        assert_send::<Verified>();
+    }
+}

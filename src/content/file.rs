@@ -1,0 +1,415 @@
+//! The bytes of one track as they lie on a disk: a [`Blob`].
+//!
+//! A blob is a library file (whole, its owner's), a held track (whole, in the cache) or
+//! a partial one. Who plays it reads it blocking, asleep in [`Blob::wait`] until the
+//! bytes are there; who serves it takes a proven slice.
+//!
+//! What must hold: only bytes that a [`Verified`] brought are ever given out of the
+//! cache. A library file is given to its own player as long as size, time and inode are
+//! those of when it was hashed; a slice for others is checked against the hash.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+
+use bao_tree::io::sync::ReadAt;
+
+use super::blob::{encode, EncodeError, Verified, VerifiedItem};
+use super::disk::{DiskFile, Stamp};
+use super::ranges::GroupSet;
+use super::store::{Store, StoreError};
+use crate::id::{Group, TrackId};
+
+/// A track's bytes, as far as they are here. All calls but the plain getters block on the disk.
+pub struct Blob {
+    track: TrackId,
+    size: u64,
+    data: Box<dyn DiskFile>,
+    origin: Origin,
+    /// For dropping what turns out to be broken. Weak: the store owns partial blobs.
+    store: Weak<Store>,
+    arrival: Mutex<Arrival>,
+    arrived: Condvar,
+    /// The bytes on the disk are no longer this track's.
+    stale: AtomicBool,
+    /// Held while a complete blob is synced and renamed, so that it happens once.
+    pub(super) finishing: Mutex<()>,
+}
+
+enum Origin {
+    /// A listed file. Its outboard is opened, or made by one read, for the first slice.
+    Library {
+        stamp: Stamp,
+        outboard: Mutex<Option<Arc<Hashes>>>,
+    },
+    /// Files in the cache directory.
+    Cache { outboard: Arc<Hashes> },
+}
+
+/// Where an outboard lies.
+pub(super) enum Hashes {
+    File(Box<dyn DiskFile>),
+    /// Only where the cache has no room for it.
+    Memory(Vec<u8>),
+}
+
+struct Arrival {
+    have: GroupSet,
+    failed: Option<Arc<str>>,
+}
+
+/// What ended a [`Blob::wait`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The byte is there, or lies at the end of the track or behind it.
+    Here,
+    /// The waiter's own flag was set.
+    Cancelled,
+    /// The byte will not come, for this reason.
+    Failed(Arc<str>),
+}
+
+/// Why there is no (whole) slice.
+#[derive(Debug, thiserror::Error)]
+pub enum SliceError {
+    /// These groups are not here (any more, or yet).
+    #[error("groups {0} are not here")]
+    NotHere(GroupSet),
+    /// The bytes on the disk are not the track's any more.
+    #[error("the file changed on its disk")]
+    Changed,
+    /// Reading failed.
+    #[error("cannot read the track: {0}")]
+    Read(#[source] io::Error),
+    /// The receiving end failed or hung up.
+    #[error("cannot write the slice: {0}")]
+    Write(#[source] io::Error),
+}
+
+impl Blob {
+    pub(super) fn library(
+        track: TrackId,
+        data: Box<dyn DiskFile>,
+        stamp: Stamp,
+        store: Weak<Store>,
+    ) -> Self {
+        let outboard = Mutex::new(None);
+        let origin = Origin::Library { stamp, outboard };
+        Self::new(
+            track,
+            stamp.size,
+            data,
+            origin,
+            store,
+            GroupSet::all(stamp.size),
+        )
+    }
+
+    pub(super) fn cached(
+        track: TrackId,
+        size: u64,
+        data: Box<dyn DiskFile>,
+        outboard: Box<dyn DiskFile>,
+        store: Weak<Store>,
+        have: GroupSet,
+    ) -> Self {
+        let outboard = Arc::new(Hashes::File(outboard));
+        let origin = Origin::Cache { outboard };
+        Self::new(track, size, data, origin, store, have)
+    }
+
+    fn new(
+        track: TrackId,
+        size: u64,
+        data: Box<dyn DiskFile>,
+        origin: Origin,
+        store: Weak<Store>,
+        have: GroupSet,
+    ) -> Self {
+        let failed = None;
+        Self {
+            track,
+            size,
+            data,
+            origin,
+            store,
+            arrival: Mutex::new(Arrival { have, failed }),
+            arrived: Condvar::new(),
+            stale: AtomicBool::new(false),
+            finishing: Mutex::new(()),
+        }
+    }
+
+    pub fn track(&self) -> TrackId {
+        self.track
+    }
+
+    /// The whole track's size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The groups that are here.
+    pub fn have(&self) -> GroupSet {
+        self.arrival().have.clone()
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.arrival().have.contains_all(&GroupSet::all(self.size))
+    }
+
+    /// Takes verified items in and wakes those who wait for them.
+    ///
+    /// Parents must come before the groups below them, as a slice has them. Arriving
+    /// bytes also take back an earlier [`Self::fail`].
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] for an item of another track, [`StoreError::Io`] when the
+    /// disk is full or broken: then nothing is lost that was here before.
+    pub fn write(&self, items: impl IntoIterator<Item = Verified>) -> Result<(), StoreError> {
+        let mut fresh = GroupSet::new();
+        let written = items
+            .into_iter()
+            .try_for_each(|item| self.write_item(&item).map(|group| fresh.extend(group)));
+        if !fresh.is_empty() {
+            let mut arrival = self.arrival();
+            arrival.have = arrival.have.union(&fresh);
+            arrival.failed = None;
+            self.arrived.notify_all();
+        }
+        written
+    }
+
+    fn write_item(&self, item: &Verified) -> Result<Option<Group>, StoreError> {
+        let (track, size) = (item.track(), item.size());
+        if (track, size) != (self.track, self.size) {
+            return Err(StoreError::Foreign {
+                track,
+                blob: self.track,
+            });
+        }
+        let Origin::Cache { outboard } = &self.origin else {
+            return Ok(None); // A library file is whole.
+        };
+        let failed = |source| StoreError::Write { track, source };
+        match item.item() {
+            VerifiedItem::Parent { offset, pair } => {
+                if let Hashes::File(file) = &**outboard {
+                    file.write_at(*offset, pair).map_err(failed)?;
+                }
+                Ok(None)
+            }
+            VerifiedItem::Group { group, bytes } => {
+                if !self.arrival().have.contains(*group) {
+                    self.data.write_at(group.start(), bytes).map_err(failed)?;
+                }
+                Ok(Some(*group))
+            }
+        }
+    }
+
+    /// Reads verified bytes from `offset` into `buf`, up to the next missing group.
+    ///
+    /// `None`: the byte at `offset` is not here yet. `Some(0)`: the end of the track.
+    ///
+    /// # Errors
+    /// Those of the disk, and `InvalidData` when a library file changed.
+    pub fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        if offset >= self.size || buf.is_empty() {
+            return Ok(Some(0));
+        }
+        let here = self.arrival().have.first_missing(Group::of(offset));
+        let end = here.start().min(self.size);
+        if end <= offset {
+            return Ok(None);
+        }
+        self.check_unchanged()?;
+        let n = usize::try_from(end - offset).map_or(buf.len(), |n| n.min(buf.len()));
+        match self.data.read_at(offset, &mut buf[..n])? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            n => Ok(Some(n)),
+        }
+    }
+
+    /// Sleeps until the byte at `offset` can be read, `cancel` is set, or it failed.
+    ///
+    /// Who sets `cancel` calls [`Self::wake_all`] after it.
+    pub fn wait(&self, offset: u64, cancel: &AtomicBool) -> Wait {
+        let mut arrival = self.arrival();
+        loop {
+            if cancel.load(Ordering::Acquire) {
+                return Wait::Cancelled;
+            }
+            if offset >= self.size || arrival.have.contains(Group::of(offset)) {
+                return Wait::Here;
+            }
+            if let Some(why) = &arrival.failed {
+                return Wait::Failed(why.clone());
+            }
+            arrival = self
+                .arrived
+                .wait(arrival)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Makes every waiter look at its flag.
+    pub fn wake_all(&self) {
+        // The lock, so that nobody is between looking and falling asleep.
+        let _arrival = self.arrival();
+        self.arrived.notify_all();
+    }
+
+    /// Tells the waiters that nothing more will come, and why; until something does.
+    pub fn fail(&self, why: impl Into<Arc<str>>) {
+        self.arrival().failed = Some(why.into());
+        self.arrived.notify_all();
+    }
+
+    /// Takes a [`Self::fail`] back: somebody tries again.
+    pub(super) fn revive(&self) {
+        self.arrival().failed = None;
+    }
+
+    /// Writes the slice that proves `groups` to `out`.
+    ///
+    /// The first slice of a library file may read the whole file, to make its outboard.
+    ///
+    /// # Errors
+    /// [`SliceError`]. Only for `NotHere` nothing was written; in all other cases what was
+    /// written is true and may be cut short.
+    pub fn slice(&self, groups: &GroupSet, out: &mut dyn Write) -> Result<(), SliceError> {
+        let missing = groups.difference(&self.arrival().have);
+        if !missing.is_empty() {
+            return Err(SliceError::NotHere(missing));
+        }
+        self.check_unchanged().map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => SliceError::Changed,
+            _ => SliceError::Read(error),
+        })?;
+        let hashes = self.hashes()?;
+        let mut out = Out { out, failed: None };
+        let data = Positioned(&*self.data);
+        match encode(self.track, self.size, data, &*hashes, groups, &mut out) {
+            Ok(()) => Ok(()),
+            Err(EncodeError::Mismatch) => {
+                self.distrust();
+                Err(SliceError::Changed)
+            }
+            Err(EncodeError::Io(error)) => Err(match out.failed {
+                Some(error) => SliceError::Write(error),
+                None => SliceError::Read(error),
+            }),
+        }
+    }
+
+    /// Whether the bytes on the disk were found not to be the track's.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.data.sync()?;
+        match &self.origin {
+            Origin::Cache { outboard } => match &**outboard {
+                Hashes::File(file) => file.sync(),
+                Hashes::Memory(_) => Ok(()),
+            },
+            Origin::Library { .. } => Ok(()),
+        }
+    }
+
+    fn hashes(&self) -> Result<Arc<Hashes>, SliceError> {
+        let outboard = match &self.origin {
+            Origin::Cache { outboard } => return Ok(outboard.clone()),
+            Origin::Library { outboard, .. } => outboard,
+        };
+        let mut slot = outboard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hashes) = &*slot {
+            return Ok(hashes.clone());
+        }
+        let store = self.store.upgrade().ok_or(SliceError::Changed)?;
+        let hashes = store.outboard_of(self.track, self.size, &*self.data);
+        let hashes = Arc::new(hashes.map_err(SliceError::Read)?.ok_or_else(|| {
+            self.stale.store(true, Ordering::Relaxed);
+            SliceError::Changed
+        })?);
+        *slot = Some(hashes.clone());
+        Ok(hashes)
+    }
+
+    fn check_unchanged(&self) -> io::Result<()> {
+        if let Origin::Library { stamp, .. } = &self.origin {
+            if self.data.stamp()? != *stamp {
+                self.stale.store(true, Ordering::Relaxed);
+            }
+        }
+        if self.is_stale() {
+            let why = "the file changed on its disk";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        Ok(())
+    }
+
+    fn distrust(&self) {
+        self.stale.store(true, Ordering::Relaxed);
+        if let Some(store) = self.store.upgrade() {
+            store.discard(self.track);
+        }
+    }
+
+    fn arrival(&self) -> MutexGuard<'_, Arrival> {
+        self.arrival.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Blob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blob")
+            .field("track", &self.track)
+            .field("size", &self.size)
+            .field("have", &self.arrival().have)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A [`DiskFile`] in bao's terms.
+struct Positioned<'a>(&'a dyn DiskFile);
+
+impl ReadAt for Positioned<'_> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(offset, buf)
+    }
+}
+
+impl ReadAt for Hashes {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read_at(offset, buf),
+            Self::Memory(bytes) => ReadAt::read_at(bytes, offset, buf),
+        }
+    }
+}
+
+/// Remembers that it was the writing end that failed.
+struct Out<'a> {
+    out: &'a mut dyn Write,
+    failed: Option<io::Error>,
+}
+
+impl Write for Out<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes).map_err(|error| {
+            let kind = error.kind();
+            if kind != io::ErrorKind::Interrupted {
+                self.failed = Some(error);
+            }
+            kind.into()
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

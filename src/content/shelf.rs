@@ -1,0 +1,215 @@
+//! What lies in the cache directory, and what goes first when room is needed.
+//!
+//! The order is least recently used first. What is pinned, or in use as the caller
+//! says, is never named for removal; when nothing else is left there is no room, and
+//! the cap holds all the same.
+
+use std::collections::BTreeMap;
+
+use crate::id::TrackId;
+
+/// The cache's table of contents. Removing the files is the caller's.
+#[derive(Debug)]
+pub struct Shelf {
+    cap: u64,
+    used: u64,
+    clock: u64,
+    items: BTreeMap<TrackId, Item>,
+    pins: BTreeMap<TrackId, u32>,
+}
+
+/// What of a track lies in the directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The whole track, and its outboard.
+    Held,
+    /// A track that is still arriving, and as much of its outboard.
+    Partial,
+    /// The outboard of a library file.
+    Outboard,
+}
+
+/// Everything that could go is in use or pinned.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoRoom;
+
+#[derive(Debug)]
+struct Item {
+    kind: Kind,
+    /// The track's size, whatever of it is here.
+    size: u64,
+    /// What it takes (for a partial one: will take) of the cap.
+    bytes: u64,
+    last_used: u64,
+}
+
+impl Shelf {
+    /// An empty shelf with room for `cap` bytes.
+    pub fn new(cap: u64) -> Self {
+        Self {
+            cap,
+            used: 0,
+            clock: 0,
+            items: BTreeMap::new(),
+            pins: BTreeMap::new(),
+        }
+    }
+
+    pub fn cap(&self) -> u64 {
+        self.cap
+    }
+
+    /// Bytes on the shelf; above the cap only while [`Self::make_room`] was not asked.
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// What of `track` is here.
+    pub fn kind(&self, track: TrackId) -> Option<Kind> {
+        self.items.get(&track).map(|item| item.kind)
+    }
+
+    /// The whole tracks, with their sizes.
+    pub fn held(&self) -> impl Iterator<Item = (TrackId, u64)> + '_ {
+        let held = |(_, item): &(&TrackId, &Item)| item.kind == Kind::Held;
+        self.items
+            .iter()
+            .filter(held)
+            .map(|(track, item)| (*track, item.size))
+    }
+
+    /// Puts `track` on the shelf as just used, instead of what was there of it.
+    pub fn put(&mut self, track: TrackId, kind: Kind, size: u64, bytes: u64) {
+        self.remove(track);
+        self.used += bytes;
+        self.clock += 1;
+        let item = Item {
+            kind,
+            size,
+            bytes,
+            last_used: self.clock,
+        };
+        self.items.insert(track, item);
+    }
+
+    pub fn remove(&mut self, track: TrackId) {
+        if let Some(item) = self.items.remove(&track) {
+            self.used -= item.bytes;
+        }
+    }
+
+    /// Notes that `track` is wanted now.
+    pub fn touch(&mut self, track: TrackId) {
+        if let Some(item) = self.items.get_mut(&track) {
+            self.clock += 1;
+            item.last_used = self.clock;
+        }
+    }
+
+    /// Keeps `track` until as many [`Self::unpin`], whether it is here yet or not.
+    pub fn pin(&mut self, track: TrackId) {
+        *self.pins.entry(track).or_default() += 1;
+    }
+
+    pub fn unpin(&mut self, track: TrackId) {
+        if let Some(pins) = self.pins.get_mut(&track) {
+            *pins -= 1;
+            if *pins == 0 {
+                self.pins.remove(&track);
+            }
+        }
+    }
+
+    /// Takes items off until `bytes` more fit, and names them so that their files are removed.
+    ///
+    /// # Errors
+    /// [`NoRoom`], and then nothing was taken off.
+    pub fn make_room(
+        &mut self,
+        bytes: u64,
+        in_use: impl Fn(TrackId) -> bool,
+    ) -> Result<Vec<(TrackId, Kind)>, NoRoom> {
+        let mut excess = self.used.saturating_add(bytes).saturating_sub(self.cap);
+        let mut going = Vec::new();
+        for (track, item) in self.by_age() {
+            if excess == 0 {
+                break;
+            }
+            if !self.pins.contains_key(&track) && !in_use(track) {
+                excess = excess.saturating_sub(item.bytes);
+                going.push((track, item.kind));
+            }
+        }
+        if excess > 0 {
+            return Err(NoRoom);
+        }
+        for (track, _) in &going {
+            self.remove(*track);
+        }
+        Ok(going)
+    }
+
+    /// The least recently used partial track that may go.
+    pub fn oldest_partial(&self, in_use: impl Fn(TrackId) -> bool) -> Option<TrackId> {
+        self.by_age()
+            .into_iter()
+            .filter(|(_, item)| item.kind == Kind::Partial)
+            .map(|(track, _)| track)
+            .find(|track| !self.pins.contains_key(track) && !in_use(*track))
+    }
+
+    fn by_age(&self) -> Vec<(TrackId, &Item)> {
+        let mut items: Vec<_> = self.items.iter().map(|(t, item)| (*t, item)).collect();
+        items.sort_by_key(|(_, item)| item.last_used);
+        items
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn track(n: u8) -> TrackId {
+        TrackId([n; 32])
+    }
+
+    fn full_shelf() -> Shelf {
+        let mut shelf = Shelf::new(30);
+        for n in 1..=3 {
+            shelf.put(track(n), Kind::Held, 9, 10);
+        }
+        shelf
+    }
+
+    #[test]
+    fn the_least_recently_used_goes_first() {
+        let mut shelf = full_shelf();
+        shelf.touch(track(1));
+        let gone = shelf.make_room(15, |_| false);
+        assert_eq!(
+            gone,
+            Ok(vec![(track(2), Kind::Held), (track(3), Kind::Held)])
+        );
+        assert_eq!(shelf.used(), 10);
+    }
+
+    #[test]
+    fn what_is_pinned_or_in_use_stays() {
+        let mut shelf = full_shelf();
+        shelf.pin(track(1));
+        shelf.pin(track(1));
+        shelf.unpin(track(1));
+        let in_use = |t| t == track(2);
+        assert_eq!(shelf.make_room(11, in_use), Err(NoRoom));
+        assert_eq!(shelf.used(), 30);
+        assert_eq!(
+            shelf.make_room(10, in_use),
+            Ok(vec![(track(3), Kind::Held)])
+        );
+        shelf.unpin(track(1));
+        assert_eq!(
+            shelf.make_room(20, in_use),
+            Ok(vec![(track(1), Kind::Held)])
+        );
+    }
+}
