@@ -1,0 +1,82 @@
+# p2pmusic: what to make, see README.md.
+#
+#   make demo      install what is missing, build, and show a whole swarm
+#   make test      install what is missing and run every test
+#   make check     format, lints, tests, documentation
+#   make bench     print the figures: first sound, memory, bytes moved
+#   make install   into $(DESTDIR)$(PREFIX)
+
+PREFIX ?= /usr/local
+CARGO ?= cargo
+SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
+
+# What the build links against, and what the demo and the tests play with.
+BUILD_PACKAGES = build-essential pkg-config libasound2-dev
+DEMO_PACKAGES = $(BUILD_PACKAGES) ffmpeg
+TEST_PACKAGES = $(DEMO_PACKAGES) mpc iproute2
+
+BINARY = target/release/p2pmusic
+SOURCES = $(shell find src -name '*.rs') Cargo.toml Cargo.lock
+
+.PHONY: all deps deps-demo deps-test build demo test check lint bench install uninstall clean
+
+all: build
+
+# An index that cannot be refreshed (a foreign architecture's, say) is no
+# reason to stop: whether the packages can be had is what counts.
+define install_packages
+	@missing=$$(for p in $(1); do \
+	    dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; \
+	done); \
+	if [ -n "$$missing" ]; then \
+	    echo "Installing from Debian:" $$missing; \
+	    $(SUDO) apt-get update -q >/dev/null 2>&1 || echo "(not every package list could be refreshed; going on)"; \
+	    $(SUDO) env DEBIAN_FRONTEND=noninteractive \
+	        apt-get install -q -y --no-install-recommends $$missing >/dev/null; \
+	fi
+endef
+
+deps:
+	$(call install_packages,$(BUILD_PACKAGES))
+deps-demo:
+	$(call install_packages,$(DEMO_PACKAGES))
+deps-test:
+	$(call install_packages,$(TEST_PACKAGES))
+
+$(BINARY): $(SOURCES)
+	$(CARGO) build --release --locked
+
+build: deps
+	$(MAKE) $(BINARY)
+
+demo: deps-demo
+	$(MAKE) $(BINARY)
+	$(BINARY) demo
+
+test: deps-test
+	$(CARGO) test --locked
+
+lint: deps
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+check: lint test
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+bench: deps-test
+	$(MAKE) $(BINARY)
+	$(CARGO) bench --locked
+
+install: $(BINARY)
+	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/p2pmusic
+	test -e $(DESTDIR)/etc/p2pmusic.toml || \
+	    install -D -m 0644 etc/p2pmusic.toml $(DESTDIR)/etc/p2pmusic.toml
+	install -d $(DESTDIR)/etc/systemd/system
+	sed 's|/usr/bin/p2pmusic|$(PREFIX)/bin/p2pmusic|' systemd/p2pmusic.service \
+	    > $(DESTDIR)/etc/systemd/system/p2pmusic.service
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/p2pmusic $(DESTDIR)/etc/systemd/system/p2pmusic.service
+
+clean:
+	$(CARGO) clean

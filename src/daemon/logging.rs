@@ -1,0 +1,54 @@
+//! Log lines: with the journal's priorities when stderr is the journal, with
+//! a clock for people otherwise.
+
+use std::{env, os::fd::AsFd, time::SystemTime};
+
+use log::{Level, LevelFilter};
+
+/// Sets up the process's log on stderr.
+///
+/// # Errors
+/// When there is one already.
+pub fn init(level: LevelFilter) -> Result<(), log::SetLoggerError> {
+    let journal = stderr_is_journal();
+    fern::Dispatch::new()
+        .level(level.min(LevelFilter::Warn))
+        .level_for("p2pmusic", level)
+        .format(move |out, message, record| {
+            if journal {
+                out.finish(format_args!("<{}>{message}", priority(record.level())));
+            } else {
+                out.finish(format_args!("{} {:<5} {message}", time_of_day(), record.level()));
+            }
+        })
+        .chain(std::io::stderr())
+        .apply()
+}
+
+/// Whether stderr leads to the journal, by systemd's own test: `JOURNAL_STREAM`
+/// names the device and inode of the stream.
+fn stderr_is_journal() -> bool {
+    let Ok(stream) = env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    nix::sys::stat::fstat(std::io::stderr().as_fd())
+        .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
+/// syslog's number for a level, as sd-daemon(3) defines the prefix.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    }
+}
+
+/// Hours, minutes, seconds and milliseconds, UTC.
+fn time_of_day() -> String {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let seconds = now.as_secs() % 86_400;
+    let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{h:02}:{m:02}:{s:02}.{:03}", now.subsec_millis())
+}

@@ -1,0 +1,120 @@
+//! What other peers ask of this one.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    catalog::{Catalogue, Hash, Page, SignedHead},
+    content::ranges::GroupSet,
+    id::{EntryNo, PeerId, TrackId},
+    protocol::{Decline, Get, PeerRequest},
+    swarm::serving::{Admission, Serving, Ticket},
+};
+
+/// Names a question of another peer's for as long as it is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AskId(pub u64);
+
+/// What is to be answered.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Hash the entry's file, if that has not been done, and say the result.
+    Resolve(EntryNo),
+    /// Send the verified slice, and say when that is over.
+    Slice { track: TrackId, groups: GroupSet },
+    Head(SignedHead),
+    List(Arc<[Hash]>),
+    Page(Arc<Page>),
+    No(Decline),
+}
+
+/// Answers from the own catalogue at once, and lets slices wait for a slot.
+pub struct Answers {
+    serving: Serving,
+    /// Slices that wait or are being sent.
+    slices: BTreeMap<Ticket, Slice>,
+    ready: VecDeque<(AskId, Answer)>,
+}
+
+struct Slice {
+    ask: AskId,
+    track: TrackId,
+    groups: GroupSet,
+}
+
+impl Answers {
+    pub fn new() -> Self {
+        Self { serving: Serving::new(), slices: BTreeMap::new(), ready: VecDeque::new() }
+    }
+
+    /// Takes a question.
+    pub fn handle_ask(
+        &mut self,
+        ask: AskId,
+        peer: PeerId,
+        request: PeerRequest,
+        own: Option<&Arc<Catalogue>>,
+        now: Instant,
+    ) {
+        let answer = match request {
+            PeerRequest::Get(get) => return self.handle_get(ask, peer, get, now),
+            PeerRequest::Resolve { entry } => match own.and_then(|own| own.get(entry)) {
+                Some(entry_there) if entry_there.listed().is_some() => Answer::Resolve(entry),
+                _ => Answer::No(Decline::NotAvailable),
+            },
+            PeerRequest::Head => own.map(|own| Answer::Head(*own.head())).unwrap_or(NOT_HERE),
+            PeerRequest::List => own.map(|own| Answer::List(own.list().clone())).unwrap_or(NOT_HERE),
+            PeerRequest::Page { index } => own
+                .and_then(|own| own.pages().get(index as usize))
+                .map(|page| Answer::Page(page.clone()))
+                .unwrap_or(NOT_HERE),
+        };
+        self.ready.push_back((ask, answer));
+    }
+
+    /// A slice is sent, or was given up.
+    pub fn handle_done(&mut self, ask: AskId, now: Instant) {
+        let ticket = self.slices.iter().find(|(_, slice)| slice.ask == ask).map(|(t, _)| *t);
+        if let Some(ticket) = ticket {
+            self.slices.remove(&ticket);
+            self.serving.handle_done(ticket, now);
+        }
+    }
+
+    /// The next answer.
+    pub fn poll(&mut self) -> Option<(AskId, Answer)> {
+        if let Some(ready) = self.ready.pop_front() {
+            return Some(ready);
+        }
+        let ticket = self.serving.poll()?;
+        let slice = self.slices.get(&ticket)?;
+        let (track, groups) = (slice.track, slice.groups.clone());
+        Some((slice.ask, Answer::Slice { track, groups }))
+    }
+
+    fn handle_get(&mut self, ask: AskId, peer: PeerId, get: Get, now: Instant) {
+        let wire = get.groups.iter().map(|range| (range.start, range.end));
+        let groups = match GroupSet::from_wire(wire) {
+            Ok(groups) if !groups.is_empty() => groups,
+            _ => return self.ready.push_back((ask, NOT_HERE)),
+        };
+        let track = get.track;
+        match self.serving.handle_request(peer, get.class, groups.count(), now) {
+            Admission::Start(ticket) => {
+                self.slices.insert(ticket, Slice { ask, track, groups: groups.clone() });
+                self.ready.push_back((ask, Answer::Slice { track, groups }));
+            }
+            Admission::Wait(ticket) => {
+                self.slices.insert(ticket, Slice { ask, track, groups });
+            }
+            Admission::Busy { retry } => {
+                self.ready.push_back((ask, Answer::No(Decline::Busy { retry })));
+            }
+        }
+    }
+}
+
+const NOT_HERE: Answer = Answer::No(Decline::NotAvailable);

@@ -1,0 +1,175 @@
+//! Who is in the swarm, and where each may answer.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr, SocketAddrV6},
+};
+
+use crate::{
+    id::PeerId,
+    protocol::{Candidate, PeerRecord, PeerState, MAX_CANDIDATES},
+};
+
+/// This machine's own interfaces, as far as finding others needs them.
+#[derive(Clone, Debug, Default)]
+pub struct Interfaces {
+    /// Addresses with the length of their network prefix.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// The scopes (interface indices) on which a link-local address may lie.
+    pub scopes: Vec<u32>,
+}
+
+/// The peers that the tracker says are here, without this one.
+#[derive(Debug)]
+pub struct Directory {
+    me: PeerId,
+    interfaces: Interfaces,
+    /// Where the tracker answered, which is where peers of its host are.
+    tracker_at: Option<IpAddr>,
+    peers: BTreeMap<PeerId, PeerRecord>,
+}
+
+impl Directory {
+    pub fn new(me: PeerId, interfaces: Interfaces) -> Self {
+        Self { me, interfaces, tracker_at: None, peers: BTreeMap::new() }
+    }
+
+    pub fn set_tracker(&mut self, at: IpAddr) {
+        self.tracker_at = Some(at);
+    }
+
+    /// Takes what the tracker says of a peer. Says whether that is news.
+    pub fn handle_record(&mut self, mut record: PeerRecord) -> bool {
+        let known = self.peers.contains_key(&record.peer);
+        if record.peer == self.me || (!known && self.peers.len() >= MAX_PEERS) {
+            return false;
+        }
+        record.candidates.truncate(MAX_CANDIDATES + 1);
+        let news = self.peers.get(&record.peer) != Some(&record);
+        self.peers.insert(record.peer, record);
+        news
+    }
+
+    /// Forgets a peer that is gone, and says what was known of it.
+    pub fn handle_gone(&mut self, peer: PeerId) -> Option<PeerRecord> {
+        self.peers.remove(&peer)
+    }
+
+    pub fn get(&self, peer: PeerId) -> Option<&PeerRecord> {
+        self.peers.get(&peer)
+    }
+
+    pub fn is_up(&self, peer: PeerId) -> bool {
+        self.get(peer).is_some_and(|record| record.state == PeerState::Up)
+    }
+
+    /// The peers by id.
+    pub fn iter(&self) -> impl Iterator<Item = &PeerRecord> {
+        self.peers.values()
+    }
+
+    /// Where to dial `peer`, the likeliest first: its own network, then the
+    /// others, and a link-local address on each interface.
+    pub fn addresses(&self, peer: PeerId) -> Vec<SocketAddr> {
+        let Some(record) = self.get(peer) else {
+            return Vec::new();
+        };
+        let mut addresses: Vec<SocketAddr> =
+            record.candidates.iter().flat_map(|candidate| self.expand(*candidate)).collect();
+        addresses.sort_by_key(|address| self.distance(address.ip()));
+        addresses.dedup();
+        addresses.truncate(MAX_ADDRESSES);
+        addresses
+    }
+
+    fn expand(&self, candidate: Candidate) -> Vec<SocketAddr> {
+        let at = match candidate {
+            Candidate::At(at) => at,
+            Candidate::WithTracker { port } => match self.tracker_at {
+                Some(tracker) => SocketAddr::new(tracker, port),
+                None => return Vec::new(),
+            },
+        };
+        match at.ip() {
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+                let on = |&scope| SocketAddrV6::new(ip, at.port(), 0, scope).into();
+                self.interfaces.scopes.iter().map(on).collect()
+            }
+            _ => vec![at],
+        }
+    }
+
+    /// How far away an address is likely to be.
+    fn distance(&self, ip: IpAddr) -> u8 {
+        let shares_prefix = |&(own, len): &(IpAddr, u8)| shared_prefix(own, ip) >= len;
+        match ip {
+            _ if ip.is_loopback() => 0,
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => 2,
+            _ if self.interfaces.addresses.iter().any(shares_prefix) => 1,
+            _ => 3,
+        }
+    }
+}
+
+/// How many leading bits two addresses share; none across families.
+fn shared_prefix(a: IpAddr, b: IpAddr) -> u8 {
+    let zeros = match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
+        _ => 0,
+    };
+    zeros as u8
+}
+
+/// As many as a tracker takes.
+const MAX_PEERS: usize = 4096;
+/// Addresses dialled side by side for one peer.
+const MAX_ADDRESSES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(peer: u8, candidates: Vec<Candidate>) -> PeerRecord {
+        let name = format!("peer-{peer}");
+        PeerRecord { peer: PeerId([peer; 32]), name, state: PeerState::Up, candidates }
+    }
+
+    fn at(text: &str) -> Candidate {
+        Candidate::At(text.parse().unwrap())
+    }
+
+    #[test]
+    fn the_own_network_is_dialled_first_and_link_local_on_each_interface() {
+        let interfaces = Interfaces {
+            addresses: vec![("192.168.1.5".parse().unwrap(), 24)],
+            scopes: vec![2, 3],
+        };
+        let mut directory = Directory::new(PeerId([0; 32]), interfaces);
+        directory.set_tracker("192.168.1.1".parse().unwrap());
+        directory.handle_record(record(
+            1,
+            vec![
+                at("10.9.9.9:1"),
+                at("[fe80::7]:1"),
+                at("192.168.1.9:1"),
+                Candidate::WithTracker { port: 2 },
+            ],
+        ));
+        let addresses: Vec<String> =
+            directory.addresses(PeerId([1; 32])).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            addresses,
+            ["192.168.1.9:1", "192.168.1.1:2", "[fe80::7%2]:1", "[fe80::7%3]:1", "10.9.9.9:1"]
+        );
+    }
+
+    #[test]
+    fn a_node_is_not_in_its_own_directory() {
+        let mut directory = Directory::new(PeerId([1; 32]), Interfaces::default());
+        assert!(!directory.handle_record(record(1, vec![])));
+        assert!(directory.handle_record(record(2, vec![])));
+        assert!(!directory.handle_record(record(2, vec![])), "nothing new");
+        assert_eq!(directory.iter().count(), 1);
+    }
+}

@@ -1,0 +1,527 @@
+//! From "play this" to bytes on their way: finds out what a queued track is,
+//! opens its place in the store, and has it fetched.
+//!
+//! At most two plays are alive, the current one and the one made ready behind
+//! it. Each goes through the same stages: *resolving*, while its content's
+//! name is asked for; *opening*, while the store makes room; *loaded*, once
+//! the player has it. What is fetched belongs to a stream, one per content,
+//! so that a track that follows itself is fetched once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    catalog::{Database, Listed},
+    content::ranges::GroupSet,
+    id::{group_count, EntryNo, PeerId, TrackId},
+    media::Format,
+    player::{
+        queue::QueueItem,
+        transport::PlayId,
+    },
+    protocol::Class,
+    swarm::scheduler::{self, Outcome, RequestId, Scheduler, SourceInfo, Why},
+};
+
+/// What has to be done for the plays.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PlayAction {
+    /// Ask `peer` what its entry hashes to.
+    Resolve { play: PlayId, peer: PeerId, entry: EntryNo },
+    /// Make room in the store.
+    Open { track: TrackId, size: u64 },
+    /// Ask `source` for groups.
+    Fetch { fetch: FetchId, source: PeerId, size: u64, groups: GroupSet, class: Class },
+    /// Do not wait for that any longer.
+    Cancel(FetchId),
+    /// Let the player have it.
+    Load(Load),
+    /// All groups are there: keep the track.
+    Keep(TrackId),
+    /// What is missing of the track will not come.
+    GiveUp { track: TrackId, why: String },
+    /// Nobody plays the track any more.
+    Close(TrackId),
+    /// The play cannot go on.
+    Failed(PlayId, String),
+}
+
+/// Names a request to a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FetchId {
+    pub track: TrackId,
+    pub request: RequestId,
+}
+
+/// What the player needs to know of a play.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Load {
+    pub play: PlayId,
+    pub from: Duration,
+    pub paused: bool,
+    /// Whether it follows the current play instead of replacing it.
+    pub next: bool,
+    pub source: Source,
+    pub format: Format,
+    pub rate: u32,
+    pub channels: u16,
+    pub audio_start: u64,
+}
+
+/// Where a play's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In the own library.
+    File(EntryNo),
+    /// In the store, all or as they arrive.
+    Store(TrackId),
+}
+
+/// What is asked to be played.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub play: PlayId,
+    pub item: Arc<QueueItem>,
+    pub from: Duration,
+    pub paused: bool,
+    pub next: bool,
+}
+
+/// What happened to a fetch.
+#[derive(Clone, Debug)]
+pub enum FetchEvent {
+    /// The answer begins.
+    FirstByte,
+    /// Groups are verified and stored.
+    Groups(GroupSet),
+    /// Nothing more comes.
+    Done(Outcome),
+    /// What came could not be kept, for this reason.
+    NotKept(String),
+}
+
+/// How far a play has arrived.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Arrived {
+    pub groups: u32,
+    pub of: u32,
+}
+
+/// See the module's description.
+pub struct Plays {
+    me: PeerId,
+    plays: BTreeMap<PlayId, Play>,
+    streams: BTreeMap<TrackId, Stream>,
+    actions: VecDeque<PlayAction>,
+    seed: u64,
+}
+
+struct Play {
+    request: Request,
+    shape: Shape,
+    stage: Stage,
+}
+
+/// What the catalogue says of a track's file.
+#[derive(Clone, Debug)]
+struct Shape {
+    format: Format,
+    rate: u32,
+    channels: u16,
+    audio_start: u64,
+    size: u64,
+    opening: Vec<std::ops::Range<u64>>,
+    duration: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Resolving { peer: PeerId },
+    Opening(TrackId),
+    Loaded(Option<TrackId>),
+}
+
+struct Stream {
+    scheduler: Scheduler,
+    /// Whom the scheduler knows as sources.
+    sources: BTreeSet<PeerId>,
+    size: u64,
+    /// Whether the store has made room.
+    open: bool,
+    /// Requests that are out, for cancelling them.
+    fetching: BTreeMap<RequestId, PeerId>,
+}
+
+impl Plays {
+    /// `seed` makes the back-offs of this node differ from its neighbours'.
+    pub fn new(me: PeerId, seed: u64) -> Self {
+        Self {
+            me,
+            plays: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            actions: VecDeque::new(),
+            seed,
+        }
+    }
+
+    /// The next thing to do. The database has the names for what is said.
+    pub fn poll(&mut self, database: &Database, now: Instant) -> Option<PlayAction> {
+        loop {
+            if let Some(action) = self.actions.pop_front() {
+                return Some(action);
+            }
+            let mut open = self.streams.iter_mut().filter(|(_, stream)| stream.open);
+            let (track, action) =
+                open.find_map(|(track, stream)| Some((*track, stream.scheduler.poll(now)?)))?;
+            self.handle_scheduler(track, action, database);
+        }
+    }
+
+    /// When [`Self::poll`] may have something to do without an event.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.streams.values().filter(|s| s.open).filter_map(|s| s.scheduler.poll_timeout()).min()
+    }
+
+    /// Begins a play. One that is not [`Request::next`] ends all others.
+    pub fn handle_request(&mut self, request: Request, database: &Database, now: Instant) {
+        let play = request.play;
+        if request.next {
+            self.forget(|other| other.request.next);
+        } else {
+            self.forget(|_| true);
+        }
+        match self.begin(request, database, now) {
+            Ok(begun) => {
+                self.plays.insert(play, begun);
+            }
+            Err(why) => self.actions.push_back(PlayAction::Failed(play, why)),
+        }
+        self.sweep();
+    }
+
+    /// Nothing is made ready any more.
+    pub fn handle_clear_next(&mut self) {
+        self.forget(|play| play.request.next);
+        self.sweep();
+    }
+
+    /// What was next plays now.
+    pub fn handle_crossed(&mut self, to: PlayId) {
+        self.forget(|play| play.request.play != to);
+        if let Some(play) = self.plays.get_mut(&to) {
+            play.request.next = false;
+            if let Stage::Opening(track) | Stage::Loaded(Some(track)) = play.stage {
+                self.set_role(track);
+            }
+        }
+        self.sweep();
+    }
+
+    /// Nothing plays any more.
+    pub fn handle_stop(&mut self) {
+        self.forget(|_| true);
+        self.sweep();
+    }
+
+    /// An owner has said what its entry is.
+    pub fn handle_resolved(
+        &mut self,
+        play: PlayId,
+        answer: Result<(TrackId, u64), String>,
+        database: &Database,
+        now: Instant,
+    ) {
+        let Some(waiting) = self.plays.get_mut(&play) else {
+            return;
+        };
+        let Stage::Resolving { peer } = waiting.stage else {
+            return;
+        };
+        match answer {
+            Ok((track, size)) => {
+                waiting.shape.size = size;
+                waiting.stage = Stage::Opening(track);
+                let shape = waiting.shape.clone();
+                self.open(track, &shape, database, Some(peer), now);
+                self.set_role(track);
+                self.load_if_open(track);
+            }
+            Err(why) => {
+                self.plays.remove(&play);
+                self.actions.push_back(PlayAction::Failed(play, why));
+            }
+        }
+    }
+
+    /// The store has made room, or could not.
+    pub fn handle_opened(&mut self, track: TrackId, answer: Result<GroupSet, String>, now: Instant) {
+        let Some(stream) = self.streams.get_mut(&track) else {
+            return;
+        };
+        match answer {
+            Ok(have) => {
+                stream.open = true;
+                stream.scheduler.handle_have(&have);
+                self.load_if_open(track);
+            }
+            Err(why) => {
+                let of_track = |play: &Play| play.stage == Stage::Opening(track);
+                let failed: Vec<PlayId> =
+                    self.plays.iter().filter(|(_, p)| of_track(p)).map(|(id, _)| *id).collect();
+                for play in failed {
+                    self.plays.remove(&play);
+                    self.actions.push_back(PlayAction::Failed(play, why.clone()));
+                }
+                self.sweep();
+            }
+        }
+    }
+
+    /// The reader stands at `offset` of the track.
+    pub fn handle_demand(&mut self, track: TrackId, offset: u64, now: Instant) {
+        if let Some(stream) = self.streams.get_mut(&track) {
+            stream.scheduler.handle_demand(offset, now);
+        }
+    }
+
+    /// Something came of a fetch.
+    pub fn handle_fetch(&mut self, fetch: FetchId, event: FetchEvent, now: Instant) {
+        let Some(stream) = self.streams.get_mut(&fetch.track) else {
+            return;
+        };
+        match event {
+            FetchEvent::FirstByte => stream.scheduler.handle_first_byte(fetch.request, now),
+            FetchEvent::Groups(groups) => {
+                for group in groups.iter() {
+                    stream.scheduler.handle_group(fetch.request, group, now);
+                }
+            }
+            FetchEvent::Done(outcome) => {
+                stream.fetching.remove(&fetch.request);
+                stream.scheduler.handle_done(fetch.request, outcome, now);
+            }
+            FetchEvent::NotKept(why) => {
+                stream.open = false;
+                self.actions.push_back(PlayAction::GiveUp { track: fetch.track, why });
+            }
+        }
+    }
+
+    /// Catalogues or peers have changed: sources may have come or gone.
+    pub fn handle_database(&mut self, database: &Database, now: Instant) {
+        for (track, stream) in &mut self.streams {
+            let holders = database.holders(*track).map(|(member, _, _)| member.peer);
+            stream.set_sources(holders.filter(|peer| *peer != self.me).collect(), now);
+        }
+    }
+
+    /// How far the content of `play` has arrived; all of it when it is local.
+    pub fn arrived(&self, play: PlayId) -> Option<Arrived> {
+        let play = self.plays.get(&play)?;
+        let (Stage::Opening(track) | Stage::Loaded(Some(track))) = play.stage else {
+            return matches!(play.stage, Stage::Loaded(None)).then_some(Arrived { groups: 1, of: 1 });
+        };
+        let stream = self.streams.get(&track)?;
+        Some(Arrived { groups: stream.scheduler.have().count(), of: group_count(stream.size) })
+    }
+
+    /// Whom the content of `play` is fetched from now.
+    pub fn sources(&self, play: PlayId) -> Vec<PeerId> {
+        let stage = self.plays.get(&play).map(|play| play.stage);
+        let Some(Stage::Opening(track) | Stage::Loaded(Some(track))) = stage else {
+            return Vec::new();
+        };
+        let fetching = self.streams.get(&track).map(|stream| &stream.fetching);
+        let sources: BTreeSet<PeerId> =
+            fetching.into_iter().flat_map(|f| f.values().copied()).collect();
+        sources.into_iter().collect()
+    }
+
+    fn begin(&mut self, request: Request, database: &Database, now: Instant) -> Result<Play, String> {
+        let item = request.item.clone();
+        let found = database.find_at(item.peer, &item.path);
+        let track = found.and_then(|f| f.listed.track).or(item.track);
+        if let (Some(found), true) = (found, item.peer == self.me) {
+            let shape = Shape::of(found.listed);
+            self.actions.push_back(PlayAction::Load(load(&request, &shape, Source::File(found.no))));
+            return Ok(Play { request, shape, stage: Stage::Loaded(None) });
+        }
+        if let Some(track) = track {
+            let copy = || database.holders(track).find_map(|(_, _, entry)| entry.listed());
+            let listed = found.map(|f| f.listed).or_else(copy);
+            let listed = listed.ok_or_else(|| self.nobody_has(&item, database))?;
+            let shape = Shape::of(listed);
+            self.open(track, &shape, database, None, now);
+            if !request.next {
+                self.set_playing(track);
+            }
+            return Ok(Play { request, shape, stage: Stage::Opening(track) });
+        }
+        let found = found.ok_or_else(|| self.nobody_has(&item, database))?;
+        let (play, peer, entry) = (request.play, item.peer, found.no);
+        self.actions.push_back(PlayAction::Resolve { play, peer, entry });
+        Ok(Play { request, shape: Shape::of(found.listed), stage: Stage::Resolving { peer } })
+    }
+
+    fn nobody_has(&self, item: &QueueItem, database: &Database) -> String {
+        let owner = &item.info.owner;
+        match database.member(item.peer) {
+            Some(member) => format!("{} no longer has {:?}, nor has anyone else", member.name, item.path),
+            None => format!("{owner} is not in the swarm, and nobody else has {:?}", item.path),
+        }
+    }
+
+    /// Sees to it that there is a stream for `track`.
+    fn open(&mut self, track: TrackId, shape: &Shape, database: &Database, also: Option<PeerId>, now: Instant) {
+        if self.streams.contains_key(&track) {
+            return;
+        }
+        self.seed = self.seed.wrapping_add(1);
+        let mut scheduler = Scheduler::new(track, shape.size, &shape.opening, self.seed);
+        scheduler.handle_role(Class::Next);
+        if !shape.duration.is_zero() {
+            scheduler.handle_bitrate((shape.size as f64 / shape.duration.as_secs_f64()) as u64);
+        }
+        let listed = database.holders(track).map(|(member, _, _)| member.peer);
+        let holders = listed.chain(also).filter(|peer| *peer != self.me).collect();
+        let mut stream = Stream {
+            scheduler,
+            sources: BTreeSet::new(),
+            size: shape.size,
+            open: false,
+            fetching: BTreeMap::new(),
+        };
+        stream.set_sources(holders, now);
+        self.streams.insert(track, stream);
+        self.actions.push_back(PlayAction::Open { track, size: shape.size });
+    }
+
+    /// Tells a stream whether it plays now or next.
+    fn set_role(&mut self, track: TrackId) {
+        let now = |play: &Play| {
+            !play.request.next
+                && matches!(play.stage, Stage::Opening(t) | Stage::Loaded(Some(t)) if t == track)
+        };
+        if self.plays.values().any(now) {
+            self.set_playing(track);
+        }
+    }
+
+    fn set_playing(&mut self, track: TrackId) {
+        if let Some(stream) = self.streams.get_mut(&track) {
+            stream.scheduler.handle_role(Class::Now);
+        }
+    }
+
+    /// Hands what waits for `track` to the player once the store has room.
+    fn load_if_open(&mut self, track: TrackId) {
+        if !self.streams.get(&track).is_some_and(|stream| stream.open) {
+            return;
+        }
+        for play in self.plays.values_mut().filter(|play| play.stage == Stage::Opening(track)) {
+            play.stage = Stage::Loaded(Some(track));
+            let load = load(&play.request, &play.shape, Source::Store(track));
+            self.actions.push_back(PlayAction::Load(load));
+        }
+    }
+
+    fn handle_scheduler(&mut self, track: TrackId, action: scheduler::Action, database: &Database) {
+        let Some(stream) = self.streams.get_mut(&track) else {
+            return;
+        };
+        match action {
+            scheduler::Action::Fetch { req, source, groups, class } => {
+                stream.fetching.insert(req, source);
+                let fetch = FetchId { track, request: req };
+                let size = stream.size;
+                self.actions.push_back(PlayAction::Fetch { fetch, source, size, groups, class });
+            }
+            scheduler::Action::Cancel { req } => {
+                stream.fetching.remove(&req);
+                self.actions.push_back(PlayAction::Cancel(FetchId { track, request: req }));
+            }
+            scheduler::Action::Complete => self.actions.push_back(PlayAction::Keep(track)),
+            scheduler::Action::Stuck { why } => self.handle_stuck(track, &why, database),
+        }
+    }
+
+    /// What keeps the listener from the rest of a track, in words.
+    fn handle_stuck(&mut self, track: TrackId, why: &[(PeerId, Why)], database: &Database) {
+        let name = |peer: PeerId| match database.member(peer) {
+            Some(member) => member.name.to_string(),
+            None => peer.to_string(),
+        };
+        let words: Vec<String> =
+            why.iter().map(|(peer, why)| format!("{}: {why}", name(*peer))).collect();
+        let why = match &words[..] {
+            [] => "nobody in the swarm has it any more".into(),
+            words => words.join("; "),
+        };
+        self.actions.push_back(PlayAction::GiveUp { track, why });
+    }
+
+    fn forget(&mut self, which: impl Fn(&Play) -> bool) {
+        self.plays.retain(|_, play| !which(play));
+    }
+
+    /// Ends the streams that no play needs any more.
+    fn sweep(&mut self) {
+        let wanted = |track: TrackId| {
+            self.plays.values().any(|play| {
+                matches!(play.stage, Stage::Opening(t) | Stage::Loaded(Some(t)) if t == track)
+            })
+        };
+        let idle: Vec<TrackId> = self.streams.keys().copied().filter(|t| !wanted(*t)).collect();
+        for track in idle {
+            if let Some(stream) = self.streams.remove(&track) {
+                let cancel = |request| PlayAction::Cancel(FetchId { track, request });
+                self.actions.extend(stream.fetching.into_keys().map(cancel));
+                self.actions.push_back(PlayAction::Close(track));
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// Tells the scheduler who has come and who has gone.
+    fn set_sources(&mut self, sources: BTreeSet<PeerId>, now: Instant) {
+        for peer in sources.difference(&self.sources) {
+            self.scheduler.add_source(*peer, SourceInfo::default(), now);
+        }
+        for peer in self.sources.difference(&sources) {
+            self.scheduler.remove_source(*peer);
+        }
+        self.sources = sources;
+    }
+}
+
+impl Shape {
+    fn of(listed: &Listed) -> Self {
+        Self {
+            format: listed.format,
+            rate: listed.rate,
+            channels: listed.channels,
+            audio_start: listed.audio_start,
+            size: listed.size,
+            opening: listed.opening.clone(),
+            duration: listed.duration,
+        }
+    }
+}
+
+fn load(request: &Request, shape: &Shape, source: Source) -> Load {
+    Load {
+        play: request.play,
+        from: request.from,
+        paused: request.paused,
+        next: request.next,
+        source,
+        format: shape.format,
+        rate: shape.rate,
+        channels: shape.channels,
+        audio_start: shape.audio_start,
+    }
+}

@@ -1,0 +1,207 @@
+//! The QUIC endpoint: one UDP socket for both directions.
+//!
+//! Dials leave from the port that listens, so that whatever a firewall or a
+//! neighbour learns about one direction holds for the other.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
+
+use quinn::{congestion::BbrConfig, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+
+use crate::{
+    id::PeerId,
+    identity::{self, Identity},
+    near::Near,
+};
+
+/// The node's QUIC endpoint. Cheap to clone; the socket closes with the last
+/// clone.
+#[derive(Clone)]
+pub struct Endpoint {
+    quic: quinn::Endpoint,
+    identity: Arc<Identity>,
+    transport: Arc<TransportConfig>,
+    /// Who may be talked to.
+    near: Near,
+}
+
+/// A connection whose other end has shown who it is.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    pub quic: quinn::Connection,
+    pub peer: PeerId,
+}
+
+/// Why a candidate address did not lead to the peer.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    #[error("it is not near, and an open swarm talks to near addresses only")]
+    Far,
+    #[error("{0}")]
+    Refused(#[from] quinn::ConnectError),
+    #[error("{0}")]
+    Failed(#[from] quinn::ConnectionError),
+    #[error("no answer within {} s", HANDSHAKE_TIMEOUT.as_secs())]
+    Silent,
+    #[error("somebody else answers there")]
+    SomebodyElse,
+}
+
+impl Endpoint {
+    /// Binds the UDP socket. On a machine without IPv6, `[::]` means
+    /// `0.0.0.0`.
+    ///
+    /// # Errors
+    /// Those of binding the socket.
+    pub fn bind(at: SocketAddr, identity: Arc<Identity>, near: Near) -> io::Result<Self> {
+        let socket = match UdpSocket::bind(at) {
+            Err(e) if at.ip().is_unspecified() && at.is_ipv6() && e.kind() != io::ErrorKind::AddrInUse => {
+                UdpSocket::bind((Ipv4Addr::UNSPECIFIED, at.port()))?
+            }
+            bound => bound?,
+        };
+        let transport = Arc::new(transport());
+        let mut server = quinn::ServerConfig::with_crypto(identity.quic_server());
+        server
+            .transport_config(transport.clone())
+            .max_incoming(MAX_INCOMING)
+            .incoming_buffer_size(INCOMING_BUFFER)
+            .incoming_buffer_size_total(INCOMING_BUFFER_TOTAL);
+        let quic = quinn::Endpoint::new(
+            EndpointConfig::default(),
+            Some(server),
+            socket,
+            Arc::new(quinn::SmolRuntime),
+        )?;
+        Ok(Self { quic, identity, transport, near })
+    }
+
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.quic.local_addr()
+    }
+
+    /// The next connection from outside, once it has shown who it is; `None`
+    /// when the endpoint is closed. Those that do not get that far are not
+    /// worth a word.
+    pub async fn accept(&self) -> Option<Accepting> {
+        loop {
+            let incoming = self.quic.accept().await?;
+            let from = canonical(incoming.remote_address());
+            if !self.near.allows(from.ip()) {
+                incoming.ignore();
+                continue;
+            }
+            if self.quic.open_connections() >= MAX_CONNECTIONS {
+                incoming.refuse();
+                continue;
+            }
+            if let Ok(connecting) = incoming.accept() {
+                return Some(Accepting(connecting));
+            }
+        }
+    }
+
+    /// Connects to `peer` at `address`.
+    ///
+    /// # Errors
+    /// When nobody, or somebody else, answers there.
+    pub async fn dial(&self, peer: PeerId, address: SocketAddr) -> Result<Connection, DialError> {
+        if !self.near.allows(canonical(address).ip()) {
+            return Err(DialError::Far);
+        }
+        let mut config = quinn::ClientConfig::new(self.identity.quic_client(Some(peer)));
+        config.transport_config(self.transport.clone());
+        let connecting = self.quic.connect_with(config, address, SERVER_NAME)?;
+        let quic = within(HANDSHAKE_TIMEOUT, connecting).await.ok_or(DialError::Silent)??;
+        match peer_of(&quic) {
+            Some(found) if found == peer => Ok(Connection { quic, peer }),
+            _ => Err(DialError::SomebodyElse),
+        }
+    }
+
+    /// Says goodbye to everybody at once and waits until that is sent.
+    pub async fn close(&self) {
+        self.quic.close(VarInt::from_u32(0), b"leaving");
+        within(CLOSE_TIMEOUT, self.quic.wait_idle()).await;
+    }
+}
+
+/// A connection from outside in its handshake.
+pub struct Accepting(quinn::Connecting);
+
+impl Accepting {
+    /// Finishes the handshake. `None` when it fails or takes too long.
+    pub async fn finish(self) -> Option<Connection> {
+        let quic = within(HANDSHAKE_TIMEOUT, self.0).await?.ok()?;
+        let peer = peer_of(&quic)?;
+        Some(Connection { quic, peer })
+    }
+}
+
+/// An IPv4 address that a dual-stack socket shows as IPv6, as what it is.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// `future`, or `None` after `limit`.
+pub async fn within<T>(limit: Duration, future: impl std::future::IntoFuture<Output = T>) -> Option<T> {
+    smol::future::or(async { Some(future.await) }, async {
+        smol::Timer::after(limit).await;
+        None
+    })
+    .await
+}
+
+fn peer_of(connection: &quinn::Connection) -> Option<PeerId> {
+    let certificates = connection.peer_identity()?;
+    identity::peer_of(certificates.downcast_ref::<Vec<_>>()?)
+}
+
+fn transport() -> TransportConfig {
+    let mut config = TransportConfig::default();
+    config
+        .max_concurrent_bidi_streams(VarInt::from_u32(MAX_STREAMS))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .send_window(SEND_WINDOW)
+        .datagram_receive_buffer_size(None)
+        .initial_rtt(INITIAL_RTT)
+        .congestion_controller_factory(Arc::new(BbrConfig::default()))
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_MILLIS))));
+    config
+}
+
+/// Neither side looks at the name: the certificate's key is the identity.
+const SERVER_NAME: &str = "p2pmusic";
+
+/// A LAN answers in milliseconds; a lost first packet costs three initial
+/// round trips.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Law of the house: a stop takes at most 2 s in all.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+/// An idle connection costs nothing without keep-alives, and finding it dead
+/// costs a handshake of a few milliseconds.
+const IDLE_MILLIS: u32 = 30_000;
+/// What a lost first packet is waited for, three times over; quinn's 333 ms
+/// mean a whole second of silence.
+const INITIAL_RTT: Duration = Duration::from_millis(100);
+/// Connections in their handshake: each costs some kilobytes.
+const MAX_INCOMING: usize = 64;
+/// What may arrive for a handshake that nobody has looked at yet.
+const INCOMING_BUFFER: u64 = 16 * 1024;
+const INCOMING_BUFFER_TOTAL: u64 = 512 * 1024;
+/// Open connections, in and out: more speakers than a house has.
+const MAX_CONNECTIONS: usize = 256;
+/// Requests that a peer may have open at once.
+const MAX_STREAMS: u32 = 32;
+/// What one slice may have under way: a MiB fills 50 Mbit/s at 160 ms.
+const STREAM_WINDOW: u32 = 1 << 20;
+/// The same for all slices of a connection together.
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// What is kept for resending.
+const SEND_WINDOW: u64 = 4 << 20;

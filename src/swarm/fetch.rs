@@ -1,0 +1,210 @@
+//! Asking another peer, and bringing what it sends to the store.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::BytesMut;
+use quinn::{ReadError, RecvStream, VarInt};
+
+use super::{
+    endpoint::within,
+    link::{LinkHandle, NoConnection},
+    scheduler::Outcome,
+};
+use crate::{
+    content::{
+        blob::{Verified, Verifier},
+        file::Blob,
+        ranges::GroupSet,
+    },
+    id::{EntryNo, TrackId},
+    protocol::{
+        encode_frame, read_frame, Class, Decline, FrameError, Get, PeerReply, PeerRequest,
+        MAX_REPLY_FRAME, RESET_CHANGED,
+    },
+};
+
+/// Why a question to another peer has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    #[error(transparent)]
+    NoConnection(#[from] NoConnection),
+    #[error("the connection to it is lost ({0})")]
+    Lost(String),
+    #[error("it did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
+    Silent,
+    #[error("it answered nonsense ({0})")]
+    Nonsense(String),
+    #[error("{0}")]
+    Declined(#[from] Decline),
+}
+
+/// What is to be fetched.
+pub struct Order {
+    pub track: TrackId,
+    pub size: u64,
+    pub groups: GroupSet,
+    pub class: Class,
+}
+
+/// What a fetch tells on its way.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// The answer begins.
+    FirstByte,
+    /// These groups are verified and in the store.
+    Groups(GroupSet),
+}
+
+/// Asks what an entry of a peer's catalogue hashes to, however long the peer
+/// has to read for it.
+///
+/// # Errors
+/// [`AskError`]; also when the peer shows no progress for [`ANSWER_TIMEOUT`].
+pub async fn resolve(link: &LinkHandle, entry: EntryNo) -> Result<(TrackId, u64), AskError> {
+    let mut answer = ask(link, &PeerRequest::Resolve { entry }).await?;
+    loop {
+        match next_reply(&mut answer).await? {
+            PeerReply::Resolved { track, size } => return Ok((track, size)),
+            PeerReply::Hashing { .. } => {}
+            PeerReply::No(why) => return Err(why.into()),
+            other => return Err(unexpected(&other)),
+        }
+    }
+}
+
+/// Fetches a slice and writes what is verified to `blob`, telling `progress`
+/// of each piece. Dropping the future tells the holder to stop.
+pub async fn fetch(
+    link: &LinkHandle,
+    order: Order,
+    blob: Arc<Blob>,
+    mut progress: impl AsyncFnMut(Progress),
+) -> Outcome {
+    let get = Get {
+        track: order.track,
+        groups: order.groups.iter_ranges().collect(),
+        class: order.class,
+    };
+    let mut answer = match ask(link, &PeerRequest::Get(get)).await {
+        Ok(answer) => answer,
+        Err(e) => return Outcome::ConnectionLost(e.to_string()),
+    };
+    match next_reply(&mut answer).await {
+        Ok(PeerReply::Slice) => {}
+        Ok(PeerReply::No(why)) => return declined(why),
+        Ok(other) => return Outcome::ConnectionLost(unexpected(&other).to_string()),
+        Err(e) => return Outcome::ConnectionLost(e.to_string()),
+    }
+    progress(Progress::FirstByte).await;
+    let verifier = Verifier::new(order.track, order.size, &order.groups);
+    receive(&mut answer, verifier, &blob, &mut progress).await
+}
+
+/// Takes the slice as it comes, piece by piece.
+async fn receive(
+    answer: &mut RecvStream,
+    mut verifier: Verifier,
+    blob: &Arc<Blob>,
+    progress: &mut impl AsyncFnMut(Progress),
+) -> Outcome {
+    let mut buffer = BytesMut::new();
+    while verifier.needs().is_some() {
+        let chunk = match within(PROGRESS_TIMEOUT, answer.read_chunk(READ_BYTES, true)).await {
+            Some(Ok(Some(chunk))) => chunk,
+            Some(Ok(None)) => return Outcome::Short,
+            Some(Err(e)) => return broken(&e),
+            None => return Outcome::ConnectionLost(AskError::Silent.to_string()),
+        };
+        buffer.extend_from_slice(&chunk.bytes);
+        let (items, liar) = verify(&mut verifier, &mut buffer);
+        if !items.is_empty() {
+            let groups = items.iter().filter_map(Verified::group).collect::<GroupSet>();
+            let blob = blob.clone();
+            if let Err(e) = smol::unblock(move || blob.write(items)).await {
+                return Outcome::Store(e.to_string());
+            }
+            if !groups.is_empty() {
+                progress(Progress::Groups(groups)).await;
+            }
+        }
+        if liar {
+            return Outcome::Liar;
+        }
+    }
+    Outcome::Complete
+}
+
+/// Verifies as many whole items as `buffer` has. Says whether one was wrong.
+fn verify(verifier: &mut Verifier, buffer: &mut BytesMut) -> (Vec<Verified>, bool) {
+    let mut items = Vec::new();
+    while let Some(len) = verifier.needs().filter(|len| *len <= buffer.len()) {
+        match verifier.push(buffer.split_to(len).freeze()) {
+            Ok(item) => items.push(item),
+            Err(_) => return (items, true),
+        }
+    }
+    (items, false)
+}
+
+/// Opens a stream, sends the request, and gives the stream of the answer.
+pub(super) async fn ask(link: &LinkHandle, request: &PeerRequest) -> Result<RecvStream, AskError> {
+    let connection = link.connection().await?;
+    let lost = |e: &dyn std::fmt::Display| AskError::Lost(e.to_string());
+    let (mut send, recv) = within(ANSWER_TIMEOUT, connection.quic.open_bi())
+        .await
+        .ok_or(AskError::Silent)?
+        .map_err(|e| lost(&e))?;
+    send.write_all(&encode_frame(request)).await.map_err(|e| lost(&e))?;
+    let _ = send.finish();
+    Ok(recv)
+}
+
+async fn next_reply(answer: &mut RecvStream) -> Result<PeerReply, AskError> {
+    match within(ANSWER_TIMEOUT, read_frame(answer, MAX_REPLY_FRAME)).await {
+        Some(Ok(reply)) => Ok(reply),
+        Some(Err(e @ (FrameError::TooLong { .. } | FrameError::Malformed))) => {
+            Err(AskError::Nonsense(e.to_string()))
+        }
+        Some(Err(e)) => Err(AskError::Lost(e.to_string())),
+        None => Err(AskError::Silent),
+    }
+}
+
+fn declined(why: Decline) -> Outcome {
+    match why {
+        Decline::NotAvailable => Outcome::NotAvailable,
+        Decline::Busy { retry } => Outcome::Busy(Some(retry)),
+        Decline::Denied => Outcome::Denied,
+        Decline::Changed => Outcome::Changed,
+        Decline::Elsewhere(_) => Outcome::Busy(None),
+    }
+}
+
+fn broken(error: &ReadError) -> Outcome {
+    match error {
+        ReadError::Reset(code) if *code == VarInt::from_u32(RESET_CHANGED) => Outcome::Changed,
+        ReadError::Reset(_) => Outcome::ConnectionLost("it could not go on".into()),
+        other => Outcome::ConnectionLost(other.to_string()),
+    }
+}
+
+fn unexpected(reply: &PeerReply) -> AskError {
+    let kind = match reply {
+        PeerReply::Resolved { .. } => "a hash",
+        PeerReply::Hashing { .. } => "its progress in hashing",
+        PeerReply::Slice => "a slice",
+        PeerReply::Head(_) => "a head",
+        PeerReply::List(_) => "a list",
+        PeerReply::Page(_) => "a page",
+        PeerReply::No(_) => "no",
+    };
+    AskError::Nonsense(format!("{kind} was not asked for"))
+}
+
+/// Until an answer begins: a holder that cannot answer at once says so.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Within an answer. The scheduler asks elsewhere long before.
+const PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is verified and written in one go: enough to make the hop to the
+/// blocking thread cheap, little enough that the first group does not wait.
+const READ_BYTES: usize = 128 * 1024;
