@@ -1,0 +1,370 @@
+//! From the bytes of a track, which may still be travelling, to its samples.
+//!
+//! The decoder reads through [`Reader`], which blocks while bytes are late and
+//! fails only when it is told to. The decoder takes any error for the end of
+//! the track, so the reader keeps the reason where [`Opened::end`] finds it:
+//! ended, cancelled and failed stay three things.
+//!
+//! What is not done here: pictures and padding are kept from the decoder by
+//! [`super::view`]; after a cancel the decoder is built anew, never reused.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt as _;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rodio::decoder::DecoderBuilder;
+use rodio::{Decoder, Source};
+
+use super::view::{View, ViewError};
+use super::Format;
+
+/// A request to give up, shared by who asks and who reads.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Sets the flag. Follow it by [`TrackBytes::wake`], or a blocked read
+    /// never notices.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether reads must return [`ReadStop::Cancelled`].
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// The bytes of one track, some of which may not have arrived yet.
+pub trait TrackBytes: Send + Sync {
+    /// Bytes of the whole file.
+    fn size(&self) -> u64;
+
+    /// Reads at least one verified byte at `offset`, blocking until there is
+    /// one; 0 only at or after the end.
+    ///
+    /// An implementation that waits must look at `cancel` under the lock that
+    /// [`Self::wake`] takes, each time before it goes to sleep.
+    ///
+    /// # Errors
+    /// [`ReadStop::Cancelled`] once `cancel` is set, [`ReadStop::Failed`] when
+    /// the bytes will never come. Lateness is no error.
+    fn read_at(&self, offset: u64, buf: &mut [u8], cancel: &Cancel) -> Result<usize, ReadStop>;
+
+    /// Makes every blocked [`Self::read_at`] look at its `cancel` again.
+    fn wake(&self);
+}
+
+/// Why a read gave up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadStop {
+    /// The reader's owner asked for it.
+    #[error("cancelled")]
+    Cancelled,
+    /// The bytes will never come.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A file on this machine as [`TrackBytes`].
+#[derive(Debug)]
+pub struct FileBytes {
+    file: std::fs::File,
+    size: u64,
+}
+
+impl FileBytes {
+    /// Opens `path` for reading.
+    ///
+    /// # Errors
+    /// Whatever opening the file gives.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = std::fs::File::open(path)?;
+        let size = file.metadata()?.len();
+        Ok(Self { file, size })
+    }
+}
+
+impl TrackBytes for FileBytes {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8], cancel: &Cancel) -> Result<usize, ReadStop> {
+        loop {
+            if cancel.is_set() {
+                return Err(ReadStop::Cancelled);
+            }
+            match self.file.read_at(buf, offset) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                result => return result.map_err(|e| ReadStop::Failed(e.to_string())),
+            }
+        }
+    }
+
+    fn wake(&self) {}
+}
+
+/// How a track's samples came to their end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All samples were decoded.
+    Ended,
+    /// The owner asked for it.
+    Cancelled,
+    /// The rest cannot be decoded, and why.
+    Failed(String),
+}
+
+/// Why a track cannot be decoded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The owner asked to give up.
+    #[error("cancelled")]
+    Cancelled,
+    /// The bytes will never come.
+    #[error("the file cannot be read: {0}")]
+    Unreadable(String),
+    /// The bytes are not what the extension promises.
+    #[error("not playable as {format:?}: {why}")]
+    Malformed {
+        /// What the extension promises.
+        format: Format,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// A track that is ready to give samples.
+pub struct Opened {
+    /// The samples, interleaved.
+    pub source: Decoder<Reader>,
+    /// Frames a second.
+    pub rate: u32,
+    /// Samples a frame.
+    pub channels: u16,
+    /// Bits a sample; lossy formats have none.
+    pub bits: Option<u8>,
+    /// Length, where the file tells.
+    pub duration: Option<Duration>,
+    /// Where in the file the sound begins.
+    pub audio_start: u64,
+    progress: Progress,
+}
+
+impl Opened {
+    /// Why `source` has no more samples; only meaningful after it said so.
+    pub fn end(&self) -> End {
+        match self.progress.stop() {
+            None => End::Ended,
+            Some(ReadStop::Cancelled) => End::Cancelled,
+            Some(ReadStop::Failed(why)) => End::Failed(why),
+        }
+    }
+
+    /// Moves to `position`: to the frame, but for MP3, where only the
+    /// neighbourhood can be found without reading all that lies before.
+    ///
+    /// # Errors
+    /// The [`End`] that takes the place of the rest.
+    pub fn seek(&mut self, position: Duration) -> Result<(), End> {
+        if self.duration.is_some_and(|length| position >= length) {
+            return Err(End::Ended);
+        }
+        let source = &mut self.source;
+        let sought = guarded(|| source.try_seek(position));
+        match (sought, self.end()) {
+            (_, End::Failed(why)) => Err(End::Failed(why)),
+            (_, End::Cancelled) => Err(End::Cancelled),
+            (Ok(Ok(())), End::Ended) => Ok(()),
+            (Ok(Err(e)), End::Ended) => Err(End::Failed(format!("cannot seek: {e}"))),
+            (Err(why), End::Ended) => Err(End::Failed(why)),
+        }
+    }
+
+    /// Appends up to `frames` whole frames to `out`; fewer than asked for means
+    /// that the track is over, and [`Self::end`] says how.
+    pub fn decode(&mut self, frames: usize, out: &mut Vec<f32>) -> Result<usize, End> {
+        let channels = usize::from(self.channels);
+        let start = out.len();
+        let source = &mut self.source;
+        let (rate, layout) = (self.rate, self.channels);
+        let steady = guarded(|| {
+            for _ in 0..frames {
+                let Some(first) = source.next() else { break };
+                if source.sample_rate().get() != rate || source.channels().get() != layout {
+                    return false;
+                }
+                out.push(first);
+                out.extend(source.take(channels - 1));
+            }
+            true
+        });
+        let whole = (out.len() - start) / channels;
+        out.truncate(start + whole * channels);
+        match steady {
+            Ok(true) => Ok(whole),
+            Ok(false) => Err(End::Failed(
+                "the rate or the channels change within the track".into(),
+            )),
+            Err(why) => Err(End::Failed(why)),
+        }
+    }
+}
+
+/// What the owner of a decoder can see of its reading, from any thread.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<ProgressInner>);
+
+#[derive(Debug, Default)]
+struct ProgressInner {
+    stop: Mutex<Option<ReadStop>>,
+    offset: AtomicU64,
+}
+
+impl Progress {
+    /// The file offset after the last byte the decoder asked for.
+    pub fn offset(&self) -> u64 {
+        self.0.offset.load(Ordering::Relaxed)
+    }
+
+    /// The first reason for which a read gave up.
+    pub fn stop(&self) -> Option<ReadStop> {
+        self.0
+            .stop
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn keep(&self, stop: &ReadStop) {
+        self.0
+            .stop
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_with(|| stop.clone());
+    }
+}
+
+/// The file as the decoder sees it.
+pub struct Reader {
+    bytes: Arc<dyn TrackBytes>,
+    view: View,
+    position: u64,
+    cancel: Cancel,
+    progress: Progress,
+}
+
+impl Read for Reader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let (bytes, cancel) = (&self.bytes, &self.cancel);
+        let progress = &self.progress;
+        let read = self.view.read(self.position, buf, &mut |offset, buf| {
+            let read = bytes.read_at(offset, buf, cancel)?;
+            let end = offset.saturating_add(read as u64);
+            progress.0.offset.store(end, Ordering::Relaxed);
+            Ok::<_, ReadStop>(read)
+        });
+        match read {
+            Ok(read) => {
+                self.position += read as u64;
+                Ok(read)
+            }
+            Err(stop) => {
+                self.progress.keep(&stop);
+                Err(io::Error::other(stop))
+            }
+        }
+    }
+}
+
+impl Seek for Reader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::Current(delta) => self.position.checked_add_signed(delta),
+            SeekFrom::End(delta) => self.view.len().checked_add_signed(delta),
+        };
+        self.position = position.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+/// Builds the decoder, reading as little as the format allows.
+///
+/// `audio_start` is a hint that spares reading through long comments; a wrong
+/// one costs time, nothing else.
+///
+/// # Errors
+/// [`OpenError`]; that bytes are late is none.
+pub fn open(
+    bytes: Arc<dyn TrackBytes>,
+    format: Format,
+    audio_start: Option<u64>,
+    cancel: &Cancel,
+    progress: &Progress,
+) -> Result<Opened, OpenError> {
+    let malformed = |why: String| OpenError::Malformed { format, why };
+    let view = View::build(format, bytes.size(), audio_start, &mut |offset, buf| {
+        bytes.read_at(offset, buf, cancel)
+    })
+    .map_err(|e| match e {
+        ViewError::Read(ReadStop::Cancelled) => OpenError::Cancelled,
+        ViewError::Read(ReadStop::Failed(why)) => OpenError::Unreadable(why),
+        ViewError::Malformed(why) => malformed(why.into()),
+    })?;
+    let (bits, audio_start, length) = (view.bits(), view.audio_start(), view.len());
+    let reader = Reader {
+        bytes,
+        view,
+        position: 0,
+        cancel: cancel.clone(),
+        progress: progress.clone(),
+    };
+    let builder = DecoderBuilder::new()
+        .with_data(reader)
+        .with_byte_len(length)
+        .with_hint(format.extension())
+        .with_gapless(true)
+        .with_coarse_seek(format == Format::Mp3);
+    let built = guarded(|| builder.build());
+    match progress.stop() {
+        Some(ReadStop::Cancelled) => return Err(OpenError::Cancelled),
+        Some(ReadStop::Failed(why)) => return Err(OpenError::Unreadable(why)),
+        None => {}
+    }
+    let source = built
+        .map_err(malformed)?
+        .map_err(|e| malformed(e.to_string()))?;
+    let (rate, channels) = (source.sample_rate().get(), source.channels().get());
+    if rate > MAX_RATE || channels > MAX_CHANNELS {
+        return Err(malformed(format!("{rate} Hz, {channels} channels")));
+    }
+    Ok(Opened {
+        rate,
+        channels,
+        bits,
+        duration: source.total_duration(),
+        audio_start,
+        source,
+        progress: progress.clone(),
+    })
+}
+
+/// Runs a piece of the decoder, which comes from hostile bytes and is not
+/// proven against them: where panics unwind, one ends the track and not the
+/// process.
+fn guarded<T>(decode: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(decode)).map_err(|_| "the decoder gave up on it".to_owned())
+}
+
+/// The highest rate of any DAC sold; a higher one is a broken header, and
+/// would size buffers.
+const MAX_RATE: u32 = 768_000;
+
+/// 7.1, the most that any of the formats is used for.
+const MAX_CHANNELS: u16 = 8;

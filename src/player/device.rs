@@ -1,0 +1,327 @@
+//! Sound cards, through ALSA.
+//!
+//! Only enumerated names can be opened. A name of the hardware (`hw:…`) gets
+//! the track's own rate and channels, or is said to be unable; the period is
+//! fixed. Any error of a stream but an xrun means that the device is lost: the
+//! error callback sets a flag and nothing else, since a dead server calls it
+//! millions of times.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rodio::cpal::traits::{DeviceTrait as _, HostTrait as _, StreamTrait as _};
+use rodio::cpal::{
+    self, BufferSize, Device, ErrorKind, SampleFormat, SizedSample, Stream, StreamConfig,
+    SupportedBufferSize, SupportedStreamConfigRange,
+};
+
+use super::output::{OutputError, Shape};
+use super::ring::{frames_in, Pcm, Renderer};
+
+/// A name that `audio.device` can have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// The ALSA name.
+    pub name: String,
+    /// What ALSA says it is, on one line.
+    pub description: String,
+    /// Whether `auto` would take it.
+    pub is_auto: bool,
+}
+
+/// All names that can be put out to, in ALSA's order.
+pub fn devices() -> Vec<DeviceInfo> {
+    let found = enumerate();
+    let auto = choose_auto(&found).map(|d| d.name.clone());
+    found
+        .into_iter()
+        .map(|d| DeviceInfo {
+            is_auto: Some(&d.name) == auto.as_ref(),
+            name: d.name,
+            description: d.description,
+        })
+        .collect()
+}
+
+/// The configured sound card, open or not.
+pub struct Card {
+    /// `None` is `auto`.
+    wanted: Option<String>,
+    known: Option<Known>,
+}
+
+/// What was learnt about the card; forgotten when it is lost.
+struct Known {
+    name: String,
+    device: Device,
+    abilities: Vec<SupportedStreamConfigRange>,
+}
+
+impl Card {
+    /// Looks for nothing yet.
+    pub fn new(wanted: Option<String>) -> Self {
+        Self {
+            wanted,
+            known: None,
+        }
+    }
+
+    /// The shape in which the card would put out sound of shape `wanted`.
+    ///
+    /// # Errors
+    /// [`OutputError`] if there is no such card, or it is busy.
+    pub fn plan(&mut self, wanted: Shape) -> Result<Shape, OutputError> {
+        let known = self.known()?;
+        let (rate, channels) =
+            nearest(&known.abilities, wanted).ok_or_else(|| OutputError::Unusable {
+                name: known.name.clone(),
+                why: "it takes none of the sample formats s32, s16 and f32".into(),
+            })?;
+        Ok(Shape {
+            rate,
+            channels,
+            bits: None,
+        })
+    }
+
+    /// Opens the card; gives its name and sample format, too.
+    ///
+    /// # Errors
+    /// [`OutputError`] if it is gone, busy or unable.
+    pub fn open(
+        &mut self,
+        shape: Shape,
+        renderer: Renderer,
+    ) -> Result<(CardLine, String, &'static str), OutputError> {
+        let known = self.known()?;
+        let name = known.name.clone();
+        let range = best_format(&known.abilities, shape.rate, shape.channels);
+        let opened = match range.map(|r| (r, r.sample_format())) {
+            Some((r, SampleFormat::I32)) => build::<i32>(&known.device, r, shape, renderer),
+            Some((r, SampleFormat::I16)) => build::<i16>(&known.device, r, shape, renderer),
+            Some((r, _)) => build::<f32>(&known.device, r, shape, renderer),
+            None => Err("it does not take this rate".to_owned()),
+        };
+        let format = match range.map(SupportedStreamConfigRange::sample_format) {
+            Some(SampleFormat::I32) => "s32",
+            Some(SampleFormat::I16) => "s16",
+            _ => "f32",
+        };
+        match opened {
+            Ok(line) => Ok((line, name, format)),
+            Err(why) => {
+                self.known = None;
+                Err(OutputError::Unusable { name, why })
+            }
+        }
+    }
+
+    /// Looks the card up anew next time: it may come back as another one.
+    pub fn forget(&mut self) {
+        self.known = None;
+    }
+
+    fn known(&mut self) -> Result<&Known, OutputError> {
+        let known = match self.known.take() {
+            Some(known) => known,
+            None => self.look_up()?,
+        };
+        Ok(self.known.insert(known))
+    }
+
+    fn look_up(&self) -> Result<Known, OutputError> {
+        let found = enumerate();
+        let chosen = match &self.wanted {
+            Some(name) => found.iter().find(|d| d.name == *name),
+            None => choose_auto(&found),
+        };
+        let Some(Found { name, device, .. }) = chosen else {
+            return Err(match &self.wanted {
+                Some(name) => OutputError::Unknown {
+                    name: name.clone(),
+                    known: found.iter().map(|d| d.name.clone()).collect(),
+                },
+                None => OutputError::NoCard,
+            });
+        };
+        let abilities = device
+            .supported_output_configs()
+            .map_err(|e| OutputError::Unusable {
+                name: name.clone(),
+                why: e.to_string(),
+            })?;
+        Ok(Known {
+            name: name.clone(),
+            device: device.clone(),
+            abilities: abilities
+                .filter(|range| preference(range.sample_format()).is_some())
+                .collect(),
+        })
+    }
+}
+
+/// An open card.
+pub struct CardLine {
+    stream: Stream,
+    lost: Arc<AtomicBool>,
+}
+
+impl CardLine {
+    /// Lets the card run; it begins to sound as soon as its buffer is full.
+    pub fn start(&self) {
+        if self.stream.play().is_err() {
+            self.lost.store(true, Ordering::Release);
+        }
+    }
+
+    /// Frames of its buffer, which must be full before it sounds.
+    pub fn buffer_frames(&self) -> usize {
+        let period = self.stream.buffer_size().unwrap_or(0);
+        usize::try_from(period)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(2)
+    }
+
+    /// Whether the card is gone.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+}
+
+fn build<T: Pcm + SizedSample>(
+    device: &Device,
+    range: &SupportedStreamConfigRange,
+    shape: Shape,
+    mut renderer: Renderer,
+) -> Result<CardLine, String> {
+    let lost = Arc::new(AtomicBool::new(false));
+    let lose = lost.clone();
+    let config = StreamConfig {
+        channels: shape.channels,
+        sample_rate: shape.rate,
+        buffer_size: period(range.buffer_size(), shape.rate),
+    };
+    let stream = device
+        .build_output_stream::<T, _, _>(
+            config,
+            move |out, _| {
+                renderer.render(out);
+            },
+            move |error| {
+                if error.kind() != ErrorKind::Xrun {
+                    lose.store(true, Ordering::Release);
+                }
+            },
+            None,
+        )
+        .map_err(|e| e.to_string())?;
+    Ok(CardLine { stream, lost })
+}
+
+fn period(supported: &SupportedBufferSize, rate: u32) -> BufferSize {
+    let wanted = u32::try_from(frames_in(PERIOD, rate)).unwrap_or(u32::MAX);
+    match *supported {
+        SupportedBufferSize::Range { min, max } if min <= max => {
+            BufferSize::Fixed(wanted.clamp(min, max))
+        }
+        _ => BufferSize::Default,
+    }
+}
+
+/// The rate and channels nearest to the wanted ones.
+fn nearest(abilities: &[SupportedStreamConfigRange], wanted: Shape) -> Option<(u32, u16)> {
+    let channels = abilities
+        .iter()
+        .map(|range| range.channels())
+        .min_by_key(|&c| (c != wanted.channels, c != STEREO, c))?;
+    let ranges = || {
+        abilities
+            .iter()
+            .filter(|range| range.channels() == channels)
+    };
+    let takes =
+        |rate: u32| ranges().any(|r| (r.min_sample_rate()..=r.max_sample_rate()).contains(&rate));
+    let rate = [wanted.rate]
+        .into_iter()
+        .chain(FALLBACK_RATES)
+        .find(|&rate| takes(rate))
+        .or_else(|| ranges().map(|r| r.max_sample_rate()).max())?;
+    Some((rate, channels))
+}
+
+fn best_format(
+    abilities: &[SupportedStreamConfigRange],
+    rate: u32,
+    channels: u16,
+) -> Option<&SupportedStreamConfigRange> {
+    abilities
+        .iter()
+        .filter(|r| r.channels() == channels)
+        .filter(|r| (r.min_sample_rate()..=r.max_sample_rate()).contains(&rate))
+        .min_by_key(|r| preference(r.sample_format()).unwrap_or(u8::MAX))
+}
+
+/// 32 bits keep 24-bit material exact, and 16-bit material at low volume.
+fn preference(format: SampleFormat) -> Option<u8> {
+    match format {
+        SampleFormat::I32 => Some(0),
+        SampleFormat::I16 => Some(1),
+        SampleFormat::F32 => Some(2),
+        _ => None,
+    }
+}
+
+struct Found {
+    name: String,
+    description: String,
+    device: Device,
+}
+
+fn enumerate() -> Vec<Found> {
+    let Ok(devices) = cpal::default_host().output_devices() else {
+        return Vec::new();
+    };
+    devices
+        .filter_map(|device| {
+            let name = device.id().ok()?.id().to_owned();
+            let lines = device.description().ok()?;
+            let description = lines.extended().collect::<Vec<_>>().join(", ");
+            Some(Found {
+                name,
+                description,
+                device,
+            })
+        })
+        .collect()
+}
+
+fn choose_auto(found: &[Found]) -> Option<&Found> {
+    let is_hdmi = |d: &Found| {
+        let text = format!("{} {}", d.name, d.description).to_ascii_lowercase();
+        text.contains("hdmi") || text.contains("displayport")
+    };
+    // HDMI hardware wants IEC 958 frames, which only its sysdefault makes.
+    found
+        .iter()
+        .find(|d| d.name.starts_with("hw:") && !is_hdmi(d))
+        .or_else(|| {
+            found
+                .iter()
+                .find(|d| d.name.starts_with("sysdefault:") && is_hdmi(d))
+        })
+        .or_else(|| found.iter().find(|d| d.name == "default"))
+}
+
+const STEREO: u16 = 2;
+
+/// What to resample to where a card lacks a track's rate: every card has one
+/// of these.
+const FALLBACK_RATES: [u32; 2] = [48_000, 44_100];
+
+/// A card's buffer is two periods, which is how late volume and pause are
+/// heard. It does not matter for how fast sound begins, since the device starts
+/// when its buffer is full and that is filled at once; so it is as long as can
+/// be borne, because shorter ones underrun on a busy Pi without real-time
+/// priority.
+const PERIOD: Duration = Duration::from_millis(10);

@@ -1,0 +1,626 @@
+//! The audio thread: owns the device, and decides what goes to it when.
+//!
+//! It sleeps until there is mail or something is due, and never reads, decodes
+//! or waits for anybody. At most two tracks are under way: the one that is
+//! heard and its successor, which is decoded into the same ring as soon as the
+//! first one is decoded to its end. Cancelling a job and dropping the ring's
+//! frames at once is the one way in which load, seek, a lost device and a long
+//! pause begin anew.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::feeder::{Feeder, Go, Job, JobId, Report};
+use super::inbox::{Inbox, Mail};
+use super::output::{Line, Output, OutputError, OutputSpec, Shape};
+use super::ring::Feed;
+use super::{Board, Load, Mark, PlayId, PlayerEvent, EVENT_BOUND};
+use crate::media::decode::{Cancel, End, Progress};
+
+/// Starts the thread.
+///
+/// # Errors
+/// If the system has no more threads.
+pub fn spawn(
+    spec: OutputSpec,
+    inbox: Arc<Inbox>,
+    board: Arc<Board>,
+    events: async_channel::Sender<PlayerEvent>,
+) -> std::io::Result<JoinHandle<()>> {
+    let feeder = Feeder::spawn(inbox.clone())?;
+    let engine = Engine {
+        inbox,
+        board,
+        events: Outbox::new(events),
+        feeder,
+        output: Output::new(spec),
+        line: None,
+        spare: None,
+        tracks: VecDeque::new(),
+        next: None,
+        jobs: 0,
+        paused: false,
+        gain: gain_of(FULL_VOLUME),
+        starving: false,
+        quiet_since: Instant::now(),
+        retry: None,
+    };
+    thread::Builder::new()
+        .name("audio".into())
+        .spawn(move || engine.run())
+}
+
+struct Engine {
+    inbox: Arc<Inbox>,
+    board: Arc<Board>,
+    events: Outbox,
+    feeder: Feeder,
+    output: Output,
+    line: Option<Line>,
+    /// The ring of `line`, as long as no job has got it.
+    spare: Option<Feed>,
+    /// What is heard, and behind it the successor once it is decoded.
+    tracks: VecDeque<Track>,
+    /// The successor before that.
+    next: Option<Load>,
+    jobs: u64,
+    paused: bool,
+    gain: f32,
+    starving: bool,
+    /// Since when nothing has sounded.
+    quiet_since: Instant,
+    retry: Option<Retry>,
+}
+
+struct Track {
+    load: Load,
+    job: Job,
+    /// What the decoder found; `None` while it is being opened.
+    shape: Option<Shape>,
+    /// Whether the job fills the ring.
+    admitted: bool,
+    /// The number of its first frame, once enough of it waits.
+    first: Option<u64>,
+    /// How decoding ended, and the number of the frame after its last.
+    end: Option<(End, u64)>,
+    /// Whether its beginning was announced.
+    announced: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Retry {
+    at: Instant,
+    pause: Duration,
+}
+
+impl Engine {
+    fn run(mut self) {
+        loop {
+            let wait = self.attend(Instant::now());
+            let mail = self.inbox.take(wait);
+            if mail.quit {
+                break;
+            }
+            self.handle(mail);
+        }
+        self.forget_tracks();
+        self.close_line();
+    }
+
+    fn handle(&mut self, mail: Mail) {
+        if let Some(volume) = mail.volume {
+            self.gain = gain_of(volume);
+            if let Some(line) = &self.line {
+                line.state.set_gain(self.gain);
+            }
+        }
+        if mail.stop {
+            self.stop();
+        }
+        for report in mail.reports {
+            self.handle_report(report);
+        }
+        if let Some(paused) = mail.paused {
+            self.set_paused(paused);
+        }
+        if let Some(load) = mail.load {
+            self.load(*load);
+        }
+        if let Some((play, position)) = mail.seek {
+            if self.tracks.front().is_some_and(|t| t.load.play == play) {
+                self.restart(position);
+            }
+        }
+        if let Some(next) = mail.next {
+            self.set_next(next.map(|load| *load));
+        }
+        self.show();
+    }
+
+    fn handle_report(&mut self, report: Report) {
+        let (Report::Opened(id, _) | Report::Primed(id, _) | Report::Finished(id, ..)) = report;
+        let Some(index) = self.tracks.iter().position(|t| t.job.id == id) else {
+            return;
+        };
+        let track = &mut self.tracks[index];
+        match report {
+            Report::Opened(_, shape) => {
+                track.shape = Some(shape);
+                self.admit();
+            }
+            Report::Primed(_, first) => {
+                track.first = Some(first);
+                if index == 0 {
+                    self.sound();
+                }
+            }
+            Report::Finished(_, end, last) => {
+                track.end = Some((end, last));
+                self.begin_next();
+            }
+        }
+    }
+
+    fn load(&mut self, load: Load) {
+        self.forget_tracks();
+        self.next = None;
+        self.retry = None;
+        let expect = load.expect;
+        let from = load.from;
+        self.submit(load, from, true);
+        if let Some((rate, channels)) = expect.filter(|_| self.output.shape_is_known_early()) {
+            // The decoder is being opened meanwhile. An error shows up again,
+            // and is reported, when the decoder stands.
+            let shape = Shape {
+                rate,
+                channels,
+                bits: None,
+            };
+            let _ = self.ensure_line(shape);
+        }
+    }
+
+    fn stop(&mut self) {
+        self.forget_tracks();
+        self.next = None;
+        self.retry = None;
+    }
+
+    fn set_next(&mut self, next: Option<Load>) {
+        if self.tracks.len() > 1 {
+            // The ring may hold frames of the old successor: begin anew.
+            let same = next
+                .as_ref()
+                .is_some_and(|n| n.play == self.tracks[1].load.play);
+            if same {
+                return;
+            }
+            if let Some((_, position)) = self.board.position() {
+                self.restart(position);
+            }
+        }
+        self.next = next;
+        if self.tracks.front().is_some_and(|t| t.end.is_some()) {
+            self.begin_next();
+        }
+    }
+
+    fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+        self.quiet_since = Instant::now();
+        match &self.line {
+            Some(line) => line.state.set_paused(paused),
+            // The device was closed during a long pause.
+            None if !paused => self.admit(),
+            None => {}
+        }
+        if !paused && self.tracks.front().is_some_and(|t| t.first.is_some()) {
+            if let Some(line) = &mut self.line {
+                line.start();
+            }
+        }
+    }
+
+    /// Begins the current track anew at `position`; a successor that was being
+    /// decoded goes back to waiting.
+    fn restart(&mut self, position: Duration) {
+        let mut tracks: Vec<_> = self.silence().into_iter().collect();
+        let Some(front) = tracks.drain(..1).next() else {
+            return;
+        };
+        if let Some(successor) = tracks.pop() {
+            self.next = Some(successor.load);
+        }
+        self.submit(front.load, position, true);
+    }
+
+    /// Drops what is in the ring and cancels all jobs.
+    fn silence(&mut self) -> VecDeque<Track> {
+        if let Some(line) = &self.line {
+            line.state.drop_all();
+        }
+        for track in &self.tracks {
+            self.feeder.cancel(&track.job);
+        }
+        self.starving = false;
+        self.quiet_since = Instant::now();
+        std::mem::take(&mut self.tracks)
+    }
+
+    fn forget_tracks(&mut self) {
+        self.silence();
+        if let Some(line) = &self.line {
+            line.state.end_here();
+        }
+    }
+
+    fn submit(&mut self, load: Load, from: Duration, replaces: bool) {
+        self.jobs += 1;
+        let job = Job {
+            id: JobId(self.jobs),
+            bytes: load.bytes.clone(),
+            format: load.format,
+            audio_start: load.audio_start,
+            from,
+            replaces,
+            cancel: Cancel::default(),
+            progress: Progress::default(),
+        };
+        self.feeder.submit(job.clone());
+        self.tracks.push_back(Track {
+            load,
+            job,
+            shape: None,
+            admitted: false,
+            first: None,
+            end: None,
+            announced: false,
+        });
+    }
+
+    /// The last track is decoded: begin the successor, or let the ring run out.
+    fn begin_next(&mut self) {
+        if self.tracks.len() > 1 {
+            return;
+        }
+        match self.next.take() {
+            Some(load) => {
+                let from = load.from;
+                self.submit(load, from, false);
+            }
+            None => {
+                if let Some(line) = &self.line {
+                    line.state.end_here();
+                }
+            }
+        }
+    }
+
+    /// Lets the track that was opened last fill the ring, if the line fits or
+    /// can be replaced now.
+    fn admit(&mut self) {
+        let Some(track) = self.tracks.back() else {
+            return;
+        };
+        let Some(shape) = track.shape.filter(|_| !track.admitted) else {
+            return;
+        };
+        if self.retry.is_some_and(|retry| Instant::now() < retry.at) {
+            return;
+        }
+        let alone = self.tracks.len() == 1;
+        let fits = match self.output.plan(shape) {
+            Ok(plan) => self.line.as_ref().is_some_and(|line| line.shape == plan),
+            Err(e) => return self.device_failed(&e),
+        };
+        if !fits && !alone {
+            return; // when the one before has been heard
+        }
+        if let Err(e) = self.ensure_line(shape) {
+            return self.device_failed(&e);
+        }
+        self.retry = None;
+        let (Some(track), Some(line)) = (self.tracks.back_mut(), &self.line) else {
+            return;
+        };
+        track.admitted = true;
+        self.feeder.go(Go {
+            job: track.job.id,
+            feed: self.spare.take(),
+            prime: line.prime,
+        });
+    }
+
+    /// Opens the line for `shape` unless it is open.
+    fn ensure_line(&mut self, shape: Shape) -> Result<(), OutputError> {
+        let plan = self.output.plan(shape)?;
+        if self.line.as_ref().is_some_and(|line| line.shape == plan) {
+            return Ok(());
+        }
+        self.close_line();
+        let (line, feed) = self.output.open(plan, self.gain)?;
+        line.state.set_paused(self.paused);
+        self.events.push(PlayerEvent::DeviceOpen {
+            what: line.what.clone(),
+            rate: plan.rate,
+            channels: plan.channels,
+            format: line.format,
+            resampled: plan.rate != shape.rate,
+        });
+        self.line = Some(line);
+        self.spare = Some(feed);
+        Ok(())
+    }
+
+    fn close_line(&mut self) {
+        self.spare = None;
+        if let Some(line) = self.line.take() {
+            self.output.close(line);
+        }
+    }
+
+    fn device_failed(&mut self, error: &OutputError) {
+        let pause = self
+            .retry
+            .map_or(FIRST_RETRY, |retry| (retry.pause * 2).min(LAST_RETRY));
+        if self.retry.is_none() {
+            let why = error.to_string();
+            self.events.push(PlayerEvent::DeviceLost { why });
+        }
+        self.retry = Some(Retry {
+            at: Instant::now() + pause,
+            pause,
+        });
+    }
+
+    /// Lets the current track be heard.
+    fn sound(&mut self) {
+        if let Some(line) = &mut self.line {
+            line.state.release();
+            if !self.paused {
+                line.start();
+            }
+        }
+    }
+
+    /// Looks at what the device did, and says when to look again.
+    fn attend(&mut self, now: Instant) -> Option<Duration> {
+        self.attend_line(now);
+        self.announce();
+        self.cross();
+        self.events.flush();
+        self.show();
+        self.next_look(now)
+    }
+
+    fn attend_line(&mut self, now: Instant) {
+        if self.line.as_ref().is_some_and(Line::is_lost) {
+            let why = self
+                .line
+                .as_ref()
+                .map_or_else(String::new, |l| l.what.clone());
+            self.suspend();
+            self.events.push(PlayerEvent::DeviceLost { why });
+            self.retry = Some(Retry {
+                at: now + FIRST_RETRY,
+                pause: FIRST_RETRY,
+            });
+        }
+        if self.line.is_some() && self.is_quiet() && now >= self.quiet_since + IDLE_CLOSE {
+            self.suspend();
+        }
+        if self.retry.is_some_and(|retry| now >= retry.at) {
+            self.admit();
+        }
+    }
+
+    /// Nothing sounds, nor is anything on its way.
+    fn is_quiet(&self) -> bool {
+        self.tracks.is_empty() || self.paused
+    }
+
+    /// Closes the device and gets ready to go on from here.
+    fn suspend(&mut self) {
+        let position = self.board.position();
+        if let Some((_, position)) = position {
+            if !self.tracks.is_empty() {
+                self.restart(position);
+            }
+        }
+        self.close_line();
+    }
+
+    fn announce(&mut self) {
+        let (Some(line), Some(track)) = (&self.line, self.tracks.front_mut()) else {
+            return;
+        };
+        let play = track.load.play;
+        if !track.announced && track.first.is_some() {
+            if let Some(at) = line.state.first_frame_at() {
+                track.announced = true;
+                self.events.push(PlayerEvent::Started { play, at });
+            }
+        }
+        let starved = line.state.is_starved();
+        if starved != self.starving {
+            self.starving = starved;
+            self.events.push(if starved {
+                PlayerEvent::Underrun { play }
+            } else {
+                PlayerEvent::Resumed { play }
+            });
+        }
+    }
+
+    /// Turns to the successor once the current track has been heard.
+    fn cross(&mut self) {
+        while self.is_heard() {
+            let Some(track) = self.tracks.pop_front() else {
+                return;
+            };
+            let from = track.load.play;
+            let failed = match track.end {
+                Some((End::Failed(why), _)) => Some(why),
+                _ => None,
+            };
+            let ended = failed.is_none();
+            if let Some(why) = failed {
+                self.events.push(PlayerEvent::Failed { play: from, why });
+            }
+            match self.tracks.front_mut() {
+                Some(successor) => {
+                    let to = successor.load.play;
+                    successor.announced = successor.first.is_some();
+                    self.events.push(PlayerEvent::Crossed { from, to });
+                    self.admit();
+                }
+                None => {
+                    self.quiet_since = Instant::now();
+                    if ended {
+                        self.events.push(PlayerEvent::Ended { play: from });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether nothing of the current track is still to be heard.
+    fn is_heard(&self) -> bool {
+        let Some(track) = self.tracks.front() else {
+            return false;
+        };
+        let Some((_, last)) = track.end else {
+            return false;
+        };
+        let line = self.line.as_ref();
+        !track.admitted || line.is_none_or(|line| line.state.read() >= last)
+    }
+
+    fn show(&self) {
+        let mut notes = self.board.lock();
+        notes.marks = self
+            .tracks
+            .iter()
+            .map(|track| Mark {
+                play: track.load.play,
+                origin: track.job.from,
+                placed: self
+                    .line
+                    .as_ref()
+                    .zip(track.first)
+                    .map(|(line, first)| (line.state.clone(), first, line.shape.rate)),
+            })
+            .collect();
+        notes.decoding = self
+            .tracks
+            .back()
+            .map(|track| (track.load.play, track.job.progress.clone()));
+    }
+
+    fn next_look(&self, now: Instant) -> Option<Duration> {
+        let mut wait = None::<Duration>;
+        let mut at_most = |limit: Duration| wait = Some(wait.map_or(limit, |w| w.min(limit)));
+        if let Some(line) = &self.line {
+            at_most(WATCH);
+            if self.is_quiet() {
+                at_most((self.quiet_since + IDLE_CLOSE).saturating_duration_since(now));
+            } else if let Some(track) = self.tracks.front() {
+                if track.first.is_some() && !track.announced {
+                    at_most(STARTING);
+                }
+                if let Some((_, last)) = track.end {
+                    let left = last.saturating_sub(line.state.read());
+                    let left = Duration::from_secs_f64(left as f64 / f64::from(line.shape.rate));
+                    at_most(left.max(STARTING));
+                }
+            }
+        }
+        if let Some(retry) = self.retry.filter(|_| !self.tracks.is_empty()) {
+            at_most(retry.at.saturating_duration_since(now));
+        }
+        if !self.events.is_empty() {
+            at_most(WATCH);
+        }
+        wait
+    }
+}
+
+/// Events on their way to a bounded channel that is never waited for.
+struct Outbox {
+    events: async_channel::Sender<PlayerEvent>,
+    waiting: VecDeque<PlayerEvent>,
+}
+
+impl Outbox {
+    fn new(events: async_channel::Sender<PlayerEvent>) -> Self {
+        Self {
+            events,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    fn push(&mut self, event: PlayerEvent) {
+        self.waiting.push_back(event);
+        self.flush();
+        if self.waiting.len() > EVENT_BOUND {
+            // Nobody has listened for minutes; what starved matters least.
+            let least = self.waiting.iter().position(|event| {
+                matches!(
+                    event,
+                    PlayerEvent::Underrun { .. } | PlayerEvent::Resumed { .. }
+                )
+            });
+            self.waiting.remove(least.unwrap_or(0));
+        }
+    }
+
+    fn flush(&mut self) {
+        while let Some(event) = self.waiting.pop_front() {
+            match self.events.try_send(event) {
+                Ok(()) => {}
+                Err(async_channel::TrySendError::Full(event)) => {
+                    self.waiting.push_front(event);
+                    return;
+                }
+                Err(async_channel::TrySendError::Closed(_)) => {}
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
+
+/// The linear gain of a volume by MPD's curve, so that the numbers mean what
+/// they mean to its clients: 50 is -16 dB, 100 is exactly 1.
+fn gain_of(volume: u8) -> f32 {
+    if volume >= FULL_VOLUME {
+        return 1.0;
+    }
+    let curve = |volume: f32| (volume / 25.0).exp() - 1.0;
+    curve(f32::from(volume)) / curve(f32::from(FULL_VOLUME))
+}
+
+const FULL_VOLUME: u8 = 100;
+
+/// How often the device is looked at while all goes well: an underrun or a lost
+/// device is told this late, which nobody can act on faster.
+const WATCH: Duration = Duration::from_millis(50);
+
+/// How often it is looked at while the first frame is on its way.
+const STARTING: Duration = Duration::from_millis(2);
+
+/// After so long without sound the device is closed: long enough for a person
+/// to choose the next track, short enough to let other programs have the card
+/// and its amplifier sleep. Opening it again costs milliseconds.
+const IDLE_CLOSE: Duration = Duration::from_secs(10);
+
+/// The first pause before a lost device is tried again: a re-plugged DAC takes
+/// about this long to appear.
+const FIRST_RETRY: Duration = Duration::from_millis(250);
+
+/// The longest, so that a DAC plugged in next week sounds at once, nearly.
+const LAST_RETRY: Duration = Duration::from_secs(5);

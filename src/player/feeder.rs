@@ -1,0 +1,399 @@
+//! The decoding thread: runs one job after the other, filling the ring.
+//!
+//! A read may block for as long as bytes are late; the engine ends that with
+//! the job's [`Cancel`] and [`TrackBytes::wake`]. The thread keeps the [`Feed`]
+//! between jobs, so that a successor goes on in the same ring without a gap.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rodio::conversions::SampleRateConverter;
+use rodio::{ChannelCount, SampleRate};
+
+use super::inbox::Inbox;
+use super::output::Shape;
+use super::ring::{frames_in, Feed};
+use crate::media::decode::{self, Cancel, End, OpenError, Opened, Progress, TrackBytes};
+use crate::media::Format;
+
+/// Tells jobs apart; a report of an older one is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobId(pub u64);
+
+/// Decode one track into the ring.
+#[derive(Clone)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// The track.
+    pub bytes: Arc<dyn TrackBytes>,
+    /// What it is.
+    pub format: Format,
+    /// A hint for where the sound begins in the file.
+    pub audio_start: Option<u64>,
+    /// Where in the track to begin.
+    pub from: Duration,
+    /// Whether it takes the place of what is in the ring; else it follows.
+    pub replaces: bool,
+    /// Ends the job from outside.
+    pub cancel: Cancel,
+    /// Shows how far it has read.
+    pub progress: Progress,
+}
+
+/// The permission to fill the ring.
+pub struct Go {
+    /// For this job.
+    pub job: JobId,
+    /// The ring of a newly opened line; else go on with the one at hand.
+    pub feed: Option<Feed>,
+    /// Frames to have ready before the job counts as primed.
+    pub prime: usize,
+}
+
+/// What the thread tells the engine. A job gives at most one of each.
+#[derive(Debug)]
+pub enum Report {
+    /// The decoder stands; the job waits for its [`Go`].
+    Opened(JobId, Shape),
+    /// Enough frames wait for the device; the first has this number.
+    Primed(JobId, u64),
+    /// Nothing more will be pushed; the last frame is before this number.
+    Finished(JobId, End, u64),
+}
+
+/// The engine's end of the decoding thread.
+pub struct Feeder {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    slot: Mutex<Slot>,
+    bell: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What waits to be taken; the latest wins.
+#[derive(Default)]
+struct Slot {
+    job: Option<Job>,
+    go: Option<Go>,
+    quit: bool,
+}
+
+impl Feeder {
+    /// Starts the thread, which reports to `inbox`.
+    ///
+    /// # Errors
+    /// If the system has no more threads.
+    pub fn spawn(inbox: Arc<Inbox>) -> std::io::Result<Self> {
+        let shared = Arc::<Shared>::default();
+        let worker = Worker {
+            shared: shared.clone(),
+            inbox,
+            feed: None,
+        };
+        let thread = thread::Builder::new()
+            .name("decode".into())
+            .spawn(move || worker.run())?;
+        Ok(Self {
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Runs `job` as soon as the one before is finished or cancelled.
+    pub fn submit(&self, job: Job) {
+        self.shared.lock().job = Some(job);
+        self.shared.bell.notify_all();
+    }
+
+    /// Lets an opened job fill the ring.
+    pub fn go(&self, go: Go) {
+        self.shared.lock().go = Some(go);
+        self.shared.bell.notify_all();
+    }
+
+    /// Ends a job, wherever it waits.
+    pub fn cancel(&self, job: &Job) {
+        {
+            let mut slot = self.shared.lock();
+            job.cancel.set();
+            slot.job.take_if(|waiting| waiting.id == job.id);
+            slot.go.take_if(|go| go.job == job.id);
+        }
+        self.shared.bell.notify_all();
+        job.bytes.wake();
+    }
+}
+
+impl Drop for Feeder {
+    /// Any running job must be cancelled before.
+    fn drop(&mut self) {
+        self.shared.lock().quit = true;
+        self.shared.bell.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // It ends only by returning; a panic has been reported already.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    inbox: Arc<Inbox>,
+    feed: Option<Feed>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        while let Some(job) = self.next_job() {
+            let end = self.perform(&job).unwrap_or_else(|end| end);
+            let written = self.feed.as_ref().map_or(0, |f| f.state.written());
+            self.inbox.report(Report::Finished(job.id, end, written));
+        }
+    }
+
+    fn next_job(&self) -> Option<Job> {
+        let mut slot = self.shared.lock();
+        loop {
+            if slot.quit {
+                return None;
+            }
+            if let Some(job) = slot.job.take() {
+                return Some(job);
+            }
+            slot = wait(&self.shared.bell, slot);
+        }
+    }
+
+    /// `Err` is an end before all was decoded.
+    fn perform(&mut self, job: &Job) -> Result<End, End> {
+        let mut opened = open(job)?;
+        if !job.from.is_zero() {
+            opened.seek(job.from)?;
+        }
+        let shape = Shape {
+            rate: opened.rate,
+            channels: opened.channels,
+            bits: opened.bits,
+        };
+        self.inbox.report(Report::Opened(job.id, shape));
+        let go = self.permission(job)?;
+        if go.feed.is_some() {
+            self.feed = go.feed;
+        }
+        let Some(feed) = self.feed.as_mut() else {
+            return Err(End::Failed("no device is open".into()));
+        };
+        let first = if job.replaces {
+            feed.begin(!job.from.is_zero())
+        } else {
+            feed.state.written()
+        };
+        feed.state.expect_more();
+        let mut voice = Voice::new(opened, feed.rate);
+        let chunk = frames_in(CHUNK, feed.rate).max(1);
+        let mut samples = Vec::with_capacity(chunk * usize::from(feed.channels));
+        let mut primed = false;
+        loop {
+            if job.cancel.is_set() {
+                return Err(End::Cancelled);
+            }
+            let full = feed.room() < chunk;
+            if !full {
+                samples.clear();
+                let end = voice.fill(chunk, feed.channels, &mut samples);
+                feed.push(&samples);
+                if let Some(end) = end {
+                    if !primed {
+                        self.inbox.report(Report::Primed(job.id, first));
+                    }
+                    return Ok(end);
+                }
+            }
+            let ready = feed.state.written() - first;
+            if !primed && (full || ready >= go.prime as u64) {
+                primed = true;
+                self.inbox.report(Report::Primed(job.id, first));
+            }
+            if full {
+                rest(&self.shared, job);
+            }
+        }
+    }
+
+    fn permission(&self, job: &Job) -> Result<Go, End> {
+        let mut slot = self.shared.lock();
+        loop {
+            if job.cancel.is_set() {
+                return Err(End::Cancelled);
+            }
+            if let Some(go) = slot.go.take() {
+                if go.job == job.id {
+                    return Ok(go);
+                }
+            }
+            slot = wait(&self.shared.bell, slot);
+        }
+    }
+}
+
+/// Waits until the ring has room again.
+fn rest(shared: &Shared, job: &Job) {
+    let slot = shared.lock();
+    if !job.cancel.is_set() {
+        let waited = shared.bell.wait_timeout(slot, REST);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn wait<'a>(bell: &Condvar, slot: MutexGuard<'a, Slot>) -> MutexGuard<'a, Slot> {
+    bell.wait(slot).unwrap_or_else(PoisonError::into_inner)
+}
+
+fn open(job: &Job) -> Result<Opened, End> {
+    let bytes = job.bytes.clone();
+    decode::open(
+        bytes,
+        job.format,
+        job.audio_start,
+        &job.cancel,
+        &job.progress,
+    )
+    .map_err(|e| match e {
+        OpenError::Cancelled => End::Cancelled,
+        other => End::Failed(other.to_string()),
+    })
+}
+
+/// A track at the line's rate.
+enum Voice {
+    /// As it is, to the bit.
+    Exact(Samples),
+    /// By linear interpolation: heard to be worse, which is why it is reported.
+    Resampled(SampleRateConverter<Samples>),
+}
+
+impl Voice {
+    fn new(opened: Opened, rate: u32) -> Self {
+        let (from, layout) = (opened.rate, opened.channels);
+        let samples = Samples {
+            opened,
+            decoded: Vec::new(),
+            at: 0,
+            end: None,
+        };
+        match (
+            SampleRate::new(from),
+            SampleRate::new(rate),
+            ChannelCount::new(layout),
+        ) {
+            (Some(from), Some(to), Some(layout)) if from != to => {
+                Self::Resampled(SampleRateConverter::new(samples, from, to, layout))
+            }
+            _ => Self::Exact(samples),
+        }
+    }
+
+    /// Appends `frames` frames of `channels` to `out`, fewer with the end.
+    fn fill(&mut self, frames: usize, channels: u16, out: &mut Vec<f32>) -> Option<End> {
+        let (layout, decoded);
+        let samples = match self {
+            Self::Exact(samples) => {
+                layout = samples.opened.channels;
+                decoded = samples.by_ref().take(frames * usize::from(layout));
+                remix(decoded, layout, channels, out);
+                samples
+            }
+            Self::Resampled(converter) => {
+                layout = converter.inner().opened.channels;
+                let converted = converter.by_ref().take(frames * usize::from(layout));
+                remix(converted, layout, channels, out);
+                converter.inner()
+            }
+        };
+        let whole = out.len() >= frames * usize::from(channels);
+        samples.end.clone().filter(|_| !whole)
+    }
+}
+
+/// A track's samples one by one, keeping why there are no more.
+struct Samples {
+    opened: Opened,
+    decoded: Vec<f32>,
+    at: usize,
+    end: Option<End>,
+}
+
+impl Iterator for Samples {
+    type Item = f32;
+
+    fn next(&mut self) -> Option<f32> {
+        if self.at == self.decoded.len() {
+            if self.end.is_some() {
+                return None;
+            }
+            self.decoded.clear();
+            self.at = 0;
+            match self.opened.decode(DECODE_FRAMES, &mut self.decoded) {
+                Ok(DECODE_FRAMES) => {}
+                Ok(_) => self.end = Some(self.opened.end()),
+                Err(end) => self.end = Some(end),
+            }
+        }
+        let sample = *self.decoded.get(self.at)?;
+        self.at += 1;
+        Some(sample)
+    }
+}
+
+/// Brings frames of `from` channels to `to`: one is given to all, more than two
+/// are mixed down to stereo, and otherwise each stays where it is.
+fn remix(samples: impl Iterator<Item = f32>, from: u16, to: u16, out: &mut Vec<f32>) {
+    if from == to {
+        out.extend(samples);
+        return;
+    }
+    let (from, to) = (usize::from(from), usize::from(to));
+    let mut frame = Vec::with_capacity(from);
+    for sample in samples {
+        frame.push(sample);
+        if frame.len() == from {
+            match (from, to) {
+                (1, _) => out.extend(std::iter::repeat_n(frame[0], to)),
+                (_, 1) => out.push(frame.iter().sum::<f32>() / from as f32),
+                (3.., 2) => out.extend(downmix(&frame)),
+                _ => out.extend((0..to).map(|i| frame.get(i).copied().unwrap_or(0.0))),
+            }
+            frame.clear();
+        }
+    }
+}
+
+/// ITU-R BS.775 without the subwoofer, scaled so that it cannot clip. The order
+/// is left, right, centre, subwoofer, then pairs.
+fn downmix(frame: &[f32]) -> [f32; 2] {
+    let at = |i: usize| frame.get(i).copied().unwrap_or(0.0);
+    let side = std::f32::consts::FRAC_1_SQRT_2;
+    [0, 1].map(|i| (at(i) + side * (at(2) + at(4 + i) + at(6 + i))) / (1.0 + 3.0 * side))
+}
+
+/// Decoded and pushed at once: a device period, so that the first one is ready
+/// as early as possible.
+const CHUNK: Duration = Duration::from_millis(10);
+
+/// Frames decoded under one guard: fewer cost time, more delay the first sound.
+const DECODE_FRAMES: usize = 256;
+
+/// A pause when the ring is full: a quarter of it, which makes 10 wake-ups a
+/// second and leaves 300 ms for a busy CPU.
+const REST: Duration = Duration::from_millis(100);

@@ -1,0 +1,227 @@
+//! Where the sound goes: a sound card, a file, or nowhere at the right pace.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::device::{Card, CardLine};
+use super::paced::PacedLine;
+use super::ring::{ring, Feed, RingState};
+use super::wav::{file_bits, WavTarget};
+
+/// What the configuration names as output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutputSpec {
+    /// The first card that is not HDMI, else an HDMI card, else the default.
+    Auto,
+    /// Nowhere, at the pace of a real device.
+    Null,
+    /// A WAV file, at the pace of a real device.
+    Wav(PathBuf),
+    /// An ALSA name, as `ctl devices` lists it.
+    Device(String),
+}
+
+impl FromStr for OutputSpec {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text {
+            "auto" | "" => Self::Auto,
+            "null" => Self::Null,
+            _ => match text.strip_prefix("wav:") {
+                Some(path) => Self::Wav(path.into()),
+                None => Self::Device(text.into()),
+            },
+        })
+    }
+}
+
+impl fmt::Display for OutputSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Null => f.write_str("null"),
+            Self::Wav(path) => write!(f, "wav:{}", path.display()),
+            Self::Device(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Why there is no sound.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutputError {
+    /// The configured name is not among the enumerated ones.
+    #[error("no audio device {name:?}; audio.device can be one of: {}", known.join(", "))]
+    Unknown {
+        /// The configured name.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// There is no sound card at all.
+    #[error("no sound card found; see `p2pmusic ctl devices`, or set audio.device")]
+    NoCard,
+    /// The device is there but cannot be used now.
+    #[error("audio device {name:?}: {why}")]
+    Unusable {
+        /// Its name.
+        name: String,
+        /// What the system said.
+        why: String,
+    },
+    /// The WAV file cannot be written.
+    #[error("audio output {}: {why}", path.display())]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
+}
+
+/// What a stretch of sound is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Frames a second.
+    pub rate: u32,
+    /// Samples a frame.
+    pub channels: u16,
+    /// Bits a sample, where the track has such. Only files care.
+    pub bits: Option<u8>,
+}
+
+/// What opens the configured output, again and again.
+pub enum Output {
+    /// A sound card.
+    Card(Card),
+    /// Paced silence.
+    Null,
+    /// A paced file.
+    Wav(WavTarget),
+}
+
+impl Output {
+    /// Opens nothing yet.
+    pub fn new(spec: OutputSpec) -> Self {
+        match spec {
+            OutputSpec::Auto => Self::Card(Card::new(None)),
+            OutputSpec::Device(name) => Self::Card(Card::new(Some(name))),
+            OutputSpec::Null => Self::Null,
+            OutputSpec::Wav(path) => Self::Wav(WavTarget::new(path)),
+        }
+    }
+
+    /// The shape in which sound of shape `wanted` would be put out: the same
+    /// where the device can.
+    ///
+    /// # Errors
+    /// [`OutputError`] if there is no usable device.
+    pub fn plan(&mut self, wanted: Shape) -> Result<Shape, OutputError> {
+        match self {
+            Self::Card(card) => card.plan(wanted),
+            Self::Null => Ok(Shape {
+                bits: None,
+                ..wanted
+            }),
+            Self::Wav(_) => Ok(Shape {
+                bits: Some(file_bits(wanted.bits)),
+                ..wanted
+            }),
+        }
+    }
+
+    /// Whether rate and channels are all that a line depends on, so that it can
+    /// be opened before the decoder is.
+    pub fn shape_is_known_early(&self) -> bool {
+        !matches!(self, Self::Wav(_))
+    }
+
+    /// Opens a line for a shape that [`Self::plan`] gave. It makes no sound
+    /// before [`Line::start`].
+    ///
+    /// # Errors
+    /// [`OutputError`] if the device is gone, busy or unable.
+    pub fn open(&mut self, shape: Shape, gain: f32) -> Result<(Line, Feed), OutputError> {
+        let (feed, renderer) = ring(shape.rate, shape.channels, gain);
+        let state = feed.state.clone();
+        let (kind, what, format) = match self {
+            Self::Card(card) => {
+                let (line, name, format) = card.open(shape, renderer)?;
+                (LineKind::Card(line), name, format)
+            }
+            Self::Null => {
+                let line = PacedLine::new(renderer, shape, None);
+                (LineKind::Paced(line), "null".to_owned(), "none")
+            }
+            Self::Wav(target) => {
+                let (file, what) = target.open(shape)?;
+                let format = file.format();
+                let line = PacedLine::new(renderer, shape, Some(file));
+                (LineKind::Paced(line), what, format)
+            }
+        };
+        let prime = match &kind {
+            LineKind::Card(line) => line.buffer_frames(),
+            LineKind::Paced(line) => line.buffer_frames(),
+        };
+        let line = Line {
+            kind,
+            prime,
+            state,
+            shape,
+            what,
+            format,
+        };
+        Ok((line, feed))
+    }
+
+    /// Takes back what [`Self::open`] gave, closing the device.
+    pub fn close(&mut self, line: Line) {
+        match (self, line.kind) {
+            (Self::Wav(target), LineKind::Paced(paced)) => target.keep(paced.stop()),
+            (Self::Card(card), LineKind::Card(line)) if line.is_lost() => card.forget(),
+            _ => {}
+        }
+    }
+}
+
+/// An open device.
+pub struct Line {
+    kind: LineKind,
+    /// What its callback sees and tells.
+    pub state: Arc<RingState>,
+    /// What it puts out.
+    pub shape: Shape,
+    /// Its name.
+    pub what: String,
+    /// Its sample format.
+    pub format: &'static str,
+    /// Frames it wants before it sounds.
+    pub prime: usize,
+}
+
+enum LineKind {
+    Card(CardLine),
+    Paced(PacedLine),
+}
+
+impl Line {
+    /// Lets the device run; once is enough.
+    pub fn start(&mut self) {
+        match &mut self.kind {
+            LineKind::Card(line) => line.start(),
+            LineKind::Paced(line) => line.start(),
+        }
+    }
+
+    /// Whether the device is gone.
+    pub fn is_lost(&self) -> bool {
+        match &self.kind {
+            LineKind::Card(line) => line.is_lost(),
+            LineKind::Paced(line) => line.is_lost(),
+        }
+    }
+}
