@@ -1,1 +1,4 @@
-
+mod index;
+mod names;
+mod scan;
+mod tags;

@@ -1,0 +1,604 @@
+//! What is known of every file, on disk: one redb file in the state directory.
+//!
+//! # What must hold
+//! - A file keeps its number as long as something lies at its path, whatever
+//!   that contains. A number whose file is gone is never given out again
+//!   within an epoch: somebody may still have it in a queue, and must get
+//!   "gone" and not other music.
+//! - What a head was signed over is on disk before the head leaves. A power
+//!   cut never leads to two heads with equal epoch and seq.
+//! - When mostly holes are left, opening numbers everything anew, in a new
+//!   epoch. When the index is damaged it is put aside, and its successor
+//!   starts in an epoch above all that are known.
+//!
+//! Writing is batched, because the disk is an SD card. What was not written
+//! before a power cut is found again by the next scan.
+
+use std::{
+    ffi::OsStr,
+    fs, io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use redb::{
+    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, StorageError, Table, TableDefinition, WriteTransaction,
+};
+use serde::{Deserialize, Serialize};
+
+use super::scan::Stamp;
+use crate::{
+    catalog::{Entry, Head, Listed, MAX_PAGES, PAGE_ENTRIES},
+    id::{EntryNo, TrackId},
+};
+
+/// A file with a number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The whole path, in bytes.
+    pub path: Vec<u8>,
+    pub stamp: Stamp,
+    /// The file could not be seen in the last scan, but nor was it seen to be
+    /// gone. It keeps its number and is not listed.
+    pub absent: bool,
+    pub listed: Listed,
+}
+
+impl Record {
+    pub fn path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(&self.path))
+    }
+}
+
+/// What has a number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Slot {
+    File(Box<Record>),
+    /// A complete copy in the cache.
+    Held {
+        track: TrackId,
+        size: u64,
+    },
+}
+
+impl Slot {
+    /// As the catalogue shows it.
+    fn entry(self) -> Option<Entry> {
+        match self {
+            Self::File(record) if record.absent => None,
+            Self::File(record) => Some(Entry::Listed(Box::new(record.listed))),
+            Self::Held { track, size } => Some(Entry::Held { track, size }),
+        }
+    }
+}
+
+/// What is known about a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    Listed(EntryNo, Box<Record>),
+    /// A file that cannot be played, as it was then.
+    Unplayable(Stamp),
+}
+
+/// The index, and the right to write to it.
+#[derive(Debug)]
+pub struct Index {
+    reader: IndexReader,
+    epoch: u64,
+    seq: u64,
+    /// The first number that was never given out.
+    next: u32,
+    pending: Vec<Change>,
+    /// When the oldest of `pending` came.
+    since: Option<Instant>,
+}
+
+/// Looks things up, at any time and from any thread; sees what was written.
+#[derive(Clone, Debug)]
+pub struct IndexReader(Arc<Database>);
+
+#[derive(Debug)]
+enum Change {
+    Put(EntryNo, Slot),
+    Hashed(EntryNo, Stamp, TrackId),
+    Remove(EntryNo),
+    Unplayable(Vec<u8>, Stamp),
+    Forget(Vec<u8>),
+}
+
+impl Index {
+    /// Opens the index in the directory `dir`, or makes one. `known_epoch` is
+    /// the highest that anybody is known to have seen of this owner.
+    ///
+    /// # Errors
+    /// When the disk fails or another process has it open; not when it is
+    /// damaged.
+    pub fn open(dir: &Path, known_epoch: u64) -> Result<Self, IndexError> {
+        let path = dir.join(FILE_NAME);
+        match Self::open_file(&path, dir, known_epoch) {
+            Err(IndexError { source, .. }) if is_damage(&source) => {
+                let aside = dir.join(ASIDE_NAME);
+                log::warn!(
+                    "{} is damaged ({source}) and put aside as {}; all music is read again",
+                    path.display(),
+                    aside.display()
+                );
+                fs::rename(&path, &aside).map_err(|error| failed(&path, StorageError::Io(error)))?;
+                Self::open_file(&path, dir, known_epoch)
+            }
+            result => result,
+        }
+    }
+
+    fn open_file(path: &Path, dir: &Path, known_epoch: u64) -> Result<Self, IndexError> {
+        let fail = |error| IndexError {
+            path: path.to_owned(),
+            source: error,
+        };
+        let last_epoch = read_epoch(dir).max(known_epoch);
+        let db = redb::Builder::new()
+            .set_cache_size(CACHE_BYTES)
+            .set_check_integrity_on_open(true)
+            .create(path)
+            .map_err(|e| fail(e.into()))?;
+        let mut this = Self {
+            reader: IndexReader(Arc::new(db)),
+            epoch: last_epoch + 1,
+            seq: 0,
+            next: 0,
+            pending: Vec::new(),
+            since: None,
+        };
+        if let Some(meta) = this.prepare().map_err(fail)? {
+            (this.epoch, this.seq, this.next) = (meta.epoch, meta.seq, meta.next);
+            if this.epoch < last_epoch {
+                (this.epoch, this.seq) = (last_epoch + 1, 0);
+            }
+            this.close_holes().map_err(fail)?;
+        }
+        write_epoch(dir, this.epoch).map_err(|e| fail(StorageError::Io(e).into()))?;
+        this.flush()?;
+        Ok(this)
+    }
+
+    /// Makes the tables where there are none; otherwise gives what they say.
+    fn prepare(&self) -> Result<Option<Meta>, redb::Error> {
+        let txn = self.reader.0.begin_write()?;
+        let meta = {
+            let mut meta = txn.open_table(META)?;
+            txn.open_table(ENTRIES)?;
+            txn.open_table(FILES)?;
+            txn.open_table(HELD)?;
+            txn.open_table(UNPLAYABLE)?;
+            let get = |key| Ok::<_, redb::Error>(meta.get(key)?.map(|v| v.value()));
+            let found = get("format")?;
+            if found.is_some_and(|format| format != FORMAT) {
+                let text = "it was written by another version".to_owned();
+                return Err(redb::Error::Corrupted(text));
+            }
+            let stored = match (get("epoch")?, get("seq")?, get("next")?) {
+                (Some(epoch), Some(seq), Some(next)) => Some(Meta {
+                    epoch,
+                    seq,
+                    next: u32::try_from(next).unwrap_or(u32::MAX),
+                }),
+                _ => None,
+            };
+            meta.insert("format", FORMAT)?;
+            stored
+        };
+        txn.commit()?;
+        Ok(meta)
+    }
+
+    /// Numbers everything anew if more than half of the numbers are holes.
+    fn close_holes(&mut self) -> Result<(), redb::Error> {
+        let txn = self.reader.0.begin_write()?;
+        {
+            let entries = txn.open_table(ENTRIES)?;
+            if u64::from(self.next) < MIN_NUMBERS.max(entries.len()? * 2) {
+                return Ok(());
+            }
+        }
+        txn.rename_table(ENTRIES, OLD_ENTRIES)?;
+        {
+            let old = txn.open_table(OLD_ENTRIES)?;
+            let mut tables = Tables::open(&txn)?;
+            self.next = 0;
+            for item in old.iter()? {
+                if let Some(slot) = decode::<Slot>(item?.1.value()) {
+                    tables.put(self.next, &slot)?;
+                    self.next += 1;
+                }
+            }
+        }
+        txn.delete_table(OLD_ENTRIES)?;
+        (self.epoch, self.seq) = (self.epoch + 1, 0);
+        self.write_meta(&txn)?;
+        Ok(txn.commit()?)
+    }
+
+    pub fn reader(&self) -> &IndexReader {
+        &self.reader
+    }
+
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Numbers given out so far.
+    pub fn numbers(&self) -> u32 {
+        self.next
+    }
+
+    /// Puts a file in: at `no`, or at a new number.
+    ///
+    /// Returns its number, or `None` when all are given out; starting anew
+    /// closes the holes.
+    pub fn put(&mut self, no: Option<EntryNo>, slot: Slot) -> Option<EntryNo> {
+        let no = match no {
+            Some(no) => no,
+            None if self.next as usize == MAX_PAGES * PAGE_ENTRIES => return None,
+            None => {
+                self.next += 1;
+                EntryNo(self.next - 1)
+            }
+        };
+        self.push(Change::Put(no, slot));
+        Some(no)
+    }
+
+    /// Notes a file's hash, unless it is another file by now.
+    pub fn set_track(&mut self, no: EntryNo, stamp: Stamp, track: TrackId) {
+        self.push(Change::Hashed(no, stamp, track));
+    }
+
+    /// Leaves a hole at `no`.
+    pub fn remove(&mut self, no: EntryNo) {
+        self.push(Change::Remove(no));
+    }
+
+    /// Notes that a file cannot be played, so that it is not tried again.
+    pub fn set_unplayable(&mut self, path: &Path, stamp: Stamp) {
+        self.push(Change::Unplayable(path.as_os_str().as_bytes().to_vec(), stamp));
+    }
+
+    /// Forgets that a file could not be played.
+    pub fn forget_unplayable(&mut self, path: Vec<u8>) {
+        self.push(Change::Forget(path));
+    }
+
+    /// Steps to the next seq; the next [`Self::flush`] writes it.
+    pub fn advance(&mut self) {
+        self.seq += 1;
+    }
+
+    /// Moves into an epoch above `seen`, if `seen` is a head of this owner
+    /// that would be taken for newer than what this index makes.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn outdo(&mut self, seen: &Head) -> Result<bool, IndexError> {
+        if (seen.epoch, seen.seq) <= (self.epoch, self.seq) {
+            return Ok(false);
+        }
+        (self.epoch, self.seq) = (seen.epoch.saturating_add(1), 0);
+        self.flush()?;
+        Ok(true)
+    }
+
+    /// Whether the pending changes should be written now.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.pending.len() >= BATCH_CHANGES
+            || self.since.is_some_and(|since| now >= since + BATCH_TIME)
+    }
+
+    /// Writes all that is pending, in one transaction. What cannot be written
+    /// is dropped: the next scan finds it again.
+    ///
+    /// # Errors
+    /// When the disk fails or is full.
+    pub fn flush(&mut self) -> Result<(), IndexError> {
+        let pending = std::mem::take(&mut self.pending);
+        self.since = None;
+        self.write(&pending)
+            .map_err(|source| IndexError {
+                path: PathBuf::from(FILE_NAME),
+                source,
+            })
+    }
+
+    fn write(&self, changes: &[Change]) -> Result<(), redb::Error> {
+        let txn = self.reader.0.begin_write()?;
+        {
+            let mut tables = Tables::open(&txn)?;
+            for change in changes {
+                tables.apply(change)?;
+            }
+        }
+        self.write_meta(&txn)?;
+        Ok(txn.commit()?)
+    }
+
+    fn write_meta(&self, txn: &WriteTransaction) -> Result<(), redb::Error> {
+        let mut meta = txn.open_table(META)?;
+        meta.insert("epoch", self.epoch)?;
+        meta.insert("seq", self.seq)?;
+        meta.insert("next", u64::from(self.next))?;
+        Ok(())
+    }
+
+    fn push(&mut self, change: Change) {
+        self.since.get_or_insert_with(Instant::now);
+        self.pending.push(change);
+    }
+}
+
+impl IndexReader {
+    /// What is known about the file at `path`.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn lookup(&self, path: &Path) -> Result<Option<Known>, IndexError> {
+        self.read(|txn| {
+            let path = path.as_os_str().as_bytes();
+            if let Some(no) = txn.open_table(FILES)?.get(path)? {
+                let no = no.value();
+                let slot = txn.open_table(ENTRIES)?.get(no)?;
+                if let Some(Slot::File(record)) = slot.and_then(|v| decode(v.value())) {
+                    return Ok(Some(Known::Listed(EntryNo(no), record)));
+                }
+            }
+            let stamp = txn.open_table(UNPLAYABLE)?.get(path)?;
+            Ok(stamp.and_then(|v| decode(v.value())).map(Known::Unplayable))
+        })
+    }
+
+    /// The file with number `no`.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn file(&self, no: EntryNo) -> Result<Option<Box<Record>>, IndexError> {
+        self.read(|txn| {
+            let slot = txn.open_table(ENTRIES)?.get(no.0)?;
+            Ok(slot.and_then(|v| match decode(v.value())? {
+                Slot::File(record) => Some(record),
+                Slot::Held { .. } => None,
+            }))
+        })
+    }
+
+    /// The entries of page `page` as far as there are any, holes as `None`.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn page(&self, page: usize) -> Result<Vec<Option<Entry>>, IndexError> {
+        let first = (page * PAGE_ENTRIES) as u32;
+        let mut entries = Vec::new();
+        self.each(first..first + PAGE_ENTRIES as u32, |no, slot| {
+            entries.resize((no.0 - first) as usize, None);
+            entries.push(slot.entry());
+            true
+        })?;
+        Ok(entries)
+    }
+
+    /// Calls `f` with what has a number in `range`, in order, until it
+    /// returns false.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn each(
+        &self,
+        range: std::ops::Range<u32>,
+        mut f: impl FnMut(EntryNo, Slot) -> bool,
+    ) -> Result<(), IndexError> {
+        self.read(|txn| {
+            for item in txn.open_table(ENTRIES)?.range(range)? {
+                let (no, slot) = item?;
+                if let Some(slot) = decode(slot.value()) {
+                    if !f(EntryNo(no.value()), slot) {
+                        break;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The paths of the files that cannot be played.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn unplayable(&self) -> Result<Vec<Vec<u8>>, IndexError> {
+        self.read(|txn| {
+            let table = txn.open_table(UNPLAYABLE)?;
+            let paths = table.iter()?.map(|item| Ok(item?.0.value().to_vec()));
+            paths.collect()
+        })
+    }
+
+    /// The numbers of all held tracks.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn held(&self) -> Result<Vec<(TrackId, EntryNo)>, IndexError> {
+        self.read(|txn| {
+            let table = txn.open_table(HELD)?;
+            let held = table.iter()?.map(|item| {
+                let (track, no) = item?;
+                Ok((TrackId(track.value()), EntryNo(no.value())))
+            });
+            held.collect()
+        })
+    }
+
+    fn read<T>(
+        &self,
+        f: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, IndexError> {
+        let result = self.0.begin_read().map_err(redb::Error::from);
+        result.and_then(|txn| f(&txn)).map_err(|source| IndexError {
+            path: PathBuf::from(FILE_NAME),
+            source,
+        })
+    }
+}
+
+/// Why the index cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the library's index {path}: {source}", path = path.display())]
+pub struct IndexError {
+    path: PathBuf,
+    source: redb::Error,
+}
+
+struct Meta {
+    epoch: u64,
+    seq: u64,
+    next: u32,
+}
+
+/// The tables of one writing transaction, kept in step with each other.
+struct Tables<'t> {
+    entries: Table<'t, u32, &'static [u8]>,
+    files: Table<'t, &'static [u8], u32>,
+    held: Table<'t, [u8; 32], u32>,
+    unplayable: Table<'t, &'static [u8], &'static [u8]>,
+}
+
+impl<'t> Tables<'t> {
+    fn open(txn: &'t WriteTransaction) -> Result<Self, redb::Error> {
+        Ok(Self {
+            entries: txn.open_table(ENTRIES)?,
+            files: txn.open_table(FILES)?,
+            held: txn.open_table(HELD)?,
+            unplayable: txn.open_table(UNPLAYABLE)?,
+        })
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<(), redb::Error> {
+        match change {
+            Change::Put(no, slot) => self.put(no.0, slot)?,
+            Change::Hashed(no, stamp, track) => {
+                if let Some(Slot::File(mut record)) = self.get(no.0)? {
+                    if record.stamp == *stamp {
+                        record.listed.track = Some(*track);
+                        self.put(no.0, &Slot::File(record))?;
+                    }
+                }
+            }
+            Change::Remove(no) => {
+                match self.get(no.0)? {
+                    Some(Slot::File(record)) => drop(self.files.remove(record.path.as_slice())?),
+                    Some(Slot::Held { track, .. }) => drop(self.held.remove(track.0)?),
+                    None => {}
+                }
+                self.entries.remove(no.0)?;
+            }
+            Change::Unplayable(path, stamp) => {
+                self.unplayable.insert(path.as_slice(), encode(stamp).as_slice())?;
+            }
+            Change::Forget(path) => drop(self.unplayable.remove(path.as_slice())?),
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, no: u32, slot: &Slot) -> Result<(), redb::Error> {
+        match slot {
+            Slot::File(record) => {
+                self.files.insert(record.path.as_slice(), no)?;
+                self.unplayable.remove(record.path.as_slice())?;
+            }
+            Slot::Held { track, .. } => drop(self.held.insert(track.0, no)?),
+        }
+        self.entries.insert(no, encode(slot).as_slice())?;
+        Ok(())
+    }
+
+    fn get(&self, no: u32) -> Result<Option<Slot>, redb::Error> {
+        Ok(self.entries.get(no)?.and_then(|v| decode(v.value())))
+    }
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_allocvec(value).expect("plain data always has an encoding")
+}
+
+fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<T> {
+    postcard::from_bytes(bytes).ok()
+}
+
+fn failed(path: &Path, error: StorageError) -> IndexError {
+    IndexError {
+        path: path.to_owned(),
+        source: error.into(),
+    }
+}
+
+/// Whether the file is at fault, rather than the disk or another process.
+fn is_damage(error: &redb::Error) -> bool {
+    match error {
+        redb::Error::Io(error) => matches!(
+            error.kind(),
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+        ),
+        redb::Error::DatabaseAlreadyOpen | redb::Error::LockPoisoned(_) => false,
+        _ => true,
+    }
+}
+
+/// The epoch is noted beside the index as well, for when that is damaged.
+fn read_epoch(dir: &Path) -> u64 {
+    let text = fs::read_to_string(dir.join(EPOCH_NAME)).unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
+}
+
+fn write_epoch(dir: &Path, epoch: u64) -> io::Result<()> {
+    if read_epoch(dir) == epoch {
+        return Ok(());
+    }
+    let temporary = dir.join(format!("{EPOCH_NAME}.new"));
+    fs::write(&temporary, format!("{epoch}\n"))?;
+    fs::File::open(&temporary)?.sync_all()?;
+    fs::rename(&temporary, dir.join(EPOCH_NAME))?;
+    fs::File::open(dir)?.sync_all()
+}
+
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// Postcard of [`Slot`], by entry number.
+const ENTRIES: TableDefinition<u32, &[u8]> = TableDefinition::new("entries");
+const OLD_ENTRIES: TableDefinition<u32, &[u8]> = TableDefinition::new("old entries");
+/// Entry numbers by path.
+const FILES: TableDefinition<&[u8], u32> = TableDefinition::new("files");
+/// Entry numbers by track.
+const HELD: TableDefinition<[u8; 32], u32> = TableDefinition::new("held");
+/// Postcard of [`Stamp`], by path.
+const UNPLAYABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("unplayable");
+
+/// Of the records; another one is not read.
+const FORMAT: u64 = 1;
+
+const FILE_NAME: &str = "library.redb";
+const ASIDE_NAME: &str = "library.redb.damaged";
+const EPOCH_NAME: &str = "library.epoch";
+
+/// redb's own default is 1 GiB; the upper levels of the trees of 100,000
+/// files fit into this.
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
+
+/// A transaction costs an SD card some ten pages, whatever is in it.
+const BATCH_CHANGES: usize = 512;
+
+/// What a power cut may make the next scan read again.
+const BATCH_TIME: Duration = Duration::from_secs(2);
+
+/// Below this many numbers holes are not worth a new epoch.
+const MIN_NUMBERS: u64 = 4096;
