@@ -10,6 +10,7 @@ mod id;
 mod identity;
 mod library;
 mod media;
+mod near;
 mod player;
 mod protocol;
 mod swarm;

@@ -1,0 +1,121 @@
+//! The node's own secret on its disk.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use super::{encoding, random, BadKey};
+
+/// Reads the secret in `state_dir`, making it first if there is none.
+///
+/// # Errors
+/// Names the file. A damaged one is not replaced: the node would become
+/// another, and its catalogue and its place in the others' queues would be
+/// gone.
+pub fn load_or_make(state_dir: &Path) -> Result<[u8; 32], SecretError> {
+    let path = state_dir.join(FILE_NAME);
+    match read(&path) {
+        Ok(text) => {
+            encoding::decode(PREFIX, text.trim()).map_err(|why| SecretError::Damaged { path, why })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(state_dir, path),
+        Err(source) => Err(SecretError::Read { path, source }),
+    }
+}
+
+/// Why the node's secret is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    #[error("the node's identity {path:?} cannot be read: {source}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("the node's identity {path:?} cannot be written: {source}")]
+    Write { path: PathBuf, source: io::Error },
+    #[error(
+        "the node's identity {path:?} is damaged: {why}; restore it, \
+         or remove it to start as a new node"
+    )]
+    Damaged { path: PathBuf, why: BadKey },
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = File::open(path)?;
+    file.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn make(state_dir: &Path, path: PathBuf) -> Result<[u8; 32], SecretError> {
+    let written = random()
+        .map_err(io::Error::other)
+        .and_then(|secret| write(state_dir, &path, &secret).map(|()| secret));
+    written.map_err(|source| SecretError::Write { path, source })
+}
+
+/// After a power cut at any moment there is the whole file or none.
+fn write(state_dir: &Path, path: &Path, secret: &[u8; 32]) -> io::Result<()> {
+    fs::create_dir_all(state_dir)?;
+    let temporary = path.with_extension("new");
+    // One that an earlier cut left behind may have any mode.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(OWNER_ONLY)
+        .open(&temporary)?;
+    writeln!(file, "{}", encoding::encode(PREFIX, secret))?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    File::open(state_dir)?.sync_all()
+}
+
+const FILE_NAME: &str = "identity.key";
+/// Another prefix than a swarm's key: neither passes for the other.
+const PREFIX: &str = "p2pid1-";
+const OWNER_ONLY: u32 = 0o600;
+/// A secret is one short line.
+const MAX_FILE_BYTES: u64 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn only_the_owner_may_read_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let secret = load_or_make(dir.path()).unwrap();
+        let file = dir.path().join(FILE_NAME);
+        assert_eq!(
+            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
+        assert_eq!(load_or_make(dir.path()).unwrap(), secret);
+    }
+
+    #[test]
+    fn a_torn_file_is_refused_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        load_or_make(dir.path()).unwrap();
+        let file = dir.path().join(FILE_NAME);
+        let torn = fs::read_to_string(&file).unwrap()[..20].to_owned();
+        fs::write(&file, &torn).unwrap();
+        let error = load_or_make(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("identity.key"), "{error}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), torn);
+    }
+
+    #[test]
+    fn what_a_power_cut_left_behind_is_no_obstacle() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("identity.new"), "half").unwrap();
+        load_or_make(dir.path()).unwrap();
+        assert!(!dir.path().join("identity.new").exists());
+    }
+}
