@@ -11,6 +11,7 @@ mod identity;
 mod library;
 mod media;
 mod near;
+mod node;
 mod player;
 mod protocol;
 mod swarm;

@@ -1,5 +1,10 @@
 //! Everything between the bytes of a music file and its samples.
 
+pub mod decode;
+pub mod probe;
+pub mod tunes;
+pub mod view;
+
 use serde::{Deserialize, Serialize};
 
 /// The container formats that are listed, fetched and played.
@@ -28,6 +33,17 @@ impl Format {
             "ogg" | "oga" => Some(Self::Ogg),
             "m4a" | "m4b" | "mp4" => Some(Self::M4a),
             _ => None,
+        }
+    }
+
+    /// The usual extension, without the dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Wav => "wav",
+            Self::Flac => "flac",
+            Self::Mp3 => "mp3",
+            Self::Ogg => "ogg",
+            Self::M4a => "m4a",
         }
     }
 }

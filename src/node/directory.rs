@@ -7,14 +7,15 @@ use std::{
 
 use crate::{
     id::PeerId,
+    near::Subnet,
     protocol::{Candidate, PeerRecord, PeerState, MAX_CANDIDATES},
 };
 
 /// This machine's own interfaces, as far as finding others needs them.
 #[derive(Clone, Debug, Default)]
 pub struct Interfaces {
-    /// Addresses with the length of their network prefix.
-    pub addresses: Vec<(IpAddr, u8)>,
+    /// The networks that they are on.
+    pub subnets: Vec<Subnet>,
     /// The scopes (interface indices) on which a link-local address may lie.
     pub scopes: Vec<u32>,
 }
@@ -101,24 +102,13 @@ impl Directory {
 
     /// How far away an address is likely to be.
     fn distance(&self, ip: IpAddr) -> u8 {
-        let shares_prefix = |&(own, len): &(IpAddr, u8)| shared_prefix(own, ip) >= len;
         match ip {
             _ if ip.is_loopback() => 0,
             IpAddr::V6(v6) if v6.is_unicast_link_local() => 2,
-            _ if self.interfaces.addresses.iter().any(shares_prefix) => 1,
+            _ if self.interfaces.subnets.iter().any(|subnet| subnet.contains(ip)) => 1,
             _ => 3,
         }
     }
-}
-
-/// How many leading bits two addresses share; none across families.
-fn shared_prefix(a: IpAddr, b: IpAddr) -> u8 {
-    let zeros = match (a, b) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros(),
-        _ => 0,
-    };
-    zeros as u8
 }
 
 /// As many as a tracker takes.
@@ -142,7 +132,7 @@ mod tests {
     #[test]
     fn the_own_network_is_dialled_first_and_link_local_on_each_interface() {
         let interfaces = Interfaces {
-            addresses: vec![("192.168.1.5".parse().unwrap(), 24)],
+            subnets: vec![Subnet::new("192.168.1.5".parse().unwrap(), 24)],
             scopes: vec![2, 3],
         };
         let mut directory = Directory::new(PeerId([0; 32]), interfaces);

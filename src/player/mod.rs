@@ -12,6 +12,8 @@ mod inbox;
 mod output;
 mod paced;
 mod ring;
+pub mod queue;
+pub mod transport;
 pub mod wav;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -5,7 +5,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
     sync::Arc,
     time::Duration,
 };
@@ -14,8 +14,8 @@ use quinn::{congestion::BbrConfig, EndpointConfig, IdleTimeout, TransportConfig,
 
 use crate::{
     id::PeerId,
-    identity::{self, Identity},
-    near::Near,
+    identity::{self, Identity, SERVER_NAME},
+    near::{is_near, Subnet},
 };
 
 /// The node's QUIC endpoint. Cheap to clone; the socket closes with the last
@@ -23,10 +23,11 @@ use crate::{
 #[derive(Clone)]
 pub struct Endpoint {
     quic: quinn::Endpoint,
-    identity: Arc<Identity>,
+    identity: Identity,
     transport: Arc<TransportConfig>,
-    /// Who may be talked to.
-    near: Near,
+    /// The networks that this machine is on, by which an open swarm tells who
+    /// is near.
+    subnets: Arc<[Subnet]>,
 }
 
 /// A connection whose other end has shown who it is.
@@ -57,7 +58,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// Those of binding the socket.
-    pub fn bind(at: SocketAddr, identity: Arc<Identity>, near: Near) -> io::Result<Self> {
+    pub fn bind(at: SocketAddr, identity: Identity, subnets: Arc<[Subnet]>) -> io::Result<Self> {
         let socket = match UdpSocket::bind(at) {
             Err(e) if at.ip().is_unspecified() && at.is_ipv6() && e.kind() != io::ErrorKind::AddrInUse => {
                 UdpSocket::bind((Ipv4Addr::UNSPECIFIED, at.port()))?
@@ -65,7 +66,7 @@ impl Endpoint {
             bound => bound?,
         };
         let transport = Arc::new(transport());
-        let mut server = quinn::ServerConfig::with_crypto(identity.quic_server());
+        let mut server = identity.quic_server_config();
         server
             .transport_config(transport.clone())
             .max_incoming(MAX_INCOMING)
@@ -77,7 +78,7 @@ impl Endpoint {
             socket,
             Arc::new(quinn::SmolRuntime),
         )?;
-        Ok(Self { quic, identity, transport, near })
+        Ok(Self { quic, identity, transport, subnets })
     }
 
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -91,7 +92,7 @@ impl Endpoint {
         loop {
             let incoming = self.quic.accept().await?;
             let from = canonical(incoming.remote_address());
-            if !self.near.allows(from.ip()) {
+            if !self.may_talk_to(from.ip()) {
                 incoming.ignore();
                 continue;
             }
@@ -110,10 +111,10 @@ impl Endpoint {
     /// # Errors
     /// When nobody, or somebody else, answers there.
     pub async fn dial(&self, peer: PeerId, address: SocketAddr) -> Result<Connection, DialError> {
-        if !self.near.allows(canonical(address).ip()) {
+        if !self.may_talk_to(address.ip()) {
             return Err(DialError::Far);
         }
-        let mut config = quinn::ClientConfig::new(self.identity.quic_client(Some(peer)));
+        let mut config = self.identity.quic_client_config(Some(peer));
         config.transport_config(self.transport.clone());
         let connecting = self.quic.connect_with(config, address, SERVER_NAME)?;
         let quic = within(HANDSHAKE_TIMEOUT, connecting).await.ok_or(DialError::Silent)??;
@@ -121,6 +122,11 @@ impl Endpoint {
             Some(found) if found == peer => Ok(Connection { quic, peer }),
             _ => Err(DialError::SomebodyElse),
         }
+    }
+
+    /// In a swarm with a key, everybody; in an open one, who is near.
+    fn may_talk_to(&self, ip: IpAddr) -> bool {
+        !self.identity.is_open() || is_near(ip, &self.subnets)
     }
 
     /// Says goodbye to everybody at once and waits until that is sent.
@@ -175,9 +181,6 @@ fn transport() -> TransportConfig {
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_MILLIS))));
     config
 }
-
-/// Neither side looks at the name: the certificate's key is the identity.
-const SERVER_NAME: &str = "p2pmusic";
 
 /// A LAN answers in milliseconds; a lost first packet costs three initial
 /// round trips.

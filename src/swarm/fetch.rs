@@ -15,6 +15,7 @@ use crate::{
         blob::{Verified, Verifier},
         file::Blob,
         ranges::GroupSet,
+        store::StoreError,
     },
     id::{EntryNo, TrackId},
     protocol::{
@@ -74,12 +75,16 @@ pub async fn resolve(link: &LinkHandle, entry: EntryNo) -> Result<(TrackId, u64)
 
 /// Fetches a slice and writes what is verified to `blob`, telling `progress`
 /// of each piece. Dropping the future tells the holder to stop.
+///
+/// # Errors
+/// When the store cannot keep what came. What happened on the way is an
+/// [`Outcome`].
 pub async fn fetch(
     link: &LinkHandle,
     order: Order,
     blob: Arc<Blob>,
     mut progress: impl AsyncFnMut(Progress),
-) -> Outcome {
+) -> Result<Outcome, StoreError> {
     let get = Get {
         track: order.track,
         groups: order.groups.iter_ranges().collect(),
@@ -87,13 +92,13 @@ pub async fn fetch(
     };
     let mut answer = match ask(link, &PeerRequest::Get(get)).await {
         Ok(answer) => answer,
-        Err(e) => return Outcome::ConnectionLost(e.to_string()),
+        Err(e) => return Ok(Outcome::ConnectionLost(e.to_string())),
     };
     match next_reply(&mut answer).await {
         Ok(PeerReply::Slice) => {}
-        Ok(PeerReply::No(why)) => return declined(why),
-        Ok(other) => return Outcome::ConnectionLost(unexpected(&other).to_string()),
-        Err(e) => return Outcome::ConnectionLost(e.to_string()),
+        Ok(PeerReply::No(why)) => return Ok(declined(why)),
+        Ok(other) => return Ok(Outcome::ConnectionLost(unexpected(&other).to_string())),
+        Err(e) => return Ok(Outcome::ConnectionLost(e.to_string())),
     }
     progress(Progress::FirstByte).await;
     let verifier = Verifier::new(order.track, order.size, &order.groups);
@@ -106,14 +111,14 @@ async fn receive(
     mut verifier: Verifier,
     blob: &Arc<Blob>,
     progress: &mut impl AsyncFnMut(Progress),
-) -> Outcome {
+) -> Result<Outcome, StoreError> {
     let mut buffer = BytesMut::new();
     while verifier.needs().is_some() {
         let chunk = match within(PROGRESS_TIMEOUT, answer.read_chunk(READ_BYTES, true)).await {
             Some(Ok(Some(chunk))) => chunk,
-            Some(Ok(None)) => return Outcome::Short,
-            Some(Err(e)) => return broken(&e),
-            None => return Outcome::ConnectionLost(AskError::Silent.to_string()),
+            Some(Ok(None)) => return Ok(Outcome::Short),
+            Some(Err(e)) => return Ok(broken(&e)),
+            None => return Ok(Outcome::ConnectionLost(AskError::Silent.to_string())),
         };
         buffer.extend_from_slice(&chunk.bytes);
         let (items, liar) = verify(&mut verifier, &mut buffer);
@@ -121,17 +126,17 @@ async fn receive(
             let groups = items.iter().filter_map(Verified::group).collect::<GroupSet>();
             let blob = blob.clone();
             if let Err(e) = smol::unblock(move || blob.write(items)).await {
-                return Outcome::Store(e.to_string());
+                return Err(e);
             }
             if !groups.is_empty() {
                 progress(Progress::Groups(groups)).await;
             }
         }
         if liar {
-            return Outcome::Liar;
+            return Ok(Outcome::Liar);
         }
     }
-    Outcome::Complete
+    Ok(Outcome::Complete)
 }
 
 /// Verifies as many whole items as `buffer` has. Says whether one was wrong.

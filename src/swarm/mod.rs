@@ -12,3 +12,4 @@ pub mod link;
 pub mod provide;
 pub mod scheduler;
 pub mod serving;
+mod source;

@@ -97,7 +97,7 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet) {
     let encoding = smol::unblock(move || {
         let mut pipe = Pipe { to, piece: Vec::with_capacity(PIECE_BYTES) };
         blob.slice(&groups, &mut pipe)?;
-        Ok(pipe.flush()?)
+        pipe.flush().map_err(SliceError::Write)
     });
     let mut header = Some(encode_frame(&PeerReply::Slice));
     let mut begun = false;

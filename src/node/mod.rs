@@ -1,0 +1,4 @@
+pub mod answers;
+pub mod catalogues;
+pub mod directory;
+pub mod plays;
