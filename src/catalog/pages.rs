@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::entry::Entry;
-use crate::id::{EntryNo, PeerId};
+use crate::id::{EntryNo, PeerId, TrackId};
 
 /// Entries in a page: one changed file costs its neighbours' 256 lines, and
 /// 100,000 tracks are 391 hashes.
@@ -157,7 +157,35 @@ impl Catalogue {
         pages: Vec<Arc<Page>>,
         sign: impl FnOnce(&[u8]) -> [u8; 64],
     ) -> Self {
-        let list: Arc<[Hash]> = pages.iter().map(|page| hash_page(&page.encode())).collect();
+        let list = pages.iter().map(|page| hash_page(&page.encode())).collect();
+        Self::publish_hashed(owner, epoch, seq, pages, list, sign)
+    }
+
+    /// Like [`Self::publish`], for the same owner; pages that this catalogue
+    /// has in common with the new one are not hashed again.
+    pub fn succeed(
+        &self,
+        epoch: u64,
+        seq: u64,
+        pages: Vec<Arc<Page>>,
+        sign: impl FnOnce(&[u8]) -> [u8; 64],
+    ) -> Self {
+        let hash = |(n, page): (usize, &Arc<Page>)| match self.pages.get(n) {
+            Some(old) if Arc::ptr_eq(old, page) => self.list[n],
+            _ => hash_page(&page.encode()),
+        };
+        let list = pages.iter().enumerate().map(hash).collect();
+        Self::publish_hashed(self.owner(), epoch, seq, pages, list, sign)
+    }
+
+    fn publish_hashed(
+        owner: PeerId,
+        epoch: u64,
+        seq: u64,
+        pages: Vec<Arc<Page>>,
+        list: Arc<[Hash]>,
+        sign: impl FnOnce(&[u8]) -> [u8; 64],
+    ) -> Self {
         let full = pages.len().saturating_sub(1) * PAGE_ENTRIES;
         let entries = full + pages.last().map_or(0, |page| page.entries.len());
         let head = Head {
@@ -167,11 +195,7 @@ impl Catalogue {
             entries: u32::try_from(entries).unwrap_or(u32::MAX),
             pages: hash_list(&list),
         };
-        Self {
-            head: SignedHead::sign(head, sign),
-            list,
-            pages,
-        }
+        Self::assemble(SignedHead::sign(head, sign), list, pages)
     }
 
     /// Puts together what [`super::CatchUp`] has checked piece by piece.
@@ -203,6 +227,12 @@ impl Catalogue {
             .entries
             .get(no % PAGE_ENTRIES)?
             .as_ref()
+    }
+
+    /// The entries with this content, by number.
+    pub fn copies(&self, track: TrackId) -> impl Iterator<Item = (EntryNo, &Entry)> {
+        self.entries()
+            .filter(move |(_, entry)| entry.track() == Some(track))
     }
 
     /// The entries that are there, by number.

@@ -24,14 +24,14 @@ use std::{
 };
 
 use redb::{
-    Database, DatabaseError, ReadTransaction, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, StorageError, Table, TableDefinition, WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    StorageError, Table, TableDefinition, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
 use super::scan::Stamp;
 use crate::{
-    catalog::{Entry, Head, Listed, MAX_PAGES, PAGE_ENTRIES},
+    catalog::{Entry, Listed, MAX_PAGES, PAGE_ENTRIES},
     id::{EntryNo, TrackId},
 };
 
@@ -87,6 +87,7 @@ pub enum Known {
 #[derive(Debug)]
 pub struct Index {
     reader: IndexReader,
+    dir: PathBuf,
     epoch: u64,
     seq: u64,
     /// The first number that was never given out.
@@ -126,7 +127,8 @@ impl Index {
                     path.display(),
                     aside.display()
                 );
-                fs::rename(&path, &aside).map_err(|error| failed(&path, StorageError::Io(error)))?;
+                fs::rename(&path, &aside)
+                    .map_err(|error| failed(&path, StorageError::Io(error)))?;
                 Self::open_file(&path, dir, known_epoch)
             }
             result => result,
@@ -146,6 +148,7 @@ impl Index {
             .map_err(|e| fail(e.into()))?;
         let mut this = Self {
             reader: IndexReader(Arc::new(db)),
+            dir: dir.to_owned(),
             epoch: last_epoch + 1,
             seq: 0,
             next: 0,
@@ -267,7 +270,10 @@ impl Index {
 
     /// Notes that a file cannot be played, so that it is not tried again.
     pub fn set_unplayable(&mut self, path: &Path, stamp: Stamp) {
-        self.push(Change::Unplayable(path.as_os_str().as_bytes().to_vec(), stamp));
+        self.push(Change::Unplayable(
+            path.as_os_str().as_bytes().to_vec(),
+            stamp,
+        ));
     }
 
     /// Forgets that a file could not be played.
@@ -280,18 +286,14 @@ impl Index {
         self.seq += 1;
     }
 
-    /// Moves into an epoch above `seen`, if `seen` is a head of this owner
-    /// that would be taken for newer than what this index makes.
+    /// Moves into the epoch after `epoch`.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn outdo(&mut self, seen: &Head) -> Result<bool, IndexError> {
-        if (seen.epoch, seen.seq) <= (self.epoch, self.seq) {
-            return Ok(false);
-        }
-        (self.epoch, self.seq) = (seen.epoch.saturating_add(1), 0);
-        self.flush()?;
-        Ok(true)
+    pub fn start_epoch_after(&mut self, epoch: u64) -> Result<(), IndexError> {
+        (self.epoch, self.seq) = (epoch.saturating_add(1), 0);
+        write_epoch(&self.dir, self.epoch).map_err(|e| failed(&self.dir, StorageError::Io(e)))?;
+        self.flush()
     }
 
     /// Whether the pending changes should be written now.
@@ -308,11 +310,10 @@ impl Index {
     pub fn flush(&mut self) -> Result<(), IndexError> {
         let pending = std::mem::take(&mut self.pending);
         self.since = None;
-        self.write(&pending)
-            .map_err(|source| IndexError {
-                path: PathBuf::from(FILE_NAME),
-                source,
-            })
+        self.write(&pending).map_err(|source| IndexError {
+            path: PathBuf::from(FILE_NAME),
+            source,
+        })
     }
 
     fn write(&self, changes: &[Change]) -> Result<(), redb::Error> {
@@ -504,7 +505,8 @@ impl<'t> Tables<'t> {
                 self.entries.remove(no.0)?;
             }
             Change::Unplayable(path, stamp) => {
-                self.unplayable.insert(path.as_slice(), encode(stamp).as_slice())?;
+                self.unplayable
+                    .insert(path.as_slice(), encode(stamp).as_slice())?;
             }
             Change::Forget(path) => drop(self.unplayable.remove(path.as_slice())?),
         }

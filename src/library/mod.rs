@@ -1,4 +1,400 @@
+//! The music of this peer: found, listed, hashed, watched.
+//!
+//! Two phases. First every file is named, with its tags, and announced; then,
+//! when there is nothing better to do, each is hashed, which takes a Pi hours
+//! and needs nobody's patience: who asks for a file gets its hash first
+//! ([`Library::resolve`]). Files that did not change are not read again.
+//!
+//! Everything that waits for a disk happens in [`Library::run`], on a thread
+//! that may block. The lookups only read the index.
+
+mod book;
+mod hashing;
 mod index;
 mod names;
+mod rescan;
 mod scan;
 mod tags;
+
+use std::{
+    ops::{ControlFlow, Range},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Arc, Mutex, MutexGuard,
+    },
+    time::{Duration, Instant},
+};
+
+use async_channel::{Receiver, Sender};
+
+pub use book::Sign;
+pub use hashing::{HashFile, HashProgress, ResolveError, MAX_WAITING};
+pub use index::IndexError;
+
+use self::{
+    book::Book,
+    hashing::{Hasher, Job},
+    index::{Index, IndexReader, Record, Slot},
+    scan::{Root, Stamp},
+};
+use crate::{
+    catalog::{Catalogue, SignedHead},
+    id::{EntryNo, PeerId, TrackId},
+    media::Format,
+};
+
+/// What the decoder says of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probed {
+    pub format: Format,
+    /// Frames per second.
+    pub rate: u32,
+    pub channels: u16,
+    pub bits: Option<u8>,
+    pub duration: Duration,
+    /// The byte ranges that opening the file touches.
+    pub opening: Vec<Range<u64>>,
+    pub audio_start: u64,
+}
+
+/// Opens a file as a player would; an error is why it cannot be played.
+pub type Probe = Arc<dyn Fn(&Path) -> Result<Probed, String> + Send + Sync>;
+
+/// What the library needs from the rest of the house.
+pub struct Setup {
+    /// The music directories.
+    pub music: Vec<PathBuf>,
+    /// Where the index lies; exists already.
+    pub state: PathBuf,
+    pub me: PeerId,
+    pub sign: Sign,
+    /// The highest epoch that anybody is known to have seen of this peer.
+    pub known_epoch: u64,
+    pub probe: Probe,
+    pub hash: HashFile,
+}
+
+/// What happened in the library.
+#[derive(Clone, Debug)]
+pub enum LibraryEvent {
+    /// The catalogue is now this one.
+    Catalogue(Arc<Catalogue>),
+    /// A file was hashed; the catalogue tells the others before long.
+    Hashed {
+        entry: EntryNo,
+        track: TrackId,
+        /// Bytes.
+        size: u64,
+        path: PathBuf,
+    },
+    ScanStarted,
+    ScanDone {
+        /// Files in the catalogue.
+        listed: usize,
+        /// Files that cannot be played or listed.
+        skipped: usize,
+        took: Duration,
+    },
+    /// Something about `path` that its owner should know.
+    Problem {
+        path: PathBuf,
+        why: String,
+    },
+}
+
+/// A file to serve, as it was when it was last looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LibraryFile {
+    pub entry: EntryNo,
+    pub path: PathBuf,
+    /// Bytes.
+    pub size: u64,
+    /// Last modified, in seconds since 1970, and nanoseconds.
+    pub modified: (i64, u32),
+    pub track: Option<TrackId>,
+}
+
+/// The owner of all that.
+pub struct Library {
+    core: Arc<Core>,
+    hasher: Hasher,
+    /// Wakes [`Self::run`].
+    wake: (Sender<()>, Receiver<()>),
+    rescan_wanted: AtomicBool,
+    ended: AtomicBool,
+}
+
+/// What scanning and hashing share.
+struct Core {
+    roots: Vec<Root>,
+    probe: Probe,
+    /// Never held while a music file is read or an event is sent.
+    book: Mutex<Book>,
+    reader: IndexReader,
+    events: Sender<LibraryEvent>,
+}
+
+impl Library {
+    /// Opens the library as the index last knew it, and gives the channel on
+    /// which it tells what happens. Nothing is scanned before [`Self::run`].
+    ///
+    /// # Errors
+    /// When the index cannot be opened and cannot be made anew.
+    pub fn open(setup: Setup) -> Result<(Self, Receiver<LibraryEvent>), IndexError> {
+        let index = Index::open(&setup.state, setup.known_epoch)?;
+        let reader = index.reader().clone();
+        let book = Book::open(index, setup.me, setup.sign, Instant::now())?;
+        let (events, receiver) = async_channel::bounded(MAX_EVENTS);
+        let core = Arc::new(Core {
+            roots: scan::name_roots(&setup.music),
+            probe: setup.probe,
+            book: Mutex::new(book),
+            reader,
+            events,
+        });
+        let worker = core.clone();
+        let hash = setup.hash;
+        let library = Self {
+            hasher: Hasher::new(Arc::new(move |job, progress| {
+                worker.hash(job, &hash, progress)
+            })),
+            core,
+            wake: async_channel::bounded(1),
+            rescan_wanted: AtomicBool::new(true),
+            ended: AtomicBool::new(false),
+        };
+        Ok((library, receiver))
+    }
+
+    /// Scans when that is wanted (as it is at first), hashes what is left,
+    /// and makes new catalogues, until [`Self::end`]. Blocks.
+    pub fn run(&self) {
+        let mut cursor = 0;
+        while !self.has_ended() {
+            if self.rescan_wanted.swap(false, Ordering::AcqRel) {
+                self.rescan();
+                cursor = 0;
+            } else if self.hash_next(&mut cursor) {
+                self.core.publish_if_due(false);
+            } else {
+                self.core.publish_if_due(true);
+                self.rest();
+            }
+        }
+        if let Err(error) = self.core.book().index().flush() {
+            log::error!("{error}");
+        }
+    }
+
+    /// Makes [`Self::run`] scan once more.
+    pub fn request_rescan(&self) {
+        self.rescan_wanted.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Makes [`Self::run`] return soon, and drops all that is waiting.
+    pub fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.core.events.close();
+        self.hasher.end();
+        self.wake();
+    }
+
+    /// The catalogue as it is now.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        self.core.book().catalogue().clone()
+    }
+
+    /// The file with number `no`, if there is one.
+    pub fn file(&self, no: EntryNo) -> Option<LibraryFile> {
+        let record = self.core.file(no)?;
+        Some(LibraryFile {
+            entry: no,
+            path: record.path().to_owned(),
+            size: record.stamp.size,
+            modified: record.stamp.modified,
+            track: record.listed.track,
+        })
+    }
+
+    /// A file with this content, if one is in the catalogue.
+    pub fn file_of(&self, track: TrackId) -> Option<LibraryFile> {
+        let catalogue = self.catalogue();
+        let mut copies = catalogue.copies(track);
+        copies.find_map(|(no, _)| self.file(no).filter(|file| file.track == Some(track)))
+    }
+
+    /// Hashes file `no` before all others. The last message on the channel is
+    /// the result; dropping the channel drops the job.
+    ///
+    /// # Errors
+    /// When there is no such file, or too many are waiting already.
+    pub fn resolve(&self, no: EntryNo) -> Result<Receiver<HashProgress>, ResolveError> {
+        let file = self.file(no).ok_or(ResolveError::NoSuchEntry)?;
+        if let Some(track) = file.track {
+            let (sender, receiver) = async_channel::bounded(1);
+            let size = file.size;
+            let _ = sender.try_send(HashProgress::Done { track, size });
+            return Ok(receiver);
+        }
+        self.hasher
+            .ask(Job::new(file).ok_or(ResolveError::NoSuchEntry)?)
+    }
+
+    /// Tells which complete copies the cache has, with their sizes in bytes;
+    /// those that are not in the list are held no more.
+    pub fn set_held(&self, held: &[(TrackId, u64)]) {
+        let mut book = self.core.book();
+        let result = book.set_held(held);
+        drop(book);
+        self.core.check(result);
+        self.wake();
+    }
+
+    /// Makes a catalogue that is newer than `seen`, a head of this peer that
+    /// somebody shows although it was not made from this index. One that this
+    /// peer did not sign is ignored.
+    pub fn outdo(&self, seen: &SignedHead) {
+        if seen.head.owner != self.catalogue().owner() || seen.verify().is_err() {
+            return;
+        }
+        let seen = &seen.head;
+        let result = self.core.book().outdo(seen, Instant::now());
+        if let Some(Some(catalogue)) = self.core.check(result) {
+            self.core.tell(LibraryEvent::Catalogue(catalogue));
+        }
+    }
+
+    /// Hashes the next file from `cursor` on that has no hash yet. Returns
+    /// false when there is none.
+    fn hash_next(&self, cursor: &mut u32) -> bool {
+        let mut next = None;
+        let result = self.core.reader.each(*cursor..u32::MAX, |no, slot| {
+            match slot {
+                Slot::File(record) if !record.absent && record.listed.track.is_none() => {
+                    next = Some(no);
+                }
+                _ => {}
+            }
+            next.is_none()
+        });
+        let (Some(()), Some(no)) = (self.core.check(result), next) else {
+            return false;
+        };
+        *cursor = no.0 + 1;
+        let job = self.file(no).and_then(Job::new);
+        let keep_on = || !self.has_ended() && !self.rescan_wanted.load(Ordering::Acquire);
+        if let Some(Err(why)) = job.and_then(|job| self.hasher.do_in_background(job, keep_on)) {
+            log::debug!("entry {}: {why}", no.0);
+        }
+        true
+    }
+
+    /// Waits until somebody wakes it or a catalogue is due.
+    fn rest(&self) {
+        let woken = async {
+            let _ = self.wake.1.recv().await;
+        };
+        let due = self.core.book().publish_at(true);
+        smol::block_on(async {
+            match due {
+                Some(due) => {
+                    smol::future::or(woken, async { drop(smol::Timer::at(due).await) }).await
+                }
+                None => woken.await,
+            }
+        });
+    }
+
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    fn wake(&self) {
+        // A full channel means that it is about to wake anyway.
+        let _ = self.wake.0.try_send(());
+        self.hasher.wake();
+    }
+}
+
+impl Drop for Library {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Core {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book
+            .lock()
+            .expect("nothing panics while it holds this lock")
+    }
+
+    fn file(&self, no: EntryNo) -> Option<Box<Record>> {
+        self.check(self.reader.file(no))?
+            .filter(|record| !record.absent)
+    }
+
+    /// Hashes a file and notes the result, if it is still the file that was
+    /// listed.
+    fn hash(
+        &self,
+        job: &Job,
+        hash: &HashFile,
+        progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<TrackId, String> {
+        let record = self.file(job.no).ok_or("it is gone")?;
+        let unchanged = || {
+            Stamp::read(&job.path)
+                .map_err(|error| format!("{}: {error}", job.path.display()))
+                .and_then(|now| match now.same_content(&record.stamp) {
+                    true => Ok(()),
+                    false => Err(format!("{} changed", job.path.display())),
+                })
+        };
+        unchanged()?;
+        let track = hash(&job.path, progress)?;
+        unchanged()?;
+        self.book().set_track(job.no, record.stamp, track);
+        self.tell(LibraryEvent::Hashed {
+            entry: job.no,
+            track,
+            size: job.size,
+            path: job.path.clone(),
+        });
+        Ok(track)
+    }
+
+    fn publish_if_due(&self, idle: bool) {
+        let result = self.book().write_if_due(idle, Instant::now());
+        if let Some(Some(catalogue)) = self.check(result) {
+            self.tell(LibraryEvent::Catalogue(catalogue));
+        }
+    }
+
+    /// Waits when the daemon is behind; nobody listens when it is gone.
+    fn tell(&self, event: LibraryEvent) {
+        let _ = self.events.send_blocking(event);
+    }
+
+    /// A failing disk is said, and does not end the music.
+    fn check<T>(&self, result: Result<T, IndexError>) -> Option<T> {
+        result.map_err(|error| log::error!("{error}")).ok()
+    }
+}
+
+impl Job {
+    fn new(file: LibraryFile) -> Option<Self> {
+        Some(Self {
+            device: std::fs::metadata(&file.path).ok()?.dev(),
+            no: file.entry,
+            path: file.path,
+            size: file.size,
+        })
+    }
+}
+
+/// What the daemon may be behind before scanning waits for it.
+const MAX_EVENTS: usize = 64;

@@ -16,7 +16,9 @@ pub fn escape(bytes: &[u8]) -> String {
         for c in chunk.valid().chars() {
             match c {
                 '\\' => text.push_str(r"\\"),
-                c if c.is_control() => escape_bytes(&mut text, c.encode_utf8(&mut [0; 4]).as_bytes()),
+                c if c.is_control() => {
+                    escape_bytes(&mut text, c.encode_utf8(&mut [0; 4]).as_bytes())
+                }
                 c => text.push(c),
             }
         }
@@ -75,7 +77,18 @@ mod tests {
 
     #[test]
     fn a_second_text_for_a_name_is_none() {
-        for text in [r"\x41", r"\x0A", r"\x5c", r"\xc3\xb6", r"\x2f", "\n", r"\", r"\x", r"\xé", r"\q"] {
+        for text in [
+            r"\x41",
+            r"\x0A",
+            r"\x5c",
+            r"\xc3\xb6",
+            r"\x2f",
+            "\n",
+            r"\",
+            r"\x",
+            r"\xé",
+            r"\q",
+        ] {
             assert_eq!(unescape(text), None, "{text:?}");
         }
     }
@@ -85,7 +98,8 @@ mod tests {
         let piece = prop_oneof![
             any::<u8>().prop_map(|b| vec![b]),
             any::<char>().prop_map(|c| c.to_string().into_bytes()),
-            prop::sample::select(vec![r"\", r"\x", "0a", "/", "\u{85}"]).prop_map(|s| s.as_bytes().to_vec()),
+            prop::sample::select(vec![r"\", r"\x", "0a", "/", "\u{85}"])
+                .prop_map(|s| s.as_bytes().to_vec()),
         ];
         prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
     }

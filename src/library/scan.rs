@@ -89,12 +89,12 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Reads the stamp of the file that is at `path` now, and its device.
+    /// The stamp of the file that is at `path` now.
     ///
     /// # Errors
     /// Those of stat(2).
-    pub fn read(path: &Path, inodes_stay: bool) -> io::Result<Self> {
-        Ok(Self::of(&fs::metadata(path)?, inodes_stay))
+    pub fn read(path: &Path) -> io::Result<Self> {
+        Ok(Self::of(&fs::metadata(path)?, true))
     }
 
     fn of(meta: &fs::Metadata, inodes_stay: bool) -> Self {
@@ -129,7 +129,10 @@ pub struct FoundFile<'a> {
 pub enum Seen<'a> {
     File(FoundFile<'a>),
     /// Something that cannot be listed, and why.
-    Problem { path: PathBuf, why: String },
+    Problem {
+        path: PathBuf,
+        why: String,
+    },
 }
 
 /// Walks all `roots` and gives `visit` what is there, until it breaks off.
@@ -213,7 +216,9 @@ impl<V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'_, V> {
         });
         let names = match names {
             Ok(names) => names,
-            Err(error) => return self.unknown(path, format!("cannot read this directory: {error}")),
+            Err(error) => {
+                return self.unknown(path, format!("cannot read this directory: {error}"))
+            }
         };
         let first_subdir = stack.len();
         for name in names {
@@ -248,7 +253,13 @@ impl<V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'_, V> {
         ControlFlow::Continue(())
     }
 
-    fn file(&mut self, root: &Root, path: PathBuf, relative: &[u8], meta: &fs::Metadata) -> ControlFlow<()> {
+    fn file(
+        &mut self,
+        root: &Root,
+        path: PathBuf,
+        relative: &[u8],
+        meta: &fs::Metadata,
+    ) -> ControlFlow<()> {
         let extension = path.extension().and_then(OsStr::to_str);
         let Some(format) = extension.and_then(Format::from_extension) else {
             return ControlFlow::Continue(());

@@ -1,0 +1,198 @@
+//! The index and the catalogue that is made of it, in step with each other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::index::{Index, IndexError, IndexReader, Record, Slot};
+use super::scan::Stamp;
+use crate::{
+    catalog::{Catalogue, Head, Interner, Page, PAGE_ENTRIES},
+    id::{EntryNo, PeerId, TrackId},
+};
+
+/// Signs a head with the owner's key.
+pub type Sign = Box<dyn Fn(&[u8]) -> [u8; 64] + Send + Sync>;
+
+/// One owner's book of all that it has.
+pub(super) struct Book {
+    index: Index,
+    sign: Sign,
+    pages: Vec<Arc<Page>>,
+    /// Pages whose entries changed since they were made.
+    dirty: BTreeSet<usize>,
+    strings: Interner,
+    catalogue: Arc<Catalogue>,
+    published: Instant,
+    /// Whether more than hashes changed.
+    urgent: bool,
+}
+
+impl Book {
+    /// Opens the book at what the index last knew.
+    pub fn open(index: Index, me: PeerId, sign: Sign, now: Instant) -> Result<Self, IndexError> {
+        let (epoch, seq) = (index.epoch(), index.seq());
+        let mut this = Self {
+            catalogue: Arc::new(Catalogue::publish(me, epoch, seq, Vec::new(), &sign)),
+            dirty: (0..(index.numbers() as usize).div_ceil(PAGE_ENTRIES)).collect(),
+            pages: Vec::new(),
+            strings: Interner::default(),
+            published: now,
+            urgent: false,
+            index,
+            sign,
+        };
+        this.publish(now)?;
+        Ok(this)
+    }
+
+    pub fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.catalogue
+    }
+
+    pub fn reader(&self) -> &IndexReader {
+        self.index.reader()
+    }
+
+    pub fn index(&mut self) -> &mut Index {
+        &mut self.index
+    }
+
+    /// Puts a file in: at `no`, or at a new number if there is one left.
+    pub fn put(&mut self, no: Option<EntryNo>, record: Record) -> Option<EntryNo> {
+        let no = self.index.put(no, Slot::File(Box::new(record)))?;
+        self.touch(no, true);
+        Some(no)
+    }
+
+    /// Holds these tracks, of these sizes in bytes, and no others. Each keeps
+    /// its number as long as it is held.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn set_held(&mut self, held: &[(TrackId, u64)]) -> Result<(), IndexError> {
+        // What was put a moment ago must be seen.
+        self.index.flush()?;
+        let wanted: BTreeMap<TrackId, u64> = held.iter().copied().collect();
+        let before: BTreeMap<TrackId, EntryNo> = self.reader().held()?.into_iter().collect();
+        for (_, no) in before
+            .iter()
+            .filter(|(track, _)| !wanted.contains_key(track))
+        {
+            self.remove(*no);
+        }
+        for (&track, &size) in wanted
+            .iter()
+            .filter(|(track, _)| !before.contains_key(track))
+        {
+            let Some(no) = self.index.put(None, Slot::Held { track, size }) else {
+                log::warn!("there are no entry numbers left; a restart makes new ones");
+                break;
+            };
+            self.touch(no, true);
+        }
+        Ok(())
+    }
+
+    pub fn remove(&mut self, no: EntryNo) {
+        self.index.remove(no);
+        self.touch(no, true);
+    }
+
+    pub fn set_track(&mut self, no: EntryNo, stamp: Stamp, track: TrackId) {
+        self.index.set_track(no, stamp, track);
+        self.touch(no, false);
+    }
+
+    /// When the next catalogue should be made, if anything changed.
+    pub fn publish_at(&self, idle: bool) -> Option<Instant> {
+        let interval = match idle || self.urgent {
+            true => HEAD_INTERVAL,
+            false => HASHES_INTERVAL,
+        };
+        (!self.dirty.is_empty()).then(|| self.published + interval)
+    }
+
+    /// Writes the changes, or makes a new catalogue of them, if it is time; an
+    /// `idle` library has no further changes to wait for.
+    ///
+    /// # Errors
+    /// When the disk fails; the old catalogue stays.
+    pub fn write_if_due(
+        &mut self,
+        idle: bool,
+        now: Instant,
+    ) -> Result<Option<Arc<Catalogue>>, IndexError> {
+        match self.publish_at(idle) {
+            Some(due) if now >= due => self.publish(now).map(Some),
+            _ if self.index.is_due(now) => self.index.flush().map(|()| None),
+            _ => Ok(None),
+        }
+    }
+
+    /// Makes a catalogue that is newer than `seen`, a head of this owner that
+    /// others have although this book does not know it: the index was lost,
+    /// or put back from a backup.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn outdo(
+        &mut self,
+        seen: &Head,
+        now: Instant,
+    ) -> Result<Option<Arc<Catalogue>>, IndexError> {
+        let mine = &self.catalogue.head().head;
+        if *seen == *mine || mine.is_newer_than(seen) {
+            return Ok(None);
+        }
+        self.index.start_epoch_after(seen.epoch)?;
+        self.publish(now).map(Some)
+    }
+
+    fn publish(&mut self, now: Instant) -> Result<Arc<Catalogue>, IndexError> {
+        self.published = now;
+        self.urgent = false;
+        self.index.advance();
+        self.index.flush()?;
+        let count = (self.index.numbers() as usize).div_ceil(PAGE_ENTRIES);
+        self.pages.resize(count, Arc::default());
+        while let Some(n) = self.dirty.pop_first() {
+            let mut entries = match self.reader().page(n) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    self.dirty.insert(n);
+                    return Err(error);
+                }
+            };
+            // The page is as long as numbers were given out, hole or not.
+            let given_out = (self.index.numbers() as usize - n * PAGE_ENTRIES).min(PAGE_ENTRIES);
+            entries.resize(given_out, None);
+            entries
+                .iter_mut()
+                .flatten()
+                .for_each(|entry| self.strings.intern(entry));
+            self.pages[n] = Arc::new(Page { entries });
+        }
+        let (epoch, seq) = (self.index.epoch(), self.index.seq());
+        let catalogue = self
+            .catalogue
+            .succeed(epoch, seq, self.pages.clone(), &self.sign);
+        self.catalogue = Arc::new(catalogue);
+        self.strings.forget_unused();
+        Ok(self.catalogue.clone())
+    }
+
+    fn touch(&mut self, no: EntryNo, urgent: bool) {
+        self.urgent |= urgent;
+        self.dirty.insert(no.0 as usize / PAGE_ENTRIES);
+    }
+}
+
+/// A head makes every peer ask for pages; while scanning there is one at most
+/// this often.
+const HEAD_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Hashes alone are worth a head this often: whoever needs one sooner asks.
+const HASHES_INTERVAL: Duration = Duration::from_secs(30);

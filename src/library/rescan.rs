@@ -1,0 +1,223 @@
+//! The first phase: what is there, and what it says of itself.
+
+use std::{
+    collections::BTreeSet,
+    ops::ControlFlow,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use super::{
+    index::{IndexError, Known, Record, Slot},
+    scan::{self, FoundFile, Seen},
+    tags, Core, Library, LibraryEvent,
+};
+use crate::{
+    catalog::{Entry, Listed, MAX_PAGE_BYTES, PAGE_ENTRIES},
+    id::EntryNo,
+};
+
+impl Library {
+    /// Scans all music directories; new catalogues come out on the way.
+    /// Broken off by [`Library::end`], it takes nothing away.
+    pub(super) fn rescan(&self) {
+        let started = Instant::now();
+        self.core.tell(LibraryEvent::ScanStarted);
+        let mut rescan = Rescan {
+            core: &self.core,
+            seen: BTreeSet::new(),
+            unplayable: BTreeSet::new(),
+            listed: 0,
+            skipped: 0,
+            problems: 0,
+        };
+        let outcome = scan::scan(&self.core.roots, |seen| {
+            match seen {
+                Seen::File(found) => rescan.file(found),
+                Seen::Problem { path, why } => rescan.problem(path, why),
+            }
+            self.core.publish_if_due(false);
+            match self.has_ended() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        let ControlFlow::Continue(unknown) = outcome else {
+            return;
+        };
+        let swept = rescan.sweep(&unknown);
+        self.core.check(swept);
+        let Rescan {
+            listed, skipped, ..
+        } = rescan;
+        let took = started.elapsed();
+        log::info!(
+            "{listed} tracks in the library, {skipped} files left out, scanned in {took:.1?}"
+        );
+        self.core.publish_if_due(true);
+        self.core.tell(LibraryEvent::ScanDone {
+            listed,
+            skipped,
+            took,
+        });
+    }
+}
+
+/// One scan on its way.
+struct Rescan<'a> {
+    core: &'a Core,
+    seen: BTreeSet<EntryNo>,
+    /// The files that cannot be played.
+    unplayable: BTreeSet<Vec<u8>>,
+    listed: usize,
+    skipped: usize,
+    problems: usize,
+}
+
+impl Rescan<'_> {
+    fn file(&mut self, found: FoundFile<'_>) {
+        let result = match self.core.reader.lookup(&found.path) {
+            Ok(Some(Known::Listed(no, record))) if record.stamp == found.stamp => {
+                Ok(self.unchanged(no, *record, &found))
+            }
+            Ok(Some(Known::Unplayable(stamp))) if stamp == found.stamp => {
+                self.skip(&found.path);
+                Ok(())
+            }
+            Ok(Some(Known::Listed(no, _))) => Ok(self.read(Some(no), found)),
+            Ok(_) => Ok(self.read(None, found)),
+            Err(error) => Err(error),
+        };
+        self.core.check(result);
+    }
+
+    /// The music did not change; its place in the library may have.
+    fn unchanged(&mut self, no: EntryNo, mut record: Record, found: &FoundFile<'_>) {
+        let listed = &mut record.listed;
+        if record.absent || *listed.dir != *found.dir || *listed.name != *found.name {
+            record.absent = false;
+            listed.dir = found.dir.as_str().into();
+            listed.name = found.name.as_str().into();
+            self.core.book().put(Some(no), record);
+        }
+        self.seen.insert(no);
+        self.listed += 1;
+    }
+
+    /// Reads a file that is new or has changed.
+    fn read(&mut self, no: Option<EntryNo>, found: FoundFile<'_>) {
+        let record = match examine(&found, self.core) {
+            Ok(record) => record,
+            Err(why) => {
+                log::debug!("{} is left out: {why}", found.path.display());
+                self.skip(&found.path);
+                let mut book = self.core.book();
+                book.index().set_unplayable(&found.path, found.stamp);
+                return;
+            }
+        };
+        match self.core.book().put(no, record) {
+            Some(no) => {
+                self.seen.insert(no);
+                self.listed += 1;
+            }
+            None => {
+                let why = "there are no entry numbers left; a restart makes new ones".to_owned();
+                self.problem(found.path, why);
+            }
+        }
+    }
+
+    fn skip(&mut self, path: &Path) {
+        self.unplayable.insert(path.as_os_str().as_bytes().to_vec());
+        self.skipped += 1;
+    }
+
+    fn problem(&mut self, path: PathBuf, why: String) {
+        self.problems += 1;
+        if self.problems <= MAX_PROBLEMS {
+            self.core.tell(LibraryEvent::Problem { path, why });
+        }
+    }
+
+    /// Takes out what was not seen; what may still exist is only hidden.
+    fn sweep(&self, unknown: &[PathBuf]) -> Result<(), IndexError> {
+        let core = self.core;
+        let mut gone = Vec::new();
+        core.reader.each(0..u32::MAX, |no, slot| {
+            if matches!(slot, Slot::File(_)) && !self.seen.contains(&no) {
+                gone.push(no);
+            }
+            true
+        })?;
+        let may_exist = |path: &Path| {
+            unknown.iter().any(|dir| path.starts_with(dir))
+                && core.roots.iter().any(|root| path.starts_with(&root.path))
+        };
+        for no in gone {
+            let Some(mut record) = core.reader.file(no)? else {
+                continue;
+            };
+            let mut book = core.book();
+            if !may_exist(record.path()) {
+                book.remove(no);
+            } else if !record.absent {
+                record.absent = true;
+                book.put(Some(no), *record);
+            }
+            if book.index().is_due(Instant::now()) {
+                book.index().flush()?;
+            }
+        }
+        for path in core.reader.unplayable()? {
+            if !self.unplayable.contains(&path) {
+                core.book().index().forget_unplayable(path);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Asks the decoder and the tags what a file is.
+fn examine(found: &FoundFile<'_>, core: &Core) -> Result<Record, String> {
+    let probed = (core.probe)(&found.path)?;
+    let tagged = tags::read(&found.path, probed.format);
+    let duration = match probed.duration.is_zero() {
+        true => tagged.duration.unwrap_or_default(),
+        false => probed.duration,
+    };
+    let entry = Entry::Listed(Box::new(Listed {
+        dir: found.dir.as_str().into(),
+        name: found.name.as_str().into(),
+        size: found.stamp.size,
+        modified: found.stamp.modified.0,
+        track: None,
+        format: probed.format,
+        rate: probed.rate,
+        channels: probed.channels,
+        bits: probed.bits,
+        duration,
+        opening: probed.opening,
+        audio_start: probed.audio_start,
+        tags: tagged.tags,
+    }));
+    let length = postcard::experimental::serialized_size(&entry).unwrap_or(usize::MAX);
+    let is_fit = entry.is_sane() && length <= MAX_ENTRY_BYTES;
+    match entry {
+        Entry::Listed(listed) if is_fit => Ok(Record {
+            path: found.path.as_os_str().as_bytes().to_vec(),
+            stamp: found.stamp,
+            absent: false,
+            listed: *listed,
+        }),
+        _ => Err("what it says of itself breaks the rules of a catalogue".to_owned()),
+    }
+}
+
+/// An entry's share of a page, less what a page adds to it and the hash that
+/// is still to come.
+const MAX_ENTRY_BYTES: usize = MAX_PAGE_BYTES / PAGE_ENTRIES - 40;
+
+/// A broken disk has as many problems as files; the first ones tell.
+const MAX_PROBLEMS: usize = 100;
