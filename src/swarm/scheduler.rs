@@ -1,0 +1,588 @@
+//! Fetching one track: which groups, from whom, when.
+//!
+//! The scheduler knows the sources of a track and what is missing, and hands out requests:
+//! first the group that the reader stands at, then the opening (head, audio start, tail)
+//! in small requests side by side, then in order from the play head on, then what lies
+//! before it. It is told what became of each request and asks elsewhere, or again later.
+//!
+//! What must hold:
+//! - As long as one source has what is missing and delivers, all of it arrives.
+//! - No group is asked for twice at a time, but for one copy of a request whose first byte
+//!   is late while somebody waits for it.
+//! - Who sent wrong bytes is never asked again for this track. A response that ends early
+//!   is no lie: the source has that no more.
+//! - When nobody is left who could bring what is missing, it says so once, with each
+//!   source's reason, so that the listener hears why.
+//! - The same events and seed give the same actions.
+//!
+//! Not here: bytes, verification, connections; and deadlines: from the play head on it
+//! asks in order and by measured rate.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::content::ranges::GroupSet;
+use crate::id::{group_count, Group, PeerId, TrackId, GROUP_BYTES};
+
+use super::source::{Source, Standing};
+pub use super::source::{SourceInfo, Why};
+
+/// How urgent a request is; holders serve the urgent ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Class {
+    /// Somebody listens and will soon be there.
+    Now,
+    /// The next track of a queue, so that it starts without a gap.
+    Next,
+    /// Everything else of a track.
+    Rest,
+}
+
+/// A request of this scheduler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Ask `source` for `groups`; the answer comes back with `req`.
+    Fetch {
+        req: RequestId,
+        source: PeerId,
+        groups: GroupSet,
+        class: Class,
+    },
+    /// Stop a request; nothing needs to be told about it any more.
+    Cancel { req: RequestId },
+    /// Every group is here. The last action.
+    Complete,
+    /// Nobody is left who could bring what is missing; a new source may change that.
+    Stuck { why: Vec<(PeerId, Why)> },
+}
+
+/// How a request ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The response came to its end.
+    Complete,
+    /// The response ended early: the source has the rest no more.
+    Short,
+    /// The source has too much to do; ask again after this long, if it said.
+    Busy(Option<Duration>),
+    /// The source does not have the track.
+    NotAvailable,
+    /// The source does not give it to us.
+    Denied,
+    /// The source's file is not the track any more.
+    Changed,
+    /// The source sent wrong bytes.
+    Liar,
+    /// The connection failed, or never came up.
+    ConnectionLost(String),
+}
+
+/// The fetching of one track.
+#[derive(Debug)]
+pub struct Scheduler {
+    track: TrackId,
+    size: u64,
+    /// What the track is to the listener: playing or next.
+    role: Class,
+    opening: GroupSet,
+    have: GroupSet,
+    head: Group,
+    /// Bytes that a second of this track takes, when it is known.
+    bitrate: Option<u64>,
+    sources: BTreeMap<PeerId, Source>,
+    requests: BTreeMap<RequestId, Request>,
+    cancels: VecDeque<RequestId>,
+    next_req: u64,
+    random: Random,
+    /// Whether `Stuck` was said since the last event that could change it.
+    stuck_said: bool,
+    complete_said: bool,
+}
+
+#[derive(Debug)]
+struct Request {
+    source: PeerId,
+    groups: GroupSet,
+    class: Class,
+    sent: Instant,
+    /// When it was sent, or last brought something.
+    progress: Instant,
+    answered: bool,
+    /// Its first byte is late and its groups may be asked for a second time.
+    late: bool,
+}
+
+impl Scheduler {
+    /// Fetches `track` of `size` bytes for a listener; `opening` are the byte ranges that a
+    /// decoder reads before the first sound: head, audio start, tail.
+    pub fn new(track: TrackId, size: u64, opening: &[Range<u64>], seed: u64) -> Self {
+        let opening = opening.iter().fold(GroupSet::new(), |set, range| {
+            set.union(&GroupSet::of_bytes(range.start..range.end.min(size)))
+        });
+        Self {
+            track,
+            size,
+            role: Class::Now,
+            opening,
+            have: GroupSet::new(),
+            head: Group(0),
+            bitrate: None,
+            sources: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            cancels: VecDeque::new(),
+            next_req: 0,
+            random: Random(seed),
+            stuck_said: false,
+            complete_said: false,
+        }
+    }
+
+    pub fn track(&self) -> TrackId {
+        self.track
+    }
+
+    /// The groups that are here.
+    pub fn have(&self) -> &GroupSet {
+        &self.have
+    }
+
+    /// The store has these groups already.
+    pub fn handle_have(&mut self, have: &GroupSet) {
+        self.have = self.have.union(have);
+        self.drop_useless_requests();
+    }
+
+    /// The track is now playing ([`Class::Now`]), next, or only fetched.
+    pub fn handle_role(&mut self, role: Class) {
+        self.role = role;
+    }
+
+    /// A source is there, or tells anew what it has. Forgives everything but lies.
+    pub fn add_source(&mut self, peer: PeerId, info: SourceInfo, now: Instant) {
+        if !self.sources.contains_key(&peer) && self.sources.len() >= MAX_SOURCES {
+            let out = self.sources.iter().find(|(_, s)| s.may_be_forgotten());
+            let Some(out) = out.map(|(peer, _)| *peer) else {
+                return;
+            };
+            self.sources.remove(&out);
+        }
+        let tie = self.random.draw();
+        match self.sources.get_mut(&peer) {
+            Some(source) => source.refresh(info, now),
+            None => {
+                self.sources.insert(peer, Source::new(info, tie));
+            }
+        }
+        self.stuck_said = false;
+    }
+
+    /// A source is gone; what it was asked for is asked elsewhere.
+    pub fn remove_source(&mut self, peer: PeerId) {
+        if let Some(source) = self.sources.get_mut(&peer) {
+            source.put_out(Why::Gone);
+        }
+        self.cancel_where(|request| request.source == peer);
+    }
+
+    /// The reader stands, or waits, at byte `offset`.
+    ///
+    /// When it waits for something that nobody was asked for, that is a seek: large
+    /// requests for far-off groups make way. Small ones are cheaper to finish.
+    pub fn handle_demand(&mut self, offset: u64, _now: Instant) {
+        self.head = Group::of(offset).min(Group(group_count(self.size)));
+        if self.have.contains(self.head) || self.asked().contains(self.head) {
+            return;
+        }
+        let near = GroupSet::from(self.head.0..self.head.0.saturating_add(NEAR_GROUPS));
+        self.cancel_where(|request| {
+            request.groups.count() > SMALL_GROUPS && !request.groups.intersects(&near)
+        });
+    }
+
+    /// A second of the track takes this many bytes.
+    pub fn handle_bitrate(&mut self, bytes_per_second: u64) {
+        self.bitrate = Some(bytes_per_second.max(1));
+    }
+
+    /// The source has begun to answer.
+    pub fn handle_first_byte(&mut self, req: RequestId, now: Instant) {
+        let Some(request) = self.requests.get_mut(&req) else {
+            return;
+        };
+        if request.answered {
+            return;
+        }
+        request.answered = true;
+        request.progress = now;
+        if let Some(source) = self.sources.get_mut(&request.source) {
+            source.handle_first_byte(request.sent, now);
+        }
+    }
+
+    /// A group arrived, verified.
+    pub fn handle_group(&mut self, req: RequestId, group: Group, now: Instant) {
+        self.handle_first_byte(req, now);
+        self.have.insert(group);
+        if let Some(request) = self.requests.get_mut(&req) {
+            request.progress = now;
+            if let Some(source) = self.sources.get_mut(&request.source) {
+                source.handle_bytes(GroupSet::from_iter([group]).bytes(self.size), now);
+            }
+        }
+        self.drop_useless_copies(req);
+    }
+
+    /// A request ended.
+    pub fn handle_done(&mut self, req: RequestId, outcome: Outcome, now: Instant) {
+        let Some(request) = self.requests.remove(&req) else {
+            return; // Cancelled before.
+        };
+        let missing = request.groups.difference(&self.have);
+        let Some(source) = self.sources.get_mut(&request.source) else {
+            return;
+        };
+        match outcome {
+            Outcome::Complete | Outcome::Short => source.handle_end(&missing),
+            Outcome::Busy(retry) => source.handle_busy(retry, self.random.draw(), now),
+            Outcome::ConnectionLost(why) => {
+                source.handle_failure(Why::Lost(why), self.random.draw(), now);
+            }
+            Outcome::NotAvailable => source.put_out(Why::NotAvailable),
+            Outcome::Denied => source.put_out(Why::Denied),
+            Outcome::Changed => source.put_out(Why::Changed),
+            Outcome::Liar => source.put_out(Why::Liar),
+        }
+        if source.standing() == Standing::Out {
+            let peer = request.source;
+            self.cancel_where(|request| request.source == peer);
+        }
+    }
+
+    /// The next thing to do at `now`; `None` until an event or [`Self::poll_timeout`].
+    pub fn poll(&mut self, now: Instant) -> Option<Action> {
+        self.expire(now);
+        if let Some(req) = self.cancels.pop_front() {
+            return Some(Action::Cancel { req });
+        }
+        let missing = self.missing();
+        if missing.is_empty() {
+            return (!std::mem::replace(&mut self.complete_said, true)).then_some(Action::Complete);
+        }
+        if let Some(action) = self.next_fetch(&missing, now) {
+            return Some(action);
+        }
+        self.stuck(&missing)
+    }
+
+    /// When [`Self::poll`] may have something to do without an event.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let requests = self.requests.values().map(|request| {
+            let stalls = request.progress + STALL;
+            if request.may_become_late() {
+                stalls.min(request.sent + LATE)
+            } else {
+                stalls
+            }
+        });
+        let missing = self.missing();
+        let sources = self
+            .sources
+            .values()
+            .filter(|source| source.has_any(&missing))
+            .filter_map(Source::resting_until);
+        requests.chain(sources).min()
+    }
+
+    fn missing(&self) -> GroupSet {
+        GroupSet::all(self.size).difference(&self.have)
+    }
+
+    /// What requests are out for.
+    fn asked(&self) -> GroupSet {
+        union(self.requests.values())
+    }
+
+    /// Marks what is late and gives up what stands still.
+    fn expire(&mut self, now: Instant) {
+        let mut stalled = Vec::new();
+        for (req, request) in &mut self.requests {
+            if now >= request.progress + STALL {
+                stalled.push(*req);
+            } else if request.may_become_late() && now >= request.sent + LATE {
+                request.late = true;
+            }
+        }
+        for source in self.sources.values_mut() {
+            source.end_rest(now);
+        }
+        for req in stalled {
+            self.cancels.push_back(req);
+            if let Some(request) = self.requests.remove(&req) {
+                if let Some(source) = self.sources.get_mut(&request.source) {
+                    source.handle_failure(Why::TimedOut, self.random.draw(), now);
+                }
+            }
+        }
+    }
+
+    fn next_fetch(&mut self, missing: &GroupSet, now: Instant) -> Option<Action> {
+        let asked = self.asked();
+        let free = missing.difference(&asked);
+        if free.contains(self.head) {
+            let waited_for = free.from_on(self.head).take(SMALL_GROUPS);
+            let action = self.ask(&waited_for, Urgency::WaitedFor, now);
+            if action.is_some() {
+                return action;
+            }
+        }
+        for piece in self.by_urgency(&free, &asked) {
+            let action = self.ask(&piece, Urgency::InOrder, now);
+            if action.is_some() {
+                return action;
+            }
+        }
+        for (peer, groups) in self.late() {
+            let action = self.ask(&groups, Urgency::CopyOf(peer), now);
+            if action.is_some() {
+                return action;
+            }
+        }
+        None
+    }
+
+    /// What is free to be asked for, most urgent first.
+    fn by_urgency(&self, free: &GroupSet, asked: &GroupSet) -> Vec<GroupSet> {
+        let mut opening: Vec<GroupSet> = self.opening.iter_ranges().map(Into::into).collect();
+        // Head, audio start and tail side by side, before the second part of a long head.
+        opening.sort_by_key(|range| range.intersects(asked));
+        let ahead = free.from_on(self.head);
+        let behind = free.difference(&ahead);
+        opening
+            .iter()
+            .map(|range| range.intersection(free).take(SMALL_GROUPS))
+            .chain([ahead, behind])
+            .filter(|piece| !piece.is_empty())
+            .collect()
+    }
+
+    /// What is late and was asked of one source alone, with that source.
+    fn late(&self) -> Vec<(PeerId, GroupSet)> {
+        let copied = |request: &Request| {
+            self.requests.values().any(|other| {
+                other.source != request.source && other.groups.intersects(&request.groups)
+            })
+        };
+        self.requests
+            .values()
+            .filter(|request| request.late && !request.answered && !copied(request))
+            .map(|request| (request.source, request.groups.difference(&self.have)))
+            .filter(|(_, groups)| !groups.is_empty())
+            .collect()
+    }
+
+    /// Asks the source that will be done first, if any may be asked, for the start of `piece`.
+    fn ask(&mut self, piece: &GroupSet, urgency: Urgency, now: Instant) -> Option<Action> {
+        let mut best: Option<((Duration, u64), PeerId, GroupSet)> = None;
+        for (peer, source) in &self.sources {
+            if urgency == Urgency::CopyOf(*peer) || !source.may_be_asked(now) {
+                continue;
+            }
+            let Some(groups) = self.share(*peer, source, piece, urgency) else {
+                continue;
+            };
+            let first = groups.take(1).bytes(self.size);
+            let key = (source.eta(self.outstanding(*peer) + first), source.tie());
+            if best.as_ref().is_none_or(|(best, ..)| key < *best) {
+                best = Some((key, *peer, groups));
+            }
+        }
+        let (_, source, groups) = best?;
+        let class = self.class(groups.first()?);
+        let req = RequestId(self.next_req);
+        self.next_req += 1;
+        let request = Request {
+            source,
+            groups: groups.clone(),
+            class,
+            sent: now,
+            progress: now,
+            answered: false,
+            late: false,
+        };
+        self.requests.insert(req, request);
+        Some(Action::Fetch {
+            req,
+            source,
+            groups,
+            class,
+        })
+    }
+
+    /// What of `piece` a source may be asked for in one request now.
+    fn share(
+        &self,
+        peer: PeerId,
+        source: &Source,
+        piece: &GroupSet,
+        urgency: Urgency,
+    ) -> Option<GroupSet> {
+        // One stretch: what lies far behind it has its own time.
+        let stretch = GroupSet::from(source.part_of(piece).iter_ranges().next()?);
+        let requests = self.requests.values().filter(|r| r.source == peer).count();
+        if urgency == Urgency::WaitedFor {
+            return (requests <= MAX_REQUESTS_PER_SOURCE).then_some(stretch);
+        }
+        let groups = match source.rate() {
+            Some(rate) if piece.count() > SMALL_GROUPS => {
+                let half_second = u32::try_from(rate / 2 / GROUP_BYTES).unwrap_or(u32::MAX);
+                stretch.take(half_second.clamp(MIN_BULK_GROUPS, MAX_BULK_GROUPS))
+            }
+            _ => stretch.take(SMALL_GROUPS),
+        };
+        let room = source.rate().unwrap_or(0).max(MIN_OUTSTANDING);
+        let fits = self.outstanding(peer) + groups.bytes(self.size) <= room;
+        (requests < MAX_REQUESTS_PER_SOURCE && fits).then_some(groups)
+    }
+
+    /// Bytes that a source was asked for and has not sent.
+    fn outstanding(&self, peer: PeerId) -> u64 {
+        let of_peer = self.requests.values().filter(|r| r.source == peer);
+        union(of_peer).difference(&self.have).bytes(self.size)
+    }
+
+    /// How urgent a group is.
+    fn class(&self, group: Group) -> Class {
+        let soon = match self.bitrate {
+            Some(bitrate) => bitrate.saturating_mul(SOON.as_secs()),
+            None => SOON_BYTES,
+        };
+        let soon = Group::of(self.head.start().saturating_add(soon));
+        if self.opening.contains(group) || (self.head <= group && group <= soon) {
+            self.role
+        } else {
+            Class::Rest
+        }
+    }
+
+    fn stuck(&mut self, missing: &GroupSet) -> Option<Action> {
+        let hope = self.sources.values().any(|source| source.has_any(missing));
+        if hope || !self.requests.is_empty() || self.stuck_said {
+            return None;
+        }
+        self.stuck_said = true;
+        let why = self
+            .sources
+            .iter()
+            .map(|(peer, source)| (*peer, source.why()));
+        Some(Action::Stuck { why: why.collect() })
+    }
+
+    /// After a group of `by` arrived: the slower copy of a request has nothing left to bring.
+    fn drop_useless_copies(&mut self, by: RequestId) {
+        let have = &self.have;
+        let useless: Vec<_> = self
+            .requests
+            .iter()
+            .filter(|(req, request)| **req != by && have.contains_all(&request.groups))
+            .filter(|(_, request)| request.late || !request.answered)
+            .map(|(req, _)| *req)
+            .collect();
+        self.cancel(&useless);
+    }
+
+    fn drop_useless_requests(&mut self) {
+        let have = self.have.clone();
+        self.cancel_where(|request| have.contains_all(&request.groups));
+    }
+
+    fn cancel_where(&mut self, useless: impl Fn(&Request) -> bool) {
+        let found = self.requests.iter().filter(|(_, request)| useless(request));
+        let found: Vec<_> = found.map(|(req, _)| *req).collect();
+        self.cancel(&found);
+    }
+
+    fn cancel(&mut self, requests: &[RequestId]) {
+        for req in requests {
+            self.requests.remove(req);
+            self.cancels.push_back(*req);
+        }
+    }
+}
+
+/// How a piece came to be asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Urgency {
+    /// The reader stands right at it: it may have one request more than others.
+    WaitedFor,
+    InOrder,
+    /// It is late at this source.
+    CopyOf(PeerId),
+}
+
+impl Request {
+    fn may_become_late(&self) -> bool {
+        !self.answered && !self.late && self.class == Class::Now
+    }
+}
+
+fn union<'a>(requests: impl Iterator<Item = &'a Request>) -> GroupSet {
+    requests.fold(GroupSet::new(), |all, r| all.union(&r.groups))
+}
+
+/// SplitMix64: enough to spread choices and back-offs, and the same on every machine.
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// Groups of a request that somebody waits for: 64 KiB, 50 ms at 10 Mbit/s.
+pub const SMALL_GROUPS: u32 = 4;
+
+/// Groups of a later request: 256 KiB amortise its round trip, 1 MiB is lost on a seek.
+const MIN_BULK_GROUPS: u32 = 16;
+pub const MAX_BULK_GROUPS: u32 = 64;
+
+/// Side by side at one source: head, audio start, tail, and what follows. One more when
+/// the reader waits for something else.
+pub const MAX_REQUESTS_PER_SOURCE: usize = 4;
+
+/// Bytes asked for at one source, however slow: two bulk requests, so that one is always
+/// under way while the next is sent. A faster one is asked for a second of its rate.
+const MIN_OUTSTANDING: u64 = 2 * MIN_BULK_GROUPS as u64 * GROUP_BYTES;
+
+/// Sources remembered for one track; a home or a venue has fewer speakers.
+pub const MAX_SOURCES: usize = 64;
+
+/// How close to the new head a large request must be to survive a seek.
+const NEAR_GROUPS: u32 = 64;
+
+/// First byte later than this: ask a second source. Twice what a busy Wi-Fi takes.
+const LATE: Duration = Duration::from_millis(400);
+
+/// Nothing for so long: the source is taken as failed. Longer than a lost QUIC packet
+/// and its retries take, shorter than what a listener takes for broken.
+const STALL: Duration = Duration::from_secs(4);
+
+/// What lies so far ahead of the play head is played soon.
+const SOON: Duration = Duration::from_secs(30);
+
+/// The same while the bit rate is unknown: 30 s of CD quality FLAC.
+const SOON_BYTES: u64 = 4 << 20;
+
+#[cfg(test)]
+#[path = "scheduler_tests.rs"]
+mod tests;

@@ -1,0 +1,266 @@
+//! One source of a track as its receiver sees it: what it has, how fast it is, and
+//! whether it may be asked now.
+
+use std::time::{Duration, Instant};
+
+use crate::content::ranges::GroupSet;
+
+/// What is known of a source when it appears.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceInfo {
+    /// The groups that it has; `None` is all.
+    pub have: Option<GroupSet>,
+    /// Round trip of an open connection to it.
+    pub rtt: Option<Duration>,
+}
+
+/// Why a source brings nothing (more).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Why {
+    #[error("does not have what is missing")]
+    HasItNot,
+    #[error("does not have the track")]
+    NotAvailable,
+    #[error("does not give it to this peer")]
+    Denied,
+    #[error("its file has changed")]
+    Changed,
+    #[error("sent wrong bytes")]
+    Liar,
+    #[error("has left")]
+    Gone,
+    #[error("does not answer")]
+    TimedOut,
+    #[error("connection lost: {0}")]
+    Lost(String),
+}
+
+/// Whether a source is in the running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    In,
+    Out,
+}
+
+#[derive(Debug)]
+pub(super) struct Source {
+    have: Option<GroupSet>,
+    /// What it did not have when it was asked; until it is added anew.
+    lacks: GroupSet,
+    rtt: Option<Duration>,
+    meter: Meter,
+    /// Chosen by chance, so that equal sources are not all asked in the same order by all.
+    tie: u64,
+    out: Option<Why>,
+    rest_until: Option<Instant>,
+    /// Refusals and failures in a row, for the back-off.
+    in_a_row: u32,
+    failing_since: Option<Instant>,
+}
+
+impl Source {
+    pub(super) fn new(info: SourceInfo, tie: u64) -> Self {
+        Self {
+            have: info.have,
+            lacks: GroupSet::new(),
+            rtt: info.rtt,
+            meter: Meter::default(),
+            tie,
+            out: None,
+            rest_until: None,
+            in_a_row: 0,
+            failing_since: None,
+        }
+    }
+
+    /// It showed up again, or told anew what it has.
+    pub(super) fn refresh(&mut self, info: SourceInfo, now: Instant) {
+        self.have = info.have;
+        self.rtt = info.rtt.or(self.rtt);
+        self.lacks = GroupSet::new();
+        if self.out.is_some() && self.out != Some(Why::Liar) {
+            self.out = None;
+            self.in_a_row = 0;
+            self.failing_since = None;
+            self.rest_until = None;
+        }
+        self.end_rest(now);
+    }
+
+    pub(super) fn put_out(&mut self, why: Why) {
+        if self.out != Some(Why::Liar) {
+            self.out = Some(why);
+        }
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        match self.out {
+            Some(_) => Standing::Out,
+            None => Standing::In,
+        }
+    }
+
+    /// Lies are remembered, everything else of a source that is out may be dropped.
+    pub(super) fn may_be_forgotten(&self) -> bool {
+        self.out.as_ref().is_some_and(|why| *why != Why::Liar)
+    }
+
+    /// Why it brings nothing.
+    pub(super) fn why(&self) -> Why {
+        self.out.clone().unwrap_or(Why::HasItNot)
+    }
+
+    /// Forgets a rest that is over, so that it is no time to wake at.
+    pub(super) fn end_rest(&mut self, now: Instant) {
+        self.rest_until = self.rest_until.filter(|until| *until > now);
+    }
+
+    pub(super) fn may_be_asked(&self, now: Instant) -> bool {
+        self.out.is_none() && self.rest_until.is_none_or(|until| until <= now)
+    }
+
+    /// When its rest ends, if it is in the running.
+    pub(super) fn resting_until(&self) -> Option<Instant> {
+        self.rest_until.filter(|_| self.out.is_none())
+    }
+
+    /// What of `groups` it can be asked for.
+    pub(super) fn part_of(&self, groups: &GroupSet) -> GroupSet {
+        match &self.have {
+            Some(have) => groups.intersection(have).difference(&self.lacks),
+            None => groups.difference(&self.lacks),
+        }
+    }
+
+    /// Whether it may still bring any of `groups`, now or after its rest.
+    pub(super) fn has_any(&self, groups: &GroupSet) -> bool {
+        self.out.is_none() && !self.part_of(groups).is_empty()
+    }
+
+    /// Bytes a second, once measured.
+    pub(super) fn rate(&self) -> Option<u64> {
+        self.meter.rate
+    }
+
+    /// How long until it has sent `bytes` more.
+    pub(super) fn eta(&self, bytes: u64) -> Duration {
+        let rate = self.meter.rate.unwrap_or(GUESSED_RATE).max(1);
+        let sending = Duration::from_micros(bytes.saturating_mul(1_000_000) / rate);
+        self.rtt.unwrap_or(GUESSED_RTT) + sending
+    }
+
+    pub(super) fn tie(&self) -> u64 {
+        self.tie
+    }
+
+    pub(super) fn handle_first_byte(&mut self, sent: Instant, now: Instant) {
+        let sample = now.saturating_duration_since(sent);
+        self.rtt = Some(match self.rtt {
+            Some(rtt) => (rtt * 7 + sample) / 8,
+            None => sample,
+        });
+        self.meter.handle_start(now);
+    }
+
+    pub(super) fn handle_bytes(&mut self, bytes: u64, now: Instant) {
+        self.in_a_row = 0;
+        self.failing_since = None;
+        self.meter.handle_bytes(bytes, now);
+    }
+
+    /// A response ended and left `missing` out.
+    pub(super) fn handle_end(&mut self, missing: &GroupSet) {
+        self.lacks = self.lacks.union(missing);
+    }
+
+    /// It has too much to do. That is no failure, however often it says so.
+    pub(super) fn handle_busy(&mut self, retry: Option<Duration>, random: u64, now: Instant) {
+        match retry {
+            Some(retry) => self.rest_until = Some(now + retry.clamp(FIRST_REST, MAX_RETRY)),
+            None => self.rest(random, now),
+        }
+    }
+
+    /// It failed; after [`PATIENCE`] of nothing else it is out.
+    pub(super) fn handle_failure(&mut self, why: Why, random: u64, now: Instant) {
+        let since = *self.failing_since.get_or_insert(now);
+        self.rest(random, now);
+        if now >= since + PATIENCE {
+            self.put_out(why);
+        }
+    }
+
+    /// Rests twice as long as the last time, less up to a half by chance. What fails while
+    /// it rests was asked before, and is the same failure.
+    fn rest(&mut self, random: u64, now: Instant) {
+        if self.rest_until.is_some_and(|until| until > now) {
+            return;
+        }
+        let rest = (FIRST_REST * 2u32.saturating_pow(self.in_a_row.min(16))).min(MAX_REST);
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        let per_mille = u32::try_from(random % 500).unwrap_or(0);
+        self.rest_until = Some(now + rest - rest * per_mille / 1000);
+    }
+}
+
+/// Measures bytes a second over windows, so that a burst is no rate.
+#[derive(Debug, Default)]
+struct Meter {
+    rate: Option<u64>,
+    window: Option<(Instant, u64)>,
+    last: Option<Instant>,
+}
+
+impl Meter {
+    /// A response begins; what the source did not send while it was not asked does not count.
+    fn handle_start(&mut self, now: Instant) {
+        let idle = self.last.is_none_or(|last| now > last + WINDOW);
+        if idle {
+            self.window = Some((now, 0));
+        }
+        self.last = Some(now);
+    }
+
+    fn handle_bytes(&mut self, bytes: u64, now: Instant) {
+        self.last = Some(now);
+        let (start, sum) = self.window.get_or_insert((now, 0));
+        *sum += bytes;
+        let elapsed = now.saturating_duration_since(*start);
+        // The first sample may be short: until there is one, only small requests are made.
+        let enough = if self.rate.is_none() {
+            FIRST_WINDOW
+        } else {
+            WINDOW
+        };
+        if elapsed < enough {
+            return;
+        }
+        let sample = *sum * 1000 / (elapsed.as_millis() as u64).max(1);
+        self.rate = Some(match self.rate {
+            Some(rate) => (rate * 7 + sample * 3) / 10,
+            None => sample,
+        });
+        self.window = Some((now, 0));
+    }
+}
+
+/// A rate to start from: 8 Mbit/s, what poor Wi-Fi brings.
+const GUESSED_RATE: u64 = 1_000_000;
+
+/// A round trip to start from, with a handshake in it.
+const GUESSED_RTT: Duration = Duration::from_millis(50);
+
+/// Over this long a rate is measured: longer than the bursts of Wi-Fi aggregation.
+const WINDOW: Duration = Duration::from_millis(250);
+const FIRST_WINDOW: Duration = Duration::from_millis(20);
+
+/// Rests between tries: short enough for a hiccup, long enough not to hammer.
+const FIRST_REST: Duration = Duration::from_millis(250);
+const MAX_REST: Duration = Duration::from_secs(5);
+
+/// The longest rest that a busy source may ask for; it might lie.
+const MAX_RETRY: Duration = Duration::from_secs(30);
+
+/// A source that does nothing but fail for this long is out, until it shows up again:
+/// longer than a router's restart of its radio takes mostly, and than a player's buffer.
+const PATIENCE: Duration = Duration::from_secs(20);
