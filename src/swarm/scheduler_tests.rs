@@ -1,0 +1,408 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SIZE: u64 = 300 * GROUP_BYTES - 77;
+
+fn peer(n: u8) -> PeerId {
+    PeerId([n; 32])
+}
+
+fn opening() -> Vec<Range<u64>> {
+    let head = 0..64 * 1024;
+    let audio = 124 * GROUP_BYTES..128 * GROUP_BYTES;
+    vec![head, audio, SIZE - 10_000..SIZE]
+}
+
+fn scheduler(seed: u64) -> Scheduler {
+    Scheduler::new(TrackId([9; 32]), SIZE, &opening(), seed)
+}
+
+/// How a simulated source behaves.
+#[derive(Clone, Debug)]
+enum Manner {
+    Good,
+    /// Stops in the middle of everything at this time.
+    DiesAt(Duration),
+    /// Has only these groups, and does not say so.
+    Lacks(u32),
+    BusyTimes(u32),
+    LiesInGroup(u32),
+    Silent,
+    Refuses(Outcome),
+}
+
+#[derive(Clone, Debug)]
+struct Remote {
+    manner: Manner,
+    latency: Duration,
+    rate: u64,
+}
+
+enum Event {
+    FirstByte(RequestId),
+    Group(RequestId, Group),
+    Done(RequestId, Outcome),
+}
+
+/// A scheduler among simulated sources, in virtual time.
+struct World {
+    scheduler: Scheduler,
+    remotes: BTreeMap<PeerId, Remote>,
+    start: Instant,
+    now: Instant,
+    events: BTreeMap<(Instant, u64), Event>,
+    running: BTreeMap<RequestId, (PeerId, GroupSet)>,
+    liars: BTreeSet<PeerId>,
+    /// When a source has sent what it was asked for.
+    free_at: BTreeMap<PeerId, Instant>,
+    log: Vec<(Duration, Action)>,
+}
+
+impl World {
+    fn new(remotes: Vec<Remote>, seed: u64) -> Self {
+        let start = Instant::now();
+        let mut scheduler = scheduler(seed);
+        let remotes = (1..).map(peer).zip(remotes).collect::<BTreeMap<_, _>>();
+        for peer in remotes.keys() {
+            scheduler.add_source(*peer, SourceInfo::default(), start);
+        }
+        Self {
+            scheduler,
+            remotes,
+            start,
+            now: start,
+            events: BTreeMap::new(),
+            running: BTreeMap::new(),
+            liars: BTreeSet::new(),
+            free_at: BTreeMap::new(),
+            log: Vec::new(),
+        }
+    }
+
+    /// Runs until complete or stuck.
+    fn run(&mut self) -> Action {
+        for _ in 0..100_000 {
+            while let Some(action) = self.scheduler.poll(self.now) {
+                self.log.push((self.now - self.start, action.clone()));
+                match action {
+                    Action::Fetch {
+                        req,
+                        source,
+                        groups,
+                        ..
+                    } => self.fetch(req, source, groups),
+                    Action::Cancel { req } => self.cancel(req),
+                    Action::Complete | Action::Stuck { .. } => return action,
+                }
+            }
+            self.step();
+        }
+        panic!("neither complete nor stuck: {:?}", self.scheduler);
+    }
+
+    fn step(&mut self) {
+        let timer = self.scheduler.poll_timeout();
+        let event = self.events.first_key_value().map(|((at, _), _)| *at);
+        let next = timer.into_iter().chain(event).min();
+        let next = next.expect("it waits for nothing");
+        assert!(
+            timer.is_none_or(|timer| timer > self.now),
+            "a timer in the past"
+        );
+        self.now = self.now.max(next);
+        if event == Some(next) {
+            let (_, event) = self.events.pop_first().unwrap();
+            self.deliver(event);
+        }
+    }
+
+    fn deliver(&mut self, event: Event) {
+        let now = self.now;
+        match event {
+            Event::FirstByte(req) => self.scheduler.handle_first_byte(req, now),
+            Event::Group(req, group) => self.scheduler.handle_group(req, group, now),
+            Event::Done(req, outcome) => {
+                if let Some((peer, _)) = self.running.remove(&req) {
+                    if outcome == Outcome::Liar {
+                        self.liars.insert(peer);
+                    }
+                }
+                self.scheduler.handle_done(req, outcome, now);
+            }
+        }
+    }
+
+    fn cancel(&mut self, req: RequestId) {
+        self.running.remove(&req);
+        self.events.retain(|_, event| match event {
+            Event::FirstByte(r) | Event::Group(r, _) | Event::Done(r, _) => *r != req,
+        });
+    }
+
+    fn fetch(&mut self, req: RequestId, source: PeerId, groups: GroupSet) {
+        assert!(!self.liars.contains(&source), "a liar was asked again");
+        assert!(!groups.is_empty() && groups.count() <= MAX_BULK_GROUPS);
+        let missing = groups.difference(self.scheduler.have());
+        assert_eq!(missing, groups, "asked for what is here");
+        let others: Vec<_> = self
+            .running
+            .values()
+            .filter(|r| r.1.intersects(&groups))
+            .collect();
+        assert!(others.len() <= 1 && others.iter().all(|(peer, _)| *peer != source));
+        self.running.insert(req, (source, groups.clone()));
+        let at_source = self.running.values().filter(|(peer, _)| *peer == source);
+        assert!(at_source.count() <= MAX_REQUESTS_PER_SOURCE + 1);
+        self.answer(req, source, &groups);
+    }
+
+    fn answer(&mut self, req: RequestId, source: PeerId, groups: &GroupSet) {
+        let remote = self.remotes[&source].clone();
+        let mut at = self.now + remote.latency;
+        if let Manner::BusyTimes(left @ 1..) = remote.manner {
+            self.remotes.get_mut(&source).unwrap().manner = Manner::BusyTimes(left - 1);
+            return self.at(at, Event::Done(req, Outcome::Busy(None)));
+        }
+        match remote.manner {
+            Manner::Silent => return,
+            Manner::Refuses(outcome) => return self.at(at, Event::Done(req, outcome)),
+            _ => self.at(at, Event::FirstByte(req)),
+        }
+        at = at.max(self.free_at.get(&source).copied().unwrap_or(at));
+        for group in groups.iter() {
+            at += Duration::from_micros(GROUP_BYTES * 1_000_000 / remote.rate);
+            match remote.manner {
+                Manner::DiesAt(when) if at >= self.start + when => {
+                    let lost = Outcome::ConnectionLost("timed out".into());
+                    return self.at(at, Event::Done(req, lost));
+                }
+                Manner::Lacks(from) if group.0 >= from => {
+                    return self.at(at, Event::Done(req, Outcome::Short));
+                }
+                Manner::LiesInGroup(n) if group.0 == n => {
+                    return self.at(at, Event::Done(req, Outcome::Liar));
+                }
+                _ => self.at(at, Event::Group(req, group)),
+            }
+        }
+        self.free_at.insert(source, at);
+        self.at(at, Event::Done(req, Outcome::Complete));
+    }
+
+    fn at(&mut self, at: Instant, event: Event) {
+        let seq = self.events.len() as u64;
+        let last = self.events.range((at, 0)..=(at, u64::MAX)).next_back();
+        let seq = last.map_or(seq, |((_, last), _)| last + 1);
+        self.events.insert((at, seq), event);
+    }
+
+    fn fetches(&self) -> impl Iterator<Item = (Duration, PeerId, &GroupSet, Class)> {
+        self.log.iter().filter_map(|(at, action)| match action {
+            Action::Fetch {
+                source,
+                groups,
+                class,
+                ..
+            } => Some((*at, *source, groups, *class)),
+            _ => None,
+        })
+    }
+}
+
+fn good() -> Remote {
+    Remote {
+        manner: Manner::Good,
+        latency: Duration::from_millis(5),
+        rate: 5_000_000,
+    }
+}
+
+fn remotes() -> impl Strategy<Value = Remote> {
+    let manner = prop_oneof![
+        Just(Manner::Good),
+        (0u64..2000).prop_map(|ms| Manner::DiesAt(Duration::from_millis(ms))),
+        (0u32..300).prop_map(Manner::Lacks),
+        (1u32..8).prop_map(Manner::BusyTimes),
+        (0u32..300).prop_map(Manner::LiesInGroup),
+        Just(Manner::Silent),
+        prop_oneof![
+            Just(Outcome::NotAvailable),
+            Just(Outcome::Denied),
+            Just(Outcome::Changed),
+        ]
+        .prop_map(Manner::Refuses),
+    ];
+    (manner, 1u64..900, 200_000u64..20_000_000).prop_map(|(manner, ms, rate)| Remote {
+        manner,
+        latency: Duration::from_millis(ms),
+        rate,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn with_one_live_source_everything_arrives(
+        mut others in proptest::collection::vec(remotes(), 0..5),
+        live in remotes(), at in any::<proptest::sample::Index>(), seed: u64
+    ) {
+        let live = Remote { manner: Manner::Good, ..live };
+        others.insert(at.index(others.len() + 1), live);
+        let mut world = World::new(others.clone(), seed);
+        prop_assert_eq!(world.run(), Action::Complete);
+        prop_assert_eq!(world.scheduler.have(), &GroupSet::all(SIZE));
+
+        let mut again = World::new(others, seed);
+        again.run();
+        prop_assert_eq!(world.log, again.log);
+    }
+
+    #[test]
+    fn without_one_it_ends_with_every_reason(
+        bad in proptest::collection::vec(remotes(), 0..4), seed: u64
+    ) {
+        let mut world = World::new(bad.clone(), seed);
+        if let Action::Stuck { why } = world.run() {
+            prop_assert_eq!(why.len(), bad.len());
+            prop_assert!(world.running.is_empty());
+            prop_assert_eq!(world.scheduler.poll(world.now), None);
+            prop_assert_eq!(world.scheduler.poll_timeout(), None);
+            // Whoever turns up with the track ends it.
+            world.remotes.insert(peer(99), good());
+            world.scheduler.add_source(peer(99), SourceInfo::default(), world.now);
+            prop_assert_eq!(world.run(), Action::Complete);
+        }
+    }
+}
+
+#[test]
+fn among_good_sources_every_group_is_asked_for_once() {
+    let mut world = World::new(vec![good(), good(), good()], 7);
+    assert_eq!(world.run(), Action::Complete);
+    let asked: u32 = world
+        .fetches()
+        .map(|(_, _, groups, _)| groups.count())
+        .sum();
+    assert_eq!(asked, group_count(SIZE));
+    let sources: BTreeSet<_> = world.fetches().map(|(_, source, ..)| source).collect();
+    assert_eq!(sources.len(), 3);
+    // 15 MB/s together, less what starting costs.
+    assert!(world.now - world.start < Duration::from_millis(700));
+}
+
+#[test]
+fn a_cold_play_asks_for_head_audio_start_and_tail_at_once() {
+    let mut world = World::new(vec![good()], 7);
+    world.run();
+    let at_once: Vec<_> = world
+        .fetches()
+        .take_while(|(at, ..)| at.is_zero())
+        .map(|(_, _, groups, class)| (groups.clone(), class))
+        .collect();
+    let groups = [0..4, 124..128, 299..300, 4..8].map(GroupSet::from);
+    assert_eq!(at_once, groups.map(|groups| (groups, Class::Now)));
+    let last = world
+        .fetches()
+        .map(|(_, _, groups, _)| groups.count())
+        .max();
+    assert!(last > Some(MIN_BULK_GROUPS));
+}
+
+#[test]
+fn a_late_first_byte_is_asked_of_a_second_source() {
+    let silent = Remote {
+        manner: Manner::Silent,
+        ..good()
+    };
+    let mut world = World::new(vec![silent], 1);
+    world.remotes.insert(peer(2), good());
+    while let Some(Action::Fetch {
+        req,
+        source,
+        groups,
+        ..
+    }) = world.scheduler.poll(world.now)
+    {
+        world.fetch(req, source, groups);
+    }
+    world
+        .scheduler
+        .add_source(peer(2), SourceInfo::default(), world.now);
+    assert_eq!(world.run(), Action::Complete);
+    let copy = world
+        .fetches()
+        .find(|(_, _, groups, _)| groups.contains(Group(0)));
+    let (at, source, ..) = copy.unwrap();
+    assert_eq!((at, source), (LATE, peer(2)));
+}
+
+#[test]
+fn a_seek_drops_what_is_far_and_asks_there_at_once() {
+    let mut world = World::new(
+        vec![Remote {
+            rate: 500_000,
+            ..good()
+        }],
+        3,
+    );
+    for _ in 0..60 {
+        while let Some(action) = world.scheduler.poll(world.now) {
+            if let Action::Fetch {
+                req,
+                source,
+                groups,
+                ..
+            } = action
+            {
+                world.fetch(req, source, groups);
+            }
+        }
+        world.step();
+    }
+    let bulk = |world: &World| {
+        world
+            .running
+            .values()
+            .any(|(_, g)| g.count() > SMALL_GROUPS)
+    };
+    assert!(bulk(&world));
+    world
+        .scheduler
+        .handle_demand(Group(250).start() + 5, world.now);
+    let mut asked = None;
+    while let Some(action) = world.scheduler.poll(world.now) {
+        match action {
+            Action::Cancel { req } => world.cancel(req),
+            Action::Fetch { groups, .. } => asked = asked.or(Some(groups)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(!bulk(&world));
+    assert_eq!(asked, Some((250..254).into()));
+}
+
+#[test]
+fn a_class_tells_what_is_played_soon_from_the_rest() {
+    let mut scheduler = scheduler(1);
+    scheduler.handle_bitrate(GROUP_BYTES);
+    let classes = |s: &Scheduler| [0, 30, 31, 125, 299].map(|n| s.class(Group(n)));
+    use Class::{Next, Now, Rest};
+    assert_eq!(classes(&scheduler), [Now, Now, Rest, Now, Now]);
+    scheduler.handle_role(Next);
+    assert_eq!(classes(&scheduler), [Next, Next, Rest, Next, Next]);
+}
+
+#[test]
+fn an_empty_track_is_complete_and_a_lonely_one_stuck() {
+    let now = Instant::now();
+    let mut empty = Scheduler::new(TrackId([0; 32]), 0, &[], 1);
+    assert_eq!(empty.poll(now), Some(Action::Complete));
+    assert_eq!(empty.poll(now), None);
+    let mut lonely = scheduler(1);
+    assert_eq!(lonely.poll(now), Some(Action::Stuck { why: vec![] }));
+    assert_eq!(lonely.poll(now), None);
+}
