@@ -1,4 +1,461 @@
-pub mod answers;
-pub mod catalogues;
-pub mod directory;
-pub mod plays;
+//! The brain of a peer: pure, without a clock and without a socket.
+//!
+//! Events go in by [`Node::handle`], actions come out by [`Node::poll`], and
+//! [`Node::poll_timeout`] says when to call again without an event. The node
+//! routes: what an event means is decided in the room that it belongs to, and
+//! what follows is collected here, in the order in which it is to be done.
+//!
+//! ```text
+//!   tracker ─┐                ┌─ directory    who is here, and where
+//!   library ─┤                ├─ catalogues   what they have
+//!   control ─┼─ Event ─ Node ─┼─ transport    what is to sound
+//!   player  ─┤                ├─ plays        how its bytes get here
+//!   swarm   ─┘                └─ answers      what the others want
+//! ```
+//!
+//! Payload never comes through here: events and actions carry ranges.
+
+mod answers;
+mod catalogues;
+mod directory;
+mod plays;
+mod view;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub use self::{
+    answers::{Answer, AskId},
+    catalogues::Want,
+    directory::Interfaces,
+    plays::{FetchEvent, FetchId, Load, PlayAction, Source},
+};
+use self::{answers::Answers, catalogues::Catalogues, directory::Directory, plays::Plays};
+use crate::{
+    catalog::{Catalogue, Database, Member},
+    content::ranges::GroupSet,
+    control::{
+        mpd::{
+            apply::{self, apply, Context, Errand, Outcome},
+            args::Ack,
+            reply::Reply,
+        },
+        view::{DeviceView, Role, Subsystem, Subsystems},
+    },
+    id::{PeerId, TrackId},
+    player::{
+        queue::Queue,
+        transport::{PlayState, Transport, TransportAction},
+        PlayId, PlayerEvent,
+    },
+    protocol::{FromTracker, PeerRequest, Refusal, Registered},
+};
+
+/// What a node is told once.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub me: PeerId,
+    pub name: String,
+    pub role: Role,
+    pub interfaces: Interfaces,
+    /// In per cent.
+    pub volume: u8,
+    pub max_volume: u8,
+    /// Makes this node's chances its own.
+    pub seed: u64,
+}
+
+/// What happened to the node.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Tracker(TrackerEvent),
+    /// The own library has a new catalogue.
+    Library(Arc<Catalogue>),
+    Scan(ScanEvent),
+    Player(PlayerEvent),
+    /// What an owner said its entry is, or why there is no answer.
+    Resolved { play: PlayId, answer: Result<(TrackId, u64), String> },
+    /// The store has made room, with what was there already.
+    Opened { track: TrackId, answer: Result<GroupSet, String> },
+    /// The reader stands at this byte.
+    Demand { track: TrackId, offset: u64 },
+    Fetch(FetchId, FetchEvent),
+    /// Another peer asks.
+    Asked { ask: AskId, peer: PeerId, request: PeerRequest },
+    /// A slice is sent, or was given up.
+    Answered(AskId),
+    /// A client of the control socket wants something.
+    Control { ask: ControlId, request: apply::Request, sight: Sight },
+    /// The sound devices of this machine.
+    Devices(Vec<DeviceView>),
+}
+
+/// What the link to the tracker tells.
+#[derive(Clone, Debug)]
+pub enum TrackerEvent {
+    /// There is none to talk to, for this reason; it will be tried again.
+    Down(String),
+    Registered { registered: Registered, tracker: SocketAddr },
+    AlreadyRegistered,
+    Refused(Refusal),
+    Message(FromTracker),
+    /// The tracker has confirmed that this node has left, or did not answer.
+    Left { confirmed: bool },
+}
+
+/// What the library tells besides its catalogue.
+#[derive(Clone, Debug)]
+pub enum ScanEvent {
+    Started,
+    Done,
+    Problem(String),
+}
+
+/// Names a request of a control client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ControlId(pub u64);
+
+/// What a control request finds outside the node.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sight {
+    /// Where the player is.
+    pub position: Option<(PlayId, Duration)>,
+    /// Seconds since 1970, for what is shown only.
+    pub wall_clock: i64,
+}
+
+/// What the node wants done, in this order.
+#[derive(Debug)]
+pub enum Action {
+    Play(PlayAction),
+    Transport(PlayerAction),
+    /// Ask the tracker for a piece of a catalogue.
+    Want(Want),
+    /// Tell the tracker about the own catalogue.
+    Publish(Arc<Catalogue>),
+    /// Where a peer may be dialled now; nowhere when it is gone.
+    Addresses(PeerId, Vec<SocketAddr>),
+    Answer(AskId, Answer),
+    Reply(ControlId, Result<Outcome, Ack>),
+    /// Wake the control clients that wait for these.
+    Changed(Subsystems),
+    Rescan,
+    Leave,
+}
+
+/// What the player is to do besides loading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlayerAction {
+    Pause,
+    Resume,
+    Stop,
+    ClearNext,
+    Seek { play: PlayId, to: Duration },
+    Volume(u8),
+}
+
+/// See the module's description.
+pub struct Node {
+    me: PeerId,
+    name: Arc<str>,
+    role: Role,
+    begun: Instant,
+    directory: Directory,
+    catalogues: Catalogues,
+    database: Database,
+    queue: Queue,
+    transport: Transport,
+    plays: Plays,
+    answers: Answers,
+    facts: view::Facts,
+    /// Clients that wait for the tracker to confirm that this node has left.
+    leaving: Vec<ControlId>,
+    actions: VecDeque<Action>,
+    changed: Subsystems,
+}
+
+impl Node {
+    pub fn new(setup: Setup, now: Instant) -> Self {
+        Self {
+            me: setup.me,
+            name: setup.name.into(),
+            role: setup.role,
+            begun: now,
+            directory: Directory::new(setup.me, setup.interfaces),
+            catalogues: Catalogues::default(),
+            database: Database::default(),
+            queue: Queue::new(setup.seed),
+            transport: Transport::new(setup.volume, setup.max_volume),
+            plays: Plays::new(setup.me, setup.seed),
+            answers: Answers::new(),
+            facts: view::Facts::default(),
+            leaving: Vec::new(),
+            actions: VecDeque::new(),
+            changed: Subsystems::NONE,
+        }
+    }
+
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// The volume in per cent.
+    pub fn volume(&self) -> u8 {
+        self.transport.volume()
+    }
+
+    /// Takes an event.
+    pub fn handle(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Tracker(event) => self.handle_tracker(event, now),
+            Event::Library(own) => {
+                self.catalogues.set_own(own.clone());
+                self.actions.push_back(Action::Publish(own));
+                self.rebuild(now);
+            }
+            Event::Scan(event) => self.handle_scan(event),
+            Event::Player(event) => self.handle_player(event),
+            Event::Resolved { play, answer } => {
+                self.plays.handle_resolved(play, answer, &self.database, now);
+            }
+            Event::Opened { track, answer } => self.plays.handle_opened(track, answer, now),
+            Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),
+            Event::Fetch(fetch, event) => self.plays.handle_fetch(fetch, event, now),
+            Event::Asked { ask, peer, request } => {
+                self.answers.handle_ask(ask, peer, request, self.catalogues.own(), now);
+            }
+            Event::Answered(ask) => self.answers.handle_done(ask, now),
+            Event::Control { ask, request, sight } => self.handle_control(ask, request, sight, now),
+            Event::Devices(devices) => self.facts.devices = devices,
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self, now: Instant) -> Option<Action> {
+        loop {
+            if let Some(action) = self.actions.pop_front() {
+                return Some(action);
+            }
+            if let Some(action) = self.transport.poll() {
+                self.handle_transport(action, now);
+            } else if let Some(action) = self.plays.poll(&self.database, now) {
+                self.handle_play(action);
+            } else if let Some(want) = self.catalogues.poll() {
+                return Some(Action::Want(want));
+            } else if let Some((ask, answer)) = self.answers.poll() {
+                return Some(Action::Answer(ask, answer));
+            } else if !self.changed.is_empty() {
+                return Some(Action::Changed(std::mem::take(&mut self.changed)));
+            } else {
+                return None;
+            }
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.plays.poll_timeout().into_iter().chain(self.catalogues.poll_timeout()).min()
+    }
+
+    /// Time has come to what [`Self::poll_timeout`] said.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.catalogues.handle_timeout(now);
+    }
+
+    fn handle_tracker(&mut self, event: TrackerEvent, now: Instant) {
+        match event {
+            TrackerEvent::Down(why) => {
+                self.facts.tracker = view::TrackerState::Down(why);
+                self.catalogues.handle_lost();
+            }
+            TrackerEvent::Registered { registered, tracker } => {
+                self.name = registered.name.into();
+                self.directory.set_tracker(tracker.ip());
+                self.facts.tracker = view::TrackerState::Registered(tracker);
+                self.rebuild(now);
+            }
+            TrackerEvent::AlreadyRegistered => {}
+            TrackerEvent::Refused(refusal) => {
+                self.facts.tracker = view::TrackerState::Refused(refusal);
+            }
+            TrackerEvent::Message(message) => self.handle_message(message, now),
+            TrackerEvent::Left { confirmed } => self.handle_left(confirmed),
+        }
+        self.changed = self.changed.or(Subsystem::Neighbor.into());
+    }
+
+    fn handle_message(&mut self, message: FromTracker, now: Instant) {
+        let result = match message {
+            FromTracker::Peer(record) => {
+                let peer = record.peer;
+                if self.directory.handle_record(record) {
+                    let addresses = self.directory.addresses(peer);
+                    self.actions.push_back(Action::Addresses(peer, addresses));
+                    self.rebuild(now);
+                }
+                Ok(false)
+            }
+            FromTracker::Gone { peer, .. } => {
+                if self.directory.handle_gone(peer).is_some() {
+                    self.actions.push_back(Action::Addresses(peer, Vec::new()));
+                    self.rebuild(now);
+                }
+                Ok(false)
+            }
+            FromTracker::Head(head) => self.catalogues.handle_head(head, now).map(|()| false),
+            FromTracker::List { owner, list } => self.catalogues.handle_list(owner, list, now),
+            FromTracker::Page { owner, index, bytes } => {
+                self.catalogues.handle_page(owner, index, &bytes, now)
+            }
+            FromTracker::NotHere { owner } => {
+                self.catalogues.handle_not_here(owner);
+                Ok(false)
+            }
+            // The link deals with the others by itself.
+            _ => Ok(false),
+        };
+        match result {
+            Ok(true) => self.rebuild(now),
+            Ok(false) => {}
+            Err(e) => log::debug!("the tracker sent a catalogue that cannot be used: {e}"),
+        }
+    }
+
+    fn handle_left(&mut self, confirmed: bool) {
+        self.facts.tracker = view::TrackerState::Left { confirmed };
+        for ask in std::mem::take(&mut self.leaving) {
+            self.actions.push_back(Action::Reply(ask, Ok(Outcome::Now(Reply::new()))));
+        }
+    }
+
+    fn handle_scan(&mut self, event: ScanEvent) {
+        match event {
+            ScanEvent::Started => self.facts.scan_started(),
+            ScanEvent::Done => self.facts.scanning = false,
+            ScanEvent::Problem(what) => self.facts.add_problem(what),
+        }
+        self.changed = self.changed.or(Subsystem::Update.into());
+    }
+
+    fn handle_player(&mut self, event: PlayerEvent) {
+        self.facts.handle_player(&event);
+        match &event {
+            PlayerEvent::Crossed { to, .. } => self.plays.handle_crossed(*to),
+            PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceLost { .. } => {
+                self.changed = self.changed.or(Subsystem::Output.into());
+            }
+            _ => {}
+        }
+        self.transport.handle_player(&mut self.queue, event);
+    }
+
+    fn handle_transport(&mut self, action: TransportAction, now: Instant) {
+        let order = match action {
+            TransportAction::Start { play, item, from, paused } => {
+                self.facts.started(play, now);
+                return self.begin_play(play, item, from, paused, false, now);
+            }
+            TransportAction::Prepare { play, item } => {
+                return self.begin_play(play, item, Duration::ZERO, false, true, now);
+            }
+            TransportAction::Changed(change) => {
+                self.changed = self.changed.or(change.into());
+                return;
+            }
+            TransportAction::ClearNext => {
+                self.plays.handle_clear_next();
+                PlayerAction::ClearNext
+            }
+            TransportAction::Stop => {
+                self.plays.handle_stop();
+                PlayerAction::Stop
+            }
+            TransportAction::Pause => PlayerAction::Pause,
+            TransportAction::Resume => PlayerAction::Resume,
+            TransportAction::Seek { play, to } => PlayerAction::Seek { play, to },
+            TransportAction::Volume(volume) => PlayerAction::Volume(volume),
+        };
+        self.actions.push_back(Action::Transport(order));
+    }
+
+    fn handle_play(&mut self, action: PlayAction) {
+        match action {
+            PlayAction::Failed(play, why) => {
+                let failed = PlayerEvent::Failed { play, why };
+                self.transport.handle_player(&mut self.queue, failed);
+            }
+            action => self.actions.push_back(Action::Play(action)),
+        }
+    }
+
+    fn begin_play(
+        &mut self,
+        play: PlayId,
+        item: crate::player::queue::QueueId,
+        from: Duration,
+        paused: bool,
+        next: bool,
+        now: Instant,
+    ) {
+        // Between the transport's decision and now nothing else has run.
+        let Some(item) = self.queue.get(item).cloned() else {
+            return;
+        };
+        if !next {
+            // What sounds ends now, not when the new track has arrived.
+            self.actions.push_back(Action::Transport(PlayerAction::Stop));
+        }
+        let request = plays::Request { play, item, from, paused, next };
+        self.plays.handle_request(request, &self.database, now);
+    }
+
+    fn handle_control(
+        &mut self,
+        ask: ControlId,
+        request: apply::Request,
+        sight: Sight,
+        now: Instant,
+    ) {
+        let view = self.view(sight, now);
+        let mut context = Context {
+            queue: &mut self.queue,
+            transport: &mut self.transport,
+            database: &self.database,
+            view: &view,
+        };
+        match apply(request, &mut context) {
+            Ok(Outcome::Later(Errand::Update { .. })) => {
+                self.actions.push_back(Action::Rescan);
+                let updating = apply::updating(self.facts.scan_number + 1);
+                self.actions.push_back(Action::Reply(ask, Ok(Outcome::Now(updating))));
+            }
+            Ok(Outcome::Later(Errand::Leave)) => {
+                self.leaving.push(ask);
+                self.actions.push_back(Action::Leave);
+            }
+            outcome => self.actions.push_back(Action::Reply(ask, outcome)),
+        }
+    }
+
+    /// Makes the database anew from whoever is here.
+    fn rebuild(&mut self, now: Instant) {
+        let own = self.catalogues.own().map(|own| Member {
+            peer: self.me,
+            name: self.name.clone(),
+            catalogue: own.clone(),
+        });
+        let others = self.directory.iter().filter_map(|record| {
+            let catalogue = self.catalogues.get(record.peer)?.clone();
+            Some(Member { peer: record.peer, name: record.name.as_str().into(), catalogue })
+        });
+        let members = own.into_iter().chain(others).collect();
+        self.database = Database::new(members, self.database.version() + 1);
+        self.facts.database_changed();
+        self.plays.handle_database(&self.database, now);
+        self.changed = self.changed.or(Subsystem::Database.into());
+    }
+}

@@ -1,0 +1,185 @@
+//! What the node lets be seen of itself.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use super::{Node, Sight};
+use crate::{
+    control::view::{DeviceView, NodeView, PeerView},
+    player::{PlayId, PlayerEvent},
+    protocol::{PeerState, Refusal},
+};
+
+/// What no room of the node keeps, but a person may want to know.
+#[derive(Debug, Default)]
+pub struct Facts {
+    pub tracker: TrackerState,
+    pub devices: Vec<DeviceView>,
+    pub scanning: bool,
+    /// Scans so far.
+    pub scan_number: u32,
+    /// The latest ones, in words.
+    problems: Vec<String>,
+    output: Output,
+    /// The play that was asked for last, and when.
+    asked: Option<(PlayId, Instant)>,
+    first_sound: Option<Duration>,
+    underruns: u64,
+    /// Whether the database has changed since its date was last asked for.
+    database_is_new: bool,
+    db_update: i64,
+}
+
+/// How the node stands with its tracker.
+#[derive(Debug, Default)]
+pub enum TrackerState {
+    #[default]
+    Looking,
+    Down(String),
+    Registered(SocketAddr),
+    Refused(Refusal),
+    Left {
+        confirmed: bool,
+    },
+}
+
+#[derive(Debug, Default)]
+enum Output {
+    #[default]
+    Closed,
+    Open(String),
+    Lost(String),
+}
+
+impl Facts {
+    pub fn scan_started(&mut self) {
+        self.scanning = true;
+        self.scan_number += 1;
+        self.problems.clear();
+    }
+
+    pub fn add_problem(&mut self, what: String) {
+        if self.problems.len() < MAX_PROBLEMS && !self.problems.contains(&what) {
+            self.problems.push(what);
+        }
+    }
+
+    pub fn started(&mut self, play: PlayId, now: Instant) {
+        self.asked = Some((play, now));
+    }
+
+    pub fn database_changed(&mut self) {
+        self.database_is_new = true;
+    }
+
+    pub fn handle_player(&mut self, event: &PlayerEvent) {
+        match event {
+            PlayerEvent::DeviceOpen { what, rate, channels, format, resampled } => {
+                let exact = if *resampled { ", resampled" } else { "" };
+                self.output =
+                    Output::Open(format!("{what}, {rate} Hz, {channels} channels, {format}{exact}"));
+            }
+            PlayerEvent::DeviceLost { why } => self.output = Output::Lost(why.clone()),
+            PlayerEvent::Started { play, at } => {
+                if let Some((_, since)) = self.asked.take_if(|(asked, _)| asked == play) {
+                    self.first_sound = Some(at.saturating_duration_since(since));
+                }
+            }
+            PlayerEvent::Underrun { .. } => self.underruns += 1,
+            _ => {}
+        }
+    }
+}
+
+impl Node {
+    /// The node as `sight` finds it.
+    pub(super) fn view(&mut self, sight: Sight, now: Instant) -> NodeView {
+        if std::mem::take(&mut self.facts.database_is_new) {
+            self.facts.db_update = sight.wall_clock;
+        }
+        let playing = self.transport.play_id();
+        let position = sight.position.filter(|(play, _)| Some(*play) == playing);
+        let arrived = playing.and_then(|play| self.plays.arrived(play));
+        NodeView {
+            peer: self.me,
+            name: self.name.clone(),
+            role: self.role,
+            tracker: self.facts.tracker_in_words(),
+            peers: self.peer_views(),
+            output: self.facts.output_in_words(),
+            devices: self.facts.devices.clone(),
+            position: position.map(|(_, at)| at),
+            arrived: arrived.map(|a| a.groups as f32 / a.of.max(1) as f32),
+            first_sound: self.facts.first_sound,
+            problems: self.facts.problems_in_words(),
+            uptime: now.saturating_duration_since(self.begun),
+            playtime: Duration::ZERO,
+            db_update: self.facts.db_update,
+            updating: self.facts.scanning.then_some(self.facts.scan_number),
+            stats: vec![("underruns", self.facts.underruns.to_string())],
+        }
+    }
+
+    fn peer_views(&self) -> Vec<PeerView> {
+        let tracks = |peer| match self.database.member(peer) {
+            Some(member) => member.catalogue.listed_count(),
+            None => 0,
+        };
+        let own = PeerView {
+            peer: self.me,
+            name: self.name.clone(),
+            address: None,
+            state: PeerState::Up,
+            tracks: tracks(self.me),
+            own: true,
+        };
+        let others = self.directory.iter().map(|record| PeerView {
+            peer: record.peer,
+            name: record.name.as_str().into(),
+            address: self.directory.addresses(record.peer).first().copied(),
+            state: record.state,
+            tracks: tracks(record.peer),
+            own: false,
+        });
+        std::iter::once(own).chain(others).collect()
+    }
+}
+
+impl Facts {
+    fn tracker_in_words(&self) -> String {
+        match &self.tracker {
+            TrackerState::Looking => "looking for one".into(),
+            TrackerState::Down(why) => format!("none ({why})"),
+            TrackerState::Registered(at) => format!("registered with {at}"),
+            TrackerState::Refused(refusal) => format!("refused: {refusal}"),
+            TrackerState::Left { confirmed: true } => "left, and the tracker knows".into(),
+            TrackerState::Left { confirmed: false } => "left; the tracker did not answer".into(),
+        }
+    }
+
+    fn output_in_words(&self) -> String {
+        match &self.output {
+            Output::Closed => "closed, nothing plays".into(),
+            Output::Open(what) => what.clone(),
+            Output::Lost(why) => format!("lost: {why}"),
+        }
+    }
+
+    fn problems_in_words(&self) -> Vec<String> {
+        let mut problems = self.problems.clone();
+        match &self.tracker {
+            TrackerState::Refused(refusal) => problems.insert(0, refusal.to_string()),
+            TrackerState::Down(why) => problems.insert(0, format!("no tracker: {why}")),
+            _ => {}
+        }
+        if let Output::Lost(why) = &self.output {
+            problems.insert(0, format!("no sound: {why}"));
+        }
+        problems
+    }
+}
+
+/// More sentences than anyone reads.
+const MAX_PROBLEMS: usize = 16;

@@ -1,0 +1,286 @@
+//! What the node wants, done.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use async_channel::Sender;
+
+use super::{bytes::StoreBytes, Input, Peer};
+use crate::{
+    content::ranges::GroupSet,
+    id::{EntryNo, PeerId, TrackId},
+    library::HashProgress,
+    media::decode::{FileBytes, TrackBytes},
+    node::{
+        Action, Answer, AskId, Event, FetchEvent, FetchId, Load, PlayAction, PlayerAction, Source,
+    },
+    player::{self, PlayId, PlayerEvent},
+    protocol::{Class, Decline, PeerReply},
+    swarm::{
+        fetch::{self, Order, Progress},
+        link::Link,
+        provide::{Ask, Done, Reply},
+    },
+};
+
+impl Peer {
+    /// Does `action`, or starts what does.
+    pub(super) fn perform(&mut self, action: Action) {
+        match action {
+            Action::Play(action) => self.perform_play(action),
+            Action::Transport(order) => self.perform_order(order),
+            Action::Want(want) => {
+                if let Some(tracker) = &self.tracker {
+                    tracker.want(want.owner, want.need);
+                }
+            }
+            Action::Publish(catalogue) => {
+                if let Some(tracker) = &self.tracker {
+                    tracker.publish(catalogue);
+                }
+            }
+            Action::Addresses(peer, addresses) => self.set_addresses(peer, addresses),
+            Action::Answer(ask, answer) => self.answer(ask, answer),
+            Action::Reply(ask, outcome) => {
+                if let Some(responder) = self.requests.remove(&ask) {
+                    responder.answer(outcome);
+                }
+            }
+            Action::Changed(subsystems) => self.control.notify(subsystems),
+            Action::Rescan => self.library.request_rescan(),
+            Action::Leave => self.leave_swarm(),
+        }
+    }
+
+    fn perform_order(&mut self, order: PlayerAction) {
+        match order {
+            PlayerAction::Pause => self.player.pause(),
+            PlayerAction::Resume => self.player.resume(),
+            PlayerAction::Stop => self.player.stop(),
+            PlayerAction::ClearNext => self.player.clear_next(),
+            PlayerAction::Seek { play, to } => self.player.seek(play, to),
+            PlayerAction::Volume(volume) => self.player.volume(volume),
+        }
+    }
+
+    fn perform_play(&mut self, action: PlayAction) {
+        match action {
+            PlayAction::Resolve { play, peer, entry } => self.resolve(play, peer, entry),
+            PlayAction::Open { track, size } => self.open(track, size),
+            PlayAction::Fetch { fetch, source, size, groups, class } => {
+                self.fetch(fetch, source, size, groups, class);
+            }
+            PlayAction::Cancel(fetch) => _ = self.fetches.remove(&fetch),
+            PlayAction::Load(load) => self.load(load),
+            PlayAction::Keep(track) => self.keep(track),
+            PlayAction::GiveUp { track, why } => {
+                if let Some((blob, _)) = self.blobs.get(&track) {
+                    blob.fail(why);
+                }
+            }
+            PlayAction::Close(track) => _ = self.blobs.remove(&track),
+            // The node keeps this one to itself.
+            PlayAction::Failed(..) => {}
+        }
+    }
+
+    fn resolve(&mut self, play: PlayId, peer: PeerId, entry: EntryNo) {
+        let Some(link) = self.links.get(&peer).map(Link::handle) else {
+            let answer = Err("its owner is not in the swarm any more".into());
+            return self.node.handle(Event::Resolved { play, answer }, std::time::Instant::now());
+        };
+        let to = self.answer.clone();
+        self.tasks.spawn(async move {
+            let answer = fetch::resolve(&link, entry).await.map_err(|e| e.to_string());
+            let _ = to.send(Input::Event(Event::Resolved { play, answer })).await;
+        });
+    }
+
+    fn open(&mut self, track: TrackId, size: u64) {
+        let begun = self.store.begin(track, size);
+        let answer = match begun {
+            Ok(blob) => {
+                let have = blob.have();
+                self.blobs.insert(track, (blob, self.store.pin(track)));
+                Ok(have)
+            }
+            Err(e) => Err(e.to_string()),
+        };
+        self.node.handle(Event::Opened { track, answer }, std::time::Instant::now());
+    }
+
+    fn fetch(&mut self, id: FetchId, source: PeerId, size: u64, groups: GroupSet, class: Class) {
+        let link = self.links.get(&source).map(Link::handle);
+        let blob = self.blobs.get(&id.track).map(|(blob, _)| blob.clone());
+        let to = self.answer.clone();
+        let tell = move |event| {
+            let to = to.clone();
+            async move { _ = to.send(Input::Event(Event::Fetch(id, event))).await }
+        };
+        let task = smol::spawn(async move {
+            let (Some(link), Some(blob)) = (link, blob) else {
+                let gone = "it is not in the swarm any more".to_owned();
+                return tell(FetchEvent::Done(fetch::lost(gone))).await;
+            };
+            let order = Order { track: id.track, size, groups, class };
+            let progress = async |progress| {
+                tell(match progress {
+                    Progress::FirstByte => FetchEvent::FirstByte,
+                    Progress::Groups(groups) => FetchEvent::Groups(groups),
+                })
+                .await;
+            };
+            let event = match fetch::fetch(&link, order, blob, progress).await {
+                Ok(outcome) => FetchEvent::Done(outcome),
+                Err(e) => FetchEvent::NotKept(e.to_string()),
+            };
+            tell(event).await;
+        });
+        self.fetches.retain(|_, task| !task.is_finished());
+        self.fetches.insert(id, task);
+    }
+
+    fn load(&mut self, load: Load) {
+        let play = load.play;
+        let bytes: Result<Arc<dyn TrackBytes>, String> = match load.source {
+            Source::File(entry) => self.own_file(entry),
+            Source::Store(track) => match self.blobs.get(&track) {
+                Some((blob, _)) => Ok(Arc::new(StoreBytes::new(blob.clone(), self.answer.clone()))),
+                None => Err("its place in the store is gone".into()),
+            },
+        };
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(why) => {
+                let failed = PlayerEvent::Failed { play, why };
+                return self.node.handle(Event::Player(failed), std::time::Instant::now());
+            }
+        };
+        let order = player::Load {
+            play,
+            bytes,
+            format: load.format,
+            audio_start: Some(load.audio_start),
+            from: load.from,
+            expect: Some((load.rate, load.channels)),
+            paused: load.paused,
+        };
+        if load.next {
+            self.player.next(order);
+        } else {
+            self.player.load(order);
+        }
+    }
+
+    fn own_file(&self, entry: EntryNo) -> Result<Arc<dyn TrackBytes>, String> {
+        let file = self.library.file(entry).ok_or("it is no longer in the library")?;
+        match FileBytes::open(&file.path) {
+            Ok(bytes) => Ok(Arc::new(bytes)),
+            Err(e) => Err(format!("{}: {e}", file.path.display())),
+        }
+    }
+
+    /// Makes a complete track a held one, and tells the swarm.
+    fn keep(&mut self, track: TrackId) {
+        let Some(blob) = self.blobs.get(&track).map(|(blob, _)| blob.clone()) else {
+            return;
+        };
+        let (store, library) = (self.store.clone(), self.library.clone());
+        self.tasks.spawn(smol::unblock(move || match store.finish(&blob) {
+            Ok(()) => library.set_held(&store.held()),
+            Err(e) => log::warn!("a track is not kept: {e}"),
+        }));
+    }
+
+    fn set_addresses(&mut self, peer: PeerId, addresses: Vec<SocketAddr>) {
+        if addresses.is_empty() {
+            self.links.remove(&peer);
+            return;
+        }
+        match self.links.get(&peer) {
+            Some(link) => link.set_candidates(addresses),
+            None => {
+                let link = Link::new(peer, addresses, self.endpoint.clone(), self.asks_to());
+                self.links.insert(peer, link);
+            }
+        }
+    }
+
+    fn answer(&mut self, ask: AskId, answer: Answer) {
+        let message = match answer {
+            Answer::Resolve(entry) => return self.answer_resolve(ask, entry),
+            Answer::Slice { track, groups } => return self.answer_slice(ask, track, groups),
+            Answer::Head(head) => PeerReply::Head(head),
+            Answer::List(list) => PeerReply::List(list.to_vec()),
+            Answer::Page(page) => PeerReply::Page(page.encode()),
+            Answer::No(why) => PeerReply::No(why),
+        };
+        if let Some((_, reply)) = self.asks.remove(&ask) {
+            // It has room for the one answer.
+            let _ = reply.try_send(Reply::Message(message));
+        }
+    }
+
+    fn answer_resolve(&mut self, ask: AskId, entry: EntryNo) {
+        let Some((_, reply)) = self.asks.remove(&ask) else {
+            return;
+        };
+        match self.library.resolve(entry) {
+            Ok(progress) => self.tasks.spawn(async move {
+                while let Ok(progress) = progress.recv().await {
+                    let message = match progress {
+                        HashProgress::Hashing { done, size } => PeerReply::Hashing { done, size },
+                        HashProgress::Done { track, size } => PeerReply::Resolved { track, size },
+                        HashProgress::Failed(_) => PeerReply::No(Decline::NotAvailable),
+                    };
+                    if reply.send(Reply::Message(message)).await.is_err() {
+                        return;
+                    }
+                }
+            }),
+            Err(e) => {
+                log::debug!("a file cannot be resolved: {e}");
+                let busy = Decline::Busy { retry: RESOLVE_AGAIN };
+                let _ = reply.try_send(Reply::Message(PeerReply::No(busy)));
+            }
+        }
+    }
+
+    fn answer_slice(&mut self, ask: AskId, track: TrackId, groups: GroupSet) {
+        let to = self.answer.clone();
+        let Some((_, reply)) = self.asks.remove(&ask) else {
+            return self.node.handle(Event::Answered(ask), std::time::Instant::now());
+        };
+        let store = self.store.clone();
+        let library = self.library.clone();
+        self.tasks.spawn(async move {
+            let done = Done::new(to, ask);
+            let blob = smol::unblock(move || {
+                store.blob(track).or_else(|| {
+                    let file = library.file_of(track)?;
+                    store.add_file(track, file.size, file.path.clone(), file.modified_time());
+                    store.blob(track)
+                })
+            });
+            let answer = match blob.await {
+                Some(blob) => Reply::Slice { blob, groups, done },
+                None => Reply::Message(PeerReply::No(Decline::NotAvailable)),
+            };
+            let _ = reply.send(answer).await;
+        });
+    }
+
+    fn leave_swarm(&mut self) {
+        let Some(tracker) = self.tracker.clone() else {
+            return;
+        };
+        self.tasks.spawn(async move { tracker.leave().await });
+    }
+
+    /// Where the questions of other peers go.
+    pub(super) fn asks_to(&self) -> Sender<Ask> {
+        self.asks_to.clone()
+    }
+}
+
+/// A queue of hashing that is full empties in about this long.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(5);
