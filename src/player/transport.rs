@@ -39,13 +39,19 @@ pub enum TransportAction {
     },
     /// Make ready what follows the current track without a gap, replacing
     /// what was made ready before.
-    Prepare { play: PlayId, item: QueueId },
+    Prepare {
+        play: PlayId,
+        item: QueueId,
+    },
     /// Nothing follows any more.
     ClearNext,
     Pause,
     Resume,
     Stop,
-    Seek { play: PlayId, to: Duration },
+    Seek {
+        play: PlayId,
+        to: Duration,
+    },
     /// In per cent.
     Volume(u8),
     /// Tell those who watch.

@@ -1,0 +1,116 @@
+//! Commands, carried out on queue, transport and database.
+//!
+//! What is quickly said is answered at once. What walks the database becomes a
+//! [`Plan`], which somebody else walks; if it ends with songs for the queue,
+//! they come back as [`Request::Insert`]. What takes the rest of the node is
+//! an [`Errand`]: the node runs it and answers by itself.
+
+mod database;
+mod info;
+mod playback;
+mod queue;
+
+use super::{
+    args::{Ack, AckCode, Place},
+    command::Command,
+    plan::{Insertion, Plan},
+    reply::Reply,
+};
+use crate::{
+    catalog::Database,
+    control::view::NodeView,
+    player::{
+        queue::{Queue, QueueError},
+        transport::Transport,
+    },
+};
+
+/// What a session asks of the node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    Command(Command),
+    /// The second half of a command whose plan has found its songs.
+    Insert(Insertion),
+}
+
+/// What a command works on.
+#[derive(Debug)]
+pub struct Context<'a> {
+    pub queue: &'a mut Queue,
+    pub transport: &'a mut Transport,
+    /// A snapshot.
+    pub database: &'a Database,
+    pub view: &'a NodeView,
+}
+
+/// What came of a command.
+#[derive(Debug)]
+pub enum Outcome {
+    Now(Reply),
+    Query(Plan),
+    Later(Errand),
+}
+
+/// What the node does and then answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Scan the library, or what is at or under `path` of it; the answer is
+    /// [`updating`], once the scan is under way.
+    Update { path: String, rescan: bool },
+    /// Leave the swarm; the answer is empty, once the tracker has confirmed.
+    Leave,
+}
+
+/// The answer to [`Errand::Update`].
+pub fn updating(scan: u32) -> Reply {
+    let mut reply = Reply::new();
+    reply.pair("updating_db", scan);
+    reply
+}
+
+/// Carries out `request`. The transport has the actions that follow from it.
+///
+/// # Errors
+/// What the client is told instead of an answer.
+pub fn apply(request: Request, context: &mut Context<'_>) -> Result<Outcome, Ack> {
+    let command = match request {
+        Request::Insert(insertion) => return context.insert(insertion).map(Outcome::Now),
+        Request::Command(command) => command,
+    };
+    if command.needs_player() && !context.view.role.has_player() {
+        return Err(Ack::new(
+            AckCode::System,
+            "this node is a tracker only: it has no player; run `p2pmusic ctl play` on a peer",
+        ));
+    }
+    match command {
+        Command::Playback(command) => context.playback(command).map(Outcome::Now),
+        Command::Queue(command) => context.queue(command),
+        Command::Database(command) => context.database(command),
+        Command::Info(command) => context.info(command),
+        // Sessions keep those to themselves.
+        Command::Session(_) => Ok(Outcome::Now(Reply::new())),
+    }
+}
+
+impl Context<'_> {
+    /// The position that `place` means.
+    fn position(&self, place: Place) -> Result<usize, Ack> {
+        let cursor = || {
+            let cursor = self.queue.cursor().and_then(|id| self.queue.position(id));
+            cursor.ok_or_else(|| Ack::new(AckCode::PlayerSync, "No current song"))
+        };
+        let bad = || Ack::from(QueueError::NoSuchPosition);
+        match place {
+            Place::At(position) => Ok(position),
+            Place::After(n) => cursor()?
+                .checked_add(n)
+                .and_then(|p| p.checked_add(1))
+                .ok_or_else(bad),
+            Place::Before(n) => cursor()?.checked_sub(n).ok_or_else(bad),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

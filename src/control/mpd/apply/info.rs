@@ -1,0 +1,231 @@
+//! The node itself.
+
+use super::{Context, Errand, Outcome};
+use crate::{
+    control::{
+        mpd::{
+            args::{Ack, AckCode},
+            command::{self, Info, Use},
+            reply::Reply,
+            song::Tag,
+        },
+        view::PeerView,
+    },
+    player::{
+        queue::{Single, Slot},
+        transport::PlayState,
+    },
+    protocol::PeerState,
+};
+
+impl Context<'_> {
+    pub(super) fn info(&mut self, command: Info) -> Result<Outcome, Ack> {
+        let mut reply = Reply::new();
+        match command {
+            Info::Status => self.status(&mut reply),
+            Info::CurrentSong => {
+                if let Some((position, slot)) = self.current() {
+                    reply.queued(position, slot, self.database);
+                }
+            }
+            Info::Stats => self.stats(&mut reply),
+            Info::Commands => self.commands(&mut reply, true),
+            Info::NotCommands => self.commands(&mut reply, false),
+            Info::TagTypes => Tag::ALL.into_iter().for_each(|tag| {
+                reply.pair("tagtype", tag.name());
+            }),
+            Info::Outputs => {
+                if self.view.role.has_player() {
+                    reply.pair("outputid", 0);
+                    reply.pair("outputname", &self.view.output);
+                    reply.pair("plugin", "alsa").flag("outputenabled", true);
+                }
+            }
+            Info::Decoders => decoders(&mut reply),
+            Info::ReplayGainStatus => _ = reply.pair("replay_gain_mode", "off"),
+            Info::EnableOutput | Info::Nothing => {}
+            Info::DisableOutput => {
+                let text = "the one output stays on; use stop, or a volume of 0";
+                return Err(Ack::new(AckCode::Permission, text));
+            }
+            Info::Update { path, rescan } => {
+                let path = self.own_path(path)?;
+                return Ok(Outcome::Later(Errand::Update { path, rescan }));
+            }
+            Info::Peers => self.view.peers.iter().for_each(|p| peer(p, &mut reply)),
+            Info::NodeStatus => self.node_status(&mut reply),
+            Info::NodeStats => {
+                for (name, value) in &self.view.stats {
+                    reply.pair(name, value);
+                }
+            }
+            Info::Devices => {
+                for device in &self.view.devices {
+                    reply.pair("device", &device.name);
+                    reply.pair("description", &device.description);
+                    reply.flag("in_use", device.in_use);
+                }
+            }
+            Info::Leave => return Ok(Outcome::Later(Errand::Leave)),
+        }
+        Ok(Outcome::Now(reply))
+    }
+
+    fn current(&self) -> Option<(usize, &Slot)> {
+        let position = self.queue.position(self.queue.cursor()?)?;
+        Some((position, &self.queue.slots()[position]))
+    }
+
+    fn status(&self, reply: &mut Reply) {
+        let options = self.queue.options();
+        let single = match options.single {
+            Single::Off => "0",
+            Single::On => "1",
+            Single::OneShot => "oneshot",
+        };
+        if self.view.role.has_player() {
+            reply.pair("volume", self.transport.volume());
+        }
+        reply.flag("repeat", options.repeat);
+        reply.flag("random", options.random);
+        reply.pair("single", single);
+        reply.flag("consume", options.consume);
+        reply.pair("partition", "default");
+        reply.pair("playlist", self.queue.version());
+        reply.pair("playlistlength", self.queue.len());
+        reply.pair("state", state_name(self.transport.state()));
+        if let Some((position, slot)) = self.current() {
+            reply.pair("song", position).pair("songid", slot.id.0);
+            self.current_times(slot, reply);
+        }
+        if let Some(next) = self.queue.successor() {
+            if let Some(position) = self.queue.position(next) {
+                reply.pair("nextsong", position).pair("nextsongid", next.0);
+            }
+        }
+        if let Some(scan) = self.view.updating {
+            reply.pair("updating_db", scan);
+        }
+        if let Some(error) = self.transport.error() {
+            reply.pair("error", error);
+        }
+    }
+
+    fn current_times(&self, slot: &Slot, reply: &mut Reply) {
+        let Some(elapsed) = self.transport.elapsed(self.view.position) else {
+            return;
+        };
+        let song = crate::control::mpd::song::Song::queued(&slot.item, self.database);
+        let duration = song.duration;
+        let whole = |time: std::time::Duration| time.as_secs();
+        reply.pair(
+            "time",
+            format_args!("{}:{}", whole(elapsed), whole(duration)),
+        );
+        reply.seconds("elapsed", elapsed);
+        reply.seconds("duration", duration);
+        reply.pair("audio", song.format());
+    }
+
+    fn stats(&self, reply: &mut Reply) {
+        let tracks = self.view.peers.iter().map(|peer| peer.tracks);
+        // Artists and albums would cost a walk; clients show what is given.
+        reply.pair("songs", tracks.sum::<usize>());
+        reply.pair("uptime", self.view.uptime.as_secs());
+        reply.pair("playtime", self.view.playtime.as_secs());
+        reply.pair("db_update", self.view.db_update);
+    }
+
+    fn commands(&self, reply: &mut Reply, usable: bool) {
+        for (name, usage) in command::all() {
+            let is_usable = match usage {
+                Use::Open | Use::Any => true,
+                Use::Player => self.view.role.has_player(),
+                Use::Refused => continue,
+            };
+            if is_usable == usable {
+                reply.pair("command", name);
+            }
+        }
+    }
+
+    /// The path within this node's library of a URI, which must be its own.
+    fn own_path(&self, uri: String) -> Result<String, Ack> {
+        let (name, path) = uri.split_once('/').unwrap_or((&uri, ""));
+        if uri.is_empty() || *name == *self.view.name {
+            return Ok(path.to_owned());
+        }
+        let own = &self.view.name;
+        let text = format!("{name:?} is not here: this node updates its own library, {own:?}");
+        Err(Ack::new(AckCode::NoExist, text))
+    }
+
+    fn node_status(&self, reply: &mut Reply) {
+        let view = self.view;
+        reply.pair("name", &view.name);
+        reply.pair("peer", view.peer.to_hex());
+        reply.pair("role", view.role.name());
+        reply.pair("tracker", &view.tracker);
+        let here = view.peers.iter().filter(|peer| peer.state == PeerState::Up);
+        reply.pair("peers", here.count());
+        let tracks = view.peers.iter().map(|peer| peer.tracks);
+        reply.pair("tracks", tracks.sum::<usize>());
+        reply.pair("uptime", view.uptime.as_secs());
+        if view.role.has_player() {
+            reply.pair("output", &view.output);
+            reply.flag("waiting", self.transport.is_waiting());
+            if let Some(arrived) = view.arrived {
+                reply.pair("arrived", format_args!("{:.3}", arrived.clamp(0.0, 1.0)));
+            }
+            if let Some(time) = view.first_sound {
+                reply.seconds("first_sound", time);
+            }
+        }
+        for problem in &view.problems {
+            reply.pair("problem", problem);
+        }
+    }
+}
+
+fn peer(peer: &PeerView, reply: &mut Reply) {
+    reply.pair("peer", &peer.name);
+    reply.pair("id", peer.peer.to_hex());
+    if let Some(address) = peer.address {
+        reply.pair("address", address);
+    }
+    reply.pair(
+        "state",
+        match peer.state {
+            PeerState::Up => "up",
+            PeerState::Suspect => "suspect",
+        },
+    );
+    reply.pair("tracks", peer.tracks).flag("own", peer.own);
+}
+
+fn decoders(reply: &mut Reply) {
+    for (name, suffixes, mime) in DECODERS {
+        reply.pair("plugin", name);
+        for suffix in suffixes {
+            reply.pair("suffix", suffix);
+        }
+        reply.pair("mime_type", mime);
+    }
+}
+
+fn state_name(state: PlayState) -> &'static str {
+    match state {
+        PlayState::Stop => "stop",
+        PlayState::Play => "play",
+        PlayState::Pause => "pause",
+    }
+}
+
+/// What rodio's decoder plays: name, suffixes, type.
+const DECODERS: [(&str, &[&str], &str); 5] = [
+    ("wav", &["wav"], "audio/wav"),
+    ("flac", &["flac"], "audio/flac"),
+    ("mp3", &["mp3"], "audio/mpeg"),
+    ("vorbis", &["ogg", "oga"], "audio/ogg"),
+    ("aac", &["m4a", "mp4"], "audio/mp4"),
+];

@@ -1,0 +1,141 @@
+//! What will sound.
+
+use std::ops::Range;
+
+use super::{Context, Outcome};
+use crate::{
+    control::mpd::{
+        args::{Ack, Place},
+        command::QueueCommand,
+        plan::{Insertion, Plan, Then},
+        reply::Reply,
+        song::Song,
+    },
+    player::queue::{QueueError, QueueId, Slot},
+};
+
+impl Context<'_> {
+    pub(super) fn queue(&mut self, command: QueueCommand) -> Result<Outcome, Ack> {
+        match command {
+            QueueCommand::Info(range) => return self.list(range),
+            QueueCommand::ById(None) => return self.list(None),
+            QueueCommand::ById(Some(id)) => {
+                let position = self.position_of(id)?;
+                return self.list(Some(position..position + 1));
+            }
+            QueueCommand::Changes {
+                since,
+                range,
+                short,
+            } => return Ok(self.changes(since, &range, short)),
+            QueueCommand::Find(filter) => {
+                let matches =
+                    |slot: &Slot| filter.matches(&Song::queued(&slot.item, self.database));
+                return Ok(self.show(|_, slot| matches(slot)));
+            }
+            QueueCommand::Delete(range) => self.queue.remove(range)?,
+            QueueCommand::DeleteId(id) => {
+                let position = self.position_of(id)?;
+                self.queue.remove(position..position + 1)?;
+            }
+            QueueCommand::Move(range, to) => self.move_range(range, to)?,
+            QueueCommand::MoveId(id, to) => {
+                let position = self.position_of(id)?;
+                self.move_range(position..position + 1, to)?;
+            }
+            QueueCommand::Swap(a, b) => self.queue.swap(a, b)?,
+            QueueCommand::SwapId(a, b) => {
+                let (a, b) = (self.position_of(a)?, self.position_of(b)?);
+                self.queue.swap(a, b)?;
+            }
+            QueueCommand::Shuffle(range) => self.queue.shuffle(range.unwrap_or(0..usize::MAX)),
+            QueueCommand::Clear => self.queue.clear(),
+        }
+        self.transport.handle_queue_changed(self.queue);
+        Ok(Outcome::Now(Reply::new()))
+    }
+
+    /// Songs that a plan has found.
+    pub(super) fn insert(&mut self, insertion: Insertion) -> Result<Reply, Ack> {
+        let Insertion { items, at, then } = insertion;
+        let count = items.len();
+        let at = match (&then, at, self.queue.cursor()) {
+            (_, Some(place), _) => Some(self.position(place)?),
+            (Then::Play(_), None, Some(_)) => Some(self.position(Place::After(0))?),
+            _ => None,
+        };
+        let first = self.queue.insert(items, at)?;
+        let mut reply = Reply::new();
+        let Some(first) = first else { return Ok(reply) };
+        self.transport.handle_queue_changed(self.queue);
+        match then {
+            Then::Nothing => {}
+            Then::TellId => _ = reply.pair("Id", first.0),
+            Then::Play(what) => {
+                self.transport.play(self.queue, Some(first))?;
+                reply.pair("p2p_match", what).pair("p2p_tracks", count);
+                self.tell_current(&mut reply);
+            }
+        }
+        Ok(reply)
+    }
+
+    /// The current song and what follows it.
+    pub(super) fn tell_current(&self, reply: &mut Reply) {
+        let following = self.queue.upcoming(FOLLOWING);
+        for id in self.queue.cursor().into_iter().chain(following) {
+            if let Some(position) = self.queue.position(id) {
+                let slot = &self.queue.slots()[position];
+                reply.queued(position, slot, self.database);
+            }
+        }
+    }
+
+    fn list(&self, range: Option<Range<usize>>) -> Result<Outcome, Ack> {
+        let range = range.unwrap_or(0..usize::MAX);
+        if range.len() == 1 && range.start >= self.queue.len() {
+            return Err(QueueError::NoSuchPosition.into());
+        }
+        Ok(self.show(|position, _| range.contains(&position)))
+    }
+
+    fn show(&self, wanted: impl Fn(usize, &Slot) -> bool) -> Outcome {
+        let slots = self.queue.slots().iter().enumerate();
+        let slots = slots.filter(|(position, slot)| wanted(*position, slot));
+        let slots = slots.map(|(position, slot)| (position, slot.clone()));
+        Outcome::Query(Plan::queue(slots.collect(), self.database.clone()))
+    }
+
+    fn changes(&self, since: u32, range: &Range<usize>, short: bool) -> Outcome {
+        let slots = self.queue.changes_since(since);
+        let slots = slots.filter(|(position, _)| range.contains(position));
+        if short {
+            let mut reply = Reply::new();
+            for (position, slot) in slots {
+                reply.pair("cpos", position).pair("Id", slot.id.0);
+            }
+            return Outcome::Now(reply);
+        }
+        let slots = slots.map(|(position, slot)| (position, slot.clone()));
+        Outcome::Query(Plan::queue(slots.collect(), self.database.clone()))
+    }
+
+    fn position_of(&self, id: QueueId) -> Result<usize, QueueError> {
+        self.queue.position(id).ok_or(QueueError::NoSuchId)
+    }
+
+    /// Moves a range; relative places count without it.
+    fn move_range(&mut self, range: Range<usize>, to: Place) -> Result<(), Ack> {
+        let range = range.start..range.end.min(self.queue.len());
+        let to_position = self.position(to)?;
+        let is_before = !matches!(to, Place::At(_)) && range.start < to_position;
+        let to_position = match is_before {
+            true => to_position.saturating_sub(range.len()),
+            false => to_position,
+        };
+        Ok(self.queue.move_range(range, to_position)?)
+    }
+}
+
+/// Songs shown behind the current one: what fits a glance.
+const FOLLOWING: usize = 4;

@@ -1,0 +1,690 @@
+//! A command, parsed: whatever is wrong with its words is refused here.
+
+use std::{ops::Range, time::Duration};
+
+use super::{
+    args::{split, Ack, AckCode, Args, Place},
+    filter::Filter,
+    song::Tag,
+};
+use crate::{
+    control::view::{Subsystem, Subsystems},
+    player::{
+        queue::{QueueId, Single},
+        transport::SeekTo,
+    },
+};
+
+/// What a client wants, by the part of the house that answers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Session(SessionCommand),
+    Playback(Playback),
+    Queue(QueueCommand),
+    Database(DatabaseCommand),
+    Info(Info),
+}
+
+/// About the conversation itself.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SessionCommand {
+    Idle(Subsystems),
+    NoIdle,
+    /// Whether each command in the list is to be confirmed.
+    ListBegin {
+        confirm: bool,
+    },
+    ListEnd,
+    Ping,
+    Close,
+    Password(String),
+    /// Understood and kept, though nothing binary is sent.
+    BinaryLimit,
+    /// What a remote control may not do: `kill`, `config`.
+    Forbidden,
+}
+
+/// About what sounds and how.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Playback {
+    /// A position; without one, resume or begin.
+    Play(Option<usize>),
+    PlayId(Option<QueueId>),
+    Pause(Option<bool>),
+    Stop,
+    Next,
+    Previous,
+    Seek(usize, Duration),
+    SeekId(QueueId, Duration),
+    SeekCurrent(SeekTo),
+    SetVolume(u8),
+    ChangeVolume(i8),
+    GetVolume,
+    Random(bool),
+    Repeat(bool),
+    Single(Single),
+    Consume(bool),
+    /// Only what changes nothing: tracks follow each other as they are.
+    NoCrossfade,
+    NoReplayGain,
+    ClearError,
+}
+
+/// About what will sound.
+#[derive(Clone, Debug, PartialEq)]
+pub enum QueueCommand {
+    Info(Option<Range<usize>>),
+    ById(Option<QueueId>),
+    Changes {
+        since: u32,
+        range: Range<usize>,
+        /// Positions and ids only.
+        short: bool,
+    },
+    Find(Filter),
+    Delete(Range<usize>),
+    DeleteId(QueueId),
+    Move(Range<usize>, Place),
+    MoveId(QueueId, Place),
+    Swap(usize, usize),
+    SwapId(QueueId, QueueId),
+    Shuffle(Option<Range<usize>>),
+    Clear,
+}
+
+/// About what there is, all of it answered from a snapshot.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DatabaseCommand {
+    /// One directory.
+    List {
+        uri: String,
+        /// Names and sizes only.
+        files: bool,
+    },
+    /// A directory and all that is under it.
+    ListAll {
+        uri: String,
+        /// With everything about the songs.
+        info: bool,
+    },
+    Find(Selection),
+    /// The values of a tag, within those of the tags to group by.
+    Values {
+        tag: Tag,
+        filter: Filter,
+        group: Vec<Tag>,
+    },
+    Count {
+        filter: Filter,
+        group: Option<Tag>,
+    },
+    /// A track or a directory into the queue.
+    Add {
+        uri: String,
+        at: Option<Place>,
+        /// The reply is the id; directories are refused.
+        id: bool,
+    },
+    FindAdd {
+        selection: Selection,
+        at: Option<Place>,
+    },
+    /// The best match for the words, or that URI, now; nothing: resume.
+    PlayBest(String),
+}
+
+/// Some songs in some order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection {
+    pub filter: Filter,
+    pub sort: Option<Sort>,
+    pub window: Option<Range<usize>>,
+}
+
+/// What to sort by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sort {
+    pub by: SortBy,
+    pub descending: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortBy {
+    Tag(Tag),
+    Modified,
+}
+
+/// About the node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Info {
+    Status,
+    CurrentSong,
+    Stats,
+    Commands,
+    NotCommands,
+    TagTypes,
+    Outputs,
+    EnableOutput,
+    DisableOutput,
+    Decoders,
+    /// `urlhandlers` and `listplaylists`: there are none.
+    Nothing,
+    ReplayGainStatus,
+    Update {
+        path: String,
+        /// Whether what has not changed is read again, too.
+        rescan: bool,
+    },
+    Peers,
+    NodeStatus,
+    NodeStats,
+    Devices,
+    Leave,
+}
+
+/// Who may give a command, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Anybody, before the password.
+    Open,
+    /// Any node.
+    Any,
+    /// A node that has a player.
+    Player,
+    /// Answered, but only to say no; `commands` does not list it.
+    Refused,
+}
+
+impl Command {
+    /// Whether a node without a player must refuse it.
+    pub fn needs_player(&self) -> bool {
+        match self {
+            Self::Session(_) | Self::Info(_) => false,
+            Self::Playback(_) => true,
+            Self::Queue(command) => !matches!(
+                command,
+                QueueCommand::Info(_)
+                    | QueueCommand::ById(_)
+                    | QueueCommand::Changes { .. }
+                    | QueueCommand::Find(_)
+            ),
+            Self::Database(command) => matches!(
+                command,
+                DatabaseCommand::Add { .. }
+                    | DatabaseCommand::FindAdd { .. }
+                    | DatabaseCommand::PlayBest(_)
+            ),
+        }
+    }
+}
+
+/// Parses one line.
+///
+/// # Errors
+/// Says what is wrong, with the name of the command where one was recognised.
+pub fn parse(line: &str) -> Result<Command, (&'static str, Ack)> {
+    let mut words = split(line).map_err(|ack| ("", ack))?;
+    if words.is_empty() {
+        return Err(("", Ack::new(AckCode::Unknown, "No command given")));
+    }
+    let name = words.remove(0);
+    let Some((name, _, parse)) = spec(&name) else {
+        let text = format!("unknown command \"{name}\"");
+        return Err(("", Ack::new(AckCode::Unknown, text)));
+    };
+    let mut args = Args::new(name, words);
+    parse(&mut args)
+        .and_then(|command| args.end().map(|()| command))
+        .map_err(|ack| (*name, ack))
+}
+
+/// The name and use of the command that `line` begins with.
+pub fn name_and_use(line: &str) -> Option<(&'static str, Use)> {
+    let line = line.trim_start();
+    let end = line.find([' ', '\t']).unwrap_or(line.len());
+    spec(&line[..end]).map(|(name, usage, _)| (*name, *usage))
+}
+
+/// All commands by name.
+pub fn all() -> impl Iterator<Item = (&'static str, Use)> {
+    SPECS.iter().map(|(name, usage, _)| (*name, *usage))
+}
+
+fn spec(name: &str) -> Option<&'static Spec> {
+    let at = SPECS.binary_search_by(|(other, ..)| (*other).cmp(name));
+    at.ok().map(|at| &SPECS[at])
+}
+
+type Spec = (&'static str, Use, fn(&mut Args) -> Result<Command, Ack>);
+
+/// By name.
+const SPECS: &[Spec] = &[
+    ("add", Use::Player, |a| add(a, false)),
+    ("addid", Use::Player, |a| add(a, true)),
+    ("binarylimit", Use::Any, |a| {
+        a.number::<u32>()?;
+        session(SessionCommand::BinaryLimit)
+    }),
+    ("clear", Use::Player, |_| queue(QueueCommand::Clear)),
+    ("clearerror", Use::Player, |_| play(Playback::ClearError)),
+    ("close", Use::Open, |_| session(SessionCommand::Close)),
+    ("command_list_begin", Use::Any, |_| {
+        session(SessionCommand::ListBegin { confirm: false })
+    }),
+    ("command_list_end", Use::Any, |_| {
+        session(SessionCommand::ListEnd)
+    }),
+    ("command_list_ok_begin", Use::Any, |_| {
+        session(SessionCommand::ListBegin { confirm: true })
+    }),
+    ("commands", Use::Open, |_| info(Info::Commands)),
+    ("config", Use::Refused, |_| {
+        session(SessionCommand::Forbidden)
+    }),
+    ("consume", Use::Player, |a| {
+        play(Playback::Consume(a.flag()?))
+    }),
+    ("count", Use::Any, |a| count(a, false)),
+    ("crossfade", Use::Refused, |a| match a.number::<u32>()? {
+        0 => play(Playback::NoCrossfade),
+        _ => Err(Ack::arg(
+            "this node does not crossfade: tracks follow without a gap",
+        )),
+    }),
+    ("currentsong", Use::Any, |_| info(Info::CurrentSong)),
+    ("decoders", Use::Any, |_| info(Info::Decoders)),
+    ("delete", Use::Player, |a| {
+        queue(QueueCommand::Delete(a.range()?))
+    }),
+    ("deleteid", Use::Player, |a| {
+        queue(QueueCommand::DeleteId(a.id()?))
+    }),
+    ("disableoutput", Use::Refused, |a| {
+        a.number::<u32>()?;
+        info(Info::DisableOutput)
+    }),
+    ("enableoutput", Use::Refused, |a| {
+        match a.number::<u32>()? {
+            0 => info(Info::EnableOutput),
+            _ => Err(Ack::new(AckCode::NoExist, "No such audio output")),
+        }
+    }),
+    ("find", Use::Any, |a| find(a, false)),
+    ("findadd", Use::Player, |a| find_add(a, false)),
+    ("getvol", Use::Player, |_| play(Playback::GetVolume)),
+    ("idle", Use::Any, idle),
+    ("kill", Use::Refused, |_| session(SessionCommand::Forbidden)),
+    ("list", Use::Any, values),
+    ("listall", Use::Any, |a| list_all(a, false)),
+    ("listallinfo", Use::Any, |a| list_all(a, true)),
+    ("listfiles", Use::Any, |a| list(a, true)),
+    ("listplaylists", Use::Any, |_| info(Info::Nothing)),
+    ("lsinfo", Use::Any, |a| list(a, false)),
+    ("move", Use::Player, |a| {
+        queue(QueueCommand::Move(a.range()?, a.place()?))
+    }),
+    ("moveid", Use::Player, |a| {
+        queue(QueueCommand::MoveId(a.id()?, a.place()?))
+    }),
+    ("next", Use::Player, |_| play(Playback::Next)),
+    ("noidle", Use::Any, |_| session(SessionCommand::NoIdle)),
+    ("notcommands", Use::Open, |_| info(Info::NotCommands)),
+    ("outputs", Use::Any, |_| info(Info::Outputs)),
+    ("p2p_devices", Use::Any, |_| info(Info::Devices)),
+    ("p2p_leave", Use::Any, |_| info(Info::Leave)),
+    ("p2p_peers", Use::Any, |_| info(Info::Peers)),
+    ("p2p_play", Use::Player, |a| {
+        let words = a.rest().join(" ");
+        database(DatabaseCommand::PlayBest(words.trim().to_owned()))
+    }),
+    ("p2p_stats", Use::Any, |_| info(Info::NodeStats)),
+    ("p2p_status", Use::Any, |_| info(Info::NodeStatus)),
+    ("password", Use::Open, |a| {
+        session(SessionCommand::Password(a.text()?))
+    }),
+    ("pause", Use::Player, |a| {
+        let pause = a.peek().is_some().then(|| a.flag()).transpose()?;
+        play(Playback::Pause(pause))
+    }),
+    ("ping", Use::Open, |_| session(SessionCommand::Ping)),
+    ("play", Use::Player, |a| {
+        play(Playback::Play(optional_position(a)?))
+    }),
+    ("playid", Use::Player, |a| {
+        let id = optional_position(a)?.map(to_id).transpose()?;
+        play(Playback::PlayId(id))
+    }),
+    ("playlistfind", Use::Any, |a| {
+        queue(QueueCommand::Find(Filter::take_some(a, false)?))
+    }),
+    ("playlistid", Use::Any, |a| {
+        let id = optional_position(a)?.map(to_id).transpose()?;
+        queue(QueueCommand::ById(id))
+    }),
+    ("playlistinfo", Use::Any, |a| {
+        queue(QueueCommand::Info(a.optional_range()?))
+    }),
+    ("playlistsearch", Use::Any, |a| {
+        queue(QueueCommand::Find(Filter::take_some(a, true)?))
+    }),
+    ("plchanges", Use::Any, |a| changes(a, false)),
+    ("plchangesposid", Use::Any, |a| changes(a, true)),
+    ("previous", Use::Player, |_| play(Playback::Previous)),
+    ("random", Use::Player, |a| play(Playback::Random(a.flag()?))),
+    ("repeat", Use::Player, |a| play(Playback::Repeat(a.flag()?))),
+    ("replay_gain_mode", Use::Refused, |a| {
+        match a.text()?.as_str() {
+            "off" => play(Playback::NoReplayGain),
+            _ => Err(Ack::arg("this node plays tracks as they are: only \"off\"")),
+        }
+    }),
+    ("replay_gain_status", Use::Any, |_| {
+        info(Info::ReplayGainStatus)
+    }),
+    ("rescan", Use::Any, |a| update(a, true)),
+    ("search", Use::Any, |a| find(a, true)),
+    ("searchadd", Use::Player, |a| find_add(a, true)),
+    ("searchcount", Use::Any, |a| count(a, true)),
+    ("seek", Use::Player, |a| {
+        play(Playback::Seek(a.number()?, a.seconds()?))
+    }),
+    ("seekcur", Use::Player, seek_current),
+    ("seekid", Use::Player, |a| {
+        play(Playback::SeekId(a.id()?, a.seconds()?))
+    }),
+    ("setvol", Use::Player, |a| match a.number()? {
+        volume @ 0..=100 => play(Playback::SetVolume(volume)),
+        _ => Err(Ack::arg("Invalid volume value: it is 0 to 100")),
+    }),
+    ("shuffle", Use::Player, |a| {
+        queue(QueueCommand::Shuffle(a.optional_range()?))
+    }),
+    ("single", Use::Player, |a| {
+        let single = match a.text()?.as_str() {
+            "0" => Single::Off,
+            "1" => Single::On,
+            "oneshot" => Single::OneShot,
+            other => return Err(Ack::arg(format!("Unrecognized single mode: {other}"))),
+        };
+        play(Playback::Single(single))
+    }),
+    ("stats", Use::Any, |_| info(Info::Stats)),
+    ("status", Use::Any, |_| info(Info::Status)),
+    ("stop", Use::Player, |_| play(Playback::Stop)),
+    ("swap", Use::Player, |a| {
+        queue(QueueCommand::Swap(a.number()?, a.number()?))
+    }),
+    ("swapid", Use::Player, |a| {
+        queue(QueueCommand::SwapId(a.id()?, a.id()?))
+    }),
+    ("tagtypes", Use::Any, |_| info(Info::TagTypes)),
+    ("update", Use::Any, |a| update(a, false)),
+    ("urlhandlers", Use::Any, |_| info(Info::Nothing)),
+    ("volume", Use::Player, |a| match a.number()? {
+        change @ -100..=100 => play(Playback::ChangeVolume(change)),
+        _ => Err(Ack::arg("Invalid volume change: it is -100 to 100")),
+    }),
+];
+
+fn session(command: SessionCommand) -> Result<Command, Ack> {
+    Ok(Command::Session(command))
+}
+
+fn play(command: Playback) -> Result<Command, Ack> {
+    Ok(Command::Playback(command))
+}
+
+fn queue(command: QueueCommand) -> Result<Command, Ack> {
+    Ok(Command::Queue(command))
+}
+
+fn database(command: DatabaseCommand) -> Result<Command, Ack> {
+    Ok(Command::Database(command))
+}
+
+fn info(command: Info) -> Result<Command, Ack> {
+    Ok(Command::Info(command))
+}
+
+fn idle(args: &mut Args) -> Result<Command, Ack> {
+    let mut wanted = Subsystems::NONE;
+    while let Some(name) = args.next() {
+        let mut all = Subsystem::ALL.into_iter();
+        match all.find(|subsystem| subsystem.name() == name) {
+            Some(subsystem) => wanted = wanted.or(subsystem.into()),
+            // Those of MPD that never change here.
+            None if UNCHANGING.contains(&name.as_str()) => {}
+            None => return Err(Ack::arg(format!("Unrecognized idle event: {name}"))),
+        }
+    }
+    session(SessionCommand::Idle(match wanted.is_empty() {
+        true => Subsystems::ALL,
+        false => wanted,
+    }))
+}
+
+fn add(args: &mut Args, id: bool) -> Result<Command, Ack> {
+    let uri = directory(&args.text()?);
+    let at = args.peek().is_some().then(|| args.place()).transpose()?;
+    database(DatabaseCommand::Add { uri, at, id })
+}
+
+fn list(args: &mut Args, files: bool) -> Result<Command, Ack> {
+    let uri = directory(&args.next().unwrap_or_default());
+    database(DatabaseCommand::List { uri, files })
+}
+
+fn list_all(args: &mut Args, info: bool) -> Result<Command, Ack> {
+    let uri = directory(&args.next().unwrap_or_default());
+    database(DatabaseCommand::ListAll { uri, info })
+}
+
+fn find(args: &mut Args, folded: bool) -> Result<Command, Ack> {
+    let selection = selection(args, folded)?;
+    database(DatabaseCommand::Find(selection))
+}
+
+fn find_add(args: &mut Args, folded: bool) -> Result<Command, Ack> {
+    let selection = selection(args, folded)?;
+    let at = match args.take("position") {
+        true => Some(args.place()?),
+        false => None,
+    };
+    database(DatabaseCommand::FindAdd { selection, at })
+}
+
+fn selection(args: &mut Args, folded: bool) -> Result<Selection, Ack> {
+    let mut selection = Selection {
+        filter: Filter::take_some(args, folded)?,
+        sort: None,
+        window: None,
+    };
+    loop {
+        if args.take("sort") {
+            let word = args.text()?;
+            let name = word.strip_prefix('-').unwrap_or(&word);
+            let by = match name.eq_ignore_ascii_case("Last-Modified") {
+                true => SortBy::Modified,
+                false => SortBy::Tag(tag(name)?),
+            };
+            let descending = name.len() < word.len();
+            selection.sort = Some(Sort { by, descending });
+        } else if args.take("window") {
+            selection.window = Some(args.range()?);
+        } else {
+            return Ok(selection);
+        }
+    }
+}
+
+fn values(args: &mut Args) -> Result<Command, Ack> {
+    let tag_name = args.text()?;
+    let tag = tag(&tag_name)?;
+    let is_old_style = tag == Tag::Album
+        && args.peek().is_some_and(|word| {
+            !word.starts_with('(') && word != "group" && Tag::parse(word).is_none()
+        });
+    let filter = match is_old_style {
+        // `list album ARTIST`, which older clients still send.
+        true => {
+            let artist = args.text()?;
+            Filter::take(&mut Args::new("list", vec!["artist".into(), artist]), false)?
+        }
+        false => Filter::take(args, false)?,
+    };
+    let mut group = Vec::new();
+    while args.take("group") {
+        group.push(self::tag(&args.text()?)?);
+    }
+    database(DatabaseCommand::Values { tag, filter, group })
+}
+
+fn count(args: &mut Args, folded: bool) -> Result<Command, Ack> {
+    let filter = Filter::take(args, folded)?;
+    let group = match args.take("group") {
+        true => Some(tag(&args.text()?)?),
+        false => None,
+    };
+    database(DatabaseCommand::Count { filter, group })
+}
+
+fn changes(args: &mut Args, short: bool) -> Result<Command, Ack> {
+    queue(QueueCommand::Changes {
+        since: args.number()?,
+        range: args.optional_range()?.unwrap_or(0..usize::MAX),
+        short,
+    })
+}
+
+fn seek_current(args: &mut Args) -> Result<Command, Ack> {
+    let word = args.text()?;
+    let seconds = |word: &str| super::args::parse_seconds(word);
+    let to = match word.split_at_checked(1) {
+        Some(("+", by)) => SeekTo::Forward(seconds(by)?),
+        Some(("-", by)) => SeekTo::Back(seconds(by)?),
+        _ => SeekTo::At(seconds(&word)?),
+    };
+    play(Playback::SeekCurrent(to))
+}
+
+fn update(args: &mut Args, rescan: bool) -> Result<Command, Ack> {
+    let path = directory(&args.next().unwrap_or_default());
+    info(Info::Update { path, rescan })
+}
+
+/// A position, where `-1` means none.
+fn optional_position(args: &mut Args) -> Result<Option<usize>, Ack> {
+    if args.take("-1") || args.peek().is_none() {
+        return Ok(None);
+    }
+    args.number().map(Some)
+}
+
+fn to_id(number: usize) -> Result<QueueId, Ack> {
+    let id = u32::try_from(number);
+    id.map(QueueId)
+        .map_err(|_| Ack::arg(format!("Integer expected: {number}")))
+}
+
+/// A path without slashes at its ends; the root is empty.
+fn directory(uri: &str) -> String {
+    uri.trim_matches('/').to_owned()
+}
+
+fn tag(name: &str) -> Result<Tag, Ack> {
+    Tag::parse(name).ok_or_else(|| Ack::arg(format!("Unknown tag type: {name}")))
+}
+
+/// MPD's other words for `idle`.
+const UNCHANGING: [&str; 6] = [
+    "stored_playlist",
+    "sticker",
+    "subscription",
+    "message",
+    "mount",
+    "partition",
+];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_for_searching() {
+        assert!(SPECS.is_sorted_by(|(a, ..), (b, ..)| a < b));
+    }
+
+    #[test]
+    fn lines_become_commands() {
+        let cases = [
+            ("play", Command::Playback(Playback::Play(None))),
+            ("play -1", Command::Playback(Playback::Play(None))),
+            ("play \"3\"", Command::Playback(Playback::Play(Some(3)))),
+            (
+                "seekcur -2.5",
+                Command::Playback(Playback::SeekCurrent(SeekTo::Back(Duration::from_millis(
+                    2500,
+                )))),
+            ),
+            (
+                "move 2:4 +1",
+                Command::Queue(QueueCommand::Move(2..4, Place::After(1))),
+            ),
+            (
+                "p2p_play so what",
+                Command::Database(DatabaseCommand::PlayBest("so what".into())),
+            ),
+            (
+                "idle player sticker",
+                Command::Session(SessionCommand::Idle(Subsystem::Player.into())),
+            ),
+        ];
+        for (line, command) in cases {
+            assert_eq!(parse(line), Ok(command), "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_lines_are_refused_with_mpds_codes() {
+        let cases = [
+            ("", "", AckCode::Unknown),
+            ("playy", "", AckCode::Unknown),
+            ("play x", "play", AckCode::Arg),
+            ("play 1 2", "play", AckCode::Arg),
+            ("setvol 101", "setvol", AckCode::Arg),
+            ("find", "find", AckCode::Arg),
+            ("find foo bar", "find", AckCode::Arg),
+            ("find title", "find", AckCode::Arg),
+            ("find title x sort y", "find", AckCode::Arg),
+            ("add", "add", AckCode::Arg),
+        ];
+        for (line, command, code) in cases {
+            let (name, ack) = parse(line).unwrap_err();
+            assert_eq!((name, ack.code), (command, code), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_search_takes_its_order_and_window() {
+        let line = r#"search "(title contains 'x')" artist y sort -date window 5:10"#;
+        let Ok(Command::Database(DatabaseCommand::Find(selection))) = parse(line) else {
+            panic!("not a search");
+        };
+        assert_eq!(selection.window, Some(5..10));
+        assert!(selection.sort.is_some_and(|sort| sort.descending));
+    }
+
+    proptest! {
+        #[test]
+        fn any_words_are_a_command_or_refused(
+            at in 0..SPECS.len(),
+            words in prop::collection::vec("[-+(a-z0-9:. )'=\"]{0,9}", 0..5),
+        ) {
+            let (name, ..) = SPECS[at];
+            let words: Vec<_> = words.iter().map(|w| super::super::args::quote(w)).collect();
+            let _ = parse(&format!("{name} {}", words.join(" ")));
+        }
+    }
+}

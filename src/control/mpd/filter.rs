@@ -1,0 +1,455 @@
+//! Which songs: MPD's filter expressions, and its older pairs of words.
+//!
+//! An expression is in parentheses: `(Artist == 'x')`, `(!EXPRESSION)`,
+//! `(EXPRESSION AND EXPRESSION …)`. Fields are the tags, `any` of them, and
+//! `file`; they are compared by `==`, `!=`, `contains`, `!contains`,
+//! `starts_with` and `!starts_with`. Further there are `(base 'directory')`,
+//! `(modified-since 'time')` and `(AudioFormat == 'rate:bits:channels')`, the
+//! latter with `*` for whatever. Regular expressions are refused.
+//!
+//! For `search`, case and accents make no difference. In the older form,
+//! `TAG VALUE` pairs, `search` looks for a part and `find` for the whole.
+
+use std::fmt;
+
+use super::{
+    args::{Ack, Args},
+    song::{Song, Tag},
+    text::{fold, fold_into, format_time, parse_time},
+};
+
+/// A condition that songs meet or do not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    root: Node,
+    /// Whether case and accents make no difference.
+    folded: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Node {
+    /// All of them; an empty one is true.
+    And(Vec<Node>),
+    Not(Box<Node>),
+    Text {
+        field: Field,
+        how: How,
+        negated: bool,
+        /// Folded if the filter is.
+        value: String,
+    },
+    Base(String),
+    /// Seconds since 1970.
+    ModifiedSince(i64),
+    /// Rate, bits, channels; `None` for whatever.
+    AudioFormat([Option<u32>; 3]),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Tag(Tag),
+    Any,
+    File,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Equals,
+    Contains,
+    StartsWith,
+}
+
+impl Filter {
+    /// Takes expressions and pairs for as long as there are some; none at all
+    /// is a filter that lets everything pass.
+    ///
+    /// # Errors
+    /// Says what is wrong and where.
+    pub fn take(args: &mut Args, folded: bool) -> Result<Self, Ack> {
+        let mut nodes = Vec::new();
+        while let Some(word) = args.peek() {
+            if word.starts_with('(') {
+                let word = args.text()?;
+                nodes.push(Parser::new(&word, folded).whole()?);
+            } else if let Some(subject) = Subject::parse(word) {
+                args.next();
+                nodes.push(subject.pair(&args.text()?, folded)?);
+            } else {
+                break;
+            }
+        }
+        let root = match nodes.len() {
+            1 => nodes.remove(0),
+            _ => Node::And(nodes),
+        };
+        Ok(Self { root, folded })
+    }
+
+    /// Takes a filter that must be there.
+    ///
+    /// # Errors
+    /// Also when it is not.
+    pub fn take_some(args: &mut Args, folded: bool) -> Result<Self, Ack> {
+        if let Some(word) = args.peek() {
+            if !word.starts_with('(') && Subject::parse(word).is_none() {
+                return Err(Ack::arg(format!("Unknown filter type: {word}")));
+            }
+            return Self::take(args, folded);
+        }
+        Err(Ack::arg("not enough arguments: a filter is missing"))
+    }
+
+    /// Songs in or under a directory (or the file of that name).
+    pub fn base(directory: &str) -> Self {
+        let root = Node::Base(directory.to_owned());
+        let folded = false;
+        Self { root, folded }
+    }
+
+    pub fn matches(&self, song: &Song<'_>) -> bool {
+        self.root.matches(song, self.folded)
+    }
+}
+
+impl Node {
+    fn matches(&self, song: &Song<'_>, folded: bool) -> bool {
+        match self {
+            Self::And(nodes) => nodes.iter().all(|node| node.matches(song, folded)),
+            Self::Not(node) => !node.matches(song, folded),
+            Self::Text {
+                field,
+                how,
+                negated,
+                value,
+            } => field.matches(song, folded, |text| how.matches(text, value)) != *negated,
+            Self::Base(directory) => is_under(song, directory),
+            Self::ModifiedSince(time) => song.modified >= *time,
+            Self::AudioFormat(wanted) => {
+                let bits = song.bits.map(u32::from);
+                let have = [Some(song.rate), bits, Some(song.channels.into())];
+                let fits = |(want, have): (&Option<u32>, _)| want.is_none() || *want == have;
+                wanted.iter().zip(have).all(fits)
+            }
+        }
+    }
+}
+
+impl Field {
+    fn matches(self, song: &Song<'_>, folded: bool, test: impl Fn(&str) -> bool) -> bool {
+        let mut buffer = String::new();
+        let mut test = |text: &str| {
+            if folded {
+                fold_into(text, &mut buffer);
+                test(&buffer)
+            } else {
+                test(text)
+            }
+        };
+        match self {
+            Self::Tag(tag) => test(song.tag_or_fallback(tag).as_deref().unwrap_or_default()),
+            Self::File => test(&song.uri()),
+            Self::Any => {
+                let mut values = Tag::ALL.into_iter().filter_map(|tag| song.tag(tag));
+                values.any(|value| test(&value)) || test(&song.uri())
+            }
+        }
+    }
+}
+
+impl How {
+    fn matches(self, text: &str, value: &str) -> bool {
+        match self {
+            Self::Equals => text == value,
+            Self::Contains => text.contains(value),
+            Self::StartsWith => text.starts_with(value),
+        }
+    }
+}
+
+/// Whether the song is `directory`, or in or under it; the empty one is the
+/// root.
+fn is_under(song: &Song<'_>, directory: &str) -> bool {
+    let Some(rest) = directory.strip_prefix(song.owner) else {
+        return directory.is_empty();
+    };
+    let Some(path) = rest.strip_prefix('/') else {
+        return rest.is_empty();
+    };
+    let under = |text: &str| text.strip_prefix(path).map(|rest| rest.chars().next());
+    match under(song.dir) {
+        Some(None | Some('/')) => true,
+        _ if song.dir.is_empty() => song.name == path,
+        _ => {
+            let inside = path.strip_prefix(song.dir);
+            inside.and_then(|rest| rest.strip_prefix('/')) == Some(song.name)
+        }
+    }
+}
+
+/// What a condition is about.
+enum Subject {
+    Field(Field),
+    Base,
+    ModifiedSince,
+    AudioFormat,
+}
+
+impl Subject {
+    fn parse(name: &str) -> Option<Self> {
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        Some(match () {
+            () if is("any") => Self::Field(Field::Any),
+            () if is("file") || is("filename") => Self::Field(Field::File),
+            () if is("base") => Self::Base,
+            () if is("modified-since") => Self::ModifiedSince,
+            () if is("AudioFormat") => Self::AudioFormat,
+            () => Self::Field(Field::Tag(Tag::parse(name)?)),
+        })
+    }
+
+    /// The condition of an old-style pair.
+    fn pair(self, value: &str, folded: bool) -> Result<Node, Ack> {
+        let how = match folded {
+            true => How::Contains,
+            false => How::Equals,
+        };
+        match self {
+            Self::Field(field) => Ok(Node::Text {
+                field,
+                how,
+                negated: false,
+                value: folded_if(folded, value.to_owned()),
+            }),
+            other => other.special(value),
+        }
+    }
+
+    /// The condition of a subject that is no field.
+    fn special(self, value: &str) -> Result<Node, Ack> {
+        match self {
+            Self::Field(_) => Err(Ack::arg("Malformed filter")),
+            Self::Base => Ok(Node::Base(value.trim_end_matches('/').to_owned())),
+            Self::ModifiedSince => parse_time(value)
+                .map(Node::ModifiedSince)
+                .ok_or_else(|| Ack::arg(format!("Bad time: {value}"))),
+            Self::AudioFormat => audio_format(value)
+                .map(Node::AudioFormat)
+                .ok_or_else(|| Ack::arg(format!("Bad audio format: {value}"))),
+        }
+    }
+}
+
+fn audio_format(text: &str) -> Option<[Option<u32>; 3]> {
+    let mut parts = text.split(':').map(|part| match part {
+        "*" => Some(None),
+        _ => part.parse().ok().map(Some),
+    });
+    let mut next = || parts.next().flatten();
+    let format = [next()?, next()?, next()?];
+    parts.next().is_none().then_some(format)
+}
+
+fn folded_if(folded: bool, value: String) -> String {
+    match folded {
+        true => fold(&value),
+        false => value,
+    }
+}
+
+/// Reads an expression from the left.
+struct Parser<'a> {
+    rest: &'a str,
+    folded: bool,
+}
+
+impl<'a> Parser<'a> {
+    fn new(rest: &'a str, folded: bool) -> Self {
+        Self { rest, folded }
+    }
+
+    fn whole(mut self) -> Result<Node, Ack> {
+        let node = self.expression(0)?;
+        match self.rest {
+            "" => Ok(node),
+            rest => Err(Ack::arg(format!(
+                "Unparsed garbage after expression: {rest}"
+            ))),
+        }
+    }
+
+    fn expression(&mut self, depth: usize) -> Result<Node, Ack> {
+        if depth > MAX_DEPTH {
+            return Err(Ack::arg("Filter expression is nested too deeply"));
+        }
+        self.expect("(")?;
+        if self.accept("!") {
+            let node = self.expression(depth + 1)?;
+            self.expect(")")?;
+            return Ok(Node::Not(Box::new(node)));
+        }
+        if !self.rest.starts_with('(') {
+            let node = self.condition()?;
+            self.expect(")")?;
+            return Ok(node);
+        }
+        let mut nodes = vec![self.expression(depth + 1)?];
+        while !self.accept(")") {
+            if self.word() != "AND" {
+                return Err(Ack::arg(format!("'AND' expected before: {}", self.rest)));
+            }
+            nodes.push(self.expression(depth + 1)?);
+        }
+        Ok(match nodes.len() {
+            1 => nodes.remove(0),
+            _ => Node::And(nodes),
+        })
+    }
+
+    fn condition(&mut self) -> Result<Node, Ack> {
+        let name = self.word();
+        let subject =
+            Subject::parse(name).ok_or_else(|| Ack::arg(format!("Unknown filter type: {name}")))?;
+        let field = match subject {
+            Subject::Field(field) => field,
+            Subject::AudioFormat => {
+                if !self.accept("==") {
+                    self.expect("=~")?;
+                }
+                return subject.special(&self.string()?);
+            }
+            _ => return subject.special(&self.string()?),
+        };
+        let (how, negated) = self.operator()?;
+        let value = folded_if(self.folded, self.string()?);
+        Ok(Node::Text {
+            field,
+            how,
+            negated,
+            value,
+        })
+    }
+
+    fn operator(&mut self) -> Result<(How, bool), Ack> {
+        if self.rest.starts_with("=~") || self.rest.starts_with("!~") {
+            return Err(Ack::arg(
+                "this node has no regular expressions; use contains or starts_with",
+            ));
+        }
+        if self.accept("==") {
+            return Ok((How::Equals, false));
+        }
+        if self.accept("!=") {
+            return Ok((How::Equals, true));
+        }
+        let negated = self.accept("!");
+        match self.word() {
+            "contains" => Ok((How::Contains, negated)),
+            "starts_with" => Ok((How::StartsWith, negated)),
+            other => Err(Ack::arg(format!("Unknown filter operator: {other}"))),
+        }
+    }
+
+    /// A quoted string, in which a backslash takes the next character as it is.
+    fn string(&mut self) -> Result<String, Ack> {
+        let mut chars = self.rest.chars();
+        let quote = chars.next().filter(|&c| c == '"' || c == '\'');
+        let quote = quote.ok_or_else(|| Ack::arg("Quoted string expected"))?;
+        let mut value = String::new();
+        loop {
+            match chars.next() {
+                Some(c) if c == quote => break,
+                Some('\\') => value.extend(chars.next()),
+                Some(c) => value.push(c),
+                None => return Err(Ack::arg("Closing quote not found")),
+            }
+        }
+        self.rest = chars.as_str().trim_start();
+        Ok(value)
+    }
+
+    /// Letters, digits, `-` and `_`; none is an empty word.
+    fn word(&mut self) -> &'a str {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let end = self.rest.find(|c| !is_part(c)).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest.trim_start();
+        word
+    }
+
+    fn accept(&mut self, token: &str) -> bool {
+        match self.rest.strip_prefix(token) {
+            Some(rest) => {
+                self.rest = rest.trim_start();
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn expect(&mut self, token: &str) -> Result<(), Ack> {
+        match self.accept(token) {
+            true => Ok(()),
+            false => Err(Ack::arg(format!(
+                "'{token}' expected before: {}",
+                self.rest
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for Filter {
+    /// The filter as an expression, which parses to the same again.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.root.fmt(f)
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::And(nodes) => {
+                f.write_str("(")?;
+                for (n, node) in nodes.iter().enumerate() {
+                    let and = if n > 0 { " AND " } else { "" };
+                    write!(f, "{and}{node}")?;
+                }
+                f.write_str(")")
+            }
+            Self::Not(node) => write!(f, "(!{node})"),
+            Self::Text {
+                field,
+                how,
+                negated,
+                value,
+            } => {
+                let operator = match (how, negated) {
+                    (How::Equals, false) => "==",
+                    (How::Equals, true) => "!=",
+                    (How::Contains, false) => "contains",
+                    (How::Contains, true) => "!contains",
+                    (How::StartsWith, false) => "starts_with",
+                    (How::StartsWith, true) => "!starts_with",
+                };
+                let field = match field {
+                    Field::Tag(tag) => tag.name(),
+                    Field::Any => "any",
+                    Field::File => "file",
+                };
+                write!(f, "({field} {operator} {})", super::args::quote(value))
+            }
+            Self::Base(directory) => write!(f, "(base {})", super::args::quote(directory)),
+            Self::ModifiedSince(time) => write!(f, "(modified-since '{}')", format_time(*time)),
+            Self::AudioFormat(parts) => {
+                let part = |n: usize| parts[n].map_or("*".to_owned(), |part| part.to_string());
+                write!(f, "(AudioFormat == '{}:{}:{}')", part(0), part(1), part(2))
+            }
+        }
+    }
+}
+
+/// Parentheses in each other: more than any client writes, and far from the
+/// end of the stack.
+const MAX_DEPTH: usize = 16;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,459 @@
+//! A long answer, made piece by piece from a snapshot of the database.
+//!
+//! A plan first walks the tracks, a bounded number at each step, and keeps
+//! what the answer needs; then it writes the answer, again piece by piece, or
+//! hands the songs it found to the queue. Whoever walks a plan does other
+//! things between its steps; the node never does it at all.
+
+mod best;
+mod tally;
+
+use std::{collections::BTreeSet, mem, ops::Range, sync::Arc};
+
+use self::{
+    best::Best,
+    tally::{Directory, Tally},
+};
+use super::{
+    args::{Ack, AckCode, Place},
+    command::{DatabaseCommand, Selection, Sort, SortBy},
+    filter::Filter,
+    reply::Reply,
+    song::{Song, Tag},
+};
+use crate::{
+    catalog::{Database, Found, PAGE_ENTRIES},
+    id::{EntryNo, TrackId},
+    player::queue::{QueueItem, Slot, MAX_QUEUE},
+};
+
+/// A long answer under way. See the module's description.
+#[derive(Debug)]
+pub struct Plan {
+    database: Database,
+    stage: Stage,
+}
+
+/// What a step of a plan gave.
+#[derive(Debug)]
+pub enum Step {
+    /// The next part of the answer, maybe an empty one.
+    Write(Reply),
+    /// The last part of the answer is out.
+    Done,
+    /// The songs are found; what is done with them is the node's to answer.
+    Insert(Insertion),
+    Failed(Ack),
+}
+
+/// Songs for the queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Insertion {
+    pub items: Vec<Arc<QueueItem>>,
+    pub at: Option<Place>,
+    pub then: Then,
+}
+
+/// What follows an insertion.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Then {
+    Nothing,
+    /// Tell the (first) id.
+    TellId,
+    /// Play the first one, and tell it and what follows. The text says in
+    /// words what matched.
+    Play(String),
+}
+
+#[derive(Debug)]
+enum Stage {
+    Walk(Walk, Collector),
+    Print(std::vec::IntoIter<Spot>, Printer),
+    Insert(Vec<Spot>, Option<Place>, Then),
+    Tell(Reply),
+    Fail(Ack),
+    /// Songs of the queue, by position.
+    Queue(std::vec::IntoIter<(usize, Slot)>),
+    End,
+}
+
+/// Where a track is in the snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Spot {
+    member: usize,
+    no: EntryNo,
+}
+
+impl Spot {
+    fn find(self, database: &Database) -> Option<Found<'_>> {
+        let member = database.members().get(self.member)?;
+        let listed = member.catalogue.get(self.no)?.listed()?;
+        let no = self.no;
+        Some(Found { member, no, listed })
+    }
+}
+
+/// The tracks of some members, one after the other.
+#[derive(Debug)]
+struct Walk {
+    next: Spot,
+    end: usize,
+}
+
+impl Walk {
+    /// Over the members that can have something at or under `uri`.
+    fn under(database: &Database, uri: &str) -> Self {
+        let name = uri.split('/').next().unwrap_or_default();
+        let members = database.members();
+        let range = match members.iter().position(|member| &*member.name == name) {
+            _ if uri.is_empty() => 0..members.len(),
+            Some(at) => at..at + 1,
+            None => 0..0,
+        };
+        Self {
+            next: Spot {
+                member: range.start,
+                no: EntryNo(0),
+            },
+            end: range.end,
+        }
+    }
+
+    /// The next entry's spot, be there a track or not.
+    fn next(&mut self, database: &Database) -> Option<Spot> {
+        while self.next.member < self.end {
+            let pages = database.members()[self.next.member].catalogue.pages();
+            if (self.next.no.0 as usize) < pages.len() * PAGE_ENTRIES {
+                let spot = self.next;
+                self.next.no.0 += 1;
+                return Some(spot);
+            }
+            self.next = Spot {
+                member: self.next.member + 1,
+                no: EntryNo(0),
+            };
+        }
+        None
+    }
+}
+
+/// What is kept of the tracks on the way.
+#[derive(Debug)]
+enum Collector {
+    Hits(Hits),
+    Directory(Directory),
+    Tally(Tally),
+    Best(Best),
+}
+
+/// The songs that pass a filter.
+#[derive(Debug)]
+struct Hits {
+    filter: Filter,
+    order: Order,
+    window: Option<Range<usize>>,
+    /// For what is shown once however many have it.
+    seen: Option<BTreeSet<TrackId>>,
+    found: Vec<(String, Spot)>,
+    /// Looking for one track, the walk ends with it.
+    only: Option<String>,
+    then: Output,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    AsFound,
+    /// Directories together.
+    Path,
+    By(Sort),
+}
+
+#[derive(Clone, Debug)]
+enum Output {
+    Print(Printer),
+    Insert(Option<Place>, Then),
+}
+
+/// How a song is written.
+#[derive(Clone, Debug)]
+enum Printer {
+    Songs,
+    /// With its directories before it, and maybe everything about it.
+    Tree {
+        info: bool,
+        directory: String,
+    },
+}
+
+impl Plan {
+    /// The answer to `command`.
+    pub fn new(command: DatabaseCommand, database: Database) -> Self {
+        let stage = match command {
+            DatabaseCommand::List { uri, files } => Stage::Walk(
+                Walk::under(&database, &uri),
+                Collector::Directory(Directory::new(uri, files)),
+            ),
+            DatabaseCommand::ListAll { uri, info } => {
+                let directory = String::new();
+                let printer = Printer::Tree { info, directory };
+                let hits = Hits::under(uri, Output::Print(printer));
+                Stage::Walk(hits.walk(&database), Collector::Hits(hits))
+            }
+            DatabaseCommand::Add { uri, at, id } => {
+                let then = if id { Then::TellId } else { Then::Nothing };
+                let hits = Hits::under(uri, Output::Insert(at, then));
+                Stage::Walk(hits.walk(&database), Collector::Hits(hits))
+            }
+            DatabaseCommand::Find(selection) => {
+                let hits = Hits::select(selection, Output::Print(Printer::Songs));
+                Stage::Walk(hits.walk(&database), Collector::Hits(hits))
+            }
+            DatabaseCommand::FindAdd { selection, at } => {
+                let hits = Hits::select(selection, Output::Insert(at, Then::Nothing));
+                Stage::Walk(hits.walk(&database), Collector::Hits(hits))
+            }
+            DatabaseCommand::Values { tag, filter, group } => {
+                let tally = Collector::Tally(Tally::values(tag, filter, group));
+                Stage::Walk(Walk::under(&database, ""), tally)
+            }
+            DatabaseCommand::Count { filter, group } => {
+                let tally = Collector::Tally(Tally::count(filter, group));
+                Stage::Walk(Walk::under(&database, ""), tally)
+            }
+            DatabaseCommand::PlayBest(words) => Stage::Walk(
+                Walk::under(&database, ""),
+                Collector::Best(Best::new(&words)),
+            ),
+        };
+        Self { database, stage }
+    }
+
+    /// Writes out songs of the queue.
+    pub fn queue(slots: Vec<(usize, Slot)>, database: Database) -> Self {
+        let stage = Stage::Queue(slots.into_iter());
+        Self { database, stage }
+    }
+
+    /// Goes on, looking at `budget` tracks at most (sorting aside).
+    pub fn step(&mut self, budget: usize) -> Step {
+        let mut reply = Reply::new();
+        self.stage = match mem::replace(&mut self.stage, Stage::End) {
+            Stage::Walk(walk, collector) => self.walk(walk, collector, budget),
+            Stage::Print(mut spots, mut printer) => {
+                let some = spots.by_ref().take(budget);
+                for found in some.filter_map(|spot| spot.find(&self.database)) {
+                    printer.print(&found.into(), &mut reply);
+                }
+                match spots.as_slice() {
+                    [] => Stage::End,
+                    _ => Stage::Print(spots, printer),
+                }
+            }
+            Stage::Queue(mut slots) => {
+                for (position, slot) in slots.by_ref().take(budget) {
+                    reply.queued(position, &slot, &self.database);
+                }
+                match slots.as_slice() {
+                    [] => Stage::End,
+                    _ => Stage::Queue(slots),
+                }
+            }
+            Stage::Insert(spots, at, then) => {
+                // One more than fits, so that the queue can say so.
+                let some = spots.into_iter().take(MAX_QUEUE + 1);
+                let items = some.filter_map(|spot| spot.find(&self.database));
+                let items = items.map(|found| Arc::new(found.into())).collect();
+                return Step::Insert(Insertion { items, at, then });
+            }
+            Stage::Tell(answer) => {
+                reply = answer;
+                Stage::End
+            }
+            Stage::Fail(ack) => return Step::Failed(ack),
+            Stage::End => return Step::Done,
+        };
+        Step::Write(reply)
+    }
+
+    fn walk(&self, mut walk: Walk, mut collector: Collector, budget: usize) -> Stage {
+        for _ in 0..budget {
+            let Some(spot) = walk.next(&self.database) else {
+                return collector.end(&self.database);
+            };
+            if let Some(found) = spot.find(&self.database) {
+                if collector.look(&found, spot) == Look::Enough {
+                    return collector.end(&self.database);
+                }
+            }
+        }
+        Stage::Walk(walk, collector)
+    }
+}
+
+/// Whether to look further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Further,
+    Enough,
+}
+
+impl Collector {
+    fn look(&mut self, found: &Found<'_>, spot: Spot) -> Look {
+        let song = Song::from(*found);
+        match self {
+            Self::Hits(hits) => return hits.look(&song, found.listed.track, spot),
+            Self::Directory(directory) => return directory.look(&song, spot),
+            Self::Tally(tally) => tally.look(&song, found.listed.track),
+            Self::Best(best) => return best.look(&song, spot),
+        }
+        Look::Further
+    }
+
+    fn end(self, database: &Database) -> Stage {
+        match self {
+            Self::Hits(hits) => hits.end(),
+            Self::Directory(directory) => directory.end(database),
+            Self::Tally(tally) => Stage::Tell(tally.end()),
+            Self::Best(best) => best.end(),
+        }
+    }
+}
+
+impl Hits {
+    fn under(uri: String, then: Output) -> Self {
+        Self {
+            filter: Filter::base(&uri),
+            order: Order::Path,
+            window: None,
+            seen: None,
+            found: Vec::new(),
+            only: Some(uri),
+            then,
+        }
+    }
+
+    fn select(selection: Selection, then: Output) -> Self {
+        Self {
+            filter: selection.filter,
+            order: selection.sort.map_or(Order::AsFound, Order::By),
+            window: selection.window,
+            seen: Some(BTreeSet::new()),
+            found: Vec::new(),
+            only: None,
+            then,
+        }
+    }
+
+    fn walk(&self, database: &Database) -> Walk {
+        Walk::under(database, self.only.as_deref().unwrap_or_default())
+    }
+
+    fn look(&mut self, song: &Song<'_>, track: Option<TrackId>, spot: Spot) -> Look {
+        if !self.filter.matches(song) || !is_new(&mut self.seen, track) {
+            return Look::Further;
+        }
+        let key = match self.order {
+            Order::AsFound => String::new(),
+            Order::Path => path_key(song),
+            Order::By(sort) => sort_key(song, sort.by),
+        };
+        self.found.push((key, spot));
+        match &self.only {
+            Some(uri) if *uri == song.uri() => Look::Enough,
+            _ => Look::Further,
+        }
+    }
+
+    fn end(mut self) -> Stage {
+        if let (true, Some(uri)) = (self.found.is_empty(), &self.only) {
+            return match uri.as_str() {
+                "" => Stage::End,
+                uri => Stage::Fail(nobody_has(uri)),
+            };
+        }
+        match self.order {
+            Order::AsFound => {}
+            Order::By(sort) if sort.descending => {
+                self.found.sort_by(|(a, _), (b, _)| b.cmp(a));
+            }
+            _ => self.found.sort_by(|(a, _), (b, _)| a.cmp(b)),
+        }
+        let len = self.found.len();
+        let window = self.window.unwrap_or(0..len);
+        let window = window.start.min(len)..window.end.min(len);
+        let spots: Vec<_> = self.found[window].iter().map(|(_, spot)| *spot).collect();
+        match self.then {
+            Output::Print(printer) => Stage::Print(spots.into_iter(), printer),
+            Output::Insert(at, then) => Stage::Insert(spots, at, then),
+        }
+    }
+}
+
+impl Printer {
+    fn print(&mut self, song: &Song<'_>, reply: &mut Reply) {
+        match self {
+            Self::Songs => song.write(reply),
+            Self::Tree { info, directory } => {
+                let here = match song.dir {
+                    "" => song.owner.to_owned(),
+                    dir => format!("{}/{dir}", song.owner),
+                };
+                enter(directory, here, reply);
+                match info {
+                    true => song.write(reply),
+                    false => _ = reply.pair("file", song.uri()),
+                }
+            }
+        }
+    }
+}
+
+/// Writes the directories on the way from where the last song was to `here`
+/// that have not been written.
+fn enter(last: &mut String, here: String, reply: &mut Reply) {
+    let is_written = |dir: &str| {
+        let rest = last.strip_prefix(dir);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let ends = here.match_indices('/').map(|(at, _)| at);
+    for end in ends.chain([here.len()]) {
+        if !is_written(&here[..end]) {
+            reply.pair("directory", &here[..end]);
+        }
+    }
+    *last = here;
+}
+
+/// Whether content has not been seen; what is not hashed is always new.
+fn is_new(seen: &mut Option<BTreeSet<TrackId>>, track: Option<TrackId>) -> bool {
+    match (seen, track) {
+        (Some(seen), Some(track)) => seen.insert(track),
+        _ => true,
+    }
+}
+
+/// Sorts by path such that a directory's tracks stay together: the separator
+/// comes before whatever a name may contain.
+fn path_key(song: &Song<'_>) -> String {
+    song.uri().replace('/', "\0")
+}
+
+fn sort_key(song: &Song<'_>, by: SortBy) -> String {
+    let tag = match by {
+        SortBy::Modified => return format!("{:020}", song.modified.max(0)),
+        SortBy::Tag(tag) => tag,
+    };
+    match tag {
+        Tag::Track => format!("{:010}", song.tags.track.unwrap_or(0)),
+        Tag::Disc => format!("{:010}", song.tags.disc.unwrap_or(0)),
+        _ => song.tag_or_fallback(tag).unwrap_or_default().into_owned(),
+    }
+}
+
+fn nobody_has(uri: &str) -> Ack {
+    let text = format!("nobody who is here has {uri:?}");
+    Ack::new(AckCode::NoExist, text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! Answers that sum tracks up: a directory, the values of a tag, a count.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{nobody_has, Look, Spot, Stage};
+use crate::{
+    catalog::Database,
+    control::mpd::{
+        filter::Filter,
+        reply::Reply,
+        song::{Song, Tag},
+        text::format_time,
+    },
+    id::TrackId,
+};
+
+/// One directory's directories and files.
+#[derive(Debug)]
+pub(super) struct Directory {
+    uri: String,
+    /// Names and sizes only.
+    files: bool,
+    /// Names, and when something under them was last modified.
+    directories: BTreeMap<String, i64>,
+    songs: BTreeMap<String, Spot>,
+    exact: bool,
+}
+
+impl Directory {
+    pub fn new(uri: String, files: bool) -> Self {
+        Self {
+            uri,
+            files,
+            directories: BTreeMap::new(),
+            songs: BTreeMap::new(),
+            exact: false,
+        }
+    }
+
+    pub fn look(&mut self, song: &Song<'_>, spot: Spot) -> Look {
+        if self.uri.is_empty() {
+            self.enter(song.owner, song.modified);
+            return Look::Further;
+        }
+        let uri = song.uri();
+        let Some(rest) = uri.strip_prefix(&self.uri) else {
+            return Look::Further;
+        };
+        if rest.is_empty() {
+            self.exact = true;
+            self.songs.insert(song.name.to_owned(), spot);
+            return Look::Enough;
+        }
+        match rest.strip_prefix('/').map(|rest| rest.split_once('/')) {
+            Some(Some((directory, _))) => self.enter(directory, song.modified),
+            Some(None) => _ = self.songs.insert(song.name.to_owned(), spot),
+            None => {}
+        }
+        Look::Further
+    }
+
+    fn enter(&mut self, directory: &str, modified: i64) {
+        if let Some(newest) = self.directories.get_mut(directory) {
+            *newest = modified.max(*newest);
+        } else {
+            self.directories.insert(directory.to_owned(), modified);
+        }
+    }
+
+    pub fn end(mut self, database: &Database) -> Stage {
+        if self.uri.is_empty() {
+            // A peer without music is there all the same.
+            for member in database.members() {
+                self.enter(&member.name, 0);
+            }
+        }
+        let is_member = |member: &crate::catalog::Member| *member.name == *self.uri;
+        let is_there = self.uri.is_empty() || database.members().iter().any(is_member);
+        if self.directories.is_empty() && self.songs.is_empty() && !is_there {
+            return Stage::Fail(nobody_has(&self.uri));
+        }
+        let mut reply = Reply::new();
+        let prefix = match self.uri.as_str() {
+            "" => String::new(),
+            uri => format!("{uri}/"),
+        };
+        for (name, modified) in &self.directories {
+            match self.files {
+                true => reply.pair("directory", name),
+                false => reply.pair("directory", format_args!("{prefix}{name}")),
+            };
+            if *modified > 0 {
+                reply.pair("Last-Modified", format_time(*modified));
+            }
+        }
+        for spot in self.songs.into_values() {
+            let Some(found) = spot.find(database) else {
+                continue;
+            };
+            if self.files {
+                let listed = found.listed;
+                reply.pair("file", &listed.name).pair("size", listed.size);
+                reply.pair("Last-Modified", format_time(listed.modified));
+            } else {
+                Song::from(found).write(&mut reply);
+            }
+        }
+        Stage::Tell(reply)
+    }
+}
+
+/// Songs and how long they play.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    songs: u64,
+    playtime: Duration,
+}
+
+/// Songs summed up by the values of their tags.
+#[derive(Debug)]
+pub(super) struct Tally {
+    filter: Filter,
+    /// From the outermost group inwards.
+    tags: Vec<Tag>,
+    /// Whether songs are counted, or the innermost tag's values shown.
+    counts: bool,
+    seen: Option<BTreeSet<TrackId>>,
+    sums: BTreeMap<Vec<String>, Sum>,
+}
+
+impl Tally {
+    pub fn values(tag: Tag, filter: Filter, mut group: Vec<Tag>) -> Self {
+        group.push(tag);
+        Self {
+            filter,
+            tags: group,
+            counts: false,
+            seen: None,
+            sums: BTreeMap::new(),
+        }
+    }
+
+    pub fn count(filter: Filter, group: Option<Tag>) -> Self {
+        Self {
+            filter,
+            tags: group.into_iter().collect(),
+            counts: true,
+            seen: Some(BTreeSet::new()),
+            sums: BTreeMap::new(),
+        }
+    }
+
+    pub fn look(&mut self, song: &Song<'_>, track: Option<TrackId>) {
+        if !self.filter.matches(song) || !super::is_new(&mut self.seen, track) {
+            return;
+        }
+        let value = |&tag: &Tag| song.tag_or_fallback(tag).unwrap_or_default().into_owned();
+        let values = self.tags.iter().map(value).collect();
+        let sum = self.sums.entry(values).or_default();
+        sum.songs += 1;
+        sum.playtime = sum.playtime.saturating_add(song.duration);
+    }
+
+    pub fn end(mut self) -> Reply {
+        if self.counts && self.tags.is_empty() {
+            self.sums.entry(Vec::new()).or_default();
+        }
+        let mut reply = Reply::new();
+        let mut last: &[String] = &[];
+        for (values, sum) in &self.sums {
+            let known = last.iter().zip(values).take_while(|(a, b)| a == b).count();
+            for (tag, value) in self.tags.iter().zip(values).skip(known) {
+                reply.pair(tag.name(), value);
+            }
+            if self.counts {
+                reply.pair("songs", sum.songs);
+                reply.pair("playtime", sum.playtime.as_secs());
+            }
+            last = values;
+        }
+        reply
+    }
+}

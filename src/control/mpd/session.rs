@@ -1,0 +1,338 @@
+//! One client's side of the conversation: bytes in, commands and bytes out.
+//!
+//! A client sends lines; each is answered before the next is looked at. Lines
+//! between `command_list_begin` and `command_list_end` are kept and then run
+//! together; the first that fails ends the list, and the answer names its
+//! index. `idle` waits until something changed that the client asked about;
+//! what changed while it did not wait is kept for the next `idle`.
+//!
+//! The session does not touch a socket and does not run commands: it is fed by
+//! `handle_*` and asked by [`Session::poll`] what to do next.
+
+use std::{collections::VecDeque, fmt::Write as _, sync::Arc};
+
+use super::{
+    args::{Ack, AckCode, MAX_LINE},
+    command::{name_and_use, parse, Command, SessionCommand, Use},
+};
+use crate::control::view::Subsystems;
+
+/// What the server says first; the version is that of the protocol.
+pub const GREETING: &str = "OK MPD 0.23.5\n";
+
+/// Bytes in a command list, MPD's default for `max_command_list_size`.
+pub const MAX_LIST_BYTES: usize = 2 * 1024 * 1024;
+
+/// Wrong passwords before the connection is closed: guessing costs a
+/// connection for every few guesses.
+pub const MAX_PASSWORD_TRIES: u32 = 3;
+
+/// One client. See the module's description.
+#[derive(Debug)]
+pub struct Session {
+    /// What a client must know, if anything.
+    password: Option<Arc<str>>,
+    admitted: bool,
+    tries: u32,
+    input: Vec<u8>,
+    mode: Mode,
+    /// Changed since the last `idle` told of it.
+    changed: Subsystems,
+    actions: VecDeque<SessionAction>,
+}
+
+/// What the server is to do for the session, in this order.
+#[derive(Debug, PartialEq)]
+pub enum SessionAction {
+    Write(String),
+    /// To be answered by [`Session::handle_done`], its body written before.
+    Run(Command),
+    /// The last one.
+    Close(End),
+}
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum End {
+    #[error("it said goodbye")]
+    Closed,
+    #[error("it sent a line of more than {MAX_LINE} bytes")]
+    LongLine,
+    #[error("it sent a command list of more than {MAX_LIST_BYTES} bytes")]
+    LongList,
+    #[error("it sent something else than noidle while idle")]
+    NotIdle,
+    #[error("it tried {MAX_PASSWORD_TRIES} wrong passwords")]
+    Password,
+    #[error("it speaks another protocol")]
+    Foreign,
+}
+
+#[derive(Debug)]
+enum Mode {
+    Ready,
+    Idle(Subsystems),
+    /// A list is being received.
+    Collecting(List),
+    /// A list is being run, and its next line can be.
+    Batch(List),
+    /// A command has been handed out and is not done.
+    Waiting {
+        name: &'static str,
+        list: Option<List>,
+    },
+    Ended,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    lines: VecDeque<String>,
+    bytes: usize,
+    confirm: bool,
+    /// The index of the line that is run.
+    index: usize,
+}
+
+impl Session {
+    /// A client that must give `password`, if there is one.
+    pub fn new(password: Option<Arc<str>>) -> Self {
+        let greeting = SessionAction::Write(GREETING.to_owned());
+        Self {
+            admitted: password.is_none(),
+            password,
+            tries: 0,
+            input: Vec::new(),
+            mode: Mode::Ready,
+            changed: Subsystems::NONE,
+            actions: VecDeque::from([greeting]),
+        }
+    }
+
+    /// Whether the client waits for something to happen: then its silence has
+    /// no limit.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.mode, Mode::Idle(_))
+    }
+
+    /// Takes what the client sent.
+    pub fn handle_bytes(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// Takes note of what changed.
+    pub fn handle_changed(&mut self, changed: Subsystems) {
+        self.changed = self.changed.or(changed);
+    }
+
+    /// The command of the last [`SessionAction::Run`] is done; if well, its
+    /// body has been written.
+    pub fn handle_done(&mut self, result: Result<(), Ack>) {
+        match std::mem::replace(&mut self.mode, Mode::Ready) {
+            Mode::Waiting { name, list } => self.finish(name, list, result),
+            other => self.mode = other,
+        }
+    }
+
+    /// What to do next; `None` when the client must send more, or something
+    /// must change, first.
+    pub fn poll(&mut self) -> Option<SessionAction> {
+        while self.actions.is_empty() && self.step() {}
+        self.actions.pop_front()
+    }
+
+    /// One line or change further; false when there is nothing to be done.
+    fn step(&mut self) -> bool {
+        match std::mem::replace(&mut self.mode, Mode::Ready) {
+            Mode::Idle(wanted) => self.step_idle(wanted),
+            Mode::Batch(mut list) => {
+                match list.lines.pop_front() {
+                    Some(line) => self.run(&line, Some(list)),
+                    None => self.write("OK\n"),
+                }
+                true
+            }
+            Mode::Collecting(list) => match self.next_line() {
+                Some(line) => {
+                    self.collect(line, list);
+                    true
+                }
+                None => self.back_to(Mode::Collecting(list)),
+            },
+            Mode::Ready => match self.next_line() {
+                Some(line) => {
+                    self.run(&line, None);
+                    true
+                }
+                None => false,
+            },
+            mode @ (Mode::Waiting { .. } | Mode::Ended) => self.back_to(mode),
+        }
+    }
+
+    fn step_idle(&mut self, wanted: Subsystems) -> bool {
+        let news = self.changed.and(wanted);
+        if !news.is_empty() {
+            self.changed = self.changed.without(wanted);
+            let mut reply = String::new();
+            for subsystem in news.iter() {
+                _ = writeln!(reply, "changed: {}", subsystem.name());
+            }
+            self.write(&reply);
+            self.write("OK\n");
+            return true;
+        }
+        match self.next_line().as_deref() {
+            Some("noidle") => self.write("OK\n"),
+            Some(_) => self.end(End::NotIdle),
+            None => return self.back_to(Mode::Idle(wanted)),
+        }
+        true
+    }
+
+    /// Returns to `mode`, unless the input has just ended the session.
+    fn back_to(&mut self, mode: Mode) -> bool {
+        if !matches!(self.mode, Mode::Ended) {
+            self.mode = mode;
+        }
+        false
+    }
+
+    /// Takes a line out of the input.
+    fn next_line(&mut self) -> Option<String> {
+        let end = self.input.iter().position(|&byte| byte == b'\n');
+        if end.unwrap_or(self.input.len()) > MAX_LINE {
+            self.end(End::LongLine);
+            return None;
+        }
+        let mut line: Vec<_> = self.input.drain(..=end?).collect();
+        line.pop();
+        Some(String::from_utf8_lossy(&line).trim_end().to_owned())
+    }
+
+    fn collect(&mut self, line: String, mut list: List) {
+        match name_and_use(&line) {
+            Some(("command_list_end", _)) => self.mode = Mode::Batch(list),
+            _ if list.bytes + line.len() > MAX_LIST_BYTES => self.end(End::LongList),
+            _ => {
+                // An empty line costs memory, too.
+                list.bytes += line.len() + size_of::<String>();
+                list.lines.push_back(line);
+                self.mode = Mode::Collecting(list);
+            }
+        }
+    }
+
+    fn run(&mut self, line: &str, list: Option<List>) {
+        // All commands are lower case; a browser that was lured here is not.
+        if line.starts_with(|c: char| !c.is_ascii_lowercase()) {
+            return self.end(End::Foreign);
+        }
+        let known = name_and_use(line);
+        if let Some((name, usage)) = known {
+            if !self.admitted && usage != Use::Open {
+                let text = format!("you don't have permission for \"{name}\"");
+                let ack = Ack::new(AckCode::Permission, text);
+                return self.finish(name, list, Err(ack));
+            }
+        }
+        match parse(line) {
+            Err((name, ack)) => self.finish(name, list, Err(ack)),
+            Ok(Command::Session(command)) => {
+                let name = known.map_or("", |(name, _)| name);
+                self.converse(name, command, list);
+            }
+            Ok(command) => {
+                let name = known.map_or("", |(name, _)| name);
+                self.mode = Mode::Waiting { name, list };
+                self.actions.push_back(SessionAction::Run(command));
+            }
+        }
+    }
+
+    /// Carries out a command that is about the conversation.
+    fn converse(&mut self, name: &'static str, command: SessionCommand, list: Option<List>) {
+        let refused = |code, text: &str| Err(Ack::new(code, text));
+        let result = match command {
+            SessionCommand::Ping | SessionCommand::BinaryLimit => Ok(()),
+            SessionCommand::Close => return self.end(End::Closed),
+            SessionCommand::Password(password) => self.admit(&password),
+            SessionCommand::Forbidden => {
+                refused(AckCode::Permission, "this is not for a remote control")
+            }
+            // Not waiting (any more) is no error: a change may have come first.
+            SessionCommand::NoIdle if list.is_none() => return,
+            SessionCommand::ListEnd | SessionCommand::NoIdle => {
+                refused(AckCode::NotList, "not in command list mode")
+            }
+            _ if list.is_some() => refused(AckCode::NotList, "not possible in a command list"),
+            SessionCommand::Idle(wanted) => {
+                self.mode = Mode::Idle(wanted);
+                return;
+            }
+            SessionCommand::ListBegin { confirm } => {
+                self.mode = Mode::Collecting(List {
+                    confirm,
+                    ..List::default()
+                });
+                return;
+            }
+        };
+        if !matches!(self.mode, Mode::Ended) {
+            self.finish(name, list, result);
+        }
+    }
+
+    fn admit(&mut self, given: &str) -> Result<(), Ack> {
+        // Hashes are compared in constant time; the password's length and
+        // beginning do not show in how long it takes.
+        let matches = |password: &Arc<str>| {
+            blake3::hash(password.as_bytes()) == blake3::hash(given.as_bytes())
+        };
+        if self.password.as_ref().is_some_and(matches) {
+            self.admitted = true;
+            return Ok(());
+        }
+        self.tries += 1;
+        if self.tries >= MAX_PASSWORD_TRIES {
+            self.end(End::Password);
+        }
+        Err(Ack::new(AckCode::Password, "incorrect password"))
+    }
+
+    fn finish(&mut self, name: &str, list: Option<List>, result: Result<(), Ack>) {
+        self.mode = Mode::Ready;
+        match (result, list) {
+            (Ok(()), None) => self.write("OK\n"),
+            (Ok(()), Some(mut list)) => {
+                if list.confirm {
+                    self.write("list_OK\n");
+                }
+                list.index += 1;
+                self.mode = Mode::Batch(list);
+            }
+            (Err(Ack { code, text }), list) => {
+                let index = list.map_or(0, |list| list.index);
+                let text = text.replace(char::is_control, " ");
+                self.write(&format!("ACK [{}@{index}] {{{name}}} {text}\n", code as u8));
+            }
+        }
+    }
+
+    fn end(&mut self, end: End) {
+        self.mode = Mode::Ended;
+        self.input = Vec::new();
+        self.actions.push_back(SessionAction::Close(end));
+    }
+
+    fn write(&mut self, text: &str) {
+        match self.actions.back_mut() {
+            Some(SessionAction::Write(before)) => before.push_str(text),
+            _ => self
+                .actions
+                .push_back(SessionAction::Write(text.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

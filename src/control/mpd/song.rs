@@ -1,0 +1,183 @@
+//! A track as the protocol shows it, be it of the database or of the queue.
+
+use std::{borrow::Cow, fmt::Write as _, time::Duration};
+
+use super::{reply::Reply, text::format_time};
+use crate::{
+    catalog::{Database, Found, Tags},
+    player::queue::QueueItem,
+};
+
+/// The tags that this node knows, by MPD's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tag {
+    Artist,
+    AlbumArtist,
+    Title,
+    Album,
+    Track,
+    Date,
+    Genre,
+    Composer,
+    Disc,
+}
+
+impl Tag {
+    pub const ALL: [Self; 9] = [
+        Self::Artist,
+        Self::AlbumArtist,
+        Self::Title,
+        Self::Album,
+        Self::Track,
+        Self::Date,
+        Self::Genre,
+        Self::Composer,
+        Self::Disc,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Artist => "Artist",
+            Self::AlbumArtist => "AlbumArtist",
+            Self::Title => "Title",
+            Self::Album => "Album",
+            Self::Track => "Track",
+            Self::Date => "Date",
+            Self::Genre => "Genre",
+            Self::Composer => "Composer",
+            Self::Disc => "Disc",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|tag| tag.name().eq_ignore_ascii_case(name))
+    }
+}
+
+/// A borrowed track.
+#[derive(Clone, Copy, Debug)]
+pub struct Song<'a> {
+    /// The name of the peer that has it: the top directory.
+    pub owner: &'a str,
+    pub dir: &'a str,
+    pub name: &'a str,
+    pub tags: &'a Tags,
+    pub duration: Duration,
+    pub rate: u32,
+    pub bits: Option<u8>,
+    pub channels: u16,
+    pub modified: i64,
+}
+
+impl<'a> From<Found<'a>> for Song<'a> {
+    fn from(found: Found<'a>) -> Self {
+        let listed = found.listed;
+        Self {
+            owner: &found.member.name,
+            dir: &listed.dir,
+            name: &listed.name,
+            tags: &listed.tags,
+            duration: listed.duration,
+            rate: listed.rate,
+            bits: listed.bits,
+            channels: listed.channels,
+            modified: listed.modified,
+        }
+    }
+}
+
+impl<'a> Song<'a> {
+    /// A queued track, under the name that its owner has now or had last.
+    pub fn queued(item: &'a QueueItem, database: &'a Database) -> Self {
+        let member = database.member(item.peer);
+        let (dir, name) = item.path.rsplit_once('/').unwrap_or(("", &item.path));
+        let info = &item.info;
+        Self {
+            owner: member.map_or(&*info.owner, |member| &*member.name),
+            dir,
+            name,
+            tags: &info.tags,
+            duration: info.duration,
+            rate: info.rate,
+            bits: info.bits,
+            channels: info.channels,
+            modified: info.modified,
+        }
+    }
+
+    /// `<peer name>/<path>`.
+    pub fn uri(&self) -> String {
+        let mut uri = String::new();
+        self.uri_into(&mut uri);
+        uri
+    }
+
+    /// [`Self::uri`], into a buffer that is used again.
+    pub fn uri_into(&self, uri: &mut String) {
+        uri.clear();
+        uri.push_str(self.owner);
+        for part in [self.dir, self.name] {
+            if !part.is_empty() {
+                uri.push('/');
+                uri.push_str(part);
+            }
+        }
+    }
+
+    /// The title, or the file's name where there is none.
+    pub fn title(&self) -> &'a str {
+        self.tags.title.as_deref().unwrap_or(self.name)
+    }
+
+    pub fn tag(&self, tag: Tag) -> Option<Cow<'a, str>> {
+        let tags = self.tags;
+        let text = match tag {
+            Tag::Artist => tags.artist.as_deref(),
+            Tag::AlbumArtist => tags.album_artist.as_deref(),
+            Tag::Title => tags.title.as_deref(),
+            Tag::Album => tags.album.as_deref(),
+            Tag::Date => tags.date.as_deref(),
+            Tag::Genre => tags.genre.as_deref(),
+            Tag::Composer => tags.composer.as_deref(),
+            Tag::Track => return tags.track.map(|n| n.to_string().into()),
+            Tag::Disc => return tags.disc.map(|n| n.to_string().into()),
+        };
+        text.map(Cow::Borrowed)
+    }
+
+    /// [`Self::tag`], where an album without an artist of its own is its
+    /// track's artist's.
+    pub fn tag_or_fallback(&self, tag: Tag) -> Option<Cow<'a, str>> {
+        match tag {
+            Tag::AlbumArtist => self.tag(tag).or_else(|| self.tag(Tag::Artist)),
+            _ => self.tag(tag),
+        }
+    }
+
+    /// `rate:bits:channels`, with `f` for bits where there are none: lossy
+    /// formats decode to floating point.
+    pub fn format(&self) -> String {
+        let mut format = format!("{}:", self.rate);
+        match self.bits {
+            Some(bits) => _ = write!(format, "{bits}"),
+            None => format.push('f'),
+        }
+        _ = write!(format, ":{}", self.channels);
+        format
+    }
+
+    /// Everything about it, `file:` first, as in every song of a reply.
+    pub fn write(&self, reply: &mut Reply) {
+        reply.pair("file", self.uri());
+        reply.pair("Last-Modified", format_time(self.modified));
+        reply.pair("Format", self.format());
+        for tag in Tag::ALL {
+            if let Some(value) = self.tag(tag) {
+                reply.pair(tag.name(), value);
+            }
+        }
+        reply.pair("Time", self.duration.as_secs_f64().round());
+        reply.seconds("duration", self.duration);
+    }
+}

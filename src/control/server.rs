@@ -1,0 +1,308 @@
+//! The waiting part: sockets, clients and their deadlines.
+//!
+//! [`ControlServer::bind`] opens the Unix socket and, if so configured, a TCP
+//! port; [`ControlServer::run`] accepts clients, one task each, which it owns:
+//! dropping it ends them all. A client's commands go to the node as
+//! [`ControlEvent`]s through a bounded channel, one at a time for each client,
+//! each with a [`Responder`]. Plans are walked here, in the client's task.
+//!
+//! The node tells of changes through a [`Notifier`], which never waits. It
+//! counts the changes of each subsystem and rings; whoever was busy then reads
+//! the counts later. So nothing is lost and nothing piles up.
+//!
+//! A client that sends nothing for [`SILENCE`] without being idle, or that
+//! does not read its answers for [`STALL`], is dropped.
+
+mod client;
+mod socket;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        Arc,
+    },
+    time::Duration,
+};
+
+use async_channel::{Receiver, Sender};
+use async_io::{Async, Timer};
+use smol::{future, Task};
+
+use self::{client::Client, socket::ControlSocket};
+use super::{
+    mpd::{
+        apply::{Outcome, Request},
+        args::Ack,
+        plan::Plan,
+        reply::Reply,
+    },
+    view::{Subsystem, Subsystems},
+};
+
+/// Clients at a time: a household's phones and some scripts. With a command
+/// list of 2 MiB each, they hold at most 64 MiB.
+pub const MAX_CLIENTS: usize = 32;
+
+/// A client that is not idle and says nothing is dropped after this long, as
+/// MPD's default `connection_timeout`.
+pub const SILENCE: Duration = Duration::from_secs(60);
+
+/// A client that takes nothing of its answer for this long is dropped.
+pub const STALL: Duration = Duration::from_secs(10);
+
+/// Where to listen.
+#[derive(Clone, Debug)]
+pub struct ControlConfig {
+    pub socket: PathBuf,
+    /// The group that may use the socket, besides the owner.
+    pub group: Option<String>,
+    /// Where to listen with TCP.
+    pub mpd: Option<SocketAddr>,
+    /// What clients on TCP must know.
+    pub password: Option<Arc<str>>,
+}
+
+/// Why the remote control cannot be offered.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error("{0}: another p2pmusic answers there; stop it, or set another `control.socket`")]
+    InUse(PathBuf),
+    #[error("{0} is in the way and no socket; remove it, or set another `control.socket`")]
+    NotASocket(PathBuf),
+    #[error("cannot listen at {path}: {error}")]
+    Socket { path: PathBuf, error: io::Error },
+    #[error("cannot listen on {address} (`control.mpd`): {error}")]
+    Tcp {
+        address: SocketAddr,
+        error: io::Error,
+    },
+}
+
+/// Something a client wants of the node.
+#[derive(Debug)]
+pub struct ControlEvent {
+    pub request: Request,
+    pub responder: Responder,
+}
+
+/// Answers one request; dropping it tells the client that the node is going.
+#[derive(Debug)]
+pub struct Responder(Sender<Result<Answer, Ack>>);
+
+#[derive(Debug)]
+enum Answer {
+    Reply(Reply),
+    Plan(Plan),
+}
+
+impl Responder {
+    /// Answers with `result`, or keeps itself for later if that is an errand,
+    /// which it gives back with it.
+    pub fn answer(
+        self,
+        result: Result<Outcome, Ack>,
+    ) -> Option<(super::mpd::apply::Errand, Responder)> {
+        match result {
+            Ok(Outcome::Later(errand)) => return Some((errand, self)),
+            Ok(Outcome::Now(reply)) => self.send(Ok(Answer::Reply(reply))),
+            Ok(Outcome::Query(plan)) => self.send(Ok(Answer::Plan(plan))),
+            Err(ack) => self.send(Err(ack)),
+        }
+        None
+    }
+
+    /// Answers an errand.
+    pub fn finish(self, result: Result<Reply, Ack>) {
+        self.send(result.map(Answer::Reply));
+    }
+
+    fn send(&self, answer: Result<Answer, Ack>) {
+        // The channel has room for the one answer; without a receiver the
+        // client is gone, and nobody wants to know.
+        let _ = self.0.try_send(answer);
+    }
+}
+
+/// How often each subsystem has changed.
+#[derive(Debug, Default)]
+struct Changes([AtomicU32; Subsystem::ALL.len()]);
+
+impl Changes {
+    fn counts(&self) -> [u32; Subsystem::ALL.len()] {
+        std::array::from_fn(|n| self.0[n].load(Ordering::Acquire))
+    }
+}
+
+/// Tells the clients that something has changed. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Notifier {
+    changes: Arc<Changes>,
+    bell: Sender<()>,
+}
+
+impl Notifier {
+    /// Never waits.
+    pub fn notify(&self, changed: Subsystems) {
+        for subsystem in changed.iter() {
+            self.changes.0[subsystem as usize].fetch_add(1, Ordering::Release);
+        }
+        // A full channel means that it rings already.
+        let _ = self.bell.try_send(());
+    }
+}
+
+/// The bound listeners. See the module's description.
+#[derive(Debug)]
+pub struct ControlServer {
+    socket: ControlSocket,
+    tcp: Option<Async<TcpListener>>,
+    password: Option<Arc<str>>,
+    events: Sender<ControlEvent>,
+    changes: Arc<Changes>,
+    bell: Receiver<()>,
+}
+
+impl ControlServer {
+    /// Opens the listeners. Also gives what the node needs: the clients'
+    /// requests and the means to tell them of changes.
+    ///
+    /// # Errors
+    /// Names the socket or port, and what to do.
+    pub fn bind(
+        config: &ControlConfig,
+    ) -> Result<(Self, Receiver<ControlEvent>, Notifier), BindError> {
+        let socket = ControlSocket::bind(&config.socket, config.group.as_deref())?;
+        let tcp = config
+            .mpd
+            .map(|address| {
+                Async::<TcpListener>::bind(address)
+                    .map_err(|error| BindError::Tcp { address, error })
+            })
+            .transpose()?;
+        let (events, requests) = async_channel::bounded(MAX_CLIENTS);
+        let (ring, bell) = async_channel::bounded(1);
+        let changes = Arc::new(Changes::default());
+        let notifier = Notifier {
+            changes: changes.clone(),
+            bell: ring,
+        };
+        let server = Self {
+            socket,
+            tcp,
+            password: config.password.clone(),
+            events,
+            changes,
+            bell,
+        };
+        Ok((server, requests, notifier))
+    }
+
+    /// Where the Unix socket is.
+    pub fn path(&self) -> &Path {
+        self.socket.path()
+    }
+
+    /// The TCP port's address, if there is one.
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        self.tcp.as_ref()?.get_ref().local_addr().ok()
+    }
+
+    /// Serves clients until it is dropped.
+    pub async fn run(self) {
+        // Room for every client, so that none waits to be reaped.
+        let (done, ended) = async_channel::bounded(MAX_CLIENTS);
+        let mut clients = BTreeMap::new();
+        let mut next_id = 0;
+        loop {
+            match self.next_event(&ended).await {
+                Event::Ended(id) => _ = clients.remove(&id),
+                Event::Changed => clients.values().for_each(Seat::ring),
+                Event::Arrived(client) if clients.len() < MAX_CLIENTS => {
+                    clients.insert(next_id, self.seat(client, next_id, done.clone()));
+                    next_id += 1;
+                }
+                Event::Arrived(_) => log::debug!("{MAX_CLIENTS} control clients are enough"),
+                Event::Failed(error) => {
+                    log::debug!("cannot accept a control client: {error}");
+                    Timer::after(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn next_event(&self, ended: &Receiver<u64>) -> Event {
+        let ended = async {
+            match ended.recv().await {
+                Ok(id) => Event::Ended(id),
+                Err(_) => future::pending().await,
+            }
+        };
+        let changed = async {
+            match self.bell.recv().await {
+                Ok(()) => Event::Changed,
+                // The node is gone, and soon so is this.
+                Err(_) => future::pending().await,
+            }
+        };
+        let unix = async {
+            match self.socket.accept().await {
+                Ok(stream) => Event::Arrived(Client::unix(stream)),
+                Err(error) => Event::Failed(error),
+            }
+        };
+        let tcp = async {
+            let Some(listener) = &self.tcp else {
+                return future::pending().await;
+            };
+            match listener.accept().await {
+                Ok((stream, from)) => {
+                    Event::Arrived(Client::tcp(stream, from, self.password.clone()))
+                }
+                Err(error) => Event::Failed(error),
+            }
+        };
+        future::or(future::or(ended, changed), future::or(unix, tcp)).await
+    }
+
+    fn seat(&self, client: Client, id: u64, done: Sender<u64>) -> Seat {
+        let (bell, rung) = async_channel::bounded(1);
+        let events = self.events.clone();
+        let changes = self.changes.clone();
+        let task = smol::spawn(async move {
+            client.serve(events, changes, rung).await;
+            let _ = done.send(id).await;
+        });
+        Seat { bell, _task: task }
+    }
+}
+
+enum Event {
+    Arrived(Client),
+    Ended(u64),
+    Changed,
+    Failed(io::Error),
+}
+
+/// A client's task and the bell that wakes it.
+struct Seat {
+    bell: Sender<()>,
+    /// Dropping it ends the client.
+    _task: Task<()>,
+}
+
+impl Seat {
+    fn ring(&self) {
+        let _ = self.bell.try_send(());
+    }
+}
+
+/// After a failed accept (out of descriptors, say): long enough not to spin,
+/// short enough not to be noticed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! One client's task.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpStream},
+    os::unix::net::UnixStream,
+    pin::Pin,
+    sync::Arc,
+    time::Instant,
+};
+
+use async_channel::{Receiver, Sender};
+use async_io::{Async, Timer};
+use smol::{
+    future::{self, FutureExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+};
+
+use super::{Answer, Changes, ControlEvent, Responder, SILENCE, STALL};
+use crate::control::{
+    mpd::{
+        apply::Request,
+        args::{Ack, AckCode},
+        command::Command,
+        plan::{Plan, Step},
+        session::{End, Session, SessionAction},
+    },
+    view::{Subsystem, Subsystems},
+};
+
+trait Stream: AsyncRead + AsyncWrite + Send {}
+impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
+
+/// A connected client.
+pub(super) struct Client {
+    stream: Pin<Box<dyn Stream>>,
+    session: Session,
+    name: String,
+}
+
+/// Why a client is no more.
+#[derive(Debug, thiserror::Error)]
+enum Gone {
+    #[error("it hung up")]
+    HungUp,
+    #[error("it said nothing for too long")]
+    Silent,
+    #[error("it does not read its answers")]
+    Stalled,
+    #[error(transparent)]
+    Session(#[from] End),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Client {
+    /// Whoever can open the socket needs no password.
+    pub fn unix(stream: Async<UnixStream>) -> Self {
+        Self {
+            stream: Box::pin(stream),
+            session: Session::new(None),
+            name: "a local client".into(),
+        }
+    }
+
+    pub fn tcp(stream: Async<TcpStream>, from: SocketAddr, password: Option<Arc<str>>) -> Self {
+        // Answers are written whole, and somebody waits for each.
+        let _ = stream.get_ref().set_nodelay(true);
+        Self {
+            stream: Box::pin(stream),
+            session: Session::new(password),
+            name: from.to_string(),
+        }
+    }
+
+    /// Serves the client until it goes.
+    pub async fn serve(
+        mut self,
+        events: Sender<ControlEvent>,
+        changes: Arc<Changes>,
+        bell: Receiver<()>,
+    ) {
+        let Err(gone) = self.talk(&events, &changes, &bell).await;
+        log::debug!("control: {} is gone: {gone}", self.name);
+    }
+
+    async fn talk(
+        &mut self,
+        events: &Sender<ControlEvent>,
+        changes: &Changes,
+        bell: &Receiver<()>,
+    ) -> Result<std::convert::Infallible, Gone> {
+        let mut seen = changes.counts();
+        let mut chunk = [0; READ_CHUNK];
+        let mut heard = Instant::now();
+        loop {
+            while let Some(action) = self.session.poll() {
+                heard = Instant::now();
+                match action {
+                    SessionAction::Write(text) => self.write(&text).await?,
+                    SessionAction::Run(command) => {
+                        let result = self.run(command, events).await?;
+                        self.session.handle_done(result);
+                    }
+                    SessionAction::Close(end) => return Err(end.into()),
+                }
+            }
+            if let Some(len) = self.wait(&mut chunk, bell, heard).await? {
+                heard = Instant::now();
+                self.session.handle_bytes(&chunk[..len]);
+            }
+            let counts = changes.counts();
+            self.session.handle_changed(difference(&seen, &counts));
+            seen = counts;
+        }
+    }
+
+    /// Waits for bytes of the client's, or for a change (`None`). The client's
+    /// silence counts from `heard`.
+    async fn wait(
+        &mut self,
+        chunk: &mut [u8],
+        bell: &Receiver<()>,
+        heard: Instant,
+    ) -> Result<Option<usize>, Gone> {
+        let is_idle = self.session.is_idle();
+        let bytes = async {
+            match self.stream.read(chunk).await? {
+                0 => Err(Gone::HungUp),
+                len => Ok(Some(len)),
+            }
+        };
+        let rung = async {
+            match bell.recv().await {
+                Ok(()) => Ok(None),
+                Err(_) => future::pending().await,
+            }
+        };
+        let silence = async {
+            if is_idle {
+                return future::pending().await;
+            }
+            Timer::at(heard + SILENCE).await;
+            Err(Gone::Silent)
+        };
+        bytes.or(rung).or(silence).await
+    }
+
+    /// Has the node, and then maybe a plan, carry out a command.
+    async fn run(
+        &mut self,
+        command: Command,
+        events: &Sender<ControlEvent>,
+    ) -> Result<Result<(), Ack>, Gone> {
+        let mut request = Request::Command(command);
+        loop {
+            let plan = match ask(request, events).await {
+                Err(ack) => return Ok(Err(ack)),
+                Ok(Answer::Reply(reply)) => {
+                    self.write(reply.as_str()).await?;
+                    return Ok(Ok(()));
+                }
+                Ok(Answer::Plan(plan)) => plan,
+            };
+            request = match self.walk(plan).await? {
+                Ok(Some(request)) => request,
+                Ok(None) => return Ok(Ok(())),
+                Err(ack) => return Ok(Err(ack)),
+            };
+        }
+    }
+
+    /// Walks a plan, letting others run between its steps.
+    async fn walk(&mut self, mut plan: Plan) -> Result<Result<Option<Request>, Ack>, Gone> {
+        loop {
+            match plan.step(PLAN_STEP) {
+                Step::Write(reply) => self.write(reply.as_str()).await?,
+                Step::Done => return Ok(Ok(None)),
+                Step::Insert(insertion) => return Ok(Ok(Some(Request::Insert(insertion)))),
+                Step::Failed(ack) => return Ok(Err(ack)),
+            }
+            future::yield_now().await;
+        }
+    }
+
+    async fn write(&mut self, text: &str) -> Result<(), Gone> {
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            let written = async { Ok(self.stream.write(rest).await?) };
+            let stalled = async {
+                Timer::after(STALL).await;
+                Err(Gone::Stalled)
+            };
+            match written.or(stalled).await? {
+                0 => return Err(Gone::HungUp),
+                len => rest = &rest[len..],
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn ask(request: Request, events: &Sender<ControlEvent>) -> Result<Answer, Ack> {
+    let (sender, answer) = async_channel::bounded(1);
+    let responder = Responder(sender);
+    let going = || Ack::new(AckCode::System, "this node is being stopped");
+    let event = ControlEvent { request, responder };
+    events.send(event).await.map_err(|_| going())?;
+    answer.recv().await.map_err(|_| going())?
+}
+
+fn difference(before: &[u32], after: &[u32]) -> Subsystems {
+    let pairs = before.iter().zip(after).zip(Subsystem::ALL);
+    let changed = pairs.filter(|((before, after), _)| before != after);
+    changed.fold(Subsystems::NONE, |all, (_, subsystem)| {
+        all.or(subsystem.into())
+    })
+}
+
+/// Bytes taken from a client at a time: a command is far shorter.
+const READ_CHUNK: usize = 4096;
+
+/// Tracks that a plan looks at in a step: well below a millisecond even on the
+/// smallest board, and some 100 KiB when all of them are written.
+const PLAN_STEP: usize = 256;

@@ -1,0 +1,110 @@
+//! The Unix socket as a file: who may use it, and what was there before.
+
+use std::{
+    fs, io,
+    os::unix::{
+        fs::{FileTypeExt, MetadataExt, PermissionsExt},
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+};
+
+use async_io::Async;
+use nix::unistd::{chown, Group};
+
+use super::BindError;
+
+/// A listening socket; its file goes with it.
+#[derive(Debug)]
+pub(super) struct ControlSocket {
+    listener: Async<UnixListener>,
+    path: PathBuf,
+    /// What tells this socket's file from a successor's.
+    inode: u64,
+}
+
+impl ControlSocket {
+    /// Listens at `path` for its owner and `group`. What a dead process left
+    /// there is replaced.
+    pub fn bind(path: &Path, group: Option<&str>) -> Result<Self, BindError> {
+        let wrap = |error| BindError::Socket {
+            path: path.to_owned(),
+            error,
+        };
+        match fs::symlink_metadata(path) {
+            Ok(there) if !there.file_type().is_socket() => {
+                return Err(BindError::NotASocket(path.to_owned()))
+            }
+            Ok(_) if UnixStream::connect(path).is_ok() => {
+                return Err(BindError::InUse(path.to_owned()))
+            }
+            _ => {}
+        }
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(wrap)?;
+        }
+        // Bound beside its place and moved there when its permissions are
+        // right: there is no moment at which it has too many, nor one at which
+        // there is none.
+        let mut new = path.as_os_str().to_owned();
+        new.push(".new");
+        let new = PathBuf::from(new);
+        remove(&new).map_err(wrap)?;
+        let listener = UnixListener::bind(&new).map_err(wrap)?;
+        restrict(&new, group).map_err(wrap)?;
+        let inode = fs::symlink_metadata(&new).map_err(wrap)?.ino();
+        fs::rename(&new, path).map_err(wrap)?;
+        Ok(Self {
+            listener: Async::new(listener).map_err(wrap)?,
+            path: path.to_owned(),
+            inode,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub async fn accept(&self) -> io::Result<Async<UnixStream>> {
+        Ok(self.listener.accept().await?.0)
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        let there = fs::symlink_metadata(&self.path);
+        if there.is_ok_and(|there| there.ino() == self.inode) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Lets the owner and `group` in. Where the group is unknown, or may not be
+/// given, it says so and leaves the owner's.
+fn restrict(path: &Path, group: Option<&str>) -> io::Result<()> {
+    if let Some(name) = group {
+        let gid = Group::from_name(name).ok().flatten().map(|group| group.gid);
+        match gid.map(|gid| chown(path, None, Some(gid))) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => log::warn!(
+                "{}: cannot be given to the group {name} ({error}); only its owner can use it",
+                path.display()
+            ),
+            None => log::warn!(
+                "{}: there is no group {name}; only its owner can use it",
+                path.display()
+            ),
+        }
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(MODE))
+}
+
+/// Owner and group, nobody else: who can connect can play.
+const MODE: u32 = 0o660;

@@ -1,0 +1,177 @@
+//! What the node lets be seen of itself: facts for `status` and its kin.
+//!
+//! Pure data, kept up to date by the node, so that a command is answered
+//! without asking anybody.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use crate::{id::PeerId, player::transport::Change, protocol::PeerState};
+
+/// A snapshot of the node.
+#[derive(Clone, Debug)]
+pub struct NodeView {
+    pub peer: PeerId,
+    pub name: Arc<str>,
+    pub role: Role,
+    /// In words: "registered with 192.168.1.2:4670", "looking for one", …
+    pub tracker: String,
+    /// All known peers, this one included.
+    pub peers: Vec<PeerView>,
+    /// The output in words, with what is known about its exactness.
+    pub output: String,
+    pub devices: Vec<DeviceView>,
+    /// Where the current track is; `None` while a start or seek is under way.
+    pub position: Option<Duration>,
+    /// How much of the current track is here, from 0 to 1.
+    pub arrived: Option<f32>,
+    /// From the last `play` to its first sound.
+    pub first_sound: Option<Duration>,
+    /// What a person should see to, one sentence each.
+    pub problems: Vec<String>,
+    pub uptime: Duration,
+    /// How long there has been sound.
+    pub playtime: Duration,
+    /// Seconds since 1970 when the database last changed.
+    pub db_update: i64,
+    /// The number of the scan that is under way.
+    pub updating: Option<u32>,
+    /// Counters for `p2p_stats`, in the order to show them.
+    pub stats: Vec<(&'static str, String)>,
+}
+
+/// What a node is configured to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Tracker,
+    Peer,
+    Both,
+}
+
+impl Role {
+    pub fn has_player(self) -> bool {
+        self != Self::Tracker
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tracker => "tracker",
+            Self::Peer => "peer",
+            Self::Both => "both",
+        }
+    }
+}
+
+/// A peer as this node sees it.
+#[derive(Clone, Debug)]
+pub struct PeerView {
+    pub peer: PeerId,
+    pub name: Arc<str>,
+    /// Where it was reached last.
+    pub address: Option<SocketAddr>,
+    pub state: PeerState,
+    /// Listed tracks.
+    pub tracks: usize,
+    /// Whether it is this node.
+    pub own: bool,
+}
+
+/// A sound device that could be configured.
+#[derive(Clone, Debug)]
+pub struct DeviceView {
+    /// What to write in the configuration.
+    pub name: String,
+    pub description: String,
+    pub in_use: bool,
+}
+
+/// Parts of the state that a client can wait for, as MPD's `idle` names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subsystem {
+    Database,
+    Update,
+    Playlist,
+    Player,
+    Mixer,
+    Output,
+    Options,
+    /// The peers have changed. MPD's word for other machines nearby.
+    Neighbor,
+}
+
+impl Subsystem {
+    pub const ALL: [Self; 8] = [
+        Self::Database,
+        Self::Update,
+        Self::Playlist,
+        Self::Player,
+        Self::Mixer,
+        Self::Output,
+        Self::Options,
+        Self::Neighbor,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::Update => "update",
+            Self::Playlist => "playlist",
+            Self::Player => "player",
+            Self::Mixer => "mixer",
+            Self::Output => "output",
+            Self::Options => "options",
+            Self::Neighbor => "neighbor",
+        }
+    }
+}
+
+/// A set of [`Subsystem`]s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Subsystems(u8);
+
+impl Subsystems {
+    pub const NONE: Self = Self(0);
+    pub const ALL: Self = Self(u8::MAX);
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub fn contains(self, subsystem: Subsystem) -> bool {
+        self.0 & 1 << subsystem as u8 != 0
+    }
+
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub fn iter(self) -> impl Iterator<Item = Subsystem> {
+        let all = Subsystem::ALL.into_iter();
+        all.filter(move |&subsystem| self.contains(subsystem))
+    }
+}
+
+impl From<Subsystem> for Subsystems {
+    fn from(subsystem: Subsystem) -> Self {
+        Self(1 << subsystem as u8)
+    }
+}
+
+impl From<Change> for Subsystems {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Playlist => Subsystem::Playlist,
+            Change::Player => Subsystem::Player,
+            Change::Mixer => Subsystem::Mixer,
+            Change::Options => Subsystem::Options,
+        }
+        .into()
+    }
+}
