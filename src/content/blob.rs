@@ -561,6 +561,15 @@ mod tests {
     }
 
     #[test]
+    fn an_absurd_size_is_no_panic() {
+        for size in [u64::MAX, 1 << 46, (1 << 46) - 1] {
+            let mut verifier = Verifier::new(TrackId([1; 32]), size, &(0..4).into());
+            assert_eq!(verifier.needs(), Some(64));
+            assert!(verifier.push(Bytes::from_static(&[0; 64])).is_err());
+        }
+    }
+
+    #[test]
     fn a_verifier_moves_between_threads() {
         fn assert_send<T: Send>() {}
         assert_send::<Verifier>();

@@ -182,6 +182,8 @@ mod mem {
         clock: u64,
         /// Bytes that still fit; `None` is no limit.
         space: Option<u64>,
+        /// Changes that still work; `None` is no limit.
+        changes: Option<u64>,
     }
 
     #[derive(Clone, Default)]
@@ -225,6 +227,21 @@ mod mem {
         /// From now on only so many more bytes fit.
         pub fn limit_space(&self, bytes: Option<u64>) {
             self.state().space = bytes;
+        }
+
+        /// From now on only so many more changes (creating, writing, renaming, removing,
+        /// syncing) work: with [`Self::cut_power`], a cut in the middle of anything.
+        pub fn limit_changes(&self, changes: Option<u64>) {
+            self.state().changes = changes;
+        }
+
+        fn changing(&self) -> io::Result<MutexGuard<'_, State>> {
+            let mut state = self.state();
+            if state.changes == Some(0) {
+                return Err(io::Error::other("the power is gone"));
+            }
+            state.changes = state.changes.map(|left| left - 1);
+            Ok(state)
         }
 
         fn state(&self) -> MutexGuard<'_, State> {
@@ -275,7 +292,7 @@ mod mem {
 
     impl Disk for MemDisk {
         fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-            let mut state = self.state();
+            let mut state = self.changing()?;
             if let Some(&id) = state.names.get(path) {
                 let content = state.files.entry(id).or_default();
                 content.bytes.clear();
@@ -296,14 +313,14 @@ mod mem {
         }
 
         fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-            let mut state = self.state();
+            let mut state = self.changing()?;
             let id = state.names.remove(from).ok_or_else(missing)?;
             state.names.insert(to.to_owned(), id);
             Ok(())
         }
 
         fn remove(&self, path: &Path) -> io::Result<()> {
-            self.state()
+            self.changing()?
                 .names
                 .remove(path)
                 .map(|_| ())
@@ -311,7 +328,7 @@ mod mem {
         }
 
         fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-            let mut state = self.state();
+            let mut state = self.changing()?;
             let here = |path: &PathBuf| path.parent() == Some(dir);
             let State { names, lasting, .. } = &mut *state;
             lasting.retain(|path, _| !here(path));
@@ -332,8 +349,12 @@ mod mem {
     }
 
     impl MemFile {
-        fn with<T>(&self, f: impl FnOnce(&mut State, u64) -> T) -> T {
+        fn with<T>(&self, f: impl FnOnce(&mut State, u64) -> io::Result<T>) -> io::Result<T> {
             f(&mut self.disk.state(), self.id)
+        }
+
+        fn change(&self, f: impl FnOnce(&mut State, u64) -> io::Result<()>) -> io::Result<()> {
+            f(&mut *self.disk.changing()?, self.id)
         }
     }
 
@@ -349,7 +370,7 @@ mod mem {
         }
 
         fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-            self.with(|state, id| {
+            self.change(|state, id| {
                 let n = bytes.len() as u64;
                 if state.space.is_some_and(|space| space < n) {
                     return Err(io::ErrorKind::StorageFull.into());
@@ -380,7 +401,7 @@ mod mem {
         }
 
         fn sync(&self) -> io::Result<()> {
-            self.with(|state, id| {
+            self.change(|state, id| {
                 let content = state.files.get_mut(&id).ok_or_else(missing)?;
                 content.synced = content.bytes.clone();
                 Ok(())
@@ -436,7 +457,7 @@ mod tests {
                 disk.create(&b).unwrap().write_at(0, b"new").unwrap();
                 disk.rename(&b, &a).unwrap();
                 disk.sync_dir(dir).unwrap();
-                assert_eq!(disk.list(dir).unwrap(), [a.clone()]);
+                assert_eq!(disk.list(dir).unwrap(), std::slice::from_ref(&a));
                 assert_eq!(disk.open(&a).unwrap().stamp().unwrap().size, 3);
             },
         ),

@@ -156,7 +156,11 @@ impl Blob {
     }
 
     pub fn is_complete(&self) -> bool {
-        self.arrival().have.contains_all(&GroupSet::all(self.size))
+        self.is_whole(&self.arrival().have)
+    }
+
+    fn is_whole(&self, have: &GroupSet) -> bool {
+        have.contains_all(&GroupSet::all(self.size))
     }
 
     /// Takes verified items in and wakes those who wait for them.
@@ -168,10 +172,13 @@ impl Blob {
     /// [`StoreError::Foreign`] for an item of another track, [`StoreError::Io`] when the
     /// disk is full or broken: then nothing is lost that was here before.
     pub fn write(&self, items: impl IntoIterator<Item = Verified>) -> Result<(), StoreError> {
+        let before = self.have();
         let mut fresh = GroupSet::new();
-        let written = items
-            .into_iter()
-            .try_for_each(|item| self.write_item(&item).map(|group| fresh.extend(group)));
+        let written = items.into_iter().try_for_each(|item| {
+            let group = self.write_item(&item, &before)?;
+            fresh.extend(group);
+            Ok(())
+        });
         if !fresh.is_empty() {
             let mut arrival = self.arrival();
             arrival.have = arrival.have.union(&fresh);
@@ -181,7 +188,7 @@ impl Blob {
         written
     }
 
-    fn write_item(&self, item: &Verified) -> Result<Option<Group>, StoreError> {
+    fn write_item(&self, item: &Verified, have: &GroupSet) -> Result<Option<Group>, StoreError> {
         let (track, size) = (item.track(), item.size());
         if (track, size) != (self.track, self.size) {
             return Err(StoreError::Foreign {
@@ -189,8 +196,8 @@ impl Blob {
                 blob: self.track,
             });
         }
-        let Origin::Cache { outboard } = &self.origin else {
-            return Ok(None); // A library file is whole.
+        let (Origin::Cache { outboard }, false) = (&self.origin, self.is_whole(have)) else {
+            return Ok(None); // What is whole, and may be synced and named so, stays as it is.
         };
         let failed = |source| StoreError::Write { track, source };
         match item.item() {
@@ -201,7 +208,7 @@ impl Blob {
                 Ok(None)
             }
             VerifiedItem::Group { group, bytes } => {
-                if !self.arrival().have.contains(*group) {
+                if !have.contains(*group) {
                     self.data.write_at(group.start(), bytes).map_err(failed)?;
                 }
                 Ok(Some(*group))

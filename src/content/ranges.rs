@@ -237,7 +237,7 @@ impl GroupSet {
     }
 
     /// What of the set lies at `group` or after it.
-    pub fn from_on(&self, group: Group) -> Self {
+    pub fn at_or_after(&self, group: Group) -> Self {
         self.intersection(&(group.0..u32::MAX).into())
     }
 
@@ -382,7 +382,7 @@ mod tests {
             prop_assert_eq!(x.contains(Group(n)), a.contains(&n));
             prop_assert_eq!(x.take(n), a.iter().take(n as usize).copied().map(Group).collect());
             prop_assert_eq!(x.clip(n), a.range(..n).copied().map(Group).collect());
-            prop_assert_eq!(x.from_on(Group(n)), a.range(n..).copied().map(Group).collect());
+            prop_assert_eq!(x.at_or_after(Group(n)), a.range(n..).copied().map(Group).collect());
             prop_assert_eq!(x.first_missing(Group(n)).0, (n..).find(|g| !a.contains(g)).unwrap());
             let mut without = x.clone();
             without.remove(Group(n));

@@ -155,6 +155,46 @@ fn after_a_power_cut_only_whole_and_true_tracks_are_held() {
     }
 }
 
+/// The cut comes after every single change that fetching, and making room, does.
+#[test]
+fn a_power_cut_at_any_moment_leaves_nothing_wrong() {
+    let songs: Vec<_> = (0..3).map(|n| song(18, n)).collect();
+    let mut held = BTreeMap::new();
+    for cut in 0.. {
+        let disk = MemDisk::default();
+        let store = mem_store(&disk);
+        fetch(&store, &songs[0]).unwrap();
+        disk.limit_changes(Some(cut));
+        let done = songs[1..]
+            .iter()
+            .try_for_each(|song| fetch(&store, song).map(drop));
+        drop(store);
+        disk.limit_changes(None);
+        disk.cut_power(cut);
+
+        let store = mem_store(&disk);
+        for (track, size) in store.held() {
+            let song = songs
+                .iter()
+                .find(|song| outboard(song).track == track)
+                .unwrap();
+            let blob = store.blob(track).unwrap();
+            assert_eq!(read_all(&blob), *song);
+            let mut slice = Vec::new();
+            blob.slice(&GroupSet::all(size), &mut slice).unwrap();
+        }
+        assert!(store.used() <= CAP);
+        *held.entry(store.held().len()).or_insert(0) += 1;
+        for song in &songs {
+            fetch(&store, song).unwrap();
+        }
+        if done.is_ok() {
+            break;
+        }
+    }
+    assert!(held.keys().copied().eq(1..=2), "{held:?}");
+}
+
 #[test]
 fn the_cap_holds_and_what_is_used_or_pinned_stays() {
     let disk = MemDisk::default();
@@ -175,8 +215,10 @@ fn the_cap_holds_and_what_is_used_or_pinned_stays() {
     drop((pin, reading, used));
     fetch(&store, &songs[4]).unwrap();
     assert!(store.used() <= CAP);
-    let large = store.begin(TrackId([1; 32]), CAP);
-    assert!(matches!(large, Err(StoreError::TooLarge { .. })));
+    for size in [CAP, u64::MAX] {
+        let large = store.begin(TrackId([1; 32]), size);
+        assert!(matches!(large, Err(StoreError::TooLarge { .. })));
+    }
 }
 
 #[test]

@@ -239,7 +239,7 @@ impl Scheduler {
         self.drop_useless_copies(req);
     }
 
-    /// A request ended.
+    /// A request ended; every group that it brought was told before.
     pub fn handle_done(&mut self, req: RequestId, outcome: Outcome, now: Instant) {
         let Some(request) = self.requests.remove(&req) else {
             return; // Cancelled before.
@@ -336,7 +336,7 @@ impl Scheduler {
         let asked = self.asked();
         let free = missing.difference(&asked);
         if free.contains(self.head) {
-            let waited_for = free.from_on(self.head).take(SMALL_GROUPS);
+            let waited_for = free.at_or_after(self.head).take(SMALL_GROUPS);
             let action = self.ask(&waited_for, Urgency::WaitedFor, now);
             if action.is_some() {
                 return action;
@@ -362,7 +362,7 @@ impl Scheduler {
         let mut opening: Vec<GroupSet> = self.opening.iter_ranges().map(Into::into).collect();
         // Head, audio start and tail side by side, before the second part of a long head.
         opening.sort_by_key(|range| range.intersects(asked));
-        let ahead = free.from_on(self.head);
+        let ahead = free.at_or_after(self.head);
         let behind = free.difference(&ahead);
         opening
             .iter()
