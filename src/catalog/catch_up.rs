@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use super::pages::{hash_list, hash_page, Catalogue, CatalogueError, Hash, Page, SignedHead};
+use super::{
+    interner::Interner,
+    pages::{
+        hash_list, hash_page, Catalogue, CatalogueError, Hash, Page, SignedHead, PAGE_ENTRIES,
+    },
+};
 
 /// One owner's catalogue on its way here: says what it needs, takes answers
 /// from wherever they come, and gives the whole or nothing.
@@ -14,6 +19,9 @@ pub struct CatchUp {
     list: Option<Arc<[Hash]>>,
     /// As many as the list is long once that is here.
     pages: Vec<Option<Arc<Page>>>,
+    /// For what the pages that come have in common. Those of `base` are not
+    /// gone through for it: they share among themselves.
+    shared: Interner,
 }
 
 /// What a [`CatchUp`] needs next.
@@ -31,6 +39,7 @@ impl CatchUp {
     /// When the head is forged, or not newer than `base`.
     pub fn new(head: SignedHead, base: Option<Arc<Catalogue>>) -> Result<Self, SyncError> {
         head.verify()?;
+        let base = base.filter(|base| base.owner() == head.head.owner);
         if base
             .as_ref()
             .is_some_and(|base| !head.head.is_newer_than(&base.head().head))
@@ -42,6 +51,7 @@ impl CatchUp {
             base,
             list: None,
             pages: Vec::new(),
+            shared: Interner::default(),
         };
         if head.head.entries == 0 {
             this.handle_list(Vec::new())?;
@@ -74,7 +84,9 @@ impl CatchUp {
         }
         let known = |index: usize, hash: &Hash| {
             let base = self.base.as_ref()?;
-            (base.list().get(index)? == hash).then(|| base.pages()[index].clone())
+            let page = base.pages().get(index)?;
+            let same = base.list().get(index)? == hash;
+            (same && page.entries.len() == self.page_len(index)).then(|| page.clone())
         };
         self.pages = list
             .iter()
@@ -97,14 +109,12 @@ impl CatchUp {
         if hash_page(bytes) != *expected {
             return Err(SyncError::WrongPage(index as u32));
         }
-        let page = Page::decode(bytes)?;
-        let last = index + 1 == self.pages.len();
-        let expected_len = match (last, self.head.head.entries as usize % super::PAGE_ENTRIES) {
-            (true, rest @ 1..) => rest,
-            _ => super::PAGE_ENTRIES,
-        };
-        if page.entries.len() != expected_len {
+        let mut page = Page::decode(bytes)?;
+        if page.entries.len() != self.page_len(index) {
             return Err(SyncError::WrongPage(index as u32));
+        }
+        for entry in page.entries.iter_mut().flatten() {
+            self.shared.intern(entry);
         }
         self.pages[index] = Some(Arc::new(page));
         Ok(())
@@ -114,6 +124,11 @@ impl CatchUp {
     pub fn finish(self) -> Option<Catalogue> {
         let pages = self.pages.into_iter().collect::<Option<Vec<_>>>()?;
         Some(Catalogue::assemble(self.head, self.list?, pages))
+    }
+
+    /// How many entries page `index` must have: all are full but the last.
+    fn page_len(&self, index: usize) -> usize {
+        (self.head.head.entries as usize - index * PAGE_ENTRIES).min(PAGE_ENTRIES)
     }
 }
 

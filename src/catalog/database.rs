@@ -75,31 +75,27 @@ impl Database {
     /// The track that `uri` names.
     pub fn find(&self, uri: &str) -> Option<Found<'_>> {
         let (name, path) = uri.split_once('/')?;
-        let member = self.members.iter().find(|member| &*member.name == name)?;
-        self.find_path(member, path)
+        let order = |member: &Member| (*member.name).cmp(name);
+        let at = self.members.binary_search_by(order).ok()?;
+        find_path(&self.members[at], path)
     }
 
     /// The track at `path` of `peer`'s library.
     pub fn find_at(&self, peer: PeerId, path: &str) -> Option<Found<'_>> {
-        self.find_path(self.member(peer)?, path)
+        find_path(self.member(peer)?, path)
     }
 
     /// Who has a copy, listed or held, of this content.
     pub fn holders(&self, track: TrackId) -> impl Iterator<Item = (&Member, EntryNo, &Entry)> {
         self.members.iter().filter_map(move |member| {
-            let (no, entry) = member
-                .catalogue
-                .entries()
-                .find(|(_, entry)| entry.track() == Some(track))?;
+            let (no, entry) = member.catalogue.copies(track).next()?;
             Some((member, no, entry))
         })
     }
+}
 
-    fn find_path<'a>(&self, member: &'a Member, path: &str) -> Option<Found<'a>> {
-        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-        member.catalogue.entries().find_map(|(no, entry)| {
-            let listed = entry.listed()?;
-            (&*listed.name == name && &*listed.dir == dir).then_some(Found { member, no, listed })
-        })
-    }
+fn find_path<'a>(member: &'a Member, path: &str) -> Option<Found<'a>> {
+    let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let (no, listed) = member.catalogue.find(dir, name)?;
+    Some(Found { member, no, listed })
 }

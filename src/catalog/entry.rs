@@ -1,6 +1,10 @@
 //! One entry of a catalogue.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{
+    ops::{Deref, Range},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +16,15 @@ pub enum Entry {
     /// A file of the owner's library; these make the browsable database.
     Listed(Box<Listed>),
     /// A complete copy in the owner's cache: a source, but nothing to browse.
-    Held { track: TrackId, size: u64 },
+    Held(Box<Held>),
+}
+
+/// A complete copy in its owner's cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    pub track: TrackId,
+    /// Bytes.
+    pub size: u64,
 }
 
 impl Entry {
@@ -20,7 +32,7 @@ impl Entry {
     pub fn track(&self) -> Option<TrackId> {
         match self {
             Self::Listed(listed) => listed.track,
-            Self::Held { track, .. } => Some(*track),
+            Self::Held(held) => Some(held.track),
         }
     }
 
@@ -28,7 +40,7 @@ impl Entry {
     pub fn size(&self) -> u64 {
         match self {
             Self::Listed(listed) => listed.size,
-            Self::Held { size, .. } => *size,
+            Self::Held(held) => held.size,
         }
     }
 
@@ -36,32 +48,15 @@ impl Entry {
     pub fn listed(&self) -> Option<&Listed> {
         match self {
             Self::Listed(listed) => Some(listed),
-            Self::Held { .. } => None,
+            Self::Held(_) => None,
         }
     }
 
-    /// Whether a foreign entry keeps to the rules that the database relies
-    /// on: relative path without empty, `.` or `..` parts, no control
-    /// characters anywhere, and bounded counts.
+    /// Whether a foreign entry keeps to the rules that others rely on:
+    /// relative path without empty, `.` or `..` parts, no control characters
+    /// anywhere, and numbers that can be computed with.
     pub fn is_sane(&self) -> bool {
-        let Self::Listed(listed) = self else {
-            return true;
-        };
-        let path_ok = (listed.dir.is_empty() || listed.dir.split('/').all(is_name))
-            && is_name(&listed.name)
-            && !listed.name.contains('/');
-        path_ok
-            && listed.opening.len() <= MAX_OPENING_RANGES
-            && listed
-                .opening
-                .iter()
-                .all(|r| r.start <= r.end && r.end <= listed.size)
-            && listed.rate > 0
-            && listed.channels > 0
-            && listed
-                .tags
-                .iter()
-                .all(|(_, value)| !value.contains(char::is_control))
+        self.size() <= MAX_FILE_BYTES && self.listed().is_none_or(Listed::is_sane)
     }
 }
 
@@ -89,7 +84,7 @@ pub struct Listed {
     pub duration: Duration,
     /// The byte ranges that opening the file touches before the first sample
     /// is out; what a listener asks for first.
-    pub opening: Vec<Range<u64>>,
+    pub opening: Box<[Range<u64>]>,
     /// Where the sound starts, behind tags and pictures.
     pub audio_start: u64,
     pub tags: Tags,
@@ -104,22 +99,56 @@ impl Listed {
             format!("{}/{}", self.dir, self.name)
         }
     }
+
+    fn is_sane(&self) -> bool {
+        (self.dir.is_empty() || self.dir.split('/').all(is_name))
+            && is_name(&self.name)
+            && !self.name.contains('/')
+            && MODIFIED.contains(&self.modified)
+            && (1..=MAX_RATE).contains(&self.rate)
+            && (1..=MAX_CHANNELS).contains(&self.channels)
+            && self.duration <= MAX_DURATION
+            && self.audio_start <= self.size
+            && self.opening.len() <= MAX_OPENING_RANGES
+            && self
+                .opening
+                .iter()
+                .all(|r| r.start <= r.end && r.end <= self.size)
+            && !self
+                .tags
+                .texts()
+                .any(|text| text.contains(char::is_control))
+    }
 }
 
-/// A track's tags, as MPD knows them.
-///
-/// Those that many tracks share are shared in memory, too.
+/// A track's tags, as MPD knows them: its own, and through `Deref` those that
+/// it has in common with others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tags {
     pub title: Option<Box<str>>,
+    pub track: Option<u32>,
+    pub disc: Option<u32>,
+    /// One copy in memory for all tracks of an album.
+    pub shared: Arc<SharedTags>,
+}
+
+/// The tags that the tracks of an album usually have in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SharedTags {
     pub artist: Option<Arc<str>>,
     pub album: Option<Arc<str>>,
     pub album_artist: Option<Arc<str>>,
     pub genre: Option<Arc<str>>,
     pub date: Option<Arc<str>>,
     pub composer: Option<Arc<str>>,
-    pub track: Option<u32>,
-    pub disc: Option<u32>,
+}
+
+impl Deref for Tags {
+    type Target = SharedTags;
+
+    fn deref(&self) -> &SharedTags {
+        &self.shared
+    }
 }
 
 impl Tags {
@@ -141,6 +170,40 @@ impl Tags {
         .into_iter()
         .flatten()
     }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        let shared = self
+            .shared
+            .texts()
+            .into_iter()
+            .flatten()
+            .map(|text| &**text);
+        self.title.as_deref().into_iter().chain(shared)
+    }
+}
+
+impl SharedTags {
+    fn texts(&self) -> [&Option<Arc<str>>; 6] {
+        [
+            &self.artist,
+            &self.album,
+            &self.album_artist,
+            &self.genre,
+            &self.date,
+            &self.composer,
+        ]
+    }
+
+    pub(super) fn texts_mut(&mut self) -> [&mut Option<Arc<str>>; 6] {
+        [
+            &mut self.artist,
+            &mut self.album,
+            &mut self.album_artist,
+            &mut self.genre,
+            &mut self.date,
+            &mut self.composer,
+        ]
+    }
 }
 
 /// Whether `part` can be one part of a path.
@@ -151,3 +214,18 @@ fn is_name(part: &str) -> bool {
 /// Head, audio start and tail, with room to spare: a demuxer that wanders
 /// about more than this is served by ordinary demand.
 const MAX_OPENING_RANGES: usize = 8;
+
+/// A terabyte: more than any recording, and far from where offsets overflow.
+const MAX_FILE_BYTES: u64 = 1 << 40;
+
+/// From 1970 to the end of 9999, which every calendar can print.
+pub const MODIFIED: std::ops::RangeInclusive<i64> = 0..=253_402_300_799;
+
+/// Twice what the fastest converters do.
+const MAX_RATE: u32 = 1_536_000;
+
+/// More than any room has speakers.
+const MAX_CHANNELS: u16 = 64;
+
+/// A month: the longest pieces there are last a day or two.
+const MAX_DURATION: Duration = Duration::from_secs(31 * 24 * 3600);

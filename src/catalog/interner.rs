@@ -1,44 +1,45 @@
-//! Strings that many entries share, once in memory.
+//! What many entries have in common, once in memory.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::Entry;
+use super::{entry::SharedTags, Entry};
 
-/// Makes equal strings of different entries one string.
+/// Makes equal strings and tags of different entries one.
 #[derive(Debug, Default)]
-pub struct Interner(BTreeSet<Arc<str>>);
+pub struct Interner {
+    strings: BTreeSet<Arc<str>>,
+    tags: BTreeSet<Arc<SharedTags>>,
+}
 
 impl Interner {
-    /// Replaces the strings of `entry` that others are likely to share.
+    /// Replaces what `entry` is likely to have in common with others.
     pub fn intern(&mut self, entry: &mut Entry) {
         let Entry::Listed(listed) = entry else {
             return;
         };
-        self.share(&mut listed.dir);
-        let tags = &mut listed.tags;
-        [
-            &mut tags.artist,
-            &mut tags.album,
-            &mut tags.album_artist,
-            &mut tags.genre,
-            &mut tags.date,
-            &mut tags.composer,
-        ]
-        .into_iter()
-        .flatten()
-        .for_each(|text| self.share(text));
+        share(&mut self.strings, &mut listed.dir);
+        let tags = &mut listed.tags.shared;
+        if !self.tags.contains(tags) {
+            let mut own = SharedTags::clone(tags);
+            for text in own.texts_mut().into_iter().flatten() {
+                share(&mut self.strings, text);
+            }
+            *tags = Arc::new(own);
+        }
+        share(&mut self.tags, tags);
     }
 
     /// Lets go of what no entry has any more.
     pub fn forget_unused(&mut self) {
-        self.0.retain(|text| Arc::strong_count(text) > 1);
+        self.tags.retain(|tags| Arc::strong_count(tags) > 1);
+        self.strings.retain(|text| Arc::strong_count(text) > 1);
     }
+}
 
-    fn share(&mut self, text: &mut Arc<str>) {
-        if let Some(known) = self.0.get(text) {
-            *text = known.clone();
-        } else {
-            self.0.insert(text.clone());
-        }
+fn share<T: Ord + ?Sized>(known: &mut BTreeSet<Arc<T>>, value: &mut Arc<T>) {
+    if let Some(known) = known.get(value) {
+        *value = known.clone();
+    } else {
+        known.insert(value.clone());
     }
 }

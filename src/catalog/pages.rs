@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::Entry;
+use super::entry::{Entry, Listed};
 use crate::id::{EntryNo, PeerId, TrackId};
 
 /// Entries in a page: one changed file costs its neighbours' 256 lines, and
@@ -125,11 +125,14 @@ impl Page {
         if bytes.len() > MAX_PAGE_BYTES {
             return Err(CatalogueError::BadPage("too long"));
         }
-        let page: Self =
-            postcard::from_bytes(bytes).map_err(|_| CatalogueError::BadPage("malformed"))?;
-        if page.entries.len() > PAGE_ENTRIES {
+        // Looked at first: a hole is one byte here and many in memory.
+        let (len, _) = postcard::take_from_bytes::<usize>(bytes)
+            .map_err(|_| CatalogueError::BadPage("malformed"))?;
+        if len > PAGE_ENTRIES {
             return Err(CatalogueError::BadPage("too many entries"));
         }
+        let page: Self =
+            postcard::from_bytes(bytes).map_err(|_| CatalogueError::BadPage("malformed"))?;
         if !page.entries.iter().flatten().all(Entry::is_sane) {
             return Err(CatalogueError::BadPage("an entry breaks the rules"));
         }
@@ -146,6 +149,11 @@ pub struct Catalogue {
     head: SignedHead,
     list: Arc<[Hash]>,
     pages: Vec<Arc<Page>>,
+    /// The numbers of all listed entries, ordered by directory, name, number.
+    by_path: Arc<[u32]>,
+    /// The numbers of all entries with a known content, ordered by that and
+    /// by number.
+    by_track: Arc<[u32]>,
 }
 
 impl Catalogue {
@@ -200,7 +208,23 @@ impl Catalogue {
 
     /// Puts together what [`super::CatchUp`] has checked piece by piece.
     pub(super) fn assemble(head: SignedHead, list: Arc<[Hash]>, pages: Vec<Arc<Page>>) -> Self {
-        Self { head, list, pages }
+        let mut this = Self {
+            head,
+            list,
+            pages,
+            by_path: Arc::default(),
+            by_track: Arc::default(),
+        };
+        let listed = this.entries().filter(|(_, entry)| entry.listed().is_some());
+        let mut by_path: Vec<u32> = listed.map(|(no, _)| no.0).collect();
+        // Both sorts are stable, and a library is numbered in order of its
+        // paths for the most part, which makes the first one cheap.
+        by_path.sort_by_key(|no| this.path(*no));
+        let hashed = this.entries().filter(|(_, entry)| entry.track().is_some());
+        let mut by_track: Vec<u32> = hashed.map(|(no, _)| no.0).collect();
+        by_track.sort_by_key(|no| this.track(*no));
+        (this.by_path, this.by_track) = (by_path.into(), by_track.into());
+        this
     }
 
     pub fn owner(&self) -> PeerId {
@@ -229,10 +253,33 @@ impl Catalogue {
             .as_ref()
     }
 
+    /// The listed entry in the directory `dir` with the name `name`.
+    pub fn find(&self, dir: &str, name: &str) -> Option<(EntryNo, &Listed)> {
+        let wanted = Some((dir, name));
+        let at = self.by_path.partition_point(|no| self.path(*no) < wanted);
+        let no = EntryNo(*self.by_path.get(at)?);
+        (self.path(no.0) == wanted).then_some((no, self.get(no)?.listed()?))
+    }
+
     /// The entries with this content, by number.
     pub fn copies(&self, track: TrackId) -> impl Iterator<Item = (EntryNo, &Entry)> {
-        self.entries()
-            .filter(move |(_, entry)| entry.track() == Some(track))
+        let first = self
+            .by_track
+            .partition_point(|no| self.track(*no) < Some(track));
+        self.by_track[first..]
+            .iter()
+            .map(|no| EntryNo(*no))
+            .filter_map(|no| Some((no, self.get(no)?)))
+            .take_while(move |(_, entry)| entry.track() == Some(track))
+    }
+
+    fn path(&self, no: u32) -> Option<(&str, &str)> {
+        let listed = self.get(EntryNo(no))?.listed()?;
+        Some((&listed.dir, &listed.name))
+    }
+
+    fn track(&self, no: u32) -> Option<TrackId> {
+        self.get(EntryNo(no))?.track()
     }
 
     /// The entries that are there, by number.

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use super::scan::Stamp;
 use crate::{
-    catalog::{Entry, Listed, MAX_PAGES, PAGE_ENTRIES},
+    catalog::{Entry, Held, Listed, MAX_PAGES, PAGE_ENTRIES},
     id::{EntryNo, TrackId},
 };
 
@@ -70,7 +70,7 @@ impl Slot {
         match self {
             Self::File(record) if record.absent => None,
             Self::File(record) => Some(Entry::Listed(Box::new(record.listed))),
-            Self::Held { track, size } => Some(Entry::Held { track, size }),
+            Self::Held { track, size } => Some(Entry::Held(Box::new(Held { track, size }))),
         }
     }
 }

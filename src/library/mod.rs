@@ -15,6 +15,7 @@ mod names;
 mod rescan;
 mod scan;
 mod tags;
+mod watch;
 
 use std::{
     ops::{ControlFlow, Range},
@@ -32,6 +33,7 @@ use async_channel::{Receiver, Sender};
 pub use book::Sign;
 pub use hashing::{HashFile, HashProgress, ResolveError, MAX_WAITING};
 pub use index::IndexError;
+pub use watch::watch;
 
 use self::{
     book::Book,

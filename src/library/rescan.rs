@@ -14,7 +14,7 @@ use super::{
     tags, Core, Library, LibraryEvent,
 };
 use crate::{
-    catalog::{Entry, Listed, MAX_PAGE_BYTES, PAGE_ENTRIES},
+    catalog::{Entry, Listed, MAX_PAGE_BYTES, MODIFIED, PAGE_ENTRIES},
     id::EntryNo,
 };
 
@@ -191,14 +191,18 @@ fn examine(found: &FoundFile<'_>, core: &Core) -> Result<Record, String> {
         dir: found.dir.as_str().into(),
         name: found.name.as_str().into(),
         size: found.stamp.size,
-        modified: found.stamp.modified.0,
+        modified: found
+            .stamp
+            .modified
+            .0
+            .clamp(*MODIFIED.start(), *MODIFIED.end()),
         track: None,
         format: probed.format,
         rate: probed.rate,
         channels: probed.channels,
         bits: probed.bits,
         duration,
-        opening: probed.opening,
+        opening: probed.opening.into(),
         audio_start: probed.audio_start,
         tags: tagged.tags,
     }));

@@ -14,7 +14,10 @@ use lofty::{
     tag::{ItemKey, Tag},
 };
 
-use crate::{catalog::Tags, media::Format};
+use crate::{
+    catalog::{SharedTags, Tags},
+    media::Format,
+};
 
 /// What lofty knows of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,14 +79,16 @@ fn tags(tag: &Tag) -> Tags {
     let shared = |key| text(key).map(Arc::from);
     Tags {
         title: text(ItemKey::TrackTitle).map(Into::into),
-        artist: shared(ItemKey::TrackArtist),
-        album: shared(ItemKey::AlbumTitle),
-        album_artist: shared(ItemKey::AlbumArtist),
-        genre: shared(ItemKey::Genre),
-        date: shared(ItemKey::RecordingDate).or_else(|| shared(ItemKey::Year)),
-        composer: shared(ItemKey::Composer),
         track: tag.get_string(ItemKey::TrackNumber).and_then(number),
         disc: tag.get_string(ItemKey::DiscNumber).and_then(number),
+        shared: Arc::new(SharedTags {
+            artist: shared(ItemKey::TrackArtist),
+            album: shared(ItemKey::AlbumTitle),
+            album_artist: shared(ItemKey::AlbumArtist),
+            genre: shared(ItemKey::Genre),
+            date: shared(ItemKey::RecordingDate).or_else(|| shared(ItemKey::Year)),
+            composer: shared(ItemKey::Composer),
+        }),
     }
 }
 
