@@ -2,9 +2,11 @@
 #![allow(dead_code)] // until every room is wired up
 
 mod catalog;
+mod cli;
 mod config;
 mod content;
 mod control;
+mod daemon;
 mod discovery;
 mod id;
 mod identity;
@@ -12,6 +14,7 @@ mod library;
 mod media;
 mod near;
 mod node;
+mod peer;
 mod player;
 mod protocol;
 mod swarm;

@@ -282,6 +282,11 @@ impl Catalogue {
         self.get(EntryNo(no))?.track()
     }
 
+    /// How many files of the library are in it.
+    pub fn listed_count(&self) -> usize {
+        self.entries().filter(|(_, entry)| entry.listed().is_some()).count()
+    }
+
     /// The entries that are there, by number.
     pub fn entries(&self) -> impl Iterator<Item = (EntryNo, &Entry)> {
         self.pages.iter().enumerate().flat_map(|(n, page)| {

@@ -25,7 +25,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
         Arc, Mutex, MutexGuard,
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use async_channel::{Receiver, Sender};
@@ -116,6 +116,19 @@ pub struct LibraryFile {
     /// Last modified, in seconds since 1970, and nanoseconds.
     pub modified: (i64, u32),
     pub track: Option<TrackId>,
+}
+
+impl LibraryFile {
+    /// When the file was last modified.
+    pub fn modified(&self) -> SystemTime {
+        let (seconds, nanos) = self.modified;
+        let whole = Duration::from_secs(seconds.unsigned_abs());
+        let second = match seconds {
+            0.. => SystemTime::UNIX_EPOCH + whole,
+            _ => SystemTime::UNIX_EPOCH - whole,
+        };
+        second + Duration::from_nanos(nanos.into())
+    }
 }
 
 /// The owner of all that.

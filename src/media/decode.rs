@@ -33,6 +33,11 @@ impl Cancel {
         self.0.store(true, Ordering::Release);
     }
 
+    /// The flag itself, for who waits on a condition of their own.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+
     /// Whether reads must return [`ReadStop::Cancelled`].
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)

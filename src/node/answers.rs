@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     content::ranges::GroupSet,
     id::{EntryNo, PeerId, TrackId},
     protocol::{Decline, Get, PeerRequest},
-    swarm::serving::{Admission, Serving, Ticket},
+    swarm::serving::{self, Admission, Serving, Ticket},
 };
 
 /// Names a question of another peer's for as long as it is open.
@@ -85,14 +85,26 @@ impl Answers {
     }
 
     /// The next answer.
-    pub fn poll(&mut self) -> Option<(AskId, Answer)> {
+    pub fn poll(&mut self, now: Instant) -> Option<(AskId, Answer)> {
         if let Some(ready) = self.ready.pop_front() {
             return Some(ready);
         }
-        let ticket = self.serving.poll()?;
-        let slice = self.slices.get(&ticket)?;
-        let (track, groups) = (slice.track, slice.groups.clone());
-        Some((slice.ask, Answer::Slice { track, groups }))
+        match self.serving.poll(now)? {
+            serving::Action::Start(ticket) => {
+                let slice = self.slices.get(&ticket)?;
+                let (track, groups) = (slice.track, slice.groups.clone());
+                Some((slice.ask, Answer::Slice { track, groups }))
+            }
+            serving::Action::Busy { ticket, retry } => {
+                let slice = self.slices.remove(&ticket)?;
+                Some((slice.ask, Answer::No(Decline::Busy { retry })))
+            }
+        }
+    }
+
+    /// When [`Self::poll`] may have something to say without an event.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.serving.poll_timeout()
     }
 
     fn handle_get(&mut self, ask: AskId, peer: PeerId, get: Get, now: Instant) {
@@ -102,7 +114,7 @@ impl Answers {
             _ => return self.ready.push_back((ask, NOT_HERE)),
         };
         let track = get.track;
-        match self.serving.handle_request(peer, get.class, groups.count(), now) {
+        match self.serving.handle_request(peer, get.class, &groups, now) {
             Admission::Start(ticket) => {
                 self.slices.insert(ticket, Slice { ask, track, groups: groups.clone() });
                 self.ready.push_back((ask, Answer::Slice { track, groups }));

@@ -246,7 +246,7 @@ impl Node {
                 self.handle_play(action);
             } else if let Some(want) = self.catalogues.poll() {
                 return Some(Action::Want(want));
-            } else if let Some((ask, answer)) = self.answers.poll() {
+            } else if let Some((ask, answer)) = self.answers.poll(now) {
                 return Some(Action::Answer(ask, answer));
             } else if !self.changed.is_empty() {
                 return Some(Action::Changed(std::mem::take(&mut self.changed)));
@@ -258,7 +258,12 @@ impl Node {
 
     /// When [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.plays.poll_timeout().into_iter().chain(self.catalogues.poll_timeout()).min()
+        let due = [
+            self.plays.poll_timeout(),
+            self.catalogues.poll_timeout(),
+            self.answers.poll_timeout(),
+        ];
+        due.into_iter().flatten().min()
     }
 
     /// Time has come to what [`Self::poll_timeout`] said.

@@ -9,6 +9,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,10 +19,7 @@ use crate::{
     content::ranges::GroupSet,
     id::{group_count, EntryNo, PeerId, TrackId},
     media::Format,
-    player::{
-        queue::QueueItem,
-        transport::PlayId,
-    },
+    player::{queue::QueueItem, PlayId},
     protocol::Class,
     swarm::scheduler::{self, Outcome, RequestId, Scheduler, SourceInfo, Why},
 };
@@ -133,7 +131,7 @@ struct Shape {
     channels: u16,
     audio_start: u64,
     size: u64,
-    opening: Vec<std::ops::Range<u64>>,
+    opening: Box<[Range<u64>]>,
     duration: Duration,
 }
 

@@ -82,6 +82,8 @@ pub struct Peer {
     inputs: Receiver<Input>,
     /// For the tasks, which answer with it.
     answer: Sender<Input>,
+    /// Where the questions of other peers go.
+    asks_to: Sender<Ask>,
     links: BTreeMap<PeerId, Link>,
     fetches: BTreeMap<FetchId, Task<()>>,
     blobs: BTreeMap<TrackId, (Arc<Blob>, Pin)>,
@@ -108,7 +110,9 @@ impl Peer {
     /// Puts the parts together; nothing happens before [`Self::run`].
     pub fn new(parts: Parts) -> (Self, Stopper) {
         let (answer, inputs) = async_channel::bounded(MAX_INPUTS);
+        let (asks_to, asks) = async_channel::bounded(MAX_INPUTS);
         let feeders = vec![
+            feed(asks, answer.clone(), Input::Asked),
             feed(parts.library_events, answer.clone(), Input::Library),
             feed(parts.player_events, answer.clone(), |e| Input::Event(Event::Player(e))),
             feed(parts.tracker_events, answer.clone(), |e| Input::Event(Event::Tracker(e))),
@@ -127,6 +131,7 @@ impl Peer {
             watchdog: parts.watchdog,
             inputs,
             answer: answer.clone(),
+            asks_to,
             links: BTreeMap::new(),
             fetches: BTreeMap::new(),
             blobs: BTreeMap::new(),
@@ -217,7 +222,7 @@ impl Peer {
         if let Some(link) = self.links.get(&connection.peer) {
             link.offer(connection.clone());
         }
-        self.tasks.spawn(provide::serve(connection, self.asks_to()));
+        self.tasks.spawn(provide::serve(connection, self.asks_to.clone()));
     }
 
     fn sight(&self) -> Sight {

@@ -2,13 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use async_channel::Sender;
-
 use super::{bytes::StoreBytes, Input, Peer};
 use crate::{
-    content::ranges::GroupSet,
+    content::{file::Blob, ranges::GroupSet, store::Store},
     id::{EntryNo, PeerId, TrackId},
-    library::HashProgress,
+    library::{HashProgress, Library},
     media::decode::{FileBytes, TrackBytes},
     node::{
         Action, Answer, AskId, Event, FetchEvent, FetchId, Load, PlayAction, PlayerAction, Source,
@@ -18,7 +16,7 @@ use crate::{
     swarm::{
         fetch::{self, Order, Progress},
         link::Link,
-        provide::{Ask, Done, Reply},
+        provide::Reply,
     },
 };
 
@@ -122,12 +120,11 @@ impl Peer {
                 return tell(FetchEvent::Done(fetch::lost(gone))).await;
             };
             let order = Order { track: id.track, size, groups, class };
-            let progress = async |progress| {
+            let progress = |progress| {
                 tell(match progress {
                     Progress::FirstByte => FetchEvent::FirstByte,
                     Progress::Groups(groups) => FetchEvent::Groups(groups),
                 })
-                .await;
             };
             let event = match fetch::fetch(&link, order, blob, progress).await {
                 Ok(outcome) => FetchEvent::Done(outcome),
@@ -199,7 +196,7 @@ impl Peer {
         match self.links.get(&peer) {
             Some(link) => link.set_candidates(addresses),
             None => {
-                let link = Link::new(peer, addresses, self.endpoint.clone(), self.asks_to());
+                let link = Link::new(peer, addresses, self.endpoint.clone(), self.asks_to.clone());
                 self.links.insert(peer, link);
             }
         }
@@ -253,19 +250,15 @@ impl Peer {
         let store = self.store.clone();
         let library = self.library.clone();
         self.tasks.spawn(async move {
-            let done = Done::new(to, ask);
-            let blob = smol::unblock(move || {
-                store.blob(track).or_else(|| {
-                    let file = library.file_of(track)?;
-                    store.add_file(track, file.size, file.path.clone(), file.modified_time());
-                    store.blob(track)
-                })
-            });
-            let answer = match blob.await {
+            let blob = smol::unblock(move || serve_from(&store, &library, track)).await;
+            let (done, over) = async_channel::bounded(1);
+            let answer = match blob {
                 Some(blob) => Reply::Slice { blob, groups, done },
                 None => Reply::Message(PeerReply::No(Decline::NotAvailable)),
             };
             let _ = reply.send(answer).await;
+            let _ = over.recv().await;
+            let _ = to.send(Input::Event(Event::Answered(ask))).await;
         });
     }
 
@@ -276,10 +269,16 @@ impl Peer {
         self.tasks.spawn(async move { tracker.leave().await });
     }
 
-    /// Where the questions of other peers go.
-    pub(super) fn asks_to(&self) -> Sender<Ask> {
-        self.asks_to.clone()
-    }
+}
+
+/// The bytes of a track: from the cache, or from the library's file, which the
+/// store learns of when it is first asked for.
+fn serve_from(store: &Arc<Store>, library: &Library, track: TrackId) -> Option<Arc<Blob>> {
+    store.blob(track).or_else(|| {
+        let file = library.file_of(track)?;
+        store.add_file(track, file.size, file.path.clone(), file.modified());
+        store.blob(track)
+    })
 }
 
 /// A queue of hashing that is full empties in about this long.

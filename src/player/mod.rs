@@ -1,2 +1,277 @@
+//! The player: plays tracks whose bytes are still arriving.
+//!
+//! [`Player`] is a handle to two threads that live as long as it does. The
+//! audio thread (`engine`) owns the device and all decisions; the decoding
+//! thread (`feeder`) reads, decodes and may block; between them and the device
+//! stands a ring of samples (`ring`). Orders never block the caller.
+
+mod device;
+mod engine;
+mod feeder;
+mod inbox;
+mod output;
+mod paced;
+mod ring;
 pub mod queue;
 pub mod transport;
+pub mod wav;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::media::decode::{Progress, TrackBytes};
+use crate::media::Format;
+use inbox::Inbox;
+use ring::RingState;
+
+pub use device::{devices, DeviceInfo};
+pub use output::{OutputError, OutputSpec};
+
+/// One playing of one track; chosen by the caller, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlayId(pub u64);
+
+/// A track to play.
+#[derive(Clone)]
+pub struct Load {
+    /// Names this playing in events and orders.
+    pub play: PlayId,
+    /// The track's bytes.
+    pub bytes: Arc<dyn TrackBytes>,
+    /// What they are.
+    pub format: Format,
+    /// Where in the file the sound begins, if that is known.
+    pub audio_start: Option<u64>,
+    /// Where in the track to begin.
+    pub from: Duration,
+    /// The rate (frames a second) and channels that the catalogue promises: the
+    /// device is opened with these while the first bytes still travel.
+    pub expect: Option<(u32, u16)>,
+    /// Get ready, but make no sound before [`Player::resume`].
+    pub paused: bool,
+}
+
+/// What happened, in the order in which it was heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlayerEvent {
+    /// A line to the device was opened.
+    DeviceOpen {
+        /// The name of the device.
+        what: String,
+        /// Frames a second.
+        rate: u32,
+        /// Samples a frame.
+        channels: u16,
+        /// The device's sample format.
+        format: &'static str,
+        /// The device lacks the track's rate, so the sound is interpolated.
+        resampled: bool,
+    },
+    /// The device is gone or cannot be opened; it will be tried again for as
+    /// long as something is to be played.
+    DeviceLost {
+        /// What the system said.
+        why: String,
+    },
+    /// The first sound of a play, or the first after a seek.
+    Started {
+        /// Which.
+        play: PlayId,
+        /// When its first frame went to the device.
+        at: Instant,
+    },
+    /// The device wanted sound that was not there.
+    Underrun {
+        /// Which.
+        play: PlayId,
+    },
+    /// The sound goes on after an underrun.
+    Resumed {
+        /// Which.
+        play: PlayId,
+    },
+    /// The successor took over. Where it could not do so without a gap, its
+    /// [`Self::Started`] follows.
+    Crossed {
+        /// The one before.
+        from: PlayId,
+        /// The successor.
+        to: PlayId,
+    },
+    /// All of it was heard, and there is no successor.
+    Ended {
+        /// Which.
+        play: PlayId,
+    },
+    /// It cannot be played, or not to its end.
+    Failed {
+        /// Which.
+        play: PlayId,
+        /// For people.
+        why: String,
+    },
+}
+
+/// A sensible bound for the channel of events: a play gives four, underruns
+/// aside, so this holds what ten quick skips give. When it is full, the player
+/// keeps events back, and gives up underruns first.
+pub const EVENT_BOUND: usize = 64;
+
+/// Plays one track after the other. Dropping it stops the sound, closes the
+/// device and joins its threads.
+pub struct Player {
+    inbox: Arc<Inbox>,
+    board: Arc<Board>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Player {
+    /// Starts the threads; no device is opened before there is something to
+    /// play.
+    ///
+    /// # Errors
+    /// If the system has no more threads.
+    pub fn spawn(
+        spec: OutputSpec,
+        events: async_channel::Sender<PlayerEvent>,
+    ) -> std::io::Result<Self> {
+        let inbox = Arc::<Inbox>::default();
+        let board = Arc::<Board>::default();
+        let thread = engine::spawn(spec, inbox.clone(), board.clone(), events)?;
+        Ok(Self {
+            inbox,
+            board,
+            thread: Some(thread),
+        })
+    }
+
+    /// Plays `load` in place of whatever plays; a successor is forgotten.
+    pub fn load(&self, load: Load) {
+        self.inbox.post(|mail| {
+            mail.paused = Some(load.paused);
+            mail.load = Some(Box::new(load));
+            mail.next = None;
+            mail.seek = None;
+        });
+    }
+
+    /// Plays `load` after the current track, without a gap where rate and
+    /// channels are the same. Its `paused` does not count.
+    pub fn next(&self, load: Load) {
+        self.inbox
+            .post(|mail| mail.next = Some(Some(Box::new(load))));
+    }
+
+    /// Forgets the successor.
+    pub fn clear_next(&self) {
+        self.inbox.post(|mail| mail.next = Some(None));
+    }
+
+    /// Falls silent within a device buffer, and keeps the place.
+    pub fn pause(&self) {
+        self.inbox.post(|mail| mail.paused = Some(true));
+    }
+
+    /// Goes on after [`Self::pause`].
+    pub fn resume(&self) {
+        self.inbox.post(|mail| mail.paused = Some(false));
+    }
+
+    /// Falls silent and forgets what plays and what follows. No event tells of
+    /// their end.
+    pub fn stop(&self) {
+        self.inbox.post(|mail| {
+            mail.stop = true;
+            mail.load = None;
+            mail.next = None;
+            mail.seek = None;
+        });
+    }
+
+    /// Goes on at `position` of `play`, if that is still what plays.
+    pub fn seek(&self, play: PlayId, position: Duration) {
+        self.inbox.post(|mail| mail.seek = Some((play, position)));
+    }
+
+    /// Sets the volume, 0 to 100; 100 leaves every sample as it is.
+    pub fn volume(&self, volume: u8) {
+        self.inbox.post(|mail| mail.volume = Some(volume));
+    }
+
+    /// What is heard, and where it is. Ahead of the air by the device's buffer
+    /// (20 ms).
+    pub fn position(&self) -> Option<(PlayId, Duration)> {
+        self.board.position()
+    }
+
+    /// What is being decoded, and the file offset up to which it was read.
+    pub fn read_offset(&self) -> Option<(PlayId, u64)> {
+        let notes = self.board.lock();
+        let (play, progress) = notes.decoding.as_ref()?;
+        Some((*play, progress.offset()))
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        self.inbox.post(|mail| mail.quit = true);
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread has been reported by its hook already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the audio thread shows to its handle.
+#[derive(Default)]
+struct Board(Mutex<Notes>);
+
+#[derive(Default)]
+struct Notes {
+    /// The last whose first frame was heard is what plays.
+    marks: Vec<Mark>,
+    decoding: Option<(PlayId, Progress)>,
+}
+
+/// Where a play lies in the ring.
+#[derive(Clone, Debug)]
+struct Mark {
+    play: PlayId,
+    /// The position of its first frame in the track.
+    origin: Duration,
+    /// The ring and the number of its first frame, once it has one.
+    placed: Option<(Arc<RingState>, u64, u32)>,
+}
+
+impl Mark {
+    fn position(&self) -> Option<Duration> {
+        let Some((ring, first, rate)) = &self.placed else {
+            return Some(self.origin);
+        };
+        let frames = ring.read().checked_sub(*first)?;
+        let nanos = u128::from(frames) * 1_000_000_000 / u128::from(*rate);
+        Some(self.origin + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Board {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Notes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn position(&self) -> Option<(PlayId, Duration)> {
+        let notes = self.lock();
+        let heard = notes.marks.iter().enumerate().rev().find_map(|(i, mark)| {
+            // A successor that is not placed has not been heard.
+            if i > 0 && mark.placed.is_none() {
+                return None;
+            }
+            Some((mark.play, mark.position()?))
+        });
+        heard.or_else(|| notes.marks.first().map(|mark| (mark.play, mark.origin)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,11 +12,10 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::queue::{Options, Queue, QueueError, QueueId, Single};
-
-/// One start of one track.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PlayId(pub u64);
+use super::{
+    queue::{Options, Queue, QueueError, QueueId, Single},
+    PlayId, PlayerEvent,
+};
 
 /// Whether there is sound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,23 +64,6 @@ pub enum Change {
     Player,
     Mixer,
     Options,
-}
-
-/// What the player tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PlayerEvent {
-    /// The first sound (or, paused, readiness for it).
-    Started(PlayId),
-    /// Without a gap from one to the prepared next.
-    Crossed { from: PlayId, to: PlayId },
-    /// Ended with nothing prepared behind it.
-    Ended(PlayId),
-    /// Cannot be played (on); also of what was only prepared.
-    Failed(PlayId, String),
-    /// Silence because the track's bytes are late.
-    Underrun(PlayId),
-    /// The bytes are back.
-    Resumed(PlayId),
 }
 
 /// Where to seek within the current track.
@@ -344,7 +326,7 @@ impl Transport {
     /// wanted is ignored.
     pub fn handle_player(&mut self, queue: &mut Queue, event: PlayerEvent) {
         match event {
-            PlayerEvent::Started(play) => {
+            PlayerEvent::Started { play, .. } => {
                 if let Some(now) = self.current(play) {
                     (now.started, now.starved) = (true, false);
                     self.failures = 0;
@@ -353,15 +335,16 @@ impl Transport {
                 }
             }
             PlayerEvent::Crossed { from, to } => self.cross(queue, from, to),
-            PlayerEvent::Ended(play) => {
+            PlayerEvent::Ended { play } => {
                 if self.current(play).is_some() {
                     let next = queue.successor();
                     self.end_track(queue, next);
                 }
             }
-            PlayerEvent::Failed(play, why) => self.fail(queue, play, &why),
-            PlayerEvent::Underrun(play) => self.starve(play, true),
-            PlayerEvent::Resumed(play) => self.starve(play, false),
+            PlayerEvent::Failed { play, why } => self.fail(queue, play, &why),
+            PlayerEvent::Underrun { play } => self.starve(play, true),
+            PlayerEvent::Resumed { play } => self.starve(play, false),
+            PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceLost { .. } => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! Asking another peer, and bringing what it sends to the store.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use quinn::{ReadError, RecvStream, VarInt};
@@ -79,11 +79,11 @@ pub async fn resolve(link: &LinkHandle, entry: EntryNo) -> Result<(TrackId, u64)
 /// # Errors
 /// When the store cannot keep what came. What happened on the way is an
 /// [`Outcome`].
-pub async fn fetch(
+pub async fn fetch<Told: Future<Output = ()> + Send>(
     link: &LinkHandle,
     order: Order,
     blob: Arc<Blob>,
-    mut progress: impl AsyncFnMut(Progress),
+    progress: impl Fn(Progress) -> Told + Sync,
 ) -> Result<Outcome, StoreError> {
     let get = Get {
         track: order.track,
@@ -102,15 +102,15 @@ pub async fn fetch(
     }
     progress(Progress::FirstByte).await;
     let verifier = Verifier::new(order.track, order.size, &order.groups);
-    receive(&mut answer, verifier, &blob, &mut progress).await
+    receive(&mut answer, verifier, &blob, &progress).await
 }
 
 /// Takes the slice as it comes, piece by piece.
-async fn receive(
+async fn receive<Told: Future<Output = ()> + Send>(
     answer: &mut RecvStream,
     mut verifier: Verifier,
     blob: &Arc<Blob>,
-    progress: &mut impl AsyncFnMut(Progress),
+    progress: &(impl Fn(Progress) -> Told + Sync),
 ) -> Result<Outcome, StoreError> {
     let mut buffer = BytesMut::new();
     while verifier.needs().is_some() {
@@ -173,6 +173,11 @@ async fn next_reply(answer: &mut RecvStream) -> Result<PeerReply, AskError> {
         Some(Err(e)) => Err(AskError::Lost(e.to_string())),
         None => Err(AskError::Silent),
     }
+}
+
+/// The outcome when there is nobody to ask.
+pub fn lost(why: String) -> Outcome {
+    Outcome::ConnectionLost(why)
 }
 
 fn declined(why: Decline) -> Outcome {

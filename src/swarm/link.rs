@@ -9,7 +9,10 @@ use smol::{
     Task, Timer,
 };
 
-use super::endpoint::{Connection, DialError, Endpoint};
+use super::{
+    endpoint::{Connection, Endpoint},
+    provide::{serve, Ask},
+};
 use crate::id::PeerId;
 
 /// A handle to the task that owns the connection to one peer. Dropping it ends
@@ -41,9 +44,16 @@ enum Message {
 impl Link {
     /// A link to `peer`, which may answer at `candidates`, the likeliest
     /// first.
-    pub fn new(peer: PeerId, candidates: Vec<SocketAddr>, endpoint: Endpoint) -> Self {
+    ///
+    /// What the peer asks over a connection that was dialled goes to `asks`.
+    pub fn new(
+        peer: PeerId,
+        candidates: Vec<SocketAddr>,
+        endpoint: Endpoint,
+        asks: Sender<Ask>,
+    ) -> Self {
         let (to, from) = async_channel::bounded(MAX_WAITING);
-        let keeper = Keeper { peer, candidates, endpoint, connection: None };
+        let keeper = Keeper { peer, candidates, endpoint, asks, connection: None, serving: None };
         Self { to, _task: smol::spawn(keeper.run(from)) }
     }
 
@@ -81,7 +91,10 @@ struct Keeper {
     peer: PeerId,
     candidates: Vec<SocketAddr>,
     endpoint: Endpoint,
+    asks: Sender<Ask>,
     connection: Option<Connection>,
+    /// Answers what the peer asks over the connection that was dialled.
+    serving: Option<Task<()>>,
 }
 
 impl Keeper {
@@ -105,6 +118,7 @@ impl Keeper {
         }
         let dialled = dial_any(&self.endpoint, self.peer, &self.candidates).await?;
         self.connection = Some(dialled.clone());
+        self.serving = Some(smol::spawn(serve(dialled.clone(), self.asks.clone())));
         Ok(dialled)
     }
 }

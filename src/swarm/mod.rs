@@ -1,3 +1,15 @@
+//! Moving bytes between peers: who is asked for what ([`scheduler`]), whom
+//! this peer serves ([`serving`]), and the QUIC in between.
+//!
+//! [`endpoint`] owns the socket, a [`link`] the way to one peer. [`fetch`]
+//! brings a verified slice from there to the store, [`provide`] answers what
+//! the others ask. Neither decides anything: that is done by the two state
+//! machines, which know neither a clock nor a socket.
+
+pub mod endpoint;
+pub mod fetch;
+pub mod link;
+pub mod provide;
 pub mod scheduler;
 pub mod serving;
 mod source;

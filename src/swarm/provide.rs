@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use async_channel::{Receiver, Sender};
+use async_channel::Sender;
 use quinn::{RecvStream, SendStream, VarInt};
 use smol::Task;
 
@@ -20,7 +20,7 @@ use crate::{
         file::{Blob, SliceError},
         ranges::GroupSet,
     },
-    id::{PeerId, TrackId},
+    id::PeerId,
     protocol::{
         encode_frame, read_frame, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME,
         RESET_CHANGED, RESET_FAULT,
@@ -43,16 +43,8 @@ pub enum Reply {
     Slice { blob: Arc<Blob>, groups: GroupSet, done: Done },
 }
 
-/// Tells whoever waits for its receiver that a slice is sent, or given up.
-pub struct Done(pub Option<Box<dyn FnOnce() + Send>>);
-
-impl Drop for Done {
-    fn drop(&mut self) {
-        if let Some(tell) = self.0.take() {
-            tell();
-        }
-    }
-}
+/// Closes its channel when a slice is sent, or given up.
+pub type Done = Sender<std::convert::Infallible>;
 
 /// Answers the questions that come over `connection` until it ends.
 pub async fn serve(connection: Connection, asks: Sender<Ask>) {

@@ -22,24 +22,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use crate::content::ranges::GroupSet;
 use crate::id::{group_count, Group, PeerId, TrackId, GROUP_BYTES};
+use crate::protocol::Class;
 
 use super::source::{Source, Standing};
 pub use super::source::{SourceInfo, Why};
-
-/// How urgent a request is; holders serve the urgent ones first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Class {
-    /// Somebody listens and will soon be there.
-    Now,
-    /// The next track of a queue, so that it starts without a gap.
-    Next,
-    /// Everything else of a track.
-    Rest,
-}
 
 /// A request of this scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

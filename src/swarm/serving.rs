@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::scheduler::Class;
+use crate::protocol::Class;
 use crate::content::ranges::GroupSet;
 use crate::id::PeerId;
 

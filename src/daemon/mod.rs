@@ -1,0 +1,4 @@
+pub mod dirs;
+pub mod logging;
+pub mod notify;
+pub mod signals;
