@@ -16,7 +16,7 @@ use super::feeder::{Feeder, Go, Job, JobId, Report};
 use super::inbox::{Inbox, Mail};
 use super::output::{Line, Output, OutputError, OutputSpec, Shape};
 use super::ring::Feed;
-use super::{Board, Load, Mark, PlayId, PlayerEvent, EVENT_BOUND};
+use super::{Board, Load, Mark, PlayerEvent, EVENT_BOUND};
 use crate::media::decode::{Cancel, End, Progress};
 
 /// Starts the thread.
@@ -202,9 +202,7 @@ impl Engine {
             }
         }
         self.next = next;
-        if self.tracks.front().is_some_and(|t| t.end.is_some()) {
-            self.begin_next();
-        }
+        self.begin_next();
     }
 
     fn set_paused(&mut self, paused: bool) {
@@ -282,19 +280,18 @@ impl Engine {
 
     /// The last track is decoded: begin the successor, or let the ring run out.
     fn begin_next(&mut self) {
-        if self.tracks.len() > 1 {
+        if self.tracks.back().is_none_or(|track| track.end.is_none()) {
             return;
         }
-        match self.next.take() {
-            Some(load) => {
+        // A third track waits until the first has been heard.
+        if self.tracks.len() == 1 {
+            if let Some(load) = self.next.take() {
                 let from = load.from;
-                self.submit(load, from, false);
+                return self.submit(load, from, false);
             }
-            None => {
-                if let Some(line) = &self.line {
-                    line.state.end_here();
-                }
-            }
+        }
+        if let Some(line) = &self.line {
+            line.state.end_here();
         }
     }
 
@@ -475,6 +472,7 @@ impl Engine {
                     successor.announced = successor.first.is_some();
                     self.events.push(PlayerEvent::Crossed { from, to });
                     self.admit();
+                    self.begin_next();
                 }
                 None => {
                     self.quiet_since = Instant::now();
