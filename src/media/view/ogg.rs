@@ -8,7 +8,6 @@ pub(super) fn view<E>(
     file: &mut Probe<'_, '_, E>,
     audio_start: Option<u64>,
 ) -> Result<Shown, ViewError<E>> {
-    let _ = audio_start;
     let first = Page::read(file, 0)?.ok_or(ViewError::Malformed("it does not begin with OggS"))?;
     let ident = file.bytes(first.body, first.body_bytes().min(IDENT as u64) as usize)?;
     if ident.len() < IDENT || !ident.starts_with(b"\x01vorbis") {
@@ -19,7 +18,14 @@ pub(super) fn view<E>(
             "its rate or its channels are impossible",
         ));
     }
-    let shown = match headers(file, &first)? {
+    let mut found = None;
+    if let Some(audio_start) = audio_start {
+        found = setup_before(file, &first, audio_start)?;
+    }
+    if found.is_none() {
+        found = headers(file, &first)?;
+    }
+    let shown = match found {
         Some((setup, audio_start)) if audio_start < file.size => Shown {
             segments: vec![
                 Segment::File(0..first.end()),
@@ -72,6 +78,50 @@ fn headers<E>(
     Ok(None)
 }
 
+/// The setup packet from the pages that end at `audio_start`, without walking
+/// through the comment before it; `None` if it is not to be found there.
+fn setup_before<E>(
+    file: &mut Probe<'_, '_, E>,
+    first: &Page,
+    audio_start: u64,
+) -> Result<Option<(Vec<u8>, u64)>, ViewError<E>> {
+    let from = audio_start.saturating_sub(WINDOW).max(first.end());
+    if audio_start <= from || audio_start >= file.size {
+        return Ok(None);
+    }
+    let window = file.bytes(from, (audio_start - from) as usize)?;
+    for at in (0..window.len()).filter(|&at| window[at..].starts_with(b"OggS\0")) {
+        let mut setup = None::<Vec<u8>>;
+        let mut at = at;
+        while let Some(page) = Page::parse(&window[at..]).filter(|p| p.serial == first.serial) {
+            let mut data = at + page.body as usize; // within the window
+            let mut fresh = !page.continues;
+            for &lace in &page.lacing {
+                let end = data + usize::from(lace);
+                let Some(bytes) = window.get(data..end) else {
+                    break;
+                };
+                if fresh && bytes.starts_with(b"\x05vorbis") {
+                    setup = Some(Vec::new());
+                }
+                if let Some(setup) = &mut setup {
+                    setup.extend_from_slice(bytes);
+                }
+                fresh = lace < 255;
+                data = end;
+            }
+            at += page.end() as usize;
+            if at == window.len() && fresh {
+                return Ok(setup.map(|setup| (setup, audio_start)));
+            }
+            if at >= window.len() {
+                break;
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// Pages that hold an empty comment packet and `setup`.
 fn repage(serial: u32, setup: &[u8]) -> Vec<u8> {
     let mut lacing = vec![COMMENT.len() as u8];
@@ -114,6 +164,8 @@ fn crc(bytes: &[u8]) -> u32 {
 
 struct Page {
     serial: u32,
+    /// Whether it goes on with a packet of the page before.
+    continues: bool,
     lacing: Vec<u8>,
     /// The offset of its data.
     body: u64,
@@ -122,17 +174,27 @@ struct Page {
 impl Page {
     /// The page at `offset`, if there is one.
     fn read<E>(file: &mut Probe<'_, '_, E>, offset: u64) -> Result<Option<Self>, ViewError<E>> {
-        let head = file.bytes(offset, HEAD)?;
-        if !head.starts_with(b"OggS\0") {
-            return Ok(None);
-        }
-        let segments = usize::from(head[26]);
-        let body = offset + (HEAD + segments) as u64;
-        Ok(Some(Self {
-            serial: le_u32(&head[14..]),
-            lacing: file.bytes(offset + HEAD as u64, segments)?,
-            body,
+        let mut head = file.bytes(offset, HEAD)?;
+        head.extend(file.bytes(offset + HEAD as u64, usize::from(head[26]))?);
+        Ok(Self::parse(&head).map(|page| Self {
+            body: offset + page.body,
+            ..page
         }))
+    }
+
+    /// The page at the beginning of `bytes`, if its whole head is there.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (head, rest) = bytes.split_at_checked(HEAD)?;
+        if !head.starts_with(b"OggS\0") {
+            return None;
+        }
+        let lacing = rest.get(..usize::from(head[26]))?;
+        Some(Self {
+            serial: le_u32(&head[14..]),
+            continues: head[5] & 1 != 0,
+            lacing: lacing.to_vec(),
+            body: (HEAD + lacing.len()) as u64,
+        })
     }
 
     fn body_bytes(&self) -> u64 {
@@ -155,6 +217,9 @@ const HEAD: usize = 27;
 
 /// The largest setup packet; encoders write 4 to 10 KB.
 const SETUP: usize = 128 * 1024;
+
+/// Where the setup packet is looked for: two pages of 4 KB are usual.
+const WINDOW: u64 = 16 * 1024;
 
 /// Header pages to walk: 16 MB of pictures in pages of 4 KB.
 const PAGES: usize = 4096;
