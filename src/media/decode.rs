@@ -180,8 +180,13 @@ impl Opened {
         if self.duration.is_some_and(|length| position >= length) {
             return Err(End::Ended);
         }
+        // The decoder cuts off fractions of a frame, and may find one frame less
+        // than was meant; half a frame more leaves no doubt.
+        let rate = f64::from(self.rate);
+        let frame = (position.as_secs_f64() * rate).round() + 0.5;
+        let middle = Duration::from_secs_f64(frame / rate);
         let source = &mut self.source;
-        let sought = guarded(|| source.try_seek(position));
+        let sought = guarded(|| source.try_seek(middle));
         match (sought, self.end()) {
             (_, End::Failed(why)) => Err(End::Failed(why)),
             (_, End::Cancelled) => Err(End::Cancelled),

@@ -1,13 +1,21 @@
 //! The file as the demuxer sees it: without pictures and padding.
 //!
-//! A cover of 2 MB stands before the first sample in most files, and fetching
-//! it would delay the sound. The view is a list of segments that keeps only
-//! what the demuxer needs; all else is left out, or where absolute offsets
-//! forbid that, replaced by zeros. It is built from a few small reads.
+//! A cover of 2 MB stands before the first sample in many files, and fetching
+//! it would delay the sound. The view is a list of segments that shows only
+//! what the demuxer needs: all else is left out, or where absolute offsets
+//! forbid that, replaced by zeros. It is built from a few small reads, and it
+//! also refuses what is known to make the demuxer panic or allocate without
+//! bound.
 //!
-//! What must hold: the samples are those of the file; nothing in a file, each
-//! byte of which may be hostile, makes building it panic, loop or grow; and
-//! where anything looks odd the file is shown as it is.
+//! What must hold: the samples are those of the file; and nothing in a file,
+//! each byte of which may be hostile, makes building the view panic, loop or
+//! grow. What is merely unusual is shown as it is.
+
+mod flac;
+mod isobmff;
+mod mpeg;
+mod ogg;
+mod riff;
 
 use std::ops::Range;
 
@@ -51,7 +59,7 @@ enum Segment {
 impl Segment {
     fn len(&self) -> u64 {
         match self {
-            Self::File(range) => range.end - range.start,
+            Self::File(range) => range.end.saturating_sub(range.start),
             Self::Zeros(len) => *len,
             Self::Bytes(bytes) => bytes.len() as u64,
         }
@@ -62,28 +70,32 @@ impl Segment {
 pub type ReadAt<'a, E> = dyn FnMut(u64, &mut [u8]) -> Result<usize, E> + 'a;
 
 impl View {
-    /// Builds the view of a file of `size` bytes.
+    /// Builds the view of a file of `size` bytes. `audio_start` may tell where
+    /// the sound begins; that is checked, not trusted.
     ///
     /// # Errors
-    /// What `read` gives; [`ViewError::Malformed`] for what would make the
-    /// demuxer panic.
+    /// What `read` gives; [`ViewError::Malformed`] for what is not of this
+    /// format or must not reach the demuxer.
     pub fn build<E>(
         format: Format,
         size: u64,
         audio_start: Option<u64>,
         read: &mut ReadAt<'_, E>,
     ) -> Result<Self, ViewError<E>> {
-        let _ = (format, audio_start, read);
-        Ok(Self::identity(size))
-    }
-
-    fn identity(size: u64) -> Self {
-        Self {
-            segments: vec![Segment::File(0..size)],
-            len: size,
-            bits: None,
-            audio_start: 0,
-        }
+        let file = &mut Probe { size, read };
+        let shown = match format {
+            Format::Wav => riff::view(file)?,
+            Format::Flac => flac::view(file)?,
+            Format::Mp3 => mpeg::view(file)?,
+            Format::Ogg => ogg::view(file, audio_start)?,
+            Format::M4a => isobmff::view(file)?,
+        };
+        Ok(Self {
+            len: shown.segments.iter().map(Segment::len).sum(),
+            segments: shown.segments,
+            bits: shown.bits,
+            audio_start: shown.audio_start,
+        })
     }
 
     /// Bytes of the view.
@@ -96,7 +108,7 @@ impl View {
         self.bits
     }
 
-    /// Where in the file the sound begins; 0 where that was not looked for.
+    /// Where in the file the sound begins.
     pub fn audio_start(&self) -> u64 {
         self.audio_start
     }
@@ -129,7 +141,7 @@ impl View {
                     Ok(count)
                 }
                 Segment::Bytes(bytes) => {
-                    let from = within as usize; // below bytes.len()
+                    let from = within as usize; // less than the length of a Vec
                     out.copy_from_slice(&bytes[from..from + count]);
                     Ok(count)
                 }
@@ -138,3 +150,83 @@ impl View {
         Ok(0)
     }
 }
+
+/// What a format's parser found.
+struct Shown {
+    segments: Vec<Segment>,
+    bits: Option<u8>,
+    audio_start: u64,
+}
+
+/// The file, for a parser.
+struct Probe<'a, 'b, E> {
+    size: u64,
+    read: &'a mut ReadAt<'b, E>,
+}
+
+impl<E> Probe<'_, '_, E> {
+    /// `len` bytes at `offset`.
+    fn bytes(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, ViewError<E>> {
+        let end = offset.checked_add(len as u64);
+        if len > TAKE || end.is_none_or(|end| end > self.size) {
+            return Err(ViewError::Malformed("it ends too early"));
+        }
+        let mut out = vec![0; len];
+        let mut done = 0;
+        while done < len {
+            match (self.read)(offset + done as u64, &mut out[done..])? {
+                0 => return Err(ViewError::Malformed("it ends too early")),
+                read => done += read,
+            }
+        }
+        Ok(out)
+    }
+
+    /// The offset after all ID3v2 tags at the beginning.
+    fn after_id3v2(&mut self) -> Result<u64, ViewError<E>> {
+        let mut offset = 0;
+        for _ in 0..TAGS {
+            if self.size - offset < 10 {
+                break;
+            }
+            let head = self.bytes(offset, 10)?;
+            if !head.starts_with(b"ID3") || head[6..].iter().any(|b| b & 0x80 != 0) {
+                break;
+            }
+            let body = head[6..]
+                .iter()
+                .fold(0, |size, &b| size << 7 | u64::from(b));
+            let footer = if head[5] & 0x10 != 0 { 10 } else { 0 };
+            let end = offset + 10 + body + footer;
+            if end > self.size {
+                break;
+            }
+            offset = end;
+        }
+        Ok(offset)
+    }
+}
+
+fn be_u32(bytes: &[u8]) -> u32 {
+    bytes.iter().take(4).fold(0, |n, &b| n << 8 | u32::from(b))
+}
+
+fn le_u32(bytes: &[u8]) -> u32 {
+    bytes
+        .iter()
+        .take(4)
+        .rev()
+        .fold(0, |n, &b| n << 8 | u32::from(b))
+}
+
+/// The most that is read at once: a large seek table or setup header is 20 KB.
+const TAKE: usize = 256 * 1024;
+
+/// ID3v2 tags in a row; careless taggers leave two.
+const TAGS: usize = 8;
+
+/// As many as the decoder is used for.
+const MAX_CHANNELS: u16 = 8;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! AAC in ISO base media (ISO/IEC 14496-12). Offsets into the file are absolute,
+//! so nothing can be left out before the sound: `udta` and `meta`, where the
+//! pictures are, become `free` space of the same size, full of zeros.
+//!
+//! The demuxer walks over the sound to see what follows, and reads the last
+//! 64 KiB of what it skips. So the sound's atom is shown with a long tail of
+//! zeros, which spares the fetching.
+
+use std::ops::Range;
+
+use super::{be_u32, Probe, Segment, Shown, ViewError};
+
+pub(super) fn view<E>(file: &mut Probe<'_, '_, E>) -> Result<Shown, ViewError<E>> {
+    if file.bytes(4, 4)? != *b"ftyp" {
+        return Err(ViewError::Malformed("the ftyp atom is missing"));
+    }
+    let mut edits = Vec::new();
+    let (mut movie, mut media) = (None, None);
+    let mut plain = true;
+    let atoms = children(file, 0..file.size)?;
+    for atom in &atoms {
+        match &atom.kind {
+            b"moov" if movie.is_none() => movie = Some(atom),
+            b"mdat" if media.is_none() => media = Some(atom),
+            b"free" | b"skip" | b"wide" => edits.push(Edit::hide(atom)),
+            b"meta" => edits.push(Edit::hide(atom)),
+            b"moov" | b"mdat" | b"moof" | b"sidx" => plain = false,
+            _ => {}
+        }
+    }
+    let movie = movie.ok_or(ViewError::Malformed("the moov atom is missing"))?;
+    for atom in children(file, movie.body.clone())? {
+        match &atom.kind {
+            b"udta" | b"meta" | b"free" | b"skip" => edits.push(Edit::hide(&atom)),
+            b"trak" => check_tables(file, atom.body, 0)?,
+            _ => {}
+        }
+    }
+    let audio_start = media.map_or(0, |media| media.body.start);
+    if let Some(edit) = media.filter(|_| plain).and_then(Edit::lengthen) {
+        edits.push(edit);
+    }
+    Ok(Shown {
+        segments: apply(edits, file.size),
+        bits: None,
+        audio_start,
+    })
+}
+
+struct Atom {
+    kind: [u8; 4],
+    start: u64,
+    body: Range<u64>,
+}
+
+/// The atoms in a range of the file. One that is cut off ends with the range.
+fn children<E>(file: &mut Probe<'_, '_, E>, range: Range<u64>) -> Result<Vec<Atom>, ViewError<E>> {
+    let mut atoms = Vec::new();
+    let mut start = range.start;
+    while range.end.saturating_sub(start) >= 8 {
+        if atoms.len() == ATOMS {
+            return Err(ViewError::Malformed("it has too many atoms"));
+        }
+        let head = file.bytes(start, 8)?;
+        let (len, head_len) = match be_u32(&head) {
+            0 => (range.end - start, 8),
+            1 => {
+                let long = file.bytes(start + 8, 8)?;
+                let len = u64::from(be_u32(&long)) << 32 | u64::from(be_u32(&long[4..]));
+                (len, 16)
+            }
+            len => (u64::from(len), 8),
+        };
+        if len < head_len || len > range.end - start {
+            return Err(ViewError::Malformed("the size of an atom is impossible"));
+        }
+        atoms.push(Atom {
+            kind: [head[4], head[5], head[6], head[7]],
+            start,
+            body: start + head_len..start + len,
+        });
+        start += len;
+    }
+    Ok(atoms)
+}
+
+/// Refuses time scales of 0, which make the demuxer panic, and tables that claim
+/// more entries than they have, for which it would allocate.
+fn check_tables<E>(
+    file: &mut Probe<'_, '_, E>,
+    range: Range<u64>,
+    depth: u8,
+) -> Result<(), ViewError<E>> {
+    for atom in children(file, range)? {
+        let there = atom.body.end - atom.body.start;
+        let u32_at = |file: &mut Probe<'_, '_, E>, at: u64| {
+            file.bytes(atom.body.start + at, 4).map(|b| be_u32(&b))
+        };
+        let (count_at, entry) = match &atom.kind {
+            b"mdia" | b"minf" | b"stbl" if depth < DEPTH => {
+                check_tables(file, atom.body.clone(), depth + 1)?;
+                continue;
+            }
+            b"mdhd" => {
+                let version = file.bytes(atom.body.start, 1)?[0];
+                if u32_at(file, if version == 1 { 20 } else { 12 })? == 0 {
+                    return Err(ViewError::Malformed("its time scale is 0"));
+                }
+                continue;
+            }
+            b"stts" | b"ctts" | b"co64" => (4, 8),
+            b"stsc" => (4, 12),
+            b"stco" => (4, 4),
+            // A common size for all samples takes the place of the table.
+            b"stsz" if u32_at(file, 4)? == 0 => (8, 4),
+            _ => continue,
+        };
+        let claimed = u64::from(u32_at(file, count_at)?) * entry;
+        if claimed > there.saturating_sub(count_at + 4) {
+            return Err(ViewError::Malformed("a table claims too many entries"));
+        }
+    }
+    Ok(())
+}
+
+/// A stretch of the file that is shown otherwise.
+struct Edit {
+    range: Range<u64>,
+    shown: Vec<Segment>,
+}
+
+impl Edit {
+    fn hide(atom: &Atom) -> Self {
+        let mut head = Vec::new();
+        let len = atom.body.end - atom.start;
+        match u32::try_from(len) {
+            Ok(len) => {
+                head.extend_from_slice(&len.to_be_bytes());
+                head.extend_from_slice(b"free");
+            }
+            Err(_) => {
+                head.extend_from_slice(&1u32.to_be_bytes());
+                head.extend_from_slice(b"free");
+                head.extend_from_slice(&len.to_be_bytes());
+            }
+        }
+        let zeros = len - head.len() as u64; // an atom has at least its head
+        Self {
+            range: atom.start..atom.body.end,
+            shown: vec![Segment::Bytes(head), Segment::Zeros(zeros)],
+        }
+    }
+
+    /// Shows the sound's atom with a tail of zeros, if its head can say so.
+    fn lengthen(media: &Atom) -> Option<Self> {
+        let len = media.body.end - media.start + TAIL;
+        let mut head = Vec::new();
+        if media.body.start - media.start == 16 {
+            head.extend_from_slice(&1u32.to_be_bytes());
+            head.extend_from_slice(b"mdat");
+            head.extend_from_slice(&len.to_be_bytes());
+        } else {
+            head.extend_from_slice(&u32::try_from(len).ok()?.to_be_bytes());
+            head.extend_from_slice(b"mdat");
+        }
+        Some(Self {
+            range: media.start..media.body.end,
+            shown: vec![
+                Segment::Bytes(head),
+                Segment::File(media.body.clone()),
+                Segment::Zeros(TAIL),
+            ],
+        })
+    }
+}
+
+/// The file with all edits, which do not overlap, since atoms do not.
+fn apply(mut edits: Vec<Edit>, size: u64) -> Vec<Segment> {
+    edits.sort_by_key(|edit| edit.range.start);
+    let mut segments = Vec::new();
+    let mut done = 0;
+    for edit in edits {
+        segments.push(Segment::File(done..edit.range.start));
+        segments.extend(edit.shown);
+        done = edit.range.end;
+    }
+    segments.push(Segment::File(done..size));
+    segments.retain(|segment| segment.len() > 0);
+    segments
+}
+
+/// Atoms side by side; encoders write ten.
+const ATOMS: usize = 256;
+
+/// trak, mdia, minf, stbl.
+const DEPTH: u8 = 3;
+
+/// Twice what the demuxer reads of what it skips.
+const TAIL: u64 = 128 * 1024;

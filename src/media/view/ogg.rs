@@ -1,0 +1,225 @@
+//! Vorbis in Ogg (RFC 3533, Vorbis I): the comment packet, which holds the
+//! pictures, is replaced by an empty one. It shares pages with the setup packet,
+//! so both are paged anew.
+
+use super::{le_u32, Probe, Segment, Shown, ViewError, MAX_CHANNELS};
+
+pub(super) fn view<E>(
+    file: &mut Probe<'_, '_, E>,
+    audio_start: Option<u64>,
+) -> Result<Shown, ViewError<E>> {
+    let first = Page::read(file, 0)?.ok_or(ViewError::Malformed("it does not begin with OggS"))?;
+    let ident = file.bytes(first.body, first.body_bytes().min(IDENT as u64) as usize)?;
+    if ident.len() < IDENT || !ident.starts_with(b"\x01vorbis") {
+        return Err(ViewError::Malformed("it holds no Vorbis"));
+    }
+    if !(1..=MAX_CHANNELS).contains(&u16::from(ident[11])) || le_u32(&ident[12..]) == 0 {
+        return Err(ViewError::Malformed(
+            "its rate or its channels are impossible",
+        ));
+    }
+    let mut found = None;
+    if let Some(audio_start) = audio_start {
+        found = setup_before(file, &first, audio_start)?;
+    }
+    if found.is_none() {
+        found = headers(file, &first)?;
+    }
+    let shown = match found {
+        Some((setup, audio_start)) if audio_start < file.size => Shown {
+            segments: vec![
+                Segment::File(0..first.end()),
+                Segment::Bytes(repage(first.serial, &setup)),
+                Segment::File(audio_start..file.size),
+            ],
+            bits: None,
+            audio_start,
+        },
+        _ => Shown {
+            segments: vec![Segment::File(0..file.size)],
+            bits: None,
+            audio_start: 0,
+        },
+    };
+    Ok(shown)
+}
+
+/// The setup packet, and where the first page of sound begins; `None` where the
+/// pages are not those of one plain stream.
+fn headers<E>(
+    file: &mut Probe<'_, '_, E>,
+    first: &Page,
+) -> Result<Option<(Vec<u8>, u64)>, ViewError<E>> {
+    let mut setup = Vec::new();
+    let mut comment_over = false;
+    let mut offset = first.end();
+    for _ in 0..PAGES {
+        let Some(page) = Page::read(file, offset)?.filter(|p| p.serial == first.serial) else {
+            return Ok(None);
+        };
+        let mut at = page.body;
+        for (i, &lace) in page.lacing.iter().enumerate() {
+            if comment_over {
+                setup.extend(file.bytes(at, usize::from(lace))?);
+                if setup.len() > SETUP {
+                    return Ok(None);
+                }
+                if lace < 255 {
+                    // The sound begins on a page of its own.
+                    let plain = i + 1 == page.lacing.len() && setup.starts_with(b"\x05vorbis");
+                    return Ok(plain.then(|| (setup, page.end())));
+                }
+            }
+            comment_over |= lace < 255;
+            at += u64::from(lace);
+        }
+        offset = page.end();
+    }
+    Ok(None)
+}
+
+/// The setup packet from the pages that end at `audio_start`, without walking
+/// through the comment before it; `None` if it is not to be found there.
+fn setup_before<E>(
+    file: &mut Probe<'_, '_, E>,
+    first: &Page,
+    audio_start: u64,
+) -> Result<Option<(Vec<u8>, u64)>, ViewError<E>> {
+    let from = audio_start.saturating_sub(WINDOW).max(first.end());
+    if audio_start <= from || audio_start >= file.size {
+        return Ok(None);
+    }
+    let window = file.bytes(from, (audio_start - from) as usize)?;
+    for at in (0..window.len()).filter(|&at| window[at..].starts_with(b"OggS\0")) {
+        let mut setup = None::<Vec<u8>>;
+        let mut at = at;
+        while let Some(page) = Page::parse(&window[at..]).filter(|p| p.serial == first.serial) {
+            let mut data = at + page.body as usize; // within the window
+            let mut fresh = !page.continues;
+            for &lace in &page.lacing {
+                let end = data + usize::from(lace);
+                let Some(bytes) = window.get(data..end) else {
+                    break;
+                };
+                if fresh && bytes.starts_with(b"\x05vorbis") {
+                    setup = Some(Vec::new());
+                }
+                if let Some(setup) = &mut setup {
+                    setup.extend_from_slice(bytes);
+                }
+                fresh = lace < 255;
+                data = end;
+            }
+            at += page.end() as usize;
+            if at == window.len() && fresh {
+                return Ok(setup.map(|setup| (setup, audio_start)));
+            }
+            if at >= window.len() {
+                break;
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Pages that hold an empty comment packet and `setup`.
+fn repage(serial: u32, setup: &[u8]) -> Vec<u8> {
+    let mut lacing = vec![COMMENT.len() as u8];
+    lacing.extend(std::iter::repeat_n(255, setup.len() / 255));
+    lacing.push((setup.len() % 255) as u8);
+    let data = [COMMENT, setup].concat();
+    let mut rest = data.as_slice();
+    let mut out = Vec::new();
+    for (i, lacing) in lacing.chunks(255).enumerate() {
+        let len: usize = lacing.iter().map(|&l| usize::from(l)).sum();
+        let (body, after) = rest.split_at(len);
+        rest = after;
+        let ends_packet = lacing.iter().any(|&lace| lace < 255);
+        let granule = if ends_packet { 0 } else { u64::MAX };
+        let mut page = b"OggS\0".to_vec();
+        page.push(u8::from(i > 0)); // goes on with a packet
+        page.extend_from_slice(&granule.to_le_bytes());
+        page.extend_from_slice(&serial.to_le_bytes());
+        page.extend_from_slice(&(i as u32 + 1).to_le_bytes());
+        page.extend_from_slice(&[0; 4]);
+        page.push(lacing.len() as u8);
+        page.extend_from_slice(lacing);
+        page.extend_from_slice(body);
+        let crc = crc(&page);
+        page[22..26].copy_from_slice(&crc.to_le_bytes());
+        out.extend(page);
+    }
+    out
+}
+
+/// The checksum of RFC 3533: polynomial 0x04c11db7, nothing reflected.
+fn crc(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte) << 24, |crc: u32, _| {
+            let carry = crc & 0x8000_0000 != 0;
+            crc << 1 ^ if carry { 0x04c1_1db7 } else { 0 }
+        })
+    })
+}
+
+struct Page {
+    serial: u32,
+    /// Whether it goes on with a packet of the page before.
+    continues: bool,
+    lacing: Vec<u8>,
+    /// The offset of its data.
+    body: u64,
+}
+
+impl Page {
+    /// The page at `offset`, if there is one.
+    fn read<E>(file: &mut Probe<'_, '_, E>, offset: u64) -> Result<Option<Self>, ViewError<E>> {
+        let mut head = file.bytes(offset, HEAD)?;
+        head.extend(file.bytes(offset + HEAD as u64, usize::from(head[26]))?);
+        Ok(Self::parse(&head).map(|page| Self {
+            body: offset + page.body,
+            ..page
+        }))
+    }
+
+    /// The page at the beginning of `bytes`, if its whole head is there.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (head, rest) = bytes.split_at_checked(HEAD)?;
+        if !head.starts_with(b"OggS\0") {
+            return None;
+        }
+        let lacing = rest.get(..usize::from(head[26]))?;
+        Some(Self {
+            serial: le_u32(&head[14..]),
+            continues: head[5] & 1 != 0,
+            lacing: lacing.to_vec(),
+            body: (HEAD + lacing.len()) as u64,
+        })
+    }
+
+    fn body_bytes(&self) -> u64 {
+        self.lacing.iter().map(|&lace| u64::from(lace)).sum()
+    }
+
+    fn end(&self) -> u64 {
+        self.body + self.body_bytes()
+    }
+}
+
+/// No vendor, no comments, the framing bit.
+const COMMENT: &[u8] = b"\x03vorbis\0\0\0\0\0\0\0\0\x01";
+
+/// The identification packet has this many bytes.
+const IDENT: usize = 30;
+
+/// A page's head before its lacing.
+const HEAD: usize = 27;
+
+/// The largest setup packet; encoders write 4 to 10 KB.
+const SETUP: usize = 128 * 1024;
+
+/// Where the setup packet is looked for: two pages of 4 KB are usual.
+const WINDOW: u64 = 16 * 1024;
+
+/// Header pages to walk: 16 MB of pictures in pages of 4 KB.
+const PAGES: usize = 4096;
