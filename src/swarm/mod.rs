@@ -1,3 +1,2 @@
 pub mod scheduler;
 pub mod serving;
-mod source;

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::super::blob::{Verified, Verifier};
+use super::super::blob::{outboard_bytes, Verified, Verifier};
 use super::super::disk::{MemDisk, RealDisk};
 use super::super::file::{SliceError, Wait};
 use super::*;
