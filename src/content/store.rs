@@ -1,7 +1,7 @@
 //! The store: every track whose bytes are on this machine, in the library or the cache.
 //!
-//! All of the cache counts against one cap, an arriving track with its full size. What was used
-//! longest ago goes first; what is pinned, or open, never.
+//! All of the cache counts against one cap, an arriving track with its full size. What was
+//! used longest ago goes first; what is pinned, or open, never.
 //!
 //! All calls block on the disk. The lock inside is never held while a track is read,
 //! written, hashed or synced.
@@ -162,13 +162,8 @@ impl Store {
     pub fn blob(self: &Arc<Self>, track: TrackId) -> Option<Arc<Blob>> {
         let mut inner = self.inner();
         inner.shelf.touch(track);
-        if let Some(blob) = inner.open.get(&track).and_then(Weak::upgrade) {
-            if !blob.is_stale() {
-                return Some(blob);
-            }
-        }
-        if let Some(blob) = inner.partial.get(&track) {
-            return Some(blob.clone());
+        if let Some(blob) = inner.at_hand(track) {
+            return Some(blob);
         }
         let files = inner.files_of(track);
         let held = inner.shelf.kind(track) == Some(Kind::Held);
@@ -178,10 +173,8 @@ impl Store {
         let blob = library.or_else(|| held.then(|| self.open_held(track)).flatten())?;
         let blob = Arc::new(blob);
         let mut inner = self.inner();
-        if let Some(other) = inner.open.get(&track).and_then(Weak::upgrade) {
-            if !other.is_stale() {
-                return Some(other); // Another thread was faster.
-            }
+        if let Some(other) = inner.at_hand(track) {
+            return Some(other); // Another thread was faster.
         }
         inner.open.retain(|_, blob| blob.strong_count() > 0);
         inner.open.insert(track, Arc::downgrade(&blob));
@@ -196,18 +189,9 @@ impl Store {
     /// [`StoreError`]: `WrongSize`, `TooLarge`, `Full`, or `Io` with the file's name.
     pub fn begin(self: &Arc<Self>, track: TrackId, size: u64) -> Result<Arc<Blob>, StoreError> {
         if let Some(blob) = self.blob(track) {
-            if blob.size() == size {
-                blob.revive();
-                return Ok(blob);
-            }
-            let known = blob.size();
-            drop(blob);
-            if !self.drop_unused_partial(track)? {
-                return Err(StoreError::WrongSize {
-                    track,
-                    known,
-                    claimed: size,
-                });
+            let found = same_size(blob, size);
+            if found.is_ok() || !self.drop_unused_partial(track)? {
+                return found.inspect(|blob| blob.revive());
             }
         }
         if size == 0 && track.0 != *bao_tree::blake3::hash(b"").as_bytes() {
@@ -318,16 +302,24 @@ impl Store {
         }))
     }
 
-    /// Drops what the cache has of `track`, because it was found to be broken.
+    /// Drops what the cache has of `track`, because a slice of it was found to be wrong.
     pub(super) fn discard(&self, track: TrackId) {
         let mut inner = self.inner();
         inner.open.remove(&track);
-        inner.partial.remove(&track);
         if let Some(kind) = inner.shelf.kind(track) {
-            inner.shelf.remove(track);
-            if let Err(error) = self.layout.remove(track, kind) {
+            if let Err(error) = self.remove_item(&mut inner, track, kind) {
                 log::warn!("{error}");
             }
+        }
+    }
+
+    /// The same for a library file: either its outboard is broken, which one read will
+    /// mend, or the file is not the track any more.
+    pub(super) fn discard_listed(&self, track: TrackId, path: &Path) {
+        let kind = self.inner().shelf.kind(track);
+        match kind {
+            Some(Kind::Outboard) => self.discard(track),
+            _ => self.forget_file(track, path),
         }
     }
 
@@ -337,8 +329,8 @@ impl Store {
         size: u64,
     ) -> Result<Arc<Blob>, StoreError> {
         let mut inner = self.inner();
-        if let Some(blob) = inner.partial.get(&track).filter(|b| b.size() == size) {
-            return Ok(blob.clone()); // Another thread was faster.
+        if let Some(blob) = inner.at_hand(track) {
+            return same_size(blob, size); // Another thread was faster.
         }
         if inner.partial.len() >= MAX_PARTIAL {
             let oldest = inner.shelf.oldest_partial(|t| inner.in_use(t));
@@ -346,9 +338,9 @@ impl Store {
             let oldest = oldest.ok_or(StoreError::Full { track, cap })?;
             self.remove_item(&mut inner, oldest, Kind::Partial)?;
         }
-        if inner.shelf.kind(track) == Some(Kind::Outboard) {
-            // Of a file that left the library; the new one comes with the bytes.
-            self.remove_item(&mut inner, track, Kind::Outboard)?;
+        if let Some(kind) = inner.shelf.kind(track) {
+            // A held track that cannot be opened, or the outboard of a file that has left.
+            self.remove_item(&mut inner, track, kind)?;
         }
         let bytes = footprint(size);
         self.make_room(&mut inner, track, bytes)?;
@@ -403,7 +395,7 @@ impl Store {
         let data = self.layout.disk().open(path).ok()?;
         let stamp = data.stamp().ok()?;
         let same = (stamp.size, stamp.modified) == (listed.size, listed.modified);
-        same.then(|| Blob::library(track, data, stamp, Arc::downgrade(self)))
+        same.then(|| Blob::library(track, path.clone(), data, stamp, Arc::downgrade(self)))
     }
 
     fn open_held(self: &Arc<Self>, track: TrackId) -> Option<Blob> {
@@ -424,6 +416,13 @@ impl Store {
 }
 
 impl Inner {
+    /// The blob that somebody else uses too, or that is arriving.
+    fn at_hand(&self, track: TrackId) -> Option<Arc<Blob>> {
+        let open = self.open.get(&track).and_then(Weak::upgrade);
+        open.filter(|blob| !blob.is_stale())
+            .or_else(|| self.partial.get(&track).cloned())
+    }
+
     fn files_of(&self, track: TrackId) -> Vec<(PathBuf, Listed)> {
         let first = (track, PathBuf::new());
         self.library
@@ -436,6 +435,19 @@ impl Inner {
     fn in_use(&self, track: TrackId) -> bool {
         in_use(&self.partial, &self.open, track)
     }
+}
+
+/// The blob, unless a catalogue says another size.
+fn same_size(blob: Arc<Blob>, claimed: u64) -> Result<Arc<Blob>, StoreError> {
+    let (track, known) = (blob.track(), blob.size());
+    if known == claimed {
+        return Ok(blob);
+    }
+    Err(StoreError::WrongSize {
+        track,
+        known,
+        claimed,
+    })
 }
 
 /// Whether somebody besides the store has the track's blob. Only true to the word under the lock.

@@ -25,12 +25,12 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::content::ranges::GroupSet;
-use crate::id::{group_count, Group, PeerId, TrackId, GROUP_BYTES};
+use crate::id::{group_count, Group, PeerId, TrackId};
 
 mod choose;
 mod source;
 
-pub use choose::{MAX_BULK_GROUPS, MAX_REQUESTS_PER_SOURCE, SMALL_GROUPS};
+use choose::SMALL_GROUPS;
 use source::{Source, Standing};
 pub use source::{SourceInfo, Why};
 

@@ -2,7 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::choose::{MAX_BULK_GROUPS, MAX_REQUESTS_PER_SOURCE, MIN_BULK_GROUPS};
 use super::*;
+use crate::id::GROUP_BYTES;
 
 const SIZE: u64 = 300 * GROUP_BYTES - 77;
 
@@ -312,7 +314,7 @@ fn a_cold_play_asks_for_head_audio_start_and_tail_at_once() {
         .fetches()
         .map(|(_, _, groups, _)| groups.count())
         .max();
-    assert!(last > Some(choose::MIN_BULK_GROUPS));
+    assert!(last > Some(MIN_BULK_GROUPS));
 }
 
 #[test]
