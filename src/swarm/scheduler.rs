@@ -18,6 +18,9 @@
 //! Not here: bytes, verification, connections; and deadlines: from the play head on it
 //! asks in order and by measured rate.
 
+mod choose;
+mod source;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -26,9 +29,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::ranges::GroupSet;
 use crate::id::{group_count, Group, PeerId, TrackId};
-
-mod choose;
-mod source;
 
 use choose::SMALL_GROUPS;
 use source::{Source, Standing};
