@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -40,6 +41,7 @@ pub struct Blob {
 enum Origin {
     /// A listed file. Its outboard is opened, or made by one read, for the first slice.
     Library {
+        path: PathBuf,
         stamp: Stamp,
         outboard: Mutex<Option<Arc<Hashes>>>,
     },
@@ -90,12 +92,17 @@ pub enum SliceError {
 impl Blob {
     pub(super) fn library(
         track: TrackId,
+        path: PathBuf,
         data: Box<dyn DiskFile>,
         stamp: Stamp,
         store: Weak<Store>,
     ) -> Self {
         let outboard = Mutex::new(None);
-        let origin = Origin::Library { stamp, outboard };
+        let origin = Origin::Library {
+            path,
+            stamp,
+            outboard,
+        };
         Self::new(
             track,
             stamp.size,
@@ -328,9 +335,9 @@ impl Blob {
     }
 
     fn hashes(&self) -> Result<Arc<Hashes>, SliceError> {
-        let outboard = match &self.origin {
+        let (outboard, path) = match &self.origin {
             Origin::Cache { outboard } => return Ok(outboard.clone()),
-            Origin::Library { outboard, .. } => outboard,
+            Origin::Library { outboard, path, .. } => (outboard, path),
         };
         let mut slot = outboard.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(hashes) = &*slot {
@@ -340,6 +347,7 @@ impl Blob {
         let hashes = store.outboard_of(self.track, self.size, &*self.data);
         let hashes = Arc::new(hashes.map_err(SliceError::Read)?.ok_or_else(|| {
             self.stale.store(true, Ordering::Relaxed);
+            store.forget_file(self.track, path);
             SliceError::Changed
         })?);
         *slot = Some(hashes.clone());
@@ -362,7 +370,10 @@ impl Blob {
     fn distrust(&self) {
         self.stale.store(true, Ordering::Relaxed);
         if let Some(store) = self.store.upgrade() {
-            store.discard(self.track);
+            match &self.origin {
+                Origin::Library { path, .. } => store.discard_listed(self.track, path),
+                Origin::Cache { .. } => store.discard(self.track),
+            }
         }
     }
 

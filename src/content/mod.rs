@@ -1,12 +1,13 @@
 //! The bytes of tracks: their hash trees, what of them is here, where they lie.
 //!
 //! [`ranges`], [`blob`] and [`shelf`] decide and are pure; [`disk`] is the seam to the
-//! operating system; [`hash`], [`file`] and [`store`] block.
+//! operating system; [`hash`], [`file`], [`layout`] and [`store`] block.
 
 pub mod blob;
 pub mod disk;
 pub mod file;
 pub mod hash;
+mod layout;
 pub mod ranges;
 pub mod shelf;
 pub mod store;

@@ -1,13 +1,7 @@
 //! The store: every track whose bytes are on this machine, in the library or the cache.
 //!
-//! The cache directory has, for each track (named by its id in hex), `.data` and
-//! `.outboard` when it is whole, `.part` and `.part.outboard` while it arrives, and
-//! `.outboard` alone for a library file that others asked for. A name without `.part` is
-//! only ever given to synced bytes, `.data` last, so whatever a power cut leaves is whole
-//! or is told from its name. What was arriving is dropped when the store is opened.
-//!
-//! All of it counts against one cap, an arriving track with its full size. What was used
-//! longest ago goes first; what is pinned, or open, never.
+//! All of the cache counts against one cap, an arriving track with its full size. What was
+//! used longest ago goes first; what is pinned, or open, never.
 //!
 //! All calls block on the disk. The lock inside is never held while a track is read,
 //! written, hashed or synced.
@@ -19,18 +13,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
-use super::blob::{outboard_bytes, Outboard};
+use super::blob::Outboard;
 use super::disk::{Disk, DiskFile};
 use super::file::{Blob, Hashes};
 use super::hash::hash_open;
+use super::layout::{footprint, Layout};
 use super::ranges::GroupSet;
 use super::shelf::{Kind, Shelf};
 use crate::id::TrackId;
 
 /// The tracks of this machine. Dropping it keeps what is held.
 pub struct Store {
-    dir: PathBuf,
-    disk: Arc<dyn Disk>,
+    layout: Layout,
     inner: Mutex<Inner>,
 }
 
@@ -129,21 +123,24 @@ impl Store {
         cap_bytes: u64,
         disk: Arc<dyn Disk>,
     ) -> Result<Arc<Self>, StoreError> {
-        let at = |doing| failed(doing, &dir);
-        disk.create_dir(&dir).map_err(at("create"))?;
-        let files = disk.list(&dir).map_err(at("list"))?;
-        let store = Self {
-            disk,
+        let layout = Layout::open(dir, disk)?;
+        let mut shelf = Shelf::new(cap_bytes);
+        for found in layout.take_stock()? {
+            shelf.put(found.track, found.kind, found.size, found.bytes);
+        }
+        let excess = shelf.make_room(0, |_| false);
+        for (track, kind) in excess.unwrap_or_default() {
+            layout.remove(track, kind)?;
+        }
+        Ok(Arc::new(Self {
+            layout,
             inner: Mutex::new(Inner {
-                shelf: Shelf::new(cap_bytes),
+                shelf,
                 library: BTreeMap::new(),
                 partial: BTreeMap::new(),
                 open: BTreeMap::new(),
             }),
-            dir,
-        };
-        store.take_stock(files)?;
-        Ok(Arc::new(store))
+        }))
     }
 
     /// Makes a file of the library a source of `track`.
@@ -165,13 +162,8 @@ impl Store {
     pub fn blob(self: &Arc<Self>, track: TrackId) -> Option<Arc<Blob>> {
         let mut inner = self.inner();
         inner.shelf.touch(track);
-        if let Some(blob) = inner.open.get(&track).and_then(Weak::upgrade) {
-            if !blob.is_stale() {
-                return Some(blob);
-            }
-        }
-        if let Some(blob) = inner.partial.get(&track) {
-            return Some(blob.clone());
+        if let Some(blob) = inner.at_hand(track) {
+            return Some(blob);
         }
         let files = inner.files_of(track);
         let held = inner.shelf.kind(track) == Some(Kind::Held);
@@ -181,10 +173,8 @@ impl Store {
         let blob = library.or_else(|| held.then(|| self.open_held(track)).flatten())?;
         let blob = Arc::new(blob);
         let mut inner = self.inner();
-        if let Some(other) = inner.open.get(&track).and_then(Weak::upgrade) {
-            if !other.is_stale() {
-                return Some(other); // Another thread was faster.
-            }
+        if let Some(other) = inner.at_hand(track) {
+            return Some(other); // Another thread was faster.
         }
         inner.open.retain(|_, blob| blob.strong_count() > 0);
         inner.open.insert(track, Arc::downgrade(&blob));
@@ -199,18 +189,9 @@ impl Store {
     /// [`StoreError`]: `WrongSize`, `TooLarge`, `Full`, or `Io` with the file's name.
     pub fn begin(self: &Arc<Self>, track: TrackId, size: u64) -> Result<Arc<Blob>, StoreError> {
         if let Some(blob) = self.blob(track) {
-            if blob.size() == size {
-                blob.revive();
-                return Ok(blob);
-            }
-            let known = blob.size();
-            drop(blob);
-            if !self.drop_unused_partial(track)? {
-                return Err(StoreError::WrongSize {
-                    track,
-                    known,
-                    claimed: size,
-                });
+            let found = same_size(blob, size);
+            if found.is_ok() || !self.drop_unused_partial(track)? {
+                return found.inspect(|blob| blob.revive());
             }
         }
         if size == 0 && track.0 != *bao_tree::blake3::hash(b"").as_bytes() {
@@ -242,17 +223,7 @@ impl Store {
         if !blob.is_complete() {
             return Err(StoreError::Incomplete { track });
         }
-        let part = self.path(track, PART);
-        blob.sync().map_err(failed("sync", &part))?;
-        let part_outboard = self.path(track, PART_OUTBOARD);
-        match self.rename(&part_outboard, &self.path(track, OUTBOARD)) {
-            // A finish that failed at the next step has renamed it already.
-            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            other => other?,
-        }
-        self.rename(&part, &self.path(track, DATA))?;
-        self.sync_dir()?;
-
+        self.layout.make_last(track, || blob.sync())?;
         let mut inner = self.inner();
         inner.partial.remove(&track);
         inner.open.insert(track, Arc::downgrade(blob));
@@ -293,7 +264,7 @@ impl Store {
         self.make_room(&mut inner, track, bytes)?;
         inner.shelf.put(track, Kind::Outboard, outboard.size, bytes);
         drop(inner);
-        self.write_outboard(outboard).inspect_err(|_| {
+        self.layout.write_outboard(outboard).inspect_err(|_| {
             self.inner().shelf.remove(track);
         })
     }
@@ -306,13 +277,10 @@ impl Store {
         size: u64,
         data: &dyn DiskFile,
     ) -> io::Result<Option<Hashes>> {
-        let path = self.path(track, OUTBOARD);
         let kind = self.inner().shelf.kind(track);
         if matches!(kind, Some(Kind::Held | Kind::Outboard)) {
-            if let Ok(file) = self.disk.open(&path) {
-                if file.stamp()?.size == outboard_bytes(size) {
-                    return Ok(Some(Hashes::File(file)));
-                }
+            if let Some(file) = self.layout.open_outboard(track, size) {
+                return Ok(Some(Hashes::File(file)));
             }
         }
         let outboard = match hash_open(data, size) {
@@ -327,22 +295,31 @@ impl Store {
             log::warn!("the outboard of track {track} stays in memory: {error}");
             return Ok(Some(Hashes::Memory(outboard.hashes)));
         }
-        Ok(Some(match self.disk.open(&path) {
-            Ok(file) if file.stamp()?.size == outboard_bytes(size) => Hashes::File(file),
-            _ => Hashes::Memory(outboard.hashes),
+        let file = self.layout.open_outboard(track, size);
+        Ok(Some(match file {
+            Some(file) => Hashes::File(file),
+            None => Hashes::Memory(outboard.hashes),
         }))
     }
 
-    /// Drops what the cache has of `track`, because it was found to be broken.
+    /// Drops what the cache has of `track`, because a slice of it was found to be wrong.
     pub(super) fn discard(&self, track: TrackId) {
         let mut inner = self.inner();
         inner.open.remove(&track);
-        inner.partial.remove(&track);
         if let Some(kind) = inner.shelf.kind(track) {
-            inner.shelf.remove(track);
-            if let Err(error) = self.remove_files(track, kind) {
+            if let Err(error) = self.remove_item(&mut inner, track, kind) {
                 log::warn!("{error}");
             }
+        }
+    }
+
+    /// The same for a library file: either its outboard is broken, which one read will
+    /// mend, or the file is not the track any more.
+    pub(super) fn discard_listed(&self, track: TrackId, path: &Path) {
+        let kind = self.inner().shelf.kind(track);
+        match kind {
+            Some(Kind::Outboard) => self.discard(track),
+            _ => self.forget_file(track, path),
         }
     }
 
@@ -352,8 +329,8 @@ impl Store {
         size: u64,
     ) -> Result<Arc<Blob>, StoreError> {
         let mut inner = self.inner();
-        if let Some(blob) = inner.partial.get(&track).filter(|b| b.size() == size) {
-            return Ok(blob.clone()); // Another thread was faster.
+        if let Some(blob) = inner.at_hand(track) {
+            return same_size(blob, size); // Another thread was faster.
         }
         if inner.partial.len() >= MAX_PARTIAL {
             let oldest = inner.shelf.oldest_partial(|t| inner.in_use(t));
@@ -361,17 +338,13 @@ impl Store {
             let oldest = oldest.ok_or(StoreError::Full { track, cap })?;
             self.remove_item(&mut inner, oldest, Kind::Partial)?;
         }
-        if inner.shelf.kind(track) == Some(Kind::Outboard) {
-            // Of a file that left the library; the new one comes with the bytes.
-            self.remove_item(&mut inner, track, Kind::Outboard)?;
+        if let Some(kind) = inner.shelf.kind(track) {
+            // A held track that cannot be opened, or the outboard of a file that has left.
+            self.remove_item(&mut inner, track, kind)?;
         }
         let bytes = footprint(size);
         self.make_room(&mut inner, track, bytes)?;
-        let create = |name| {
-            let path = self.path(track, name);
-            self.disk.create(&path).map_err(failed("create", &path))
-        };
-        let (data, outboard) = (create(PART)?, create(PART_OUTBOARD)?);
+        let (data, outboard) = self.layout.create_partial(track)?;
         let weak = Arc::downgrade(self);
         let blob = Blob::cached(track, size, data, outboard, weak, GroupSet::new());
         let blob = Arc::new(blob);
@@ -414,117 +387,27 @@ impl Store {
     fn remove_item(&self, inner: &mut Inner, track: TrackId, kind: Kind) -> Result<(), StoreError> {
         inner.partial.remove(&track);
         inner.shelf.remove(track);
-        self.remove_files(track, kind)
-    }
-
-    fn remove_files(&self, track: TrackId, kind: Kind) -> Result<(), StoreError> {
-        let names: &[&str] = match kind {
-            Kind::Held => &[DATA, OUTBOARD],
-            Kind::Partial => &[PART, PART_OUTBOARD],
-            Kind::Outboard => &[OUTBOARD],
-        };
-        for name in names {
-            self.remove(&self.path(track, name))?;
-        }
-        Ok(())
-    }
-
-    fn write_outboard(&self, outboard: &Outboard) -> Result<(), StoreError> {
-        let part = self.path(outboard.track, OUTBOARD_PART);
-        let file = self.disk.create(&part).map_err(failed("create", &part))?;
-        file.write_at(0, &outboard.hashes)
-            .and_then(|()| file.sync())
-            .map_err(failed("write", &part))?;
-        self.rename(&part, &self.path(outboard.track, OUTBOARD))
+        self.layout.remove(track, kind)
     }
 
     fn open_listed(self: &Arc<Self>, track: TrackId, file: &(PathBuf, Listed)) -> Option<Blob> {
         let (path, listed) = file;
-        let data = self.disk.open(path).ok()?;
+        let data = self.layout.disk().open(path).ok()?;
         let stamp = data.stamp().ok()?;
         let same = (stamp.size, stamp.modified) == (listed.size, listed.modified);
-        same.then(|| Blob::library(track, data, stamp, Arc::downgrade(self)))
+        same.then(|| Blob::library(track, path.clone(), data, stamp, Arc::downgrade(self)))
     }
 
     fn open_held(self: &Arc<Self>, track: TrackId) -> Option<Blob> {
-        let open = |name| {
-            let path = self.path(track, name);
-            let file = self.disk.open(&path);
-            file.map_err(|error| log::warn!("cache: cannot open {}: {error}", path.display()))
-                .ok()
-        };
-        let (data, outboard) = (open(DATA)?, open(OUTBOARD)?);
+        let (data, outboard) = self
+            .layout
+            .open_held(track)
+            .inspect_err(|error| log::warn!("{error}"))
+            .ok()?;
         let size = data.stamp().ok()?.size;
         let weak = Arc::downgrade(self);
         let all = GroupSet::all(size);
         Some(Blob::cached(track, size, data, outboard, weak, all))
-    }
-
-    /// Fills the shelf from the directory, in the order in which the files were last written.
-    fn take_stock(&self, files: Vec<PathBuf>) -> Result<(), StoreError> {
-        let mut found: BTreeMap<TrackId, (Option<u64>, Option<u64>)> = BTreeMap::new();
-        let mut ages = BTreeMap::new();
-        for path in files {
-            let name = path.file_name().and_then(|name| name.to_str());
-            let Some((track, suffix)) = name.and_then(split_name) else {
-                continue; // Not ours.
-            };
-            if !matches!(suffix, DATA | OUTBOARD) {
-                self.remove(&path)?;
-                continue;
-            }
-            let file = self.disk.open(&path).map_err(failed("open", &path))?;
-            let stamp = file.stamp().map_err(failed("open", &path))?;
-            let sizes = found.entry(track).or_default();
-            if suffix == DATA {
-                sizes.0 = Some(stamp.size);
-            } else {
-                sizes.1 = Some(stamp.size);
-            }
-            let age = ages.entry(track).or_insert(stamp.modified);
-            *age = stamp.modified.max(*age);
-        }
-        let mut found: Vec<_> = found.into_iter().collect();
-        found.sort_by_key(|(track, _)| ages.get(track).copied());
-        let mut inner = self.inner();
-        for (track, sizes) in found {
-            match sizes {
-                (Some(size), Some(hashes)) if hashes == outboard_bytes(size) => {
-                    inner.shelf.put(track, Kind::Held, size, footprint(size));
-                }
-                (None, Some(hashes)) => inner.shelf.put(track, Kind::Outboard, 0, hashes),
-                _ => self.remove_files(track, Kind::Held)?,
-            }
-        }
-        let fits = inner.shelf.make_room(0, |_| false);
-        for (track, kind) in fits.unwrap_or_default() {
-            self.remove_files(track, kind)?;
-        }
-        Ok(())
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
-        let renamed = self.disk.rename(from, to);
-        renamed.map_err(failed("rename", from))
-    }
-
-    /// Removes a file, if it is there.
-    fn remove(&self, path: &Path) -> Result<(), StoreError> {
-        match self.disk.remove(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed("remove", path)(error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn sync_dir(&self) -> Result<(), StoreError> {
-        let synced = self.disk.sync_dir(&self.dir);
-        synced.map_err(failed("sync", &self.dir))
-    }
-
-    fn path(&self, track: TrackId, suffix: &str) -> PathBuf {
-        self.dir.join(format!("{}{suffix}", track.to_hex()))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -533,6 +416,13 @@ impl Store {
 }
 
 impl Inner {
+    /// The blob that somebody else uses too, or that is arriving.
+    fn at_hand(&self, track: TrackId) -> Option<Arc<Blob>> {
+        let open = self.open.get(&track).and_then(Weak::upgrade);
+        open.filter(|blob| !blob.is_stale())
+            .or_else(|| self.partial.get(&track).cloned())
+    }
+
     fn files_of(&self, track: TrackId) -> Vec<(PathBuf, Listed)> {
         let first = (track, PathBuf::new());
         self.library
@@ -545,6 +435,19 @@ impl Inner {
     fn in_use(&self, track: TrackId) -> bool {
         in_use(&self.partial, &self.open, track)
     }
+}
+
+/// The blob, unless a catalogue says another size.
+fn same_size(blob: Arc<Blob>, claimed: u64) -> Result<Arc<Blob>, StoreError> {
+    let (track, known) = (blob.track(), blob.size());
+    if known == claimed {
+        return Ok(blob);
+    }
+    Err(StoreError::WrongSize {
+        track,
+        known,
+        claimed,
+    })
 }
 
 /// Whether somebody besides the store has the track's blob. Only true to the word under the lock.
@@ -578,41 +481,13 @@ impl fmt::Debug for Pin {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Store({})", self.dir.display())
+        write!(f, "Store({})", self.layout.dir().display())
     }
 }
-
-fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> StoreError + 'a {
-    move |source| StoreError::Io {
-        doing,
-        path: path.to_owned(),
-        source,
-    }
-}
-
-/// What a track of `size` bytes takes of the cap.
-fn footprint(size: u64) -> u64 {
-    size.saturating_add(outboard_bytes(size))
-}
-
-/// A file name of ours as track and suffix.
-fn split_name(name: &str) -> Option<(TrackId, &str)> {
-    let (hex, suffix) = name.split_at_checked(64)?;
-    let known = [DATA, OUTBOARD, PART, PART_OUTBOARD, OUTBOARD_PART].contains(&suffix);
-    known.then(|| TrackId::from_hex(hex).ok().map(|track| (track, suffix)))?
-}
-
-const DATA: &str = ".data";
-const OUTBOARD: &str = ".outboard";
-const PART: &str = ".part";
-const PART_OUTBOARD: &str = ".part.outboard";
-/// A library file's outboard while it is written.
-const OUTBOARD_PART: &str = ".outboard.part";
 
 /// Arriving tracks at once: each has two files open. One plays, one is fetched ahead;
 /// the others are what somebody skipped and may come back to.
 const MAX_PARTIAL: usize = 16;
 
 #[cfg(test)]
-#[path = "store_tests.rs"]
 mod tests;

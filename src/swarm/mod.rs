@@ -12,4 +12,3 @@ pub mod link;
 pub mod provide;
 pub mod scheduler;
 pub mod serving;
-mod source;

@@ -379,4 +379,19 @@ mod tests {
         assert_eq!(serving.poll(at), Some(Action::Busy { ticket, retry }));
         assert_eq!(serving.poll_timeout(), None);
     }
+
+    #[test]
+    fn a_newcomer_does_not_overtake_who_waits() {
+        let now = Instant::now();
+        let mut serving = Serving::new();
+        for n in 0..=SLOTS as u8 {
+            ask(&mut serving, n, Class::Now, now);
+        }
+        serving.handle_done(Ticket(0), now);
+        let newcomer = ask(&mut serving, 99, Class::Now, now);
+        assert!(matches!(newcomer, Admission::Wait(_)));
+        let waited = Ticket(SLOTS as u64);
+        assert_eq!(serving.poll(now), Some(Action::Start(waited)));
+        assert_eq!(serving.poll(now), None);
+    }
 }

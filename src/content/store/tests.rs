@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::super::blob::{Verified, Verifier};
+use super::super::blob::{outboard_bytes, Verified, Verifier};
 use super::super::disk::{MemDisk, RealDisk};
 use super::super::file::{SliceError, Wait};
 use super::*;
@@ -257,15 +257,41 @@ fn a_changed_file_that_looks_the_same_is_not_served() {
     let file = disk.create(path).unwrap();
     file.write_at(0, &bytes).unwrap();
     let (ob, modified) = (outboard(&listed), file.stamp().unwrap().modified);
-    store.add_file(ob.track, ob.size, path.into(), modified);
     let slice = |groups: GroupSet| {
+        store.add_file(ob.track, ob.size, path.into(), modified);
         let blob = store.blob(ob.track).unwrap();
         blob.slice(&groups, &mut Vec::new())
     };
     assert!(matches!(slice((0..1).into()), Err(SliceError::Changed)));
+    assert!(store.blob(ob.track).is_none());
     store.keep_outboard(&ob).unwrap();
     assert!(slice((0..4).into()).is_ok());
     assert!(matches!(slice((4..5).into()), Err(SliceError::Changed)));
+
+    // A whole copy in the cache takes the file's place.
+    store.forget_file(ob.track, path);
+    fetch(&store, &listed).unwrap();
+    assert!(matches!(slice((4..5).into()), Err(SliceError::Changed)));
+    let blob = store.blob(ob.track).unwrap();
+    assert!(blob.slice(&(4..5).into(), &mut Vec::new()).is_ok());
+    assert_eq!(read_all(&blob), listed);
+}
+
+/// A card that rots is found by the hash when it is served, and the track is fetched anew.
+#[test]
+fn a_held_track_that_rots_is_dropped() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    let bytes = song(4, 8);
+    let blob = fetch(&store, &bytes).unwrap();
+    let path = format!("/cache/{}.data", blob.track().to_hex());
+    let old = disk.open(Path::new(&path)).unwrap();
+    old.write_at(GROUP_BYTES, b"rot").unwrap();
+    assert!(blob.slice(&(0..1).into(), &mut Vec::new()).is_ok());
+    let slice = blob.slice(&(0..2).into(), &mut Vec::new());
+    assert!(matches!(slice, Err(SliceError::Changed)));
+    assert!(store.held().is_empty() && blob.read_at(0, &mut [0]).is_err());
+    assert_eq!(read_all(&fetch(&store, &bytes).unwrap()), bytes);
 }
 
 #[test]

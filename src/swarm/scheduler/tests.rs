@@ -2,7 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::choose::{MAX_BULK_GROUPS, MAX_REQUESTS_PER_SOURCE, MIN_BULK_GROUPS};
 use super::*;
+use crate::id::GROUP_BYTES;
 
 const SIZE: u64 = 300 * GROUP_BYTES - 77;
 
@@ -271,7 +273,10 @@ proptest! {
             prop_assert!(world.running.is_empty());
             prop_assert_eq!(world.scheduler.poll(world.now), None);
             prop_assert_eq!(world.scheduler.poll_timeout(), None);
-            // Whoever turns up with the track ends it.
+            // Whoever turns up with the track ends it; that the others are back does not.
+            for peer in world.remotes.keys() {
+                world.scheduler.add_source(*peer, SourceInfo::default(), world.now);
+            }
             world.remotes.insert(peer(99), good());
             world.scheduler.add_source(peer(99), SourceInfo::default(), world.now);
             prop_assert_eq!(world.run(), Action::Complete);

@@ -1,0 +1,254 @@
+//! The disk of tests and of the simulation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
+
+use super::{Disk, DiskFile, Stamp};
+
+/// A disk in memory that forgets what was not synced when [`MemDisk::cut_power`] says so.
+#[derive(Clone, Default)]
+pub struct MemDisk(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    files: BTreeMap<u64, Content>,
+    names: BTreeMap<PathBuf, u64>,
+    /// The names as the last sync of their directory left them.
+    lasting: BTreeMap<PathBuf, u64>,
+    next: u64,
+    /// Counts writes: the time of a file's last change.
+    clock: u64,
+    /// Bytes that still fit; `None` is no limit.
+    space: Option<u64>,
+    /// Changes that still work; `None` is no limit.
+    changes: Option<u64>,
+}
+
+#[derive(Clone, Default)]
+struct Content {
+    bytes: Vec<u8>,
+    synced: Vec<u8>,
+    modified: u64,
+}
+
+struct MemFile {
+    disk: MemDisk,
+    id: u64,
+}
+
+impl MemDisk {
+    /// The power goes and comes back: each unsynced name is lost or kept, what was
+    /// written and not synced is there, old, or torn into blocks, as `seed` has it.
+    pub fn cut_power(&self, seed: u64) {
+        let mut random = seed;
+        let mut draw = move |n: u64| {
+            random = random.wrapping_add(0x9e37_79b9_7f4a_7c15); // SplitMix64
+            let mixed = (random ^ (random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            (mixed ^ (mixed >> 27)) % n
+        };
+        let mut state = self.state();
+        let State { names, lasting, .. } = &*state;
+        let mut after = BTreeMap::new();
+        for path in names.keys().chain(lasting.keys()).collect::<BTreeSet<_>>() {
+            let either = if draw(2) == 0 { names } else { lasting };
+            if let Some(id) = either.get(path) {
+                after.insert(path.clone(), *id);
+            }
+        }
+        state.names = after.clone();
+        state.lasting = after;
+        for content in state.files.values_mut() {
+            content.tear(&mut draw);
+        }
+    }
+
+    /// From now on only so many more bytes fit.
+    pub fn limit_space(&self, bytes: Option<u64>) {
+        self.state().space = bytes;
+    }
+
+    /// From now on only so many more changes (creating, writing, renaming, removing,
+    /// syncing) work: with [`Self::cut_power`], a cut in the middle of anything.
+    pub fn limit_changes(&self, changes: Option<u64>) {
+        self.state().changes = changes;
+    }
+
+    fn changing(&self) -> io::Result<MutexGuard<'_, State>> {
+        let mut state = self.state();
+        if state.changes == Some(0) {
+            return Err(io::Error::other("the power is gone"));
+        }
+        state.changes = state.changes.map(|left| left - 1);
+        Ok(state)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no test panics while it holds this")
+    }
+
+    fn file(&self, id: u64) -> Box<dyn DiskFile> {
+        let disk = self.clone();
+        Box::new(MemFile { disk, id })
+    }
+}
+
+impl Content {
+    fn tear(&mut self, draw: &mut impl FnMut(u64) -> u64) {
+        if self.bytes == self.synced {
+            return;
+        }
+        let longest = self.bytes.len().max(self.synced.len());
+        let len = match draw(3) {
+            0 => return self.synced = self.bytes.clone(),
+            1 => return self.bytes = self.synced.clone(),
+            _ => draw(longest as u64 + 1) as usize,
+        };
+        let mut torn = vec![0; len];
+        for (i, block) in torn.chunks_mut(BLOCK).enumerate() {
+            let (old, new) = (block_of(&self.synced, i), block_of(&self.bytes, i));
+            let kept = match draw(3) {
+                _ if old == new => new,
+                0 => new,
+                1 => old,
+                _ => &[],
+            };
+            let n = kept.len().min(block.len());
+            block[..n].copy_from_slice(&kept[..n]);
+        }
+        self.bytes = torn.clone();
+        self.synced = torn;
+    }
+}
+
+fn block_of(bytes: &[u8], i: usize) -> &[u8] {
+    bytes.chunks(BLOCK).nth(i).unwrap_or_default()
+}
+
+fn missing() -> io::Error {
+    io::ErrorKind::NotFound.into()
+}
+
+impl Disk for MemDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let mut state = self.changing()?;
+        if let Some(&id) = state.names.get(path) {
+            let content = state.files.entry(id).or_default();
+            content.bytes.clear();
+            drop(state);
+            return Ok(self.file(id));
+        }
+        state.next += 1;
+        let id = state.next;
+        state.files.insert(id, Content::default());
+        state.names.insert(path.to_owned(), id);
+        drop(state);
+        Ok(self.file(id))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let id = *self.state().names.get(path).ok_or_else(missing)?;
+        Ok(self.file(id))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.changing()?;
+        let id = state.names.remove(from).ok_or_else(missing)?;
+        state.names.insert(to.to_owned(), id);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.changing()?
+            .names
+            .remove(path)
+            .map(|_| ())
+            .ok_or_else(missing)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.changing()?;
+        let here = |path: &PathBuf| path.parent() == Some(dir);
+        let State { names, lasting, .. } = &mut *state;
+        lasting.retain(|path, _| !here(path));
+        let now = names.iter().filter(|(path, _)| here(path));
+        lasting.extend(now.map(|(path, id)| (path.clone(), *id)));
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        let state = self.state();
+        let here = state.names.keys().filter(|path| path.parent() == Some(dir));
+        Ok(here.cloned().collect())
+    }
+
+    fn create_dir(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MemFile {
+    fn with<T>(&self, f: impl FnOnce(&mut State, u64) -> io::Result<T>) -> io::Result<T> {
+        f(&mut self.disk.state(), self.id)
+    }
+
+    fn change(&self, f: impl FnOnce(&mut State, u64) -> io::Result<()>) -> io::Result<()> {
+        f(&mut *self.disk.changing()?, self.id)
+    }
+}
+
+impl DiskFile for MemFile {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.with(|state, id| {
+            let content = state.files.get(&id).ok_or_else(missing)?;
+            let rest = content.bytes.get(offset as usize..).unwrap_or_default();
+            let n = rest.len().min(buf.len());
+            buf[..n].copy_from_slice(&rest[..n]);
+            Ok(n)
+        })
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.change(|state, id| {
+            let n = bytes.len() as u64;
+            if state.space.is_some_and(|space| space < n) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            state.space = state.space.map(|space| space - n);
+            state.clock += 1;
+            let clock = state.clock;
+            let content = state.files.get_mut(&id).ok_or_else(missing)?;
+            let (start, end) = (offset as usize, offset as usize + bytes.len());
+            if content.bytes.len() < end {
+                content.bytes.resize(end, 0);
+            }
+            content.bytes[start..end].copy_from_slice(bytes);
+            content.modified = clock;
+            Ok(())
+        })
+    }
+
+    fn stamp(&self) -> io::Result<Stamp> {
+        self.with(|state, id| {
+            let content = state.files.get(&id).ok_or_else(missing)?;
+            Ok(Stamp {
+                size: content.bytes.len() as u64,
+                modified: SystemTime::UNIX_EPOCH + Duration::from_secs(content.modified),
+                inode: (0, id),
+            })
+        })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.change(|state, id| {
+            let content = state.files.get_mut(&id).ok_or_else(missing)?;
+            content.synced = content.bytes.clone();
+            Ok(())
+        })
+    }
+}
+
+/// What a disk writes at once.
+const BLOCK: usize = 512;
