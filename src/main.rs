@@ -2,6 +2,7 @@
 #![allow(dead_code)] // until every room is wired up
 
 mod catalog;
+mod cli;
 mod config;
 mod content;
 mod control;
