@@ -1,0 +1,413 @@
+//! `p2pmusic ctl`: a blocking client of the control socket.
+//!
+//! It speaks MPD's protocol like any other client, and says what came of it in
+//! words for people, or in JSON for scripts.
+
+mod client;
+mod show;
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
+
+use clap::{Args, Subcommand};
+
+use self::{
+    client::{Client, Record},
+    show::{clock, Scene},
+};
+
+/// The socket unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/p2pmusic/ctl.sock";
+
+/// Control the node on this machine.
+#[derive(Debug, Args)]
+pub struct CtlArgs {
+    /// The node's control socket [default: $P2PMUSIC_SOCKET, then
+    /// /run/p2pmusic/ctl.sock]
+    #[arg(long, value_name = "PATH", global = true)]
+    socket: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Ctl,
+}
+
+#[derive(Debug, Subcommand)]
+enum Ctl {
+    /// Play what matches best in the whole swarm, or resume
+    Play {
+        /// Words of a title, artist, album or path; or PEER/PATH
+        words: Vec<String>,
+    },
+    /// Pause
+    Pause,
+    /// Go on after a pause
+    Resume,
+    /// Stop
+    Stop,
+    /// Go to the next track
+    Next,
+    /// Go to the previous track
+    #[command(alias = "previous")]
+    Prev,
+    /// Seek within the current track
+    Seek {
+        /// 1:23, +10, -10 (seconds) or 50%
+        #[arg(allow_hyphen_values = true)]
+        to: SeekTarget,
+    },
+    /// Show or set the volume
+    Volume {
+        /// 40, +5 or -5 (per cent)
+        #[arg(allow_hyphen_values = true)]
+        volume: Option<VolumeTarget>,
+    },
+    /// Add a track, a directory, or all that has the words, to the queue
+    Add {
+        /// PEER/PATH, or words
+        #[arg(required = true)]
+        words: Vec<String>,
+    },
+    /// Show the queue
+    Queue(Listing),
+    /// Empty the queue
+    Clear,
+    /// Show all tracks of the swarm that have the words
+    Search {
+        #[arg(required = true)]
+        words: Vec<String>,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Show a directory; the top has one for each peer
+    Ls {
+        path: Option<String>,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Show the peers of the swarm
+    Peers(Listing),
+    /// Show the sound devices that could be configured
+    Devices(Listing),
+    /// Leave the swarm: nobody is kept waiting for this node
+    Leave,
+    /// Look for new and changed files in this node's library
+    Update,
+    /// Show counters
+    Stats(Listing),
+    /// Show what plays and how the node is
+    Status {
+        /// Keep showing it, until Ctrl-C
+        #[arg(long, conflicts_with = "json")]
+        watch: bool,
+        #[command(flatten)]
+        listing: Listing,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Listing {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where to seek to.
+#[derive(Clone, Debug, PartialEq)]
+enum SeekTarget {
+    At(Duration),
+    Forward(Duration),
+    Back(Duration),
+    /// From 0 to 1.
+    Part(f64),
+}
+
+/// What to make of the volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum VolumeTarget {
+    To(u8),
+    By(i8),
+}
+
+/// Why a command did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum CtlError {
+    /// What the node says about it.
+    #[error("{text}")]
+    Refused { code: u32, text: String },
+    #[error("{0}")]
+    Unreachable(String),
+    #[error("{0} does not speak MPD's protocol")]
+    Foreign(PathBuf),
+    #[error("the node hung up: {0}")]
+    Lost(#[source] io::Error),
+    #[error("nothing plays")]
+    Silent,
+    #[error("cannot write: {0}")]
+    Output(#[source] io::Error),
+}
+
+/// Runs one command. What goes wrong is printed, and is exit code 1.
+pub fn run(args: &CtlArgs) -> ExitCode {
+    match execute(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        // `ctl ls | head` is no error.
+        Err(CtlError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("p2pmusic: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(args: &CtlArgs) -> Result<(), CtlError> {
+    let socket = args.socket.clone();
+    let socket = socket.or_else(|| std::env::var_os(SOCKET_VARIABLE).map(PathBuf::from));
+    let socket = socket.unwrap_or_else(|| DEFAULT_SOCKET.into());
+    let mut client = Client::connect(&socket)?;
+    if let Ctl::Status { watch: true, .. } = args.command {
+        return watch(&mut client);
+    }
+    let text = answer(&mut client, &args.command)?;
+    print(&text)
+}
+
+/// Carries out a command, and gives what to print.
+fn answer(client: &mut Client, command: &Ctl) -> Result<String, CtlError> {
+    let simple = |client: &mut Client, words: &[&str]| client.run(words).map(|_| String::new());
+    match command {
+        Ctl::Play { words } => {
+            let mut line = vec!["p2p_play"];
+            line.extend(words.iter().map(String::as_str));
+            Ok(show::played(&client.run(&line)?))
+        }
+        Ctl::Pause => simple(client, &["pause", "1"]),
+        Ctl::Resume => simple(client, &["play"]),
+        Ctl::Stop => simple(client, &["stop"]),
+        Ctl::Next => {
+            client.run(&["next"])?;
+            Ok(Scene::ask(client)?.line(None))
+        }
+        Ctl::Prev => {
+            client.run(&["previous"])?;
+            Ok(Scene::ask(client)?.line(None))
+        }
+        Ctl::Seek { to } => seek(client, to),
+        Ctl::Volume { volume } => set_volume(client, *volume),
+        Ctl::Add { words } => add(client, words),
+        Ctl::Clear => simple(client, &["clear"]),
+        Ctl::Leave => simple(client, &["p2p_leave"]).map(|_| "left the swarm\n".into()),
+        Ctl::Update => simple(client, &["update"]).map(|_| "looking for changes\n".into()),
+        Ctl::Queue(listing) => {
+            let songs = client.records(&["playlistinfo"], &["file"])?;
+            let current = client.value(&["status"], "songid")?;
+            Ok(listing.show(&songs, |songs| show::queue(songs, current.as_deref())))
+        }
+        Ctl::Search { words, listing } => {
+            let mut line = vec!["search"];
+            words.iter().for_each(|word| line.extend(["any", word]));
+            let songs = client.records(&line, &["file"])?;
+            Ok(listing.show(&songs, show::songs))
+        }
+        Ctl::Ls { path, listing } => {
+            let path = path.as_deref().unwrap_or_default();
+            let entries = client.records(&["lsinfo", path], &["directory", "file"])?;
+            Ok(listing.show(&entries, show::directory))
+        }
+        Ctl::Peers(listing) => {
+            let peers = client.records(&["p2p_peers"], &["peer"])?;
+            Ok(listing.show(&peers, show::peers))
+        }
+        Ctl::Devices(listing) => {
+            let devices = client.records(&["p2p_devices"], &["device"])?;
+            Ok(listing.show(&devices, show::devices))
+        }
+        Ctl::Stats(listing) => {
+            let stats = [client.run(&["p2p_stats"])?];
+            Ok(listing.show(&stats, |stats| show::pairs(&stats[0])))
+        }
+        Ctl::Status { listing, .. } => {
+            let scene = Scene::ask(client)?;
+            Ok(match listing.json {
+                true => scene.json(),
+                false => scene.show(),
+            })
+        }
+    }
+}
+
+impl Listing {
+    fn show(&self, records: &[Record], people: impl Fn(&[Record]) -> String) -> String {
+        match self.json {
+            true => show::json(records),
+            false => people(records),
+        }
+    }
+}
+
+fn seek(client: &mut Client, to: &SeekTarget) -> Result<String, CtlError> {
+    let to = match to {
+        SeekTarget::At(to) => format!("{:.3}", to.as_secs_f64()),
+        SeekTarget::Forward(by) => format!("+{:.3}", by.as_secs_f64()),
+        SeekTarget::Back(by) => format!("-{:.3}", by.as_secs_f64()),
+        SeekTarget::Part(part) => {
+            let duration = client.value(&["status"], "duration")?;
+            let duration = duration.and_then(|text| text.parse::<f64>().ok());
+            format!("{:.3}", duration.ok_or(CtlError::Silent)? * part)
+        }
+    };
+    client.run(&["seekcur", &to])?;
+    let status = client.run(&["status"])?;
+    let time = |key| clock(status.number(key).unwrap_or_default());
+    Ok(format!("{} / {}\n", time("elapsed"), time("duration")))
+}
+
+fn set_volume(client: &mut Client, volume: Option<VolumeTarget>) -> Result<String, CtlError> {
+    match volume {
+        None => {}
+        Some(VolumeTarget::To(volume)) => {
+            client.run(&["setvol", &volume.to_string()])?;
+        }
+        Some(VolumeTarget::By(change)) => {
+            client.run(&["volume", &change.to_string()])?;
+        }
+    }
+    let volume = client.value(&["getvol"], "volume")?;
+    Ok(format!("volume {} %\n", volume.unwrap_or_default()))
+}
+
+fn add(client: &mut Client, words: &[String]) -> Result<String, CtlError> {
+    let before = queue_length(client)?;
+    let uri = words.join(" ");
+    match client.run(&["add", &uri]) {
+        Err(CtlError::Refused { code: NO_EXIST, .. }) => {
+            let mut line = vec!["searchadd"];
+            words.iter().for_each(|word| line.extend(["any", word]));
+            client.run(&line)?;
+        }
+        other => _ = other?,
+    }
+    match queue_length(client)?.saturating_sub(before) {
+        0 => Err(CtlError::Refused {
+            code: NO_EXIST,
+            text: format!("nobody who is here has anything with {uri:?}"),
+        }),
+        1 => Ok("added 1 track\n".into()),
+        n => Ok(format!("added {n} tracks\n")),
+    }
+}
+
+fn queue_length(client: &mut Client) -> Result<u64, CtlError> {
+    let length = client.value(&["status"], "playlistlength")?;
+    Ok(length.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// Shows a live line until the node or the person ends it.
+fn watch(client: &mut Client) -> Result<(), CtlError> {
+    let is_terminal = io::stdout().is_terminal();
+    let columns = std::env::var("COLUMNS").ok();
+    let columns = columns.and_then(|text| text.parse().ok()).unwrap_or(80);
+    loop {
+        let scene = Scene::ask(client)?;
+        if is_terminal {
+            let line = scene.line(Some(columns));
+            print(&format!("\r\x1b[2K{}", line.trim_end()))?;
+        } else {
+            print(&scene.line(None))?;
+        }
+        thread::sleep(Duration::from_secs(1));
+    }
+}
+
+fn print(text: &str) -> Result<(), CtlError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(CtlError::Output)
+}
+
+impl std::str::FromStr for SeekTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a place: 1:23, +10, -10 or 50%");
+        if let Some(part) = text.strip_suffix('%') {
+            let part = part.parse::<f64>().map_err(|_| wrong())?;
+            let in_track = (0.0..=100.0).contains(&part);
+            return in_track
+                .then_some(Self::Part(part / 100.0))
+                .ok_or_else(wrong);
+        }
+        match text.split_at_checked(1) {
+            Some(("+", by)) => parse_clock(by).map(Self::Forward),
+            Some(("-", by)) => parse_clock(by).map(Self::Back),
+            _ => parse_clock(text).map(Self::At),
+        }
+        .ok_or_else(wrong)
+    }
+}
+
+impl std::str::FromStr for VolumeTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let relative = text.starts_with(['+', '-']);
+        let number = text.strip_suffix('%').unwrap_or(text).parse::<i8>();
+        match number {
+            Ok(by @ -100..=100) if relative => Ok(Self::By(by)),
+            Ok(to @ 0..=100) if !relative => Ok(Self::To(to.unsigned_abs())),
+            _ => Err(format!("{text:?} is not a volume: 0 to 100, +5 or -5")),
+        }
+    }
+}
+
+/// Parses `[[h:]m:]s`.
+fn parse_clock(text: &str) -> Option<Duration> {
+    let mut seconds = 0.0;
+    for part in text.split(':') {
+        let is_number = part.starts_with(|c: char| c.is_ascii_digit());
+        let part = part.parse::<f64>().ok().filter(|_| is_number)?;
+        seconds = seconds * 60.0 + part;
+    }
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// Names another socket for a whole shell.
+const SOCKET_VARIABLE: &str = "P2PMUSIC_SOCKET";
+
+/// MPD's number for "there is no such thing".
+const NO_EXIST: u32 = 50;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_and_volumes_are_read_as_people_write_them() {
+        let seconds = Duration::from_secs;
+        for (text, target) in [
+            ("1:23", SeekTarget::At(seconds(83))),
+            ("90", SeekTarget::At(seconds(90))),
+            ("1:00:01", SeekTarget::At(seconds(3601))),
+            ("+10", SeekTarget::Forward(seconds(10))),
+            ("-1:00", SeekTarget::Back(seconds(60))),
+            ("50%", SeekTarget::Part(0.5)),
+        ] {
+            assert_eq!(text.parse(), Ok(target), "{text}");
+        }
+        for bad in ["", "x", "1:", "+-3", "101%", "inf", "é"] {
+            assert!(bad.parse::<SeekTarget>().is_err(), "{bad}");
+        }
+        assert_eq!("40".parse(), Ok(VolumeTarget::To(40)));
+        assert_eq!("+5".parse(), Ok(VolumeTarget::By(5)));
+        assert_eq!("-5".parse(), Ok(VolumeTarget::By(-5)));
+        for bad in ["101", "-101", "loud", ""] {
+            assert!(bad.parse::<VolumeTarget>().is_err(), "{bad}");
+        }
+    }
+}
