@@ -44,22 +44,8 @@ use self::{
 use crate::{
     catalog::{Catalogue, SignedHead},
     id::{EntryNo, PeerId, TrackId},
-    media::Format,
+    media::probe::Probed,
 };
-
-/// What the decoder says of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probed {
-    pub format: Format,
-    /// Frames per second.
-    pub rate: u32,
-    pub channels: u16,
-    pub bits: Option<u8>,
-    pub duration: Duration,
-    /// The byte ranges that opening the file touches.
-    pub opening: Vec<Range<u64>>,
-    pub audio_start: u64,
-}
 
 /// Opens a file as a player would; an error is why it cannot be played.
 pub type Probe = Arc<dyn Fn(&Path) -> Result<Probed, String> + Send + Sync>;

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use crate::content::ranges::GroupSet;
 use crate::id::{group_count, Group, PeerId, TrackId};
+use crate::protocol::Class;
 
 use choose::SMALL_GROUPS;
 use source::{Source, Standing};
