@@ -20,4 +20,10 @@ mod protocol;
 mod swarm;
 mod tracker;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    cli::Cli::parse().run()
+}

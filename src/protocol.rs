@@ -209,6 +209,10 @@ pub enum PeerRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Get {
     pub track: TrackId,
+    /// What the asker takes the track's size to be, in bytes. It is part of
+    /// how a slice is cut, so a holder that knows better says
+    /// [`Decline::Changed`].
+    pub size: u64,
     /// Chunk groups, sorted and disjoint, at most [`MAX_RANGES`] ranges.
     pub groups: Vec<Range<u32>>,
     pub class: Class,
@@ -426,6 +430,7 @@ mod tests {
         let groups = (0..MAX_RANGES as u32).map(|n| u32::MAX - 2 * n..u32::MAX - 2 * n + 1);
         let get = PeerRequest::Get(Get {
             track: TrackId([0xff; 32]),
+            size: u64::MAX,
             groups: groups.collect(),
             class: Class::Now,
         });

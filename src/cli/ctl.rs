@@ -21,8 +21,7 @@ use self::{
     show::{clock, Scene},
 };
 
-/// The socket unless told otherwise.
-pub const DEFAULT_SOCKET: &str = "/run/p2pmusic/ctl.sock";
+use crate::config::DEFAULT_SOCKET;
 
 /// Control the node on this machine.
 #[derive(Debug, Args)]

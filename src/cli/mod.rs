@@ -1,1 +1,102 @@
+//! The command line: what a person can ask of the binary.
+
 pub mod ctl;
+mod demo;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::{Config, ConfigError, DEFAULT_PATH},
+    daemon,
+    identity::SwarmKey,
+};
+
+/// Turns a handful of speakers into one peer-to-peer music swarm.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the node: a tracker, a peer, or both, as the configuration says
+    Run(ConfigArgs),
+    /// Drive the node that runs on this machine
+    Ctl(ctl::CtlArgs),
+    /// Check a configuration file
+    Check(ConfigArgs),
+    /// Make a swarm key and print it
+    Keygen,
+    /// Show a whole swarm on this machine, without a sound card or a network
+    Demo(demo::DemoArgs),
+}
+
+#[derive(clap::Args)]
+struct ConfigArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+impl Cli {
+    /// Does what was asked and says how it went.
+    pub fn run(self) -> ExitCode {
+        match self.command {
+            Command::Run(args) => run(&args),
+            Command::Ctl(args) => ctl::run(args),
+            Command::Check(args) => check(&args),
+            Command::Keygen => keygen(),
+            Command::Demo(args) => demo::run(&args),
+        }
+    }
+}
+
+fn run(args: &ConfigArgs) -> ExitCode {
+    let config = match Config::load(&args.config) {
+        Ok(config) => config,
+        Err(e) => return bad_config(&e),
+    };
+    match daemon::run(&config, &args.config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("p2pmusic: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(args: &ConfigArgs) -> ExitCode {
+    match Config::load(&args.config) {
+        Ok(config) => {
+            println!("{}: good, a node of role {}", args.config.display(), config.role);
+            ExitCode::SUCCESS
+        }
+        Err(e) => bad_config(&e),
+    }
+}
+
+fn keygen() -> ExitCode {
+    match SwarmKey::generate() {
+        Ok(key) => {
+            println!("{key}");
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            eprintln!("p2pmusic: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bad_config(error: &ConfigError) -> ExitCode {
+    eprintln!("p2pmusic: {error}");
+    ExitCode::from(EX_CONFIG)
+}
+
+/// The exit code for a bad configuration, by sysexits.h; systemd's
+/// `RestartPreventExitStatus=` knows it.
+const EX_CONFIG: u8 = 78;

@@ -81,7 +81,7 @@ async fn serve(
         true => Some(start_tracker(config, &identity)?),
         false => None,
     };
-    let running = parts::start(config, state, identity, tracker.as_ref(), notifier.clone()).await?;
+    let running = parts::start(config, state, identity, tracker, notifier.clone())?;
     notifier.ready();
     log::info!("ready");
     loop {

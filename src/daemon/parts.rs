@@ -21,7 +21,7 @@ use crate::{
     },
     daemon::notify,
     identity::Identity,
-    library::{self, Library, Probed},
+    library::{self, Library},
     media,
     node::Setup,
     peer::{Parts, Peer, Stopper},
@@ -124,7 +124,7 @@ pub fn start(
         stopper,
         library,
         _control: smol::spawn(server.run()),
-        _tracker: tracker.map(|tracker| smol::spawn(tracker.run())),
+        _tracker: None,
     })
 }
 
@@ -152,7 +152,7 @@ fn open_library(
         music: config.peer.music.clone(),
         state: state.path().into(),
         me: identity.peer_id(),
-        sign: Arc::new(move |message| signer.sign(message)),
+        sign: Box::new(move |message| signer.sign(message)),
         known_epoch: 0,
         probe: Arc::new(|path| media::probe::probe(path).map_err(|e| e.to_string())),
         hash: Arc::new(|path, progress| {
@@ -167,6 +167,15 @@ fn open_library(
         }),
     })?;
     Ok((Arc::new(library), events))
+}
+
+fn link_to_tracker(
+    _config: &Config,
+    _identity: &Identity,
+    _port: u16,
+    _tracker: Option<&Tracker>,
+) -> (Option<TrackerLink>, async_channel::Receiver<crate::node::TrackerEvent>) {
+    (None, async_channel::bounded(1).1)
 }
 
 /// A seed that differs from node to node and from start to start.

@@ -24,7 +24,7 @@ pub enum Answer {
     /// Hash the entry's file, if that has not been done, and say the result.
     Resolve(EntryNo),
     /// Send the verified slice, and say when that is over.
-    Slice { track: TrackId, groups: GroupSet },
+    Slice { track: TrackId, size: u64, groups: GroupSet },
     Head(SignedHead),
     List(Arc<[Hash]>),
     Page(Arc<Page>),
@@ -42,7 +42,15 @@ pub struct Answers {
 struct Slice {
     ask: AskId,
     track: TrackId,
+    size: u64,
     groups: GroupSet,
+}
+
+impl Slice {
+    fn answer(&self) -> (AskId, Answer) {
+        let (track, size, groups) = (self.track, self.size, self.groups.clone());
+        (self.ask, Answer::Slice { track, size, groups })
+    }
 }
 
 impl Answers {
@@ -91,9 +99,7 @@ impl Answers {
         }
         match self.serving.poll(now)? {
             serving::Action::Start(ticket) => {
-                let slice = self.slices.get(&ticket)?;
-                let (track, groups) = (slice.track, slice.groups.clone());
-                Some((slice.ask, Answer::Slice { track, groups }))
+                self.slices.get(&ticket).map(Slice::answer)
             }
             serving::Action::Busy { ticket, retry } => {
                 let slice = self.slices.remove(&ticket)?;
@@ -108,19 +114,20 @@ impl Answers {
     }
 
     fn handle_get(&mut self, ask: AskId, peer: PeerId, get: Get, now: Instant) {
-        let wire = get.groups.iter().map(|range| (range.start, range.end));
+        let wire = get.groups.iter().map(|range| (range.start, range.end.saturating_sub(range.start)));
         let groups = match GroupSet::from_wire(wire) {
             Ok(groups) if !groups.is_empty() => groups,
             _ => return self.ready.push_back((ask, NOT_HERE)),
         };
-        let track = get.track;
-        match self.serving.handle_request(peer, get.class, &groups, now) {
+        let admission = self.serving.handle_request(peer, get.class, &groups, now);
+        let slice = Slice { ask, track: get.track, size: get.size, groups };
+        match admission {
             Admission::Start(ticket) => {
-                self.slices.insert(ticket, Slice { ask, track, groups: groups.clone() });
-                self.ready.push_back((ask, Answer::Slice { track, groups }));
+                self.ready.push_back(slice.answer());
+                self.slices.insert(ticket, slice);
             }
             Admission::Wait(ticket) => {
-                self.slices.insert(ticket, Slice { ask, track, groups });
+                self.slices.insert(ticket, slice);
             }
             Admission::Busy { retry } => {
                 self.ready.push_back((ask, Answer::No(Decline::Busy { retry })));

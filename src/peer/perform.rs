@@ -205,7 +205,9 @@ impl Peer {
     fn answer(&mut self, ask: AskId, answer: Answer) {
         let message = match answer {
             Answer::Resolve(entry) => return self.answer_resolve(ask, entry),
-            Answer::Slice { track, groups } => return self.answer_slice(ask, track, groups),
+            Answer::Slice { track, size, groups } => {
+                return self.answer_slice(ask, track, size, groups);
+            }
             Answer::Head(head) => PeerReply::Head(head),
             Answer::List(list) => PeerReply::List(list.to_vec()),
             Answer::Page(page) => PeerReply::Page(page.encode()),
@@ -242,7 +244,7 @@ impl Peer {
         }
     }
 
-    fn answer_slice(&mut self, ask: AskId, track: TrackId, groups: GroupSet) {
+    fn answer_slice(&mut self, ask: AskId, track: TrackId, size: u64, groups: GroupSet) {
         let to = self.answer.clone();
         let Some((_, reply)) = self.asks.remove(&ask) else {
             return self.node.handle(Event::Answered(ask), std::time::Instant::now());
@@ -253,6 +255,7 @@ impl Peer {
             let blob = smol::unblock(move || serve_from(&store, &library, track)).await;
             let (done, over) = async_channel::bounded(1);
             let answer = match blob {
+                Some(blob) if blob.size() != size => Reply::Message(PeerReply::No(Decline::Changed)),
                 Some(blob) => Reply::Slice { blob, groups, done },
                 None => Reply::Message(PeerReply::No(Decline::NotAvailable)),
             };

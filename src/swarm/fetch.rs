@@ -87,6 +87,7 @@ pub async fn fetch<Told: Future<Output = ()> + Send>(
 ) -> Result<Outcome, StoreError> {
     let get = Get {
         track: order.track,
+        size: order.size,
         groups: order.groups.iter_ranges().collect(),
         class: order.class,
     };
