@@ -47,7 +47,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         match self.command {
             Command::Run(args) => run(&args),
-            Command::Ctl(args) => ctl::run(args),
+            Command::Ctl(args) => ctl::run(&args),
             Command::Check(args) => check(&args),
             Command::Keygen => keygen(),
             Command::Demo(args) => demo::run(&args),
