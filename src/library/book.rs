@@ -39,7 +39,8 @@ impl Book {
             dirty: (0..(index.numbers() as usize).div_ceil(PAGE_ENTRIES)).collect(),
             pages: Vec::new(),
             strings: Interner::default(),
-            published: now,
+            // The first catalogue waits for nothing.
+            published: now.checked_sub(HEAD_INTERVAL).unwrap_or(now),
             urgent: false,
             index,
             sign,

@@ -148,6 +148,7 @@ impl Peer {
     pub async fn run(mut self) {
         self.player.volume(self.node.volume());
         self.announce_held();
+        self.node.handle(Event::Library(self.library.catalogue()), Instant::now());
         let mut pet = Instant::now();
         loop {
             while let Some(action) = self.node.poll(Instant::now()) {
