@@ -56,7 +56,7 @@ pub const DEFAULT_PORT: u16 = 4670;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToTracker {
     Register(Registration),
-    /// Prolongs the lease.
+    /// Prolongs the lease: wants [`FromTracker::Renewed`].
     Renew,
     /// Answers [`FromTracker::Ping`].
     Pong {
@@ -103,6 +103,9 @@ pub enum FromTracker {
     /// The peer registered twice; what it has stays valid.
     AlreadyRegistered(Registered),
     Refused(Refusal),
+    /// Confirms [`ToTracker::Renew`], so that a peer notices a tracker that
+    /// lost its power.
+    Renewed,
     /// Wants [`ToTracker::Pong`]: are you still there?
     Ping {
         nonce: u64,
@@ -156,6 +159,12 @@ pub enum Refusal {
          on one of the two, stop p2pmusic, remove identity.key from its state directory and start it again"
     )]
     Copy { holder: IpAddr },
+    /// As [`Self::Copy`], but at the newcomer's own address.
+    #[error(
+        "this node is already registered from {holder}: another p2pmusic runs there \
+         with the same state directory; stop one of the two"
+    )]
+    AlreadyRunning { holder: IpAddr },
     #[error("{name:?} is not a name: {why}")]
     BadName { name: String, why: String },
     #[error("the tracker has {max} peers and takes no more")]

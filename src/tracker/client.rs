@@ -1,5 +1,299 @@
-use std::sync::Arc;
-use crate::{catalog::{Catalogue, Need}, id::PeerId};
-#[derive(Clone)]
-pub struct TrackerLink;
-impl TrackerLink { pub fn want(&self, _o: PeerId, _n: Need) {} pub fn publish(&self, _c: Arc<Catalogue>) {} pub async fn leave(&self) {} }
+//! A peer's end of the connection to its tracker: carries out what the
+//! [`Link`] decides.
+//!
+//! One task owns the link and at most one connection; dropping [`run`]'s
+//! future ends both. While the node does not take its events, nothing more is
+//! read from the tracker, but the lease is renewed.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr, TcpStream},
+    time::{Duration, Instant},
+};
+
+use async_channel::{Receiver, Sender};
+use futures_rustls::TlsConnector;
+use rustls::pki_types::ServerName;
+use smol::{
+    future::{self, FutureExt},
+    io::AsyncWriteExt,
+    Async, Executor, Task, Timer,
+};
+
+use super::link::{Action, Command, Introduction, Link, TrackerEvent};
+use crate::{
+    identity::{Identity, SERVER_NAME},
+    interfaces,
+    near::is_near,
+    protocol::{encode_frame, read_frame, FromTracker, ToTracker, DEFAULT_PORT, MAX_TRACKER_FRAME},
+};
+
+/// Keeps the node registered until it leaves or `commands` is closed; `seed`
+/// spreads the attempts of many peers.
+///
+/// Both channels should be short: the events of a swarm come in bursts that
+/// the node takes as it can.
+pub async fn run(
+    identity: Identity,
+    introduction: Introduction,
+    seed: u64,
+    commands: Receiver<Command>,
+    events: Sender<TrackerEvent>,
+) {
+    let executor = Executor::new();
+    let mut driver = Driver {
+        link: Link::new(introduction, seed, Instant::now()),
+        identity,
+        connection: None,
+        untold: VecDeque::new(),
+        commands,
+        events,
+        executor: &executor,
+    };
+    executor.run(driver.run()).await;
+}
+
+/// What wakes the link.
+enum Wake {
+    Command(Command),
+    Arrival(Arrival),
+    Told,
+    Timer,
+    /// The node has gone, or the link has ended.
+    End,
+}
+
+/// What comes from a connection's task, in this order.
+enum Arrival {
+    Connected(IpAddr),
+    Message(FromTracker),
+    Closed(String),
+}
+
+struct Driver<'a> {
+    link: Link,
+    identity: Identity,
+    connection: Option<Connection>,
+    /// Events that the node has not taken yet.
+    untold: VecDeque<TrackerEvent>,
+    commands: Receiver<Command>,
+    events: Sender<TrackerEvent>,
+    executor: &'a Executor<'static>,
+}
+
+struct Connection {
+    arrivals: Receiver<Arrival>,
+    outbox: Sender<Vec<u8>>,
+    _task: Task<()>,
+}
+
+impl Driver<'_> {
+    async fn run(&mut self) {
+        loop {
+            let wake = self.wait().await;
+            let now = Instant::now();
+            match wake {
+                Wake::Command(command) => self.link.handle_command(command, now),
+                Wake::Arrival(Arrival::Connected(reached_at)) => {
+                    let candidates = interfaces::own_candidates();
+                    self.link.handle_connected(reached_at, candidates, now);
+                }
+                Wake::Arrival(Arrival::Message(message)) => self.link.handle_message(message, now),
+                Wake::Arrival(Arrival::Closed(why)) => {
+                    self.connection = None;
+                    self.link.handle_closed(why, now);
+                }
+                Wake::Told => drop(self.untold.pop_front()),
+                Wake::Timer => {}
+                Wake::End => return,
+            }
+            if self.link.poll_timeout().is_some_and(|due| due <= now) {
+                self.link.handle_timeout(now);
+            }
+            self.perform(now);
+        }
+    }
+
+    async fn wait(&self) -> Wake {
+        let command = async {
+            let command = self.commands.recv().await;
+            command.map_or(Wake::End, Wake::Command)
+        };
+        let told = async {
+            match self.untold.front() {
+                Some(event) => match self.events.send(event.clone()).await {
+                    Ok(()) => Wake::Told,
+                    Err(_) => Wake::End,
+                },
+                None => future::pending().await,
+            }
+        };
+        let arrival = async {
+            match &self.connection {
+                Some(connection) if self.untold.is_empty() => {
+                    let closed = |_| Arrival::Closed("its connection ended".into());
+                    let arrival = connection.arrivals.recv().await;
+                    Wake::Arrival(arrival.unwrap_or_else(closed))
+                }
+                _ => future::pending().await,
+            }
+        };
+        let timer = async {
+            match self.link.poll_timeout() {
+                Some(due) => Timer::at(due).await,
+                None => future::pending().await,
+            };
+            Wake::Timer
+        };
+        command.race(told).race(arrival).race(timer).await
+    }
+
+    fn perform(&mut self, now: Instant) {
+        while let Some(action) = self.link.poll() {
+            match action {
+                Action::Connect { to } => self.connect(to),
+                Action::Send(message) => self.send(&message, now),
+                Action::Disconnect => self.connection = None,
+                Action::Tell(event) => self.untold.push_back(event),
+            }
+        }
+    }
+
+    fn connect(&mut self, to: String) {
+        let (arrival, arrivals) = async_channel::bounded(ARRIVALS);
+        let (outbox, frames) = async_channel::bounded(OUTBOX_FRAMES);
+        let identity = self.identity.clone();
+        let task = self.executor.spawn(async move {
+            let end = converse(&to, &identity, &arrival, frames).await;
+            let why = end.map_or_else(|error| error.to_string(), |()| "closed".into());
+            // Whoever disconnected does not listen any more.
+            let _ = arrival.send(Arrival::Closed(why)).await;
+        });
+        self.connection = Some(Connection {
+            arrivals,
+            outbox,
+            _task: task,
+        });
+    }
+
+    fn send(&mut self, message: &ToTracker, now: Instant) {
+        let Some(connection) = &self.connection else {
+            return;
+        };
+        if connection.outbox.try_send(encode_frame(message)).is_err() {
+            self.connection = None;
+            self.link.handle_closed("it does not read".into(), now);
+        }
+    }
+}
+
+/// One connection's whole life.
+async fn converse(
+    to: &str,
+    identity: &Identity,
+    arrival: &Sender<Arrival>,
+    frames: Receiver<Vec<u8>>,
+) -> io::Result<()> {
+    let stream = connect(to, identity.is_open()).await?;
+    let reached_at = stream.get_ref().peer_addr()?.ip().to_canonical();
+    stream.get_ref().set_nodelay(true)?;
+    let connector = TlsConnector::from(identity.tls_client_config(None));
+    let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
+    let stream = within(HANDSHAKE_TIMEOUT, connector.connect(name, stream)).await?;
+    let (mut from, mut into) = smol::io::split(stream);
+    let read = async {
+        let mut next = Arrival::Connected(reached_at);
+        while arrival.send(next).await.is_ok() {
+            let message = read_frame(&mut from, MAX_TRACKER_FRAME).await;
+            next = Arrival::Message(message.map_err(io::Error::other)?);
+        }
+        Ok(())
+    };
+    let write = async {
+        while let Ok(frame) = frames.recv().await {
+            into.write_all(&frame).await?;
+            into.flush().await?;
+        }
+        into.close().await
+    };
+    read.or(write).await
+}
+
+/// Tries each address of the host's name.
+async fn connect(to: &str, only_near: bool) -> io::Result<Async<TcpStream>> {
+    let resolved = within(RESOLVE_TIMEOUT, smol::net::resolve(with_port(to))).await?;
+    let subnets = interfaces::subnets();
+    let (near, far): (Vec<SocketAddr>, Vec<_>) = resolved
+        .into_iter()
+        .partition(|address| !only_near || is_near(address.ip(), &subnets));
+    let mut last = match far.first() {
+        Some(far) => io::Error::other(format!(
+            "{far} is not in this network, and a swarm without a key does not leave it"
+        )),
+        None => io::Error::other("its name has no address"),
+    };
+    for address in near.into_iter().take(MAX_ADDRESSES) {
+        match within(CONNECT_TIMEOUT, Async::<TcpStream>::connect(address)).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = io::Error::new(error.kind(), format!("{address}: {error}")),
+        }
+    }
+    Err(last)
+}
+
+/// `to` with the default port where it has none. IPv6 addresses with a port
+/// are in brackets.
+fn with_port(to: &str) -> String {
+    let bare = to.trim_start_matches('[').trim_end_matches(']');
+    if bare.parse::<std::net::Ipv6Addr>().is_ok() {
+        return format!("[{bare}]:{DEFAULT_PORT}");
+    }
+    match to.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => to.into(),
+        _ => format!("{to}:{DEFAULT_PORT}"),
+    }
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = async {
+        Timer::after(limit).await;
+        Err(io::ErrorKind::TimedOut.into())
+    };
+    work.or(late).await
+}
+
+/// Messages that wait for the node; TCP holds back the rest.
+const ARRIVALS: usize = 4;
+/// Pages and answers to pings that wait for TCP: the tracker asks for four
+/// pages at a time, the node for as many as it likes.
+const OUTBOX_FRAMES: usize = 64;
+/// Of one host name.
+const MAX_ADDRESSES: usize = 8;
+/// A home's resolver answers within this or not at all.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// One SYN that is lost is sent again after a second.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+/// As the server's.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_added_where_there_is_none() {
+        for (to, expected) in [
+            ("attic", "attic:4670"),
+            ("attic:99", "attic:99"),
+            ("10.0.0.1", "10.0.0.1:4670"),
+            ("10.0.0.1:99", "10.0.0.1:99"),
+            ("fd00::1", "[fd00::1]:4670"),
+            ("[fd00::1]", "[fd00::1]:4670"),
+            ("[fd00::1]:99", "[fd00::1]:99"),
+        ] {
+            assert_eq!(with_port(to), expected);
+        }
+    }
+}

@@ -1,4 +1,433 @@
-use std::{io, net::SocketAddr};
-use crate::identity::Identity;
-pub struct TrackerServer;
-impl TrackerServer { pub fn bind(_a: SocketAddr, _i: &Identity) -> io::Result<Self> { Ok(Self) } pub fn local_addr(&self) -> SocketAddr { ([127,0,0,1],1).into() } }
+//! The tracker's listening end: connections in, the registry's actions out.
+//!
+//! One task owns the registry and every connection's task; dropping
+//! [`TrackerServer::run`]'s future ends them all. A connection's task shakes
+//! hands, reads frames into the one bounded inbox, and writes what is in its
+//! own bounded outbox. Whoever does not read what it is sent is dropped: the
+//! registry waits for nobody.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        Arc,
+    },
+    time::{Duration, Instant},
+};
+
+use async_channel::{Receiver, Sender};
+use futures_rustls::{server::TlsStream, TlsAcceptor};
+use smol::{
+    future::{self, FutureExt},
+    io::{AsyncWrite, AsyncWriteExt},
+    Async, Executor, Task, Timer,
+};
+
+use super::registry::{Action, ConnId, Registry, Snapshot, MAX_PEERS};
+use crate::{
+    id::PeerId,
+    identity::{peer_of, Identity},
+    interfaces,
+    near::is_near,
+    port_owner::{port_owner, Transport},
+    protocol::{encode_frame, read_frame, FromTracker, ToTracker, MAX_TRACKER_FRAME},
+};
+
+/// A tracker that listens, and serves while [`Self::run`] is polled.
+pub struct TrackerServer {
+    listener: Async<TcpListener>,
+    acceptor: TlsAcceptor,
+    /// Whether only what is near is talked to.
+    open_swarm: bool,
+    inbox: (Sender<Event>, Receiver<Event>),
+}
+
+/// Asks a running tracker for its state. Cheap to clone.
+#[derive(Clone)]
+pub struct TrackerStatus(Sender<Event>);
+
+impl TrackerServer {
+    /// Listens on `address`; `[::]` takes IPv4, too, and stands for
+    /// `0.0.0.0` on a host without IPv6.
+    ///
+    /// # Errors
+    /// Names the address and, where it is in use, the process that has it.
+    pub fn bind(address: SocketAddr, identity: &Identity) -> Result<Self, BindError> {
+        let listener = bind(address).map_err(|source| BindError::new(address, source))?;
+        Ok(Self {
+            listener,
+            acceptor: identity.tls_server_config().into(),
+            open_swarm: identity.is_open(),
+            inbox: async_channel::bounded(INBOX),
+        })
+    }
+
+    /// Where it listens: tells the port that port 0 became.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.get_ref().local_addr()
+    }
+
+    pub fn status(&self) -> TrackerStatus {
+        TrackerStatus(self.inbox.0.clone())
+    }
+
+    /// Serves until dropped.
+    pub async fn run(self) {
+        let executor = Arc::new(Executor::new());
+        let mut driver = Driver {
+            registry: Registry::new(interfaces::own_addresses()),
+            links: BTreeMap::new(),
+            last_conn: 0,
+            accept_after: Instant::now(),
+            executor: executor.clone(),
+            server: self,
+        };
+        executor.run(driver.run()).await;
+    }
+}
+
+impl TrackerStatus {
+    /// The tracker's state; `None` when it does not run.
+    pub async fn snapshot(&self) -> Option<Snapshot> {
+        let (answer, answered) = async_channel::bounded(1);
+        self.0.send(Event::Status(answer)).await.ok()?;
+        answered.recv().await.ok()
+    }
+}
+
+/// The tracker cannot listen.
+#[derive(Debug, thiserror::Error)]
+#[error("the tracker cannot listen on TCP {address}: {source}{owner}")]
+pub struct BindError {
+    address: SocketAddr,
+    source: io::Error,
+    /// Of the port, in words, where one is known.
+    owner: String,
+}
+
+impl BindError {
+    fn new(address: SocketAddr, source: io::Error) -> Self {
+        let owner = (source.kind() == io::ErrorKind::AddrInUse)
+            .then(|| port_owner(Transport::Tcp, address.port()))
+            .flatten();
+        Self {
+            address,
+            source,
+            owner: owner.map_or(String::new(), |owner| format!("; {owner} has it")),
+        }
+    }
+}
+
+/// What reaches the registry's task.
+enum Event {
+    Connected { conn: ConnId, peer: PeerId },
+    Message { conn: ConnId, message: ToTracker },
+    Closed { conn: ConnId, why: String },
+    Status(Sender<Snapshot>),
+}
+
+/// What the registry's task waits for.
+enum Wake {
+    Accepted(io::Result<(Async<TcpStream>, SocketAddr)>),
+    Event(Event),
+    Timer,
+}
+
+struct Driver {
+    server: TrackerServer,
+    registry: Registry,
+    links: BTreeMap<ConnId, Link>,
+    last_conn: u64,
+    /// After an error, accepting rests until then.
+    accept_after: Instant,
+    executor: Arc<Executor<'static>>,
+}
+
+/// A connection as the registry's task holds it.
+struct Link {
+    address: SocketAddr,
+    shaken: bool,
+    outbox: Outbox,
+    task: Task<()>,
+}
+
+impl Driver {
+    async fn run(&mut self) {
+        loop {
+            match self.wait().await {
+                Wake::Accepted(Ok((stream, address))) => self.accept(stream, address),
+                Wake::Accepted(Err(error)) => {
+                    log::debug!("tracker: a connection could not be taken: {error}");
+                    self.accept_after = Instant::now() + ACCEPT_REST;
+                }
+                Wake::Event(event) => self.handle(event),
+                Wake::Timer => {}
+            }
+            let now = Instant::now();
+            if self.registry.poll_timeout().is_some_and(|due| due <= now) {
+                self.registry.handle_timeout(now);
+            }
+            self.perform();
+        }
+    }
+
+    async fn wait(&self) -> Wake {
+        let accept_after = self.accept_after;
+        let accepted = async {
+            if Instant::now() < accept_after {
+                Timer::at(accept_after).await;
+            }
+            Wake::Accepted(self.server.listener.accept().await)
+        };
+        let event = async {
+            let event = self.server.inbox.1.recv().await;
+            Wake::Event(event.expect("the server holds a sender of its own inbox"))
+        };
+        let timer = async {
+            match self.registry.poll_timeout() {
+                Some(due) => Timer::at(due).await,
+                None => future::pending().await,
+            };
+            Wake::Timer
+        };
+        event.race(accepted).race(timer).await
+    }
+
+    fn accept(&mut self, stream: Async<TcpStream>, address: SocketAddr) {
+        if self.server.open_swarm && !is_near(address.ip(), &interfaces::subnets()) {
+            return log::debug!("tracker: {address} is not near, and the swarm is open");
+        }
+        let half_open = self.links.values().filter(|link| !link.shaken).count();
+        if half_open >= MAX_HALF_OPEN || self.links.len() >= MAX_CONNECTIONS {
+            return log::debug!("tracker: no room for {address}");
+        }
+        self.last_conn += 1;
+        let conn = ConnId(self.last_conn);
+        let (outbox, frames) = outbox();
+        let inbox = self.server.inbox.0.clone();
+        let acceptor = self.server.acceptor.clone();
+        let task = self.executor.spawn(async move {
+            let end = serve(conn, stream, acceptor, &inbox, frames).await;
+            let why = end.map_or_else(|error| error.to_string(), |()| "closed".into());
+            // Nobody is left to tell when the server is gone.
+            let _ = inbox.send(Event::Closed { conn, why }).await;
+        });
+        let link = Link {
+            address,
+            shaken: false,
+            outbox,
+            task,
+        };
+        self.links.insert(conn, link);
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = Instant::now();
+        match event {
+            Event::Connected { conn, peer } => {
+                if let Some(link) = self.links.get_mut(&conn) {
+                    link.shaken = true;
+                    let addresses = interfaces::own_addresses();
+                    self.registry.set_own_addresses(addresses);
+                    let from = link.address.ip();
+                    self.registry.handle_connected(conn, peer, from, now);
+                }
+            }
+            Event::Message { conn, message } => self.registry.handle_message(conn, message, now),
+            Event::Closed { conn, why } => {
+                if let Some(link) = self.links.remove(&conn) {
+                    log::debug!("tracker: {} is lost: {why}", link.address);
+                }
+                self.registry.handle_closed(conn, now);
+            }
+            // Who asked may have gone meanwhile.
+            Event::Status(answer) => drop(answer.try_send(self.registry.snapshot())),
+        }
+    }
+
+    fn perform(&mut self) {
+        let mut encoded: Option<(Arc<FromTracker>, Frame)> = None;
+        while let Some(action) = self.registry.poll() {
+            match action {
+                Action::Send { conn, message } => {
+                    // A broadcast is the same message many times in a row.
+                    let frame = match &encoded {
+                        Some((last, frame)) if Arc::ptr_eq(last, &message) => frame.clone(),
+                        _ => encode_frame(&*message).into(),
+                    };
+                    encoded = Some((message, frame.clone()));
+                    self.send(conn, frame);
+                }
+                Action::Close { conn, why } => self.close(conn, why.to_string()),
+            }
+        }
+    }
+
+    fn send(&mut self, conn: ConnId, frame: Frame) {
+        let Some(link) = self.links.get(&conn) else {
+            return;
+        };
+        if !link.outbox.push(frame) {
+            log::debug!("tracker: {} does not read; dropped", link.address);
+            self.links.remove(&conn);
+            self.registry.handle_closed(conn, Instant::now());
+        }
+    }
+
+    /// Lets the writer finish what is in the outbox, but not for long.
+    fn close(&mut self, conn: ConnId, why: String) {
+        if let Some(link) = self.links.remove(&conn) {
+            log::debug!("tracker: {} is dropped: {why}", link.address);
+            link.outbox.close();
+            let late = async {
+                Timer::after(CLOSE_TIMEOUT).await;
+            };
+            self.executor.spawn(link.task.or(late)).detach();
+        }
+    }
+}
+
+/// A connection's whole life.
+async fn serve(
+    conn: ConnId,
+    stream: Async<TcpStream>,
+    acceptor: TlsAcceptor,
+    inbox: &Sender<Event>,
+    frames: Frames,
+) -> io::Result<()> {
+    stream.get_ref().set_nodelay(true)?;
+    let stream = within(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?;
+    let peer = peer_of_stream(&stream).ok_or(io::ErrorKind::InvalidData)?;
+    let (mut from, to) = smol::io::split(stream);
+    let read = async {
+        let mut event = Event::Connected { conn, peer };
+        while inbox.send(event).await.is_ok() {
+            let message = read_frame(&mut from, MAX_TRACKER_FRAME).await;
+            let message = message.map_err(io::Error::other)?;
+            event = Event::Message { conn, message };
+        }
+        Ok(())
+    };
+    write(frames, to).or(read).await
+}
+
+fn peer_of_stream(stream: &TlsStream<Async<TcpStream>>) -> Option<PeerId> {
+    peer_of(stream.get_ref().1.peer_certificates()?)
+}
+
+async fn write(frames: Frames, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
+    while let Some(frame) = frames.next().await {
+        let written = async {
+            to.write_all(&frame).await?;
+            to.flush().await
+        };
+        within(WRITE_TIMEOUT, written).await?;
+    }
+    within(WRITE_TIMEOUT, to.close()).await
+}
+
+async fn within<T>(
+    limit: Duration,
+    work: impl std::future::Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let late = async {
+        Timer::after(limit).await;
+        Err(io::ErrorKind::TimedOut.into())
+    };
+    work.or(late).await
+}
+
+fn bind(address: SocketAddr) -> io::Result<Async<TcpListener>> {
+    match Async::<TcpListener>::bind(address) {
+        Err(error) if address.is_ipv6() && address.ip().is_unspecified() => {
+            match error.raw_os_error().map(nix::errno::Errno::from_raw) {
+                Some(nix::errno::Errno::EAFNOSUPPORT | nix::errno::Errno::EADDRNOTAVAIL) => {
+                    let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+                    Async::<TcpListener>::bind((any, address.port()))
+                }
+                _ => Err(error),
+            }
+        }
+        bound => bound,
+    }
+}
+
+type Frame = Arc<[u8]>;
+
+/// Frames on their way to one peer, bounded in number and in bytes.
+struct Outbox {
+    frames: Sender<Frame>,
+    bytes: Arc<AtomicUsize>,
+}
+
+/// The other end of an [`Outbox`].
+struct Frames {
+    frames: Receiver<Frame>,
+    bytes: Arc<AtomicUsize>,
+}
+
+fn outbox() -> (Outbox, Frames) {
+    let (sender, receiver) = async_channel::bounded(OUTBOX_FRAMES);
+    let bytes = Arc::new(AtomicUsize::new(0));
+    let frames = Frames {
+        frames: receiver,
+        bytes: bytes.clone(),
+    };
+    let outbox = Outbox {
+        frames: sender,
+        bytes,
+    };
+    (outbox, frames)
+}
+
+impl Outbox {
+    /// Whether there was room.
+    fn push(&self, frame: Frame) -> bool {
+        let len = frame.len();
+        let before = self.bytes.fetch_add(len, Ordering::Relaxed);
+        before + len <= OUTBOX_BYTES
+            && !matches!(
+                self.frames.try_send(frame),
+                Err(async_channel::TrySendError::Full(_))
+            )
+    }
+
+    /// What is in it still goes out.
+    fn close(&self) {
+        self.frames.close();
+    }
+}
+
+impl Frames {
+    async fn next(&self) -> Option<Frame> {
+        let frame = self.frames.recv().await.ok()?;
+        self.bytes.fetch_sub(frame.len(), Ordering::Relaxed);
+        Some(frame)
+    }
+}
+
+/// Every peer, some of them twice because they are coming back.
+const MAX_CONNECTIONS: usize = MAX_PEERS + 64;
+/// Strangers cost a handshake each; a venue's peers that all return at once
+/// are let in within seconds by their retries.
+const MAX_HALF_OPEN: usize = 32;
+/// A Pi Zero needs some 20 ms for a handshake, bad Wi-Fi some seconds.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A page of 1 MiB over bad Wi-Fi takes some seconds.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a last word, such as a refusal.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Messages that wait for the registry: each is at most one frame, and they
+/// wait for microseconds.
+const INBOX: usize = 16;
+/// A newcomer is told of every peer and every head at once.
+const OUTBOX_FRAMES: usize = 4 * MAX_PEERS;
+/// Several of the longest pages, which a peer asks for a few at a time.
+const OUTBOX_BYTES: usize = 8 * MAX_TRACKER_FRAME;
+/// When the process has no file descriptors left, some come back.
+const ACCEPT_REST: Duration = Duration::from_millis(500);

@@ -1,0 +1,136 @@
+//! The addresses of this node's own interfaces.
+
+use std::net::IpAddr;
+
+use nix::{
+    ifaddrs::{getifaddrs, InterfaceAddress},
+    net::if_::InterfaceFlags,
+    sys::socket::SockaddrStorage,
+};
+
+use crate::{near::Subnet, protocol::MAX_CANDIDATES};
+
+/// One address of an interface that is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Address {
+    interface: String,
+    address: IpAddr,
+    subnet: Subnet,
+}
+
+/// All addresses, loopback too; none where the system does not say.
+pub fn own_addresses() -> Vec<IpAddr> {
+    up().into_iter().map(|own| own.address).collect()
+}
+
+/// The networks that this node is on.
+pub fn subnets() -> Vec<Subnet> {
+    up().into_iter().map(|own| own.subnet).collect()
+}
+
+/// Where others may reach this node: at most [`MAX_CANDIDATES`], without
+/// loopback, and without container networks unless there is nothing else.
+/// Link-local IPv6 comes without its scope.
+pub fn own_candidates() -> Vec<IpAddr> {
+    choose(up())
+}
+
+/// Whether an interface of this name leads to containers or virtual machines
+/// rather than to a network that other nodes are on.
+pub fn is_virtual(interface: &str) -> bool {
+    VIRTUAL.iter().any(|prefix| interface.starts_with(prefix))
+}
+
+fn choose(own: Vec<Address>) -> Vec<IpAddr> {
+    let (inner, outer): (Vec<_>, Vec<_>) = own
+        .into_iter()
+        .filter(|own| !own.address.is_loopback())
+        .partition(|own| is_virtual(&own.interface));
+    let mut chosen: Vec<IpAddr> = Vec::new();
+    for own in if outer.is_empty() { inner } else { outer } {
+        if !chosen.contains(&own.address) {
+            chosen.push(own.address);
+        }
+    }
+    // The likeliest first, so that the cap takes the least useful: privacy
+    // addresses make IPv6 plentiful.
+    chosen.sort_by_key(|address| match address {
+        IpAddr::V4(_) => 0,
+        IpAddr::V6(v6) if !v6.is_unicast_link_local() => 1,
+        IpAddr::V6(_) => 2,
+    });
+    chosen.truncate(MAX_CANDIDATES);
+    chosen
+}
+
+fn up() -> Vec<Address> {
+    let Ok(all) = getifaddrs() else {
+        return Vec::new();
+    };
+    all.filter(|own| own.flags.contains(InterfaceFlags::IFF_UP))
+        .filter_map(|own| to_address(&own))
+        .collect()
+}
+
+fn to_address(own: &InterfaceAddress) -> Option<Address> {
+    let address = to_ip(own.address.as_ref()?)?;
+    let mask = own.netmask.as_ref().and_then(to_ip);
+    Some(Address {
+        interface: own.interface_name.clone(),
+        address,
+        subnet: match mask {
+            Some(mask) => Subnet::with_mask(address, mask),
+            // A network of its own.
+            None => Subnet::new(address, 128),
+        },
+    })
+}
+
+fn to_ip(address: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|v4| v4.ip().into());
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))
+}
+
+/// Docker's, libvirt's and container bridges, and their ends.
+const VIRTUAL: &[&str] = &["docker", "br-", "veth", "virbr", "lxc", "cni", "podman"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(interface: &str, address: &str) -> Address {
+        let address = address.parse().unwrap();
+        Address {
+            interface: interface.into(),
+            address,
+            subnet: Subnet::new(address, 24),
+        }
+    }
+
+    #[test]
+    fn containers_are_no_candidates_unless_there_is_nothing_else() {
+        let docker = own("docker0", "172.17.0.1");
+        let lo = own("lo", "127.0.0.1");
+        let wlan = own("wlan0", "192.168.1.7");
+        let all = vec![lo.clone(), docker.clone(), wlan.clone()];
+        assert_eq!(choose(all), [wlan.address]);
+        assert_eq!(choose(vec![lo, docker.clone()]), [docker.address]);
+    }
+
+    #[test]
+    fn the_cap_takes_the_least_useful() {
+        let mut all = vec![own("eth0", "fe80::1")];
+        all.extend((0..MAX_CANDIDATES).map(|n| own("eth0", &format!("2001:db8::{n}"))));
+        all.push(own("wlan0", "192.168.1.7"));
+        let chosen = choose(all);
+        assert_eq!(chosen.len(), MAX_CANDIDATES);
+        assert_eq!(chosen[0].to_string(), "192.168.1.7");
+        assert!(!chosen.iter().any(|a| a.to_string() == "fe80::1"));
+    }
+
+    #[test]
+    fn this_machine_has_a_loopback() {
+        assert!(own_addresses().iter().any(IpAddr::is_loopback));
+        assert!(!own_candidates().iter().any(IpAddr::is_loopback));
+    }
+}

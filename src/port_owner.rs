@@ -1,0 +1,76 @@
+//! Who has a port that this node wanted.
+//!
+//! Linux says which socket has a port in `/proc/net` and which process has a
+//! socket in `/proc/<pid>/fd`. The latter is open only to the same user and
+//! to root, so the answer is a help, not a promise.
+
+use std::{fs, path::Path};
+
+/// A transport, as `/proc/net` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Tcp,
+    Udp,
+}
+
+/// The name and number of a process that is bound to `port`, such as
+/// `mpd (pid 512)`.
+pub fn port_owner(transport: Transport, port: u16) -> Option<String> {
+    let tables = match transport {
+        Transport::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
+        Transport::Udp => ["/proc/net/udp", "/proc/net/udp6"],
+    };
+    let inode = tables.iter().find_map(|table| {
+        let table = fs::read_to_string(table).ok()?;
+        table.lines().find_map(|line| bound_socket(line, port))
+    })?;
+    let socket = format!("socket:[{inode}]");
+    let mut processes = fs::read_dir("/proc").ok()?.flatten();
+    processes.find_map(|process| {
+        let pid: u32 = process.file_name().to_str()?.parse().ok()?;
+        has_open(&process.path().join("fd"), &socket).then_some(())?;
+        let name = fs::read_to_string(process.path().join("comm")).ok()?;
+        Some(format!("{} (pid {pid})", name.trim()))
+    })
+}
+
+fn has_open(fds: &Path, socket: &str) -> bool {
+    let Ok(fds) = fs::read_dir(fds) else {
+        return false;
+    };
+    fds.flatten()
+        .filter_map(|fd| fs::read_link(fd.path()).ok())
+        .any(|target| target.as_os_str() == socket)
+}
+
+/// The inode of the socket in a line of the table (proc_pid_net(5)), if it
+/// is bound to `port` and connected to nobody.
+fn bound_socket(line: &str, port: u16) -> Option<u64> {
+    let mut fields = line.split_ascii_whitespace();
+    let (_, local) = fields.nth(1)?.split_once(':')?;
+    let (_, remote) = fields.next()?.split_once(':')?;
+    let matches = u16::from_str_radix(local, 16) == Ok(port) && remote == "0000";
+    matches.then(|| fields.nth(6)?.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_found_as_the_owner_of_its_ports() {
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let udp = std::net::UdpSocket::bind("[::]:0").unwrap();
+        let me = format!("(pid {})", std::process::id());
+        let owners = [
+            port_owner(Transport::Tcp, tcp.local_addr().unwrap().port()),
+            port_owner(Transport::Udp, udp.local_addr().unwrap().port()),
+        ];
+        for owner in owners {
+            assert!(
+                owner.as_ref().is_some_and(|o| o.ends_with(&me)),
+                "{owner:?}"
+            );
+        }
+    }
+}

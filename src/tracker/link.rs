@@ -1,0 +1,582 @@
+//! What a peer decides about its tracker: which one to try and when, when to
+//! renew, when to believe that it is gone.
+//!
+//! What must hold:
+//! - While no tracker answers, each is tried again for ever, ever less often,
+//!   with some chance in it, so that a venue's peers do not all return to a
+//!   restarted tracker at the same moment.
+//! - A tracker that is silent for a lease's length is lost, whatever TCP says.
+//! - A head goes out before anything that belongs to it.
+//! - Leaving ends, confirmed or not.
+
+use std::{
+    collections::VecDeque,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::registry::{LEASE, RENEW_INTERVAL};
+use crate::{
+    catalog::Catalogue,
+    id::PeerId,
+    protocol::{FromTracker, Refusal, Registered, Registration, ToTracker},
+};
+
+/// How the peer introduces itself; the addresses are found anew each time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introduction {
+    pub name: String,
+    /// Whether a person chose the name.
+    pub name_chosen: bool,
+    /// The UDP port that the peer serves on.
+    pub port: u16,
+}
+
+/// What the node tells the link to its tracker.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// These are the trackers now (`host:port`), tried in turn.
+    Trackers(Vec<String>),
+    /// The node's own newest catalogue.
+    Publish(Arc<Catalogue>),
+    /// Ask for somebody's list or page. Forgotten when no tracker is
+    /// connected; ask again after [`TrackerEvent::Registered`].
+    Want {
+        owner: PeerId,
+        what: Want,
+    },
+    Leave,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    List,
+    Page(u32),
+}
+
+/// What the link to the tracker tells the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrackerEvent {
+    Connecting {
+        to: String,
+    },
+    /// Everybody else and all heads follow as messages; who does not is gone.
+    Registered {
+        registered: Registered,
+        /// What stands for [`crate::protocol::Candidate::WithTracker`].
+        reached_at: IpAddr,
+    },
+    /// This node was registered already and stays so.
+    AlreadyRegistered(Registered),
+    /// It is tried again, seldom.
+    Refused(Refusal),
+    /// No tracker for now; the next attempt follows by itself.
+    Lost {
+        to: String,
+        why: String,
+    },
+    /// A peer, a head, a list, a page, or the lack of one.
+    Message(FromTracker),
+    /// The end, after [`Command::Leave`].
+    Left {
+        confirmed: bool,
+    },
+}
+
+/// What the link wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Answered by [`Link::handle_connected`] or [`Link::handle_closed`].
+    Connect {
+        to: String,
+    },
+    /// Only while connected.
+    Send(ToTracker),
+    /// Ends the connection or the attempt; not answered.
+    Disconnect,
+    Tell(TrackerEvent),
+}
+
+/// The link of a peer to one tracker out of several.
+#[derive(Debug)]
+pub struct Link {
+    introduction: Introduction,
+    trackers: Vec<String>,
+    /// The one that is, or was last, tried.
+    current: usize,
+    /// Failures since it last was registered.
+    failures: u32,
+    state: State,
+    catalogue: Option<Arc<Catalogue>>,
+    random: u64,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Waits before the next attempt.
+    Resting {
+        until: Instant,
+    },
+    Connecting,
+    /// Has asked to be registered.
+    Registering {
+        reached_at: IpAddr,
+        until: Instant,
+    },
+    Up {
+        renew: Instant,
+        silent: Instant,
+    },
+    Leaving {
+        until: Instant,
+    },
+    Left,
+}
+
+impl Link {
+    /// A link that knows no tracker yet. `seed` spreads the attempts of many
+    /// peers.
+    pub fn new(introduction: Introduction, seed: u64, now: Instant) -> Self {
+        Self {
+            introduction,
+            trackers: Vec::new(),
+            current: 0,
+            failures: 0,
+            state: State::Resting { until: now },
+            catalogue: None,
+            random: seed,
+            actions: VecDeque::new(),
+        }
+    }
+
+    pub fn handle_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Trackers(trackers) => self.handle_trackers(trackers, now),
+            Command::Publish(catalogue) => {
+                let head = *catalogue.head();
+                self.catalogue = Some(catalogue);
+                self.send_if_up(ToTracker::Head(head));
+            }
+            Command::Want { owner, what } => self.send_if_up(match what {
+                Want::List => ToTracker::WantList { owner },
+                Want::Page(index) => ToTracker::WantPage { owner, index },
+            }),
+            Command::Leave => match self.state {
+                State::Up { .. } => {
+                    self.send(ToTracker::Leave);
+                    let until = now + LEAVE_TIMEOUT;
+                    self.state = State::Leaving { until };
+                }
+                State::Leaving { .. } | State::Left => {}
+                _ => self.end(false),
+            },
+        }
+    }
+
+    /// The connection that was asked for is there. `candidates` are this
+    /// node's own addresses, at most [`crate::protocol::MAX_CANDIDATES`].
+    pub fn handle_connected(&mut self, reached_at: IpAddr, candidates: Vec<IpAddr>, now: Instant) {
+        if !matches!(self.state, State::Connecting) {
+            return;
+        }
+        self.state = State::Registering {
+            reached_at,
+            until: now + REGISTER_TIMEOUT,
+        };
+        self.send(ToTracker::Register(Registration {
+            name: self.introduction.name.clone(),
+            name_chosen: self.introduction.name_chosen,
+            port: self.introduction.port,
+            candidates,
+        }));
+    }
+
+    /// The connection, or the attempt at one, came to an end.
+    pub fn handle_closed(&mut self, why: String, now: Instant) {
+        match self.state {
+            State::Connecting | State::Registering { .. } | State::Up { .. } => {
+                self.handle_lost(why, now);
+            }
+            State::Leaving { .. } => self.end(false),
+            // It was told to end.
+            State::Resting { .. } | State::Left => {}
+        }
+    }
+
+    pub fn handle_message(&mut self, message: FromTracker, now: Instant) {
+        if let State::Up { silent, .. } = &mut self.state {
+            *silent = now + LEASE;
+        }
+        match message {
+            FromTracker::Registered(registered) => self.handle_registered(registered, now),
+            FromTracker::AlreadyRegistered(registered) => {
+                self.tell(TrackerEvent::AlreadyRegistered(registered));
+            }
+            FromTracker::Refused(refusal) => {
+                self.tell(TrackerEvent::Refused(refusal));
+                self.actions.push_back(Action::Disconnect);
+                let until = now + self.jittered(REFUSED_RETRY);
+                self.state = State::Resting { until };
+            }
+            FromTracker::Renewed => {}
+            FromTracker::Ping { nonce } => self.send_if_up(ToTracker::Pong { nonce }),
+            FromTracker::WantList => {
+                let list = self.catalogue.as_ref().map(|own| own.list().to_vec());
+                if let Some(list) = list {
+                    self.send_if_up(ToTracker::List(list));
+                }
+            }
+            FromTracker::WantPage { index } => {
+                let page = self.catalogue.as_ref();
+                let page = page.and_then(|own| own.pages().get(index as usize));
+                if let Some(bytes) = page.map(|page| page.encode()) {
+                    self.send_if_up(ToTracker::Page { index, bytes });
+                }
+            }
+            FromTracker::Left => {
+                if matches!(self.state, State::Leaving { .. }) {
+                    self.end(true);
+                }
+            }
+            message @ (FromTracker::Peer(_)
+            | FromTracker::Gone { .. }
+            | FromTracker::Head(_)
+            | FromTracker::List { .. }
+            | FromTracker::Page { .. }
+            | FromTracker::NotHere { .. }) => self.tell(TrackerEvent::Message(message)),
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Resting { until } => (!self.trackers.is_empty()).then_some(until),
+            State::Registering { until, .. } | State::Leaving { until } => Some(until),
+            State::Up { renew, silent } => Some(renew.min(silent)),
+            State::Connecting | State::Left => None,
+        }
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Resting { until } if *until <= now => self.connect(),
+            State::Registering { until, .. } if *until <= now => {
+                self.handle_lost("it does not answer the registration".into(), now);
+            }
+            State::Up { silent, .. } if *silent <= now => {
+                self.handle_lost("it is silent".into(), now);
+            }
+            State::Up { renew, .. } if *renew <= now => {
+                *renew = now + RENEW_INTERVAL;
+                self.send(ToTracker::Renew);
+            }
+            State::Leaving { until } if *until <= now => self.end(false),
+            _ => {}
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// A tracker that is in use stays in use, listed or not: what mDNS does
+    /// not see any more may well be there.
+    fn handle_trackers(&mut self, mut trackers: Vec<String>, now: Instant) {
+        let is_idle = matches!(self.state, State::Resting { .. });
+        let in_use = self.trackers.get(self.current).filter(|_| !is_idle);
+        self.current = match in_use {
+            Some(to) => match trackers.iter().position(|listed| listed == to) {
+                Some(index) => index,
+                None => {
+                    trackers.insert(0, to.clone());
+                    0
+                }
+            },
+            None => 0,
+        };
+        let has_news = trackers.iter().any(|to| !self.trackers.contains(to));
+        self.trackers = trackers;
+        if is_idle && has_news && self.failures > 0 {
+            self.failures = 0;
+            self.state = State::Resting { until: now };
+        }
+    }
+
+    fn handle_registered(&mut self, registered: Registered, now: Instant) {
+        let State::Registering { reached_at, .. } = self.state else {
+            return;
+        };
+        self.failures = 0;
+        self.state = State::Up {
+            renew: now + RENEW_INTERVAL,
+            silent: now + LEASE,
+        };
+        self.tell(TrackerEvent::Registered {
+            registered,
+            reached_at,
+        });
+        if let Some(own) = &self.catalogue {
+            let head = *own.head();
+            self.send(ToTracker::Head(head));
+        }
+    }
+
+    fn connect(&mut self) {
+        let Some(to) = self.trackers.get(self.current).cloned() else {
+            return;
+        };
+        self.state = State::Connecting;
+        self.tell(TrackerEvent::Connecting { to: to.clone() });
+        self.actions.push_back(Action::Connect { to });
+    }
+
+    /// Goes on to the next tracker at once, and rests after each round.
+    fn handle_lost(&mut self, why: String, now: Instant) {
+        let to = self.trackers.get(self.current).cloned();
+        self.actions.push_back(Action::Disconnect);
+        self.tell(TrackerEvent::Lost {
+            to: to.unwrap_or_default(),
+            why,
+        });
+        let count = self.trackers.len().max(1);
+        self.current = (self.current + 1) % count;
+        self.failures += 1;
+        let round = self.failures / count as u32;
+        let is_round_over = self.failures.is_multiple_of(count as u32);
+        let rest = if is_round_over {
+            let doubled = FIRST_REST.saturating_mul(1 << (round - 1).min(MAX_DOUBLINGS));
+            self.jittered(doubled.min(LONGEST_REST))
+        } else {
+            Duration::ZERO
+        };
+        self.state = State::Resting { until: now + rest };
+    }
+
+    fn end(&mut self, confirmed: bool) {
+        self.actions.push_back(Action::Disconnect);
+        self.tell(TrackerEvent::Left { confirmed });
+        self.state = State::Left;
+    }
+
+    /// Between half of `time` and all of it.
+    fn jittered(&mut self, time: Duration) -> Duration {
+        // splitmix64: one step is enough for a number that only spreads.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let fraction = ((z ^ (z >> 31)) >> 40) as u32;
+        time / 2 + (time / 2).mul_f64(f64::from(fraction) / f64::from(1 << 24))
+    }
+
+    fn send_if_up(&mut self, message: ToTracker) {
+        if matches!(self.state, State::Up { .. }) {
+            self.send(message);
+        }
+    }
+
+    fn send(&mut self, message: ToTracker) {
+        self.actions.push_back(Action::Send(message));
+    }
+
+    fn tell(&mut self, event: TrackerEvent) {
+        self.actions.push_back(Action::Tell(event));
+    }
+}
+
+/// After the first round of failures: a tracker that restarts is back soon.
+const FIRST_REST: Duration = Duration::from_millis(250);
+/// A peer that waits longer than this seems broken to a person.
+const LONGEST_REST: Duration = Duration::from_secs(30);
+/// Enough to get from the first rest to the longest.
+const MAX_DOUBLINGS: u32 = 7;
+/// A refusal lasts until a person mends something.
+const REFUSED_RETRY: Duration = Duration::from_secs(30);
+/// A tracker may have to probe several holders of a name first, a second
+/// each.
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A person waits for `leave`.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(trackers: &[&str], now: Instant) -> Link {
+        let introduction = Introduction {
+            name: "kitchen".into(),
+            name_chosen: false,
+            port: 4670,
+        };
+        let mut link = Link::new(introduction, 1, now);
+        let trackers = trackers.iter().map(|to| to.to_string()).collect();
+        link.handle_command(Command::Trackers(trackers), now);
+        link
+    }
+
+    fn actions(link: &mut Link) -> Vec<Action> {
+        std::iter::from_fn(|| link.poll()).collect()
+    }
+
+    fn ip() -> IpAddr {
+        "192.168.1.2".parse().unwrap()
+    }
+
+    fn registered() -> FromTracker {
+        FromTracker::Registered(Registered {
+            name: "kitchen".into(),
+            lease: LEASE,
+            seen_as: ip(),
+        })
+    }
+
+    fn up(now: Instant) -> Link {
+        let mut link = link(&["a"], now);
+        link.handle_timeout(now);
+        link.handle_connected(ip(), vec![], now);
+        link.handle_message(registered(), now);
+        actions(&mut link);
+        link
+    }
+
+    #[test]
+    fn trackers_are_tried_in_turn_and_each_round_later() {
+        let mut now = Instant::now();
+        let mut link = link(&["a", "b"], now);
+        let mut tried = Vec::new();
+        let mut rests = Vec::new();
+        for _ in 0..24 {
+            let due = link.poll_timeout().unwrap();
+            rests.push(due - now);
+            now = due;
+            link.handle_timeout(now);
+            for action in actions(&mut link) {
+                if let Action::Connect { to } = action {
+                    tried.push(to);
+                }
+            }
+            link.handle_closed("refused".into(), now);
+        }
+        assert_eq!(tried[..4], ["a", "b", "a", "b"]);
+        assert!(rests.iter().skip(1).step_by(2).all(Duration::is_zero));
+        let rounds: Vec<_> = rests.iter().step_by(2).skip(1).collect();
+        assert!(*rounds[0] >= FIRST_REST / 2 && *rounds[0] <= FIRST_REST);
+        let last = *rounds[rounds.len() - 1];
+        assert!(last >= LONGEST_REST / 2 && last <= LONGEST_REST, "{last:?}");
+    }
+
+    #[test]
+    fn a_new_list_ends_a_rest_but_not_a_connection() {
+        let now = Instant::now();
+        let mut link = link(&["a"], now);
+        link.handle_timeout(now);
+        link.handle_closed("refused".into(), now);
+        assert!(link.poll_timeout().unwrap() > now);
+        link.handle_command(Command::Trackers(vec!["b".into()]), now);
+        assert_eq!(link.poll_timeout(), Some(now));
+
+        let mut link = up(now);
+        link.handle_command(Command::Trackers(vec!["b".into()]), now);
+        assert_eq!(actions(&mut link), []);
+        link.handle_closed("gone".into(), now);
+        actions(&mut link);
+        link.handle_timeout(now);
+        assert!(actions(&mut link).contains(&Action::Connect { to: "b".into() }));
+    }
+
+    #[test]
+    fn a_lease_is_renewed_and_a_silent_tracker_is_lost() {
+        let start = Instant::now();
+        let mut link = up(start);
+        let mut renewals = 0;
+        loop {
+            let now = link.poll_timeout().unwrap();
+            link.handle_timeout(now);
+            match &actions(&mut link)[..] {
+                [Action::Send(ToTracker::Renew)] if renewals < 4 => {
+                    renewals += 1;
+                    // The tracker confirms the first two.
+                    if renewals <= 2 {
+                        link.handle_message(FromTracker::Renewed, now);
+                    }
+                }
+                [Action::Disconnect, Action::Tell(TrackerEvent::Lost { .. })] => {
+                    assert_eq!(now - start, RENEW_INTERVAL * 2 + LEASE);
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(renewals, 4);
+    }
+
+    #[test]
+    fn the_own_catalogue_is_announced_and_answered_from() {
+        let now = Instant::now();
+        let page = Arc::new(crate::catalog::Page {
+            entries: vec![None],
+        });
+        let own = Catalogue::publish(PeerId([7; 32]), 1, 1, vec![page], |_| [0; 64]);
+        let own = Arc::new(own);
+        let mut link = link(&["a"], now);
+        link.handle_command(Command::Publish(own.clone()), now);
+        link.handle_timeout(now);
+        link.handle_connected(ip(), vec![], now);
+        actions(&mut link);
+        link.handle_message(registered(), now);
+        let head = Action::Send(ToTracker::Head(*own.head()));
+        assert_eq!(actions(&mut link).pop(), Some(head));
+        link.handle_message(FromTracker::WantList, now);
+        link.handle_message(FromTracker::WantPage { index: 0 }, now);
+        link.handle_message(FromTracker::WantPage { index: 1 }, now);
+        let (index, bytes) = (0, own.pages()[0].encode());
+        let expected = [
+            Action::Send(ToTracker::List(own.list().to_vec())),
+            Action::Send(ToTracker::Page { index, bytes }),
+        ];
+        assert_eq!(actions(&mut link), expected);
+    }
+
+    #[test]
+    fn a_refusal_is_told_and_tried_again_later() {
+        let now = Instant::now();
+        let mut link = link(&["a"], now);
+        link.handle_timeout(now);
+        link.handle_connected(ip(), vec![], now);
+        actions(&mut link);
+        let refusal = Refusal::Copy { holder: ip() };
+        link.handle_message(FromTracker::Refused(refusal.clone()), now);
+        let expected = [
+            Action::Tell(TrackerEvent::Refused(refusal)),
+            Action::Disconnect,
+        ];
+        assert_eq!(actions(&mut link), expected);
+        assert!(link.poll_timeout().unwrap() >= now + REFUSED_RETRY / 2);
+    }
+
+    #[test]
+    fn leaving_ends_whatever_the_tracker_does() {
+        let now = Instant::now();
+        type Then = fn(&mut Link, Instant);
+        let cases: [(Then, bool); 3] = [
+            (
+                |link, now| link.handle_message(FromTracker::Left, now),
+                true,
+            ),
+            (|link, now| link.handle_closed("gone".into(), now), false),
+            (|link, now| link.handle_timeout(now + LEAVE_TIMEOUT), false),
+        ];
+        for (then, confirmed) in cases {
+            let mut link = up(now);
+            link.handle_command(Command::Leave, now);
+            assert_eq!(actions(&mut link), [Action::Send(ToTracker::Leave)]);
+            then(&mut link, now);
+            let left = Action::Tell(TrackerEvent::Left { confirmed });
+            assert_eq!(actions(&mut link), [Action::Disconnect, left]);
+            assert_eq!(link.poll_timeout(), None);
+        }
+    }
+}

@@ -1,0 +1,571 @@
+//! What a tracker decides.
+//!
+//! # What must hold
+//! - Nobody is listed twice, and no name either.
+//! - Who is silent for longer than its lease is in nobody's view any more. A
+//!   lost connection makes a peer suspect at once and gone when its lease
+//!   ends, unless it comes back before; who leaves is gone at once.
+//! - "Taken" means that the holder answers a probe. One that does not is
+//!   thrown out, so a speaker that lost its power never stands in the way of
+//!   its own return.
+//! - A head is announced once all its pages are here.
+//! - Whoever breaks the protocol loses its connection, and nobody else
+//!   notices.
+//!
+//! # What it does not do
+//! It opens no connection and trusts nobody about anybody else: every peer
+//! speaks for itself, and the certificate says who that is.
+
+mod naming;
+mod relay;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use self::{
+    relay::{Limits, Progress, Relay, Want},
+    state::{keys_where, Claim, Connection, Member, Probe, Stage},
+};
+use crate::{
+    id::PeerId,
+    protocol::{
+        check_name, FromTracker, PeerRecord, Refusal, Registered, Registration, ToTracker,
+        MAX_CANDIDATES,
+    },
+};
+
+/// A connection, as whoever waits for it counts them; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnId(pub u64);
+
+/// What the registry wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The message is shared where it goes to many.
+    Send {
+        conn: ConnId,
+        message: Arc<FromTracker>,
+    },
+    /// Close it once what was sent before is out. The registry has forgotten
+    /// it already.
+    Close { conn: ConnId, why: Dropped },
+}
+
+/// Why the registry gives up a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Dropped {
+    #[error("it broke the protocol: {0}")]
+    Broke(#[from] Breach),
+    #[error("it never registered")]
+    NeverRegistered,
+    #[error("it was refused")]
+    Refused,
+    #[error("it left")]
+    Left,
+    #[error("its lease ended")]
+    Expired,
+    #[error("another wanted its place, and it did not answer")]
+    Unresponsive,
+}
+
+/// What a peer did that the protocol forbids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Breach(pub &'static str);
+
+/// The tracker's state, for a person who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    pub peers: Vec<PeerRecord>,
+    pub connections: usize,
+    /// Bytes of catalogue pages that are kept.
+    pub catalogue_bytes: usize,
+}
+
+/// Who is here, and what they have.
+pub struct Registry {
+    /// Those of the tracker's own host.
+    own_addresses: Vec<IpAddr>,
+    connections: BTreeMap<ConnId, Connection>,
+    members: BTreeMap<PeerId, Member>,
+    relay: Relay,
+    last_nonce: u64,
+    actions: VecDeque<Action>,
+}
+
+impl Registry {
+    /// An empty registry on a host with these addresses.
+    pub fn new(own_addresses: Vec<IpAddr>) -> Self {
+        Self {
+            own_addresses,
+            connections: BTreeMap::new(),
+            members: BTreeMap::new(),
+            relay: Relay::default(),
+            last_nonce: 0,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// The host's addresses are others now.
+    pub fn set_own_addresses(&mut self, addresses: Vec<IpAddr>) {
+        self.own_addresses = addresses;
+    }
+
+    /// `peer` has shown its certificate on a new connection.
+    pub fn handle_connected(&mut self, conn: ConnId, peer: PeerId, from: IpAddr, now: Instant) {
+        let connection = Connection {
+            peer,
+            address: from.to_canonical(),
+            stage: Stage::Silent {
+                until: now + REGISTER_TIMEOUT,
+            },
+        };
+        self.connections.insert(conn, connection);
+    }
+
+    /// The connection is lost, or the other side closed it.
+    pub fn handle_closed(&mut self, conn: ConnId, now: Instant) {
+        if let Some(Connection { peer, .. }) = self.connections.remove(&conn) {
+            self.handle_lost_member(peer, conn, now);
+        }
+    }
+
+    /// A message arrived. One on a connection that is closed already is
+    /// ignored.
+    pub fn handle_message(&mut self, conn: ConnId, message: ToTracker, now: Instant) {
+        let Some(connection) = self.connections.get(&conn) else {
+            return;
+        };
+        let peer = connection.peer;
+        let outcome = match (&connection.stage, message) {
+            (Stage::Silent { .. }, ToTracker::Register(registration)) => {
+                self.handle_register(conn, registration, now)
+            }
+            // It is being considered already.
+            (Stage::Waiting(_), ToTracker::Register(_)) => Ok(()),
+            (Stage::Registered, ToTracker::Register(_)) => {
+                let registered = self.registered(peer);
+                self.send(conn, FromTracker::AlreadyRegistered(registered));
+                Ok(())
+            }
+            (_, ToTracker::Leave) => {
+                self.handle_leave(conn, peer, now);
+                Ok(())
+            }
+            (Stage::Registered, message) => self.handle_members(conn, peer, message, now),
+            _ => Err(Breach("it spoke before it was registered")),
+        };
+        if let Err(breach) = outcome {
+            self.close(conn, breach.into());
+            self.handle_lost_member(peer, conn, now);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let stages = self.connections.values().filter_map(Connection::until);
+        let leases = self.members.values().map(|member| member.lease_end);
+        stages.chain(leases).chain(self.relay.poll_timeout()).min()
+    }
+
+    /// Ends what has lasted too long.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.relay.handle_timeout(now);
+        let ended = |member: &Member| member.lease_end <= now;
+        for peer in keys_where(&self.members, ended) {
+            self.remove(peer, Dropped::Expired, now);
+        }
+        let silent = |c: &Connection| matches!(c.stage, Stage::Silent { until } if until <= now);
+        for conn in keys_where(&self.connections, silent) {
+            self.close(conn, Dropped::NeverRegistered);
+        }
+        let unanswered = |c: &Connection| c.probe().is_some_and(|probe| probe.until <= now);
+        for conn in keys_where(&self.connections, unanswered) {
+            self.throw_out_holder(conn, now);
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            peers: self
+                .members
+                .iter()
+                .map(|(&peer, m)| m.record(peer))
+                .collect(),
+            connections: self.connections.len(),
+            catalogue_bytes: self.relay.bytes(),
+        }
+    }
+
+    fn handle_register(
+        &mut self,
+        conn: ConnId,
+        registration: Registration,
+        now: Instant,
+    ) -> Result<(), Breach> {
+        if registration.candidates.len() > MAX_CANDIDATES {
+            return Err(Breach("too many addresses"));
+        }
+        if registration.port == 0 {
+            return Err(Breach("no port"));
+        }
+        if let Err(why) = check_name(&registration.name) {
+            let name = registration.name.chars().take(MAX_QUOTED_CHARS).collect();
+            self.refuse(conn, Refusal::BadName { name, why });
+            return Ok(());
+        }
+        self.consider(conn, registration, 1, now);
+        Ok(())
+    }
+
+    /// Admits the peer under the `number`th form of its name, or asks first
+    /// whoever stands in its way whether it is still there.
+    fn consider(&mut self, conn: ConnId, registration: Registration, number: u32, now: Instant) {
+        let Some(peer) = self.connections.get(&conn).map(|c| c.peer) else {
+            return;
+        };
+        let name = self.wanted_name(peer, &registration, number);
+        let namesake = self
+            .members
+            .iter()
+            .find(|(id, m)| **id != peer && m.name == name);
+        let namesake = namesake.map(|(&id, member)| (id, member.conn));
+        let holder = match (self.members.get(&peer).and_then(|m| m.conn), namesake) {
+            (Some(own), _) => own,
+            (None, Some((_, Some(other)))) => other,
+            (None, Some((id, None))) => {
+                // It is suspect, and where it should answer nobody is.
+                self.remove(id, Dropped::Unresponsive, now);
+                return self.admit(conn, registration, name, now);
+            }
+            (None, None) => return self.admit(conn, registration, name, now),
+        };
+        self.last_nonce += 1;
+        let probe = Probe {
+            holder,
+            nonce: self.last_nonce,
+            until: now + PROBE_TIMEOUT,
+        };
+        let nonce = probe.nonce;
+        self.send(holder, FromTracker::Ping { nonce });
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.stage = Stage::Waiting(Box::new(Claim {
+                registration,
+                number,
+                probe,
+            }));
+        }
+    }
+
+    /// A default name that was numbered stays what it is while the peer is
+    /// known, or every lost connection would rename a speaker.
+    fn wanted_name(&self, peer: PeerId, registration: &Registration, number: u32) -> String {
+        let known = self.members.get(&peer).map(|member| &member.name);
+        match known.filter(|name| naming::is_numbered(name, &registration.name)) {
+            Some(name) if !registration.name_chosen => name.clone(),
+            _ => naming::numbered(&registration.name, number),
+        }
+    }
+
+    fn admit(&mut self, conn: ConnId, registration: Registration, name: String, now: Instant) {
+        let Some(connection) = self.connections.get_mut(&conn) else {
+            return;
+        };
+        let (peer, address) = (connection.peer, connection.address);
+        if self.members.len() >= MAX_PEERS && !self.members.contains_key(&peer) {
+            let max = MAX_PEERS as u32;
+            return self.refuse(conn, Refusal::Full { max });
+        }
+        connection.stage = Stage::Registered;
+        let member = Member {
+            name,
+            address,
+            candidates: naming::candidates(&registration, address, &self.own_addresses),
+            conn: Some(conn),
+            lease_end: now + LEASE,
+        };
+        self.members.insert(peer, member);
+        let registered = self.registered(peer);
+        self.send(conn, FromTracker::Registered(registered));
+        self.announce(peer);
+        self.tell_everything(conn, peer);
+    }
+
+    /// What a newcomer finds: everybody else, everybody's head, and the one
+    /// of its own that the tracker has from before.
+    fn tell_everything(&mut self, conn: ConnId, newcomer: PeerId) {
+        let others = self.members.iter().filter(|(id, _)| **id != newcomer);
+        let records = others.map(|(&id, member)| FromTracker::Peer(member.record(id)));
+        let heads = self.members.keys().filter_map(|&id| self.relay.head(id));
+        let all: Vec<_> = records.chain(heads.map(FromTracker::Head)).collect();
+        for message in all {
+            self.send(conn, message);
+        }
+    }
+
+    fn handle_members(
+        &mut self,
+        conn: ConnId,
+        peer: PeerId,
+        message: ToTracker,
+        now: Instant,
+    ) -> Result<(), Breach> {
+        let relay = &mut self.relay;
+        let members = &self.members;
+        let limits = Limits {
+            total: MAX_CATALOGUE_BYTES,
+            each: MAX_OWNER_BYTES,
+            is_present: &|id| members.contains_key(&id),
+        };
+        let progress = match message {
+            ToTracker::Renew => {
+                if let Some(member) = self.members.get_mut(&peer) {
+                    member.lease_end = now + LEASE;
+                }
+                self.send(conn, FromTracker::Renewed);
+                return Ok(());
+            }
+            ToTracker::Pong { nonce } => {
+                self.handle_pong(conn, nonce, now);
+                return Ok(());
+            }
+            ToTracker::WantList { owner } => {
+                let list = self.relay.list(owner);
+                let answer = list.map(|list| FromTracker::List { owner, list });
+                self.send(conn, answer.unwrap_or(FromTracker::NotHere { owner }));
+                return Ok(());
+            }
+            ToTracker::WantPage { owner, index } => {
+                let page = self.relay.page(owner, index);
+                let answer = page.map(|bytes| FromTracker::Page {
+                    owner,
+                    index,
+                    bytes,
+                });
+                self.send(conn, answer.unwrap_or(FromTracker::NotHere { owner }));
+                return Ok(());
+            }
+            ToTracker::Head(head) if head.head.owner != peer => {
+                return Err(Breach("a head of somebody else's"));
+            }
+            ToTracker::Head(head) => relay.handle_head(head, limits, now)?,
+            ToTracker::List(list) => relay.handle_list(peer, list, limits, now)?,
+            ToTracker::Page { index, bytes } => {
+                relay.handle_page(peer, index, bytes, limits, now)?
+            }
+            ToTracker::Register(_) | ToTracker::Leave => return Ok(()),
+        };
+        self.follow(conn, peer, progress);
+        Ok(())
+    }
+
+    fn follow(&mut self, conn: ConnId, peer: PeerId, progress: Progress) {
+        match progress {
+            Progress::Ask(wants) => {
+                for want in wants {
+                    let message = match want {
+                        Want::List => FromTracker::WantList,
+                        Want::Page(index) => FromTracker::WantPage { index },
+                    };
+                    self.send(conn, message);
+                }
+            }
+            Progress::Whole(head) => self.tell_others(peer, FromTracker::Head(head)),
+            // It goes on as a peer whose catalogue this tracker does not have.
+            Progress::TooLarge => {}
+        }
+    }
+
+    /// The holder of what another claims is still there: the claim fails.
+    fn handle_pong(&mut self, holder: ConnId, nonce: u64, now: Instant) {
+        let answered = |c: &Connection| {
+            c.probe()
+                .is_some_and(|probe| (probe.holder, probe.nonce) == (holder, nonce))
+        };
+        let Some(&conn) = keys_where(&self.connections, answered).first() else {
+            return;
+        };
+        let Some((claimant, at, claim)) = self.take_claim(conn, now) else {
+            return;
+        };
+        let Some(kept) = self.connections.get(&holder) else {
+            return;
+        };
+        let (same_peer, holder) = (kept.peer == claimant, kept.address);
+        let Claim {
+            registration,
+            number,
+            ..
+        } = claim;
+        if same_peer && holder == at {
+            self.refuse(conn, Refusal::AlreadyRunning { holder });
+        } else if same_peer {
+            self.refuse(conn, Refusal::Copy { holder });
+        } else if registration.name_chosen {
+            let name = registration.name;
+            self.refuse(conn, Refusal::NameTaken { name, holder });
+        } else {
+            self.consider(conn, registration, number + 1, now);
+        }
+    }
+
+    /// The holder of what `conn` claims has not answered.
+    fn throw_out_holder(&mut self, conn: ConnId, now: Instant) {
+        let Some((claimant, _, claim)) = self.take_claim(conn, now) else {
+            return;
+        };
+        let holder = claim.probe.holder;
+        if let Some(peer) = self.connections.get(&holder).map(|c| c.peer) {
+            if peer == claimant {
+                // It is here again, on the claimant's connection.
+                self.close(holder, Dropped::Unresponsive);
+                self.handle_lost_member(peer, holder, now);
+            } else {
+                self.remove(peer, Dropped::Unresponsive, now);
+            }
+        }
+        self.consider(conn, claim.registration, claim.number, now);
+    }
+
+    /// Takes a waiting connection's claim off it: (peer, address, claim).
+    fn take_claim(&mut self, conn: ConnId, now: Instant) -> Option<(PeerId, IpAddr, Claim)> {
+        let connection = self.connections.get_mut(&conn)?;
+        let silent = Stage::Silent {
+            until: now + REGISTER_TIMEOUT,
+        };
+        match std::mem::replace(&mut connection.stage, silent) {
+            Stage::Waiting(claim) => Some((connection.peer, connection.address, *claim)),
+            other => {
+                connection.stage = other;
+                None
+            }
+        }
+    }
+
+    /// The connection that stood in the way of some is closed.
+    fn reconsider_claims_against(&mut self, holder: ConnId, now: Instant) {
+        let moot = |c: &Connection| c.probe().is_some_and(|probe| probe.holder == holder);
+        for conn in keys_where(&self.connections, moot) {
+            if let Some((_, _, claim)) = self.take_claim(conn, now) {
+                self.consider(conn, claim.registration, claim.number, now);
+            }
+        }
+    }
+
+    fn handle_leave(&mut self, conn: ConnId, peer: PeerId, now: Instant) {
+        self.send(conn, FromTracker::Left);
+        let held = self.members.get(&peer).and_then(|member| member.conn);
+        if held == Some(conn) {
+            self.remove(peer, Dropped::Left, now);
+        } else {
+            self.close(conn, Dropped::Left);
+        }
+    }
+
+    /// `conn` has been closed; if it held `peer`'s place, that is suspect.
+    fn handle_lost_member(&mut self, peer: PeerId, conn: ConnId, now: Instant) {
+        if let Some(member) = self.members.get_mut(&peer) {
+            if member.conn == Some(conn) {
+                member.conn = None;
+                self.announce(peer);
+            }
+        }
+        self.reconsider_claims_against(conn, now);
+    }
+
+    /// Ends a membership and with it the connection that held it.
+    fn remove(&mut self, peer: PeerId, why: Dropped, now: Instant) {
+        let Some(member) = self.members.remove(&peer) else {
+            return;
+        };
+        self.relay.handle_gone(peer);
+        let left = why == Dropped::Left;
+        self.tell_others(peer, FromTracker::Gone { peer, left });
+        if let Some(conn) = member.conn {
+            self.close(conn, why);
+            self.reconsider_claims_against(conn, now);
+        }
+    }
+
+    fn refuse(&mut self, conn: ConnId, refusal: Refusal) {
+        self.send(conn, FromTracker::Refused(refusal));
+        self.close(conn, Dropped::Refused);
+    }
+
+    fn close(&mut self, conn: ConnId, why: Dropped) {
+        if self.connections.remove(&conn).is_some() {
+            self.actions.push_back(Action::Close { conn, why });
+        }
+    }
+
+    fn registered(&self, peer: PeerId) -> Registered {
+        let member = self.members.get(&peer);
+        let member = member.expect("a connection is registered only while its member is here");
+        Registered {
+            name: member.name.clone(),
+            lease: LEASE,
+            seen_as: member.address,
+        }
+    }
+
+    fn announce(&mut self, peer: PeerId) {
+        if let Some(member) = self.members.get(&peer) {
+            let record = member.record(peer);
+            self.tell_others(peer, FromTracker::Peer(record));
+        }
+    }
+
+    fn tell_others(&mut self, about: PeerId, message: FromTracker) {
+        let message = Arc::new(message);
+        for (peer, member) in &self.members {
+            if let Some(conn) = member.conn.filter(|_| *peer != about) {
+                let message = message.clone();
+                self.actions.push_back(Action::Send { conn, message });
+            }
+        }
+    }
+
+    fn send(&mut self, conn: ConnId, message: FromTracker) {
+        let message = Arc::new(message);
+        self.actions.push_back(Action::Send { conn, message });
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.snapshot().fmt(f)
+    }
+}
+
+/// Without a renewal for this long a peer is gone: three renewals lost.
+pub const LEASE: Duration = Duration::from_secs(15);
+/// How often a peer renews its lease.
+pub const RENEW_INTERVAL: Duration = Duration::from_secs(5);
+/// A live peer of a home's network answers in a few milliseconds; one that
+/// Wi-Fi delays for longer than this may lose its place to itself.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A peer registers with its first message.
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A venue with a speaker in each of its rooms, and more than a Pi's tracker
+/// wants to broadcast to.
+pub const MAX_PEERS: usize = 256;
+/// All pages that are kept for passing on: 300,000 tracks, and an eighth of
+/// the smallest Pi's memory.
+const MAX_CATALOGUE_BYTES: usize = 64 << 20;
+/// One owner's pages, so that one does not crowd out all others.
+const MAX_OWNER_BYTES: usize = 32 << 20;
+/// Of a name that is refused, this much is quoted in the refusal.
+const MAX_QUOTED_CHARS: usize = 80;

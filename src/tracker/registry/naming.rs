@@ -1,0 +1,122 @@
+//! What a peer is called and where it may answer.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::protocol::{Candidate, Registration, MAX_NAME_BYTES};
+
+/// The `number`th name that a peer with the default name `base` tries:
+/// `base`, `base-2`, `base-3` and so on, shortened where it would be too long.
+pub fn numbered(base: &str, number: u32) -> String {
+    if number <= 1 {
+        return base.to_owned();
+    }
+    let suffix = format!("-{number}");
+    let mut end = base.len().min(MAX_NAME_BYTES - suffix.len());
+    while !base.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{suffix}", &base[..end])
+}
+
+/// Whether `name` is `base` or came from it by [`numbered`].
+pub fn is_numbered(name: &str, base: &str) -> bool {
+    let number = name.rsplit_once('-').and_then(|(_, n)| n.parse().ok());
+    name == base || number.is_some_and(|number| name == numbered(base, number))
+}
+
+/// Where others may reach the peer that registered from `seen`; what the
+/// tracker saw comes first. At most one more than the registration has.
+pub fn candidates(
+    registration: &Registration,
+    seen: IpAddr,
+    tracker_addresses: &[IpAddr],
+) -> Vec<Candidate> {
+    let port = registration.port;
+    // Role `both` registers from 127.0.0.1, which is somebody else's own
+    // address as soon as it is told to them.
+    let with_tracker = seen.is_loopback() || tracker_addresses.contains(&seen);
+    let first = if with_tracker {
+        Candidate::WithTracker { port }
+    } else {
+        Candidate::At(SocketAddr::new(seen, port))
+    };
+    let mut candidates = vec![first];
+    for address in &registration.candidates {
+        let address = address.to_canonical();
+        let candidate = Candidate::At(SocketAddr::new(address, port));
+        if is_dialable(address) && !candidates.contains(&candidate) {
+            candidates.push(candidate);
+        }
+    }
+    candidates
+}
+
+/// Whether `address` can be one node's address as others see it.
+fn is_dialable(address: IpAddr) -> bool {
+    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    !(address.is_unspecified() || address.is_multicast() || address.is_loopback() || broadcast)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbered_names_fit_and_are_recognised() {
+        assert_eq!(numbered("kitchen", 1), "kitchen");
+        assert_eq!(numbered("kitchen", 12), "kitchen-12");
+        let long = "ü".repeat(31);
+        let name = numbered(&long, 100);
+        assert!(
+            name.len() <= MAX_NAME_BYTES && name.ends_with("ü-100"),
+            "{name}"
+        );
+        for (name, base, is) in [
+            ("kitchen", "kitchen", true),
+            ("kitchen-2", "kitchen", true),
+            (&name, &long, true),
+            ("kitchen-02", "kitchen", false),
+            ("kitchen-x", "kitchen", false),
+            ("bath-2", "kitchen", false),
+        ] {
+            assert_eq!(is_numbered(name, base), is, "{name} of {base}");
+        }
+    }
+
+    #[test]
+    fn candidates_start_with_what_the_tracker_saw() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let at = |text: &str| Candidate::At(SocketAddr::new(ip(text), 4670));
+        let with_tracker = Candidate::WithTracker { port: 4670 };
+        let own = [ip("192.168.1.2")];
+        let listed = [
+            "192.168.1.7",
+            "fe80::7",
+            "127.0.0.1",
+            "::ffff:192.168.1.7",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+        ];
+        let registration = Registration {
+            name: "kitchen".into(),
+            name_chosen: false,
+            port: 4670,
+            candidates: listed.map(ip).to_vec(),
+        };
+        let (lan, link) = (at("192.168.1.7"), at("fe80::7"));
+        for (seen, expected) in [
+            ("192.168.1.7", vec![lan, link]),
+            ("10.0.0.1", vec![at("10.0.0.1"), lan, link]),
+            ("127.0.0.1", vec![with_tracker, lan, link]),
+            ("192.168.1.2", vec![with_tracker, lan, link]),
+        ] {
+            assert_eq!(
+                candidates(&registration, ip(seen), &own),
+                expected,
+                "{seen}"
+            );
+        }
+    }
+}

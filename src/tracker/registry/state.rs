@@ -1,0 +1,96 @@
+//! What the registry remembers about connections and members.
+
+use std::{collections::BTreeMap, net::IpAddr, time::Instant};
+
+use super::ConnId;
+use crate::{
+    id::PeerId,
+    protocol::{Candidate, PeerRecord, PeerState, Registration},
+};
+
+#[derive(Debug)]
+pub struct Connection {
+    pub peer: PeerId,
+    /// Where it comes from.
+    pub address: IpAddr,
+    pub stage: Stage,
+}
+
+#[derive(Debug)]
+pub enum Stage {
+    /// It has not registered yet and must until then.
+    Silent { until: Instant },
+    /// Somebody else may have what it wants.
+    Waiting(Box<Claim>),
+    /// It holds its peer's membership.
+    Registered,
+}
+
+/// A registration that waits for its turn.
+#[derive(Debug)]
+pub struct Claim {
+    pub registration: Registration,
+    /// The form of the default name that it has come to.
+    pub number: u32,
+    pub probe: Probe,
+}
+
+/// A question to a connection whether it is still there.
+#[derive(Debug)]
+pub struct Probe {
+    pub holder: ConnId,
+    pub nonce: u64,
+    pub until: Instant,
+}
+
+impl Connection {
+    /// The probe that it waits for.
+    pub fn probe(&self) -> Option<&Probe> {
+        match &self.stage {
+            Stage::Waiting(claim) => Some(&claim.probe),
+            Stage::Silent { .. } | Stage::Registered => None,
+        }
+    }
+
+    /// When its stage ends by itself.
+    pub fn until(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Silent { until } => Some(*until),
+            Stage::Waiting(claim) => Some(claim.probe.until),
+            Stage::Registered => None,
+        }
+    }
+}
+
+/// A peer that the others are told about.
+#[derive(Debug)]
+pub struct Member {
+    /// Nobody else's.
+    pub name: String,
+    pub address: IpAddr,
+    pub candidates: Vec<Candidate>,
+    /// A registered connection; `None` while the peer is suspect.
+    pub conn: Option<ConnId>,
+    pub lease_end: Instant,
+}
+
+impl Member {
+    pub fn record(&self, peer: PeerId) -> PeerRecord {
+        PeerRecord {
+            peer,
+            name: self.name.clone(),
+            state: match self.conn {
+                Some(_) => PeerState::Up,
+                None => PeerState::Suspect,
+            },
+            candidates: self.candidates.clone(),
+        }
+    }
+}
+
+/// The keys of those for whom `is` holds: a list, since what is done about
+/// them changes the map.
+pub fn keys_where<K: Copy + Ord, V>(map: &BTreeMap<K, V>, is: impl Fn(&V) -> bool) -> Vec<K> {
+    let found = map.iter().filter(|(_, value)| is(value));
+    found.map(|(&key, _)| key).collect()
+}

@@ -1,0 +1,192 @@
+//! Server and clients together, over loopback and real TLS.
+
+use std::{future::Future, sync::Arc};
+
+use async_channel::{Receiver, Sender};
+use smol::future::FutureExt;
+
+use super::{
+    client,
+    link::{Command, Introduction, TrackerEvent, Want},
+    server::TrackerServer,
+};
+use crate::{
+    catalog::{Catalogue, Entry, Page},
+    id::TrackId,
+    identity::{Identity, SwarmKey},
+    protocol::{Candidate, FromTracker, PeerState, Refusal},
+};
+
+/// The open swarm is everybody's, so the stranger is the one with a key.
+const OURS: SwarmKey = SwarmKey::OPEN;
+
+struct Peer {
+    identity: Identity,
+    commands: Sender<Command>,
+    events: Receiver<TrackerEvent>,
+    _task: smol::Task<()>,
+}
+
+impl Peer {
+    fn start(secret: u8, name: &str, key: SwarmKey, tracker: &str) -> Self {
+        let identity = Identity::from_secret(&[secret; 32], &[key]).unwrap();
+        let introduction = Introduction {
+            name: name.into(),
+            name_chosen: true,
+            port: 4670,
+        };
+        let (commands, taken) = async_channel::bounded(8);
+        let (told, events) = async_channel::bounded(1);
+        let trackers = Command::Trackers(vec![tracker.into()]);
+        commands.try_send(trackers).unwrap();
+        let run = client::run(identity.clone(), introduction, 1, taken, told);
+        Self {
+            identity,
+            commands,
+            events,
+            _task: smol::spawn(run),
+        }
+    }
+
+    /// The first event that `pick` picks; the others are dropped.
+    async fn wait<T>(&self, pick: impl Fn(TrackerEvent) -> Option<T>) -> T {
+        loop {
+            let event = self.events.recv().await.unwrap();
+            if let Some(picked) = pick(event) {
+                return picked;
+            }
+        }
+    }
+
+    async fn hears(&self, message: FromTracker) {
+        let expected = TrackerEvent::Message(message);
+        self.wait(|event| (event == expected).then_some(())).await;
+    }
+
+    async fn registers(&self) {
+        let registered = |event| matches!(event, TrackerEvent::Registered { .. }).then_some(());
+        self.wait(registered).await;
+    }
+}
+
+fn with_tracker<F: Future<Output = ()>>(test: impl FnOnce(String, smol::Task<()>) -> F) {
+    let identity = Identity::from_secret(&[1; 32], &[OURS]).unwrap();
+    let server = TrackerServer::bind("127.0.0.1:0".parse().unwrap(), &identity).unwrap();
+    let address = server.local_addr().unwrap().to_string();
+    let stuck = async {
+        smol::Timer::after(std::time::Duration::from_secs(20)).await;
+        panic!("an event did not come");
+    };
+    smol::block_on(async { test(address, smol::spawn(server.run())).or(stuck).await });
+}
+
+fn music(identity: &Identity) -> Arc<Catalogue> {
+    let track = TrackId([9; 32]);
+    let entries = vec![Some(Entry::Held { track, size: 1 }); 256];
+    let page = Arc::new(Page { entries });
+    let sign = |bytes: &[u8]| identity.sign(bytes);
+    let id = identity.peer_id();
+    Arc::new(Catalogue::publish(id, 1, 1, vec![page.clone(), page], sign))
+}
+
+#[test]
+fn peers_meet_share_catalogues_and_leave() {
+    with_tracker(|address, _tracker| async move {
+        let kitchen = Peer::start(7, "kitchen", OURS, &address);
+        kitchen.registers().await;
+        let bath = Peer::start(8, "bath", OURS, &address);
+        bath.registers().await;
+        let record = |event| match event {
+            TrackerEvent::Message(FromTracker::Peer(record)) => Some(record),
+            _ => None,
+        };
+        let seen = bath.wait(record).await;
+        assert_eq!((&*seen.name, seen.state), ("kitchen", PeerState::Up));
+        assert_eq!(seen.peer, kitchen.identity.peer_id());
+        let with_tracker = Candidate::WithTracker { port: 4670 };
+        assert_eq!(seen.candidates[0], with_tracker);
+
+        let own = music(&kitchen.identity);
+        let publish = Command::Publish(own.clone());
+        kitchen.commands.send(publish).await.unwrap();
+        bath.hears(FromTracker::Head(*own.head())).await;
+        let owner = own.owner();
+        let what = Want::Page(1);
+        bath.commands
+            .send(Command::Want { owner, what })
+            .await
+            .unwrap();
+        let (index, bytes) = (1, own.pages()[1].encode());
+        bath.hears(FromTracker::Page {
+            owner,
+            index,
+            bytes,
+        })
+        .await;
+
+        kitchen.commands.send(Command::Leave).await.unwrap();
+        let left = |event| match event {
+            TrackerEvent::Left { confirmed } => Some(confirmed),
+            _ => None,
+        };
+        assert!(kitchen.wait(left).await);
+        let (peer, left) = (owner, true);
+        bath.hears(FromTracker::Gone { peer, left }).await;
+    });
+}
+
+#[test]
+fn a_taken_name_is_refused_by_its_live_holder() {
+    with_tracker(|address, _tracker| async move {
+        let first = Peer::start(7, "kitchen", OURS, &address);
+        first.registers().await;
+        let second = Peer::start(8, "kitchen", OURS, &address);
+        let refused = |event| match event {
+            TrackerEvent::Refused(refusal) => Some(refusal),
+            _ => None,
+        };
+        let refusal = second.wait(refused).await;
+        assert!(matches!(refusal, Refusal::NameTaken { .. }), "{refusal}");
+    });
+}
+
+#[test]
+fn strangers_and_a_stopped_tracker_are_lost_with_a_reason() {
+    with_tracker(|address, tracker| async move {
+        let lost = |event| match event {
+            TrackerEvent::Lost { why, .. } => Some(why),
+            _ => None,
+        };
+        let stranger = Peer::start(9, "stranger", SwarmKey::generate().unwrap(), &address);
+        let why = stranger.wait(lost).await;
+        assert!(why.contains("certificate"), "{why}");
+
+        let member = Peer::start(7, "kitchen", OURS, &address);
+        member.registers().await;
+        drop(tracker);
+        member.wait(lost).await;
+        // It comes back by itself.
+        let identity = Identity::from_secret(&[1; 32], &[OURS]).unwrap();
+        let again = TrackerServer::bind(address.parse().unwrap(), &identity).unwrap();
+        let status = again.status();
+        let _again = smol::spawn(again.run());
+        member.registers().await;
+        assert_eq!(status.snapshot().await.unwrap().peers.len(), 1);
+    });
+}
+
+#[test]
+fn a_taken_port_names_its_owner() {
+    let identity = Identity::from_secret(&[1; 32], &[OURS]).unwrap();
+    let first = TrackerServer::bind("127.0.0.1:0".parse().unwrap(), &identity).unwrap();
+    let address = first.local_addr().unwrap();
+    let error = TrackerServer::bind(address, &identity)
+        .err()
+        .unwrap()
+        .to_string();
+    let me = format!("(pid {}) has it", std::process::id());
+    assert!(
+        error.contains(&address.to_string()) && error.contains(&me),
+        "{error}"
+    );
+}
