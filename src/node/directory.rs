@@ -1,8 +1,9 @@
 //! Who is in the swarm, and where each may answer.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr, SocketAddrV6},
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -28,15 +29,34 @@ pub struct Directory {
     /// Where the tracker answered, which is where peers of its host are.
     tracker_at: Option<IpAddr>,
     peers: BTreeMap<PeerId, PeerRecord>,
+    /// After a registration: those whom the tracker has not named yet, and
+    /// until when it may.
+    unconfirmed: Option<(BTreeSet<PeerId>, Instant)>,
 }
 
 impl Directory {
     pub fn new(me: PeerId, interfaces: Interfaces) -> Self {
-        Self { me, interfaces, tracker_at: None, peers: BTreeMap::new() }
+        Self { me, interfaces, tracker_at: None, peers: BTreeMap::new(), unconfirmed: None }
     }
 
-    pub fn set_tracker(&mut self, at: IpAddr) {
+    /// A tracker that answered at `at` begins to name everybody who is here.
+    /// Who is known and not named by it before long is gone.
+    pub fn handle_registered(&mut self, at: IpAddr, now: Instant) {
         self.tracker_at = Some(at);
+        self.unconfirmed = Some((self.peers.keys().copied().collect(), now + CONFIRM_WITHIN));
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.unconfirmed.as_ref().map(|(_, until)| *until)
+    }
+
+    /// Forgets those whom the tracker did not name in time, and says who.
+    pub fn handle_timeout(&mut self, now: Instant) -> BTreeSet<PeerId> {
+        let over = self.unconfirmed.take_if(|(_, until)| now >= *until);
+        let gone = over.map(|(peers, _)| peers).unwrap_or_default();
+        self.peers.retain(|peer, _| !gone.contains(peer));
+        gone
     }
 
     /// Takes what the tracker says of a peer. Says whether that is news.
@@ -45,15 +65,18 @@ impl Directory {
         if record.peer == self.me || (!known && self.peers.len() >= MAX_PEERS) {
             return false;
         }
+        if let Some((unconfirmed, _)) = &mut self.unconfirmed {
+            unconfirmed.remove(&record.peer);
+        }
         record.candidates.truncate(MAX_CANDIDATES + 1);
         let news = self.peers.get(&record.peer) != Some(&record);
         self.peers.insert(record.peer, record);
         news
     }
 
-    /// Forgets a peer that is gone, and says what was known of it.
-    pub fn handle_gone(&mut self, peer: PeerId) -> Option<PeerRecord> {
-        self.peers.remove(&peer)
+    /// Forgets a peer that is gone. Says whether it was known.
+    pub fn handle_gone(&mut self, peer: PeerId) -> bool {
+        self.peers.remove(&peer).is_some()
     }
 
     pub fn get(&self, peer: PeerId) -> Option<&PeerRecord> {
@@ -111,6 +134,9 @@ impl Directory {
     }
 }
 
+/// A tracker names all at once; after a restart, the others come back within
+/// a lease.
+const CONFIRM_WITHIN: Duration = Duration::from_secs(20);
 /// As many as a tracker takes.
 const MAX_PEERS: usize = 4096;
 /// Addresses dialled side by side for one peer.
@@ -136,7 +162,7 @@ mod tests {
             scopes: vec![2, 3],
         };
         let mut directory = Directory::new(PeerId([0; 32]), interfaces);
-        directory.set_tracker("192.168.1.1".parse().unwrap());
+        directory.handle_registered("192.168.1.1".parse().unwrap(), Instant::now());
         directory.handle_record(record(
             1,
             vec![

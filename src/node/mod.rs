@@ -23,7 +23,7 @@ mod view;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -52,7 +52,8 @@ use crate::{
         transport::{PlayState, Transport, TransportAction},
         PlayId, PlayerEvent,
     },
-    protocol::{FromTracker, PeerRequest, Refusal, Registered},
+    protocol::{FromTracker, PeerRequest},
+    tracker::link::TrackerEvent,
 };
 
 /// What a node is told once.
@@ -92,19 +93,6 @@ pub enum Event {
     Control { ask: ControlId, request: apply::Request, sight: Sight },
     /// The sound devices of this machine.
     Devices(Vec<DeviceView>),
-}
-
-/// What the link to the tracker tells.
-#[derive(Clone, Debug)]
-pub enum TrackerEvent {
-    /// There is none to talk to, for this reason; it will be tried again.
-    Down(String),
-    Registered { registered: Registered, tracker: SocketAddr },
-    AlreadyRegistered,
-    Refused(Refusal),
-    Message(FromTracker),
-    /// The tracker has confirmed that this node has left, or did not answer.
-    Left { confirmed: bool },
 }
 
 /// What the library tells besides its catalogue.
@@ -262,6 +250,7 @@ impl Node {
             self.plays.poll_timeout(),
             self.catalogues.poll_timeout(),
             self.answers.poll_timeout(),
+            self.directory.poll_timeout(),
         ];
         due.into_iter().flatten().min()
     }
@@ -269,21 +258,26 @@ impl Node {
     /// Time has come to what [`Self::poll_timeout`] said.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.catalogues.handle_timeout(now);
+        let gone = self.directory.handle_timeout(now);
+        if !gone.is_empty() {
+            self.forget_peers(gone, now);
+        }
     }
 
     fn handle_tracker(&mut self, event: TrackerEvent, now: Instant) {
         match event {
-            TrackerEvent::Down(why) => {
-                self.facts.tracker = view::TrackerState::Down(why);
+            TrackerEvent::Connecting { to } => self.facts.handle_connecting(to),
+            TrackerEvent::Lost { to, why } => {
+                self.facts.tracker = view::TrackerState::Lost { to, why };
                 self.catalogues.handle_lost();
             }
-            TrackerEvent::Registered { registered, tracker } => {
+            TrackerEvent::Registered { registered, reached_at } => {
                 self.name = registered.name.into();
-                self.directory.set_tracker(tracker.ip());
-                self.facts.tracker = view::TrackerState::Registered(tracker);
+                self.directory.handle_registered(reached_at, now);
+                self.facts.tracker = view::TrackerState::Registered(reached_at);
                 self.rebuild(now);
             }
-            TrackerEvent::AlreadyRegistered => {}
+            TrackerEvent::AlreadyRegistered(_) => {}
             TrackerEvent::Refused(refusal) => {
                 self.facts.tracker = view::TrackerState::Refused(refusal);
             }
@@ -305,9 +299,8 @@ impl Node {
                 Ok(false)
             }
             FromTracker::Gone { peer, .. } => {
-                if self.directory.handle_gone(peer).is_some() {
-                    self.actions.push_back(Action::Addresses(peer, Vec::new()));
-                    self.rebuild(now);
+                if self.directory.handle_gone(peer) {
+                    self.forget_peers([peer], now);
                 }
                 Ok(false)
             }
@@ -328,6 +321,12 @@ impl Node {
             Ok(false) => {}
             Err(e) => log::debug!("the tracker sent a catalogue that cannot be used: {e}"),
         }
+    }
+
+    fn forget_peers(&mut self, gone: impl IntoIterator<Item = PeerId>, now: Instant) {
+        let nowhere = |peer| Action::Addresses(peer, Vec::new());
+        self.actions.extend(gone.into_iter().map(nowhere));
+        self.rebuild(now);
     }
 
     fn handle_left(&mut self, confirmed: bool) {

@@ -1,7 +1,7 @@
 //! What the node lets be seen of itself.
 
 use std::{
-    net::SocketAddr,
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -37,8 +37,12 @@ pub struct Facts {
 pub enum TrackerState {
     #[default]
     Looking,
-    Down(String),
-    Registered(SocketAddr),
+    Connecting(String),
+    Lost {
+        to: String,
+        why: String,
+    },
+    Registered(IpAddr),
     Refused(Refusal),
     Left {
         confirmed: bool,
@@ -54,6 +58,13 @@ enum Output {
 }
 
 impl Facts {
+    /// Connecting anew does not hide why the connection before was lost.
+    pub fn handle_connecting(&mut self, to: String) {
+        if matches!(self.tracker, TrackerState::Looking | TrackerState::Connecting(_)) {
+            self.tracker = TrackerState::Connecting(to);
+        }
+    }
+
     pub fn scan_started(&mut self) {
         self.scanning = true;
         self.scan_number += 1;
@@ -151,7 +162,8 @@ impl Facts {
     fn tracker_in_words(&self) -> String {
         match &self.tracker {
             TrackerState::Looking => "looking for one".into(),
-            TrackerState::Down(why) => format!("none ({why})"),
+            TrackerState::Connecting(to) => format!("connecting to {to}"),
+            TrackerState::Lost { to, why } => format!("lost {to}: {why}; trying again"),
             TrackerState::Registered(at) => format!("registered with {at}"),
             TrackerState::Refused(refusal) => format!("refused: {refusal}"),
             TrackerState::Left { confirmed: true } => "left, and the tracker knows".into(),
@@ -171,7 +183,9 @@ impl Facts {
         let mut problems = self.problems.clone();
         match &self.tracker {
             TrackerState::Refused(refusal) => problems.insert(0, refusal.to_string()),
-            TrackerState::Down(why) => problems.insert(0, format!("no tracker: {why}")),
+            TrackerState::Lost { to, why } => {
+                problems.insert(0, format!("no tracker: {to}: {why}"));
+            }
             _ => {}
         }
         if let Output::Lost(why) = &self.output {

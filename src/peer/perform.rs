@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{bytes::StoreBytes, Input, Peer};
 use crate::{
+    catalog::Need,
     content::{file::Blob, ranges::GroupSet, store::Store},
     id::{EntryNo, PeerId, TrackId},
     library::{HashProgress, Library},
@@ -18,6 +19,7 @@ use crate::{
         link::Link,
         provide::Reply,
     },
+    tracker::link::{self as tracker_link, Command},
 };
 
 impl Peer {
@@ -27,15 +29,14 @@ impl Peer {
             Action::Play(action) => self.perform_play(action),
             Action::Transport(order) => self.perform_order(order),
             Action::Want(want) => {
-                if let Some(tracker) = &self.tracker {
-                    tracker.want(want.owner, want.need);
-                }
+                let what = match want.need {
+                    Need::List => tracker_link::Want::List,
+                    Need::Page(index) => tracker_link::Want::Page(index),
+                    Need::Nothing => return,
+                };
+                self.tell_tracker(Command::Want { owner: want.owner, what });
             }
-            Action::Publish(catalogue) => {
-                if let Some(tracker) = &self.tracker {
-                    tracker.publish(catalogue);
-                }
-            }
+            Action::Publish(catalogue) => self.tell_tracker(Command::Publish(catalogue)),
             Action::Addresses(peer, addresses) => self.set_addresses(peer, addresses),
             Action::Answer(ask, answer) => self.answer(ask, answer),
             Action::Reply(ask, outcome) => {
@@ -45,7 +46,7 @@ impl Peer {
             }
             Action::Changed(subsystems) => self.control.notify(subsystems),
             Action::Rescan => self.library.request_rescan(),
-            Action::Leave => self.leave_swarm(),
+            Action::Leave => self.tell_tracker(Command::Leave),
         }
     }
 
@@ -265,13 +266,13 @@ impl Peer {
         });
     }
 
-    fn leave_swarm(&mut self) {
-        let Some(tracker) = self.tracker.clone() else {
-            return;
-        };
-        self.tasks.spawn(async move { tracker.leave().await });
+    /// The link keeps up with its node by far; if it does not, what is lost is
+    /// asked for, or published, again.
+    pub(super) fn tell_tracker(&self, command: Command) {
+        if self.tracker.try_send(command).is_err() {
+            log::debug!("the link to the tracker is behind");
+        }
     }
-
 }
 
 /// The bytes of a track: from the cache, or from the library's file, which the
