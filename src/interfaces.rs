@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use nix::{
     ifaddrs::{getifaddrs, InterfaceAddress},
-    net::if_::InterfaceFlags,
+    net::if_::{if_nametoindex, InterfaceFlags},
     sys::socket::SockaddrStorage,
 };
 
@@ -26,6 +26,20 @@ pub fn own_addresses() -> Vec<IpAddr> {
 /// The networks that this node is on.
 pub fn subnets() -> Vec<Subnet> {
     up().into_iter().map(|own| own.subnet).collect()
+}
+
+/// The scopes on which a link-local address may lie: the indices of the
+/// interfaces that have one, without those of containers.
+pub fn scopes() -> Vec<u32> {
+    let is_link_local = |own: &Address| match own.address {
+        IpAddr::V6(v6) => v6.is_unicast_link_local() && !is_virtual(&own.interface),
+        IpAddr::V4(_) => false,
+    };
+    let index = |own: Address| if_nametoindex(own.interface.as_str()).ok();
+    let mut scopes: Vec<u32> = up().into_iter().filter(is_link_local).filter_map(index).collect();
+    scopes.sort_unstable();
+    scopes.dedup();
+    scopes
 }
 
 /// Where others may reach this node: at most [`MAX_CANDIDATES`], without

@@ -5,7 +5,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::{id::PeerId, player::transport::Change, protocol::PeerState};
+use crate::{config::Role, id::PeerId, player::transport::Change, protocol::PeerState};
 
 /// A snapshot of the node.
 #[derive(Clone, Debug)]
@@ -37,28 +37,6 @@ pub struct NodeView {
     pub updating: Option<u32>,
     /// Counters for `p2p_stats`, in the order to show them.
     pub stats: Vec<(&'static str, String)>,
-}
-
-/// What a node is configured to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    Tracker,
-    Peer,
-    Both,
-}
-
-impl Role {
-    pub fn has_player(self) -> bool {
-        self != Self::Tracker
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Tracker => "tracker",
-            Self::Peer => "peer",
-            Self::Both => "both",
-        }
-    }
 }
 
 /// A peer as this node sees it.

@@ -7,11 +7,10 @@
 //! last.
 
 pub mod dirs;
-mod interfaces;
 mod logging;
 mod memory;
 pub mod notify;
-mod owner;
+mod lookout;
 mod parts;
 mod signals;
 
@@ -29,7 +28,8 @@ use crate::{
     discovery::Announcer,
     identity::{self, Identity, IdentityError, KeyFileError, SwarmKey},
     library::IndexError,
-    tracker::server::TrackerServer,
+    port_owner::{port_owner, Transport},
+    tracker::{self, server::TrackerServer},
 };
 
 /// Why the daemon cannot run.
@@ -41,8 +41,10 @@ pub enum DaemonError {
     Key(#[from] KeyFileError),
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    #[error("cannot listen on {at} ({key}): {why}")]
-    Listen { at: SocketAddr, key: &'static str, why: String },
+    #[error("cannot serve other peers on {at} (`peer.listen`): {source}{}", owner_of(.source, .at))]
+    Listen { at: SocketAddr, source: io::Error },
+    #[error("{0} (`tracker.listen`)")]
+    Tracker(#[from] tracker::server::BindError),
     #[error(transparent)]
     Control(#[from] BindError),
     #[error(transparent)]
@@ -84,15 +86,9 @@ async fn serve(
     let running = parts::start(config, state, identity, tracker, notifier.clone())?;
     notifier.ready();
     log::info!("ready");
-    loop {
-        match smol::future::or(async { Some(signals.next().await) }, running.ended()).await {
-            Some(Signal::Reload) => {
-                log::info!("reading the library again; {} is read at the next start", path.display());
-                running.rescan();
-            }
-            Some(Signal::Stop) => break,
-            None => break,
-        }
+    while let Signal::Reload = signals.next().await {
+        log::info!("reading the library again; {} is read at the next start", path.display());
+        running.rescan();
     }
     log::info!("leaving");
     notifier.stopping();
@@ -114,22 +110,39 @@ fn load_identity(config: &Config, state: &Path) -> Result<Identity, DaemonError>
     Ok(Identity::load(state, &keys)?)
 }
 
+/// Who has the UDP port that cannot be had, as far as that can be seen.
+fn owner_of(error: &io::Error, at: &SocketAddr) -> String {
+    match port_owner(Transport::Udp, at.port()) {
+        Some(owner) if error.kind() == io::ErrorKind::AddrInUse => {
+            format!("; {owner} has it: stop that, or choose another port")
+        }
+        _ => String::new(),
+    }
+}
+
 /// A bound tracker and what announces it.
 pub struct Tracker {
     pub server: TrackerServer,
+    /// Where it listens.
+    pub at: SocketAddr,
     _announcer: Option<Announcer>,
 }
 
 fn start_tracker(config: &Config, identity: &Identity) -> Result<Tracker, DaemonError> {
     let at = config.tracker.listen;
-    let server = TrackerServer::bind(at, identity).map_err(|e| DaemonError::Listen {
-        at,
-        key: "tracker.listen",
-        why: owner::describe(&e, at, owner::Protocol::Tcp),
-    })?;
-    log::info!("tracker listens on {}", server.local_addr());
-    let announcer = config.tracker.advertise.then(|| Announcer::new(server.local_addr(), identity.peer_id()));
-    Ok(Tracker { server, _announcer: announcer })
+    let server = TrackerServer::bind(at, identity)?;
+    let at = server.local_addr().unwrap_or(at);
+    log::info!("tracker listens on {at}");
+    let announcer = config.tracker.advertise.then(|| Announcer::new(at, identity.peer_id()));
+    Ok(Tracker { server, at, _announcer: announcer })
+}
+
+impl Tracker {
+    /// Serves until it is dropped.
+    pub async fn run(self) {
+        let Self { server, _announcer, .. } = self;
+        server.run().await;
+    }
 }
 
 /// Hashing, encoding slices, writing what arrives, opening devices: each waits

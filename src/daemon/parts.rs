@@ -1,7 +1,7 @@
 //! What a running node is made of.
 
 use std::{
-    path::Path,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
         atomic::{AtomicBool, Ordering},
         Arc,
@@ -9,51 +9,54 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use smol::{future, Task};
+use async_channel::{Receiver, Sender};
+use smol::Task;
 
-use super::{dirs, interfaces, memory::Memory, notify::Notifier, owner, DaemonError, StateDir, Tracker};
+use super::{dirs, lookout, memory::Memory, notify::Notifier, DaemonError, StateDir, Tracker};
 use crate::{
     config::{Config, TrackerAt},
     content::{disk::RealDisk, hash, store::Store},
-    control::{
-        server::{ControlConfig, ControlServer},
-        view::Role,
-    },
+    control::server::{ControlConfig, ControlServer},
     daemon::notify,
     identity::Identity,
+    interfaces,
     library::{self, Library},
     media,
-    node::Setup,
+    node::{Interfaces, Setup},
     peer::{Parts, Peer, Stopper},
     player::{Player, EVENT_BOUND},
     swarm::endpoint::Endpoint,
-    tracker::client::TrackerLink,
+    tracker::{
+        client,
+        link::{Command, Introduction, TrackerEvent},
+    },
 };
 
 /// A started node.
 pub struct Running {
-    peer: Task<()>,
-    stopper: Stopper,
-    library: Arc<Library>,
-    /// Dropping them ends what they serve.
-    _control: Task<()>,
-    _tracker: Option<Task<()>>,
+    peer: Option<(Task<()>, Stopper, Arc<Library>)>,
+    /// The tracker, the link to one, and the control socket.
+    tasks: Vec<Task<()>>,
 }
 
 impl Running {
-    /// Resolves when the node has ended by itself, which it does not.
-    pub async fn ended<T>(&self) -> Option<T> {
-        future::pending().await
-    }
-
+    /// Reads the library again.
     pub fn rescan(&self) {
-        self.library.request_rescan();
+        if let Some((_, _, library)) = &self.peer {
+            library.request_rescan();
+        }
     }
 
-    /// Leaves the swarm and ends everything.
+    /// Leaves the swarm and ends everything: the peer first, so that its
+    /// tracker still hears of it.
     pub async fn stop(self) {
-        self.stopper.stop().await;
-        self.peer.await;
+        if let Some((peer, stopper, _)) = self.peer {
+            stopper.stop().await;
+            peer.await;
+        }
+        for task in self.tasks {
+            task.cancel().await;
+        }
     }
 }
 
@@ -78,29 +81,26 @@ pub fn start(
         mpd: config.control.mpd,
         password: config.control.password.as_deref().map(Into::into),
     })?;
+    let mut tasks = vec![smol::spawn(server.run())];
+    if !config.role.is_peer() {
+        let setup = setup(config, &identity, Memory::default());
+        let status = tracker.as_ref().map(|tracker| tracker.server.status());
+        tasks.push(smol::spawn(lookout::run(setup, requests, status)));
+        tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
+        return Ok(Running { peer: None, tasks });
+    }
     let endpoint = bind_endpoint(config, &identity)?;
     let (library, library_events) = open_library(config, state, &identity)?;
     let (player_tells, player_events) = async_channel::bounded(EVENT_BOUND);
     let player = Player::spawn(config.audio.device.clone(), player_tells)
         .map_err(|source| DaemonError::System { what: "start the player", source })?;
-    let memory = Memory::load(state.path());
     let port = endpoint.local_addr().map_or(0, |at| at.port());
-    let link = link_to_tracker(config, &identity, port, tracker.as_ref());
-    let (link, tracker_events) = link;
-    let setup = Setup {
-        me: identity.peer_id(),
-        name: name(config),
-        role: match config.role.is_tracker() {
-            true => Role::Both,
-            false => Role::Peer,
-        },
-        interfaces: interfaces::read(),
-        volume: memory.volume.min(config.audio.max_volume),
-        max_volume: config.audio.max_volume,
-        seed: seed(&identity),
-    };
+    let (commands, tracker_events, link) =
+        link_to_tracker(config, &identity, port, tracker.as_ref());
+    tasks.push(link);
+    tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
     let (peer, stopper) = Peer::new(Parts {
-        setup,
+        setup: setup(config, &identity, Memory::load(state.path())),
         endpoint,
         store: Store::open(dirs::cache_dir(config)?, config.cache.max.0, Arc::new(RealDisk))?,
         library: library.clone(),
@@ -109,7 +109,7 @@ pub fn start(
         player_events,
         requests,
         control,
-        tracker: link,
+        tracker: commands,
         tracker_events,
         notifier,
         watchdog: notify::watchdog_interval(),
@@ -119,23 +119,26 @@ pub fn start(
         .name("library".into())
         .spawn(move || scanning.run())
         .map_err(|source| DaemonError::System { what: "start the library's thread", source })?;
-    Ok(Running {
-        peer: smol::spawn(peer.run()),
-        stopper,
-        library,
-        _control: smol::spawn(server.run()),
-        _tracker: None,
-    })
+    Ok(Running { peer: Some((smol::spawn(peer.run()), stopper, library)), tasks })
+}
+
+/// What the node is told of itself.
+fn setup(config: &Config, identity: &Identity, memory: Memory) -> Setup {
+    Setup {
+        me: identity.peer_id(),
+        name: name(config),
+        role: config.role,
+        interfaces: Interfaces { subnets: interfaces::subnets(), scopes: interfaces::scopes() },
+        volume: memory.volume.min(config.audio.max_volume),
+        max_volume: config.audio.max_volume,
+        seed: seed(identity),
+    }
 }
 
 fn bind_endpoint(config: &Config, identity: &Identity) -> Result<Endpoint, DaemonError> {
     let at = config.peer.listen;
-    let subnets = interfaces::read().subnets.into();
-    let endpoint = Endpoint::bind(at, identity.clone(), subnets).map_err(|e| DaemonError::Listen {
-        at,
-        key: "peer.listen",
-        why: owner::describe(&e, at, owner::Protocol::Udp),
-    })?;
+    let endpoint = Endpoint::bind(at, identity.clone(), interfaces::subnets().into())
+        .map_err(|source| DaemonError::Listen { at, source })?;
     if let Ok(at) = endpoint.local_addr() {
         log::info!("peer listens on {at}");
     }
@@ -146,7 +149,7 @@ fn open_library(
     config: &Config,
     state: &StateDir,
     identity: &Identity,
-) -> Result<(Arc<Library>, async_channel::Receiver<library::LibraryEvent>), DaemonError> {
+) -> Result<(Arc<Library>, Receiver<library::LibraryEvent>), DaemonError> {
     let signer = identity.clone();
     let (library, events) = Library::open(library::Setup {
         music: config.peer.music.clone(),
@@ -169,13 +172,36 @@ fn open_library(
     Ok((Arc::new(library), events))
 }
 
+/// Starts the link to the tracker. The task does not end before the node
+/// does.
 fn link_to_tracker(
-    _config: &Config,
-    _identity: &Identity,
-    _port: u16,
-    _tracker: Option<&Tracker>,
-) -> (Option<TrackerLink>, async_channel::Receiver<crate::node::TrackerEvent>) {
-    (None, async_channel::bounded(1).1)
+    config: &Config,
+    identity: &Identity,
+    port: u16,
+    own: Option<&Tracker>,
+) -> (Sender<Command>, Receiver<TrackerEvent>, Task<()>) {
+    let (commands, orders) = async_channel::bounded(MAX_TRACKER_COMMANDS);
+    let (events, told) = async_channel::bounded(MAX_TRACKER_EVENTS);
+    let introduction =
+        Introduction { name: name(config), name_chosen: config.name.is_some(), port };
+    let run = client::run(identity.clone(), introduction, seed(identity), orders, events);
+    let trackers: Vec<String> = match (&config.peer.tracker, own) {
+        (TrackerAt::These(hosts), _) => hosts.iter().map(ToString::to_string).collect(),
+        (TrackerAt::Auto, Some(own)) => vec![SocketAddr::new(reachable(own.at.ip()), own.at.port()).to_string()],
+        _ => Vec::new(),
+    };
+    // The channel is new and has room.
+    let _ = commands.try_send(Command::Trackers(trackers));
+    (commands, told, smol::spawn(run))
+}
+
+/// How to reach what listens on `ip` from this machine.
+fn reachable(ip: IpAddr) -> IpAddr {
+    match ip {
+        _ if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    }
 }
 
 /// A seed that differs from node to node and from start to start.
@@ -184,3 +210,8 @@ fn seed(identity: &Identity) -> u64 {
     let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ start.as_nanos() as u64
 }
+
+/// What the node may tell the link ahead of it.
+const MAX_TRACKER_COMMANDS: usize = 64;
+/// What the tracker may say ahead of the node.
+const MAX_TRACKER_EVENTS: usize = 64;

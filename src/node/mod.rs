@@ -37,6 +37,7 @@ pub use self::{
 use self::{answers::Answers, catalogues::Catalogues, directory::Directory, plays::Plays};
 use crate::{
     catalog::{Catalogue, Database, Member},
+    config::Role,
     content::ranges::GroupSet,
     control::{
         mpd::{
@@ -44,7 +45,7 @@ use crate::{
             args::Ack,
             reply::Reply,
         },
-        view::{DeviceView, Role, Subsystem, Subsystems},
+        view::{DeviceView, Subsystem, Subsystems},
     },
     id::{PeerId, TrackId},
     player::{

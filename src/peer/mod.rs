@@ -29,14 +29,14 @@ use crate::{
     daemon::notify::Notifier,
     id::{PeerId, TrackId},
     library::{Library, LibraryEvent},
-    node::{Action, AskId, ControlId, Event, FetchId, Node, ScanEvent, Setup, Sight, TrackerEvent},
+    node::{Action, AskId, ControlId, Event, FetchId, Node, ScanEvent, Setup, Sight},
     player::{Player, PlayerEvent},
     swarm::{
-        endpoint::{Connection, Endpoint},
+        endpoint::{within, Connection, Endpoint},
         link::Link,
         provide::{self, Ask, Reply},
     },
-    tracker::client::TrackerLink,
+    tracker::link::{Command, TrackerEvent},
 };
 
 /// Everything that a peer is made of, ready to run.
@@ -50,7 +50,8 @@ pub struct Parts {
     pub player_events: Receiver<PlayerEvent>,
     pub requests: Receiver<ControlEvent>,
     pub control: ControlNotifier,
-    pub tracker: Option<TrackerLink>,
+    /// Closed where there is no tracker to be.
+    pub tracker: Sender<Command>,
     pub tracker_events: Receiver<TrackerEvent>,
     pub notifier: Arc<Notifier>,
     /// How often the service manager wants to hear that the loop turns.
@@ -76,7 +77,7 @@ pub struct Peer {
     library: Arc<Library>,
     player: Player,
     control: ControlNotifier,
-    tracker: Option<TrackerLink>,
+    tracker: Sender<Command>,
     notifier: Arc<Notifier>,
     watchdog: Option<Duration>,
     inputs: Receiver<Input>,
@@ -202,10 +203,7 @@ impl Peer {
         Some(match event {
             LibraryEvent::Catalogue(catalogue) => Event::Library(catalogue),
             LibraryEvent::ScanStarted => Event::Scan(ScanEvent::Started),
-            LibraryEvent::ScanDone { listed, skipped, took } => {
-                log::info!("the library has {listed} tracks ({skipped} files left out, {took:.1?})");
-                Event::Scan(ScanEvent::Done)
-            }
+            LibraryEvent::ScanDone { .. } => Event::Scan(ScanEvent::Done),
             LibraryEvent::Problem { path, why } => {
                 log::warn!("{}: {why}", path.display());
                 Event::Scan(ScanEvent::Problem(format!("{}: {why}", path.display())))
@@ -241,12 +239,19 @@ impl Peer {
     }
 
     /// Says goodbye to the tracker and to everybody.
-    async fn leave(self) {
+    async fn leave(mut self) {
         self.player.stop();
-        if let Some(tracker) = &self.tracker {
-            tracker.leave().await;
-        }
         self.library.end();
+        self.tell_tracker(Command::Leave);
+        let left = async {
+            while let Ok(input) = self.inputs.recv().await {
+                if matches!(input, Input::Event(Event::Tracker(TrackerEvent::Left { .. }))) {
+                    return;
+                }
+            }
+        };
+        within(LEAVE_TIMEOUT, left).await;
+        self.links.clear();
         self.endpoint.close().await;
     }
 
@@ -284,5 +289,8 @@ async fn accept(endpoint: Endpoint, to: Sender<Input>) {
     }
 }
 
+/// A whole stop takes at most 2 s, and a tracker that is there answers within
+/// a round trip.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// What may wait for the loop. Each takes it microseconds.
 const MAX_INPUTS: usize = 256;

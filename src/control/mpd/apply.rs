@@ -77,7 +77,7 @@ pub fn apply(request: Request, context: &mut Context<'_>) -> Result<Outcome, Ack
         Request::Insert(insertion) => return context.insert(insertion).map(Outcome::Now),
         Request::Command(command) => command,
     };
-    if command.needs_player() && !context.view.role.has_player() {
+    if command.needs_player() && !context.view.role.is_peer() {
         return Err(Ack::new(
             AckCode::System,
             "this node is a tracker only: it has no player; run `p2pmusic ctl play` on a peer",

@@ -35,7 +35,7 @@ impl Context<'_> {
                 reply.pair("tagtype", tag.name());
             }),
             Info::Outputs => {
-                if self.view.role.has_player() {
+                if self.view.role.is_peer() {
                     reply.pair("outputid", 0);
                     reply.pair("outputname", &self.view.output);
                     reply.pair("plugin", "alsa").flag("outputenabled", true);
@@ -83,7 +83,7 @@ impl Context<'_> {
             Single::On => "1",
             Single::OneShot => "oneshot",
         };
-        if self.view.role.has_player() {
+        if self.view.role.is_peer() {
             reply.pair("volume", self.transport.volume());
         }
         reply.flag("repeat", options.repeat);
@@ -140,7 +140,7 @@ impl Context<'_> {
         for (name, usage) in command::all() {
             let is_usable = match usage {
                 Use::Open | Use::Any => true,
-                Use::Player => self.view.role.has_player(),
+                Use::Player => self.view.role.is_peer(),
                 Use::Refused => continue,
             };
             if is_usable == usable {
@@ -164,14 +164,14 @@ impl Context<'_> {
         let view = self.view;
         reply.pair("name", &view.name);
         reply.pair("peer", view.peer.to_hex());
-        reply.pair("role", view.role.name());
+        reply.pair("role", view.role);
         reply.pair("tracker", &view.tracker);
         let here = view.peers.iter().filter(|peer| peer.state == PeerState::Up);
         reply.pair("peers", here.count());
         let tracks = view.peers.iter().map(|peer| peer.tracks);
         reply.pair("tracks", tracks.sum::<usize>());
         reply.pair("uptime", view.uptime.as_secs());
-        if view.role.has_player() {
+        if view.role.is_peer() {
             reply.pair("output", &view.output);
             reply.flag("waiting", self.transport.is_waiting());
             if let Some(arrived) = view.arrived {

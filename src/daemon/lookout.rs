@@ -1,0 +1,40 @@
+//! The control socket of a node that is only a tracker: it shows who is here,
+//! and says that it cannot play.
+
+use std::time::Instant;
+
+use async_channel::Receiver;
+
+use crate::{
+    control::server::ControlEvent,
+    node::{Action, ControlId, Event, Node, Setup, Sight},
+    protocol::FromTracker,
+    tracker::{link::TrackerEvent, server::TrackerStatus},
+};
+
+/// Answers `requests` until the control server is gone.
+pub async fn run(setup: Setup, requests: Receiver<ControlEvent>, status: Option<TrackerStatus>) {
+    while let Ok(ControlEvent { request, responder }) = requests.recv().await {
+        // A node of its own for each request: it knows what the tracker knows
+        // now, and nothing is to be kept between two.
+        let now = Instant::now();
+        let mut node = Node::new(setup.clone(), now);
+        let snapshot = match &status {
+            Some(status) => status.snapshot().await,
+            None => None,
+        };
+        for record in snapshot.into_iter().flat_map(|snapshot| snapshot.peers) {
+            let message = TrackerEvent::Message(FromTracker::Peer(record));
+            node.handle(Event::Tracker(message), now);
+        }
+        let ask = ControlId(0);
+        node.handle(Event::Control { ask, request, sight: Sight::default() }, now);
+        let reply = std::iter::from_fn(|| node.poll(now)).find_map(|action| match action {
+            Action::Reply(_, outcome) => Some(outcome),
+            _ => None,
+        });
+        if let Some(outcome) = reply {
+            responder.answer(outcome);
+        }
+    }
+}
