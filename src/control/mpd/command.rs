@@ -38,10 +38,21 @@ pub enum SessionCommand {
     Ping,
     Close,
     Password(String),
+    TagTypes(TagTypes),
     /// Understood and kept, though nothing binary is sent.
     BinaryLimit,
     /// What a remote control may not do: `kill`, `config`.
     Forbidden,
+}
+
+/// Which tags a client sees.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TagTypes {
+    Show,
+    All,
+    None,
+    Enable(Vec<Tag>),
+    Disable(Vec<Tag>),
 }
 
 /// About what sounds and how.
@@ -162,7 +173,6 @@ pub enum Info {
     Stats,
     Commands,
     NotCommands,
-    TagTypes,
     Outputs,
     EnableOutput,
     DisableOutput,
@@ -417,7 +427,7 @@ const SPECS: &[Spec] = &[
     ("swapid", Use::Player, |a| {
         queue(QueueCommand::SwapId(a.id()?, a.id()?))
     }),
-    ("tagtypes", Use::Any, |_| info(Info::TagTypes)),
+    ("tagtypes", Use::Any, tag_types),
     ("update", Use::Any, |a| update(a, false)),
     ("urlhandlers", Use::Any, |_| info(Info::Nothing)),
     ("volume", Use::Player, |a| match a.number()? {
@@ -460,6 +470,25 @@ fn idle(args: &mut Args) -> Result<Command, Ack> {
     session(SessionCommand::Idle(match wanted.is_empty() {
         true => Subsystems::ALL,
         false => wanted,
+    }))
+}
+
+fn tag_types(args: &mut Args) -> Result<Command, Ack> {
+    let what = args.next();
+    // Clients also name tags that this node does not have.
+    let mut tags = || {
+        args.rest()
+            .iter()
+            .filter_map(|name| Tag::parse(name))
+            .collect()
+    };
+    session(SessionCommand::TagTypes(match what.as_deref() {
+        None => TagTypes::Show,
+        Some("all") => TagTypes::All,
+        Some("clear") => TagTypes::None,
+        Some("enable") => TagTypes::Enable(tags()),
+        Some("disable") => TagTypes::Disable(tags()),
+        Some(other) => return Err(Ack::arg(format!("Unknown sub command: {other}"))),
     }))
 }
 

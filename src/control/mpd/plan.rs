@@ -19,7 +19,7 @@ use super::{
     command::{DatabaseCommand, Selection, Sort, SortBy},
     filter::Filter,
     reply::Reply,
-    song::{Song, Tag},
+    song::{Song, Tag, TagMask},
 };
 use crate::{
     catalog::{Database, Found, PAGE_ENTRIES},
@@ -31,6 +31,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Plan {
     database: Database,
+    tags: TagMask,
     stage: Stage,
 }
 
@@ -187,7 +188,7 @@ enum Printer {
 
 impl Plan {
     /// The answer to `command`.
-    pub fn new(command: DatabaseCommand, database: Database) -> Self {
+    pub fn new(command: DatabaseCommand, database: Database, tags: TagMask) -> Self {
         let stage = match command {
             DatabaseCommand::List { uri, files } => Stage::Walk(
                 Walk::under(&database, &uri),
@@ -225,18 +226,26 @@ impl Plan {
                 Collector::Best(Best::new(&words)),
             ),
         };
-        Self { database, stage }
+        Self {
+            database,
+            tags,
+            stage,
+        }
     }
 
     /// Writes out songs of the queue.
-    pub fn queue(slots: Vec<(usize, Slot)>, database: Database) -> Self {
+    pub fn queue(slots: Vec<(usize, Slot)>, database: Database, tags: TagMask) -> Self {
         let stage = Stage::Queue(slots.into_iter());
-        Self { database, stage }
+        Self {
+            database,
+            tags,
+            stage,
+        }
     }
 
     /// Goes on, looking at `budget` tracks at most (sorting aside).
     pub fn step(&mut self, budget: usize) -> Step {
-        let mut reply = Reply::new();
+        let mut reply = Reply::with_tags(self.tags);
         self.stage = match mem::replace(&mut self.stage, Stage::End) {
             Stage::Walk(walk, collector) => self.walk(walk, collector, budget),
             Stage::Print(mut spots, mut printer) => {
@@ -278,11 +287,11 @@ impl Plan {
     fn walk(&self, mut walk: Walk, mut collector: Collector, budget: usize) -> Stage {
         for _ in 0..budget {
             let Some(spot) = walk.next(&self.database) else {
-                return collector.end(&self.database);
+                return collector.end(&self.database, self.tags);
             };
             if let Some(found) = spot.find(&self.database) {
                 if collector.look(&found, spot) == Look::Enough {
-                    return collector.end(&self.database);
+                    return collector.end(&self.database, self.tags);
                 }
             }
         }
@@ -309,10 +318,10 @@ impl Collector {
         Look::Further
     }
 
-    fn end(self, database: &Database) -> Stage {
+    fn end(self, database: &Database, tags: TagMask) -> Stage {
         match self {
             Self::Hits(hits) => hits.end(),
-            Self::Directory(directory) => directory.end(database),
+            Self::Directory(directory) => directory.end(database, tags),
             Self::Tally(tally) => Stage::Tell(tally.end()),
             Self::Best(best) => best.end(),
         }
@@ -454,6 +463,3 @@ fn nobody_has(uri: &str) -> Ack {
     let text = format!("nobody who is here has {uri:?}");
     Ack::new(AckCode::NoExist, text)
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Context, Outcome};
+use super::{Desk, Outcome};
 use crate::{
     control::mpd::{
         args::{Ack, Place},
@@ -14,7 +14,7 @@ use crate::{
     player::queue::{QueueError, QueueId, Slot},
 };
 
-impl Context<'_> {
+impl Desk<'_> {
     pub(super) fn queue(&mut self, command: QueueCommand) -> Result<Outcome, Ack> {
         match command {
             QueueCommand::Info(range) => return self.list(range),
@@ -65,7 +65,7 @@ impl Context<'_> {
             _ => None,
         };
         let first = self.queue.insert(items, at)?;
-        let mut reply = Reply::new();
+        let mut reply = Reply::with_tags(self.tags);
         let Some(first) = first else { return Ok(reply) };
         self.transport.handle_queue_changed(self.queue);
         match then {
@@ -103,21 +103,29 @@ impl Context<'_> {
         let slots = self.queue.slots().iter().enumerate();
         let slots = slots.filter(|(position, slot)| wanted(*position, slot));
         let slots = slots.map(|(position, slot)| (position, slot.clone()));
-        Outcome::Query(Plan::queue(slots.collect(), self.database.clone()))
+        Outcome::Query(Plan::queue(
+            slots.collect(),
+            self.database.clone(),
+            self.tags,
+        ))
     }
 
     fn changes(&self, since: u32, range: &Range<usize>, short: bool) -> Outcome {
         let slots = self.queue.changes_since(since);
         let slots = slots.filter(|(position, _)| range.contains(position));
         if short {
-            let mut reply = Reply::new();
+            let mut reply = Reply::with_tags(self.tags);
             for (position, slot) in slots {
                 reply.pair("cpos", position).pair("Id", slot.id.0);
             }
             return Outcome::Now(reply);
         }
         let slots = slots.map(|(position, slot)| (position, slot.clone()));
-        Outcome::Query(Plan::queue(slots.collect(), self.database.clone()))
+        Outcome::Query(Plan::queue(
+            slots.collect(),
+            self.database.clone(),
+            self.tags,
+        ))
     }
 
     fn position_of(&self, id: QueueId) -> Result<usize, QueueError> {

@@ -11,7 +11,7 @@ use crate::{
     control::mpd::{
         filter::Filter,
         reply::Reply,
-        song::{Song, Tag},
+        song::{Song, Tag, TagMask},
         text::format_time,
     },
     id::TrackId,
@@ -70,7 +70,7 @@ impl Directory {
         }
     }
 
-    pub fn end(mut self, database: &Database) -> Stage {
+    pub fn end(mut self, database: &Database, tags: TagMask) -> Stage {
         if self.uri.is_empty() {
             // A peer without music is there all the same.
             for member in database.members() {
@@ -82,7 +82,7 @@ impl Directory {
         if self.directories.is_empty() && self.songs.is_empty() && !is_there {
             return Stage::Fail(nobody_has(&self.uri));
         }
-        let mut reply = Reply::new();
+        let mut reply = Reply::with_tags(tags);
         let prefix = match self.uri.as_str() {
             "" => String::new(),
             uri => format!("{uri}/"),
