@@ -64,7 +64,7 @@ struct Desk<'a> {
 #[derive(Debug)]
 pub enum Outcome {
     Now(Reply),
-    Query(Plan),
+    Query(Box<Plan>),
     Later(Errand),
 }
 

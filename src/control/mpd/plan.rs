@@ -73,8 +73,8 @@ enum Stage {
     Insert(Vec<Spot>, Option<Place>, Then),
     Tell(Reply),
     Fail(Ack),
-    /// Songs of the queue, by position.
-    Queue(std::vec::IntoIter<(usize, Slot)>),
+    /// Songs of the queue, by position, those that pass the filter.
+    Queue(std::vec::IntoIter<(usize, Slot)>, Option<Filter>),
     End,
 }
 
@@ -233,9 +233,14 @@ impl Plan {
         }
     }
 
-    /// Writes out songs of the queue.
-    pub fn queue(slots: Vec<(usize, Slot)>, database: Database, tags: TagMask) -> Self {
-        let stage = Stage::Queue(slots.into_iter());
+    /// Writes out songs of the queue, those that pass `filter`.
+    pub fn queue(
+        slots: Vec<(usize, Slot)>,
+        filter: Option<Filter>,
+        database: Database,
+        tags: TagMask,
+    ) -> Self {
+        let stage = Stage::Queue(slots.into_iter(), filter);
         Self {
             database,
             tags,
@@ -258,13 +263,16 @@ impl Plan {
                     _ => Stage::Print(spots, printer),
                 }
             }
-            Stage::Queue(mut slots) => {
+            Stage::Queue(mut slots, filter) => {
                 for (position, slot) in slots.by_ref().take(budget) {
-                    reply.queued(position, &slot, &self.database);
+                    let song = Song::queued(&slot.item, &self.database);
+                    if filter.as_ref().is_none_or(|filter| filter.matches(&song)) {
+                        reply.queued(position, &slot, &self.database);
+                    }
                 }
                 match slots.as_slice() {
                     [] => Stage::End,
-                    _ => Stage::Queue(slots),
+                    _ => Stage::Queue(slots, filter),
                 }
             }
             Stage::Insert(spots, at, then) => {

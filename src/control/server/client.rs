@@ -172,7 +172,7 @@ impl Client {
     }
 
     /// Walks a plan, letting others run between its steps.
-    async fn walk(&mut self, mut plan: Plan) -> Result<Result<Option<Task>, Ack>, Gone> {
+    async fn walk(&mut self, mut plan: Box<Plan>) -> Result<Result<Option<Task>, Ack>, Gone> {
         loop {
             match plan.step(PLAN_STEP) {
                 Step::Write(reply) => self.write(reply.as_str()).await?,
@@ -221,6 +221,6 @@ fn difference(before: &[u32], after: &[u32]) -> Subsystems {
 /// Bytes taken from a client at a time: a command is far shorter.
 const READ_CHUNK: usize = 4096;
 
-/// Tracks that a plan looks at in a step: well below a millisecond even on the
-/// smallest board, and some 100 KiB when all of them are written.
+/// Tracks that a plan looks at in a step, a page of the catalogue: others wait
+/// for no more than that, and when all are written it is some 100 KiB.
 const PLAN_STEP: usize = 256;

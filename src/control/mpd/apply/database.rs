@@ -12,11 +12,10 @@ impl Desk<'_> {
                 self.tell_current(&mut reply);
                 Ok(Outcome::Now(reply))
             }
-            command => Ok(Outcome::Query(Plan::new(
-                command,
-                self.database.clone(),
-                self.tags,
-            ))),
+            command => {
+                let plan = Plan::new(command, self.database.clone(), self.tags);
+                Ok(Outcome::Query(Box::new(plan)))
+            }
         }
     }
 }

@@ -7,9 +7,9 @@ use crate::{
     control::mpd::{
         args::{Ack, Place},
         command::QueueCommand,
+        filter::Filter,
         plan::{Insertion, Plan, Then},
         reply::Reply,
-        song::Song,
     },
     player::queue::{QueueError, QueueId, Slot},
 };
@@ -28,11 +28,7 @@ impl Desk<'_> {
                 range,
                 short,
             } => return Ok(self.changes(since, &range, short)),
-            QueueCommand::Find(filter) => {
-                let matches =
-                    |slot: &Slot| filter.matches(&Song::queued(&slot.item, self.database));
-                return Ok(self.show(|_, slot| matches(slot)));
-            }
+            QueueCommand::Find(filter) => return Ok(self.show(&(0..usize::MAX), Some(filter))),
             QueueCommand::Delete(range) => self.queue.remove(range)?,
             QueueCommand::DeleteId(id) => {
                 let position = self.position_of(id)?;
@@ -96,18 +92,26 @@ impl Desk<'_> {
         if range.len() == 1 && range.start >= self.queue.len() {
             return Err(QueueError::NoSuchPosition.into());
         }
-        Ok(self.show(|position, _| range.contains(&position)))
+        Ok(self.show(&range, None))
     }
 
-    fn show(&self, wanted: impl Fn(usize, &Slot) -> bool) -> Outcome {
+    fn show(&self, range: &Range<usize>, filter: Option<Filter>) -> Outcome {
         let slots = self.queue.slots().iter().enumerate();
-        let slots = slots.filter(|(position, slot)| wanted(*position, slot));
+        self.write_out(
+            slots.filter(|(position, _)| range.contains(position)),
+            filter,
+        )
+    }
+
+    /// Has the songs written, and filtered, by whoever walks the plan.
+    fn write_out<'a>(
+        &self,
+        slots: impl Iterator<Item = (usize, &'a Slot)>,
+        filter: Option<Filter>,
+    ) -> Outcome {
         let slots = slots.map(|(position, slot)| (position, slot.clone()));
-        Outcome::Query(Plan::queue(
-            slots.collect(),
-            self.database.clone(),
-            self.tags,
-        ))
+        let plan = Plan::queue(slots.collect(), filter, self.database.clone(), self.tags);
+        Outcome::Query(Box::new(plan))
     }
 
     fn changes(&self, since: u32, range: &Range<usize>, short: bool) -> Outcome {
@@ -120,12 +124,7 @@ impl Desk<'_> {
             }
             return Outcome::Now(reply);
         }
-        let slots = slots.map(|(position, slot)| (position, slot.clone()));
-        Outcome::Query(Plan::queue(
-            slots.collect(),
-            self.database.clone(),
-            self.tags,
-        ))
+        self.write_out(slots, None)
     }
 
     fn position_of(&self, id: QueueId) -> Result<usize, QueueError> {

@@ -82,6 +82,14 @@ fn wrong_expressions_are_refused() {
     }
 }
 
+fn first(database: &crate::catalog::Database) -> Song<'_> {
+    database
+        .tracks()
+        .next()
+        .expect("the kitchen has some")
+        .into()
+}
+
 fn node() -> impl Strategy<Value = String> {
     let tag = prop::sample::select(vec!["Title", "any", "file", "Date"]);
     let operator = prop::sample::select(vec![
@@ -111,6 +119,21 @@ fn node() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #[test]
+    fn under_a_directory_means_what_it_says(
+        dir in "([ab]{1,2}(/[ab]{1,2}){0,2})?",
+        name in "[ab]{1,2}",
+        directory in "([ab]{1,2}(/[ab]{1,2}){0,3})?",
+    ) {
+        let database = fixture::database();
+        let song = Song { owner: "a", dir: &dir, name: &name, ..first(&database) };
+        let uri = song.uri();
+        let is_under = directory.is_empty()
+            || uri == directory
+            || uri.starts_with(&format!("{directory}/"));
+        prop_assert_eq!(Filter::base(&directory).matches(&song), is_under, "{}", uri);
+    }
+
     #[test]
     fn an_expression_comes_back_as_itself(expression in node(), folded: bool) {
         let filter = parse(&[&expression], folded).unwrap();
