@@ -20,6 +20,7 @@ use super::{
     filter::Filter,
     reply::Reply,
     song::{Song, Tag, TagMask},
+    text::format_time,
 };
 use crate::{
     catalog::{Database, Found, PAGE_ENTRIES},
@@ -71,7 +72,8 @@ enum Stage {
     Walk(Walk, Collector),
     Print(std::vec::IntoIter<Spot>, Printer),
     Insert(Vec<Spot>, Option<Place>, Then),
-    Tell(Reply),
+    /// Something, and then songs.
+    Tell(Reply, Vec<Spot>, Printer),
     Fail(Ack),
     /// Songs of the queue, by position, those that pass the filter.
     Queue(std::vec::IntoIter<(usize, Slot)>, Option<Filter>),
@@ -179,6 +181,8 @@ enum Output {
 #[derive(Clone, Debug)]
 enum Printer {
     Songs,
+    /// Its name and size only.
+    Files,
     /// With its directories before it, and maybe everything about it.
     Tree {
         info: bool,
@@ -256,7 +260,7 @@ impl Plan {
             Stage::Print(mut spots, mut printer) => {
                 let some = spots.by_ref().take(budget);
                 for found in some.filter_map(|spot| spot.find(&self.database)) {
-                    printer.print(&found.into(), &mut reply);
+                    printer.print(found, &mut reply);
                 }
                 match spots.as_slice() {
                     [] => Stage::End,
@@ -282,9 +286,9 @@ impl Plan {
                 let items = items.map(|found| Arc::new(found.into())).collect();
                 return Step::Insert(Insertion { items, at, then });
             }
-            Stage::Tell(answer) => {
+            Stage::Tell(answer, spots, printer) => {
                 reply = answer;
-                Stage::End
+                Stage::Print(spots.into_iter(), printer)
             }
             Stage::Fail(ack) => return Step::Failed(ack),
             Stage::End => return Step::Done,
@@ -295,11 +299,11 @@ impl Plan {
     fn walk(&self, mut walk: Walk, mut collector: Collector, budget: usize) -> Stage {
         for _ in 0..budget {
             let Some(spot) = walk.next(&self.database) else {
-                return collector.end(&self.database, self.tags);
+                return collector.end(&self.database);
             };
             if let Some(found) = spot.find(&self.database) {
                 if collector.look(&found, spot) == Look::Enough {
-                    return collector.end(&self.database, self.tags);
+                    return collector.end(&self.database);
                 }
             }
         }
@@ -326,11 +330,11 @@ impl Collector {
         Look::Further
     }
 
-    fn end(self, database: &Database, tags: TagMask) -> Stage {
+    fn end(self, database: &Database) -> Stage {
         match self {
             Self::Hits(hits) => hits.end(),
-            Self::Directory(directory) => directory.end(database, tags),
-            Self::Tally(tally) => Stage::Tell(tally.end()),
+            Self::Directory(directory) => directory.end(database),
+            Self::Tally(tally) => Stage::Tell(tally.end(), Vec::new(), Printer::Songs),
             Self::Best(best) => best.end(),
         }
     }
@@ -407,9 +411,15 @@ impl Hits {
 }
 
 impl Printer {
-    fn print(&mut self, song: &Song<'_>, reply: &mut Reply) {
+    fn print(&mut self, found: Found<'_>, reply: &mut Reply) {
+        let song = Song::from(found);
         match self {
             Self::Songs => song.write(reply),
+            Self::Files => {
+                reply.pair("file", song.name);
+                reply.pair("size", found.listed.size);
+                reply.pair("Last-Modified", format_time(song.modified));
+            }
             Self::Tree { info, directory } => {
                 let here = match song.dir {
                     "" => song.owner.to_owned(),

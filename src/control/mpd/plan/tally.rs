@@ -5,13 +5,13 @@ use std::{
     time::Duration,
 };
 
-use super::{nobody_has, Look, Spot, Stage};
+use super::{nobody_has, Look, Printer, Spot, Stage};
 use crate::{
     catalog::Database,
     control::mpd::{
         filter::Filter,
         reply::Reply,
-        song::{Song, Tag, TagMask},
+        song::{Song, Tag},
         text::format_time,
     },
     id::TrackId,
@@ -26,7 +26,6 @@ pub(super) struct Directory {
     /// Names, and when something under them was last modified.
     directories: BTreeMap<String, i64>,
     songs: BTreeMap<String, Spot>,
-    exact: bool,
 }
 
 impl Directory {
@@ -36,7 +35,6 @@ impl Directory {
             files,
             directories: BTreeMap::new(),
             songs: BTreeMap::new(),
-            exact: false,
         }
     }
 
@@ -50,7 +48,6 @@ impl Directory {
             return Look::Further;
         };
         if rest.is_empty() {
-            self.exact = true;
             self.songs.insert(song.name.to_owned(), spot);
             return Look::Enough;
         }
@@ -70,7 +67,7 @@ impl Directory {
         }
     }
 
-    pub fn end(mut self, database: &Database, tags: TagMask) -> Stage {
+    pub fn end(mut self, database: &Database) -> Stage {
         if self.uri.is_empty() {
             // A peer without music is there all the same.
             for member in database.members() {
@@ -82,7 +79,7 @@ impl Directory {
         if self.directories.is_empty() && self.songs.is_empty() && !is_there {
             return Stage::Fail(nobody_has(&self.uri));
         }
-        let mut reply = Reply::with_tags(tags);
+        let mut reply = Reply::new();
         let prefix = match self.uri.as_str() {
             "" => String::new(),
             uri => format!("{uri}/"),
@@ -96,19 +93,11 @@ impl Directory {
                 reply.pair("Last-Modified", format_time(*modified));
             }
         }
-        for spot in self.songs.into_values() {
-            let Some(found) = spot.find(database) else {
-                continue;
-            };
-            if self.files {
-                let listed = found.listed;
-                reply.pair("file", &listed.name).pair("size", listed.size);
-                reply.pair("Last-Modified", format_time(listed.modified));
-            } else {
-                Song::from(found).write(&mut reply);
-            }
-        }
-        Stage::Tell(reply)
+        let printer = match self.files {
+            true => Printer::Files,
+            false => Printer::Songs,
+        };
+        Stage::Tell(reply, self.songs.into_values().collect(), printer)
     }
 }
 
