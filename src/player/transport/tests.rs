@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::{
     catalog::Tags,
@@ -268,4 +270,131 @@ fn the_volume_has_its_limit_and_changes_are_told_once() {
     bench.play();
     bench.transport.pause(None);
     assert_eq!(bench.changes(), [Change::Player]);
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Play(Option<usize>),
+    Pause(Option<bool>),
+    Stop,
+    Next,
+    Previous,
+    Seek(usize),
+    Remove(usize),
+    Options(Options),
+    /// An event about one of the last few starts.
+    Event(u8, u64),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let options =
+        (any::<[bool; 3]>(), 0..3usize).prop_map(|([random, repeat, consume], single)| {
+            let single = [Single::Off, Single::On, Single::OneShot][single];
+            Op::Options(Options {
+                random,
+                repeat,
+                single,
+                consume,
+            })
+        });
+    prop_oneof![
+        2 => prop::option::of(0..6usize).prop_map(Op::Play),
+        1 => any::<Option<bool>>().prop_map(Op::Pause),
+        1 => Just(Op::Stop),
+        1 => Just(Op::Next),
+        1 => Just(Op::Previous),
+        1 => (0..6usize).prop_map(Op::Seek),
+        1 => (0..6usize).prop_map(Op::Remove),
+        1 => options,
+        6 => (0..6u8, 0..3u64).prop_map(|(kind, back)| Op::Event(kind, back)),
+    ]
+}
+
+fn perform(bench: &mut Bench, op: Op) {
+    let Bench { queue, transport } = bench;
+    let item = |queue: &Queue, at| queue.id_at(at).ok();
+    match op {
+        Op::Play(at) => {
+            let item = at.and_then(|at| item(queue, at));
+            _ = transport.play(queue, item);
+        }
+        Op::Pause(pause) => transport.pause(pause),
+        Op::Stop => transport.stop(),
+        Op::Next => transport.next(queue),
+        Op::Previous => transport.previous(queue),
+        Op::Seek(at) => {
+            if let Some(item) = item(queue, at) {
+                _ = transport.seek(queue, item, Duration::from_secs(1));
+            }
+        }
+        Op::Remove(at) => {
+            if queue.remove(at..at + 1).is_ok() {
+                transport.handle_queue_changed(queue);
+            }
+        }
+        Op::Options(options) => transport.set_options(queue, options),
+        Op::Event(kind, back) => {
+            let play = PlayId(transport.last_play.saturating_sub(back));
+            let event = match kind {
+                0 => PlayerEvent::Started(play),
+                1 => PlayerEvent::Ended(play),
+                2 => PlayerEvent::Failed(play, "bad".into()),
+                3 => PlayerEvent::Underrun(play),
+                4 => PlayerEvent::Resumed(play),
+                _ => PlayerEvent::Crossed {
+                    from: PlayId(play.0.saturating_sub(1)),
+                    to: play,
+                },
+            };
+            transport.handle_player(queue, event);
+        }
+    }
+}
+
+proptest! {
+    /// Whoever performs the actions knows what plays, and it is the cursor's.
+    #[test]
+    fn actions_tell_all_that_is_to_be_known(ops in prop::collection::vec(op(), 0..80)) {
+        let mut bench = Bench::new(6);
+        let (mut playing, mut prepared) = (None, None);
+        for op in ops {
+            if let Op::Event(5, _) = op {
+                // A crossing is only ever told of what was prepared.
+                if let (Some((from, _)), Some(next)) = (playing, prepared) {
+                    let (to, _) = next;
+                    bench.tell(PlayerEvent::Crossed { from, to });
+                    prop_assert_eq!(bench.transport.play_id(), Some(to));
+                    (playing, prepared) = (prepared, None);
+                }
+            } else {
+                perform(&mut bench, op.clone());
+            }
+            while let Some(action) = bench.transport.poll() {
+                match action {
+                    TransportAction::Start { play, item, .. } => {
+                        (playing, prepared) = (Some((play, item)), None);
+                    }
+                    TransportAction::Prepare { play, item } => {
+                        prop_assert!(playing.is_some());
+                        prepared = Some((play, item));
+                    }
+                    TransportAction::ClearNext => prepared = None,
+                    TransportAction::Stop => (playing, prepared) = (None, None),
+                    _ => {}
+                }
+            }
+            let transport = &bench.transport;
+            let now = transport.now.as_ref().map(|now| (now.play, now.item));
+            prop_assert_eq!(now, playing, "{:?}", op);
+            prop_assert_eq!(now.is_none(), transport.state == PlayState::Stop);
+            let next = transport.next.as_ref().map(|next| (next.play, next.item));
+            prop_assert_eq!(next, prepared, "{:?}", op);
+            if let Some((_, item)) = now {
+                prop_assert_eq!(bench.queue.cursor(), Some(item), "{:?}", op);
+            }
+            if let Some((_, item)) = next {
+                prop_assert_eq!(bench.queue.successor(), Some(item), "{:?}", op);
+            }
+        }
+    }
 }
