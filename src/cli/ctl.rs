@@ -384,7 +384,74 @@ const NO_EXIST: u32 = 50;
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::control::fixture;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: CtlArgs,
+    }
+
+    /// What `ctl` prints for each of `lines`, one after the other.
+    fn session(lines: &[&str]) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("ctl.sock");
+        fixture::serve(&socket);
+        let run = |line: &&str| {
+            let words = ["ctl"].into_iter().chain(line.split(' '));
+            let line = Line::try_parse_from(words).unwrap();
+            let mut client = Client::connect(&socket).unwrap();
+            answer(&mut client, &line.args.command).unwrap_or_else(|error| error.to_string())
+        };
+        lines.iter().map(run).collect()
+    }
+
+    #[test]
+    fn a_node_is_controlled_in_words() {
+        let printed = session(&[
+            "play freddie",
+            "add so what",
+            "next",
+            "queue",
+            "seek 50%",
+            "volume +60",
+            "play polka",
+            "ls studio/blue",
+        ]);
+        let expected = [
+            "playing  Miles Davis – Freddie Freeloader  2:00  \
+             kitchen/miles/kind of blue/2.flac\n",
+            "added 2 tracks\n",
+            "playing  ▒▒▒▒▒▒▒▒▒▒▒▒············ 0:00 / 1:00  50 % here  Miles Davis – So What\n",
+            "   1  Miles Davis – Freddie Freeloader  2:00  kitchen/miles/kind of blue/2.flac\n\
+             >  2  Miles Davis – So What             1:00  kitchen/miles/kind of blue/1.flac\n   \
+             3  The Band – Whatever               6:00  studio/what.mp3\n",
+            "0:30 / 1:00\n",
+            "volume 80 %\n",
+            "nobody who is here has anything like \"polka\"",
+            "studio/blue/train.flac  7:00  John Coltrane – Blue Train\n",
+        ];
+        for (printed, expected) in printed.iter().zip(expected) {
+            assert_eq!(printed, expected);
+        }
+    }
+
+    #[test]
+    fn no_node_is_explained() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("ctl.sock");
+        let explain = || {
+            Client::connect(&socket)
+                .err()
+                .map(|error| error.to_string())
+        };
+        assert!(explain().is_some_and(|text| text.contains("does not exist")));
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        assert!(explain().is_some_and(|text| text.contains("nobody answers")));
+    }
 
     #[test]
     fn places_and_volumes_are_read_as_people_write_them() {

@@ -8,3 +8,6 @@
 pub mod mpd;
 pub mod server;
 pub mod view;
+
+#[cfg(test)]
+pub mod fixture;

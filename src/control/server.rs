@@ -35,7 +35,7 @@ use smol::{future, Task};
 use self::{client::Client, socket::ControlSocket};
 use super::{
     mpd::{
-        apply::{Outcome, Request},
+        apply::{Errand, Outcome, Request},
         args::Ack,
         plan::Plan,
         reply::Reply,
@@ -96,16 +96,13 @@ pub struct Responder(Sender<Result<Answer, Ack>>);
 #[derive(Debug)]
 enum Answer {
     Reply(Reply),
-    Plan(Plan),
+    Plan(Box<Plan>),
 }
 
 impl Responder {
     /// Answers with `result`, or keeps itself for later if that is an errand,
     /// which it gives back with it.
-    pub fn answer(
-        self,
-        result: Result<Outcome, Ack>,
-    ) -> Option<(super::mpd::apply::Errand, Responder)> {
+    pub fn answer(self, result: Result<Outcome, Ack>) -> Option<(Errand, Self)> {
         match result {
             Ok(Outcome::Later(errand)) => return Some((errand, self)),
             Ok(Outcome::Now(reply)) => self.send(Ok(Answer::Reply(reply))),

@@ -319,6 +319,9 @@ fn object(record: &Record) -> Value {
     for (key, text) in &record.0 {
         let value = value(key, text);
         match object.get_mut(key) {
+            None if REPEATED.contains(&key.as_str()) => {
+                _ = object.insert(key.clone(), Value::Array(vec![value]));
+            }
             None => _ = object.insert(key.clone(), value),
             Some(Value::Array(values)) => values.push(value),
             Some(first) => *first = Value::Array(vec![first.take(), value]),
@@ -366,6 +369,9 @@ const NUMBERS: [&str; 18] = [
     "uptime",
     "volume",
 ];
+
+/// What is an array even when there is one of it.
+const REPEATED: [&str; 1] = ["problem"];
 
 /// Cells of a progress bar.
 const BAR_CELLS: usize = 24;

@@ -2,7 +2,7 @@
 //!
 //! What is quickly said is answered at once. What walks the database becomes a
 //! [`Plan`], which somebody else walks; if it ends with songs for the queue,
-//! they come back as [`Request::Insert`]. What takes the rest of the node is
+//! they come back as [`Task::Insert`]. What takes the rest of the node is
 //! an [`Errand`]: the node runs it and answers by itself.
 
 mod database;
@@ -15,6 +15,7 @@ use super::{
     command::Command,
     plan::{Insertion, Plan},
     reply::Reply,
+    song::TagMask,
 };
 use crate::{
     catalog::Database,
@@ -27,7 +28,14 @@ use crate::{
 
 /// What a session asks of the node.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Request {
+pub struct Request {
+    pub task: Task,
+    /// The tags that the client wants to see.
+    pub tags: TagMask,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Task {
     Command(Command),
     /// The second half of a command whose plan has found its songs.
     Insert(Insertion),
@@ -43,11 +51,20 @@ pub struct Context<'a> {
     pub view: &'a NodeView,
 }
 
+/// A [`Context`] for one client's request.
+struct Desk<'a> {
+    queue: &'a mut Queue,
+    transport: &'a mut Transport,
+    database: &'a Database,
+    view: &'a NodeView,
+    tags: TagMask,
+}
+
 /// What came of a command.
 #[derive(Debug)]
 pub enum Outcome {
     Now(Reply),
-    Query(Plan),
+    Query(Box<Plan>),
     Later(Errand),
 }
 
@@ -73,9 +90,12 @@ pub fn updating(scan: u32) -> Reply {
 /// # Errors
 /// What the client is told instead of an answer.
 pub fn apply(request: Request, context: &mut Context<'_>) -> Result<Outcome, Ack> {
-    let command = match request {
-        Request::Insert(insertion) => return context.insert(insertion).map(Outcome::Now),
-        Request::Command(command) => command,
+    let mut desk = Desk {
+        queue: context.queue,
+        transport: context.transport,
+        database: context.database,
+        view: context.view,
+        tags: request.tags,
     };
     if command.needs_player() && !context.view.role.is_peer() {
         return Err(Ack::new(
@@ -84,16 +104,16 @@ pub fn apply(request: Request, context: &mut Context<'_>) -> Result<Outcome, Ack
         ));
     }
     match command {
-        Command::Playback(command) => context.playback(command).map(Outcome::Now),
-        Command::Queue(command) => context.queue(command),
-        Command::Database(command) => context.database(command),
-        Command::Info(command) => context.info(command),
+        Command::Playback(command) => desk.playback(command).map(Outcome::Now),
+        Command::Queue(command) => desk.queue(command),
+        Command::Database(command) => desk.database(command),
+        Command::Info(command) => desk.info(command),
         // Sessions keep those to themselves.
         Command::Session(_) => Ok(Outcome::Now(Reply::new())),
     }
 }
 
-impl Context<'_> {
+impl Desk<'_> {
     /// The position that `place` means.
     fn position(&self, place: Place) -> Result<usize, Ack> {
         let cursor = || {

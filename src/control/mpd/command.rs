@@ -1,14 +1,17 @@
 //! A command, parsed: whatever is wrong with its words is refused here.
 
+mod table;
+
 use std::{ops::Range, time::Duration};
 
+use self::table::{spec, SPECS};
 use super::{
     args::{split, Ack, AckCode, Args, Place},
     filter::Filter,
     song::Tag,
 };
 use crate::{
-    control::view::{Subsystem, Subsystems},
+    control::view::Subsystems,
     player::{
         queue::{QueueId, Single},
         transport::SeekTo,
@@ -38,10 +41,21 @@ pub enum SessionCommand {
     Ping,
     Close,
     Password(String),
+    TagTypes(TagTypes),
     /// Understood and kept, though nothing binary is sent.
     BinaryLimit,
     /// What a remote control may not do: `kill`, `config`.
     Forbidden,
+}
+
+/// Which tags a client sees.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TagTypes {
+    Show,
+    All,
+    None,
+    Enable(Vec<Tag>),
+    Disable(Vec<Tag>),
 }
 
 /// About what sounds and how.
@@ -162,7 +176,6 @@ pub enum Info {
     Stats,
     Commands,
     NotCommands,
-    TagTypes,
     Outputs,
     EnableOutput,
     DisableOutput,
@@ -250,366 +263,12 @@ pub fn all() -> impl Iterator<Item = (&'static str, Use)> {
     SPECS.iter().map(|(name, usage, _)| (*name, *usage))
 }
 
-fn spec(name: &str) -> Option<&'static Spec> {
-    let at = SPECS.binary_search_by(|(other, ..)| (*other).cmp(name));
-    at.ok().map(|at| &SPECS[at])
-}
-
-type Spec = (&'static str, Use, fn(&mut Args) -> Result<Command, Ack>);
-
-/// By name.
-const SPECS: &[Spec] = &[
-    ("add", Use::Player, |a| add(a, false)),
-    ("addid", Use::Player, |a| add(a, true)),
-    ("binarylimit", Use::Any, |a| {
-        a.number::<u32>()?;
-        session(SessionCommand::BinaryLimit)
-    }),
-    ("clear", Use::Player, |_| queue(QueueCommand::Clear)),
-    ("clearerror", Use::Player, |_| play(Playback::ClearError)),
-    ("close", Use::Open, |_| session(SessionCommand::Close)),
-    ("command_list_begin", Use::Any, |_| {
-        session(SessionCommand::ListBegin { confirm: false })
-    }),
-    ("command_list_end", Use::Any, |_| {
-        session(SessionCommand::ListEnd)
-    }),
-    ("command_list_ok_begin", Use::Any, |_| {
-        session(SessionCommand::ListBegin { confirm: true })
-    }),
-    ("commands", Use::Open, |_| info(Info::Commands)),
-    ("config", Use::Refused, |_| {
-        session(SessionCommand::Forbidden)
-    }),
-    ("consume", Use::Player, |a| {
-        play(Playback::Consume(a.flag()?))
-    }),
-    ("count", Use::Any, |a| count(a, false)),
-    ("crossfade", Use::Refused, |a| match a.number::<u32>()? {
-        0 => play(Playback::NoCrossfade),
-        _ => Err(Ack::arg(
-            "this node does not crossfade: tracks follow without a gap",
-        )),
-    }),
-    ("currentsong", Use::Any, |_| info(Info::CurrentSong)),
-    ("decoders", Use::Any, |_| info(Info::Decoders)),
-    ("delete", Use::Player, |a| {
-        queue(QueueCommand::Delete(a.range()?))
-    }),
-    ("deleteid", Use::Player, |a| {
-        queue(QueueCommand::DeleteId(a.id()?))
-    }),
-    ("disableoutput", Use::Refused, |a| {
-        a.number::<u32>()?;
-        info(Info::DisableOutput)
-    }),
-    ("enableoutput", Use::Refused, |a| {
-        match a.number::<u32>()? {
-            0 => info(Info::EnableOutput),
-            _ => Err(Ack::new(AckCode::NoExist, "No such audio output")),
-        }
-    }),
-    ("find", Use::Any, |a| find(a, false)),
-    ("findadd", Use::Player, |a| find_add(a, false)),
-    ("getvol", Use::Player, |_| play(Playback::GetVolume)),
-    ("idle", Use::Any, idle),
-    ("kill", Use::Refused, |_| session(SessionCommand::Forbidden)),
-    ("list", Use::Any, values),
-    ("listall", Use::Any, |a| list_all(a, false)),
-    ("listallinfo", Use::Any, |a| list_all(a, true)),
-    ("listfiles", Use::Any, |a| list(a, true)),
-    ("listplaylists", Use::Any, |_| info(Info::Nothing)),
-    ("lsinfo", Use::Any, |a| list(a, false)),
-    ("move", Use::Player, |a| {
-        queue(QueueCommand::Move(a.range()?, a.place()?))
-    }),
-    ("moveid", Use::Player, |a| {
-        queue(QueueCommand::MoveId(a.id()?, a.place()?))
-    }),
-    ("next", Use::Player, |_| play(Playback::Next)),
-    ("noidle", Use::Any, |_| session(SessionCommand::NoIdle)),
-    ("notcommands", Use::Open, |_| info(Info::NotCommands)),
-    ("outputs", Use::Any, |_| info(Info::Outputs)),
-    ("p2p_devices", Use::Any, |_| info(Info::Devices)),
-    ("p2p_leave", Use::Any, |_| info(Info::Leave)),
-    ("p2p_peers", Use::Any, |_| info(Info::Peers)),
-    ("p2p_play", Use::Player, |a| {
-        let words = a.rest().join(" ");
-        database(DatabaseCommand::PlayBest(words.trim().to_owned()))
-    }),
-    ("p2p_stats", Use::Any, |_| info(Info::NodeStats)),
-    ("p2p_status", Use::Any, |_| info(Info::NodeStatus)),
-    ("password", Use::Open, |a| {
-        session(SessionCommand::Password(a.text()?))
-    }),
-    ("pause", Use::Player, |a| {
-        let pause = a.peek().is_some().then(|| a.flag()).transpose()?;
-        play(Playback::Pause(pause))
-    }),
-    ("ping", Use::Open, |_| session(SessionCommand::Ping)),
-    ("play", Use::Player, |a| {
-        play(Playback::Play(optional_position(a)?))
-    }),
-    ("playid", Use::Player, |a| {
-        let id = optional_position(a)?.map(to_id).transpose()?;
-        play(Playback::PlayId(id))
-    }),
-    ("playlistfind", Use::Any, |a| {
-        queue(QueueCommand::Find(Filter::take_some(a, false)?))
-    }),
-    ("playlistid", Use::Any, |a| {
-        let id = optional_position(a)?.map(to_id).transpose()?;
-        queue(QueueCommand::ById(id))
-    }),
-    ("playlistinfo", Use::Any, |a| {
-        queue(QueueCommand::Info(a.optional_range()?))
-    }),
-    ("playlistsearch", Use::Any, |a| {
-        queue(QueueCommand::Find(Filter::take_some(a, true)?))
-    }),
-    ("plchanges", Use::Any, |a| changes(a, false)),
-    ("plchangesposid", Use::Any, |a| changes(a, true)),
-    ("previous", Use::Player, |_| play(Playback::Previous)),
-    ("random", Use::Player, |a| play(Playback::Random(a.flag()?))),
-    ("repeat", Use::Player, |a| play(Playback::Repeat(a.flag()?))),
-    ("replay_gain_mode", Use::Refused, |a| {
-        match a.text()?.as_str() {
-            "off" => play(Playback::NoReplayGain),
-            _ => Err(Ack::arg("this node plays tracks as they are: only \"off\"")),
-        }
-    }),
-    ("replay_gain_status", Use::Any, |_| {
-        info(Info::ReplayGainStatus)
-    }),
-    ("rescan", Use::Any, |a| update(a, true)),
-    ("search", Use::Any, |a| find(a, true)),
-    ("searchadd", Use::Player, |a| find_add(a, true)),
-    ("searchcount", Use::Any, |a| count(a, true)),
-    ("seek", Use::Player, |a| {
-        play(Playback::Seek(a.number()?, a.seconds()?))
-    }),
-    ("seekcur", Use::Player, seek_current),
-    ("seekid", Use::Player, |a| {
-        play(Playback::SeekId(a.id()?, a.seconds()?))
-    }),
-    ("setvol", Use::Player, |a| match a.number()? {
-        volume @ 0..=100 => play(Playback::SetVolume(volume)),
-        _ => Err(Ack::arg("Invalid volume value: it is 0 to 100")),
-    }),
-    ("shuffle", Use::Player, |a| {
-        queue(QueueCommand::Shuffle(a.optional_range()?))
-    }),
-    ("single", Use::Player, |a| {
-        let single = match a.text()?.as_str() {
-            "0" => Single::Off,
-            "1" => Single::On,
-            "oneshot" => Single::OneShot,
-            other => return Err(Ack::arg(format!("Unrecognized single mode: {other}"))),
-        };
-        play(Playback::Single(single))
-    }),
-    ("stats", Use::Any, |_| info(Info::Stats)),
-    ("status", Use::Any, |_| info(Info::Status)),
-    ("stop", Use::Player, |_| play(Playback::Stop)),
-    ("swap", Use::Player, |a| {
-        queue(QueueCommand::Swap(a.number()?, a.number()?))
-    }),
-    ("swapid", Use::Player, |a| {
-        queue(QueueCommand::SwapId(a.id()?, a.id()?))
-    }),
-    ("tagtypes", Use::Any, |_| info(Info::TagTypes)),
-    ("update", Use::Any, |a| update(a, false)),
-    ("urlhandlers", Use::Any, |_| info(Info::Nothing)),
-    ("volume", Use::Player, |a| match a.number()? {
-        change @ -100..=100 => play(Playback::ChangeVolume(change)),
-        _ => Err(Ack::arg("Invalid volume change: it is -100 to 100")),
-    }),
-];
-
-fn session(command: SessionCommand) -> Result<Command, Ack> {
-    Ok(Command::Session(command))
-}
-
-fn play(command: Playback) -> Result<Command, Ack> {
-    Ok(Command::Playback(command))
-}
-
-fn queue(command: QueueCommand) -> Result<Command, Ack> {
-    Ok(Command::Queue(command))
-}
-
-fn database(command: DatabaseCommand) -> Result<Command, Ack> {
-    Ok(Command::Database(command))
-}
-
-fn info(command: Info) -> Result<Command, Ack> {
-    Ok(Command::Info(command))
-}
-
-fn idle(args: &mut Args) -> Result<Command, Ack> {
-    let mut wanted = Subsystems::NONE;
-    while let Some(name) = args.next() {
-        let mut all = Subsystem::ALL.into_iter();
-        match all.find(|subsystem| subsystem.name() == name) {
-            Some(subsystem) => wanted = wanted.or(subsystem.into()),
-            // Those of MPD that never change here.
-            None if UNCHANGING.contains(&name.as_str()) => {}
-            None => return Err(Ack::arg(format!("Unrecognized idle event: {name}"))),
-        }
-    }
-    session(SessionCommand::Idle(match wanted.is_empty() {
-        true => Subsystems::ALL,
-        false => wanted,
-    }))
-}
-
-fn add(args: &mut Args, id: bool) -> Result<Command, Ack> {
-    let uri = directory(&args.text()?);
-    let at = args.peek().is_some().then(|| args.place()).transpose()?;
-    database(DatabaseCommand::Add { uri, at, id })
-}
-
-fn list(args: &mut Args, files: bool) -> Result<Command, Ack> {
-    let uri = directory(&args.next().unwrap_or_default());
-    database(DatabaseCommand::List { uri, files })
-}
-
-fn list_all(args: &mut Args, info: bool) -> Result<Command, Ack> {
-    let uri = directory(&args.next().unwrap_or_default());
-    database(DatabaseCommand::ListAll { uri, info })
-}
-
-fn find(args: &mut Args, folded: bool) -> Result<Command, Ack> {
-    let selection = selection(args, folded)?;
-    database(DatabaseCommand::Find(selection))
-}
-
-fn find_add(args: &mut Args, folded: bool) -> Result<Command, Ack> {
-    let selection = selection(args, folded)?;
-    let at = match args.take("position") {
-        true => Some(args.place()?),
-        false => None,
-    };
-    database(DatabaseCommand::FindAdd { selection, at })
-}
-
-fn selection(args: &mut Args, folded: bool) -> Result<Selection, Ack> {
-    let mut selection = Selection {
-        filter: Filter::take_some(args, folded)?,
-        sort: None,
-        window: None,
-    };
-    loop {
-        if args.take("sort") {
-            let word = args.text()?;
-            let name = word.strip_prefix('-').unwrap_or(&word);
-            let by = match name.eq_ignore_ascii_case("Last-Modified") {
-                true => SortBy::Modified,
-                false => SortBy::Tag(tag(name)?),
-            };
-            let descending = name.len() < word.len();
-            selection.sort = Some(Sort { by, descending });
-        } else if args.take("window") {
-            selection.window = Some(args.range()?);
-        } else {
-            return Ok(selection);
-        }
-    }
-}
-
-fn values(args: &mut Args) -> Result<Command, Ack> {
-    let tag_name = args.text()?;
-    let tag = tag(&tag_name)?;
-    let is_old_style = tag == Tag::Album
-        && args.peek().is_some_and(|word| {
-            !word.starts_with('(') && word != "group" && Tag::parse(word).is_none()
-        });
-    let filter = match is_old_style {
-        // `list album ARTIST`, which older clients still send.
-        true => {
-            let artist = args.text()?;
-            Filter::take(&mut Args::new("list", vec!["artist".into(), artist]), false)?
-        }
-        false => Filter::take(args, false)?,
-    };
-    let mut group = Vec::new();
-    while args.take("group") {
-        group.push(self::tag(&args.text()?)?);
-    }
-    database(DatabaseCommand::Values { tag, filter, group })
-}
-
-fn count(args: &mut Args, folded: bool) -> Result<Command, Ack> {
-    let filter = Filter::take(args, folded)?;
-    let group = match args.take("group") {
-        true => Some(tag(&args.text()?)?),
-        false => None,
-    };
-    database(DatabaseCommand::Count { filter, group })
-}
-
-fn changes(args: &mut Args, short: bool) -> Result<Command, Ack> {
-    queue(QueueCommand::Changes {
-        since: args.number()?,
-        range: args.optional_range()?.unwrap_or(0..usize::MAX),
-        short,
-    })
-}
-
-fn seek_current(args: &mut Args) -> Result<Command, Ack> {
-    let word = args.text()?;
-    let seconds = |word: &str| super::args::parse_seconds(word);
-    let to = match word.split_at_checked(1) {
-        Some(("+", by)) => SeekTo::Forward(seconds(by)?),
-        Some(("-", by)) => SeekTo::Back(seconds(by)?),
-        _ => SeekTo::At(seconds(&word)?),
-    };
-    play(Playback::SeekCurrent(to))
-}
-
-fn update(args: &mut Args, rescan: bool) -> Result<Command, Ack> {
-    let path = directory(&args.next().unwrap_or_default());
-    info(Info::Update { path, rescan })
-}
-
-/// A position, where `-1` means none.
-fn optional_position(args: &mut Args) -> Result<Option<usize>, Ack> {
-    if args.take("-1") || args.peek().is_none() {
-        return Ok(None);
-    }
-    args.number().map(Some)
-}
-
-fn to_id(number: usize) -> Result<QueueId, Ack> {
-    let id = u32::try_from(number);
-    id.map(QueueId)
-        .map_err(|_| Ack::arg(format!("Integer expected: {number}")))
-}
-
-/// A path without slashes at its ends; the root is empty.
-fn directory(uri: &str) -> String {
-    uri.trim_matches('/').to_owned()
-}
-
-fn tag(name: &str) -> Result<Tag, Ack> {
-    Tag::parse(name).ok_or_else(|| Ack::arg(format!("Unknown tag type: {name}")))
-}
-
-/// MPD's other words for `idle`.
-const UNCHANGING: [&str; 6] = [
-    "stored_playlist",
-    "sticker",
-    "subscription",
-    "message",
-    "mount",
-    "partition",
-];
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::control::view::Subsystem;
 
     #[test]
     fn the_table_is_sorted_for_searching() {

@@ -169,21 +169,19 @@ impl How {
 /// Whether the song is `directory`, or in or under it; the empty one is the
 /// root.
 fn is_under(song: &Song<'_>, directory: &str) -> bool {
-    let Some(rest) = directory.strip_prefix(song.owner) else {
-        return directory.is_empty();
-    };
-    let Some(path) = rest.strip_prefix('/') else {
-        return rest.is_empty();
-    };
-    let under = |text: &str| text.strip_prefix(path).map(|rest| rest.chars().next());
-    match under(song.dir) {
-        Some(None | Some('/')) => true,
-        _ if song.dir.is_empty() => song.name == path,
-        _ => {
-            let inside = path.strip_prefix(song.dir);
-            inside.and_then(|rest| rest.strip_prefix('/')) == Some(song.name)
+    let mut rest = directory;
+    for part in [song.owner, song.dir, song.name] {
+        match rest.strip_prefix(part) {
+            _ if part.is_empty() => {}
+            Some("") => return true,
+            Some(deeper) if deeper.starts_with('/') => rest = &deeper[1..],
+            _ => {
+                let below = part.strip_prefix(rest);
+                return rest.is_empty() || below.is_some_and(|below| below.starts_with('/'));
+            }
         }
     }
+    false
 }
 
 /// What a condition is about.

@@ -19,7 +19,8 @@ use super::{
     command::{DatabaseCommand, Selection, Sort, SortBy},
     filter::Filter,
     reply::Reply,
-    song::{Song, Tag},
+    song::{Song, Tag, TagMask},
+    text::format_time,
 };
 use crate::{
     catalog::{Database, Found, PAGE_ENTRIES},
@@ -31,6 +32,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Plan {
     database: Database,
+    tags: TagMask,
     stage: Stage,
 }
 
@@ -70,10 +72,11 @@ enum Stage {
     Walk(Walk, Collector),
     Print(std::vec::IntoIter<Spot>, Printer),
     Insert(Vec<Spot>, Option<Place>, Then),
-    Tell(Reply),
+    /// Something, and then songs.
+    Tell(Reply, Vec<Spot>, Printer),
     Fail(Ack),
-    /// Songs of the queue, by position.
-    Queue(std::vec::IntoIter<(usize, Slot)>),
+    /// Songs of the queue, by position, those that pass the filter.
+    Queue(std::vec::IntoIter<(usize, Slot)>, Option<Filter>),
     End,
 }
 
@@ -178,6 +181,8 @@ enum Output {
 #[derive(Clone, Debug)]
 enum Printer {
     Songs,
+    /// Its name and size only.
+    Files,
     /// With its directories before it, and maybe everything about it.
     Tree {
         info: bool,
@@ -187,7 +192,7 @@ enum Printer {
 
 impl Plan {
     /// The answer to `command`.
-    pub fn new(command: DatabaseCommand, database: Database) -> Self {
+    pub fn new(command: DatabaseCommand, database: Database, tags: TagMask) -> Self {
         let stage = match command {
             DatabaseCommand::List { uri, files } => Stage::Walk(
                 Walk::under(&database, &uri),
@@ -225,37 +230,53 @@ impl Plan {
                 Collector::Best(Best::new(&words)),
             ),
         };
-        Self { database, stage }
+        Self {
+            database,
+            tags,
+            stage,
+        }
     }
 
-    /// Writes out songs of the queue.
-    pub fn queue(slots: Vec<(usize, Slot)>, database: Database) -> Self {
-        let stage = Stage::Queue(slots.into_iter());
-        Self { database, stage }
+    /// Writes out songs of the queue, those that pass `filter`.
+    pub fn queue(
+        slots: Vec<(usize, Slot)>,
+        filter: Option<Filter>,
+        database: Database,
+        tags: TagMask,
+    ) -> Self {
+        let stage = Stage::Queue(slots.into_iter(), filter);
+        Self {
+            database,
+            tags,
+            stage,
+        }
     }
 
     /// Goes on, looking at `budget` tracks at most (sorting aside).
     pub fn step(&mut self, budget: usize) -> Step {
-        let mut reply = Reply::new();
+        let mut reply = Reply::with_tags(self.tags);
         self.stage = match mem::replace(&mut self.stage, Stage::End) {
             Stage::Walk(walk, collector) => self.walk(walk, collector, budget),
             Stage::Print(mut spots, mut printer) => {
                 let some = spots.by_ref().take(budget);
                 for found in some.filter_map(|spot| spot.find(&self.database)) {
-                    printer.print(&found.into(), &mut reply);
+                    printer.print(found, &mut reply);
                 }
                 match spots.as_slice() {
                     [] => Stage::End,
                     _ => Stage::Print(spots, printer),
                 }
             }
-            Stage::Queue(mut slots) => {
+            Stage::Queue(mut slots, filter) => {
                 for (position, slot) in slots.by_ref().take(budget) {
-                    reply.queued(position, &slot, &self.database);
+                    let song = Song::queued(&slot.item, &self.database);
+                    if filter.as_ref().is_none_or(|filter| filter.matches(&song)) {
+                        reply.queued(position, &slot, &self.database);
+                    }
                 }
                 match slots.as_slice() {
                     [] => Stage::End,
-                    _ => Stage::Queue(slots),
+                    _ => Stage::Queue(slots, filter),
                 }
             }
             Stage::Insert(spots, at, then) => {
@@ -265,9 +286,9 @@ impl Plan {
                 let items = items.map(|found| Arc::new(found.into())).collect();
                 return Step::Insert(Insertion { items, at, then });
             }
-            Stage::Tell(answer) => {
+            Stage::Tell(answer, spots, printer) => {
                 reply = answer;
-                Stage::End
+                Stage::Print(spots.into_iter(), printer)
             }
             Stage::Fail(ack) => return Step::Failed(ack),
             Stage::End => return Step::Done,
@@ -313,7 +334,7 @@ impl Collector {
         match self {
             Self::Hits(hits) => hits.end(),
             Self::Directory(directory) => directory.end(database),
-            Self::Tally(tally) => Stage::Tell(tally.end()),
+            Self::Tally(tally) => Stage::Tell(tally.end(), Vec::new(), Printer::Songs),
             Self::Best(best) => best.end(),
         }
     }
@@ -390,9 +411,15 @@ impl Hits {
 }
 
 impl Printer {
-    fn print(&mut self, song: &Song<'_>, reply: &mut Reply) {
+    fn print(&mut self, found: Found<'_>, reply: &mut Reply) {
+        let song = Song::from(found);
         match self {
             Self::Songs => song.write(reply),
+            Self::Files => {
+                reply.pair("file", song.name);
+                reply.pair("size", found.listed.size);
+                reply.pair("Last-Modified", format_time(song.modified));
+            }
             Self::Tree { info, directory } => {
                 let here = match song.dir {
                     "" => song.owner.to_owned(),
@@ -454,6 +481,3 @@ fn nobody_has(uri: &str) -> Ack {
     let text = format!("nobody who is here has {uri:?}");
     Ack::new(AckCode::NoExist, text)
 }
-
-#[cfg(test)]
-mod tests;

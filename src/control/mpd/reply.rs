@@ -5,28 +5,42 @@ use std::{
     time::Duration,
 };
 
-use super::song::Song;
+use super::song::{Song, TagMask};
 use crate::{catalog::Database, player::queue::Slot};
 
 /// The lines of a reply, without the `OK` that ends it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reply(String);
+pub struct Reply {
+    text: String,
+    tags: TagMask,
+}
 
 impl Reply {
     pub fn new() -> Self {
         Self::default()
     }
 
+    /// A reply whose songs are shown with `tags`.
+    pub fn with_tags(tags: TagMask) -> Self {
+        let text = String::new();
+        Self { text, tags }
+    }
+
+    /// Which tags songs are shown with.
+    pub fn tags(&self) -> TagMask {
+        self.tags
+    }
+
     /// Adds a line. A value never breaks out of its line: control characters
     /// become blanks.
     pub fn pair(&mut self, key: &str, value: impl Display) -> &mut Self {
-        let start = self.0.len();
-        _ = write!(self.0, "{key}: {value}");
-        if self.0[start..].contains(char::is_control) {
-            let line = self.0.split_off(start);
-            self.0.push_str(&line.replace(char::is_control, " "));
+        let start = self.text.len();
+        _ = write!(self.text, "{key}: {value}");
+        if self.text[start..].contains(char::is_control) {
+            let line = self.text.split_off(start);
+            self.text.push_str(&line.replace(char::is_control, " "));
         }
-        self.0.push('\n');
+        self.text.push('\n');
         self
     }
 
@@ -46,19 +60,19 @@ impl Reply {
     }
 
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.text.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.text.is_empty()
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     pub fn into_string(self) -> String {
-        self.0
+        self.text
     }
 }
 

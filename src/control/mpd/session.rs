@@ -13,7 +13,8 @@ use std::{collections::VecDeque, fmt::Write as _, sync::Arc};
 
 use super::{
     args::{Ack, AckCode, MAX_LINE},
-    command::{name_and_use, parse, Command, SessionCommand, Use},
+    command::{name_and_use, parse, Command, SessionCommand, TagTypes, Use},
+    song::{Tag, TagMask},
 };
 use crate::control::view::Subsystems;
 
@@ -38,6 +39,7 @@ pub struct Session {
     mode: Mode,
     /// Changed since the last `idle` told of it.
     changed: Subsystems,
+    tags: TagMask,
     actions: VecDeque<SessionAction>,
 }
 
@@ -104,6 +106,7 @@ impl Session {
             input: Vec::new(),
             mode: Mode::Ready,
             changed: Subsystems::NONE,
+            tags: TagMask::ALL,
             actions: VecDeque::from([greeting]),
         }
     }
@@ -112,6 +115,11 @@ impl Session {
     /// no limit.
     pub fn is_idle(&self) -> bool {
         matches!(self.mode, Mode::Idle(_))
+    }
+
+    /// The tags that the client wants to see.
+    pub fn tags(&self) -> TagMask {
+        self.tags
     }
 
     /// Takes what the client sent.
@@ -255,6 +263,10 @@ impl Session {
         let result = match command {
             SessionCommand::Ping | SessionCommand::BinaryLimit => Ok(()),
             SessionCommand::Close => return self.end(End::Closed),
+            SessionCommand::TagTypes(change) => {
+                self.choose_tags(change);
+                Ok(())
+            }
             SessionCommand::Password(password) => self.admit(&password),
             SessionCommand::Forbidden => {
                 refused(AckCode::Permission, "this is not for a remote control")
@@ -280,6 +292,23 @@ impl Session {
         if !matches!(self.mode, Mode::Ended) {
             self.finish(name, list, result);
         }
+    }
+
+    fn choose_tags(&mut self, change: TagTypes) {
+        self.tags = match change {
+            TagTypes::All => TagMask::ALL,
+            TagTypes::None => TagMask::NONE,
+            TagTypes::Enable(tags) => tags.into_iter().fold(self.tags, TagMask::with),
+            TagTypes::Disable(tags) => tags.into_iter().fold(self.tags, TagMask::without),
+            TagTypes::Show => {
+                for tag in Tag::ALL {
+                    if self.tags.contains(tag) {
+                        self.write(&format!("tagtype: {}\n", tag.name()));
+                    }
+                }
+                return;
+            }
+        };
     }
 
     fn admit(&mut self, given: &str) -> Result<(), Ack> {

@@ -55,6 +55,33 @@ impl Tag {
     }
 }
 
+/// The tags that a client wants to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TagMask(u16);
+
+impl TagMask {
+    pub const NONE: Self = Self(0);
+    pub const ALL: Self = Self(u16::MAX);
+
+    pub fn contains(self, tag: Tag) -> bool {
+        self.0 & 1 << tag as u16 != 0
+    }
+
+    pub fn with(self, tag: Tag) -> Self {
+        Self(self.0 | 1 << tag as u16)
+    }
+
+    pub fn without(self, tag: Tag) -> Self {
+        Self(self.0 & !(1 << tag as u16))
+    }
+}
+
+impl Default for TagMask {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
 /// A borrowed track.
 #[derive(Clone, Copy, Debug)]
 pub struct Song<'a> {
@@ -172,7 +199,8 @@ impl<'a> Song<'a> {
         reply.pair("file", self.uri());
         reply.pair("Last-Modified", format_time(self.modified));
         reply.pair("Format", self.format());
-        for tag in Tag::ALL {
+        let tags = reply.tags();
+        for tag in Tag::ALL.into_iter().filter(|&tag| tags.contains(tag)) {
             if let Some(value) = self.tag(tag) {
                 reply.pair(tag.name(), value);
             }

@@ -19,7 +19,7 @@ use smol::{
 use super::{Answer, Changes, ControlEvent, Responder, SILENCE, STALL};
 use crate::control::{
     mpd::{
-        apply::Request,
+        apply::{Request, Task},
         args::{Ack, AckCode},
         command::Command,
         plan::{Plan, Step},
@@ -152,9 +152,10 @@ impl Client {
         command: Command,
         events: &Sender<ControlEvent>,
     ) -> Result<Result<(), Ack>, Gone> {
-        let mut request = Request::Command(command);
+        let mut task = Task::Command(command);
         loop {
-            let plan = match ask(request, events).await {
+            let tags = self.session.tags();
+            let plan = match ask(Request { task, tags }, events).await {
                 Err(ack) => return Ok(Err(ack)),
                 Ok(Answer::Reply(reply)) => {
                     self.write(reply.as_str()).await?;
@@ -162,8 +163,8 @@ impl Client {
                 }
                 Ok(Answer::Plan(plan)) => plan,
             };
-            request = match self.walk(plan).await? {
-                Ok(Some(request)) => request,
+            task = match self.walk(plan).await? {
+                Ok(Some(task)) => task,
                 Ok(None) => return Ok(Ok(())),
                 Err(ack) => return Ok(Err(ack)),
             };
@@ -171,12 +172,12 @@ impl Client {
     }
 
     /// Walks a plan, letting others run between its steps.
-    async fn walk(&mut self, mut plan: Plan) -> Result<Result<Option<Request>, Ack>, Gone> {
+    async fn walk(&mut self, mut plan: Box<Plan>) -> Result<Result<Option<Task>, Ack>, Gone> {
         loop {
             match plan.step(PLAN_STEP) {
                 Step::Write(reply) => self.write(reply.as_str()).await?,
                 Step::Done => return Ok(Ok(None)),
-                Step::Insert(insertion) => return Ok(Ok(Some(Request::Insert(insertion)))),
+                Step::Insert(insertion) => return Ok(Ok(Some(Task::Insert(insertion)))),
                 Step::Failed(ack) => return Ok(Err(ack)),
             }
             future::yield_now().await;
@@ -220,6 +221,6 @@ fn difference(before: &[u32], after: &[u32]) -> Subsystems {
 /// Bytes taken from a client at a time: a command is far shorter.
 const READ_CHUNK: usize = 4096;
 
-/// Tracks that a plan looks at in a step: well below a millisecond even on the
-/// smallest board, and some 100 KiB when all of them are written.
+/// Tracks that a plan looks at in a step, a page of the catalogue: others wait
+/// for no more than that, and when all are written it is some 100 KiB.
 const PLAN_STEP: usize = 256;

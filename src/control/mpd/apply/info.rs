@@ -1,13 +1,12 @@
 //! The node itself.
 
-use super::{Context, Errand, Outcome};
+use super::{Desk, Errand, Outcome};
 use crate::{
     control::{
         mpd::{
             args::{Ack, AckCode},
             command::{self, Info, Use},
             reply::Reply,
-            song::Tag,
         },
         view::PeerView,
     },
@@ -18,9 +17,9 @@ use crate::{
     protocol::PeerState,
 };
 
-impl Context<'_> {
+impl Desk<'_> {
     pub(super) fn info(&mut self, command: Info) -> Result<Outcome, Ack> {
-        let mut reply = Reply::new();
+        let mut reply = Reply::with_tags(self.tags);
         match command {
             Info::Status => self.status(&mut reply),
             Info::CurrentSong => {
@@ -31,9 +30,6 @@ impl Context<'_> {
             Info::Stats => self.stats(&mut reply),
             Info::Commands => self.commands(&mut reply, true),
             Info::NotCommands => self.commands(&mut reply, false),
-            Info::TagTypes => Tag::ALL.into_iter().for_each(|tag| {
-                reply.pair("tagtype", tag.name());
-            }),
             Info::Outputs => {
                 if self.view.role.is_peer() {
                     reply.pair("outputid", 0);

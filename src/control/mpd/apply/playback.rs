@@ -1,6 +1,6 @@
 //! What sounds and how.
 
-use super::Context;
+use super::Desk;
 use crate::{
     control::mpd::{
         args::{Ack, AckCode},
@@ -10,9 +10,9 @@ use crate::{
     player::queue::{Options, QueueError},
 };
 
-impl Context<'_> {
+impl Desk<'_> {
     pub(super) fn playback(&mut self, command: Playback) -> Result<Reply, Ack> {
-        let mut reply = Reply::new();
+        let mut reply = Reply::with_tags(self.tags);
         match command {
             Playback::Play(position) => {
                 let item = position.map(|at| self.queue.id_at(at)).transpose()?;

@@ -2,19 +2,19 @@
 
 use std::ops::Range;
 
-use super::{Context, Outcome};
+use super::{Desk, Outcome};
 use crate::{
     control::mpd::{
         args::{Ack, Place},
         command::QueueCommand,
+        filter::Filter,
         plan::{Insertion, Plan, Then},
         reply::Reply,
-        song::Song,
     },
     player::queue::{QueueError, QueueId, Slot},
 };
 
-impl Context<'_> {
+impl Desk<'_> {
     pub(super) fn queue(&mut self, command: QueueCommand) -> Result<Outcome, Ack> {
         match command {
             QueueCommand::Info(range) => return self.list(range),
@@ -28,11 +28,7 @@ impl Context<'_> {
                 range,
                 short,
             } => return Ok(self.changes(since, &range, short)),
-            QueueCommand::Find(filter) => {
-                let matches =
-                    |slot: &Slot| filter.matches(&Song::queued(&slot.item, self.database));
-                return Ok(self.show(|_, slot| matches(slot)));
-            }
+            QueueCommand::Find(filter) => return Ok(self.show(&(0..usize::MAX), Some(filter))),
             QueueCommand::Delete(range) => self.queue.remove(range)?,
             QueueCommand::DeleteId(id) => {
                 let position = self.position_of(id)?;
@@ -65,7 +61,7 @@ impl Context<'_> {
             _ => None,
         };
         let first = self.queue.insert(items, at)?;
-        let mut reply = Reply::new();
+        let mut reply = Reply::with_tags(self.tags);
         let Some(first) = first else { return Ok(reply) };
         self.transport.handle_queue_changed(self.queue);
         match then {
@@ -96,28 +92,39 @@ impl Context<'_> {
         if range.len() == 1 && range.start >= self.queue.len() {
             return Err(QueueError::NoSuchPosition.into());
         }
-        Ok(self.show(|position, _| range.contains(&position)))
+        Ok(self.show(&range, None))
     }
 
-    fn show(&self, wanted: impl Fn(usize, &Slot) -> bool) -> Outcome {
+    fn show(&self, range: &Range<usize>, filter: Option<Filter>) -> Outcome {
         let slots = self.queue.slots().iter().enumerate();
-        let slots = slots.filter(|(position, slot)| wanted(*position, slot));
+        self.write_out(
+            slots.filter(|(position, _)| range.contains(position)),
+            filter,
+        )
+    }
+
+    /// Has the songs written, and filtered, by whoever walks the plan.
+    fn write_out<'a>(
+        &self,
+        slots: impl Iterator<Item = (usize, &'a Slot)>,
+        filter: Option<Filter>,
+    ) -> Outcome {
         let slots = slots.map(|(position, slot)| (position, slot.clone()));
-        Outcome::Query(Plan::queue(slots.collect(), self.database.clone()))
+        let plan = Plan::queue(slots.collect(), filter, self.database.clone(), self.tags);
+        Outcome::Query(Box::new(plan))
     }
 
     fn changes(&self, since: u32, range: &Range<usize>, short: bool) -> Outcome {
         let slots = self.queue.changes_since(since);
         let slots = slots.filter(|(position, _)| range.contains(position));
         if short {
-            let mut reply = Reply::new();
+            let mut reply = Reply::with_tags(self.tags);
             for (position, slot) in slots {
                 reply.pair("cpos", position).pair("Id", slot.id.0);
             }
             return Outcome::Now(reply);
         }
-        let slots = slots.map(|(position, slot)| (position, slot.clone()));
-        Outcome::Query(Plan::queue(slots.collect(), self.database.clone()))
+        self.write_out(slots, None)
     }
 
     fn position_of(&self, id: QueueId) -> Result<usize, QueueError> {

@@ -1,1 +1,313 @@
+use proptest::prelude::*;
 
+use super::*;
+use crate::{
+    control::{
+        fixture,
+        mpd::{command::parse, plan::Step},
+        view::Role,
+    },
+    player::transport::{PlayState, PlayerEvent},
+};
+
+/// A node without a network.
+struct Node {
+    queue: Queue,
+    transport: Transport,
+    database: Database,
+    view: NodeView,
+    /// Tracks that a plan looks at in a step.
+    budget: usize,
+}
+
+impl Node {
+    fn new() -> Self {
+        Self {
+            queue: Queue::new(1),
+            transport: Transport::new(30, 100),
+            database: fixture::database(),
+            view: fixture::view(Role::Both),
+            budget: 2,
+        }
+    }
+
+    fn apply(&mut self, task: Task) -> Result<Outcome, Ack> {
+        let tags = TagMask::ALL;
+        let context = &mut Context {
+            queue: &mut self.queue,
+            transport: &mut self.transport,
+            database: &self.database,
+            view: &self.view,
+        };
+        apply(Request { task, tags }, context)
+    }
+
+    /// Carries out a line to its end, as a session would.
+    fn ask(&mut self, line: &str) -> Result<String, Ack> {
+        let mut task = Task::Command(parse(line).map_err(|(_, ack)| ack)?);
+        let mut text = String::new();
+        'task: loop {
+            let mut plan = match self.apply(task)? {
+                Outcome::Now(reply) => return Ok(text + reply.as_str()),
+                Outcome::Later(errand) => return Ok(format!("{errand:?}")),
+                Outcome::Query(plan) => plan,
+            };
+            loop {
+                match plan.step(self.budget) {
+                    Step::Write(reply) => text.push_str(reply.as_str()),
+                    Step::Done => return Ok(text),
+                    Step::Failed(ack) => return Err(ack),
+                    Step::Insert(insertion) => {
+                        task = Task::Insert(insertion);
+                        continue 'task;
+                    }
+                }
+            }
+        }
+    }
+
+    fn text(&mut self, line: &str) -> String {
+        self.ask(line).unwrap_or_else(|ack| panic!("{line}: {ack}"))
+    }
+
+    /// The values of `key` in the answer.
+    fn values(&mut self, line: &str, key: &str) -> Vec<String> {
+        let text = self.text(line);
+        let pairs = text.lines().filter_map(|line| line.split_once(": "));
+        let values = pairs.filter(|(name, _)| *name == key);
+        values.map(|(_, value)| value.to_owned()).collect()
+    }
+}
+
+#[test]
+fn the_root_has_a_directory_for_each_peer() {
+    let mut node = Node::new();
+    assert_eq!(node.values("lsinfo", "directory"), ["kitchen", "studio"]);
+    assert_eq!(node.values("lsinfo", "file"), [] as [&str; 0]);
+    let here = "lsinfo kitchen/miles";
+    assert_eq!(
+        node.values(here, "directory"),
+        ["kitchen/miles/kind of blue"]
+    );
+    assert_eq!(
+        node.values("lsinfo /kitchen/", "file"),
+        ["kitchen/untagged.wav"]
+    );
+    assert_eq!(
+        node.values("listfiles kitchen", "directory"),
+        ["miles", "sigur"]
+    );
+    let ack = node.ask("lsinfo attic").unwrap_err();
+    assert_eq!(ack.code, AckCode::NoExist);
+    assert_eq!(
+        node.text("listall studio"),
+        "directory: studio\n\
+         directory: studio/blue\nfile: studio/blue/train.flac\n\
+         directory: studio/copies\nfile: studio/copies/so what.flac\n\
+         file: studio/what.mp3\n"
+    );
+}
+
+#[test]
+fn equal_tracks_are_found_once() {
+    let mut node = Node::new();
+    let so_what = ["kitchen/miles/kind of blue/1.flac"];
+    assert_eq!(node.values("find title \"So What\"", "file"), so_what);
+    assert_eq!(
+        node.values("search any \"so what\" window 0:1", "file"),
+        so_what
+    );
+    assert_eq!(node.values("count artist \"Miles Davis\"", "songs"), ["3"]);
+    let sorted = node.values("find \"(artist == 'Miles Davis')\" sort -Title", "Title");
+    assert_eq!(sorted, ["So What", "Freddie Freeloader", "Blue in Green"]);
+}
+
+#[test]
+fn values_are_listed_within_their_groups() {
+    let mut node = Node::new();
+    assert_eq!(
+        node.text("list album \"(artist != '')\" group albumartist"),
+        "AlbumArtist: John Coltrane\nAlbum: Blue Train\n\
+         AlbumArtist: Miles Davis\nAlbum: Kind of Blue\n\
+         AlbumArtist: Sigur Rós\nAlbum: Ágætis byrjun\n\
+         AlbumArtist: The Band\nAlbum: So What If\n"
+    );
+    assert_eq!(
+        node.values("list album \"Miles Davis\"", "Album"),
+        ["Kind of Blue"]
+    );
+}
+
+#[test]
+fn a_few_words_choose_what_was_meant() {
+    let cases: [(&str, &str, &[&str]); 11] = [
+        ("so what", "track", &["So What"]),
+        ("whatever", "track", &["Whatever"]),
+        ("what", "track", &["So What"]),
+        (
+            "kind of blue",
+            "album",
+            &["So What", "Freddie Freeloader", "Blue in Green"],
+        ),
+        (
+            "miles davis",
+            "artist",
+            &["So What", "Freddie Freeloader", "Blue in Green"],
+        ),
+        ("SIGUR svefn", "track", &["Svefn-g-englar"]),
+        ("agaetis byrjun", "album", &["Svefn-g-englar"]),
+        ("blue train", "track", &["Blue Train"]),
+        ("studio/copies", "directory", &["So What"]),
+        ("kitchen/sigur/agaetis.mp3", "track", &["Svefn-g-englar"]),
+        (
+            "kitchen/miles",
+            "directory",
+            &["So What", "Freddie Freeloader", "Blue in Green"],
+        ),
+    ];
+    for (words, what, titles) in cases {
+        let mut node = Node::new();
+        let reply = node.text(&format!("p2p_play \"{words}\""));
+        assert!(
+            reply.starts_with(&format!("p2p_match: {what}\n")),
+            "{words}: {reply}"
+        );
+        assert_eq!(node.values("playlistinfo", "Title"), titles, "{words}");
+        assert_eq!(node.transport.state(), PlayState::Play);
+    }
+    let ack = Node::new().ask("p2p_play polka").unwrap_err();
+    assert_eq!(ack.code, AckCode::NoExist);
+    assert!(ack.text.contains("polka"), "{ack}");
+    assert!(Node::new().ask("p2p_play \"\u{301}\"").is_err());
+}
+
+#[test]
+fn play_comes_after_the_current_track_and_tells_what_follows() {
+    let mut node = Node::new();
+    node.text("add kitchen/miles");
+    node.text("play 0");
+    let told = node.values("p2p_play whatever", "Title");
+    assert_eq!(told, ["Whatever", "Freddie Freeloader", "Blue in Green"]);
+    assert_eq!(node.values("status", "song"), ["1"]);
+    node.text("stop");
+    assert_eq!(node.values("p2p_play", "Title"), told);
+    assert_eq!(node.values("status", "state"), ["play"]);
+}
+
+#[test]
+fn the_queue_is_edited_by_position_and_id() {
+    let mut node = Node::new();
+    assert_eq!(node.values("addid kitchen/untagged.wav", "Id"), ["1"]);
+    assert!(node.ask("add nobody/x").is_err());
+    node.text("findadd artist \"Miles Davis\" sort title position 0");
+    let titles = |node: &mut Node| node.values("playlistinfo", "file").len();
+    assert_eq!(titles(&mut node), 4);
+    let ids = node.values("playlistinfo", "Id");
+    assert_eq!(ids, ["2", "3", "4", "1"]);
+    node.text("moveid 1 0");
+    node.text("swapid 1 2");
+    node.text("play 1");
+    node.text("move 3 +0");
+    assert_eq!(node.values("playlistinfo", "Id"), ["2", "1", "4", "3"]);
+    node.text("move 0 +0");
+    assert_eq!(node.values("playlistinfo", "Id"), ["1", "2", "4", "3"]);
+    node.text("delete 2:");
+    assert_eq!(node.values("playlistid", "Id"), ["1", "2"]);
+    assert_eq!(node.values("playlistid 2", "Pos"), ["1"]);
+    assert_eq!(node.ask("deleteid 9").unwrap_err().code, AckCode::NoExist);
+    let version = node.values("status", "playlist").remove(0);
+    node.text("swap 0 1");
+    assert_eq!(
+        node.text(&format!("plchangesposid {version}")),
+        "cpos: 0\nId: 2\ncpos: 1\nId: 1\n"
+    );
+}
+
+#[test]
+fn status_tells_of_the_current_song() {
+    let mut node = Node::new();
+    node.text("p2p_play \"kind of blue\"");
+    let play = node.transport.play_id().expect("it plays");
+    node.transport
+        .handle_player(&mut node.queue, PlayerEvent::Started(play));
+    node.view.position = Some(std::time::Duration::from_millis(12_345));
+    let status = node.text("status");
+    for line in [
+        "state: play",
+        "song: 0",
+        "nextsong: 1",
+        "time: 12:60",
+        "elapsed: 12.345",
+        "duration: 60.000",
+        "audio: 44100:16:2",
+        "volume: 30",
+    ] {
+        assert!(
+            status.lines().any(|other| other == line),
+            "{line} in {status}"
+        );
+    }
+    node.transport
+        .handle_player(&mut node.queue, PlayerEvent::Failed(play, "gone".into()));
+    let error = ["kitchen/miles/kind of blue/1.flac: gone"];
+    assert_eq!(node.values("status", "error"), error);
+    node.text("clearerror");
+    assert_eq!(node.values("status", "error"), [] as [&str; 0]);
+}
+
+#[test]
+fn a_tracker_without_a_player_says_so() {
+    let mut node = Node::new();
+    node.view.role = Role::Tracker;
+    for line in ["play", "add kitchen", "p2p_play x", "setvol 3", "clear"] {
+        let ack = node.ask(line).unwrap_err();
+        assert!(ack.text.contains("tracker only"), "{line}: {ack}");
+    }
+    for line in [
+        "status",
+        "lsinfo",
+        "playlistinfo",
+        "p2p_peers",
+        "currentsong",
+    ] {
+        assert!(node.ask(line).is_ok(), "{line}");
+    }
+    assert!(node
+        .values("notcommands", "command")
+        .contains(&"play".into()));
+}
+
+#[test]
+fn errands_are_the_nodes() {
+    let mut node = Node::new();
+    let update = Errand::Update {
+        path: "miles".into(),
+        rescan: false,
+    };
+    assert_eq!(node.text("update kitchen/miles"), format!("{update:?}"));
+    assert_eq!(
+        node.ask("update studio").unwrap_err().code,
+        AckCode::NoExist
+    );
+    assert_eq!(node.text("p2p_leave"), "Leave");
+}
+
+proptest! {
+    #[test]
+    fn answers_do_not_depend_on_the_size_of_steps(budget in 1..20usize) {
+        for line in ["listallinfo", "search any e sort title", "list title group album", "count any a", "lsinfo kitchen"] {
+            let mut node = Node::new();
+            let whole = node.text(line);
+            node.budget = budget;
+            prop_assert_eq!(node.text(line), whole);
+        }
+    }
+
+    #[test]
+    fn any_words_find_something_or_nothing(words in ".{0,20}") {
+        let _ = Node::new().apply(Task::Command(Command::Database(
+            crate::control::mpd::command::DatabaseCommand::PlayBest(words.clone()),
+        )));
+        let _ = Node::new().ask(&format!("p2p_play {}", crate::control::mpd::args::quote(&words)));
+    }
+}

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{nobody_has, Look, Spot, Stage};
+use super::{nobody_has, Look, Printer, Spot, Stage};
 use crate::{
     catalog::Database,
     control::mpd::{
@@ -26,7 +26,6 @@ pub(super) struct Directory {
     /// Names, and when something under them was last modified.
     directories: BTreeMap<String, i64>,
     songs: BTreeMap<String, Spot>,
-    exact: bool,
 }
 
 impl Directory {
@@ -36,7 +35,6 @@ impl Directory {
             files,
             directories: BTreeMap::new(),
             songs: BTreeMap::new(),
-            exact: false,
         }
     }
 
@@ -50,7 +48,6 @@ impl Directory {
             return Look::Further;
         };
         if rest.is_empty() {
-            self.exact = true;
             self.songs.insert(song.name.to_owned(), spot);
             return Look::Enough;
         }
@@ -96,19 +93,11 @@ impl Directory {
                 reply.pair("Last-Modified", format_time(*modified));
             }
         }
-        for spot in self.songs.into_values() {
-            let Some(found) = spot.find(database) else {
-                continue;
-            };
-            if self.files {
-                let listed = found.listed;
-                reply.pair("file", &listed.name).pair("size", listed.size);
-                reply.pair("Last-Modified", format_time(listed.modified));
-            } else {
-                Song::from(found).write(&mut reply);
-            }
-        }
-        Stage::Tell(reply)
+        let printer = match self.files {
+            true => Printer::Files,
+            false => Printer::Songs,
+        };
+        Stage::Tell(reply, self.songs.into_values().collect(), printer)
     }
 }
 
