@@ -144,3 +144,172 @@ pub enum SyncError {
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::catalog::{
+        samples::{held, song, Owner},
+        Entry, Head,
+    };
+
+    /// Some entries: where the seed says so, a hole or something else.
+    fn entries(count: usize, odd: &[usize]) -> Vec<Option<Entry>> {
+        let entry = |n: usize| match odd.iter().filter(|odd| **odd % count == n).count() {
+            0 => song(&format!("album {}", n / 12), &n.to_string(), Some(n as u8)),
+            1 => None,
+            _ => held(n as u8),
+        };
+        (0..count).map(entry).collect()
+    }
+
+    fn catch_up(owner: &Catalogue, base: Option<Arc<Catalogue>>) -> (Catalogue, Vec<u32>) {
+        let mut this = CatchUp::new(*owner.head(), base).unwrap();
+        let mut asked = Vec::new();
+        loop {
+            match this.need() {
+                Need::List => this.handle_list(owner.list().to_vec()).unwrap(),
+                Need::Page(n) => {
+                    asked.push(n);
+                    this.handle_page(n, &owner.pages()[n as usize].encode())
+                        .unwrap();
+                }
+                Need::Nothing => return (this.finish().unwrap(), asked),
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn it_ends_with_the_owners_catalogue_whatever_came_when(
+            before in 1..900_usize,
+            after in 1..900_usize,
+            odd in prop::collection::vec(0..900_usize, 0..6),
+            mut order in Just((0..4).collect::<Vec<u32>>()).prop_shuffle(),
+        ) {
+            let owner = Owner::new(1);
+            let base = owner.publish(1, entries(before, &[]));
+            let new = owner.publish(2, entries(after, &odd));
+            let mut this = CatchUp::new(*new.head(), Some(Arc::new(base))).unwrap();
+            // A page before its list is nobody's page.
+            this.handle_page(0, &[1, 2, 3]).unwrap();
+            this.handle_list(new.list().to_vec()).unwrap();
+            order.extend(order.clone());
+            for n in order {
+                let page = new.pages().get(n as usize).map_or(vec![9], |page| page.encode());
+                this.handle_page(n, &page).unwrap();
+            }
+            prop_assert_eq!(this.need(), Need::Nothing);
+            let reached = this.finish().unwrap();
+            prop_assert_eq!(reached.head(), new.head());
+            prop_assert_eq!(reached.pages(), new.pages());
+        }
+    }
+
+    #[test]
+    fn a_page_that_did_not_change_is_not_asked_for_again() {
+        let owner = Owner::new(1);
+        let base = Arc::new(owner.publish(1, entries(700, &[])));
+        let new = owner.publish(2, entries(700, &[300]));
+        let (reached, asked) = catch_up(&new, Some(base.clone()));
+        assert_eq!(asked, [1]);
+        assert_eq!(reached.head(), new.head());
+        assert!(Arc::ptr_eq(&reached.pages()[2], &base.pages()[2]));
+
+        let (_, asked) = catch_up(&new, None);
+        assert_eq!(asked, [0, 1, 2]);
+    }
+
+    #[test]
+    fn an_empty_catalogue_needs_nothing() {
+        let owner = Owner::new(1);
+        let (reached, asked) = catch_up(&owner.publish(1, Vec::new()), None);
+        assert!(asked.is_empty());
+        assert_eq!(reached.entries().count(), 0);
+    }
+
+    #[test]
+    fn forged_and_stale_heads_are_refused() {
+        let owner = Owner::new(1);
+        let base = Arc::new(owner.publish(5, entries(3, &[])));
+        for seq in [4, 5] {
+            let head = *owner.publish(seq, entries(9, &[])).head();
+            let refused = CatchUp::new(head, Some(base.clone())).map(|_| ());
+            assert_eq!(refused, Err(SyncError::Stale));
+        }
+        let mut head = *base.head();
+        head.head.seq += 1;
+        let refused = CatchUp::new(head, Some(base)).map(|_| ());
+        assert_eq!(
+            refused,
+            Err(SyncError::Catalogue(CatalogueError::Forged(owner.id())))
+        );
+    }
+
+    #[test]
+    fn another_owners_catalogue_is_no_base() {
+        let (alice, bob) = (Owner::new(1), Owner::new(2));
+        let base = Arc::new(alice.publish(9, entries(300, &[])));
+        let (_, asked) = catch_up(&bob.publish(1, entries(300, &[])), Some(base));
+        assert_eq!(asked, [0, 1]);
+    }
+
+    #[test]
+    fn wrong_lists_and_pages_are_refused_and_asked_for_again() {
+        let owner = Owner::new(1);
+        let new = owner.publish(1, entries(300, &[]));
+        let mut this = CatchUp::new(*new.head(), None).unwrap();
+        for list in [vec![], vec![[0; 32]; 2], vec![[0; 32]; 3]] {
+            assert_eq!(this.handle_list(list), Err(SyncError::WrongList));
+        }
+        assert_eq!(this.need(), Need::List);
+        this.handle_list(new.list().to_vec()).unwrap();
+        let other = new.pages()[1].encode();
+        assert_eq!(this.handle_page(0, &other), Err(SyncError::WrongPage(0)));
+        assert_eq!(this.need(), Need::Page(0));
+        assert!(this.finish().is_none());
+    }
+
+    /// The owner signs nonsense: its list fits its head, its pages do not.
+    #[test]
+    fn a_page_of_the_wrong_length_is_refused_even_from_its_owner() {
+        let owner = Owner::new(1);
+        let short = owner.publish(1, entries(10, &[]));
+        let full = owner.publish(2, entries(300, &[]));
+        let list = vec![short.list()[0], full.list()[1]];
+        let head = Head {
+            pages: hash_list(&list),
+            ..full.head().head
+        };
+        let head = SignedHead::sign(head, |bytes| owner.sign(bytes));
+        for base in [None, Some(Arc::new(short.clone()))] {
+            let mut this = CatchUp::new(head, base).unwrap();
+            this.handle_list(list.clone()).unwrap();
+            assert_eq!(this.need(), Need::Page(0));
+            let refused = this.handle_page(0, &short.pages()[0].encode());
+            assert_eq!(refused, Err(SyncError::WrongPage(0)));
+        }
+    }
+
+    #[test]
+    fn what_pages_have_in_common_is_once_in_memory() {
+        let owner = Owner::new(1);
+        let (reached, _) = catch_up(&owner.publish(1, entries(300, &[])), None);
+        let listed = |no| {
+            reached
+                .get(crate::id::EntryNo(no))
+                .and_then(Entry::listed)
+                .unwrap()
+        };
+        // One album, across a page boundary.
+        assert!(Arc::ptr_eq(&listed(252).dir, &listed(257).dir));
+        assert!(Arc::ptr_eq(
+            &listed(252).tags.shared,
+            &listed(257).tags.shared
+        ));
+    }
+}

@@ -95,7 +95,62 @@ impl Database {
 }
 
 fn find_path<'a>(member: &'a Member, path: &str) -> Option<Found<'a>> {
-    let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let (dir, name) = match path.rsplit_once('/') {
+        Some(("", _)) => return None,
+        Some(parts) => parts,
+        None => ("", path),
+    };
     let (no, listed) = member.catalogue.find(dir, name)?;
     Some(Found { member, no, listed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::samples::{held, song, Owner};
+
+    #[test]
+    fn tracks_are_found_by_uri_and_by_content() {
+        let member = |seed, name: &str, entries| {
+            let owner = Owner::new(seed);
+            Member {
+                peer: owner.id(),
+                name: name.into(),
+                catalogue: Arc::new(owner.publish(1, entries)),
+            }
+        };
+        let kitchen = member(
+            1,
+            "kitchen",
+            vec![
+                None,
+                song("a/b", "c.flac", Some(7)),
+                song("", "top.mp3", None),
+            ],
+        );
+        let attic = member(2, "attic", vec![held(7), held(7)]);
+        let database = Database::new(vec![kitchen.clone(), attic], 3);
+
+        for uri in ["kitchen/a/b/c.flac", "kitchen/top.mp3"] {
+            assert_eq!(database.find(uri).unwrap().uri(), uri);
+        }
+        for uri in [
+            "",
+            "kitchen",
+            "kitchen/",
+            "kitchen/a/b",
+            "cellar/top.mp3",
+            "attic/top.mp3",
+            "kitchen//top.mp3",
+        ] {
+            assert!(database.find(uri).is_none(), "{uri}");
+        }
+        let found = database.find_at(kitchen.peer, "a/b/c.flac").unwrap();
+        assert_eq!(found.no, EntryNo(1));
+        let holders = database.holders(TrackId([7; 32]));
+        let holders: Vec<_> = holders
+            .map(|(member, no, _)| (&*member.name, no.0))
+            .collect();
+        assert_eq!(holders, [("attic", 0), ("kitchen", 1)]);
+    }
 }

@@ -229,3 +229,55 @@ const MAX_CHANNELS: u16 = 64;
 
 /// A month: the longest pieces there are last a day or two.
 const MAX_DURATION: Duration = Duration::from_secs(31 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::samples;
+
+    fn changed(change: impl FnOnce(&mut Listed)) -> bool {
+        let mut listed = samples::listed("a/b", "c.flac", None);
+        change(&mut listed);
+        Entry::Listed(Box::new(listed)).is_sane()
+    }
+
+    #[test]
+    fn an_entry_cannot_lead_out_of_its_library() {
+        for dir in [
+            "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/./b", "a\nb", "a\u{85}",
+        ] {
+            assert!(!changed(|it| it.dir = dir.into()), "{dir:?}");
+        }
+        for name in ["", ".", "..", "a/b", "/", "a\0"] {
+            assert!(!changed(|it| it.name = name.into()), "{name:?}");
+        }
+        assert!(changed(|it| it.dir = "".into()));
+        assert!(changed(|it| it.dir = "...".into()));
+    }
+
+    #[test]
+    fn an_entry_can_be_computed_with() {
+        assert!(changed(|_| ()));
+        assert!(!changed(|it| it.rate = 0));
+        assert!(!changed(|it| it.rate = u32::MAX));
+        assert!(!changed(|it| it.channels = 0));
+        assert!(!changed(|it| it.size = u64::MAX));
+        assert!(!changed(|it| it.duration = Duration::MAX));
+        assert!(!changed(|it| it.modified = i64::MIN));
+        assert!(!changed(|it| it.audio_start = it.size + 1));
+        assert!(!changed(|it| it.opening = [0..it.size + 1].into()));
+        #[allow(clippy::reversed_empty_ranges)]
+        let backwards = 9..3;
+        assert!(!changed(|it| it.opening = [backwards].into()));
+        assert!(!changed(|it| it.opening = vec![0..1; 9].into()));
+        assert!(!changed(|it| it.tags.title = Some("a\nOK".into())));
+        assert!(!changed(
+            |it| Arc::make_mut(&mut it.tags.shared).genre = Some("\r".into())
+        ));
+        let held = Held {
+            track: TrackId([0; 32]),
+            size: u64::MAX,
+        };
+        assert!(!Entry::Held(Box::new(held)).is_sane());
+    }
+}

@@ -15,6 +15,8 @@ mod database;
 mod entry;
 mod interner;
 mod pages;
+#[cfg(test)]
+pub(crate) mod samples;
 
 pub use catch_up::{CatchUp, Need, SyncError};
 pub use database::{Database, Found, Member};

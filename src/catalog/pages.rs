@@ -318,3 +318,162 @@ pub(super) fn hash_list(list: &[Hash]) -> Hash {
 }
 
 const SIGNING_CONTEXT: &[u8] = b"p2pmusic catalogue head 1";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::catalog::samples::{held, song, Owner};
+
+    #[test]
+    fn only_the_owner_can_make_a_head() {
+        let (alice, eve) = (Owner::new(1), Owner::new(2));
+        let head = *alice.publish(1, vec![held(1)]).head();
+        assert_eq!(head.verify(), Ok(()));
+        let forged = [
+            SignedHead::sign(head.head, |bytes| eve.sign(bytes)),
+            SignedHead {
+                head: Head {
+                    seq: 2,
+                    ..head.head
+                },
+                ..head
+            },
+            SignedHead {
+                head: Head {
+                    epoch: 2,
+                    ..head.head
+                },
+                ..head
+            },
+            SignedHead {
+                head: Head {
+                    entries: 2,
+                    ..head.head
+                },
+                ..head
+            },
+            SignedHead {
+                head: Head {
+                    pages: [0; 32],
+                    ..head.head
+                },
+                ..head
+            },
+            SignedHead {
+                head: Head {
+                    owner: eve.id(),
+                    ..head.head
+                },
+                ..head
+            },
+        ];
+        for head in forged {
+            assert_eq!(head.verify(), Err(CatalogueError::Forged(head.head.owner)));
+        }
+    }
+
+    #[test]
+    fn a_head_over_too_many_entries_is_refused() {
+        let alice = Owner::new(1);
+        let mut head = alice.publish(1, Vec::new()).head().head;
+        head.entries = (MAX_PAGES * PAGE_ENTRIES) as u32;
+        let sign = |bytes: &[u8]| alice.sign(bytes);
+        assert_eq!(SignedHead::sign(head, sign).verify(), Ok(()));
+        head.entries += 1;
+        let refused = SignedHead::sign(head, sign).verify();
+        assert_eq!(refused, Err(CatalogueError::TooLarge(head.entries)));
+    }
+
+    #[test]
+    fn hostile_pages_are_refused() {
+        let refused = |bytes: &[u8], why| {
+            assert_eq!(Page::decode(bytes), Err(CatalogueError::BadPage(why)));
+        };
+        refused(&vec![0; MAX_PAGE_BYTES + 1], "too long");
+        refused(&[], "malformed");
+        refused(&[1, 1, 7], "malformed");
+        // A length of 2^32 - 1, and one more hole than fits.
+        refused(&[0xff, 0xff, 0xff, 0xff, 0x0f], "too many entries");
+        let holes = |n| {
+            Page {
+                entries: vec![None; n],
+            }
+            .encode()
+        };
+        refused(&holes(PAGE_ENTRIES + 1), "too many entries");
+        assert!(Page::decode(&holes(PAGE_ENTRIES)).is_ok());
+        // One hole, its number written in two bytes; and a byte too many.
+        refused(&[0x81, 0x00, 0], "not in its canonical encoding");
+        refused(&[1, 0, 0], "not in its canonical encoding");
+        let escaping = Page {
+            entries: vec![song("..", "a", None)],
+        };
+        refused(&escaping.encode(), "an entry breaks the rules");
+    }
+
+    proptest! {
+        /// What is believed is relayed with the bytes, and so the hash, that
+        /// it came with.
+        #[test]
+        fn bytes_that_are_believed_are_written_again(
+            change in any::<(prop::sample::Index, u8)>(),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let entries = vec![song("a", "b.flac", Some(3)), None, held(4)];
+            let mut bytes = Page { entries }.encode();
+            let at = change.0.index(bytes.len());
+            bytes[at] ^= change.1;
+            if change.1 == 0 {
+                bytes.truncate(cut.index(bytes.len()));
+            }
+            if let Ok(page) = Page::decode(&bytes) {
+                prop_assert_eq!(page.encode(), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn paths_and_contents_are_found() {
+        let mut entries = vec![
+            song("b", "2", Some(7)),
+            song("b", "1", None),
+            None,
+            held(7),
+            song("", "b", Some(9)),
+            song("a/b", "1", Some(7)),
+        ];
+        entries.extend((0..600).map(|n| song("c", &n.to_string(), None)));
+        let catalogue = Owner::new(1).publish(1, entries);
+        for (no, entry) in catalogue.entries() {
+            if let Some(listed) = entry.listed() {
+                let found = catalogue.find(&listed.dir, &listed.name);
+                assert_eq!(found.map(|(found, _)| found), Some(no));
+            }
+        }
+        assert!(catalogue.find("b", "3").is_none());
+        assert!(catalogue.find("zzz", "").is_none());
+        let copies = |n| {
+            catalogue
+                .copies(TrackId([n; 32]))
+                .map(|(no, _)| no.0)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(copies(7), [0, 3, 5]);
+        assert_eq!(copies(9), [4]);
+        assert!(copies(8).is_empty());
+    }
+
+    #[test]
+    fn a_successor_is_what_publishing_anew_gives() {
+        let owner = Owner::new(1);
+        let mut entries: Vec<_> = (0..300).map(|n| song("a", &n.to_string(), None)).collect();
+        let first = owner.publish(1, entries.clone());
+        entries[280] = None;
+        let anew = owner.publish(2, entries);
+        let pages = vec![first.pages()[0].clone(), anew.pages()[1].clone()];
+        let next = first.succeed(1, 2, pages, |bytes| owner.sign(bytes));
+        assert_eq!(next.head(), anew.head());
+    }
+}

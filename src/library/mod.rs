@@ -17,6 +17,9 @@ mod scan;
 mod tags;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     ops::{ControlFlow, Range},
     os::unix::fs::MetadataExt,
@@ -33,13 +36,13 @@ use async_channel::{Receiver, Sender};
 pub use book::Sign;
 pub use hashing::{HashFile, HashProgress, ResolveError, MAX_WAITING};
 pub use index::IndexError;
-pub use watch::watch;
 
 use self::{
     book::Book,
     hashing::{Hasher, Job},
     index::{Index, IndexReader, Record, Slot},
     scan::{Root, Stamp},
+    watch::Eyes,
 };
 use crate::{
     catalog::{Catalogue, SignedHead},
@@ -121,6 +124,9 @@ impl LibraryFile {
 pub struct Library {
     core: Arc<Core>,
     hasher: Hasher,
+    /// Held throughout a scan.
+    eyes: Mutex<Eyes>,
+    notices: Receiver<()>,
     /// Wakes [`Self::run`].
     wake: (Sender<()>, Receiver<()>),
     rescan_wanted: AtomicBool,
@@ -157,11 +163,14 @@ impl Library {
         });
         let worker = core.clone();
         let hash = setup.hash;
+        let (notice, notices) = async_channel::bounded(1);
         let library = Self {
             hasher: Hasher::new(Arc::new(move |job, progress| {
                 worker.hash(job, &hash, progress)
             })),
             core,
+            eyes: Mutex::new(Eyes::open(notice)),
+            notices,
             wake: async_channel::bounded(1),
             rescan_wanted: AtomicBool::new(true),
             ended: AtomicBool::new(false),
@@ -187,6 +196,15 @@ impl Library {
         if let Err(error) = self.core.book().index().flush() {
             log::error!("{error}");
         }
+    }
+
+    /// Asks for a rescan whenever the music directories have changed. Goes on
+    /// until it is dropped.
+    pub async fn watch(&self) {
+        let roots = self.core.roots.iter().map(|root| root.path.clone());
+        let is_watched = || self.eyes.try_lock().map_or(true, |eyes| eyes.are_open());
+        let rescan = || self.request_rescan();
+        watch::watch(roots.collect(), &self.notices, is_watched, rescan).await;
     }
 
     /// Makes [`Self::run`] scan once more.
@@ -309,6 +327,10 @@ impl Library {
         });
     }
 
+    fn eyes(&self) -> MutexGuard<'_, Eyes> {
+        self.eyes.lock().expect(NO_PANIC)
+    }
+
     fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Acquire)
     }
@@ -328,9 +350,7 @@ impl Drop for Library {
 
 impl Core {
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.book
-            .lock()
-            .expect("nothing panics while it holds this lock")
+        self.book.lock().expect(NO_PANIC)
     }
 
     fn file(&self, no: EntryNo) -> Option<Box<Record>> {
@@ -399,3 +419,5 @@ impl Job {
 
 /// What the daemon may be behind before scanning waits for it.
 const MAX_EVENTS: usize = 64;
+
+const NO_PANIC: &str = "nothing panics while it holds this lock";

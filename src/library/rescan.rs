@@ -32,8 +32,10 @@ impl Library {
             skipped: 0,
             problems: 0,
         };
+        let mut eyes = self.eyes();
         let outcome = scan::scan(&self.core.roots, |seen| {
             match seen {
+                Seen::Directory(dir) => eyes.see(dir),
                 Seen::File(found) => rescan.file(found),
                 Seen::Problem { path, why } => rescan.problem(path, why),
             }
@@ -43,6 +45,7 @@ impl Library {
                 false => ControlFlow::Continue(()),
             }
         });
+        drop(eyes);
         let ControlFlow::Continue(unknown) = outcome else {
             return;
         };
@@ -117,7 +120,9 @@ impl Rescan<'_> {
                 return;
             }
         };
-        match self.core.book().put(no, record) {
+        // Bound first, so that the book is free when a problem is told.
+        let number = self.core.book().put(no, record);
+        match number {
             Some(no) => {
                 self.seen.insert(no);
                 self.listed += 1;

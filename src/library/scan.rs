@@ -127,6 +127,8 @@ pub struct FoundFile<'a> {
 /// What the walk came upon.
 #[derive(Debug)]
 pub enum Seen<'a> {
+    /// A directory that is about to be read.
+    Directory(&'a Path),
     File(FoundFile<'a>),
     /// Something that cannot be listed, and why.
     Problem {
@@ -204,17 +206,15 @@ impl<V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'_, V> {
         linked: &mut Vec<Pending>,
     ) -> ControlFlow<()> {
         let path = join(&root.path, &dir.relative);
-        let names = fs::metadata(&path).and_then(|meta| {
-            if !self.entered.insert((meta.dev(), meta.ino())) {
-                return Ok(Vec::new());
+        match fs::metadata(&path) {
+            Ok(meta) if !self.entered.insert((meta.dev(), meta.ino())) => {
+                return ControlFlow::Continue(());
             }
-            let mut names = fs::read_dir(&path)?
-                .map(|entry| Ok(entry?.file_name()))
-                .collect::<io::Result<Vec<OsString>>>()?;
-            names.sort_unstable();
-            Ok(names)
-        });
-        let names = match names {
+            // Reading it will fail, too, and say why.
+            Ok(_) | Err(_) => {}
+        }
+        (self.visit)(Seen::Directory(&path))?;
+        let names = match sorted_names(&path) {
             Ok(names) => names,
             Err(error) => {
                 return self.unknown(path, format!("cannot read this directory: {error}"))
@@ -318,6 +318,14 @@ pub fn inodes_stay(path: &Path) -> bool {
     })
 }
 
+fn sorted_names(dir: &Path) -> io::Result<Vec<OsString>> {
+    let mut names = fs::read_dir(dir)?
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<io::Result<Vec<_>>>()?;
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// Whether `path` is a symbolic link, and what it leads to.
 fn kind(path: &Path) -> io::Result<(bool, fs::Metadata)> {
     let meta = fs::symlink_metadata(path)?;
@@ -342,3 +350,112 @@ const MAX_DEPTH: usize = 64;
 /// What a path may have, escaped, so that it and full tags always fit into an
 /// entry's share of a page.
 pub const MAX_PATH_BYTES: usize = 2048;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// What a scan of `roots` lists, and what it complains about.
+    fn scan_all(roots: &[PathBuf]) -> (Vec<String>, Vec<PathBuf>, Vec<PathBuf>) {
+        let (mut files, mut problems) = (Vec::new(), Vec::new());
+        let roots = name_roots(roots);
+        let outcome = scan(&roots, |seen| {
+            match seen {
+                Seen::Directory(_) => {}
+                Seen::File(file) => files.push(format!("{}|{}", file.dir, file.name)),
+                Seen::Problem { path, .. } => problems.push(path),
+            }
+            ControlFlow::Continue(())
+        });
+        let ControlFlow::Continue(unknown) = outcome else {
+            unreachable!("the visitor never breaks off");
+        };
+        (files, problems, unknown)
+    }
+
+    fn write(path: &Path) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, b"x").unwrap();
+    }
+
+    #[test]
+    fn a_single_root_is_the_top_and_names_are_escaped() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        for name in [
+            "b/2.mp3",
+            "b/1.FLAC",
+            "b/cover.jpg",
+            "a.ogg",
+            ".hidden/x.mp3",
+            "b/.x.mp3",
+        ] {
+            write(&root.join(name));
+        }
+        write(&root.join(OsStr::from_bytes(b"caf\xe9/two\nlines.wav")));
+        fs::create_dir(root.join("folder.mp3")).unwrap();
+        let (files, problems, unknown) = scan_all(&[root.to_owned()]);
+        assert_eq!(
+            files,
+            ["|a.ogg", "b|1.FLAC", "b|2.mp3", r"caf\xe9|two\x0alines.wav"]
+        );
+        assert!(problems.is_empty() && unknown.is_empty());
+    }
+
+    #[test]
+    fn several_roots_have_a_directory_each_and_no_file_is_listed_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name| dir.path().join(name);
+        for name in ["x/music/1.mp3", "y/music/2.mp3", "music-2/3.mp3"] {
+            write(&path(name));
+        }
+        let roots = [
+            path("x/music"),
+            path("y/music"),
+            path("music-2"),
+            path("x/music"),
+            path("x"),
+        ];
+        let (files, ..) = scan_all(&roots);
+        assert_eq!(files, ["music|1.mp3", "music-2|2.mp3", "music-2-2|3.mp3"]);
+    }
+
+    #[test]
+    fn links_are_followed_once_and_never_in_circles() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        write(&root.join("z/1.mp3"));
+        write(&dir.path().join("outside/2.mp3"));
+        symlink(&root, root.join("z/up")).unwrap();
+        symlink(root.join("z"), root.join("a")).unwrap();
+        symlink(dir.path().join("outside"), root.join("out")).unwrap();
+        symlink("nowhere", root.join("dangling")).unwrap();
+        let (files, problems, unknown) = scan_all(&[root.clone()]);
+        assert_eq!(files, ["z|1.mp3", "out|2.mp3"]);
+        assert_eq!(problems, [root.join("dangling")]);
+        assert!(unknown.is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_unknown_and_the_rest_is_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name| dir.path().join(name);
+        write(&path("there/1.mp3"));
+        fs::create_dir(path("empty")).unwrap();
+        let deep = (0..=MAX_DEPTH).fold(path("there/deep"), |path, _| path.join("d"));
+        write(&deep.join("2.mp3"));
+        let long = "y".repeat(200);
+        let far = (0..MAX_PATH_BYTES / 200).fold(path("there/long"), |path, _| path.join(&long));
+        write(&far.join("3.mp3"));
+
+        let (files, problems, unknown) = scan_all(&[path("gone"), path("empty"), path("there")]);
+        assert_eq!(files, ["there|1.mp3"]);
+        assert_eq!(unknown.len(), 3);
+        assert_eq!(unknown[..2], [path("gone"), path("empty")]);
+        assert!(deep.starts_with(&unknown[2]));
+        assert_eq!(problems.len(), 4);
+        assert!(problems.contains(&far.join("3.mp3")));
+    }
+}

@@ -1,16 +1,17 @@
 //! Noticing that the music directories changed.
 //!
 //! inotify says that something happened, never trusted to say what: the answer
-//! is always a rescan, after a moment of quiet. Directories are looked at now
-//! and then besides, because one that does not exist yet, or that a disk is
-//! mounted over, has no inotify. Where the kernel's limit does not allow to
-//! watch, there is a rescan every [`UNWATCHED_INTERVAL`].
+//! is always a rescan, after a moment of quiet. The scan has each directory
+//! watched before it reads it, so nothing falls between the two, and nothing
+//! is watched that is not listed. The roots are looked at now and then
+//! besides, because one that does not exist yet, or that a disk is mounted
+//! over, has no inotify. Where the kernel's limit does not allow to watch,
+//! there is a rescan every [`UNWATCHED_INTERVAL`].
 
 use std::{
     fs,
-    future::Future,
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -18,16 +19,21 @@ use async_channel::{Receiver, Sender};
 use notify::{ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 /// Calls `rescan` whenever the content of `roots` has probably changed. Goes
-/// on until it is dropped.
-pub async fn watch(roots: Vec<PathBuf>, rescan: impl Fn()) {
-    let (sender, notices) = async_channel::bounded(1);
-    let (failed, failures) = async_channel::bounded(1);
-    let mut eyes = smol::unblock(move || {
-        let mut eyes = Eyes::open(roots, sender, failed);
-        eyes.look();
-        eyes
-    })
-    .await;
+/// on until it is dropped. `notices` are those of [`Eyes`]; `is_watched` says
+/// whether they can be relied on.
+pub(super) async fn watch(
+    roots: Vec<PathBuf>,
+    notices: &Receiver<()>,
+    is_watched: impl Fn() -> bool,
+    rescan: impl Fn(),
+) {
+    let look = || {
+        smol::unblock({
+            let roots = roots.clone();
+            move || roots.iter().map(|root| identity(root)).collect::<Vec<_>>()
+        })
+    };
+    let mut known = look().await;
     let mut changes = Debounce::default();
     let mut next_look = Instant::now() + LOOK_INTERVAL;
     let mut next_rescan = Instant::now() + UNWATCHED_INTERVAL;
@@ -35,25 +41,23 @@ pub async fn watch(roots: Vec<PathBuf>, rescan: impl Fn()) {
         let wake_at = changes
             .poll_timeout()
             .map_or(next_look, |at| at.min(next_look));
-        if until(wake_at, notices.recv()).await.is_some() {
+        if noticed(notices, wake_at).await {
             changes.handle_change(Instant::now());
         }
         let now = Instant::now();
         if now >= next_look {
-            let looked = smol::unblock(move || {
-                let changed = eyes.look();
-                (eyes, changed)
-            });
-            let changed;
-            (eyes, changed) = looked.await;
-            if changed {
+            let found = look().await;
+            if found != known {
+                known = found;
                 changes.handle_change(now);
             }
             next_look = now + LOOK_INTERVAL;
         }
-        if eyes.are_shut(&failures) && now >= next_rescan {
-            changes.handle_change(now);
+        if now >= next_rescan {
             next_rescan = now + UNWATCHED_INTERVAL;
+            if !is_watched() {
+                changes.handle_change(now);
+            }
         }
         if changes.poll(now) {
             rescan();
@@ -89,117 +93,75 @@ impl Debounce {
     }
 }
 
-/// inotify on all roots, as far as they are there.
-struct Eyes {
+/// inotify on the directories that the scan comes through.
+pub(super) struct Eyes {
     /// `None` once the kernel has refused.
     watcher: Option<RecommendedWatcher>,
-    roots: Vec<Watched>,
-}
-
-struct Watched {
-    path: PathBuf,
-    /// Device and inode of the directory that is watched.
-    identity: Option<(u64, u64)>,
 }
 
 impl Eyes {
-    fn open(roots: Vec<PathBuf>, notices: Sender<()>, failed: Sender<()>) -> Self {
-        let roots = roots.into_iter().map(|path| Watched {
-            path,
-            identity: None,
-        });
-        let mut this = Self {
-            watcher: None,
-            roots: roots.collect(),
-        };
+    /// Sends to `notices`, when that has room, after something changed.
+    pub fn open(notices: Sender<()>) -> Self {
         let handler = move |event: notify::Result<notify::Event>| match event {
             // Playing music is no change of it.
             Ok(event) if matches!(event.kind, EventKind::Access(_)) => {}
-            Err(error) if is_limit(&error) => drop(failed.try_send(())),
             Ok(_) | Err(_) => drop(notices.try_send(())),
         };
+        let mut this = Self { watcher: None };
         match notify::recommended_watcher(handler) {
             Ok(watcher) => this.watcher = Some(watcher),
-            Err(error) => this.shut(&error.to_string()),
+            Err(error) => this.shut(&error),
         }
         this
     }
 
-    /// Watches what is not watched yet. Returns whether a directory appeared,
-    /// went, or is another one than before.
-    fn look(&mut self) -> bool {
-        let mut changed = false;
-        let mut refusal = None;
-        for root in &mut self.roots {
-            let meta = fs::metadata(&root.path).ok();
-            let identity = meta.map(|meta| (meta.dev(), meta.ino()));
-            if root.identity == identity {
-                continue;
-            }
-            changed = true;
-            root.identity = identity;
-            let Some(watcher) = &mut self.watcher else {
-                continue;
-            };
-            // Fails when there was nothing to unwatch, which is as good.
-            let _ = watcher.unwatch(&root.path);
-            if identity.is_none() {
-                continue;
-            }
-            match watcher.watch(&root.path, RecursiveMode::Recursive) {
-                Ok(()) => {}
-                Err(error) if is_limit(&error) => refusal = Some(error),
-                // It may have gone again; the next look tells.
-                Err(error) => {
-                    log::debug!("cannot watch {}: {error}", root.path.display());
-                    root.identity = None;
-                }
-            }
-        }
-        if let Some(error) = refusal {
-            self.shut(&error.to_string());
-        }
-        changed
+    pub fn are_open(&self) -> bool {
+        self.watcher.is_some()
     }
 
-    fn are_shut(&mut self, failures: &Receiver<()>) -> bool {
-        if self.watcher.is_some() && failures.try_recv().is_ok() {
-            self.shut("a new directory is one too many");
+    /// Watches the directory that is at `dir` now.
+    pub fn see(&mut self, dir: &Path) {
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
+        match watcher.watch(dir, RecursiveMode::NonRecursive) {
+            Ok(()) => {}
+            Err(error) if matches!(error.kind, ErrorKind::MaxFilesWatch) => self.shut(&error),
+            // The scan says why, if it cannot be read either.
+            Err(error) => log::debug!("cannot watch {}: {error}", dir.display()),
         }
-        self.watcher.is_none()
     }
 
-    fn shut(&mut self, why: &str) {
+    fn shut(&mut self, why: &notify::Error) {
         self.watcher = None;
         log::warn!(
-            "cannot watch the music directories ({why}); they are scanned every {} minutes instead. \
-             Raise the sysctls fs.inotify.max_user_watches and fs.inotify.max_user_instances to mend it",
+            "cannot watch the music directories ({why}), so they are scanned every {} minutes; \
+             raise the sysctls fs.inotify.max_user_watches and fs.inotify.max_user_instances",
             UNWATCHED_INTERVAL.as_secs() / 60
         );
     }
 }
 
-fn is_limit(error: &notify::Error) -> bool {
-    matches!(error.kind, ErrorKind::MaxFilesWatch)
+/// Device and inode of the directory that is at `root` now.
+fn identity(root: &Path) -> Option<(u64, u64)> {
+    let meta = fs::metadata(root).ok()?;
+    Some((meta.dev(), meta.ino()))
 }
 
-/// What `future` gives, unless `deadline` comes first.
-async fn until<T>(
-    deadline: Instant,
-    future: impl Future<Output = Result<T, async_channel::RecvError>>,
-) -> Option<T> {
+/// Whether a notice comes before `deadline`.
+async fn noticed(notices: &Receiver<()>, deadline: Instant) -> bool {
     let timeout = async {
         smol::Timer::at(deadline).await;
-        None
+        false
     };
-    let answer = async {
-        match future.await {
-            Ok(value) => Some(value),
-            // The watcher is gone; only the clock is left.
+    let notice = async {
+        match notices.recv().await {
+            Ok(()) => true,
+            // inotify is gone; only the clock is left.
             Err(_) => std::future::pending().await,
         }
     };
-    smol::future::or(answer, timeout).await
+    smol::future::or(notice, timeout).await
 }
 
 /// A copied album is one change.
@@ -240,24 +202,17 @@ mod tests {
     }
 
     #[test]
-    fn a_file_and_a_late_directory_are_noticed() {
+    fn a_new_file_is_noticed_and_a_read_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        let early = dir.path().join("early");
-        let late = dir.path().join("late");
-        fs::create_dir(&early).unwrap();
+        let song = dir.path().join("a.wav");
+        fs::write(&song, b"x").unwrap();
         let (sender, notices) = async_channel::bounded(1);
-        let (failed, _failures) = async_channel::bounded(1);
-        let mut eyes = Eyes::open(vec![early.clone(), late.clone()], sender, failed);
-        assert!(eyes.look());
-        assert!(!eyes.look());
+        let mut eyes = Eyes::open(sender);
+        assert!(eyes.are_open());
+        eyes.see(dir.path());
 
-        fs::write(early.join("a.wav"), b"x").unwrap();
+        fs::read(&song).unwrap();
+        fs::write(dir.path().join("b.wav"), b"x").unwrap();
         notices.recv_blocking().unwrap();
-
-        fs::create_dir(&late).unwrap();
-        assert!(eyes.look());
-        assert!(!eyes.look());
-        fs::remove_dir(&late).unwrap();
-        assert!(eyes.look());
     }
 }
