@@ -1,19 +1,26 @@
 //! A small swarm for tests.
 
-use std::{path::Path, sync::Arc, thread, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::{
     mpd::apply::{apply, updating, Context, Errand},
     server::{ControlConfig, ControlServer},
-    view::{DeviceView, NodeView, PeerView, Role, Subsystems},
+    view::{DeviceView, NodeView, PeerView, Subsystems},
 };
 use crate::{
+    config::Role,
     catalog::{Catalogue, Database, Entry, Listed, Member, Page, Tags},
     id::{PeerId, TrackId},
     media::Format,
     player::{
         queue::Queue,
-        transport::{PlayerEvent, Transport, TransportAction},
+        transport::{Transport, TransportAction},
+        PlayerEvent,
     },
     protocol::PeerState,
 };
@@ -120,13 +127,16 @@ fn listed(&(path, artist, album, number, title, content): &Line) -> Listed {
         channels: 2,
         bits: Some(16),
         duration: Duration::from_secs(60 * u64::from(content)),
-        opening: Vec::new(),
+        opening: Box::default(),
         audio_start: 0,
         tags: Tags {
             title: (!title.is_empty()).then(|| title.into()),
-            artist: shared(artist),
-            album: shared(album),
             track: (number > 0).then_some(number),
+            shared: Arc::new(SharedTags {
+                artist: shared(artist),
+                album: shared(album),
+                ..SharedTags::default()
+            }),
             ..Tags::default()
         },
     }
@@ -195,7 +205,7 @@ pub fn serve(socket: &Path) {
             while let Some(action) = transport.poll() {
                 match action {
                     TransportAction::Start { play, .. } => {
-                        transport.handle_player(&mut queue, PlayerEvent::Started(play));
+                        transport.handle_player(&mut queue, PlayerEvent::Started { play, at: Instant::now() });
                     }
                     TransportAction::Changed(change) => {
                         notifier.notify(Subsystems::from(change));

@@ -39,8 +39,7 @@ impl Book {
             dirty: (0..(index.numbers() as usize).div_ceil(PAGE_ENTRIES)).collect(),
             pages: Vec::new(),
             strings: Interner::default(),
-            // The first catalogue waits for nothing.
-            published: now.checked_sub(HEAD_INTERVAL).unwrap_or(now),
+            published: now,
             urgent: false,
             index,
             sign,
@@ -130,6 +129,17 @@ impl Book {
             Some(due) if now >= due => self.publish(now).map(Some),
             _ if self.index.is_due(now) => self.index.flush().map(|()| None),
             _ => Ok(None),
+        }
+    }
+
+    /// Makes a new catalogue of the changes, if there are any: a scan is over.
+    ///
+    /// # Errors
+    /// When the disk fails; the old catalogue stays.
+    pub fn write_now(&mut self, now: Instant) -> Result<Option<Arc<Catalogue>>, IndexError> {
+        match self.dirty.is_empty() {
+            true => Ok(None),
+            false => self.publish(now).map(Some),
         }
     }
 

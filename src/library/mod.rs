@@ -390,6 +390,15 @@ impl Core {
 
     fn publish_if_due(&self, idle: bool) {
         let result = self.book().write_if_due(idle, Instant::now());
+        self.tell_catalogue(result);
+    }
+
+    fn publish_now(&self) {
+        let result = self.book().write_now(Instant::now());
+        self.tell_catalogue(result);
+    }
+
+    fn tell_catalogue(&self, result: Result<Option<Arc<Catalogue>>, IndexError>) {
         if let Some(Some(catalogue)) = self.check(result) {
             self.tell(LibraryEvent::Catalogue(catalogue));
         }

@@ -58,7 +58,7 @@ impl Library {
         log::info!(
             "{listed} tracks in the library, {skipped} files left out, scanned in {took:.1?}"
         );
-        self.core.publish_if_due(true);
+        self.core.publish_now();
         self.core.tell(LibraryEvent::ScanDone {
             listed,
             skipped,

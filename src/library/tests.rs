@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::*;
+use crate::media::Format;
 use crate::catalog::{samples::Owner, Entry};
 
 /// A library over directories of its own, and how often it looked inside a

@@ -97,7 +97,11 @@ pub fn apply(request: Request, context: &mut Context<'_>) -> Result<Outcome, Ack
         view: context.view,
         tags: request.tags,
     };
-    if command.needs_player() && !context.view.role.is_peer() {
+    let command = match request.task {
+        Task::Insert(insertion) => return desk.insert(insertion).map(Outcome::Now),
+        Task::Command(command) => command,
+    };
+    if command.needs_player() && !desk.view.role.is_peer() {
         return Err(Ack::new(
             AckCode::System,
             "this node is a tracker only: it has no player; run `p2pmusic ctl play` on a peer",

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use proptest::prelude::*;
 
@@ -100,7 +100,7 @@ fn tracks_follow_each_other_without_a_gap() {
     bench.play();
     assert_eq!(bench.done(), ["start 1 as 1 from 0"]);
     assert!(bench.transport.is_waiting());
-    bench.tell(PlayerEvent::Started(PlayId(1)));
+    bench.tell(PlayerEvent::Started { play: PlayId(1), at: Instant::now() });
     assert_eq!(bench.done(), ["prepare 2 as 2"]);
     bench.tell(PlayerEvent::Crossed {
         from: PlayId(1),
@@ -108,7 +108,7 @@ fn tracks_follow_each_other_without_a_gap() {
     });
     assert_eq!(bench.done(), [] as [&str; 0]);
     assert_eq!(bench.queue.cursor(), Some(QueueId(2)));
-    bench.tell(PlayerEvent::Ended(PlayId(2)));
+    bench.tell(PlayerEvent::Ended { play: PlayId(2) });
     assert_eq!(bench.done(), ["stop"]);
     assert_eq!(bench.queue.cursor(), None);
 }
@@ -117,7 +117,7 @@ fn tracks_follow_each_other_without_a_gap() {
 fn what_is_prepared_follows_the_queue_and_the_options() {
     let mut bench = Bench::new(3);
     bench.play();
-    bench.tell(PlayerEvent::Started(PlayId(1)));
+    bench.tell(PlayerEvent::Started { play: PlayId(1), at: Instant::now() });
     bench.done();
     bench.queue.remove(1..2).unwrap();
     bench.transport.handle_queue_changed(&mut bench.queue);
@@ -150,14 +150,14 @@ fn events_about_what_was_replaced_are_ignored() {
     bench.transport.next(&mut bench.queue);
     bench.done();
     for event in [
-        PlayerEvent::Started(PlayId(1)),
-        PlayerEvent::Ended(PlayId(1)),
-        PlayerEvent::Failed(PlayId(1), "gone".into()),
+        PlayerEvent::Started { play: PlayId(1), at: Instant::now() },
+        PlayerEvent::Ended { play: PlayId(1) },
+        PlayerEvent::Failed { play: PlayId(1), why: "gone".into() },
         PlayerEvent::Crossed {
             from: PlayId(1),
             to: PlayId(2),
         },
-        PlayerEvent::Underrun(PlayId(1)),
+        PlayerEvent::Underrun { play: PlayId(1) },
     ] {
         bench.tell(event.clone());
         assert_eq!(bench.transport.poll(), None, "{event:?}");
@@ -172,7 +172,7 @@ fn missing_tracks_are_skipped_but_not_for_ever() {
     let mut starts = 0;
     while let Some(play) = bench.transport.play_id() {
         starts += 1;
-        bench.tell(PlayerEvent::Failed(play, "nobody has it".into()));
+        bench.tell(PlayerEvent::Failed { play, why: "nobody has it".into() });
     }
     assert_eq!(starts, MAX_FAILURES);
     assert_eq!(
@@ -190,9 +190,9 @@ fn a_track_that_sounds_makes_good_for_those_that_failed() {
     for n in 0..10 * MAX_FAILURES {
         let play = bench.transport.play_id().expect("it goes on");
         match n % 2 {
-            0 => bench.tell(PlayerEvent::Failed(play, "bad".into())),
+            0 => bench.tell(PlayerEvent::Failed { play, why: "bad".into() }),
             _ => {
-                bench.tell(PlayerEvent::Started(play));
+                bench.tell(PlayerEvent::Started { play, at: Instant::now() });
                 bench.transport.next(&mut bench.queue);
             }
         }
@@ -204,10 +204,10 @@ fn a_track_that_sounds_makes_good_for_those_that_failed() {
 fn a_next_track_that_fails_is_tried_again_when_its_turn_comes() {
     let mut bench = Bench::new(2);
     bench.play();
-    bench.tell(PlayerEvent::Started(PlayId(1)));
-    bench.tell(PlayerEvent::Failed(PlayId(2), "bad".into()));
+    bench.tell(PlayerEvent::Started { play: PlayId(1), at: Instant::now() });
+    bench.tell(PlayerEvent::Failed { play: PlayId(2), why: "bad".into() });
     assert_eq!(bench.done(), ["start 1 as 1 from 0", "prepare 2 as 2"]);
-    bench.tell(PlayerEvent::Ended(PlayId(1)));
+    bench.tell(PlayerEvent::Ended { play: PlayId(1) });
     assert_eq!(bench.done(), ["start 2 as 3 from 0"]);
 }
 
@@ -253,8 +253,8 @@ fn oneshot_ends_with_its_track() {
     };
     bench.transport.set_options(&mut bench.queue, single);
     bench.play();
-    bench.tell(PlayerEvent::Started(PlayId(1)));
-    bench.tell(PlayerEvent::Ended(PlayId(1)));
+    bench.tell(PlayerEvent::Started { play: PlayId(1), at: Instant::now() });
+    bench.tell(PlayerEvent::Ended { play: PlayId(1) });
     assert_eq!(bench.done(), ["start 1 as 1 from 0", "stop"]);
     assert_eq!(bench.queue.options().single, Single::Off);
     bench.play();
@@ -336,11 +336,11 @@ fn perform(bench: &mut Bench, op: Op) {
         Op::Event(kind, back) => {
             let play = PlayId(transport.last_play.saturating_sub(back));
             let event = match kind {
-                0 => PlayerEvent::Started(play),
-                1 => PlayerEvent::Ended(play),
-                2 => PlayerEvent::Failed(play, "bad".into()),
-                3 => PlayerEvent::Underrun(play),
-                4 => PlayerEvent::Resumed(play),
+                0 => PlayerEvent::Started { play, at: Instant::now() },
+                1 => PlayerEvent::Ended { play },
+                2 => PlayerEvent::Failed { play, why: "bad".into() },
+                3 => PlayerEvent::Underrun { play },
+                4 => PlayerEvent::Resumed { play },
                 _ => PlayerEvent::Crossed {
                     from: PlayId(play.0.saturating_sub(1)),
                     to: play,

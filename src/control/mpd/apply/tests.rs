@@ -1,13 +1,15 @@
+use std::time::Instant;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    config::Role,
     control::{
         fixture,
         mpd::{command::parse, plan::Step},
-        view::Role,
     },
-    player::transport::{PlayState, PlayerEvent},
+    player::{transport::PlayState, PlayerEvent},
 };
 
 /// A node without a network.
@@ -229,7 +231,7 @@ fn status_tells_of_the_current_song() {
     node.text("p2p_play \"kind of blue\"");
     let play = node.transport.play_id().expect("it plays");
     node.transport
-        .handle_player(&mut node.queue, PlayerEvent::Started(play));
+        .handle_player(&mut node.queue, PlayerEvent::Started { play, at: Instant::now() });
     node.view.position = Some(std::time::Duration::from_millis(12_345));
     let status = node.text("status");
     for line in [
@@ -248,7 +250,7 @@ fn status_tells_of_the_current_song() {
         );
     }
     node.transport
-        .handle_player(&mut node.queue, PlayerEvent::Failed(play, "gone".into()));
+        .handle_player(&mut node.queue, PlayerEvent::Failed { play, why: "gone".into() });
     let error = ["kitchen/miles/kind of blue/1.flac: gone"];
     assert_eq!(node.values("status", "error"), error);
     node.text("clearerror");
