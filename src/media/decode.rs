@@ -313,6 +313,22 @@ pub fn open(
     cancel: &Cancel,
     progress: &Progress,
 ) -> Result<Opened, OpenError> {
+    if audio_start.is_some() {
+        match open_as(bytes.clone(), format, audio_start, cancel, progress) {
+            Err(OpenError::Malformed { .. }) => {} // perhaps the hint is wrong
+            result => return result,
+        }
+    }
+    open_as(bytes, format, None, cancel, progress)
+}
+
+fn open_as(
+    bytes: Arc<dyn TrackBytes>,
+    format: Format,
+    audio_start: Option<u64>,
+    cancel: &Cancel,
+    progress: &Progress,
+) -> Result<Opened, OpenError> {
     let malformed = |why: String| OpenError::Malformed { format, why };
     let view = View::build(format, bytes.size(), audio_start, &mut |offset, buf| {
         bytes.read_at(offset, buf, cancel)

@@ -97,6 +97,7 @@ struct Retry {
 
 impl Engine {
     fn run(mut self) {
+        self.output.look_up();
         loop {
             let wait = self.attend(Instant::now());
             let mail = self.inbox.take(wait);
@@ -611,10 +612,11 @@ const WATCH: Duration = Duration::from_millis(50);
 /// How often it is looked at while the first frame is on its way.
 const STARTING: Duration = Duration::from_millis(2);
 
-/// After so long without sound the device is closed: long enough for a person
-/// to choose the next track, short enough to let other programs have the card
-/// and its amplifier sleep. Opening it again costs milliseconds.
-const IDLE_CLOSE: Duration = Duration::from_secs(10);
+/// After so long without sound the device is closed. Open and silent it costs a
+/// hundred wake-ups a second, and opening it anew takes no longer than waiting
+/// for the silence in its buffer to pass; so this only spans the moment between
+/// two orders.
+const IDLE_CLOSE: Duration = Duration::from_secs(3);
 
 /// The first pause before a lost device is tried again: a re-plugged DAC takes
 /// about this long to appear.
