@@ -166,8 +166,9 @@ impl Opened {
         }
     }
 
-    /// Moves to `position`: to the frame, but for MP3, where only the
-    /// neighbourhood can be found without reading all that lies before.
+    /// Moves to `position`: to the frame in WAV and FLAC, to the block (23 ms)
+    /// in Vorbis and AAC. In MP3 only the neighbourhood (some tens of
+    /// milliseconds) can be found without reading all that lies before.
     ///
     /// # Errors
     /// The [`End`] that takes the place of the rest.

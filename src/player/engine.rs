@@ -171,7 +171,9 @@ impl Engine {
         let expect = load.expect;
         let from = load.from;
         self.submit(load, from, true);
-        if let Some((rate, channels)) = expect.filter(|_| self.output.shape_is_known_early()) {
+        if let Some((rate, channels)) =
+            expect.filter(|_| !self.paused && self.output.shape_is_known_early())
+        {
             // The decoder is being opened meanwhile. An error shows up again,
             // and is reported, when the decoder stands.
             let shape = Shape {
@@ -307,6 +309,9 @@ impl Engine {
         };
         if self.retry.is_some_and(|retry| Instant::now() < retry.at) {
             return;
+        }
+        if self.paused && self.line.is_none() {
+            return; // a device is opened for sound, not for a pause
         }
         let alone = self.tracks.len() == 1;
         let fits = match self.output.plan(shape) {
