@@ -16,7 +16,8 @@ use super::feeder::{Feeder, Go, Job, JobId, Report};
 use super::inbox::{Inbox, Mail};
 use super::output::{Line, Output, OutputError, OutputSpec, Shape};
 use super::ring::Feed;
-use super::{Board, Load, Mark, PlayerEvent, EVENT_BOUND};
+use super::outbox::Outbox;
+use super::{Board, Load, Mark, PlayerEvent};
 use crate::media::decode::{Cancel, End, Progress};
 
 /// Starts the thread.
@@ -548,53 +549,6 @@ impl Engine {
             at_most(WATCH);
         }
         wait
-    }
-}
-
-/// Events on their way to a bounded channel that is never waited for.
-struct Outbox {
-    events: async_channel::Sender<PlayerEvent>,
-    waiting: VecDeque<PlayerEvent>,
-}
-
-impl Outbox {
-    fn new(events: async_channel::Sender<PlayerEvent>) -> Self {
-        Self {
-            events,
-            waiting: VecDeque::new(),
-        }
-    }
-
-    fn push(&mut self, event: PlayerEvent) {
-        self.waiting.push_back(event);
-        self.flush();
-        if self.waiting.len() > EVENT_BOUND {
-            // Nobody has listened for minutes; what starved matters least.
-            let least = self.waiting.iter().position(|event| {
-                matches!(
-                    event,
-                    PlayerEvent::Underrun { .. } | PlayerEvent::Resumed { .. }
-                )
-            });
-            self.waiting.remove(least.unwrap_or(0));
-        }
-    }
-
-    fn flush(&mut self) {
-        while let Some(event) = self.waiting.pop_front() {
-            match self.events.try_send(event) {
-                Ok(()) => {}
-                Err(async_channel::TrySendError::Full(event)) => {
-                    self.waiting.push_front(event);
-                    return;
-                }
-                Err(async_channel::TrySendError::Closed(_)) => {}
-            }
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
     }
 }
 
