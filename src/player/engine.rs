@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use super::feeder::{Feeder, Go, Job, JobId, Report};
 use super::inbox::{Inbox, Mail};
+use super::outbox::Outbox;
 use super::output::{Line, Output, OutputError, OutputSpec, Shape};
 use super::ring::Feed;
-use super::outbox::Outbox;
 use super::{Board, Load, Mark, PlayerEvent};
 use crate::media::decode::{Cancel, End, Progress};
 
