@@ -171,8 +171,9 @@ impl Opened {
         }
     }
 
-    /// Moves to `position`: to the frame, but for MP3, where only the
-    /// neighbourhood can be found without reading all that lies before.
+    /// Moves to `position`: to the frame in WAV and FLAC, to the block (23 ms)
+    /// in Vorbis and AAC. In MP3 only the neighbourhood (some tens of
+    /// milliseconds) can be found without reading all that lies before.
     ///
     /// # Errors
     /// The [`End`] that takes the place of the rest.
@@ -312,6 +313,22 @@ impl Seek for Reader {
 /// # Errors
 /// [`OpenError`]; that bytes are late is none.
 pub fn open(
+    bytes: Arc<dyn TrackBytes>,
+    format: Format,
+    audio_start: Option<u64>,
+    cancel: &Cancel,
+    progress: &Progress,
+) -> Result<Opened, OpenError> {
+    if audio_start.is_some() {
+        match open_as(bytes.clone(), format, audio_start, cancel, progress) {
+            Err(OpenError::Malformed { .. }) => {} // perhaps the hint is wrong
+            result => return result,
+        }
+    }
+    open_as(bytes, format, None, cancel, progress)
+}
+
+fn open_as(
     bytes: Arc<dyn TrackBytes>,
     format: Format,
     audio_start: Option<u64>,

@@ -67,6 +67,11 @@ impl Card {
         }
     }
 
+    /// Finds it, if it is there. An error shows up again when it is needed.
+    pub fn find(&mut self) {
+        self.known = self.look_up().ok();
+    }
+
     /// The shape in which the card would put out sound of shape `wanted`.
     ///
     /// # Errors

@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use super::feeder::{Feeder, Go, Job, JobId, Report};
 use super::inbox::{Inbox, Mail};
+use super::outbox::Outbox;
 use super::output::{Line, Output, OutputError, OutputSpec, Shape};
 use super::ring::Feed;
-use super::{Board, Load, Mark, PlayerEvent, EVENT_BOUND};
+use super::{Board, Load, Mark, PlayerEvent};
 use crate::media::decode::{Cancel, End, Progress};
 
 /// Starts the thread.
@@ -97,6 +98,7 @@ struct Retry {
 
 impl Engine {
     fn run(mut self) {
+        self.output.look_up();
         loop {
             let wait = self.attend(Instant::now());
             let mail = self.inbox.take(wait);
@@ -170,7 +172,9 @@ impl Engine {
         let expect = load.expect;
         let from = load.from;
         self.submit(load, from, true);
-        if let Some((rate, channels)) = expect.filter(|_| self.output.shape_is_known_early()) {
+        if let Some((rate, channels)) =
+            expect.filter(|_| !self.paused && self.output.shape_is_known_early())
+        {
             // The decoder is being opened meanwhile. An error shows up again,
             // and is reported, when the decoder stands.
             let shape = Shape {
@@ -306,6 +310,9 @@ impl Engine {
         };
         if self.retry.is_some_and(|retry| Instant::now() < retry.at) {
             return;
+        }
+        if self.paused && self.line.is_none() {
+            return; // a device is opened for sound, not for a pause
         }
         let alone = self.tracks.len() == 1;
         let fits = match self.output.plan(shape) {
@@ -545,53 +552,6 @@ impl Engine {
     }
 }
 
-/// Events on their way to a bounded channel that is never waited for.
-struct Outbox {
-    events: async_channel::Sender<PlayerEvent>,
-    waiting: VecDeque<PlayerEvent>,
-}
-
-impl Outbox {
-    fn new(events: async_channel::Sender<PlayerEvent>) -> Self {
-        Self {
-            events,
-            waiting: VecDeque::new(),
-        }
-    }
-
-    fn push(&mut self, event: PlayerEvent) {
-        self.waiting.push_back(event);
-        self.flush();
-        if self.waiting.len() > EVENT_BOUND {
-            // Nobody has listened for minutes; what starved matters least.
-            let least = self.waiting.iter().position(|event| {
-                matches!(
-                    event,
-                    PlayerEvent::Underrun { .. } | PlayerEvent::Resumed { .. }
-                )
-            });
-            self.waiting.remove(least.unwrap_or(0));
-        }
-    }
-
-    fn flush(&mut self) {
-        while let Some(event) = self.waiting.pop_front() {
-            match self.events.try_send(event) {
-                Ok(()) => {}
-                Err(async_channel::TrySendError::Full(event)) => {
-                    self.waiting.push_front(event);
-                    return;
-                }
-                Err(async_channel::TrySendError::Closed(_)) => {}
-            }
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-}
-
 /// The linear gain of a volume by MPD's curve, so that the numbers mean what
 /// they mean to its clients: 50 is -16 dB, 100 is exactly 1.
 fn gain_of(volume: u8) -> f32 {
@@ -611,10 +571,11 @@ const WATCH: Duration = Duration::from_millis(50);
 /// How often it is looked at while the first frame is on its way.
 const STARTING: Duration = Duration::from_millis(2);
 
-/// After so long without sound the device is closed: long enough for a person
-/// to choose the next track, short enough to let other programs have the card
-/// and its amplifier sleep. Opening it again costs milliseconds.
-const IDLE_CLOSE: Duration = Duration::from_secs(10);
+/// After so long without sound the device is closed. Open and silent it costs a
+/// hundred wake-ups a second, and opening it anew takes no longer than waiting
+/// for the silence in its buffer to pass; so this only spans the moment between
+/// two orders.
+const IDLE_CLOSE: Duration = Duration::from_secs(3);
 
 /// The first pause before a lost device is tried again: a re-plugged DAC takes
 /// about this long to appear.

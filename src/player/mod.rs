@@ -9,6 +9,7 @@ mod device;
 mod engine;
 mod feeder;
 mod inbox;
+mod outbox;
 mod output;
 mod paced;
 mod ring;

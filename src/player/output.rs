@@ -114,6 +114,13 @@ impl Output {
         }
     }
 
+    /// Finds the device, which takes longer than opening it, before it is needed.
+    pub fn look_up(&mut self) {
+        if let Self::Card(card) = self {
+            card.find();
+        }
+    }
+
     /// The shape in which sound of shape `wanted` would be put out: the same
     /// where the device can.
     ///

@@ -266,3 +266,26 @@ fn what_cannot_be_played_fails_with_its_reason() {
     };
     bench.until(failed);
 }
+
+#[test]
+fn a_paused_load_is_silent_until_it_is_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.wav");
+    let samples = noise(6, 5_000);
+    write_wav(&path, RATE, &samples);
+    let out = dir.path().join("out.wav");
+    let bench = Bench::new(OutputSpec::Wav(out.clone()));
+    let play = PlayId(1);
+    bench.player.load(Load {
+        paused: true,
+        ..load(1, &path)
+    });
+    while bench.player.position().is_none() {
+        std::thread::yield_now();
+    }
+    assert!(bench.events.is_empty());
+    bench.player.resume();
+    bench.until(|e| *e == PlayerEvent::Ended { play });
+    drop(bench);
+    assert_eq!(read_wav(&out), samples);
+}

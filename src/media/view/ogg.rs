@@ -78,8 +78,9 @@ fn headers<E>(
     Ok(None)
 }
 
-/// The setup packet from the pages that end at `audio_start`, without walking
-/// through the comment before it; `None` if it is not to be found there.
+/// The setup packet, taken from the bytes before `audio_start`, without walking
+/// through the comment before it; `None` if it is not to be found there. A wrong
+/// `audio_start` may give a wrong packet, which the decoder then refuses.
 fn setup_before<E>(
     file: &mut Probe<'_, '_, E>,
     first: &Page,
@@ -90,36 +91,22 @@ fn setup_before<E>(
         return Ok(None);
     }
     let window = file.bytes(from, (audio_start - from) as usize)?;
-    for at in (0..window.len()).filter(|&at| window[at..].starts_with(b"OggS\0")) {
-        let mut setup = None::<Vec<u8>>;
-        let mut at = at;
-        while let Some(page) = Page::parse(&window[at..]).filter(|p| p.serial == first.serial) {
-            let mut data = at + page.body as usize; // within the window
-            let mut fresh = !page.continues;
-            for &lace in &page.lacing {
-                let end = data + usize::from(lace);
-                let Some(bytes) = window.get(data..end) else {
-                    break;
-                };
-                if fresh && bytes.starts_with(b"\x05vorbis") {
-                    setup = Some(Vec::new());
-                }
-                if let Some(setup) = &mut setup {
-                    setup.extend_from_slice(bytes);
-                }
-                fresh = lace < 255;
-                data = end;
-            }
-            at += page.end() as usize;
-            if at == window.len() && fresh {
-                return Ok(setup.map(|setup| (setup, audio_start)));
-            }
-            if at >= window.len() {
-                break;
+    let Some(at) = window.windows(7).rposition(|w| w == b"\x05vorbis") else {
+        return Ok(None);
+    };
+    let mut rest = &window[at..];
+    let mut setup = Vec::with_capacity(rest.len());
+    while let Some((&byte, after)) = rest.split_first() {
+        match Page::parse(rest).filter(|page| page.serial == first.serial) {
+            // It goes on in the next page.
+            Some(page) => rest = rest.get(page.body as usize..).unwrap_or_default(),
+            None => {
+                setup.push(byte);
+                rest = after;
             }
         }
     }
-    Ok(None)
+    Ok(Some((setup, audio_start)))
 }
 
 /// Pages that hold an empty comment packet and `setup`.
@@ -164,8 +151,6 @@ fn crc(bytes: &[u8]) -> u32 {
 
 struct Page {
     serial: u32,
-    /// Whether it goes on with a packet of the page before.
-    continues: bool,
     lacing: Vec<u8>,
     /// The offset of its data.
     body: u64,
@@ -191,7 +176,6 @@ impl Page {
         let lacing = rest.get(..usize::from(head[26]))?;
         Some(Self {
             serial: le_u32(&head[14..]),
-            continues: head[5] & 1 != 0,
             lacing: lacing.to_vec(),
             body: (HEAD + lacing.len()) as u64,
         })
@@ -218,7 +202,7 @@ const HEAD: usize = 27;
 /// The largest setup packet; encoders write 4 to 10 KB.
 const SETUP: usize = 128 * 1024;
 
-/// Where the setup packet is looked for: two pages of 4 KB are usual.
+/// Where the setup packet is looked for; encoders write 4 to 10 KB.
 const WINDOW: u64 = 16 * 1024;
 
 /// Header pages to walk: 16 MB of pictures in pages of 4 KB.
