@@ -1,3 +1,7 @@
 use crate::id::PeerId;
 pub struct Announcer;
-impl Announcer { pub fn new(_a: std::net::SocketAddr, _p: PeerId) -> Self { Self } }
+impl Announcer {
+    pub fn new(_a: std::net::SocketAddr, _p: PeerId) -> Self {
+        Self
+    }
+}

@@ -36,7 +36,11 @@ pub fn scopes() -> Vec<u32> {
         IpAddr::V4(_) => false,
     };
     let index = |own: Address| if_nametoindex(own.interface.as_str()).ok();
-    let mut scopes: Vec<u32> = up().into_iter().filter(is_link_local).filter_map(index).collect();
+    let mut scopes: Vec<u32> = up()
+        .into_iter()
+        .filter(is_link_local)
+        .filter_map(index)
+        .collect();
     scopes.sort_unstable();
     scopes.dedup();
     scopes

@@ -284,7 +284,9 @@ impl Catalogue {
 
     /// How many files of the library are in it.
     pub fn listed_count(&self) -> usize {
-        self.entries().filter(|(_, entry)| entry.listed().is_some()).count()
+        self.entries()
+            .filter(|(_, entry)| entry.listed().is_some())
+            .count()
     }
 
     /// The entries that are there, by number.

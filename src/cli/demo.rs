@@ -1,4 +1,6 @@
 use std::process::ExitCode;
 #[derive(clap::Args)]
 pub struct DemoArgs {}
-pub fn run(_args: &DemoArgs) -> ExitCode { ExitCode::SUCCESS }
+pub fn run(_args: &DemoArgs) -> ExitCode {
+    ExitCode::SUCCESS
+}

@@ -72,7 +72,11 @@ fn run(args: &ConfigArgs) -> ExitCode {
 fn check(args: &ConfigArgs) -> ExitCode {
     match Config::load(&args.config) {
         Ok(config) => {
-            println!("{}: good, a node of role {}", args.config.display(), config.role);
+            println!(
+                "{}: good, a node of role {}",
+                args.config.display(),
+                config.role
+            );
             ExitCode::SUCCESS
         }
         Err(e) => bad_config(&e),

@@ -13,8 +13,8 @@ use super::{
     view::{DeviceView, NodeView, PeerView, Subsystems},
 };
 use crate::{
+    catalog::{Catalogue, Database, Entry, Listed, Member, Page, SharedTags, Tags},
     config::Role,
-    catalog::{Catalogue, Database, Entry, Listed, Member, Page, Tags},
     id::{PeerId, TrackId},
     media::Format,
     player::{
@@ -205,7 +205,13 @@ pub fn serve(socket: &Path) {
             while let Some(action) = transport.poll() {
                 match action {
                     TransportAction::Start { play, .. } => {
-                        transport.handle_player(&mut queue, PlayerEvent::Started { play, at: Instant::now() });
+                        transport.handle_player(
+                            &mut queue,
+                            PlayerEvent::Started {
+                                play,
+                                at: Instant::now(),
+                            },
+                        );
                     }
                     TransportAction::Changed(change) => {
                         notifier.notify(Subsystems::from(change));

@@ -20,14 +20,21 @@ pub struct StateDir {
 #[derive(Debug, thiserror::Error)]
 pub enum DirError {
     #[error("{}: cannot be made: {source}; make it, or set `{key}` to another place", path.display())]
-    Create { path: PathBuf, key: &'static str, source: io::Error },
+    Create {
+        path: PathBuf,
+        key: &'static str,
+        source: io::Error,
+    },
     #[error("{}: cannot be written: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error(
         "{}: another p2pmusic uses this state directory{}; stop it first, or set `state_dir` to another place",
         path.display(), holder.as_ref().map(|pid| format!(" (process {pid})")).unwrap_or_default()
     )]
-    Locked { path: PathBuf, holder: Option<String> },
+    Locked {
+        path: PathBuf,
+        holder: Option<String>,
+    },
 }
 
 impl StateDir {
@@ -36,15 +43,34 @@ impl StateDir {
     /// # Errors
     /// When another process has it, or it cannot be written.
     pub fn open(config: &Config) -> Result<Self, DirError> {
-        let path = config.state_dir.clone().unwrap_or_else(|| default_dir("STATE_DIRECTORY", "/var/lib", "XDG_STATE_HOME", ".local/state"));
+        let path = config.state_dir.clone().unwrap_or_else(|| {
+            default_dir(
+                "STATE_DIRECTORY",
+                "/var/lib",
+                "XDG_STATE_HOME",
+                ".local/state",
+            )
+        });
         create(&path, "state_dir")?;
         let lock_path = path.join("lock");
-        let write = |source| DirError::Write { path: lock_path.clone(), source };
-        let file = fs::File::options().create(true).truncate(false).read(true).write(true).open(&lock_path).map_err(write)?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| DirError::Locked {
-            path: path.clone(),
-            holder: fs::read_to_string(&lock_path).ok().filter(|pid| !pid.is_empty()),
-        })?;
+        let write = |source| DirError::Write {
+            path: lock_path.clone(),
+            source,
+        };
+        let file = fs::File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&lock_path)
+            .map_err(write)?;
+        let lock =
+            Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| DirError::Locked {
+                path: path.clone(),
+                holder: fs::read_to_string(&lock_path)
+                    .ok()
+                    .filter(|pid| !pid.is_empty()),
+            })?;
         fs::write(&lock_path, std::process::id().to_string()).map_err(write)?;
         Ok(Self { path, _lock: lock })
     }
@@ -59,7 +85,9 @@ impl StateDir {
 /// # Errors
 /// When it cannot be made.
 pub fn cache_dir(config: &Config) -> Result<PathBuf, DirError> {
-    let path = config.cache.dir.clone().unwrap_or_else(|| default_dir("CACHE_DIRECTORY", "/var/cache", "XDG_CACHE_HOME", ".cache"));
+    let path = config.cache.dir.clone().unwrap_or_else(|| {
+        default_dir("CACHE_DIRECTORY", "/var/cache", "XDG_CACHE_HOME", ".cache")
+    });
     create(&path, "cache.dir")?;
     Ok(path)
 }
@@ -72,10 +100,16 @@ fn default_dir(systemd: &str, system: &str, xdg: &str, home: &str) -> PathBuf {
     if nix::unistd::geteuid().is_root() {
         return Path::new(system).join("p2pmusic");
     }
-    let base = env::var_os(xdg).map(PathBuf::from).or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(home)));
+    let base = env::var_os(xdg)
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(home)));
     base.unwrap_or_else(|| system.into()).join("p2pmusic")
 }
 
 fn create(path: &Path, key: &'static str) -> Result<(), DirError> {
-    fs::create_dir_all(path).map_err(|source| DirError::Create { path: path.into(), key, source })
+    fs::create_dir_all(path).map_err(|source| DirError::Create {
+        path: path.into(),
+        key,
+        source,
+    })
 }

@@ -18,7 +18,11 @@ pub fn init(level: LevelFilter) -> Result<(), log::SetLoggerError> {
             if journal {
                 out.finish(format_args!("<{}>{message}", priority(record.level())));
             } else {
-                out.finish(format_args!("{} {:<5} {message}", time_of_day(), record.level()));
+                out.finish(format_args!(
+                    "{} {:<5} {message}",
+                    time_of_day(),
+                    record.level()
+                ));
             }
         })
         .chain(std::io::stderr())
@@ -47,7 +51,9 @@ fn priority(level: Level) -> u8 {
 
 /// Hours, minutes, seconds and milliseconds, UTC.
 fn time_of_day() -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let seconds = now.as_secs() % 86_400;
     let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{h:02}:{m:02}:{s:02}.{:03}", now.subsec_millis())

@@ -28,7 +28,14 @@ pub async fn run(setup: Setup, requests: Receiver<ControlEvent>, status: Option<
             node.handle(Event::Tracker(message), now);
         }
         let ask = ControlId(0);
-        node.handle(Event::Control { ask, request, sight: Sight::default() }, now);
+        node.handle(
+            Event::Control {
+                ask,
+                request,
+                sight: Sight::default(),
+            },
+            now,
+        );
         let reply = std::iter::from_fn(|| node.poll(now)).find_map(|action| match action {
             Action::Reply(_, outcome) => Some(outcome),
             _ => None,

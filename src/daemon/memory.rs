@@ -19,7 +19,9 @@ pub struct Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { volume: FIRST_VOLUME }
+        Self {
+            volume: FIRST_VOLUME,
+        }
     }
 }
 

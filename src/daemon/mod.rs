@@ -8,9 +8,9 @@
 
 pub mod dirs;
 mod logging;
+mod lookout;
 mod memory;
 pub mod notify;
-mod lookout;
 mod parts;
 mod signals;
 
@@ -52,7 +52,10 @@ pub enum DaemonError {
     #[error(transparent)]
     Index(#[from] IndexError),
     #[error("cannot {what}: {source}")]
-    System { what: &'static str, source: io::Error },
+    System {
+        what: &'static str,
+        source: io::Error,
+    },
 }
 
 /// Runs the node until a signal ends it.
@@ -66,7 +69,12 @@ pub fn run(config: &Config, path: &Path) -> Result<(), DaemonError> {
     std::env::set_var("BLOCKING_MAX_THREADS", MAX_BLOCKING_THREADS);
     let state = StateDir::open(config)?;
     let identity = load_identity(config, state.path())?;
-    log::info!("this is {} ({}), a node of role {}", parts::name(config), identity.peer_id(), config.role);
+    log::info!(
+        "this is {} ({}), a node of role {}",
+        parts::name(config),
+        identity.peer_id(),
+        config.role
+    );
     smol::block_on(serve(config, path, &state, identity))
 }
 
@@ -76,8 +84,10 @@ async fn serve(
     state: &StateDir,
     identity: Identity,
 ) -> Result<(), DaemonError> {
-    let mut signals =
-        Signals::new().map_err(|source| DaemonError::System { what: "catch signals", source })?;
+    let mut signals = Signals::new().map_err(|source| DaemonError::System {
+        what: "catch signals",
+        source,
+    })?;
     let notifier = Arc::new(Notifier::from_env());
     let tracker = match config.role.is_tracker() {
         true => Some(start_tracker(config, &identity)?),
@@ -87,7 +97,10 @@ async fn serve(
     notifier.ready();
     log::info!("ready");
     while let Signal::Reload = signals.next().await {
-        log::info!("reading the library again; {} is read at the next start", path.display());
+        log::info!(
+            "reading the library again; {} is read at the next start",
+            path.display()
+        );
         running.rescan();
     }
     log::info!("leaving");
@@ -133,14 +146,23 @@ fn start_tracker(config: &Config, identity: &Identity) -> Result<Tracker, Daemon
     let server = TrackerServer::bind(at, identity)?;
     let at = server.local_addr().unwrap_or(at);
     log::info!("tracker listens on {at}");
-    let announcer = config.tracker.advertise.then(|| Announcer::new(at, identity.peer_id()));
-    Ok(Tracker { server, at, _announcer: announcer })
+    let announcer = config
+        .tracker
+        .advertise
+        .then(|| Announcer::new(at, identity.peer_id()));
+    Ok(Tracker {
+        server,
+        at,
+        _announcer: announcer,
+    })
 }
 
 impl Tracker {
     /// Serves until it is dropped.
     pub async fn run(self) {
-        let Self { server, _announcer, .. } = self;
+        let Self {
+            server, _announcer, ..
+        } = self;
         server.run().await;
     }
 }

@@ -64,7 +64,9 @@ impl Running {
 pub fn name(config: &Config) -> String {
     let host = || nix::unistd::gethostname().ok()?.into_string().ok();
     let configured = config.name.as_ref().map(|name| name.0.clone());
-    configured.or_else(host).unwrap_or_else(|| "p2pmusic".into())
+    configured
+        .or_else(host)
+        .unwrap_or_else(|| "p2pmusic".into())
 }
 
 /// Starts what the configured role needs. Everything is bound when it returns.
@@ -92,8 +94,12 @@ pub fn start(
     let endpoint = bind_endpoint(config, &identity)?;
     let (library, library_events) = open_library(config, state, &identity)?;
     let (player_tells, player_events) = async_channel::bounded(EVENT_BOUND);
-    let player = Player::spawn(config.audio.device.clone(), player_tells)
-        .map_err(|source| DaemonError::System { what: "start the player", source })?;
+    let player = Player::spawn(config.audio.device.clone(), player_tells).map_err(|source| {
+        DaemonError::System {
+            what: "start the player",
+            source,
+        }
+    })?;
     let port = endpoint.local_addr().map_or(0, |at| at.port());
     let (commands, tracker_events, link) =
         link_to_tracker(config, &identity, port, tracker.as_ref());
@@ -102,7 +108,11 @@ pub fn start(
     let (peer, stopper) = Peer::new(Parts {
         setup: setup(config, &identity, Memory::load(state.path())),
         endpoint,
-        store: Store::open(dirs::cache_dir(config)?, config.cache.max.0, Arc::new(RealDisk))?,
+        store: Store::open(
+            dirs::cache_dir(config)?,
+            config.cache.max.0,
+            Arc::new(RealDisk),
+        )?,
         library: library.clone(),
         library_events,
         player,
@@ -118,8 +128,14 @@ pub fn start(
     std::thread::Builder::new()
         .name("library".into())
         .spawn(move || scanning.run())
-        .map_err(|source| DaemonError::System { what: "start the library's thread", source })?;
-    Ok(Running { peer: Some((smol::spawn(peer.run()), stopper, library)), tasks })
+        .map_err(|source| DaemonError::System {
+            what: "start the library's thread",
+            source,
+        })?;
+    Ok(Running {
+        peer: Some((smol::spawn(peer.run()), stopper, library)),
+        tasks,
+    })
 }
 
 /// What the node is told of itself.
@@ -128,7 +144,10 @@ fn setup(config: &Config, identity: &Identity, memory: Memory) -> Setup {
         me: identity.peer_id(),
         name: name(config),
         role: config.role,
-        interfaces: Interfaces { subnets: interfaces::subnets(), scopes: interfaces::scopes() },
+        interfaces: Interfaces {
+            subnets: interfaces::subnets(),
+            scopes: interfaces::scopes(),
+        },
         volume: memory.volume.min(config.audio.max_volume),
         max_volume: config.audio.max_volume,
         seed: seed(identity),
@@ -166,7 +185,9 @@ fn open_library(
                 }
             };
             let hashed = hash::hash_file(&RealDisk, path, &cancel, told);
-            hashed.map(|hashed| hashed.outboard.track).map_err(|e| e.to_string())
+            hashed
+                .map(|hashed| hashed.outboard.track)
+                .map_err(|e| e.to_string())
         }),
     })?;
     Ok((Arc::new(library), events))
@@ -182,12 +203,23 @@ fn link_to_tracker(
 ) -> (Sender<Command>, Receiver<TrackerEvent>, Task<()>) {
     let (commands, orders) = async_channel::bounded(MAX_TRACKER_COMMANDS);
     let (events, told) = async_channel::bounded(MAX_TRACKER_EVENTS);
-    let introduction =
-        Introduction { name: name(config), name_chosen: config.name.is_some(), port };
-    let run = client::run(identity.clone(), introduction, seed(identity), orders, events);
+    let introduction = Introduction {
+        name: name(config),
+        name_chosen: config.name.is_some(),
+        port,
+    };
+    let run = client::run(
+        identity.clone(),
+        introduction,
+        seed(identity),
+        orders,
+        events,
+    );
     let trackers: Vec<String> = match (&config.peer.tracker, own) {
         (TrackerAt::These(hosts), _) => hosts.iter().map(ToString::to_string).collect(),
-        (TrackerAt::Auto, Some(own)) => vec![SocketAddr::new(reachable(own.at.ip()), own.at.port()).to_string()],
+        (TrackerAt::Auto, Some(own)) => {
+            vec![SocketAddr::new(reachable(own.at.ip()), own.at.port()).to_string()]
+        }
         _ => Vec::new(),
     };
     // The channel is new and has room.
@@ -207,7 +239,9 @@ fn reachable(ip: IpAddr) -> IpAddr {
 /// A seed that differs from node to node and from start to start.
 fn seed(identity: &Identity) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = identity.peer_id().0;
-    let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let start = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ start.as_nanos() as u64
 }
 

@@ -32,7 +32,10 @@ impl Signals {
         pipe::register(consts::SIGINT, stop_writer)?;
         let (reload, reload_writer) = UnixStream::pair()?;
         pipe::register(consts::SIGHUP, reload_writer)?;
-        Ok(Self { stop: Async::new(stop)?, reload: Async::new(reload)? })
+        Ok(Self {
+            stop: Async::new(stop)?,
+            reload: Async::new(reload)?,
+        })
     }
 
     /// The next signal. Several of one kind may come as one.

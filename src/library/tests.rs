@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::*;
-use crate::media::Format;
 use crate::catalog::{samples::Owner, Entry};
+use crate::media::Format;
 
 /// A library over directories of its own, and how often it looked inside a
 /// file.

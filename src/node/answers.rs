@@ -24,7 +24,11 @@ pub enum Answer {
     /// Hash the entry's file, if that has not been done, and say the result.
     Resolve(EntryNo),
     /// Send the verified slice, and say when that is over.
-    Slice { track: TrackId, size: u64, groups: GroupSet },
+    Slice {
+        track: TrackId,
+        size: u64,
+        groups: GroupSet,
+    },
     Head(SignedHead),
     List(Arc<[Hash]>),
     Page(Arc<Page>),
@@ -49,13 +53,24 @@ struct Slice {
 impl Slice {
     fn answer(&self) -> (AskId, Answer) {
         let (track, size, groups) = (self.track, self.size, self.groups.clone());
-        (self.ask, Answer::Slice { track, size, groups })
+        (
+            self.ask,
+            Answer::Slice {
+                track,
+                size,
+                groups,
+            },
+        )
     }
 }
 
 impl Answers {
     pub fn new() -> Self {
-        Self { serving: Serving::new(), slices: BTreeMap::new(), ready: VecDeque::new() }
+        Self {
+            serving: Serving::new(),
+            slices: BTreeMap::new(),
+            ready: VecDeque::new(),
+        }
     }
 
     /// Takes a question.
@@ -74,7 +89,9 @@ impl Answers {
                 _ => Answer::No(Decline::NotAvailable),
             },
             PeerRequest::Head => own.map(|own| Answer::Head(*own.head())).unwrap_or(NOT_HERE),
-            PeerRequest::List => own.map(|own| Answer::List(own.list().clone())).unwrap_or(NOT_HERE),
+            PeerRequest::List => own
+                .map(|own| Answer::List(own.list().clone()))
+                .unwrap_or(NOT_HERE),
             PeerRequest::Page { index } => own
                 .and_then(|own| own.pages().get(index as usize))
                 .map(|page| Answer::Page(page.clone()))
@@ -85,7 +102,11 @@ impl Answers {
 
     /// A slice is sent, or was given up.
     pub fn handle_done(&mut self, ask: AskId, now: Instant) {
-        let ticket = self.slices.iter().find(|(_, slice)| slice.ask == ask).map(|(t, _)| *t);
+        let ticket = self
+            .slices
+            .iter()
+            .find(|(_, slice)| slice.ask == ask)
+            .map(|(t, _)| *t);
         if let Some(ticket) = ticket {
             self.slices.remove(&ticket);
             self.serving.handle_done(ticket, now);
@@ -98,9 +119,7 @@ impl Answers {
             return Some(ready);
         }
         match self.serving.poll(now)? {
-            serving::Action::Start(ticket) => {
-                self.slices.get(&ticket).map(Slice::answer)
-            }
+            serving::Action::Start(ticket) => self.slices.get(&ticket).map(Slice::answer),
             serving::Action::Busy { ticket, retry } => {
                 let slice = self.slices.remove(&ticket)?;
                 Some((slice.ask, Answer::No(Decline::Busy { retry })))
@@ -114,13 +133,21 @@ impl Answers {
     }
 
     fn handle_get(&mut self, ask: AskId, peer: PeerId, get: Get, now: Instant) {
-        let wire = get.groups.iter().map(|range| (range.start, range.end.saturating_sub(range.start)));
+        let wire = get
+            .groups
+            .iter()
+            .map(|range| (range.start, range.end.saturating_sub(range.start)));
         let groups = match GroupSet::from_wire(wire) {
             Ok(groups) if !groups.is_empty() => groups,
             _ => return self.ready.push_back((ask, NOT_HERE)),
         };
         let admission = self.serving.handle_request(peer, get.class, &groups, now);
-        let slice = Slice { ask, track: get.track, size: get.size, groups };
+        let slice = Slice {
+            ask,
+            track: get.track,
+            size: get.size,
+            groups,
+        };
         match admission {
             Admission::Start(ticket) => {
                 self.ready.push_back(slice.answer());
@@ -130,7 +157,8 @@ impl Answers {
                 self.slices.insert(ticket, slice);
             }
             Admission::Busy { retry } => {
-                self.ready.push_back((ask, Answer::No(Decline::Busy { retry })));
+                self.ready
+                    .push_back((ask, Answer::No(Decline::Busy { retry })));
             }
         }
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    catalog::{CatchUp, Catalogue, Hash, Need, SignedHead, SyncError},
+    catalog::{Catalogue, CatchUp, Hash, Need, SignedHead, SyncError},
     id::PeerId,
 };
 
@@ -65,7 +65,13 @@ impl Catalogues {
             Err(SyncError::Stale) => return Ok(()),
             other => other?,
         };
-        self.pending.insert(owner, Pending { catch_up, asked: now });
+        self.pending.insert(
+            owner,
+            Pending {
+                catch_up,
+                asked: now,
+            },
+        );
         self.proceed(owner, now);
         Ok(())
     }
@@ -75,7 +81,12 @@ impl Catalogues {
     ///
     /// # Errors
     /// When it does not fit; the catching up starts anew with the next head.
-    pub fn handle_list(&mut self, owner: PeerId, list: Vec<Hash>, now: Instant) -> Result<bool, SyncError> {
+    pub fn handle_list(
+        &mut self,
+        owner: PeerId,
+        list: Vec<Hash>,
+        now: Instant,
+    ) -> Result<bool, SyncError> {
         self.feed(owner, now, |catch_up| catch_up.handle_list(list))
     }
 
@@ -83,7 +94,13 @@ impl Catalogues {
     ///
     /// # Errors
     /// When it does not fit; the catching up starts anew with the next head.
-    pub fn handle_page(&mut self, owner: PeerId, index: u32, bytes: &[u8], now: Instant) -> Result<bool, SyncError> {
+    pub fn handle_page(
+        &mut self,
+        owner: PeerId,
+        index: u32,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<bool, SyncError> {
         self.feed(owner, now, |catch_up| catch_up.handle_page(index, bytes))
     }
 
@@ -111,8 +128,12 @@ impl Catalogues {
     /// Asks again for what has not come.
     pub fn handle_timeout(&mut self, now: Instant) {
         let late = |p: &Pending| now >= p.asked + ASK_AGAIN;
-        let owners: Vec<PeerId> =
-            self.pending.iter().filter(|(_, p)| late(p)).map(|(owner, _)| *owner).collect();
+        let owners: Vec<PeerId> = self
+            .pending
+            .iter()
+            .filter(|(_, p)| late(p))
+            .map(|(owner, _)| *owner)
+            .collect();
         for owner in owners {
             self.proceed(owner, now);
         }
@@ -145,7 +166,10 @@ impl Catalogues {
             self.wants.push(Want { owner, need });
             return false;
         }
-        let finished = self.pending.remove(&owner).and_then(|p| p.catch_up.finish());
+        let finished = self
+            .pending
+            .remove(&owner)
+            .and_then(|p| p.catch_up.finish());
         if let Some(catalogue) = finished {
             self.theirs.insert(owner, Arc::new(catalogue));
         }

@@ -36,7 +36,13 @@ pub struct Directory {
 
 impl Directory {
     pub fn new(me: PeerId, interfaces: Interfaces) -> Self {
-        Self { me, interfaces, tracker_at: None, peers: BTreeMap::new(), unconfirmed: None }
+        Self {
+            me,
+            interfaces,
+            tracker_at: None,
+            peers: BTreeMap::new(),
+            unconfirmed: None,
+        }
     }
 
     /// A tracker that answered at `at` begins to name everybody who is here.
@@ -84,7 +90,8 @@ impl Directory {
     }
 
     pub fn is_up(&self, peer: PeerId) -> bool {
-        self.get(peer).is_some_and(|record| record.state == PeerState::Up)
+        self.get(peer)
+            .is_some_and(|record| record.state == PeerState::Up)
     }
 
     /// The peers by id.
@@ -98,8 +105,11 @@ impl Directory {
         let Some(record) = self.get(peer) else {
             return Vec::new();
         };
-        let mut addresses: Vec<SocketAddr> =
-            record.candidates.iter().flat_map(|candidate| self.expand(*candidate)).collect();
+        let mut addresses: Vec<SocketAddr> = record
+            .candidates
+            .iter()
+            .flat_map(|candidate| self.expand(*candidate))
+            .collect();
         addresses.sort_by_key(|address| self.distance(address.ip()));
         addresses.dedup();
         addresses.truncate(MAX_ADDRESSES);
@@ -128,7 +138,14 @@ impl Directory {
         match ip {
             _ if ip.is_loopback() => 0,
             IpAddr::V6(v6) if v6.is_unicast_link_local() => 2,
-            _ if self.interfaces.subnets.iter().any(|subnet| subnet.contains(ip)) => 1,
+            _ if self
+                .interfaces
+                .subnets
+                .iter()
+                .any(|subnet| subnet.contains(ip)) =>
+            {
+                1
+            }
             _ => 3,
         }
     }
@@ -148,7 +165,12 @@ mod tests {
 
     fn record(peer: u8, candidates: Vec<Candidate>) -> PeerRecord {
         let name = format!("peer-{peer}");
-        PeerRecord { peer: PeerId([peer; 32]), name, state: PeerState::Up, candidates }
+        PeerRecord {
+            peer: PeerId([peer; 32]),
+            name,
+            state: PeerState::Up,
+            candidates,
+        }
     }
 
     fn at(text: &str) -> Candidate {
@@ -172,11 +194,20 @@ mod tests {
                 Candidate::WithTracker { port: 2 },
             ],
         ));
-        let addresses: Vec<String> =
-            directory.addresses(PeerId([1; 32])).iter().map(ToString::to_string).collect();
+        let addresses: Vec<String> = directory
+            .addresses(PeerId([1; 32]))
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(
             addresses,
-            ["192.168.1.9:1", "192.168.1.1:2", "[fe80::7%2]:1", "[fe80::7%3]:1", "10.9.9.9:1"]
+            [
+                "192.168.1.9:1",
+                "192.168.1.1:2",
+                "[fe80::7%2]:1",
+                "[fe80::7%3]:1",
+                "10.9.9.9:1"
+            ]
         );
     }
 

@@ -28,13 +28,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::{answers::Answers, catalogues::Catalogues, directory::Directory, plays::Plays};
 pub use self::{
     answers::{Answer, AskId},
     catalogues::Want,
     directory::Interfaces,
     plays::{FetchEvent, FetchId, Load, PlayAction, Source},
 };
-use self::{answers::Answers, catalogues::Catalogues, directory::Directory, plays::Plays};
 use crate::{
     catalog::{Catalogue, Database, Member},
     config::Role,
@@ -80,18 +80,35 @@ pub enum Event {
     Scan(ScanEvent),
     Player(PlayerEvent),
     /// What an owner said its entry is, or why there is no answer.
-    Resolved { play: PlayId, answer: Result<(TrackId, u64), String> },
+    Resolved {
+        play: PlayId,
+        answer: Result<(TrackId, u64), String>,
+    },
     /// The store has made room, with what was there already.
-    Opened { track: TrackId, answer: Result<GroupSet, String> },
+    Opened {
+        track: TrackId,
+        answer: Result<GroupSet, String>,
+    },
     /// The reader stands at this byte.
-    Demand { track: TrackId, offset: u64 },
+    Demand {
+        track: TrackId,
+        offset: u64,
+    },
     Fetch(FetchId, FetchEvent),
     /// Another peer asks.
-    Asked { ask: AskId, peer: PeerId, request: PeerRequest },
+    Asked {
+        ask: AskId,
+        peer: PeerId,
+        request: PeerRequest,
+    },
     /// A slice is sent, or was given up.
     Answered(AskId),
     /// A client of the control socket wants something.
-    Control { ask: ControlId, request: apply::Request, sight: Sight },
+    Control {
+        ask: ControlId,
+        request: apply::Request,
+        sight: Sight,
+    },
     /// The sound devices of this machine.
     Devices(Vec<DeviceView>),
 }
@@ -209,16 +226,22 @@ impl Node {
             Event::Scan(event) => self.handle_scan(event),
             Event::Player(event) => self.handle_player(event),
             Event::Resolved { play, answer } => {
-                self.plays.handle_resolved(play, answer, &self.database, now);
+                self.plays
+                    .handle_resolved(play, answer, &self.database, now);
             }
             Event::Opened { track, answer } => self.plays.handle_opened(track, answer, now),
             Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),
             Event::Fetch(fetch, event) => self.plays.handle_fetch(fetch, event, now),
             Event::Asked { ask, peer, request } => {
-                self.answers.handle_ask(ask, peer, request, self.catalogues.own(), now);
+                self.answers
+                    .handle_ask(ask, peer, request, self.catalogues.own(), now);
             }
             Event::Answered(ask) => self.answers.handle_done(ask, now),
-            Event::Control { ask, request, sight } => self.handle_control(ask, request, sight, now),
+            Event::Control {
+                ask,
+                request,
+                sight,
+            } => self.handle_control(ask, request, sight, now),
             Event::Devices(devices) => self.facts.devices = devices,
         }
     }
@@ -272,7 +295,10 @@ impl Node {
                 self.facts.tracker = view::TrackerState::Lost { to, why };
                 self.catalogues.handle_lost();
             }
-            TrackerEvent::Registered { registered, reached_at } => {
+            TrackerEvent::Registered {
+                registered,
+                reached_at,
+            } => {
                 self.name = registered.name.into();
                 self.directory.handle_registered(reached_at, now);
                 self.facts.tracker = view::TrackerState::Registered(reached_at);
@@ -307,9 +333,11 @@ impl Node {
             }
             FromTracker::Head(head) => self.catalogues.handle_head(head, now).map(|()| false),
             FromTracker::List { owner, list } => self.catalogues.handle_list(owner, list, now),
-            FromTracker::Page { owner, index, bytes } => {
-                self.catalogues.handle_page(owner, index, &bytes, now)
-            }
+            FromTracker::Page {
+                owner,
+                index,
+                bytes,
+            } => self.catalogues.handle_page(owner, index, &bytes, now),
             FromTracker::NotHere { owner } => {
                 self.catalogues.handle_not_here(owner);
                 Ok(false)
@@ -333,7 +361,8 @@ impl Node {
     fn handle_left(&mut self, confirmed: bool) {
         self.facts.tracker = view::TrackerState::Left { confirmed };
         for ask in std::mem::take(&mut self.leaving) {
-            self.actions.push_back(Action::Reply(ask, Ok(Outcome::Now(Reply::new()))));
+            self.actions
+                .push_back(Action::Reply(ask, Ok(Outcome::Now(Reply::new()))));
         }
     }
 
@@ -360,7 +389,12 @@ impl Node {
 
     fn handle_transport(&mut self, action: TransportAction, now: Instant) {
         let order = match action {
-            TransportAction::Start { play, item, from, paused } => {
+            TransportAction::Start {
+                play,
+                item,
+                from,
+                paused,
+            } => {
                 self.facts.started(play, now);
                 return self.begin_play(play, item, from, paused, false, now);
             }
@@ -412,9 +446,16 @@ impl Node {
         };
         if !next {
             // What sounds ends now, not when the new track has arrived.
-            self.actions.push_back(Action::Transport(PlayerAction::Stop));
+            self.actions
+                .push_back(Action::Transport(PlayerAction::Stop));
         }
-        let request = plays::Request { play, item, from, paused, next };
+        let request = plays::Request {
+            play,
+            item,
+            from,
+            paused,
+            next,
+        };
         self.plays.handle_request(request, &self.database, now);
     }
 
@@ -436,7 +477,8 @@ impl Node {
             Ok(Outcome::Later(Errand::Update { .. })) => {
                 self.actions.push_back(Action::Rescan);
                 let updating = apply::updating(self.facts.scan_number + 1);
-                self.actions.push_back(Action::Reply(ask, Ok(Outcome::Now(updating))));
+                self.actions
+                    .push_back(Action::Reply(ask, Ok(Outcome::Now(updating))));
             }
             Ok(Outcome::Later(Errand::Leave)) => {
                 self.leaving.push(ask);
@@ -455,7 +497,11 @@ impl Node {
         });
         let others = self.directory.iter().filter_map(|record| {
             let catalogue = self.catalogues.get(record.peer)?.clone();
-            Some(Member { peer: record.peer, name: record.name.as_str().into(), catalogue })
+            Some(Member {
+                peer: record.peer,
+                name: record.name.as_str().into(),
+                catalogue,
+            })
         });
         let members = own.into_iter().chain(others).collect();
         self.database = Database::new(members, self.database.version() + 1);

@@ -28,11 +28,21 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub enum PlayAction {
     /// Ask `peer` what its entry hashes to.
-    Resolve { play: PlayId, peer: PeerId, entry: EntryNo },
+    Resolve {
+        play: PlayId,
+        peer: PeerId,
+        entry: EntryNo,
+    },
     /// Make room in the store.
     Open { track: TrackId, size: u64 },
     /// Ask `source` for groups.
-    Fetch { fetch: FetchId, source: PeerId, size: u64, groups: GroupSet, class: Class },
+    Fetch {
+        fetch: FetchId,
+        source: PeerId,
+        size: u64,
+        groups: GroupSet,
+        class: Class,
+    },
     /// Do not wait for that any longer.
     Cancel(FetchId),
     /// Let the player have it.
@@ -180,7 +190,11 @@ impl Plays {
 
     /// When [`Self::poll`] may have something to do without an event.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.streams.values().filter(|s| s.open).filter_map(|s| s.scheduler.poll_timeout()).min()
+        self.streams
+            .values()
+            .filter(|s| s.open)
+            .filter_map(|s| s.scheduler.poll_timeout())
+            .min()
     }
 
     /// Begins a play. One that is not [`Request::next`] ends all others.
@@ -255,7 +269,12 @@ impl Plays {
     }
 
     /// The store has made room, or could not.
-    pub fn handle_opened(&mut self, track: TrackId, answer: Result<GroupSet, String>, now: Instant) {
+    pub fn handle_opened(
+        &mut self,
+        track: TrackId,
+        answer: Result<GroupSet, String>,
+        now: Instant,
+    ) {
         let Some(stream) = self.streams.get_mut(&track) else {
             return;
         };
@@ -267,11 +286,16 @@ impl Plays {
             }
             Err(why) => {
                 let of_track = |play: &Play| play.stage == Stage::Opening(track);
-                let failed: Vec<PlayId> =
-                    self.plays.iter().filter(|(_, p)| of_track(p)).map(|(id, _)| *id).collect();
+                let failed: Vec<PlayId> = self
+                    .plays
+                    .iter()
+                    .filter(|(_, p)| of_track(p))
+                    .map(|(id, _)| *id)
+                    .collect();
                 for play in failed {
                     self.plays.remove(&play);
-                    self.actions.push_back(PlayAction::Failed(play, why.clone()));
+                    self.actions
+                        .push_back(PlayAction::Failed(play, why.clone()));
                 }
                 self.sweep();
             }
@@ -303,7 +327,10 @@ impl Plays {
             }
             FetchEvent::NotKept(why) => {
                 stream.open = false;
-                self.actions.push_back(PlayAction::GiveUp { track: fetch.track, why });
+                self.actions.push_back(PlayAction::GiveUp {
+                    track: fetch.track,
+                    why,
+                });
             }
         }
     }
@@ -320,10 +347,14 @@ impl Plays {
     pub fn arrived(&self, play: PlayId) -> Option<Arrived> {
         let play = self.plays.get(&play)?;
         let (Stage::Opening(track) | Stage::Loaded(Some(track))) = play.stage else {
-            return matches!(play.stage, Stage::Loaded(None)).then_some(Arrived { groups: 1, of: 1 });
+            return matches!(play.stage, Stage::Loaded(None))
+                .then_some(Arrived { groups: 1, of: 1 });
         };
         let stream = self.streams.get(&track)?;
-        Some(Arrived { groups: stream.scheduler.have().count(), of: group_count(stream.size) })
+        Some(Arrived {
+            groups: stream.scheduler.have().count(),
+            of: group_count(stream.size),
+        })
     }
 
     /// Whom the content of `play` is fetched from now.
@@ -333,22 +364,41 @@ impl Plays {
             return Vec::new();
         };
         let fetching = self.streams.get(&track).map(|stream| &stream.fetching);
-        let sources: BTreeSet<PeerId> =
-            fetching.into_iter().flat_map(|f| f.values().copied()).collect();
+        let sources: BTreeSet<PeerId> = fetching
+            .into_iter()
+            .flat_map(|f| f.values().copied())
+            .collect();
         sources.into_iter().collect()
     }
 
-    fn begin(&mut self, request: Request, database: &Database, now: Instant) -> Result<Play, String> {
+    fn begin(
+        &mut self,
+        request: Request,
+        database: &Database,
+        now: Instant,
+    ) -> Result<Play, String> {
         let item = request.item.clone();
         let found = database.find_at(item.peer, &item.path);
         let track = found.and_then(|f| f.listed.track).or(item.track);
         if let (Some(found), true) = (found, item.peer == self.me) {
             let shape = Shape::of(found.listed);
-            self.actions.push_back(PlayAction::Load(load(&request, &shape, Source::File(found.no))));
-            return Ok(Play { request, shape, stage: Stage::Loaded(None) });
+            self.actions.push_back(PlayAction::Load(load(
+                &request,
+                &shape,
+                Source::File(found.no),
+            )));
+            return Ok(Play {
+                request,
+                shape,
+                stage: Stage::Loaded(None),
+            });
         }
         if let Some(track) = track {
-            let copy = || database.holders(track).find_map(|(_, _, entry)| entry.listed());
+            let copy = || {
+                database
+                    .holders(track)
+                    .find_map(|(_, _, entry)| entry.listed())
+            };
             let listed = found.map(|f| f.listed).or_else(copy);
             let listed = listed.ok_or_else(|| self.nobody_has(&item, database))?;
             let shape = Shape::of(listed);
@@ -356,24 +406,46 @@ impl Plays {
             if !request.next {
                 self.set_playing(track);
             }
-            return Ok(Play { request, shape, stage: Stage::Opening(track) });
+            return Ok(Play {
+                request,
+                shape,
+                stage: Stage::Opening(track),
+            });
         }
         let found = found.ok_or_else(|| self.nobody_has(&item, database))?;
         let (play, peer, entry) = (request.play, item.peer, found.no);
-        self.actions.push_back(PlayAction::Resolve { play, peer, entry });
-        Ok(Play { request, shape: Shape::of(found.listed), stage: Stage::Resolving { peer } })
+        self.actions
+            .push_back(PlayAction::Resolve { play, peer, entry });
+        Ok(Play {
+            request,
+            shape: Shape::of(found.listed),
+            stage: Stage::Resolving { peer },
+        })
     }
 
     fn nobody_has(&self, item: &QueueItem, database: &Database) -> String {
         let owner = &item.info.owner;
         match database.member(item.peer) {
-            Some(member) => format!("{} no longer has {:?}, nor has anyone else", member.name, item.path),
-            None => format!("{owner} is not in the swarm, and nobody else has {:?}", item.path),
+            Some(member) => format!(
+                "{} no longer has {:?}, nor has anyone else",
+                member.name, item.path
+            ),
+            None => format!(
+                "{owner} is not in the swarm, and nobody else has {:?}",
+                item.path
+            ),
         }
     }
 
     /// Sees to it that there is a stream for `track`.
-    fn open(&mut self, track: TrackId, shape: &Shape, database: &Database, also: Option<PeerId>, now: Instant) {
+    fn open(
+        &mut self,
+        track: TrackId,
+        shape: &Shape,
+        database: &Database,
+        also: Option<PeerId>,
+        now: Instant,
+    ) {
         if self.streams.contains_key(&track) {
             return;
         }
@@ -394,7 +466,10 @@ impl Plays {
         };
         stream.set_sources(holders, now);
         self.streams.insert(track, stream);
-        self.actions.push_back(PlayAction::Open { track, size: shape.size });
+        self.actions.push_back(PlayAction::Open {
+            track,
+            size: shape.size,
+        });
     }
 
     /// Tells a stream whether it plays now or next.
@@ -419,7 +494,11 @@ impl Plays {
         if !self.streams.get(&track).is_some_and(|stream| stream.open) {
             return;
         }
-        for play in self.plays.values_mut().filter(|play| play.stage == Stage::Opening(track)) {
+        for play in self
+            .plays
+            .values_mut()
+            .filter(|play| play.stage == Stage::Opening(track))
+        {
             play.stage = Stage::Loaded(Some(track));
             let load = load(&play.request, &play.shape, Source::Store(track));
             self.actions.push_back(PlayAction::Load(load));
@@ -431,15 +510,32 @@ impl Plays {
             return;
         };
         match action {
-            scheduler::Action::Fetch { req, source, groups, class } => {
+            scheduler::Action::Fetch {
+                req,
+                source,
+                groups,
+                class,
+            } => {
                 stream.fetching.insert(req, source);
-                let fetch = FetchId { track, request: req };
+                let fetch = FetchId {
+                    track,
+                    request: req,
+                };
                 let size = stream.size;
-                self.actions.push_back(PlayAction::Fetch { fetch, source, size, groups, class });
+                self.actions.push_back(PlayAction::Fetch {
+                    fetch,
+                    source,
+                    size,
+                    groups,
+                    class,
+                });
             }
             scheduler::Action::Cancel { req } => {
                 stream.fetching.remove(&req);
-                self.actions.push_back(PlayAction::Cancel(FetchId { track, request: req }));
+                self.actions.push_back(PlayAction::Cancel(FetchId {
+                    track,
+                    request: req,
+                }));
             }
             scheduler::Action::Complete => self.actions.push_back(PlayAction::Keep(track)),
             scheduler::Action::Stuck { why } => self.handle_stuck(track, &why, database),
@@ -452,8 +548,10 @@ impl Plays {
             Some(member) => member.name.to_string(),
             None => peer.to_string(),
         };
-        let words: Vec<String> =
-            why.iter().map(|(peer, why)| format!("{}: {why}", name(*peer))).collect();
+        let words: Vec<String> = why
+            .iter()
+            .map(|(peer, why)| format!("{}: {why}", name(*peer)))
+            .collect();
         let why = match &words[..] {
             [] => "nobody in the swarm has it any more".into(),
             words => words.join("; "),
@@ -472,7 +570,12 @@ impl Plays {
                 matches!(play.stage, Stage::Opening(t) | Stage::Loaded(Some(t)) if t == track)
             })
         };
-        let idle: Vec<TrackId> = self.streams.keys().copied().filter(|t| !wanted(*t)).collect();
+        let idle: Vec<TrackId> = self
+            .streams
+            .keys()
+            .copied()
+            .filter(|t| !wanted(*t))
+            .collect();
         for track in idle {
             if let Some(stream) = self.streams.remove(&track) {
                 let cancel = |request| PlayAction::Cancel(FetchId { track, request });

@@ -60,7 +60,10 @@ enum Output {
 impl Facts {
     /// Connecting anew does not hide why the connection before was lost.
     pub fn handle_connecting(&mut self, to: String) {
-        if matches!(self.tracker, TrackerState::Looking | TrackerState::Connecting(_)) {
+        if matches!(
+            self.tracker,
+            TrackerState::Looking | TrackerState::Connecting(_)
+        ) {
             self.tracker = TrackerState::Connecting(to);
         }
     }
@@ -87,10 +90,17 @@ impl Facts {
 
     pub fn handle_player(&mut self, event: &PlayerEvent) {
         match event {
-            PlayerEvent::DeviceOpen { what, rate, channels, format, resampled } => {
+            PlayerEvent::DeviceOpen {
+                what,
+                rate,
+                channels,
+                format,
+                resampled,
+            } => {
                 let exact = if *resampled { ", resampled" } else { "" };
-                self.output =
-                    Output::Open(format!("{what}, {rate} Hz, {channels} channels, {format}{exact}"));
+                self.output = Output::Open(format!(
+                    "{what}, {rate} Hz, {channels} channels, {format}{exact}"
+                ));
             }
             PlayerEvent::DeviceLost { why } => self.output = Output::Lost(why.clone()),
             PlayerEvent::Started { play, at } => {

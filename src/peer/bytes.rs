@@ -29,7 +29,11 @@ pub struct StoreBytes {
 
 impl StoreBytes {
     pub fn new(blob: Arc<Blob>, inputs: Sender<Input>) -> Self {
-        Self { blob, inputs, told: AtomicU64::new(u64::MAX) }
+        Self {
+            blob,
+            inputs,
+            told: AtomicU64::new(u64::MAX),
+        }
     }
 
     fn track(&self) -> TrackId {
@@ -40,7 +44,10 @@ impl StoreBytes {
     fn tell(&self, offset: u64) {
         let stretch = offset / TELL_EVERY;
         if self.told.swap(stretch, Ordering::Relaxed) != stretch {
-            let demand = Event::Demand { track: self.track(), offset };
+            let demand = Event::Demand {
+                track: self.track(),
+                offset,
+            };
             // A full channel means that the loop is behind; the next stretch
             // tells it again.
             if self.inputs.try_send(Input::Event(demand)).is_err() {
@@ -52,7 +59,10 @@ impl StoreBytes {
     /// The same for a reader that cannot go on.
     fn tell_waiting(&self, offset: u64) {
         self.told.store(offset / TELL_EVERY, Ordering::Relaxed);
-        let demand = Event::Demand { track: self.track(), offset };
+        let demand = Event::Demand {
+            track: self.track(),
+            offset,
+        };
         let _ = self.inputs.send_blocking(Input::Event(demand));
     }
 }

@@ -115,8 +115,12 @@ impl Peer {
         let feeders = vec![
             feed(asks, answer.clone(), Input::Asked),
             feed(parts.library_events, answer.clone(), Input::Library),
-            feed(parts.player_events, answer.clone(), |e| Input::Event(Event::Player(e))),
-            feed(parts.tracker_events, answer.clone(), |e| Input::Event(Event::Tracker(e))),
+            feed(parts.player_events, answer.clone(), |e| {
+                Input::Event(Event::Player(e))
+            }),
+            feed(parts.tracker_events, answer.clone(), |e| {
+                Input::Event(Event::Tracker(e))
+            }),
             feed(parts.requests, answer.clone(), Input::Control),
             smol::spawn(accept(parts.endpoint.clone(), answer.clone())),
         ];
@@ -149,7 +153,8 @@ impl Peer {
     pub async fn run(mut self) {
         self.player.volume(self.node.volume());
         self.announce_held();
-        self.node.handle(Event::Library(self.library.catalogue()), Instant::now());
+        self.node
+            .handle(Event::Library(self.library.catalogue()), Instant::now());
         let mut pet = Instant::now();
         loop {
             while let Some(action) = self.node.poll(Instant::now()) {
@@ -160,7 +165,12 @@ impl Peer {
                 self.notifier.watchdog();
                 pet = now;
             }
-            let due = self.node.poll_timeout().into_iter().chain(self.watchdog.map(|i| pet + i)).min();
+            let due = self
+                .node
+                .poll_timeout()
+                .into_iter()
+                .chain(self.watchdog.map(|i| pet + i))
+                .min();
             let wake = async {
                 match due {
                     Some(due) => _ = Timer::at(due).await,
@@ -182,9 +192,17 @@ impl Peer {
             Input::Control(ControlEvent { request, responder }) => {
                 let ask = ControlId(self.next_id());
                 self.requests.insert(ask, responder);
-                Event::Control { ask, request, sight: self.sight() }
+                Event::Control {
+                    ask,
+                    request,
+                    sight: self.sight(),
+                }
             }
-            Input::Asked(Ask { peer, request, reply }) => {
+            Input::Asked(Ask {
+                peer,
+                request,
+                reply,
+            }) => {
                 let ask = AskId(self.next_id());
                 self.asks.insert(ask, (peer, reply));
                 Event::Asked { ask, peer, request }
@@ -208,9 +226,16 @@ impl Peer {
                 log::warn!("{}: {why}", path.display());
                 Event::Scan(ScanEvent::Problem(format!("{}: {why}", path.display())))
             }
-            LibraryEvent::Hashed { track, size, path, .. } => {
+            LibraryEvent::Hashed {
+                track, size, path, ..
+            } => {
                 let modified = std::fs::metadata(&path).and_then(|m| m.modified());
-                self.store.add_file(track, size, path, modified.unwrap_or(SystemTime::UNIX_EPOCH));
+                self.store.add_file(
+                    track,
+                    size,
+                    path,
+                    modified.unwrap_or(SystemTime::UNIX_EPOCH),
+                );
                 return None;
             }
         })
@@ -221,11 +246,14 @@ impl Peer {
         if let Some(link) = self.links.get(&connection.peer) {
             link.offer(connection.clone());
         }
-        self.tasks.spawn(provide::serve(connection, self.asks_to.clone()));
+        self.tasks
+            .spawn(provide::serve(connection, self.asks_to.clone()));
     }
 
     fn sight(&self) -> Sight {
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let wall = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         Sight {
             position: self.player.position(),
             wall_clock: i64::try_from(wall.as_secs()).unwrap_or_default(),
@@ -235,7 +263,8 @@ impl Peer {
     /// Tells the library which complete copies the store has.
     fn announce_held(&mut self) {
         let (store, library) = (self.store.clone(), self.library.clone());
-        self.tasks.spawn(smol::unblock(move || library.set_held(&store.held())));
+        self.tasks
+            .spawn(smol::unblock(move || library.set_held(&store.held())));
     }
 
     /// Says goodbye to the tracker and to everybody.
@@ -245,7 +274,10 @@ impl Peer {
         self.tell_tracker(Command::Leave);
         let left = async {
             while let Ok(input) = self.inputs.recv().await {
-                if matches!(input, Input::Event(Event::Tracker(TrackerEvent::Left { .. }))) {
+                if matches!(
+                    input,
+                    Input::Event(Event::Tracker(TrackerEvent::Left { .. }))
+                ) {
                     return;
                 }
             }

@@ -34,7 +34,10 @@ impl Peer {
                     Need::Page(index) => tracker_link::Want::Page(index),
                     Need::Nothing => return,
                 };
-                self.tell_tracker(Command::Want { owner: want.owner, what });
+                self.tell_tracker(Command::Want {
+                    owner: want.owner,
+                    what,
+                });
             }
             Action::Publish(catalogue) => self.tell_tracker(Command::Publish(catalogue)),
             Action::Addresses(peer, addresses) => self.set_addresses(peer, addresses),
@@ -65,7 +68,13 @@ impl Peer {
         match action {
             PlayAction::Resolve { play, peer, entry } => self.resolve(play, peer, entry),
             PlayAction::Open { track, size } => self.open(track, size),
-            PlayAction::Fetch { fetch, source, size, groups, class } => {
+            PlayAction::Fetch {
+                fetch,
+                source,
+                size,
+                groups,
+                class,
+            } => {
                 self.fetch(fetch, source, size, groups, class);
             }
             PlayAction::Cancel(fetch) => _ = self.fetches.remove(&fetch),
@@ -85,12 +94,18 @@ impl Peer {
     fn resolve(&mut self, play: PlayId, peer: PeerId, entry: EntryNo) {
         let Some(link) = self.links.get(&peer).map(Link::handle) else {
             let answer = Err("its owner is not in the swarm any more".into());
-            return self.node.handle(Event::Resolved { play, answer }, std::time::Instant::now());
+            return self
+                .node
+                .handle(Event::Resolved { play, answer }, std::time::Instant::now());
         };
         let to = self.answer.clone();
         self.tasks.spawn(async move {
-            let answer = fetch::resolve(&link, entry).await.map_err(|e| e.to_string());
-            let _ = to.send(Input::Event(Event::Resolved { play, answer })).await;
+            let answer = fetch::resolve(&link, entry)
+                .await
+                .map_err(|e| e.to_string());
+            let _ = to
+                .send(Input::Event(Event::Resolved { play, answer }))
+                .await;
         });
     }
 
@@ -104,7 +119,8 @@ impl Peer {
             }
             Err(e) => Err(e.to_string()),
         };
-        self.node.handle(Event::Opened { track, answer }, std::time::Instant::now());
+        self.node
+            .handle(Event::Opened { track, answer }, std::time::Instant::now());
     }
 
     fn fetch(&mut self, id: FetchId, source: PeerId, size: u64, groups: GroupSet, class: Class) {
@@ -120,7 +136,12 @@ impl Peer {
                 let gone = "it is not in the swarm any more".to_owned();
                 return tell(FetchEvent::Done(fetch::lost(gone))).await;
             };
-            let order = Order { track: id.track, size, groups, class };
+            let order = Order {
+                track: id.track,
+                size,
+                groups,
+                class,
+            };
             let progress = |progress| {
                 tell(match progress {
                     Progress::FirstByte => FetchEvent::FirstByte,
@@ -150,7 +171,9 @@ impl Peer {
             Ok(bytes) => bytes,
             Err(why) => {
                 let failed = PlayerEvent::Failed { play, why };
-                return self.node.handle(Event::Player(failed), std::time::Instant::now());
+                return self
+                    .node
+                    .handle(Event::Player(failed), std::time::Instant::now());
             }
         };
         let order = player::Load {
@@ -170,7 +193,10 @@ impl Peer {
     }
 
     fn own_file(&self, entry: EntryNo) -> Result<Arc<dyn TrackBytes>, String> {
-        let file = self.library.file(entry).ok_or("it is no longer in the library")?;
+        let file = self
+            .library
+            .file(entry)
+            .ok_or("it is no longer in the library")?;
         match FileBytes::open(&file.path) {
             Ok(bytes) => Ok(Arc::new(bytes)),
             Err(e) => Err(format!("{}: {e}", file.path.display())),
@@ -183,10 +209,11 @@ impl Peer {
             return;
         };
         let (store, library) = (self.store.clone(), self.library.clone());
-        self.tasks.spawn(smol::unblock(move || match store.finish(&blob) {
-            Ok(()) => library.set_held(&store.held()),
-            Err(e) => log::warn!("a track is not kept: {e}"),
-        }));
+        self.tasks
+            .spawn(smol::unblock(move || match store.finish(&blob) {
+                Ok(()) => library.set_held(&store.held()),
+                Err(e) => log::warn!("a track is not kept: {e}"),
+            }));
     }
 
     fn set_addresses(&mut self, peer: PeerId, addresses: Vec<SocketAddr>) {
@@ -206,7 +233,11 @@ impl Peer {
     fn answer(&mut self, ask: AskId, answer: Answer) {
         let message = match answer {
             Answer::Resolve(entry) => return self.answer_resolve(ask, entry),
-            Answer::Slice { track, size, groups } => {
+            Answer::Slice {
+                track,
+                size,
+                groups,
+            } => {
                 return self.answer_slice(ask, track, size, groups);
             }
             Answer::Head(head) => PeerReply::Head(head),
@@ -239,7 +270,9 @@ impl Peer {
             }),
             Err(e) => {
                 log::debug!("a file cannot be resolved: {e}");
-                let busy = Decline::Busy { retry: RESOLVE_AGAIN };
+                let busy = Decline::Busy {
+                    retry: RESOLVE_AGAIN,
+                };
                 let _ = reply.try_send(Reply::Message(PeerReply::No(busy)));
             }
         }
@@ -248,7 +281,9 @@ impl Peer {
     fn answer_slice(&mut self, ask: AskId, track: TrackId, size: u64, groups: GroupSet) {
         let to = self.answer.clone();
         let Some((_, reply)) = self.asks.remove(&ask) else {
-            return self.node.handle(Event::Answered(ask), std::time::Instant::now());
+            return self
+                .node
+                .handle(Event::Answered(ask), std::time::Instant::now());
         };
         let store = self.store.clone();
         let library = self.library.clone();
@@ -256,7 +291,9 @@ impl Peer {
             let blob = smol::unblock(move || serve_from(&store, &library, track)).await;
             let (done, over) = async_channel::bounded(1);
             let answer = match blob {
-                Some(blob) if blob.size() != size => Reply::Message(PeerReply::No(Decline::Changed)),
+                Some(blob) if blob.size() != size => {
+                    Reply::Message(PeerReply::No(Decline::Changed))
+                }
                 Some(blob) => Reply::Slice { blob, groups, done },
                 None => Reply::Message(PeerReply::No(Decline::NotAvailable)),
             };

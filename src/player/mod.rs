@@ -12,8 +12,8 @@ mod inbox;
 mod outbox;
 mod output;
 mod paced;
-mod ring;
 pub mod queue;
+mod ring;
 pub mod transport;
 pub mod wav;
 

@@ -60,7 +60,11 @@ impl Endpoint {
     /// Those of binding the socket.
     pub fn bind(at: SocketAddr, identity: Identity, subnets: Arc<[Subnet]>) -> io::Result<Self> {
         let socket = match UdpSocket::bind(at) {
-            Err(e) if at.ip().is_unspecified() && at.is_ipv6() && e.kind() != io::ErrorKind::AddrInUse => {
+            Err(e)
+                if at.ip().is_unspecified()
+                    && at.is_ipv6()
+                    && e.kind() != io::ErrorKind::AddrInUse =>
+            {
                 UdpSocket::bind((Ipv4Addr::UNSPECIFIED, at.port()))?
             }
             bound => bound?,
@@ -78,7 +82,12 @@ impl Endpoint {
             socket,
             Arc::new(quinn::SmolRuntime),
         )?;
-        Ok(Self { quic, identity, transport, subnets })
+        Ok(Self {
+            quic,
+            identity,
+            transport,
+            subnets,
+        })
     }
 
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -117,7 +126,9 @@ impl Endpoint {
         let mut config = self.identity.quic_client_config(Some(peer));
         config.transport_config(self.transport.clone());
         let connecting = self.quic.connect_with(config, address, SERVER_NAME)?;
-        let quic = within(HANDSHAKE_TIMEOUT, connecting).await.ok_or(DialError::Silent)??;
+        let quic = within(HANDSHAKE_TIMEOUT, connecting)
+            .await
+            .ok_or(DialError::Silent)??;
         match peer_of(&quic) {
             Some(found) if found == peer => Ok(Connection { quic, peer }),
             _ => Err(DialError::SomebodyElse),
@@ -154,7 +165,10 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
 }
 
 /// `future`, or `None` after `limit`.
-pub async fn within<T>(limit: Duration, future: impl std::future::IntoFuture<Output = T>) -> Option<T> {
+pub async fn within<T>(
+    limit: Duration,
+    future: impl std::future::IntoFuture<Output = T>,
+) -> Option<T> {
     smol::future::or(async { Some(future.await) }, async {
         smol::Timer::after(limit).await;
         None

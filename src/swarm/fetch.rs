@@ -124,7 +124,10 @@ async fn receive<Told: Future<Output = ()> + Send>(
         buffer.extend_from_slice(&chunk.bytes);
         let (items, liar) = verify(&mut verifier, &mut buffer);
         if !items.is_empty() {
-            let groups = items.iter().filter_map(Verified::group).collect::<GroupSet>();
+            let groups = items
+                .iter()
+                .filter_map(Verified::group)
+                .collect::<GroupSet>();
             let blob = blob.clone();
             if let Err(e) = smol::unblock(move || blob.write(items)).await {
                 return Err(e);
@@ -160,7 +163,9 @@ pub(super) async fn ask(link: &LinkHandle, request: &PeerRequest) -> Result<Recv
         .await
         .ok_or(AskError::Silent)?
         .map_err(|e| lost(&e))?;
-    send.write_all(&encode_frame(request)).await.map_err(|e| lost(&e))?;
+    send.write_all(&encode_frame(request))
+        .await
+        .map_err(|e| lost(&e))?;
     let _ = send.finish();
     Ok(recv)
 }

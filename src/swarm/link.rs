@@ -53,8 +53,18 @@ impl Link {
         asks: Sender<Ask>,
     ) -> Self {
         let (to, from) = async_channel::bounded(MAX_WAITING);
-        let keeper = Keeper { peer, candidates, endpoint, asks, connection: None, serving: None };
-        Self { to, _task: smol::spawn(keeper.run(from)) }
+        let keeper = Keeper {
+            peer,
+            candidates,
+            endpoint,
+            asks,
+            connection: None,
+            serving: None,
+        };
+        Self {
+            to,
+            _task: smol::spawn(keeper.run(from)),
+        }
     }
 
     pub fn handle(&self) -> LinkHandle {
@@ -81,7 +91,10 @@ impl LinkHandle {
     pub async fn connection(&self) -> Result<Connection, NoConnection> {
         let gone = || NoConnection::Unreachable("it is gone".into());
         let (reply, answer) = async_channel::bounded(1);
-        self.0.send(Message::Want(reply)).await.map_err(|_| gone())?;
+        self.0
+            .send(Message::Want(reply))
+            .await
+            .map_err(|_| gone())?;
         answer.recv().await.map_err(|_| gone())?
     }
 }

@@ -40,7 +40,11 @@ pub struct Ask {
 pub enum Reply {
     Message(PeerReply),
     /// Send the verified slice; `done` is dropped when that is over.
-    Slice { blob: Arc<Blob>, groups: GroupSet, done: Done },
+    Slice {
+        blob: Arc<Blob>,
+        groups: GroupSet,
+        done: Done,
+    },
 }
 
 /// Closes its channel when a slice is sent, or given up.
@@ -51,7 +55,12 @@ pub async fn serve(connection: Connection, asks: Sender<Ask>) {
     let mut streams: Vec<Task<()>> = Vec::new();
     while let Ok((send, recv)) = connection.quic.accept_bi().await {
         streams.retain(|stream| !stream.is_finished());
-        streams.push(smol::spawn(answer(connection.peer, send, recv, asks.clone())));
+        streams.push(smol::spawn(answer(
+            connection.peer,
+            send,
+            recv,
+            asks.clone(),
+        )));
     }
 }
 
@@ -61,7 +70,15 @@ async fn answer(peer: PeerId, mut send: SendStream, mut recv: RecvStream, asks: 
         _ => return reset(&mut send, RESET_FAULT),
     };
     let (reply, replies) = async_channel::bounded(REPLIES_UNDER_WAY);
-    if asks.send(Ask { peer, request, reply }).await.is_err() {
+    if asks
+        .send(Ask {
+            peer,
+            request,
+            reply,
+        })
+        .await
+        .is_err()
+    {
         return;
     }
     while let Ok(reply) = replies.recv().await {
@@ -87,7 +104,10 @@ async fn answer(peer: PeerId, mut send: SendStream, mut recv: RecvStream, asks: 
 async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet) {
     let (to, pieces) = async_channel::bounded(PIECES_UNDER_WAY);
     let encoding = smol::unblock(move || {
-        let mut pipe = Pipe { to, piece: Vec::with_capacity(PIECE_BYTES) };
+        let mut pipe = Pipe {
+            to,
+            piece: Vec::with_capacity(PIECE_BYTES),
+        };
         blob.slice(&groups, &mut pipe)?;
         pipe.flush().map_err(SliceError::Write)
     });
@@ -112,7 +132,14 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet) {
             _ => Decline::NotAvailable,
         };
         if begun {
-            reset(send, if no == Decline::Changed { RESET_CHANGED } else { RESET_FAULT });
+            reset(
+                send,
+                if no == Decline::Changed {
+                    RESET_CHANGED
+                } else {
+                    RESET_FAULT
+                },
+            );
         } else {
             let _ = send.write_all(&encode_frame(&PeerReply::No(no))).await;
         }
@@ -143,7 +170,9 @@ impl Write for Pipe {
             return Ok(());
         }
         let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES));
-        self.to.send_blocking(piece).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.to
+            .send_blocking(piece)
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 

@@ -13,9 +13,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::protocol::Class;
 use crate::content::ranges::GroupSet;
 use crate::id::PeerId;
+use crate::protocol::Class;
 
 /// A request that was let in, waiting or started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

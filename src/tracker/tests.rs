@@ -11,7 +11,7 @@ use super::{
     server::TrackerServer,
 };
 use crate::{
-    catalog::{Catalogue, Entry, Page},
+    catalog::{Catalogue, Entry, Held, Page},
     id::TrackId,
     identity::{Identity, SwarmKey},
     protocol::{Candidate, FromTracker, PeerState, Refusal},

@@ -100,7 +100,10 @@ fn tracks_follow_each_other_without_a_gap() {
     bench.play();
     assert_eq!(bench.done(), ["start 1 as 1 from 0"]);
     assert!(bench.transport.is_waiting());
-    bench.tell(PlayerEvent::Started { play: PlayId(1), at: Instant::now() });
+    bench.tell(PlayerEvent::Started {
+        play: PlayId(1),
+        at: Instant::now(),
+    });
     assert_eq!(bench.done(), ["prepare 2 as 2"]);
     bench.tell(PlayerEvent::Crossed {
         from: PlayId(1),
@@ -117,7 +120,10 @@ fn tracks_follow_each_other_without_a_gap() {
 fn what_is_prepared_follows_the_queue_and_the_options() {
     let mut bench = Bench::new(3);
     bench.play();
-    bench.tell(PlayerEvent::Started { play: PlayId(1), at: Instant::now() });
+    bench.tell(PlayerEvent::Started {
+        play: PlayId(1),
+        at: Instant::now(),
+    });
     bench.done();
     bench.queue.remove(1..2).unwrap();
     bench.transport.handle_queue_changed(&mut bench.queue);
@@ -150,9 +156,15 @@ fn events_about_what_was_replaced_are_ignored() {
     bench.transport.next(&mut bench.queue);
     bench.done();
     for event in [
-        PlayerEvent::Started { play: PlayId(1), at: Instant::now() },
+        PlayerEvent::Started {
+            play: PlayId(1),
+            at: Instant::now(),
+        },
         PlayerEvent::Ended { play: PlayId(1) },
-        PlayerEvent::Failed { play: PlayId(1), why: "gone".into() },
+        PlayerEvent::Failed {
+            play: PlayId(1),
+            why: "gone".into(),
+        },
         PlayerEvent::Crossed {
             from: PlayId(1),
             to: PlayId(2),
@@ -172,7 +184,10 @@ fn missing_tracks_are_skipped_but_not_for_ever() {
     let mut starts = 0;
     while let Some(play) = bench.transport.play_id() {
         starts += 1;
-        bench.tell(PlayerEvent::Failed { play, why: "nobody has it".into() });
+        bench.tell(PlayerEvent::Failed {
+            play,
+            why: "nobody has it".into(),
+        });
     }
     assert_eq!(starts, MAX_FAILURES);
     assert_eq!(
@@ -190,9 +205,15 @@ fn a_track_that_sounds_makes_good_for_those_that_failed() {
     for n in 0..10 * MAX_FAILURES {
         let play = bench.transport.play_id().expect("it goes on");
         match n % 2 {
-            0 => bench.tell(PlayerEvent::Failed { play, why: "bad".into() }),
+            0 => bench.tell(PlayerEvent::Failed {
+                play,
+                why: "bad".into(),
+            }),
             _ => {
-                bench.tell(PlayerEvent::Started { play, at: Instant::now() });
+                bench.tell(PlayerEvent::Started {
+                    play,
+                    at: Instant::now(),
+                });
                 bench.transport.next(&mut bench.queue);
             }
         }
@@ -204,8 +225,14 @@ fn a_track_that_sounds_makes_good_for_those_that_failed() {
 fn a_next_track_that_fails_is_tried_again_when_its_turn_comes() {
     let mut bench = Bench::new(2);
     bench.play();
-    bench.tell(PlayerEvent::Started { play: PlayId(1), at: Instant::now() });
-    bench.tell(PlayerEvent::Failed { play: PlayId(2), why: "bad".into() });
+    bench.tell(PlayerEvent::Started {
+        play: PlayId(1),
+        at: Instant::now(),
+    });
+    bench.tell(PlayerEvent::Failed {
+        play: PlayId(2),
+        why: "bad".into(),
+    });
     assert_eq!(bench.done(), ["start 1 as 1 from 0", "prepare 2 as 2"]);
     bench.tell(PlayerEvent::Ended { play: PlayId(1) });
     assert_eq!(bench.done(), ["start 2 as 3 from 0"]);
@@ -253,7 +280,10 @@ fn oneshot_ends_with_its_track() {
     };
     bench.transport.set_options(&mut bench.queue, single);
     bench.play();
-    bench.tell(PlayerEvent::Started { play: PlayId(1), at: Instant::now() });
+    bench.tell(PlayerEvent::Started {
+        play: PlayId(1),
+        at: Instant::now(),
+    });
     bench.tell(PlayerEvent::Ended { play: PlayId(1) });
     assert_eq!(bench.done(), ["start 1 as 1 from 0", "stop"]);
     assert_eq!(bench.queue.options().single, Single::Off);
@@ -336,9 +366,15 @@ fn perform(bench: &mut Bench, op: Op) {
         Op::Event(kind, back) => {
             let play = PlayId(transport.last_play.saturating_sub(back));
             let event = match kind {
-                0 => PlayerEvent::Started { play, at: Instant::now() },
+                0 => PlayerEvent::Started {
+                    play,
+                    at: Instant::now(),
+                },
                 1 => PlayerEvent::Ended { play },
-                2 => PlayerEvent::Failed { play, why: "bad".into() },
+                2 => PlayerEvent::Failed {
+                    play,
+                    why: "bad".into(),
+                },
                 3 => PlayerEvent::Underrun { play },
                 4 => PlayerEvent::Resumed { play },
                 _ => PlayerEvent::Crossed {

@@ -5,7 +5,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use super::*;
 use crate::{
-    catalog::{Catalogue, Entry, Page, SignedHead},
+    catalog::{Catalogue, Entry, Held, Page, SignedHead},
     id::TrackId,
     protocol::{Candidate, PeerState},
 };
@@ -129,7 +129,10 @@ fn gone(peer: u8, left: bool) -> FromTracker {
 
 fn catalogue(peer: u8, seq: u64, entries: usize) -> Catalogue {
     let entry = |n: usize| {
-        Some(Entry::Held(Box::new(Held { track: TrackId([n as u8; 32]), size: n as u64 })))
+        Some(Entry::Held(Box::new(Held {
+            track: TrackId([n as u8; 32]),
+            size: n as u64,
+        })))
     };
     let numbers: Vec<usize> = (0..entries).collect();
     let pages = numbers.chunks(crate::catalog::PAGE_ENTRIES).map(|numbers| {

@@ -230,8 +230,13 @@ fn status_tells_of_the_current_song() {
     let mut node = Node::new();
     node.text("p2p_play \"kind of blue\"");
     let play = node.transport.play_id().expect("it plays");
-    node.transport
-        .handle_player(&mut node.queue, PlayerEvent::Started { play, at: Instant::now() });
+    node.transport.handle_player(
+        &mut node.queue,
+        PlayerEvent::Started {
+            play,
+            at: Instant::now(),
+        },
+    );
     node.view.position = Some(std::time::Duration::from_millis(12_345));
     let status = node.text("status");
     for line in [
@@ -249,8 +254,13 @@ fn status_tells_of_the_current_song() {
             "{line} in {status}"
         );
     }
-    node.transport
-        .handle_player(&mut node.queue, PlayerEvent::Failed { play, why: "gone".into() });
+    node.transport.handle_player(
+        &mut node.queue,
+        PlayerEvent::Failed {
+            play,
+            why: "gone".into(),
+        },
+    );
     let error = ["kitchen/miles/kind of blue/1.flac: gone"];
     assert_eq!(node.values("status", "error"), error);
     node.text("clearerror");
