@@ -190,6 +190,7 @@ impl Peer {
         let event = match input {
             Input::Event(event) => event,
             Input::Control(ControlEvent { request, responder }) => {
+                log::trace!("a control client asks");
                 let ask = ControlId(self.next_id());
                 self.requests.insert(ask, responder);
                 Event::Control {
