@@ -15,7 +15,7 @@ use smol::Task;
 use super::{dirs, lookout, memory::Memory, notify::Notifier, DaemonError, StateDir, Tracker};
 use crate::{
     config::{Config, TrackerAt},
-    content::{disk::RealDisk, hash, store::Store},
+    content::{blob::Outboard, disk::RealDisk, hash, store::Store},
     control::server::{ControlConfig, ControlServer},
     daemon::notify,
     identity::Identity,
@@ -92,7 +92,14 @@ pub fn start(
         return Ok(Running { peer: None, tasks });
     }
     let endpoint = bind_endpoint(config, &identity)?;
-    let (library, library_events) = open_library(config, state, &identity)?;
+    let store = Store::open(
+        dirs::cache_dir(config)?,
+        config.cache.max.0,
+        Arc::new(RealDisk),
+    )?;
+    let (hashed, outboards) = async_channel::bounded(MAX_OUTBOARDS);
+    tasks.push(smol::spawn(keep_outboards(outboards, store.clone())));
+    let (library, library_events) = open_library(config, state, &identity, hashed)?;
     let (player_tells, player_events) = async_channel::bounded(EVENT_BOUND);
     let player = Player::spawn(config.audio.device.clone(), player_tells).map_err(|source| {
         DaemonError::System {
@@ -108,11 +115,7 @@ pub fn start(
     let (peer, stopper) = Peer::new(Parts {
         setup: setup(config, &identity, Memory::load(state.path())),
         endpoint,
-        store: Store::open(
-            dirs::cache_dir(config)?,
-            config.cache.max.0,
-            Arc::new(RealDisk),
-        )?,
+        store,
         library: library.clone(),
         library_events,
         player,
@@ -168,6 +171,7 @@ fn open_library(
     config: &Config,
     state: &StateDir,
     identity: &Identity,
+    outboards: Sender<Outboard>,
 ) -> Result<(Arc<Library>, Receiver<library::LibraryEvent>), DaemonError> {
     let signer = identity.clone();
     let (library, events) = Library::open(library::Setup {
@@ -177,7 +181,7 @@ fn open_library(
         sign: Box::new(move |message| signer.sign(message)),
         known_epoch: 0,
         probe: Arc::new(|path| media::probe::probe(path).map_err(|e| e.to_string())),
-        hash: Arc::new(|path, progress| {
+        hash: Arc::new(move |path, progress| {
             let cancel = AtomicBool::new(false);
             let told = |done| {
                 if progress(done).is_break() {
@@ -185,12 +189,27 @@ fn open_library(
                 }
             };
             let hashed = hash::hash_file(&RealDisk, path, &cancel, told);
-            hashed
-                .map(|hashed| hashed.outboard.track)
-                .map_err(|e| e.to_string())
+            let outboard = hashed.map_err(|e| e.to_string())?.outboard;
+            let track = outboard.track;
+            // Without it, as at the node's end, the first slice reads the
+            // file once more.
+            let _ = outboards.send_blocking(outboard);
+            Ok(track)
         }),
     })?;
     Ok((Arc::new(library), events))
+}
+
+/// Writes down what hashing gave, beside whoever waits for the hash: so the
+/// first slice of a file costs no second read.
+async fn keep_outboards(outboards: Receiver<Outboard>, store: Arc<Store>) {
+    while let Ok(outboard) = outboards.recv().await {
+        let store = store.clone();
+        let kept = smol::unblock(move || store.keep_outboard(&outboard)).await;
+        if let Err(e) = kept {
+            log::debug!("an outboard is not kept: {e}");
+        }
+    }
 }
 
 /// Starts the link to the tracker. The task does not end before the node
@@ -245,6 +264,9 @@ fn seed(identity: &Identity) -> u64 {
     u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ start.as_nanos() as u64
 }
 
+/// Outboards that wait for the disk, at 120 KB for a long track; hashing waits
+/// for them then.
+const MAX_OUTBOARDS: usize = 4;
 /// What the node may tell the link ahead of it.
 const MAX_TRACKER_COMMANDS: usize = 64;
 /// What the tracker may say ahead of the node.
