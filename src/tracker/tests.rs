@@ -91,7 +91,8 @@ fn music(identity: &Identity) -> Arc<Catalogue> {
 
 #[test]
 fn peers_meet_share_catalogues_and_leave() {
-    with_tracker(|address, _tracker| async move {
+    with_tracker(|address, tracker| async move {
+        let _running = tracker;
         let kitchen = Peer::start(7, "kitchen", OURS, &address);
         kitchen.registers().await;
         let bath = Peer::start(8, "bath", OURS, &address);
@@ -137,7 +138,8 @@ fn peers_meet_share_catalogues_and_leave() {
 
 #[test]
 fn a_taken_name_is_refused_by_its_live_holder() {
-    with_tracker(|address, _tracker| async move {
+    with_tracker(|address, tracker| async move {
+        let _running = tracker;
         let first = Peer::start(7, "kitchen", OURS, &address);
         first.registers().await;
         let second = Peer::start(8, "kitchen", OURS, &address);
