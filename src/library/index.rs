@@ -105,6 +105,12 @@ pub struct IndexReader(Arc<Database>);
 enum Change {
     Put(EntryNo, Slot),
     Hashed(EntryNo, Stamp, TrackId),
+    Hide(EntryNo),
+    Show {
+        no: EntryNo,
+        dir: String,
+        name: String,
+    },
     Remove(EntryNo),
     Unplayable(Vec<u8>, Stamp),
     Forget(Vec<u8>),
@@ -261,6 +267,16 @@ impl Index {
     /// Notes a file's hash, unless it is another file by now.
     pub fn set_track(&mut self, no: EntryNo, stamp: Stamp, track: TrackId) {
         self.push(Change::Hashed(no, stamp, track));
+    }
+
+    /// Takes a file for absent.
+    pub fn hide(&mut self, no: EntryNo) {
+        self.push(Change::Hide(no));
+    }
+
+    /// Lists a file, that did not change, as `name` in `dir`.
+    pub fn show(&mut self, no: EntryNo, dir: String, name: String) {
+        self.push(Change::Show { no, dir, name });
     }
 
     /// Leaves a hole at `no`.
@@ -488,14 +504,17 @@ impl<'t> Tables<'t> {
     fn apply(&mut self, change: &Change) -> Result<(), redb::Error> {
         match change {
             Change::Put(no, slot) => self.put(no.0, slot)?,
-            Change::Hashed(no, stamp, track) => {
-                if let Some(Slot::File(mut record)) = self.get(no.0)? {
-                    if record.stamp == *stamp {
-                        record.listed.track = Some(*track);
-                        self.put(no.0, &Slot::File(record))?;
-                    }
+            Change::Hashed(no, stamp, track) => self.change(*no, |record| {
+                if record.stamp == *stamp {
+                    record.listed.track = Some(*track);
                 }
-            }
+            })?,
+            Change::Hide(no) => self.change(*no, |record| record.absent = true)?,
+            Change::Show { no, dir, name } => self.change(*no, |record| {
+                record.absent = false;
+                record.listed.dir = dir.as_str().into();
+                record.listed.name = name.as_str().into();
+            })?,
             Change::Remove(no) => {
                 match self.get(no.0)? {
                     Some(Slot::File(record)) => drop(self.files.remove(record.path.as_slice())?),
@@ -509,6 +528,16 @@ impl<'t> Tables<'t> {
                     .insert(path.as_slice(), encode(stamp).as_slice())?;
             }
             Change::Forget(path) => drop(self.unplayable.remove(path.as_slice())?),
+        }
+        Ok(())
+    }
+
+    /// Changes a part of a record: others may have changed the rest since it
+    /// was looked up.
+    fn change(&mut self, no: EntryNo, f: impl FnOnce(&mut Record)) -> Result<(), redb::Error> {
+        if let Some(Slot::File(mut record)) = self.get(no.0)? {
+            f(&mut record);
+            self.put(no.0, &Slot::File(record))?;
         }
         Ok(())
     }

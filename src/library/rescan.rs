@@ -82,7 +82,7 @@ impl Rescan<'_> {
     fn file(&mut self, found: FoundFile<'_>) {
         let result = match self.core.reader.lookup(&found.path) {
             Ok(Some(Known::Listed(no, record))) if record.stamp == found.stamp => {
-                Ok(self.unchanged(no, *record, &found))
+                Ok(self.unchanged(no, &record, found))
             }
             Ok(Some(Known::Unplayable(stamp))) if stamp == found.stamp => {
                 self.skip(&found.path);
@@ -96,13 +96,10 @@ impl Rescan<'_> {
     }
 
     /// The music did not change; its place in the library may have.
-    fn unchanged(&mut self, no: EntryNo, mut record: Record, found: &FoundFile<'_>) {
-        let listed = &mut record.listed;
+    fn unchanged(&mut self, no: EntryNo, record: &Record, found: FoundFile<'_>) {
+        let listed = &record.listed;
         if record.absent || *listed.dir != *found.dir || *listed.name != *found.name {
-            record.absent = false;
-            listed.dir = found.dir.as_str().into();
-            listed.name = found.name.as_str().into();
-            self.core.book().put(Some(no), record);
+            self.core.book().show(no, found.dir, found.name);
         }
         self.seen.insert(no);
         self.listed += 1;
@@ -161,15 +158,14 @@ impl Rescan<'_> {
                 && core.roots.iter().any(|root| path.starts_with(&root.path))
         };
         for no in gone {
-            let Some(mut record) = core.reader.file(no)? else {
+            let Some(record) = core.reader.file(no)? else {
                 continue;
             };
             let mut book = core.book();
             if !may_exist(record.path()) {
                 book.remove(no);
             } else if !record.absent {
-                record.absent = true;
-                book.put(Some(no), *record);
+                book.hide(no);
             }
             if book.index().is_due(Instant::now()) {
                 book.index().flush()?;
@@ -180,7 +176,8 @@ impl Rescan<'_> {
                 core.book().index().forget_unplayable(path);
             }
         }
-        Ok(())
+        // Hashing goes by what is written.
+        core.book().index().flush()
     }
 }
 

@@ -447,7 +447,7 @@ mod tests {
         let deep = (0..=MAX_DEPTH).fold(path("there/deep"), |path, _| path.join("d"));
         write(&deep.join("2.mp3"));
         let long = "y".repeat(200);
-        let far = (0..MAX_PATH_BYTES / 200).fold(path("there/long"), |path, _| path.join(&long));
+        let far = (0..=MAX_PATH_BYTES / 200).fold(path("there/long"), |path, _| path.join(&long));
         write(&far.join("3.mp3"));
 
         let (files, problems, unknown) = scan_all(&[path("gone"), path("empty"), path("there")]);
