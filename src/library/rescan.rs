@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs::File,
     ops::ControlFlow,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -80,19 +81,17 @@ struct Rescan<'a> {
 
 impl Rescan<'_> {
     fn file(&mut self, found: FoundFile<'_>) {
-        let result = match self.core.reader.lookup(&found.path) {
-            Ok(Some(Known::Listed(no, record))) if record.stamp == found.stamp => {
-                Ok(self.unchanged(no, &record, found))
-            }
-            Ok(Some(Known::Unplayable(stamp))) if stamp == found.stamp => {
-                self.skip(&found.path);
-                Ok(())
-            }
-            Ok(Some(Known::Listed(no, _))) => Ok(self.read(Some(no), found)),
-            Ok(_) => Ok(self.read(None, found)),
-            Err(error) => Err(error),
+        let Some(known) = self.core.check(self.core.reader.lookup(&found.path)) else {
+            return;
         };
-        self.core.check(result);
+        match known {
+            Some(Known::Listed(no, record)) if record.stamp == found.stamp => {
+                self.unchanged(no, &record, found);
+            }
+            Some(Known::Unplayable(stamp)) if stamp == found.stamp => self.skip(&found.path),
+            Some(Known::Listed(no, _)) => self.read(Some(no), found),
+            Some(Known::Unplayable(_)) | None => self.read(None, found),
+        }
     }
 
     /// The music did not change; its place in the library may have.
@@ -107,6 +106,17 @@ impl Rescan<'_> {
 
     /// Reads a file that is new or has changed.
     fn read(&mut self, no: Option<EntryNo>, found: FoundFile<'_>) {
+        // That is about rights or the disk, not about the music: it is tried
+        // again next time.
+        if let Err(error) = File::open(&found.path) {
+            if let Some(no) = no {
+                self.seen.insert(no);
+                self.core.book().hide(no);
+            }
+            self.skipped += 1;
+            self.problem(found.path, format!("cannot be opened: {error}"));
+            return;
+        }
         let record = match examine(&found, self.core) {
             Ok(record) => record,
             Err(why) => {

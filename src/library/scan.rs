@@ -432,7 +432,7 @@ mod tests {
         symlink(root.join("z"), root.join("a")).unwrap();
         symlink(dir.path().join("outside"), root.join("out")).unwrap();
         symlink("nowhere", root.join("dangling")).unwrap();
-        let (files, problems, unknown) = scan_all(&[root.clone()]);
+        let (files, problems, unknown) = scan_all(std::slice::from_ref(&root));
         assert_eq!(files, ["z|1.mp3", "out|2.mp3"]);
         assert_eq!(problems, [root.join("dangling")]);
         assert!(unknown.is_empty());
