@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_channel::{Receiver, Sender};
-use smol::Task;
+use smol::{future, Task};
 
 use super::{dirs, lookout, memory::Memory, notify::Notifier, DaemonError, StateDir, Tracker};
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     content::{disk::RealDisk, hash, store::Store},
     control::server::{ControlConfig, ControlServer},
     daemon::notify,
+    discovery,
     identity::Identity,
     interfaces,
     library::{self, Library},
@@ -34,7 +35,7 @@ use crate::{
 
 /// A started node.
 pub struct Running {
-    peer: Option<(Task<()>, Stopper, Arc<Library>)>,
+    peer: Option<(Task<u8>, Stopper, Arc<Library>)>,
     /// The tracker, the link to one, and the control socket.
     tasks: Vec<Task<()>>,
 }
@@ -49,10 +50,13 @@ impl Running {
 
     /// Leaves the swarm and ends everything: the peer first, so that its
     /// tracker still hears of it.
-    pub async fn stop(self) {
+    pub async fn stop(self, state: &StateDir) {
         if let Some((peer, stopper, _)) = self.peer {
             stopper.stop().await;
-            peer.await;
+            let memory = Memory { volume: peer.await };
+            if let Err(e) = memory.save(state.path()) {
+                log::warn!("{}: the volume is not remembered: {e}", state.path().display());
+            }
         }
         for task in self.tasks {
             task.cancel().await;
@@ -92,7 +96,8 @@ pub fn start(
         return Ok(Running { peer: None, tasks });
     }
     let endpoint = bind_endpoint(config, &identity)?;
-    let (library, library_events) = open_library(config, state, &identity)?;
+    let store = Store::open(dirs::cache_dir(config)?, config.cache.max.0, Arc::new(RealDisk))?;
+    let (library, library_events) = open_library(config, state, &identity, store.clone())?;
     let (player_tells, player_events) = async_channel::bounded(EVENT_BOUND);
     let player = Player::spawn(config.audio.device.clone(), player_tells).map_err(|source| {
         DaemonError::System {
@@ -117,6 +122,7 @@ pub fn start(
         library_events,
         player,
         player_events,
+        device: config.audio.device.clone(),
         requests,
         control,
         tracker: commands,
@@ -124,6 +130,8 @@ pub fn start(
         notifier,
         watchdog: notify::watchdog_interval(),
     });
+    let watching = library.clone();
+    tasks.push(smol::spawn(async move { watching.watch().await }));
     let scanning = library.clone();
     std::thread::Builder::new()
         .name("library".into())
@@ -168,6 +176,7 @@ fn open_library(
     config: &Config,
     state: &StateDir,
     identity: &Identity,
+    store: Arc<Store>,
 ) -> Result<(Arc<Library>, Receiver<library::LibraryEvent>), DaemonError> {
     let signer = identity.clone();
     let (library, events) = Library::open(library::Setup {
@@ -177,7 +186,7 @@ fn open_library(
         sign: Box::new(move |message| signer.sign(message)),
         known_epoch: 0,
         probe: Arc::new(|path| media::probe::probe(path).map_err(|e| e.to_string())),
-        hash: Arc::new(|path, progress| {
+        hash: Arc::new(move |path, progress| {
             let cancel = AtomicBool::new(false);
             let told = |done| {
                 if progress(done).is_break() {
@@ -185,9 +194,12 @@ fn open_library(
                 }
             };
             let hashed = hash::hash_file(&RealDisk, path, &cancel, told);
-            hashed
-                .map(|hashed| hashed.outboard.track)
-                .map_err(|e| e.to_string())
+            let outboard = hashed.map_err(|e| e.to_string())?.outboard;
+            // Saves whoever asks for the track first a second read.
+            if let Err(e) = store.keep_outboard(&outboard) {
+                log::debug!("a hash tree is not kept: {e}");
+            }
+            Ok(outboard.track)
         }),
     })?;
     Ok((Arc::new(library), events))
@@ -207,6 +219,7 @@ fn link_to_tracker(
         name: name(config),
         name_chosen: config.name.is_some(),
         port,
+        bound: Some(config.peer.listen.ip()).filter(|ip| !ip.is_unspecified()),
     };
     let run = client::run(
         identity.clone(),
@@ -222,9 +235,29 @@ fn link_to_tracker(
         }
         _ => Vec::new(),
     };
-    // The channel is new and has room.
-    let _ = commands.try_send(Command::Trackers(trackers));
+    let seek = config.peer.tracker == TrackerAt::Auto && own.is_none();
+    let to = commands.clone();
+    let run = async move {
+        let _ = to.send(Command::Trackers(trackers)).await;
+        match seek {
+            true => future::or(run, look_for_trackers(to)).await,
+            false => run.await,
+        }
+    };
     (commands, told, smol::spawn(run))
+}
+
+/// Tells the link of the trackers that announce themselves.
+async fn look_for_trackers(to: Sender<Command>) {
+    let (found, lists) = async_channel::bounded(1);
+    let pass_on = async {
+        while let Ok(trackers) = lists.recv().await {
+            let _ = to.send(Command::Trackers(trackers)).await;
+        }
+    };
+    future::or(discovery::browse(found), pass_on).await;
+    // Without mDNS the link goes on with what it knows.
+    future::pending().await
 }
 
 /// How to reach what listens on `ip` from this machine.

@@ -25,12 +25,15 @@ use crate::{
         file::Blob,
         store::{Pin, Store},
     },
-    control::server::{ControlEvent, Notifier as ControlNotifier, Responder},
+    control::{
+        server::{ControlEvent, Notifier as ControlNotifier, Responder},
+        view::DeviceView,
+    },
     daemon::notify::Notifier,
     id::{PeerId, TrackId},
     library::{Library, LibraryEvent},
     node::{Action, AskId, ControlId, Event, FetchId, Node, ScanEvent, Setup, Sight},
-    player::{Player, PlayerEvent},
+    player::{self, OutputSpec, Player, PlayerEvent},
     swarm::{
         endpoint::{within, Connection, Endpoint},
         link::Link,
@@ -48,6 +51,8 @@ pub struct Parts {
     pub library_events: Receiver<LibraryEvent>,
     pub player: Player,
     pub player_events: Receiver<PlayerEvent>,
+    /// What the configuration says to play on.
+    pub device: OutputSpec,
     pub requests: Receiver<ControlEvent>,
     pub control: ControlNotifier,
     /// Closed where there is no tracker to be.
@@ -76,6 +81,7 @@ pub struct Peer {
     store: Arc<Store>,
     library: Arc<Library>,
     player: Player,
+    device: OutputSpec,
     control: ControlNotifier,
     tracker: Sender<Command>,
     notifier: Arc<Notifier>,
@@ -130,6 +136,7 @@ impl Peer {
             store: parts.store,
             library: parts.library,
             player: parts.player,
+            device: parts.device,
             control: parts.control,
             tracker: parts.tracker,
             notifier: parts.notifier,
@@ -149,8 +156,9 @@ impl Peer {
         (peer, Stopper(answer))
     }
 
-    /// Runs until it is stopped, then leaves the swarm.
-    pub async fn run(mut self) {
+    /// Runs until it is stopped, then leaves the swarm, and tells the volume to
+    /// be remembered.
+    pub async fn run(mut self) -> u8 {
         self.player.volume(self.node.volume());
         self.announce_held();
         self.node
@@ -179,7 +187,11 @@ impl Peer {
                 None
             };
             match future::or(async { self.inputs.recv().await.ok() }, wake).await {
-                Some(Input::Stop) => return self.leave().await,
+                Some(Input::Stop) => {
+                    let volume = self.node.volume();
+                    self.leave().await;
+                    return volume;
+                }
                 Some(input) => self.take(input),
                 None => self.node.handle_timeout(Instant::now()),
             }
@@ -265,6 +277,25 @@ impl Peer {
         let (store, library) = (self.store.clone(), self.library.clone());
         self.tasks
             .spawn(smol::unblock(move || library.set_held(&store.held())));
+    }
+
+    /// Finds out what sound devices there are, which takes alsa-lib a while.
+    fn look_for_devices(&mut self) {
+        let (to, in_use) = (self.answer.clone(), self.device.clone());
+        self.tasks.spawn(async move {
+            let devices = smol::unblock(player::devices).await;
+            let view = |device: player::DeviceInfo| DeviceView {
+                in_use: match &in_use {
+                    OutputSpec::Auto => device.is_auto,
+                    OutputSpec::Device(name) => *name == device.name,
+                    OutputSpec::Null | OutputSpec::Wav(_) => false,
+                },
+                name: device.name,
+                description: device.description,
+            };
+            let devices = devices.into_iter().map(view).collect();
+            let _ = to.send(Input::Event(Event::Devices(devices))).await;
+        });
     }
 
     /// Says goodbye to the tracker and to everybody.

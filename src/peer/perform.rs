@@ -49,6 +49,10 @@ impl Peer {
             }
             Action::Changed(subsystems) => self.control.notify(subsystems),
             Action::Rescan => self.library.request_rescan(),
+            Action::Outdo(head) => {
+                let library = self.library.clone();
+                self.tasks.spawn(smol::unblock(move || library.outdo(&head)));
+            }
             Action::Leave => self.tell_tracker(Command::Leave),
         }
     }

@@ -34,6 +34,7 @@ impl Peer {
             name: name.into(),
             name_chosen: true,
             port: 4670,
+            bound: None,
         };
         let (commands, taken) = async_channel::bounded(8);
         let (told, events) = async_channel::bounded(1);

@@ -34,6 +34,8 @@ pub struct Introduction {
     pub name_chosen: bool,
     /// The UDP port that the peer serves on.
     pub port: u16,
+    /// The one address that it serves on, where it does not serve on all.
+    pub bound: Option<IpAddr>,
 }
 
 /// What the node tells the link to its tracker.
@@ -281,6 +283,11 @@ impl Link {
             State::Leaving { until } if *until <= now => self.end(false),
             _ => {}
         }
+    }
+
+    /// The one address that the peer serves on, where it does not serve on all.
+    pub fn bound(&self) -> Option<IpAddr> {
+        self.introduction.bound
     }
 
     /// The next thing to do.

@@ -338,7 +338,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        catalog::{Catalogue, Entry},
+        catalog::{Catalogue, Entry, Held},
         id::TrackId,
     };
 
@@ -346,7 +346,7 @@ mod tests {
     fn catalogue(peer: u8, seq: u64) -> Catalogue {
         let key = Ed25519KeyPair::from_seed_unchecked(&[peer; 32]).unwrap();
         let track = TrackId([seq as u8; 32]);
-        let entries = vec![Some(Entry::Held { track, size: 1 })];
+        let entries = vec![Some(Entry::Held(Box::new(Held { track, size: 1 })))];
         let owner = PeerId(key.public_key().as_ref().try_into().unwrap());
         let sign = |bytes: &[u8]| key.sign(bytes).as_ref().try_into().unwrap();
         Catalogue::publish(owner, 1, seq, vec![Arc::new(Page { entries })], sign)
