@@ -165,7 +165,11 @@ fn bind_tracker(config: &Config, identity: &Identity) -> Result<Tracker, DaemonE
     let at = server.local_addr().unwrap_or(at);
     log::info!("tracker listens on {at}");
     let advertised = (parts::name(config), identity.peer_id());
-    Ok(Tracker { server, at, advertised: config.tracker.advertise.then_some(advertised) })
+    Ok(Tracker {
+        server,
+        at,
+        advertised: config.tracker.advertise.then_some(advertised),
+    })
 }
 
 impl Tracker {

@@ -55,7 +55,10 @@ impl Running {
             stopper.stop().await;
             let memory = Memory { volume: peer.await };
             if let Err(e) = memory.save(state.path()) {
-                log::warn!("{}: the volume is not remembered: {e}", state.path().display());
+                log::warn!(
+                    "{}: the volume is not remembered: {e}",
+                    state.path().display()
+                );
             }
         }
         for task in self.tasks {
@@ -96,7 +99,11 @@ pub fn start(
         return Ok(Running { peer: None, tasks });
     }
     let endpoint = bind_endpoint(config, &identity)?;
-    let store = Store::open(dirs::cache_dir(config)?, config.cache.max.0, Arc::new(RealDisk))?;
+    let store = Store::open(
+        dirs::cache_dir(config)?,
+        config.cache.max.0,
+        Arc::new(RealDisk),
+    )?;
     let (library, library_events) = open_library(config, state, &identity, store.clone())?;
     let (player_tells, player_events) = async_channel::bounded(EVENT_BOUND);
     let player = Player::spawn(config.audio.device.clone(), player_tells).map_err(|source| {

@@ -21,7 +21,7 @@ mod watch;
 mod tests;
 
 use std::{
-    ops::{ControlFlow, Range},
+    ops::ControlFlow,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{

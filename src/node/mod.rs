@@ -22,7 +22,7 @@ mod plays;
 mod view;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -50,7 +50,7 @@ use crate::{
     id::{PeerId, TrackId},
     player::{
         queue::Queue,
-        transport::{PlayState, Transport, TransportAction},
+        transport::{Transport, TransportAction},
         PlayId, PlayerEvent,
     },
     protocol::{FromTracker, PeerRequest},

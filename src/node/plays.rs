@@ -273,7 +273,7 @@ impl Plays {
         &mut self,
         track: TrackId,
         answer: Result<GroupSet, String>,
-        now: Instant,
+        _now: Instant,
     ) {
         let Some(stream) = self.streams.get_mut(&track) else {
             return;

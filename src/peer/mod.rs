@@ -32,7 +32,7 @@ use crate::{
     daemon::notify::Notifier,
     id::{PeerId, TrackId},
     library::{Library, LibraryEvent},
-    node::{Action, AskId, ControlId, Event, FetchId, Node, ScanEvent, Setup, Sight},
+    node::{AskId, ControlId, Event, FetchId, Node, ScanEvent, Setup, Sight},
     player::{self, OutputSpec, Player, PlayerEvent},
     swarm::{
         endpoint::{within, Connection, Endpoint},

@@ -51,7 +51,8 @@ impl Peer {
             Action::Rescan => self.library.request_rescan(),
             Action::Outdo(head) => {
                 let library = self.library.clone();
-                self.tasks.spawn(smol::unblock(move || library.outdo(&head)));
+                self.tasks
+                    .spawn(smol::unblock(move || library.outdo(&head)));
             }
             Action::Leave => self.tell_tracker(Command::Leave),
         }

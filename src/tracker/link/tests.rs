@@ -5,8 +5,8 @@ fn link(trackers: &[&str], now: Instant) -> Link {
         name: "kitchen".into(),
         name_chosen: false,
         port: 4670,
-            bound: None,
-        };
+        bound: None,
+    };
     let mut link = Link::new(introduction, 1, now);
     let trackers = trackers.iter().map(|to| to.to_string()).collect();
     link.handle_command(Command::Trackers(trackers), now);
