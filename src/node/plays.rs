@@ -156,6 +156,9 @@ struct Stream {
     scheduler: Scheduler,
     /// Whom the scheduler knows as sources.
     sources: BTreeSet<PeerId>,
+    /// The owner that resolved the track: a source from then on, although its
+    /// catalogue tells of the hash only later.
+    resolved_by: Option<PeerId>,
     size: u64,
     /// Whether the store has made room.
     open: bool,
@@ -207,7 +210,12 @@ impl Plays {
         }
         match self.begin(request, database, now) {
             Ok(begun) => {
+                let stage = begun.stage;
                 self.plays.insert(play, begun);
+                if let Stage::Opening(track) = stage {
+                    self.set_role(track);
+                    self.load_if_open(track);
+                }
             }
             Err(why) => self.actions.push_back(PlayAction::Failed(play, why)),
         }
@@ -338,8 +346,10 @@ impl Plays {
     /// Catalogues or peers have changed: sources may have come or gone.
     pub fn handle_database(&mut self, database: &Database, now: Instant) {
         for (track, stream) in &mut self.streams {
-            let holders = database.holders(*track).map(|(member, _, _)| member.peer);
-            stream.set_sources(holders.filter(|peer| *peer != self.me).collect(), now);
+            let resolved_by = stream
+                .resolved_by
+                .filter(|owner| database.member(*owner).is_some());
+            stream.set_sources(sources(*track, resolved_by, self.me, database), now);
         }
     }
 
@@ -403,9 +413,6 @@ impl Plays {
             let listed = listed.ok_or_else(|| self.nobody_has(&item, database))?;
             let shape = Shape::of(listed);
             self.open(track, &shape, database, None, now);
-            if !request.next {
-                self.set_playing(track);
-            }
             return Ok(Play {
                 request,
                 shape,
@@ -443,7 +450,7 @@ impl Plays {
         track: TrackId,
         shape: &Shape,
         database: &Database,
-        also: Option<PeerId>,
+        resolved_by: Option<PeerId>,
         now: Instant,
     ) {
         if self.streams.contains_key(&track) {
@@ -451,20 +458,18 @@ impl Plays {
         }
         self.seed = self.seed.wrapping_add(1);
         let mut scheduler = Scheduler::new(track, shape.size, &shape.opening, self.seed);
-        scheduler.handle_role(Class::Next);
         if !shape.duration.is_zero() {
             scheduler.handle_bitrate((shape.size as f64 / shape.duration.as_secs_f64()) as u64);
         }
-        let listed = database.holders(track).map(|(member, _, _)| member.peer);
-        let holders = listed.chain(also).filter(|peer| *peer != self.me).collect();
         let mut stream = Stream {
             scheduler,
             sources: BTreeSet::new(),
+            resolved_by,
             size: shape.size,
             open: false,
             fetching: BTreeMap::new(),
         };
-        stream.set_sources(holders, now);
+        stream.set_sources(sources(track, resolved_by, self.me, database), now);
         self.streams.insert(track, stream);
         self.actions.push_back(PlayAction::Open {
             track,
@@ -478,14 +483,12 @@ impl Plays {
             !play.request.next
                 && matches!(play.stage, Stage::Opening(t) | Stage::Loaded(Some(t)) if t == track)
         };
-        if self.plays.values().any(now) {
-            self.set_playing(track);
-        }
-    }
-
-    fn set_playing(&mut self, track: TrackId) {
+        let role = match self.plays.values().any(now) {
+            true => Class::Now,
+            false => Class::Next,
+        };
         if let Some(stream) = self.streams.get_mut(&track) {
-            stream.scheduler.handle_role(Class::Now);
+            stream.scheduler.handle_role(role);
         }
     }
 
@@ -597,6 +600,20 @@ impl Stream {
         }
         self.sources = sources;
     }
+}
+
+/// Who but `me` has the track, or has said so.
+fn sources(
+    track: TrackId,
+    resolved_by: Option<PeerId>,
+    me: PeerId,
+    database: &Database,
+) -> BTreeSet<PeerId> {
+    let holders = database.holders(track).map(|(member, _, _)| member.peer);
+    holders
+        .chain(resolved_by)
+        .filter(|peer| *peer != me)
+        .collect()
 }
 
 impl Shape {
