@@ -209,6 +209,14 @@ impl Node {
         &self.name
     }
 
+    /// The newest catalogue of `owner` that is here.
+    #[cfg(test)]
+    pub fn head_of(&self, owner: PeerId) -> Option<crate::catalog::Head> {
+        let own = self.catalogues.own().filter(|_| owner == self.me);
+        let catalogue = own.or_else(|| self.catalogues.get(owner))?;
+        Some(catalogue.head().head)
+    }
+
     /// The volume in per cent.
     pub fn volume(&self) -> u8 {
         self.transport.volume()

@@ -87,6 +87,8 @@ pub struct Host {
     /// All errors that a watching client has seen.
     pub errors: Vec<String>,
     pub stories: BTreeMap<PlayId, Story>,
+    /// Up to which byte each track that has ended was heard.
+    pub heard: BTreeMap<TrackId, u64>,
 }
 
 /// What became of a play that its player was given.
@@ -176,6 +178,7 @@ impl Host {
             status: String::new(),
             errors: Vec::new(),
             stories: BTreeMap::new(),
+            heard: BTreeMap::new(),
         };
         let catalogue = host.library.publish();
         host.node.handle(node::Event::Library(catalogue), now);
@@ -337,6 +340,10 @@ impl World {
                 Told::Event(event) => {
                     self.write_story(host, &event);
                     node::Event::Player(event)
+                }
+                Told::Heard { track, offset } => {
+                    self.hosts[host.0].heard.insert(track, offset);
+                    continue;
                 }
                 Told::Demand { track, offset } => node::Event::Demand { track, offset },
             };

@@ -135,6 +135,11 @@ impl Library {
         self.held.insert(track, size);
     }
 
+    /// The number of the newest catalogue.
+    pub fn newest(&self) -> u64 {
+        self.seq
+    }
+
     /// A catalogue of what is here now, newer than all before.
     pub fn publish(&mut self) -> Arc<Catalogue> {
         self.seq += 1;

@@ -34,7 +34,15 @@ pub trait Bytes {
 #[derive(Debug)]
 pub enum Told {
     Event(PlayerEvent),
-    Demand { track: TrackId, offset: u64 },
+    Demand {
+        track: TrackId,
+        offset: u64,
+    },
+    /// A track is over, heard up to this byte.
+    Heard {
+        track: TrackId,
+        offset: u64,
+    },
 }
 
 /// See the module's description.
@@ -221,6 +229,8 @@ impl Player {
                 return;
             };
             let (from, end) = (voice.play, voice.end);
+            let (track, offset) = (voice.song.track, voice.heard);
+            self.told.push(Told::Heard { track, offset });
             let failed = matches!(end, Some(Err(_)));
             if let Some(Err(why)) = end {
                 self.told

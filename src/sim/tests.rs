@@ -1,45 +1,71 @@
 //! What must hold in every swarm.
 
+mod chaos;
+mod playing;
+mod presence;
+mod repeat;
+
 use std::time::Duration;
 
 use super::{
-    host::{Manner, Setting},
+    host::{Fate, Manner, Setting, Story},
     music::Song,
-    net::{HostNo, Place, Weather},
+    net::{HostNo, Weather},
     world::World,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 /// CD quality FLAC, in bytes a second.
 const FLAC: u64 = 120_000;
+/// What a good line carries, in bytes a second.
+const FAST: u64 = 5_000_000;
 
-fn peer(name: &'static str, songs: Vec<Song>) -> Setting {
-    let songs = songs.into_iter().map(|song| (song, true)).collect();
+/// The seeds to run: some, or the one that is asked for.
+fn seeds(count: u64) -> std::ops::RangeInclusive<u64> {
+    match std::env::var("P2PMUSIC_SEED") {
+        Ok(seed) => {
+            let seed = seed.parse().expect("P2PMUSIC_SEED is a number");
+            seed..=seed
+        }
+        Err(_) => 1..=count,
+    }
+}
+
+fn peer(name: &'static str, uplink: u64, songs: &[Song]) -> Setting {
+    let songs = songs.iter().map(|song| (song.clone(), true)).collect();
     Setting {
         name,
         songs,
-        uplink: 5_000_000,
+        uplink,
         manner: Manner::Honest,
     }
 }
 
-fn pair(seed: u64, weather: Weather) -> (World, HostNo, HostNo) {
-    let mut world = World::new(seed, weather);
-    let kitchen = world.add(peer(
-        "kitchen",
-        vec![Song::new(1, 20, FLAC), Song::new(2, 20, FLAC)],
-    ));
-    let cellar = world.add(peer("cellar", vec![]));
-    world.run(3 * SECOND);
-    (world, kitchen, cellar)
-}
+impl World {
+    /// The story of the last play of `song` at `host`.
+    fn story(&self, host: HostNo, song: &Song) -> &Story {
+        let stories = self.hosts[host.0].stories.values().rev();
+        let found = stories.into_iter().find(|story| story.song == song.name);
+        found.unwrap_or_else(|| panic!("{} was not played", song.name))
+    }
 
-#[test]
-fn a_track_of_another_box_sounds_at_once_and_to_its_end() {
-    let (mut world, _, cellar) = pair(1, Weather::FAIR);
-    world.command(cellar, "add kitchen").unwrap();
-    world.command(cellar, "play").unwrap();
-    world.run(60 * SECOND);
-    println!("{}", world.log.lines().join("\n"));
-    println!("{:?}", world.hosts[cellar.0].stories);
+    fn has_heard(&self, host: HostNo, song: &Song) -> bool {
+        self.story(host, song).fate == Some(Fate::Heard)
+    }
+
+    /// Whom `host` knows to be here, itself included.
+    fn peers(&mut self, host: HostNo) -> Vec<String> {
+        let answer = self.command(host, "p2p_peers").expect("it needs nothing");
+        let names = answer
+            .lines()
+            .filter_map(|line| line.strip_prefix("peer: "));
+        names.map(str::to_owned).collect()
+    }
+
+    /// Queues all of `what` and plays it.
+    fn play(&mut self, host: HostNo, what: &str) {
+        self.command(host, &format!("add \"{what}\""))
+            .expect("it is in the database");
+        self.command(host, "play").expect("the queue is not empty");
+    }
 }
