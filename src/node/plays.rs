@@ -207,7 +207,12 @@ impl Plays {
         }
         match self.begin(request, database, now) {
             Ok(begun) => {
+                let stage = begun.stage;
                 self.plays.insert(play, begun);
+                // A track that follows itself has its place already.
+                if let Stage::Opening(track) = stage {
+                    self.load_if_open(track);
+                }
             }
             Err(why) => self.actions.push_back(PlayAction::Failed(play, why)),
         }
