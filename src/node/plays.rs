@@ -156,6 +156,8 @@ struct Stream {
     scheduler: Scheduler,
     /// Whom the scheduler knows as sources.
     sources: BTreeSet<PeerId>,
+    /// Who said what the track is; it has it before its catalogue says so.
+    resolver: Option<PeerId>,
     size: u64,
     /// Whether the store has made room.
     open: bool,
@@ -344,7 +346,11 @@ impl Plays {
     pub fn handle_database(&mut self, database: &Database, now: Instant) {
         for (track, stream) in &mut self.streams {
             let holders = database.holders(*track).map(|(member, _, _)| member.peer);
-            stream.set_sources(holders.filter(|peer| *peer != self.me).collect(), now);
+            let resolver = stream
+                .resolver
+                .filter(|peer| database.member(*peer).is_some());
+            let holders = holders.chain(resolver).filter(|peer| *peer != self.me);
+            stream.set_sources(holders.collect(), now);
         }
     }
 
@@ -465,6 +471,7 @@ impl Plays {
         let mut stream = Stream {
             scheduler,
             sources: BTreeSet::new(),
+            resolver: also,
             size: shape.size,
             open: false,
             fetching: BTreeMap::new(),
