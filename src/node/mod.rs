@@ -385,14 +385,21 @@ impl Node {
 
     fn handle_player(&mut self, event: PlayerEvent) {
         self.facts.handle_player(&event);
-        match &event {
-            PlayerEvent::Crossed { to, .. } => self.plays.handle_crossed(*to),
-            PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceLost { .. } => {
-                self.changed = self.changed.or(Subsystem::Output.into());
-            }
-            _ => {}
+        if matches!(
+            event,
+            PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceLost { .. }
+        ) {
+            self.changed = self.changed.or(Subsystem::Output.into());
         }
+        let crossed = match event {
+            PlayerEvent::Crossed { to, .. } => Some(to),
+            _ => None,
+        };
         self.transport.handle_player(&mut self.queue, event);
+        // What was crossed to may have been given up meanwhile.
+        if let Some(to) = crossed.filter(|to| self.transport.play_id() == Some(*to)) {
+            self.plays.handle_crossed(to);
+        }
     }
 
     fn handle_transport(&mut self, action: TransportAction, now: Instant) {
