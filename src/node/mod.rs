@@ -262,7 +262,7 @@ impl Node {
             }
             if let Some(action) = self.transport.poll() {
                 self.handle_transport(action, now);
-            } else if let Some(action) = self.plays.poll(&self.database, now) {
+            } else if let Some(action) = self.plays.poll(now) {
                 self.handle_play(action);
             } else if let Some(want) = self.catalogues.poll() {
                 return Some(Action::Want(want));

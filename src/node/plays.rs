@@ -156,6 +156,8 @@ struct Stream {
     scheduler: Scheduler,
     /// Whom the scheduler knows as sources.
     sources: BTreeSet<PeerId>,
+    /// What all that ever were sources are, or were, called.
+    names: BTreeMap<PeerId, Arc<str>>,
     /// Who said what the track is; it has it before its catalogue says so.
     resolver: Option<PeerId>,
     size: u64,
@@ -177,8 +179,8 @@ impl Plays {
         }
     }
 
-    /// The next thing to do. The database has the names for what is said.
-    pub fn poll(&mut self, database: &Database, now: Instant) -> Option<PlayAction> {
+    /// The next thing to do.
+    pub fn poll(&mut self, now: Instant) -> Option<PlayAction> {
         loop {
             if let Some(action) = self.actions.pop_front() {
                 return Some(action);
@@ -186,7 +188,7 @@ impl Plays {
             let mut open = self.streams.iter_mut().filter(|(_, stream)| stream.open);
             let (track, action) =
                 open.find_map(|(track, stream)| Some((*track, stream.scheduler.poll(now)?)))?;
-            self.handle_scheduler(track, action, database);
+            self.handle_scheduler(track, action);
         }
     }
 
@@ -345,12 +347,7 @@ impl Plays {
     /// Catalogues or peers have changed: sources may have come or gone.
     pub fn handle_database(&mut self, database: &Database, now: Instant) {
         for (track, stream) in &mut self.streams {
-            let holders = database.holders(*track).map(|(member, _, _)| member.peer);
-            let resolver = stream
-                .resolver
-                .filter(|peer| database.member(*peer).is_some());
-            let holders = holders.chain(resolver).filter(|peer| *peer != self.me);
-            stream.set_sources(holders.collect(), now);
+            stream.set_sources(*track, database, self.me, now);
         }
     }
 
@@ -466,17 +463,16 @@ impl Plays {
         if !shape.duration.is_zero() {
             scheduler.handle_bitrate((shape.size as f64 / shape.duration.as_secs_f64()) as u64);
         }
-        let listed = database.holders(track).map(|(member, _, _)| member.peer);
-        let holders = listed.chain(also).filter(|peer| *peer != self.me).collect();
         let mut stream = Stream {
             scheduler,
             sources: BTreeSet::new(),
+            names: BTreeMap::new(),
             resolver: also,
             size: shape.size,
             open: false,
             fetching: BTreeMap::new(),
         };
-        stream.set_sources(holders, now);
+        stream.set_sources(track, database, self.me, now);
         self.streams.insert(track, stream);
         self.actions.push_back(PlayAction::Open {
             track,
@@ -517,7 +513,7 @@ impl Plays {
         }
     }
 
-    fn handle_scheduler(&mut self, track: TrackId, action: scheduler::Action, database: &Database) {
+    fn handle_scheduler(&mut self, track: TrackId, action: scheduler::Action) {
         let Some(stream) = self.streams.get_mut(&track) else {
             return;
         };
@@ -550,14 +546,16 @@ impl Plays {
                 }));
             }
             scheduler::Action::Complete => self.actions.push_back(PlayAction::Keep(track)),
-            scheduler::Action::Stuck { why } => self.handle_stuck(track, &why, database),
+            scheduler::Action::Stuck { why } => self.handle_stuck(track, &why),
         }
     }
 
     /// What keeps the listener from the rest of a track, in words.
-    fn handle_stuck(&mut self, track: TrackId, why: &[(PeerId, Why)], database: &Database) {
-        let name = |peer: PeerId| match database.member(peer) {
-            Some(member) => member.name.to_string(),
+    fn handle_stuck(&mut self, track: TrackId, why: &[(PeerId, Why)]) {
+        // Who has left is not in the database any more, but has a name still.
+        let names = self.streams.get(&track).map(|stream| &stream.names);
+        let name = |peer: PeerId| match names.and_then(|names| names.get(&peer)) {
+            Some(name) => name.to_string(),
             None => peer.to_string(),
         };
         let words: Vec<String> = why
@@ -600,7 +598,14 @@ impl Plays {
 
 impl Stream {
     /// Tells the scheduler who has come and who has gone.
-    fn set_sources(&mut self, sources: BTreeSet<PeerId>, now: Instant) {
+    fn set_sources(&mut self, track: TrackId, database: &Database, me: PeerId, now: Instant) {
+        let holders = database.holders(track).map(|(member, _, _)| member);
+        let resolver = self.resolver.and_then(|peer| database.member(peer));
+        let members = holders.chain(resolver).filter(|member| member.peer != me);
+        let names: BTreeMap<PeerId, Arc<str>> = members
+            .map(|member| (member.peer, member.name.clone()))
+            .collect();
+        let sources: BTreeSet<PeerId> = names.keys().copied().collect();
         for peer in sources.difference(&self.sources) {
             self.scheduler.add_source(*peer, SourceInfo::default(), now);
         }
@@ -608,6 +613,7 @@ impl Stream {
             self.scheduler.remove_source(*peer);
         }
         self.sources = sources;
+        self.names.extend(names);
     }
 }
 
