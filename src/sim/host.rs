@@ -75,7 +75,7 @@ pub struct Host {
     /// What others asked of it.
     pub served: BTreeMap<CallId, Served>,
     /// Whose turn it is to be sent a group.
-    pub turns: VecDeque<CallId>,
+    pub turns: VecDeque<Life>,
     pub uplink: u64,
     pub sending: bool,
     pub publishes: bool,

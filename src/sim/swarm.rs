@@ -42,6 +42,7 @@ pub enum Purpose {
 #[derive(Debug)]
 pub struct Served {
     asker: Life,
+    class: Class,
     /// Once it is let in.
     slice: Option<Slice>,
     gone: bool,
@@ -185,8 +186,13 @@ impl World {
     pub fn arrive(&mut self, host: HostNo, from: Life, call: CallId, packet: Packet) {
         match packet {
             Packet::Request(request) => {
+                let class = match &request {
+                    PeerRequest::Get(get) => get.class,
+                    _ => Class::Rest,
+                };
                 let served = Served {
                     asker: from,
+                    class,
                     slice: None,
                     gone: false,
                 };
@@ -341,7 +347,9 @@ impl World {
             }
             return;
         }
-        this.turns.push_back(call);
+        if !this.turns.contains(&asker) {
+            this.turns.push_back(asker);
+        }
         self.deliver(host, call, Packet::Slice);
         self.pump(host);
     }
@@ -365,42 +373,58 @@ impl World {
         }
     }
 
-    /// Puts the next group of the next slice on the line, if that is free.
+    /// Puts a group on the line, if that is free. Receivers take turns; each
+    /// is sent what is most urgent first, and that in the order of its
+    /// requests, as QUIC streams with priorities and without fairness are.
     fn pump(&mut self, host: HostNo) {
         if self.hosts[host.0].sending {
             return;
         }
         for _ in 0..self.hosts[host.0].turns.len() {
-            let Some(call) = self.hosts[host.0].turns.pop_front() else {
+            let Some(asker) = self.hosts[host.0].turns.pop_front() else {
                 return;
             };
-            let Some(served) = self.hosts[host.0].served.get(&call) else {
-                continue;
-            };
-            let asker = served.asker;
             let reached =
                 self.is_alive(asker) && self.is_open(Place::Host(host), Place::Host(asker.host));
-            self.hosts[host.0].turns.push_back(call);
             let this = &mut self.hosts[host.0];
-            let served = this.served.get_mut(&call);
-            let Some(slice) = served.and_then(|served| served.slice.as_mut()) else {
+            let slices = this
+                .served
+                .iter_mut()
+                .filter(|(_, served)| served.asker == asker);
+            let slices = slices.filter_map(|(call, s)| Some((*call, s.class, s.slice.as_mut()?)));
+            let Some((call, _, slice)) = slices.min_by_key(|(call, class, _)| (*class, *call))
+            else {
                 continue;
             };
+            this.turns.push_back(asker);
             if !reached {
-                if !std::mem::replace(&mut slice.stalled, true) {
-                    self.plan(host, IDLE, Event::Idle { call });
-                }
+                self.stall(host, asker);
                 continue;
             }
             let Some(group) = slice.left.first() else {
                 self.end_slice(host, call);
-                continue;
+                return self.pump(host);
             };
             slice.left.remove(group);
             let bytes = GroupSet::from_iter([group]).bytes(slice.size);
             this.sending = true;
             let time = Duration::from_micros(bytes * 1_000_000 / this.uplink);
             return self.plan(host, time, Event::Sent { call, group });
+        }
+    }
+
+    /// A receiver is out of reach; its slices end if it stays so.
+    fn stall(&mut self, host: HostNo, asker: Life) {
+        let mut stalled = Vec::new();
+        for (call, served) in &mut self.hosts[host.0].served {
+            if let (true, Some(slice)) = (served.asker == asker, &mut served.slice) {
+                if !std::mem::replace(&mut slice.stalled, true) {
+                    stalled.push(*call);
+                }
+            }
+        }
+        for call in stalled {
+            self.plan(host, IDLE, Event::Idle { call });
         }
     }
 
@@ -434,7 +458,6 @@ impl World {
     fn forget_served(&mut self, host: HostNo, call: CallId) {
         let this = &mut self.hosts[host.0];
         this.served.remove(&call);
-        this.turns.retain(|turn| *turn != call);
         this.node
             .handle(node::Event::Answered(AskId(call.0)), self.now);
     }
