@@ -96,7 +96,8 @@ pub struct Host {
 pub struct Story {
     pub song: String,
     pub started: Option<Duration>,
-    pub underruns: u32,
+    /// When it starved.
+    pub underruns: Vec<Duration>,
     pub fate: Option<Fate>,
 }
 
@@ -368,7 +369,7 @@ impl World {
                 (play, "starts".to_owned())
             }
             PlayerEvent::Underrun { play } => {
-                stories.entry(*play).or_default().underruns += 1;
+                stories.entry(*play).or_default().underruns.push(elapsed);
                 (play, "starves".to_owned())
             }
             PlayerEvent::Resumed { play } => (play, "goes on".to_owned()),

@@ -42,7 +42,6 @@ pub enum Purpose {
 #[derive(Debug)]
 pub struct Served {
     asker: Life,
-    class: Class,
     /// Once it is let in.
     slice: Option<Slice>,
     gone: bool,
@@ -186,13 +185,8 @@ impl World {
     pub fn arrive(&mut self, host: HostNo, from: Life, call: CallId, packet: Packet) {
         match packet {
             Packet::Request(request) => {
-                let class = match &request {
-                    PeerRequest::Get(get) => get.class,
-                    _ => Class::Rest,
-                };
                 let served = Served {
                     asker: from,
-                    class,
                     slice: None,
                     gone: false,
                 };
@@ -374,8 +368,8 @@ impl World {
     }
 
     /// Puts a group on the line, if that is free. Receivers take turns; each
-    /// is sent what is most urgent first, and that in the order of its
-    /// requests, as QUIC streams with priorities and without fairness are.
+    /// is sent what it asked for in that order, as QUIC streams without
+    /// fairness are.
     fn pump(&mut self, host: HostNo) {
         if self.hosts[host.0].sending {
             return;
@@ -391,9 +385,8 @@ impl World {
                 .served
                 .iter_mut()
                 .filter(|(_, served)| served.asker == asker);
-            let slices = slices.filter_map(|(call, s)| Some((*call, s.class, s.slice.as_mut()?)));
-            let Some((call, _, slice)) = slices.min_by_key(|(call, class, _)| (*class, *call))
-            else {
+            let mut slices = slices.filter_map(|(call, s)| Some((*call, s.slice.as_mut()?)));
+            let Some((call, slice)) = slices.next() else {
                 continue;
             };
             this.turns.push_back(asker);
