@@ -163,6 +163,8 @@ struct Stream {
     size: u64,
     /// Whether the store has made room.
     open: bool,
+    /// Whether its play was told that the rest will not come.
+    given_up: bool,
     /// Requests that are out, for cancelling them.
     fetching: BTreeMap<RequestId, PeerId>,
 }
@@ -336,6 +338,7 @@ impl Plays {
             }
             FetchEvent::NotKept(why) => {
                 stream.open = false;
+                stream.given_up = true;
                 self.actions.push_back(PlayAction::GiveUp {
                     track: fetch.track,
                     why,
@@ -454,9 +457,11 @@ impl Plays {
         also: Option<PeerId>,
         now: Instant,
     ) {
-        if self.streams.contains_key(&track) {
+        if self.streams.get(&track).is_some_and(|s| !s.given_up) {
             return;
         }
+        // A new play is a new try: nobody is out yet, nothing has failed.
+        self.close(track);
         self.seed = self.seed.wrapping_add(1);
         let mut scheduler = Scheduler::new(track, shape.size, &shape.opening, self.seed);
         scheduler.handle_role(Class::Next);
@@ -470,6 +475,7 @@ impl Plays {
             resolver: also,
             size: shape.size,
             open: false,
+            given_up: false,
             fetching: BTreeMap::new(),
         };
         stream.set_sources(track, database, self.me, now);
@@ -566,6 +572,9 @@ impl Plays {
             [] => "nobody in the swarm has it any more".into(),
             words => words.join("; "),
         };
+        if let Some(stream) = self.streams.get_mut(&track) {
+            stream.given_up = true;
+        }
         self.actions.push_back(PlayAction::GiveUp { track, why });
     }
 
@@ -587,11 +596,16 @@ impl Plays {
             .filter(|t| !wanted(*t))
             .collect();
         for track in idle {
-            if let Some(stream) = self.streams.remove(&track) {
-                let cancel = |request| PlayAction::Cancel(FetchId { track, request });
-                self.actions.extend(stream.fetching.into_keys().map(cancel));
-                self.actions.push_back(PlayAction::Close(track));
-            }
+            self.close(track);
+            self.actions.push_back(PlayAction::Close(track));
+        }
+    }
+
+    /// Ends a stream and what was asked for it.
+    fn close(&mut self, track: TrackId) {
+        if let Some(stream) = self.streams.remove(&track) {
+            let cancel = |request| PlayAction::Cancel(FetchId { track, request });
+            self.actions.extend(stream.fetching.into_keys().map(cancel));
         }
     }
 }
