@@ -61,6 +61,9 @@ pub enum PlayAction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FetchId {
     pub track: TrackId,
+    /// Each fetching of a track counts its requests from 0: what is still
+    /// told about the one before is not about this one.
+    stream: u64,
     pub request: RequestId,
 }
 
@@ -123,6 +126,7 @@ pub struct Plays {
     me: PeerId,
     plays: BTreeMap<PlayId, Play>,
     streams: BTreeMap<TrackId, Stream>,
+    streams_begun: u64,
     actions: VecDeque<PlayAction>,
     seed: u64,
 }
@@ -153,6 +157,8 @@ enum Stage {
 }
 
 struct Stream {
+    /// No other stream has it.
+    number: u64,
     scheduler: Scheduler,
     /// Whom the scheduler knows as sources.
     sources: BTreeSet<PeerId>,
@@ -176,6 +182,7 @@ impl Plays {
             me,
             plays: BTreeMap::new(),
             streams: BTreeMap::new(),
+            streams_begun: 0,
             actions: VecDeque::new(),
             seed,
         }
@@ -322,7 +329,8 @@ impl Plays {
 
     /// Something came of a fetch.
     pub fn handle_fetch(&mut self, fetch: FetchId, event: FetchEvent, now: Instant) {
-        let Some(stream) = self.streams.get_mut(&fetch.track) else {
+        let stream = self.streams.get_mut(&fetch.track);
+        let Some(stream) = stream.filter(|stream| stream.number == fetch.stream) else {
             return;
         };
         match event {
@@ -468,7 +476,9 @@ impl Plays {
         if !shape.duration.is_zero() {
             scheduler.handle_bitrate((shape.size as f64 / shape.duration.as_secs_f64()) as u64);
         }
+        self.streams_begun += 1;
         let mut stream = Stream {
+            number: self.streams_begun,
             scheduler,
             sources: BTreeSet::new(),
             names: BTreeMap::new(),
@@ -531,10 +541,7 @@ impl Plays {
                 class,
             } => {
                 stream.fetching.insert(req, source);
-                let fetch = FetchId {
-                    track,
-                    request: req,
-                };
+                let fetch = stream.fetch_id(track, req);
                 let size = stream.size;
                 self.actions.push_back(PlayAction::Fetch {
                     fetch,
@@ -546,10 +553,8 @@ impl Plays {
             }
             scheduler::Action::Cancel { req } => {
                 stream.fetching.remove(&req);
-                self.actions.push_back(PlayAction::Cancel(FetchId {
-                    track,
-                    request: req,
-                }));
+                let fetch = stream.fetch_id(track, req);
+                self.actions.push_back(PlayAction::Cancel(fetch));
             }
             scheduler::Action::Complete => self.actions.push_back(PlayAction::Keep(track)),
             scheduler::Action::Stuck { why } => self.handle_stuck(track, &why),
@@ -604,13 +609,23 @@ impl Plays {
     /// Ends a stream and what was asked for it.
     fn close(&mut self, track: TrackId) {
         if let Some(stream) = self.streams.remove(&track) {
-            let cancel = |request| PlayAction::Cancel(FetchId { track, request });
-            self.actions.extend(stream.fetching.into_keys().map(cancel));
+            let requests = stream.fetching.keys();
+            let cancels = requests.map(|req| PlayAction::Cancel(stream.fetch_id(track, *req)));
+            self.actions.extend(cancels);
         }
     }
 }
 
 impl Stream {
+    fn fetch_id(&self, track: TrackId, request: RequestId) -> FetchId {
+        let stream = self.number;
+        FetchId {
+            track,
+            stream,
+            request,
+        }
+    }
+
     /// Tells the scheduler who has come and who has gone.
     fn set_sources(&mut self, track: TrackId, database: &Database, me: PeerId, now: Instant) {
         let holders = database.holders(track).map(|(member, _, _)| member);
