@@ -18,6 +18,8 @@ mod peer;
 mod player;
 mod port_owner;
 mod protocol;
+#[cfg(test)]
+mod sim;
 mod swarm;
 mod tracker;
 

@@ -15,7 +15,11 @@ use smol::{future, Task};
 use super::{dirs, lookout, memory::Memory, notify::Notifier, DaemonError, StateDir, Tracker};
 use crate::{
     config::{Config, TrackerAt},
-    content::{disk::RealDisk, hash, store::Store},
+    content::{
+        disk::RealDisk,
+        hash::{self, Hashed},
+        store::Store,
+    },
     control::server::{ControlConfig, ControlServer},
     daemon::notify,
     discovery,
@@ -120,11 +124,7 @@ pub fn start(
     let (peer, stopper) = Peer::new(Parts {
         setup: setup(config, &identity, Memory::load(state.path())),
         endpoint,
-        store: Store::open(
-            dirs::cache_dir(config)?,
-            config.cache.max.0,
-            Arc::new(RealDisk),
-        )?,
+        store,
         library: library.clone(),
         library_events,
         player,
@@ -201,8 +201,10 @@ fn open_library(
                 }
             };
             let hashed = hash::hash_file(&RealDisk, path, &cancel, told);
-            let outboard = hashed.map_err(|e| e.to_string())?.outboard;
-            // Saves whoever asks for the track first a second read.
+            let Hashed { outboard, stamp } = hashed.map_err(|e| e.to_string())?;
+            // Whoever asked for the hash asks for the track next, long before
+            // the catalogue tells of it, and need not wait for a second read.
+            store.add_file(outboard.track, outboard.size, path.into(), stamp.modified);
             if let Err(e) = store.keep_outboard(&outboard) {
                 log::debug!("a hash tree is not kept: {e}");
             }
