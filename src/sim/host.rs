@@ -140,6 +140,7 @@ impl Host {
             name: setting.name.into(),
             name_chosen: false,
             port: crate::protocol::DEFAULT_PORT,
+            bound: None,
         };
         let setup = Setup {
             me: library.owner(),
@@ -425,6 +426,8 @@ impl World {
             Action::Reply(ask, outcome) => _ = this.replies.insert(ask, outcome),
             Action::Changed(what) => this.looks |= what.contains(Subsystem::Player),
             Action::Rescan => {}
+            // The simulated index is never lost, so nobody shows a newer head.
+            Action::Outdo(_) => {}
             Action::Leave => this.link.handle_command(Command::Leave, now),
         }
     }
