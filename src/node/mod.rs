@@ -22,7 +22,7 @@ mod plays;
 mod view;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -36,7 +36,7 @@ pub use self::{
     plays::{FetchEvent, FetchId, Load, PlayAction, Source},
 };
 use crate::{
-    catalog::{Catalogue, Database, Member},
+    catalog::{Catalogue, Database, Member, SignedHead},
     config::Role,
     content::ranges::GroupSet,
     control::{
@@ -50,7 +50,7 @@ use crate::{
     id::{PeerId, TrackId},
     player::{
         queue::Queue,
-        transport::{PlayState, Transport, TransportAction},
+        transport::{Transport, TransportAction},
         PlayId, PlayerEvent,
     },
     protocol::{FromTracker, PeerRequest},
@@ -150,6 +150,9 @@ pub enum Action {
     /// Wake the control clients that wait for these.
     Changed(Subsystems),
     Rescan,
+    /// Somebody shows this head as this node's own: see to it that the next
+    /// one is newer.
+    Outdo(SignedHead),
     Leave,
 }
 
@@ -209,6 +212,14 @@ impl Node {
         &self.name
     }
 
+    /// The newest catalogue of `owner` that is here.
+    #[cfg(test)]
+    pub fn head_of(&self, owner: PeerId) -> Option<crate::catalog::Head> {
+        let own = self.catalogues.own().filter(|_| owner == self.me);
+        let catalogue = own.or_else(|| self.catalogues.get(owner))?;
+        Some(catalogue.head().head)
+    }
+
     /// The volume in per cent.
     pub fn volume(&self) -> u8 {
         self.transport.volume()
@@ -254,7 +265,7 @@ impl Node {
             }
             if let Some(action) = self.transport.poll() {
                 self.handle_transport(action, now);
-            } else if let Some(action) = self.plays.poll(&self.database, now) {
+            } else if let Some(action) = self.plays.poll(now) {
                 self.handle_play(action);
             } else if let Some(want) = self.catalogues.poll() {
                 return Some(Action::Want(want));
@@ -331,6 +342,10 @@ impl Node {
                 }
                 Ok(false)
             }
+            FromTracker::Head(head) if head.head.owner == self.me => {
+                self.actions.push_back(Action::Outdo(head));
+                Ok(false)
+            }
             FromTracker::Head(head) => self.catalogues.handle_head(head, now).map(|()| false),
             FromTracker::List { owner, list } => self.catalogues.handle_list(owner, list, now),
             FromTracker::Page {
@@ -377,14 +392,21 @@ impl Node {
 
     fn handle_player(&mut self, event: PlayerEvent) {
         self.facts.handle_player(&event);
-        match &event {
-            PlayerEvent::Crossed { to, .. } => self.plays.handle_crossed(*to),
-            PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceLost { .. } => {
-                self.changed = self.changed.or(Subsystem::Output.into());
-            }
-            _ => {}
+        if matches!(
+            event,
+            PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceLost { .. }
+        ) {
+            self.changed = self.changed.or(Subsystem::Output.into());
         }
+        let crossed = match event {
+            PlayerEvent::Crossed { to, .. } => Some(to),
+            _ => None,
+        };
         self.transport.handle_player(&mut self.queue, event);
+        // What was crossed to may have been given up meanwhile.
+        if let Some(to) = crossed.filter(|to| self.transport.play_id() == Some(*to)) {
+            self.plays.handle_crossed(to);
+        }
     }
 
     fn handle_transport(&mut self, action: TransportAction, now: Instant) {

@@ -61,6 +61,9 @@ pub enum PlayAction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FetchId {
     pub track: TrackId,
+    /// Each fetching of a track counts its requests from 0: what is still
+    /// told about the one before is not about this one.
+    stream: u64,
     pub request: RequestId,
 }
 
@@ -123,6 +126,7 @@ pub struct Plays {
     me: PeerId,
     plays: BTreeMap<PlayId, Play>,
     streams: BTreeMap<TrackId, Stream>,
+    streams_begun: u64,
     actions: VecDeque<PlayAction>,
     seed: u64,
 }
@@ -153,12 +157,20 @@ enum Stage {
 }
 
 struct Stream {
+    /// No other stream has it.
+    number: u64,
     scheduler: Scheduler,
     /// Whom the scheduler knows as sources.
     sources: BTreeSet<PeerId>,
+    /// What all that ever were sources are, or were, called.
+    names: BTreeMap<PeerId, Arc<str>>,
+    /// Who said what the track is; it has it before its catalogue says so.
+    resolver: Option<PeerId>,
     size: u64,
     /// Whether the store has made room.
     open: bool,
+    /// Whether its play was told that the rest will not come.
+    given_up: bool,
     /// Requests that are out, for cancelling them.
     fetching: BTreeMap<RequestId, PeerId>,
 }
@@ -170,13 +182,14 @@ impl Plays {
             me,
             plays: BTreeMap::new(),
             streams: BTreeMap::new(),
+            streams_begun: 0,
             actions: VecDeque::new(),
             seed,
         }
     }
 
-    /// The next thing to do. The database has the names for what is said.
-    pub fn poll(&mut self, database: &Database, now: Instant) -> Option<PlayAction> {
+    /// The next thing to do.
+    pub fn poll(&mut self, now: Instant) -> Option<PlayAction> {
         loop {
             if let Some(action) = self.actions.pop_front() {
                 return Some(action);
@@ -184,7 +197,7 @@ impl Plays {
             let mut open = self.streams.iter_mut().filter(|(_, stream)| stream.open);
             let (track, action) =
                 open.find_map(|(track, stream)| Some((*track, stream.scheduler.poll(now)?)))?;
-            self.handle_scheduler(track, action, database);
+            self.handle_scheduler(track, action);
         }
     }
 
@@ -207,7 +220,12 @@ impl Plays {
         }
         match self.begin(request, database, now) {
             Ok(begun) => {
+                let stage = begun.stage;
                 self.plays.insert(play, begun);
+                // A track that follows itself has its place already.
+                if let Stage::Opening(track) = stage {
+                    self.load_if_open(track);
+                }
             }
             Err(why) => self.actions.push_back(PlayAction::Failed(play, why)),
         }
@@ -311,7 +329,8 @@ impl Plays {
 
     /// Something came of a fetch.
     pub fn handle_fetch(&mut self, fetch: FetchId, event: FetchEvent, now: Instant) {
-        let Some(stream) = self.streams.get_mut(&fetch.track) else {
+        let stream = self.streams.get_mut(&fetch.track);
+        let Some(stream) = stream.filter(|stream| stream.number == fetch.stream) else {
             return;
         };
         match event {
@@ -327,6 +346,7 @@ impl Plays {
             }
             FetchEvent::NotKept(why) => {
                 stream.open = false;
+                stream.given_up = true;
                 self.actions.push_back(PlayAction::GiveUp {
                     track: fetch.track,
                     why,
@@ -338,8 +358,7 @@ impl Plays {
     /// Catalogues or peers have changed: sources may have come or gone.
     pub fn handle_database(&mut self, database: &Database, now: Instant) {
         for (track, stream) in &mut self.streams {
-            let holders = database.holders(*track).map(|(member, _, _)| member.peer);
-            stream.set_sources(holders.filter(|peer| *peer != self.me).collect(), now);
+            stream.set_sources(*track, database, self.me, now);
         }
     }
 
@@ -446,25 +465,30 @@ impl Plays {
         also: Option<PeerId>,
         now: Instant,
     ) {
-        if self.streams.contains_key(&track) {
+        if self.streams.get(&track).is_some_and(|s| !s.given_up) {
             return;
         }
+        // A new play is a new try: nobody is out yet, nothing has failed.
+        self.close(track);
         self.seed = self.seed.wrapping_add(1);
         let mut scheduler = Scheduler::new(track, shape.size, &shape.opening, self.seed);
         scheduler.handle_role(Class::Next);
         if !shape.duration.is_zero() {
             scheduler.handle_bitrate((shape.size as f64 / shape.duration.as_secs_f64()) as u64);
         }
-        let listed = database.holders(track).map(|(member, _, _)| member.peer);
-        let holders = listed.chain(also).filter(|peer| *peer != self.me).collect();
+        self.streams_begun += 1;
         let mut stream = Stream {
+            number: self.streams_begun,
             scheduler,
             sources: BTreeSet::new(),
+            names: BTreeMap::new(),
+            resolver: also,
             size: shape.size,
             open: false,
+            given_up: false,
             fetching: BTreeMap::new(),
         };
-        stream.set_sources(holders, now);
+        stream.set_sources(track, database, self.me, now);
         self.streams.insert(track, stream);
         self.actions.push_back(PlayAction::Open {
             track,
@@ -505,7 +529,7 @@ impl Plays {
         }
     }
 
-    fn handle_scheduler(&mut self, track: TrackId, action: scheduler::Action, database: &Database) {
+    fn handle_scheduler(&mut self, track: TrackId, action: scheduler::Action) {
         let Some(stream) = self.streams.get_mut(&track) else {
             return;
         };
@@ -517,10 +541,7 @@ impl Plays {
                 class,
             } => {
                 stream.fetching.insert(req, source);
-                let fetch = FetchId {
-                    track,
-                    request: req,
-                };
+                let fetch = stream.fetch_id(track, req);
                 let size = stream.size;
                 self.actions.push_back(PlayAction::Fetch {
                     fetch,
@@ -532,20 +553,20 @@ impl Plays {
             }
             scheduler::Action::Cancel { req } => {
                 stream.fetching.remove(&req);
-                self.actions.push_back(PlayAction::Cancel(FetchId {
-                    track,
-                    request: req,
-                }));
+                let fetch = stream.fetch_id(track, req);
+                self.actions.push_back(PlayAction::Cancel(fetch));
             }
             scheduler::Action::Complete => self.actions.push_back(PlayAction::Keep(track)),
-            scheduler::Action::Stuck { why } => self.handle_stuck(track, &why, database),
+            scheduler::Action::Stuck { why } => self.handle_stuck(track, &why),
         }
     }
 
     /// What keeps the listener from the rest of a track, in words.
-    fn handle_stuck(&mut self, track: TrackId, why: &[(PeerId, Why)], database: &Database) {
-        let name = |peer: PeerId| match database.member(peer) {
-            Some(member) => member.name.to_string(),
+    fn handle_stuck(&mut self, track: TrackId, why: &[(PeerId, Why)]) {
+        // Who has left is not in the database any more, but has a name still.
+        let names = self.streams.get(&track).map(|stream| &stream.names);
+        let name = |peer: PeerId| match names.and_then(|names| names.get(&peer)) {
+            Some(name) => name.to_string(),
             None => peer.to_string(),
         };
         let words: Vec<String> = why
@@ -556,6 +577,9 @@ impl Plays {
             [] => "nobody in the swarm has it any more".into(),
             words => words.join("; "),
         };
+        if let Some(stream) = self.streams.get_mut(&track) {
+            stream.given_up = true;
+        }
         self.actions.push_back(PlayAction::GiveUp { track, why });
     }
 
@@ -577,18 +601,40 @@ impl Plays {
             .filter(|t| !wanted(*t))
             .collect();
         for track in idle {
-            if let Some(stream) = self.streams.remove(&track) {
-                let cancel = |request| PlayAction::Cancel(FetchId { track, request });
-                self.actions.extend(stream.fetching.into_keys().map(cancel));
-                self.actions.push_back(PlayAction::Close(track));
-            }
+            self.close(track);
+            self.actions.push_back(PlayAction::Close(track));
+        }
+    }
+
+    /// Ends a stream and what was asked for it.
+    fn close(&mut self, track: TrackId) {
+        if let Some(stream) = self.streams.remove(&track) {
+            let requests = stream.fetching.keys();
+            let cancels = requests.map(|req| PlayAction::Cancel(stream.fetch_id(track, *req)));
+            self.actions.extend(cancels);
         }
     }
 }
 
 impl Stream {
+    fn fetch_id(&self, track: TrackId, request: RequestId) -> FetchId {
+        let stream = self.number;
+        FetchId {
+            track,
+            stream,
+            request,
+        }
+    }
+
     /// Tells the scheduler who has come and who has gone.
-    fn set_sources(&mut self, sources: BTreeSet<PeerId>, now: Instant) {
+    fn set_sources(&mut self, track: TrackId, database: &Database, me: PeerId, now: Instant) {
+        let holders = database.holders(track).map(|(member, _, _)| member);
+        let resolver = self.resolver.and_then(|peer| database.member(peer));
+        let members = holders.chain(resolver).filter(|member| member.peer != me);
+        let names: BTreeMap<PeerId, Arc<str>> = members
+            .map(|member| (member.peer, member.name.clone()))
+            .collect();
+        let sources: BTreeSet<PeerId> = names.keys().copied().collect();
         for peer in sources.difference(&self.sources) {
             self.scheduler.add_source(*peer, SourceInfo::default(), now);
         }
@@ -596,6 +642,7 @@ impl Stream {
             self.scheduler.remove_source(*peer);
         }
         self.sources = sources;
+        self.names.extend(names);
     }
 }
 

@@ -1,0 +1,537 @@
+//! A host: a real node and link, and simulated everything else.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::{Duration, Instant},
+};
+
+use super::{
+    music::{Library, Song},
+    net::{HostNo, Life},
+    player::{entry_of, Byte, Bytes, Player, Told},
+    swarm::{Call, CallId, Served},
+    world::{Event, World},
+};
+use crate::{
+    config::Role,
+    content::ranges::GroupSet,
+    control::{
+        mpd::{
+            apply::{Outcome, Request, Task},
+            args::Ack,
+            command::parse,
+            plan::Step,
+            song::TagMask,
+        },
+        view::Subsystem,
+    },
+    id::{Group, PeerId, TrackId},
+    node::{
+        self, Action, ControlId, Interfaces, Load, Node, PlayAction, PlayerAction, Setup, Sight,
+    },
+    player::{PlayId, PlayerEvent},
+    tracker::{
+        link::{Command, Introduction, Link, Want},
+        registry::ConnId,
+    },
+};
+
+/// What a host is made with.
+pub struct Setting {
+    pub name: &'static str,
+    /// Songs, and whether each has been hashed.
+    pub songs: Vec<(Song, bool)>,
+    /// Bytes a second that it can send.
+    pub uplink: u64,
+    pub manner: Manner,
+}
+
+/// How a host behaves towards others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    Honest,
+    /// Sends wrong bytes.
+    Liar,
+    /// Says that its files have changed.
+    Changed,
+}
+
+/// See the module's description.
+pub struct Host {
+    pub name: &'static str,
+    pub alive: bool,
+    pub life: Life,
+    pub node: Node,
+    pub link: Link,
+    pub library: Library,
+    pub manner: Manner,
+    pub conn: Option<ConnId>,
+    player: Player,
+    pub store: Store,
+    /// Whom the node has given addresses for.
+    pub reach: BTreeSet<PeerId>,
+    /// What it asked of others.
+    pub calls: BTreeMap<CallId, Call>,
+    /// What others asked of it.
+    pub served: BTreeMap<CallId, Served>,
+    /// Whose turn it is to be sent a group.
+    pub turns: VecDeque<Life>,
+    pub uplink: u64,
+    pub sending: bool,
+    pub publishes: bool,
+    replies: BTreeMap<ControlId, Result<Outcome, Ack>>,
+    last_control: u64,
+    /// Whether a watching client has to look.
+    looks: bool,
+    status: String,
+    /// All errors that a watching client has seen.
+    pub errors: Vec<String>,
+    pub stories: BTreeMap<PlayId, Story>,
+    /// Up to which byte each track that has ended was heard.
+    pub heard: BTreeMap<TrackId, u64>,
+}
+
+/// What became of a play that its player was given.
+#[derive(Clone, Debug, Default)]
+pub struct Story {
+    pub song: String,
+    pub started: Option<Duration>,
+    /// When it starved.
+    pub underruns: Vec<Duration>,
+    pub fate: Option<Fate>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Heard to its end.
+    Heard,
+    Failed(String),
+    /// Another was wanted.
+    Dropped,
+}
+
+/// What has arrived.
+#[derive(Debug, Default)]
+pub struct Store(pub BTreeMap<TrackId, Blob>);
+
+#[derive(Debug, Default)]
+pub struct Blob {
+    pub size: u64,
+    pub have: GroupSet,
+    pub failed: Option<String>,
+}
+
+impl Bytes for Store {
+    fn look(&self, track: TrackId, offset: u64) -> Byte {
+        match self.0.get(&track) {
+            Some(blob) if blob.have.contains(Group::of(offset)) => Byte::Here,
+            Some(Blob {
+                failed: Some(why), ..
+            }) => Byte::Never(why.clone()),
+            _ => Byte::Late,
+        }
+    }
+}
+
+impl Host {
+    pub fn new(no: HostNo, setting: Setting, seed: u64, now: Instant) -> Self {
+        let library = Library::new(no.0 as u8, setting.songs);
+        let introduction = Introduction {
+            name: setting.name.into(),
+            name_chosen: false,
+            port: crate::protocol::DEFAULT_PORT,
+            bound: None,
+        };
+        let setup = Setup {
+            me: library.owner(),
+            name: setting.name.into(),
+            role: Role::Peer,
+            interfaces: Interfaces::default(),
+            volume: 30,
+            max_volume: 100,
+            seed,
+        };
+        let mut link = Link::new(introduction, seed, now);
+        link.handle_command(Command::Trackers(vec!["tracker:4670".into()]), now);
+        let mut host = Self {
+            name: setting.name,
+            alive: true,
+            life: Life {
+                host: no,
+                number: 0,
+            },
+            node: Node::new(setup, now),
+            link,
+            library,
+            manner: setting.manner,
+            conn: None,
+            player: Player::new(now),
+            store: Store::default(),
+            reach: BTreeSet::new(),
+            calls: BTreeMap::new(),
+            served: BTreeMap::new(),
+            turns: VecDeque::new(),
+            uplink: setting.uplink,
+            sending: false,
+            publishes: false,
+            replies: BTreeMap::new(),
+            last_control: 0,
+            looks: false,
+            status: String::new(),
+            errors: Vec::new(),
+            stories: BTreeMap::new(),
+            heard: BTreeMap::new(),
+        };
+        let catalogue = host.library.publish();
+        host.node.handle(node::Event::Library(catalogue), now);
+        host
+    }
+
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let due = [
+            self.node.poll_timeout(),
+            self.link.poll_timeout(),
+            self.player.poll_timeout(),
+        ];
+        due.into_iter().flatten().min()
+    }
+
+    /// As the drivers do: whatever woke them, what is due is done.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.node.poll_timeout().is_some_and(|due| due <= now) {
+            self.node.handle_timeout(now);
+        }
+        if self.link.poll_timeout().is_some_and(|due| due <= now) {
+            self.link.handle_timeout(now);
+        }
+    }
+
+    /// Whether its player starves.
+    pub fn is_starving(&self) -> bool {
+        self.player.is_starving()
+    }
+
+    /// The value of `key` in the last status that a watching client has seen.
+    pub fn status(&self, key: &str) -> Option<&str> {
+        self.status
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+    }
+
+    fn sight(&self) -> Sight {
+        Sight {
+            position: self.player.position(),
+            wall_clock: 0,
+        }
+    }
+
+    fn find_song(&self, load: &Load, world: &[Host]) -> Option<Song> {
+        match entry_of(&load.source) {
+            Ok(entry) => self.library.song(entry).cloned(),
+            Err(track) => world
+                .iter()
+                .find_map(|host| host.library.find(track).cloned()),
+        }
+    }
+}
+
+impl World {
+    /// Does all that `host` wants done now.
+    pub fn settle(&mut self, host: HostNo) {
+        loop {
+            let now = self.now;
+            let this = &mut self.hosts[host.0];
+            if !this.alive {
+                return;
+            }
+            if let Some(action) = this.link.poll() {
+                self.perform_link(host, action);
+                continue;
+            }
+            if let Some(action) = this.node.poll(now) {
+                self.perform(host, action);
+                continue;
+            }
+            this.player.advance(&this.store, now);
+            let told = this.player.take_told();
+            if !told.is_empty() {
+                self.take_told(host, told);
+                continue;
+            }
+            if !std::mem::take(&mut this.looks) {
+                return self.check(host);
+            }
+            self.look(host);
+        }
+    }
+
+    /// Runs a command of the remote control. An empty answer may mean that it
+    /// comes later.
+    ///
+    /// # Errors
+    /// What MPD would answer.
+    pub fn command(&mut self, host: HostNo, line: &str) -> Result<String, Ack> {
+        self.note(host, format_args!("> {line}"));
+        let mut task = Task::Command(parse(line).map_err(|(_, ack)| ack)?);
+        let mut answer = String::new();
+        loop {
+            let this = &mut self.hosts[host.0];
+            this.last_control += 1;
+            let ask = ControlId(this.last_control);
+            let request = Request {
+                task,
+                tags: TagMask::default(),
+            };
+            let event = node::Event::Control {
+                ask,
+                request,
+                sight: this.sight(),
+            };
+            this.node.handle(event, self.now);
+            self.settle(host);
+            let mut plan = match self.hosts[host.0].replies.remove(&ask) {
+                Some(Ok(Outcome::Query(plan))) => plan,
+                Some(Ok(Outcome::Now(reply))) => return Ok(answer + reply.as_str()),
+                Some(Err(ack)) => return Err(ack),
+                _ => return Ok(answer),
+            };
+            task = loop {
+                match plan.step(100) {
+                    Step::Write(reply) => answer.push_str(reply.as_str()),
+                    Step::Insert(insertion) => break Task::Insert(insertion),
+                    Step::Done => return Ok(answer),
+                    Step::Failed(ack) => return Err(ack),
+                }
+            };
+        }
+    }
+
+    /// What a client that watches the player sees.
+    fn look(&mut self, host: HostNo) {
+        let this = &mut self.hosts[host.0];
+        let task = Task::Command(parse("status").expect("MPD has it"));
+        let request = Request {
+            task,
+            tags: TagMask::default(),
+        };
+        let ask = ControlId(0);
+        let event = node::Event::Control {
+            ask,
+            request,
+            sight: this.sight(),
+        };
+        this.node.handle(event, self.now);
+        while let Some(action) = self.hosts[host.0].node.poll(self.now) {
+            self.perform(host, action);
+        }
+        let this = &mut self.hosts[host.0];
+        if let Some(Ok(Outcome::Now(reply))) = this.replies.remove(&ask) {
+            this.status = reply.into_string();
+        }
+        let shown = |key| this.status(key).unwrap_or("-").to_owned();
+        let (state, song, error) = (shown("state"), shown("song"), shown("error"));
+        if error != "-" && this.errors.last() != Some(&error) {
+            this.errors.push(error.clone());
+        }
+        self.note(host, format_args!("{state} {song} {error}"));
+    }
+
+    fn take_told(&mut self, host: HostNo, told: Vec<Told>) {
+        for told in told {
+            let event = match told {
+                Told::Event(event) => {
+                    self.write_story(host, &event);
+                    node::Event::Player(event)
+                }
+                Told::Heard { track, offset } => {
+                    self.hosts[host.0].heard.insert(track, offset);
+                    continue;
+                }
+                Told::Demand { track, offset } => node::Event::Demand { track, offset },
+            };
+            // One at a time, as the driver's loop does it.
+            self.hosts[host.0].node.handle(event, self.now);
+            while let Some(action) = self.hosts[host.0].node.poll(self.now) {
+                self.perform(host, action);
+            }
+        }
+    }
+
+    fn write_story(&mut self, host: HostNo, event: &PlayerEvent) {
+        let elapsed = self.elapsed();
+        let stories = &mut self.hosts[host.0].stories;
+        let (play, what) = match event {
+            PlayerEvent::Started { play, .. } => {
+                stories
+                    .entry(*play)
+                    .or_default()
+                    .started
+                    .get_or_insert(elapsed);
+                (play, "starts".to_owned())
+            }
+            PlayerEvent::Underrun { play } => {
+                stories.entry(*play).or_default().underruns.push(elapsed);
+                (play, "starves".to_owned())
+            }
+            PlayerEvent::Resumed { play } => (play, "goes on".to_owned()),
+            PlayerEvent::Crossed { from, to } => {
+                let story = stories.entry(*from).or_default();
+                story.fate.get_or_insert(Fate::Heard);
+                let next = stories.entry(*to).or_default();
+                next.started.get_or_insert(elapsed);
+                (from, format!("passes on to {}", to.0))
+            }
+            PlayerEvent::Ended { play } => {
+                stories.entry(*play).or_default().fate = Some(Fate::Heard);
+                (play, "ends".to_owned())
+            }
+            PlayerEvent::Failed { play, why } => {
+                stories.entry(*play).or_default().fate = Some(Fate::Failed(why.clone()));
+                (play, format!("fails: {why}"))
+            }
+            PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceLost { .. } => return,
+        };
+        let what = format!("play {} {what}", play.0);
+        self.note(host, what);
+    }
+
+    fn perform(&mut self, host: HostNo, action: Action) {
+        let now = self.now;
+        let this = &mut self.hosts[host.0];
+        match action {
+            Action::Play(action) => self.perform_play(host, action),
+            Action::Transport(order) => self.perform_order(host, order),
+            Action::Want(want) => {
+                let what = match want.need {
+                    crate::catalog::Need::List => Want::List,
+                    crate::catalog::Need::Page(index) => Want::Page(index),
+                    crate::catalog::Need::Nothing => return,
+                };
+                this.link.handle_command(
+                    Command::Want {
+                        owner: want.owner,
+                        what,
+                    },
+                    now,
+                );
+            }
+            Action::Publish(own) => this.link.handle_command(Command::Publish(own), now),
+            Action::Addresses(peer, addresses) => {
+                match addresses.is_empty() {
+                    true => this.reach.remove(&peer),
+                    false => this.reach.insert(peer),
+                };
+            }
+            Action::Answer(ask, answer) => self.answer(host, ask, answer),
+            Action::Reply(ask, outcome) => _ = this.replies.insert(ask, outcome),
+            Action::Changed(what) => this.looks |= what.contains(Subsystem::Player),
+            Action::Rescan => {}
+            // The simulated index is never lost, so nobody shows a newer head.
+            Action::Outdo(_) => {}
+            Action::Leave => this.link.handle_command(Command::Leave, now),
+        }
+    }
+
+    fn perform_order(&mut self, host: HostNo, order: PlayerAction) {
+        let now = self.now;
+        self.note(host, format_args!("{order:?}"));
+        let this = &mut self.hosts[host.0];
+        // What was heard until now counts.
+        this.player.advance(&this.store, now);
+        match order {
+            PlayerAction::Pause => this.player.pause(true, now),
+            PlayerAction::Resume => this.player.pause(false, now),
+            PlayerAction::Stop => {
+                this.player.stop();
+                this.drop_stories(|_| true);
+            }
+            PlayerAction::ClearNext => this.player.clear_next(),
+            PlayerAction::Seek { play, to } => this.player.seek(play, to, now),
+            PlayerAction::Volume(_) => {}
+        }
+    }
+
+    fn perform_play(&mut self, host: HostNo, action: PlayAction) {
+        let this = &mut self.hosts[host.0];
+        match action {
+            PlayAction::Resolve { play, peer, entry } => self.call_resolve(host, play, peer, entry),
+            PlayAction::Fetch {
+                fetch,
+                source,
+                size,
+                groups,
+                class,
+            } => {
+                self.call_get(host, fetch, source, size, groups, class);
+            }
+            PlayAction::Cancel(fetch) => self.cancel(host, fetch),
+            PlayAction::Open { track, size } => {
+                let blob = this.store.0.entry(track).or_default();
+                (blob.size, blob.failed) = (size, None);
+                let answer = Ok(blob.have.clone());
+                this.node
+                    .handle(node::Event::Opened { track, answer }, self.now);
+            }
+            PlayAction::Load(load) => self.load(host, load),
+            PlayAction::Keep(track) => {
+                let size = this.store.0.get(&track).map_or(0, |blob| blob.size);
+                this.library.hold(track, size);
+                self.note(host, format_args!("keeps {track}"));
+                self.plan_publish(host);
+            }
+            PlayAction::GiveUp { track, why } => {
+                self.note(host, format_args!("gives {track} up: {why}"));
+                let blob = self.hosts[host.0].store.0.entry(track).or_default();
+                blob.failed = Some(why);
+            }
+            PlayAction::Close(track) => self.note(host, format_args!("closes {track}")),
+            // The node keeps this one to itself.
+            PlayAction::Failed(..) => {}
+        }
+    }
+
+    fn load(&mut self, host: HostNo, load: Load) {
+        let song = self.hosts[host.0].find_song(&load, &self.hosts);
+        let song = song.expect("what a catalogue lists is somewhere");
+        let next = load.next;
+        self.note(
+            host,
+            format_args!("loads {} as {}, next: {next}", song.name, load.play.0),
+        );
+        let this = &mut self.hosts[host.0];
+        if !next {
+            this.drop_stories(|_| true);
+        }
+        let story = Story {
+            song: song.name.clone(),
+            ..Story::default()
+        };
+        this.stories.insert(load.play, story);
+        this.player.load(load, song, self.now);
+    }
+
+    /// A catalogue follows soon, with whatever else is new by then.
+    pub fn plan_publish(&mut self, host: HostNo) {
+        if !std::mem::replace(&mut self.hosts[host.0].publishes, true) {
+            self.plan(host, PUBLISH_AFTER, Event::Publish);
+        }
+    }
+
+    pub fn publish(&mut self, host: HostNo) {
+        let this = &mut self.hosts[host.0];
+        this.publishes = false;
+        let catalogue = this.library.publish();
+        this.node.handle(node::Event::Library(catalogue), self.now);
+    }
+}
+
+impl Host {
+    fn drop_stories(&mut self, which: impl Fn(&Story) -> bool) {
+        for story in self.stories.values_mut().filter(|story| which(story)) {
+            story.fate.get_or_insert(Fate::Dropped);
+        }
+    }
+}
+
+/// New heads come at most once in so long.
+const PUBLISH_AFTER: Duration = Duration::from_secs(2);

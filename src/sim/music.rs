@@ -1,0 +1,173 @@
+//! The library of a simulated peer: songs without bytes, in real catalogues.
+
+use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
+
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+
+use crate::{
+    catalog::{Catalogue, Entry, Held, Listed, Page, SharedTags, Tags, PAGE_ENTRIES},
+    id::{EntryNo, PeerId, TrackId},
+    media::Format,
+};
+
+/// A piece of music.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Song {
+    pub track: TrackId,
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    pub duration: Duration,
+    /// Where the sound begins.
+    pub audio_start: u64,
+}
+
+impl Song {
+    /// The `n`th song of the world: `seconds` long, `rate` bytes a second,
+    /// with a small picture before the sound.
+    pub fn new(n: u32, seconds: u64, rate: u64) -> Self {
+        Self {
+            track: TrackId(*blake3::hash(&n.to_le_bytes()).as_bytes()),
+            name: format!("song-{n:03}.flac"),
+            size: PICTURE + seconds * rate,
+            duration: Duration::from_secs(seconds),
+            audio_start: PICTURE,
+        }
+    }
+
+    /// Bytes of sound that a second takes.
+    pub fn rate(&self) -> u64 {
+        (self.size - self.audio_start) * 1000 / (self.duration.as_millis() as u64).max(1)
+    }
+
+    /// What a decoder reads before the first sound.
+    pub fn opening(&self) -> [Range<u64>; 3] {
+        let tail = self.size.saturating_sub(4096)..self.size;
+        [
+            0..4096,
+            self.audio_start..(self.audio_start + 16_384).min(self.size),
+            tail,
+        ]
+    }
+
+    fn listed(&self, hashed: bool) -> Listed {
+        let album: Arc<str> = "Album".into();
+        let shared = SharedTags {
+            album: Some(album),
+            ..SharedTags::default()
+        };
+        Listed {
+            dir: "album".into(),
+            name: self.name.as_str().into(),
+            size: self.size,
+            modified: 0,
+            track: hashed.then_some(self.track),
+            format: Format::Flac,
+            rate: 44_100,
+            channels: 2,
+            bits: Some(16),
+            duration: self.duration,
+            opening: self.opening().into(),
+            audio_start: self.audio_start,
+            tags: Tags {
+                title: Some(self.name.as_str().into()),
+                shared: shared.into(),
+                ..Tags::default()
+            },
+        }
+    }
+}
+
+/// What a peer has, and the key that signs its catalogue.
+pub struct Library {
+    key: Ed25519KeyPair,
+    songs: Vec<(Song, bool)>,
+    held: BTreeMap<TrackId, u64>,
+    seq: u64,
+}
+
+impl Library {
+    /// The library of the `n`th peer. Songs whose flag is not set have not
+    /// been hashed yet.
+    pub fn new(n: u8, songs: Vec<(Song, bool)>) -> Self {
+        let key = Ed25519KeyPair::from_seed_unchecked(&[n + 1; 32]);
+        let key = key.expect("32 bytes are a seed");
+        Self {
+            key,
+            songs,
+            held: BTreeMap::new(),
+            seq: 0,
+        }
+    }
+
+    pub fn owner(&self) -> PeerId {
+        let key = self.key.public_key().as_ref();
+        PeerId(key.try_into().expect("an Ed25519 key has 32 bytes"))
+    }
+
+    pub fn song(&self, entry: EntryNo) -> Option<&Song> {
+        self.songs.get(entry.0 as usize).map(|(song, _)| song)
+    }
+
+    /// The song with this content, hashed or not.
+    pub fn find(&self, track: TrackId) -> Option<&Song> {
+        self.songs
+            .iter()
+            .find_map(|(song, _)| (song.track == track).then_some(song))
+    }
+
+    pub fn has_hashed(&self, track: TrackId) -> Option<&Song> {
+        let mut hashed = self.songs.iter().filter(|(_, hashed)| *hashed);
+        hashed.find_map(|(song, _)| (song.track == track).then_some(song))
+    }
+
+    /// Says whether that is news.
+    pub fn set_hashed(&mut self, entry: EntryNo) -> bool {
+        let song = self.songs.get_mut(entry.0 as usize);
+        song.is_some_and(|(_, hashed)| !std::mem::replace(hashed, true))
+    }
+
+    pub fn add(&mut self, song: Song) {
+        self.songs.push((song, true));
+    }
+
+    pub fn hold(&mut self, track: TrackId, size: u64) {
+        self.held.insert(track, size);
+    }
+
+    /// The number of the newest catalogue.
+    pub fn newest(&self) -> u64 {
+        self.seq
+    }
+
+    /// A catalogue of what is here now, newer than all before.
+    pub fn publish(&mut self) -> Arc<Catalogue> {
+        self.seq += 1;
+        let listed = self
+            .songs
+            .iter()
+            .map(|(song, hashed)| Entry::Listed(song.listed(*hashed).into()));
+        let held = self.held.iter();
+        let held = held.map(|(&track, &size)| Entry::Held(Held { track, size }.into()));
+        let entries: Vec<Option<Entry>> = listed.chain(held).map(Some).collect();
+        let pages = entries.chunks(PAGE_ENTRIES);
+        let pages = pages
+            .map(|entries| {
+                Arc::new(Page {
+                    entries: entries.to_vec(),
+                })
+            })
+            .collect();
+        let sign = |bytes: &[u8]| {
+            self.key
+                .sign(bytes)
+                .as_ref()
+                .try_into()
+                .expect("an Ed25519 signature has 64 bytes")
+        };
+        Catalogue::publish(self.owner(), 1, self.seq, pages, sign).into()
+    }
+}
+
+/// A cover of five chunk groups.
+const PICTURE: u64 = 80 * 1024;

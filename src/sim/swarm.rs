@@ -1,0 +1,546 @@
+//! What hosts ask of one another: calls, answers, and slices that share the
+//! sender's line.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use super::{
+    host::Manner,
+    net::{HostNo, Life, Place},
+    world::{Event, World},
+};
+use crate::{
+    content::ranges::GroupSet,
+    id::{EntryNo, Group, PeerId, TrackId},
+    node::{self, Answer, AskId, FetchEvent, FetchId},
+    player::PlayId,
+    protocol::{Class, Decline, Get, PeerRequest},
+    swarm::{scheduler::Outcome, serving::SLOTS},
+};
+
+/// A request of one host to another; no two in the world have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CallId(pub u64);
+
+/// A request as its asker knows it.
+#[derive(Debug)]
+pub struct Call {
+    to: Life,
+    progress: Instant,
+    purpose: Purpose,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    Fetch(FetchId),
+    Resolve(PlayId),
+}
+
+/// A request as its holder knows it.
+#[derive(Debug)]
+pub struct Served {
+    asker: Life,
+    /// Once it is let in.
+    slice: Option<Slice>,
+    gone: bool,
+}
+
+#[derive(Debug)]
+struct Slice {
+    size: u64,
+    left: GroupSet,
+    /// When the last piece arrives: those after it do not overtake it.
+    last: Instant,
+    stalled: bool,
+    end: Outcome,
+}
+
+/// What travels between hosts.
+#[derive(Debug)]
+pub enum Packet {
+    Request(PeerRequest),
+    Resolved { track: TrackId, size: u64 },
+    No(Decline),
+    Slice,
+    Group(Group),
+    End(Outcome),
+    Stop,
+}
+
+impl World {
+    pub fn call_resolve(&mut self, host: HostNo, play: PlayId, peer: PeerId, entry: EntryNo) {
+        self.note(host, format_args!("asks {peer} what {} is", entry.0));
+        self.call(
+            host,
+            peer,
+            Purpose::Resolve(play),
+            PeerRequest::Resolve { entry },
+        );
+    }
+
+    pub fn call_get(
+        &mut self,
+        host: HostNo,
+        fetch: FetchId,
+        source: PeerId,
+        size: u64,
+        groups: GroupSet,
+        class: Class,
+    ) {
+        let request = fetch.request.0;
+        self.note(
+            host,
+            format_args!("fetch {request}: {groups} of {source} as {class:?}"),
+        );
+        let groups = groups.iter_ranges().collect();
+        let get = PeerRequest::Get(Get {
+            track: fetch.track,
+            size,
+            groups,
+            class,
+        });
+        self.call(host, source, Purpose::Fetch(fetch), get);
+    }
+
+    fn call(&mut self, host: HostNo, peer: PeerId, purpose: Purpose, request: PeerRequest) {
+        self.last_call += 1;
+        let call = CallId(self.last_call);
+        let to = self
+            .hosts
+            .iter()
+            .position(|other| other.library.owner() == peer);
+        let known = self.hosts[host.0].reach.contains(&peer);
+        let Some(to) = to.map(HostNo).filter(|_| known) else {
+            let gone = "it is not in the swarm any more";
+            return self.plan(host, Duration::ZERO, fail(purpose, gone));
+        };
+        if self.net.breaks() {
+            let after = self.net.delay();
+            return self.plan(
+                host,
+                after,
+                fail(purpose, "the connection to it is lost (reset)"),
+            );
+        }
+        let life = self.hosts[to.0].life;
+        let (from, progress) = (self.hosts[host.0].life, self.now);
+        self.hosts[host.0].calls.insert(
+            call,
+            Call {
+                to: life,
+                progress,
+                purpose,
+            },
+        );
+        self.plan(host, ANSWER_TIMEOUT, Event::Overdue { call });
+        if self.is_open(Place::Host(host), Place::Host(to)) {
+            let at = self.now + self.net.delay();
+            let packet = Packet::Request(request);
+            self.plan_at(at, Some(life), Event::Packet { from, call, packet });
+        }
+    }
+
+    pub fn overdue(&mut self, host: HostNo, call: CallId) {
+        let Some(waiting) = self.hosts[host.0].calls.get(&call) else {
+            return;
+        };
+        let due = waiting.progress + ANSWER_TIMEOUT;
+        if due > self.now {
+            let life = self.hosts[host.0].life;
+            return self.plan_at(due, Some(life), Event::Overdue { call });
+        }
+        let (to, purpose) = (waiting.to, waiting.purpose);
+        self.hosts[host.0].calls.remove(&call);
+        self.send(host, to, call, Packet::Stop);
+        self.plan(
+            host,
+            Duration::ZERO,
+            fail(purpose, "it did not answer within 10 s"),
+        );
+    }
+
+    pub fn cancel(&mut self, host: HostNo, fetch: FetchId) {
+        self.note(host, format_args!("cancels {}", fetch.request.0));
+        let calls = &mut self.hosts[host.0].calls;
+        let found = calls
+            .iter()
+            .find(|(_, call)| call.purpose == Purpose::Fetch(fetch));
+        let Some((&call, to)) = found.map(|(id, call)| (id, call.to)) else {
+            return;
+        };
+        calls.remove(&call);
+        self.send(host, to, call, Packet::Stop);
+    }
+
+    fn send(&mut self, host: HostNo, to: Life, call: CallId, packet: Packet) {
+        if self.is_open(Place::Host(host), Place::Host(to.host)) {
+            let from = self.hosts[host.0].life;
+            let at = self.now + self.net.delay();
+            self.plan_at(at, Some(to), Event::Packet { from, call, packet });
+        }
+    }
+
+    pub fn arrive(&mut self, host: HostNo, from: Life, call: CallId, packet: Packet) {
+        match packet {
+            Packet::Request(request) => {
+                let served = Served {
+                    asker: from,
+                    slice: None,
+                    gone: false,
+                };
+                let this = &mut self.hosts[host.0];
+                this.served.insert(call, served);
+                let peer = self.hosts[from.host.0].library.owner();
+                let event = node::Event::Asked {
+                    ask: AskId(call.0),
+                    peer,
+                    request,
+                };
+                return self.hosts[host.0].node.handle(event, self.now);
+            }
+            Packet::Stop => return self.stop_serving(host, call),
+            _ => {}
+        }
+        let now = self.now;
+        let this = &mut self.hosts[host.0];
+        let Some(waiting) = this.calls.get_mut(&call) else {
+            return;
+        };
+        waiting.progress = now;
+        let purpose = waiting.purpose;
+        if !matches!(packet, Packet::Slice | Packet::Group(_)) {
+            this.calls.remove(&call);
+        }
+        let event = match (purpose, packet) {
+            (Purpose::Resolve(play), Packet::Resolved { track, size }) => node::Event::Resolved {
+                play,
+                answer: Ok((track, size)),
+            },
+            (Purpose::Resolve(play), Packet::No(why)) => node::Event::Resolved {
+                play,
+                answer: Err(why.to_string()),
+            },
+            (Purpose::Fetch(id), Packet::Slice) => node::Event::Fetch(id, FetchEvent::FirstByte),
+            (Purpose::Fetch(id), Packet::Group(group)) => {
+                let blob = this.store.0.entry(id.track).or_default();
+                blob.have.insert(group);
+                blob.failed = None;
+                let groups = GroupSet::from_iter([group]);
+                node::Event::Fetch(id, FetchEvent::Groups(groups))
+            }
+            (Purpose::Fetch(id), Packet::End(outcome)) => done(id, outcome),
+            (Purpose::Fetch(id), Packet::No(why)) => done(id, declined(why)),
+            _ => return,
+        };
+        this.node.handle(event, now);
+    }
+
+    /// What the node answers.
+    pub fn answer(&mut self, host: HostNo, ask: AskId, answer: Answer) {
+        let call = CallId(ask.0);
+        let packet = match answer {
+            Answer::Slice {
+                track,
+                size,
+                groups,
+            } => {
+                return self.begin_slice(host, call, track, size, groups);
+            }
+            Answer::Resolve(entry) => {
+                let Some(song) = self.hosts[host.0].library.song(entry) else {
+                    return;
+                };
+                let hashing = Duration::from_micros(song.size * 1_000_000 / DISK_RATE);
+                return self.plan(host, hashing, Event::Hashed { ask, entry });
+            }
+            Answer::No(why) => Packet::No(why),
+            // Nobody asks for these yet: catalogues come from the tracker.
+            Answer::Head(_) | Answer::List(_) | Answer::Page(_) => return,
+        };
+        if let Some(served) = self.hosts[host.0].served.remove(&call) {
+            self.send(host, served.asker, call, packet);
+        }
+    }
+
+    pub fn hashed(&mut self, host: HostNo, ask: AskId, entry: EntryNo) {
+        let this = &mut self.hosts[host.0];
+        let Some(song) = this.library.song(entry) else {
+            return;
+        };
+        let (track, size) = (song.track, song.size);
+        let news = this.library.set_hashed(entry);
+        let call = CallId(ask.0);
+        if let Some(served) = this.served.remove(&call) {
+            self.send(host, served.asker, call, Packet::Resolved { track, size });
+        }
+        if news {
+            self.plan_publish(host);
+        }
+    }
+
+    fn begin_slice(
+        &mut self,
+        host: HostNo,
+        call: CallId,
+        track: TrackId,
+        size: u64,
+        groups: GroupSet,
+    ) {
+        let now = self.now;
+        let this = &mut self.hosts[host.0];
+        let here = match this.library.has_hashed(track) {
+            Some(song) => Some((song.size, GroupSet::all(song.size))),
+            None => this
+                .store
+                .0
+                .get(&track)
+                .map(|blob| (blob.size, blob.have.clone())),
+        };
+        let manner = this.manner;
+        let Some(served) = this.served.get_mut(&call) else {
+            return;
+        };
+        let refusal = match here {
+            _ if served.gone => None,
+            None => Some(Decline::NotAvailable),
+            Some((known, _)) if known != size || manner == Manner::Changed => {
+                Some(Decline::Changed)
+            }
+            Some((_, have)) => {
+                // A slice ends with the first group that is not here.
+                let lacking = groups.difference(&have).first();
+                let left = lacking.map_or(groups.clone(), |end| groups.clip(end.0));
+                let end = match lacking {
+                    _ if manner == Manner::Liar => Outcome::Liar,
+                    Some(_) => Outcome::Short,
+                    None => Outcome::Complete,
+                };
+                let left = if manner == Manner::Liar {
+                    left.take(1)
+                } else {
+                    left
+                };
+                served.slice = Some(Slice {
+                    size,
+                    left,
+                    last: now,
+                    stalled: false,
+                    end,
+                });
+                None
+            }
+        };
+        let asker = served.asker;
+        if served.slice.is_none() {
+            this.served.remove(&call);
+            this.node.handle(node::Event::Answered(AskId(call.0)), now);
+            if let Some(why) = refusal {
+                self.send(host, asker, call, Packet::No(why));
+            }
+            return;
+        }
+        if !this.turns.contains(&asker) {
+            this.turns.push_back(asker);
+        }
+        self.deliver(host, call, Packet::Slice);
+        self.pump(host);
+    }
+
+    /// Sends a piece of a slice, behind those before it.
+    fn deliver(&mut self, host: HostNo, call: CallId, packet: Packet) {
+        let delay = self.net.delay();
+        let this = &mut self.hosts[host.0];
+        let (from, at) = (this.life, self.now + delay);
+        let Some(served) = this.served.get_mut(&call) else {
+            return;
+        };
+        let asker = served.asker;
+        let Some(slice) = &mut served.slice else {
+            return;
+        };
+        slice.last = slice.last.max(at);
+        let at = slice.last;
+        if self.is_open(Place::Host(host), Place::Host(asker.host)) {
+            self.plan_at(at, Some(asker), Event::Packet { from, call, packet });
+        }
+    }
+
+    /// Puts a group on the line, if that is free. Receivers take turns; each
+    /// is sent what it asked for in that order, as QUIC streams without
+    /// fairness are.
+    fn pump(&mut self, host: HostNo) {
+        if self.hosts[host.0].sending {
+            return;
+        }
+        for _ in 0..self.hosts[host.0].turns.len() {
+            let Some(asker) = self.hosts[host.0].turns.pop_front() else {
+                return;
+            };
+            let reached =
+                self.is_alive(asker) && self.is_open(Place::Host(host), Place::Host(asker.host));
+            let this = &mut self.hosts[host.0];
+            let slices = this
+                .served
+                .iter_mut()
+                .filter(|(_, served)| served.asker == asker);
+            let mut slices = slices.filter_map(|(call, s)| Some((*call, s.slice.as_mut()?)));
+            let Some((call, slice)) = slices.next() else {
+                continue;
+            };
+            this.turns.push_back(asker);
+            if !reached {
+                self.stall(host, asker);
+                continue;
+            }
+            let Some(group) = slice.left.first() else {
+                self.end_slice(host, call);
+                return self.pump(host);
+            };
+            slice.left.remove(group);
+            let bytes = GroupSet::from_iter([group]).bytes(slice.size);
+            this.sending = true;
+            let time = Duration::from_micros(bytes * 1_000_000 / this.uplink);
+            return self.plan(host, time, Event::Sent { call, group });
+        }
+    }
+
+    /// A receiver is out of reach; its slices end if it stays so.
+    fn stall(&mut self, host: HostNo, asker: Life) {
+        let mut stalled = Vec::new();
+        for (call, served) in &mut self.hosts[host.0].served {
+            if let (true, Some(slice)) = (served.asker == asker, &mut served.slice) {
+                if !std::mem::replace(&mut slice.stalled, true) {
+                    stalled.push(*call);
+                }
+            }
+        }
+        for call in stalled {
+            self.plan(host, IDLE, Event::Idle { call });
+        }
+    }
+
+    pub fn sent(&mut self, host: HostNo, call: CallId, group: Group) {
+        self.hosts[host.0].sending = false;
+        let slice = self.hosts[host.0]
+            .served
+            .get(&call)
+            .and_then(|s| s.slice.as_ref());
+        if let Some(slice) = slice {
+            let is_last = slice.left.is_empty();
+            if slice.end != Outcome::Liar {
+                self.deliver(host, call, Packet::Group(group));
+            }
+            if is_last {
+                self.end_slice(host, call);
+            }
+        }
+        self.pump(host);
+    }
+
+    fn end_slice(&mut self, host: HostNo, call: CallId) {
+        let served = self.hosts[host.0].served.get(&call);
+        if let Some(slice) = served.and_then(|served| served.slice.as_ref()) {
+            let end = Packet::End(slice.end.clone());
+            self.deliver(host, call, end);
+        }
+        self.forget_served(host, call);
+    }
+
+    fn forget_served(&mut self, host: HostNo, call: CallId) {
+        let this = &mut self.hosts[host.0];
+        this.served.remove(&call);
+        this.node
+            .handle(node::Event::Answered(AskId(call.0)), self.now);
+    }
+
+    /// The asker does not want it any more.
+    fn stop_serving(&mut self, host: HostNo, call: CallId) {
+        let Some(served) = self.hosts[host.0].served.get_mut(&call) else {
+            return;
+        };
+        served.gone = true;
+        // One that waits is noticed when its turn comes.
+        if served.slice.is_some() {
+            self.forget_served(host, call);
+        }
+    }
+
+    /// A receiver that was out of reach may be so still.
+    pub fn idle(&mut self, host: HostNo, call: CallId) {
+        let served = self.hosts[host.0].served.get(&call);
+        let slice = served.and_then(|served| served.slice.as_ref());
+        if slice.is_some_and(|slice| slice.stalled) {
+            self.forget_served(host, call);
+        }
+    }
+
+    /// The network is whole again.
+    pub fn resume_slices(&mut self, host: HostNo) {
+        for served in self.hosts[host.0].served.values_mut() {
+            if let Some(slice) = &mut served.slice {
+                slice.stalled = false;
+            }
+        }
+        self.pump(host);
+    }
+
+    /// What must hold at every moment: nobody is asked for too much at a time.
+    pub fn check(&self, host: HostNo) {
+        let this = &self.hosts[host.0];
+        let mut asked: BTreeMap<(Life, TrackId), usize> = BTreeMap::new();
+        for call in this.calls.values() {
+            if let Purpose::Fetch(fetch) = call.purpose {
+                *asked.entry((call.to, fetch.track)).or_default() += 1;
+            }
+        }
+        let most = asked.values().max().copied().unwrap_or(0);
+        assert!(
+            most <= MAX_ASKED,
+            "{} asks one source {most} times at once",
+            this.name
+        );
+        let serving = this
+            .served
+            .values()
+            .filter(|served| served.slice.is_some())
+            .count();
+        assert!(serving <= SLOTS, "{} serves {serving} at once", this.name);
+    }
+}
+
+fn done(id: FetchId, outcome: Outcome) -> node::Event {
+    node::Event::Fetch(id, FetchEvent::Done(outcome))
+}
+
+fn fail(purpose: Purpose, why: &str) -> Event {
+    let event = match purpose {
+        Purpose::Fetch(id) => done(id, Outcome::ConnectionLost(why.into())),
+        Purpose::Resolve(play) => node::Event::Resolved {
+            play,
+            answer: Err(why.into()),
+        },
+    };
+    Event::Node(event.into())
+}
+
+/// As the fetching side takes it.
+fn declined(why: Decline) -> Outcome {
+    match why {
+        Decline::NotAvailable => Outcome::NotAvailable,
+        Decline::Busy { retry } => Outcome::Busy(Some(retry)),
+        Decline::Denied => Outcome::Denied,
+        Decline::Changed => Outcome::Changed,
+        Decline::Elsewhere(_) => Outcome::Busy(None),
+    }
+}
+
+/// A fetch or a question without an answer is given up.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection whose other end is silent is given up.
+const IDLE: Duration = Duration::from_secs(30);
+/// Bytes a second that hashing reads.
+const DISK_RATE: u64 = 20_000_000;
+/// A scheduler's requests at one source: four, and one for a reader that waits.
+const MAX_ASKED: usize = 5;

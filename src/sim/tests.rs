@@ -1,0 +1,71 @@
+//! What must hold in every swarm.
+
+mod chaos;
+mod playing;
+mod presence;
+mod repeat;
+
+use std::time::Duration;
+
+use super::{
+    host::{Fate, Manner, Setting, Story},
+    music::Song,
+    net::{HostNo, Weather},
+    world::World,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// CD quality FLAC, in bytes a second.
+const FLAC: u64 = 120_000;
+/// What a good line carries, in bytes a second.
+const FAST: u64 = 5_000_000;
+
+/// The seeds to run: some, or the one that is asked for.
+fn seeds(count: u64) -> std::ops::RangeInclusive<u64> {
+    match std::env::var("P2PMUSIC_SEED") {
+        Ok(seed) => {
+            let seed = seed.parse().expect("P2PMUSIC_SEED is a number");
+            seed..=seed
+        }
+        Err(_) => 1..=count,
+    }
+}
+
+fn peer(name: &'static str, uplink: u64, songs: &[Song]) -> Setting {
+    let songs = songs.iter().map(|song| (song.clone(), true)).collect();
+    Setting {
+        name,
+        songs,
+        uplink,
+        manner: Manner::Honest,
+    }
+}
+
+impl World {
+    /// The story of the last play of `song` at `host`.
+    fn story(&self, host: HostNo, song: &Song) -> &Story {
+        let stories = self.hosts[host.0].stories.values().rev();
+        let found = stories.into_iter().find(|story| story.song == song.name);
+        found.unwrap_or_else(|| panic!("{} was not played", song.name))
+    }
+
+    fn has_heard(&self, host: HostNo, song: &Song) -> bool {
+        self.story(host, song).fate == Some(Fate::Heard)
+    }
+
+    /// Whom `host` knows to be here, itself included.
+    fn peers(&mut self, host: HostNo) -> Vec<String> {
+        let answer = self.command(host, "p2p_peers").expect("it needs nothing");
+        let names = answer
+            .lines()
+            .filter_map(|line| line.strip_prefix("peer: "));
+        names.map(str::to_owned).collect()
+    }
+
+    /// Queues all of `what` and plays it.
+    fn play(&mut self, host: HostNo, what: &str) {
+        self.command(host, &format!("add \"{what}\""))
+            .expect("it is in the database");
+        self.command(host, "play").expect("the queue is not empty");
+    }
+}

@@ -1,0 +1,140 @@
+//! Swarms in which everything goes wrong, and then nothing more.
+
+use super::*;
+use crate::sim::net::Place;
+
+const NAMES: [&str; 5] = ["kitchen", "cellar", "attic", "garden", "hall"];
+/// How long things go wrong.
+const TROUBLE: usize = 60;
+
+/// A swarm, half of whose songs are on several hosts, some of them not
+/// hashed, with one host that lies or has changed now and then.
+fn swarm(seed: u64) -> World {
+    let mut world = World::new(seed, Weather::POOR);
+    for (n, name) in (0..).zip(NAMES) {
+        let mut songs = Vec::new();
+        for song in 0..4 {
+            let number = if song < 2 { song } else { 10 * (n + 1) + song };
+            let seconds = 10 + world.random.below(30);
+            let seconds = if song < 2 { 25 } else { seconds };
+            songs.push((Song::new(number, seconds, FLAC), world.random.below(4) > 0));
+        }
+        let manner = match world.random.below(8) {
+            0 => Manner::Liar,
+            1 => Manner::Changed,
+            _ => Manner::Honest,
+        };
+        let uplink = FLAC + world.random.below(4 * FLAC);
+        world.add(Setting {
+            name,
+            songs,
+            uplink,
+            manner,
+        });
+    }
+    world.run(5 * SECOND);
+    world
+}
+
+/// Minutes of trouble, then quiet until all queues have played out.
+pub fn chaos(seed: u64) -> World {
+    let mut world = swarm(seed);
+    for _ in 0..TROUBLE {
+        trouble(&mut world);
+        let wait = world.random.time(4 * SECOND);
+        world.run(wait);
+    }
+    if !world.tracker.alive {
+        world.restart_tracker();
+    }
+    world.heal();
+    for host in listeners(&world) {
+        let _ = world.command(host, "pause 0");
+        let _ = world.command(host, "repeat 0");
+    }
+    world.run(QUIET);
+    world
+}
+
+fn listeners(world: &World) -> Vec<HostNo> {
+    let hosts = world.hosts.iter().filter(|host| host.alive);
+    hosts.map(|host| host.life.host).collect()
+}
+
+fn trouble(world: &mut World) {
+    let host = HostNo(world.random.below(5) as usize);
+    let other = HostNo(world.random.below(5) as usize);
+    match world.random.below(40) {
+        0 if listeners(world).len() > 3 => world.kill(host),
+        1 => world.cut(&[Place::Host(host)], &[Place::Host(other)]),
+        2 => world.cut(&[Place::Host(host)], &[Place::Tracker]),
+        3..6 => world.heal(),
+        6 if world.tracker.alive => world.kill_tracker(),
+        7..9 if !world.tracker.alive => world.restart_tracker(),
+        n => listen(world, host, other, n),
+    }
+}
+
+/// Somebody uses a remote control. It may well be told that it cannot.
+fn listen(world: &mut World, host: HostNo, other: HostNo, what: u64) {
+    if !world.hosts[host.0].alive {
+        return;
+    }
+    let command = match what {
+        0..20 => format!("add {}", world.hosts[other.0].name),
+        20..26 => "play".to_owned(),
+        26..29 => "next".to_owned(),
+        29 => "previous".to_owned(),
+        30 => "pause".to_owned(),
+        31 => "stop".to_owned(),
+        32..34 => format!("seekcur {}", world.random.below(40)),
+        34 => "shuffle".to_owned(),
+        35 => "delete 0".to_owned(),
+        36 => format!("random {}", what % 2),
+        37 => format!("play {}", world.random.below(10)),
+        38 => format!("consume {}", world.random.below(2)),
+        _ => "clear".to_owned(),
+    };
+    if let Err(refusal) = world.command(host, &command) {
+        world.note(host, format_args!("{refusal}"));
+    }
+}
+
+#[test]
+fn every_play_ends_in_sound_or_in_words() {
+    for seed in seeds(30) {
+        let world = chaos(seed);
+        for host in listeners(&world) {
+            let host = &world.hosts[host.0];
+            let state = host.status("state").unwrap_or("stop");
+            assert_eq!(
+                state, "stop",
+                "{} still plays: {:?}",
+                host.name, host.stories
+            );
+            for story in host.stories.values() {
+                match &story.fate {
+                    Some(Fate::Failed(why)) => assert!(why.contains(": "), "{why:?} says little"),
+                    Some(Fate::Heard) => assert!(story.started.is_some(), "{story:?}"),
+                    Some(Fate::Dropped) => {}
+                    None => panic!("{} forgot {story:?}", host.name),
+                }
+            }
+            assert!(
+                host.calls.is_empty(),
+                "{} still asks: {:?}",
+                host.name,
+                host.calls
+            );
+            assert!(
+                host.served.is_empty(),
+                "{} still serves {:?}",
+                host.name,
+                host.served
+            );
+        }
+    }
+}
+
+/// Longer than the longest queue that trouble can make.
+const QUIET: Duration = Duration::from_secs(3600);

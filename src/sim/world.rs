@@ -1,0 +1,310 @@
+//! The queue of all that happens, and time.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Display,
+    time::{Duration, Instant},
+};
+
+use super::{
+    host::{Host, Setting},
+    log::Log,
+    net::{HostNo, Life, Net, Place, Weather},
+    random::Random,
+    swarm::{CallId, Packet},
+    tracker::{Tracker, Wire},
+};
+use crate::{
+    id::{EntryNo, Group},
+    node::{self, AskId},
+    tracker::registry::ConnId,
+};
+
+/// A swarm and all there is around it.
+pub struct World {
+    pub seed: u64,
+    start: Instant,
+    pub now: Instant,
+    planned: u64,
+    queue: BTreeMap<(Instant, u64), (Option<Life>, Event)>,
+    pub hosts: Vec<Host>,
+    pub tracker: Tracker,
+    pub net: Net,
+    pub random: Random,
+    pub log: Log,
+    pub last_call: u64,
+    /// Timers that were due one after the other without time going on.
+    spins: u32,
+}
+
+/// Something that will happen.
+#[derive(Debug)]
+pub enum Event {
+    /// A connection to the tracker is there, or cannot be made.
+    Dialled {
+        conn: ConnId,
+        reached: bool,
+    },
+    /// Something arrives over a connection to the tracker.
+    Wire {
+        conn: ConnId,
+        wire: Wire,
+    },
+    /// Something arrives from another host.
+    Packet {
+        from: Life,
+        call: CallId,
+        packet: Packet,
+    },
+    /// A call has had no answer for long.
+    Overdue {
+        call: CallId,
+    },
+    /// A group is on its way out.
+    Sent {
+        call: CallId,
+        group: Group,
+    },
+    /// A receiver may have been out of reach for long.
+    Idle {
+        call: CallId,
+    },
+    /// A file is hashed.
+    Hashed {
+        ask: AskId,
+        entry: EntryNo,
+    },
+    /// The library has news to publish.
+    Publish,
+    Node(Box<node::Event>),
+}
+
+impl World {
+    pub fn new(seed: u64, weather: Weather) -> Self {
+        // The only look at a clock; nothing depends on what it shows.
+        let start = Instant::now();
+        let mut random = Random::new(seed);
+        let net = Net::new(weather, Random::new(random.draw()));
+        Self {
+            seed,
+            start,
+            now: start,
+            planned: 0,
+            queue: BTreeMap::new(),
+            hosts: Vec::new(),
+            tracker: Tracker::new(),
+            net,
+            random,
+            log: Log::default(),
+            last_call: 0,
+            spins: 0,
+        }
+    }
+
+    /// Switches another host on.
+    pub fn add(&mut self, setting: Setting) -> HostNo {
+        let host = HostNo(self.hosts.len());
+        let seed = self.random.draw();
+        self.hosts.push(Host::new(host, setting, seed, self.now));
+        self.settle(host);
+        host
+    }
+
+    /// Time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
+    /// Lets `time` pass.
+    pub fn run(&mut self, time: Duration) {
+        let until = self.now + time;
+        while self.step(until) {}
+        self.now = until;
+    }
+
+    /// Lets time pass until `done`, at most `limit`; says whether it came.
+    pub fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> bool {
+        let until = self.now + limit;
+        while !done(self) {
+            if !self.step(until) {
+                self.now = until;
+                return done(self);
+            }
+        }
+        true
+    }
+
+    /// Plans `event` for the life that `host` lives now.
+    pub fn plan(&mut self, host: HostNo, after: Duration, event: Event) {
+        let life = self.hosts[host.0].life;
+        self.plan_at(self.now + after, Some(life), event);
+    }
+
+    /// Plans `event`, for a life or for the tracker.
+    pub fn plan_at(&mut self, at: Instant, life: Option<Life>, event: Event) {
+        self.planned += 1;
+        self.queue.insert((at, self.planned), (life, event));
+    }
+
+    pub fn note(&mut self, who: HostNo, what: impl Display) {
+        let at = self.elapsed();
+        self.log.add(at, &self.hosts[who.0].name, what);
+    }
+
+    pub fn is_alive(&self, life: Life) -> bool {
+        let host = &self.hosts[life.host.0];
+        host.alive && host.life == life
+    }
+
+    /// Whether something sent now from `a` would reach `b`.
+    pub fn is_open(&self, a: Place, b: Place) -> bool {
+        let works = |place| match place {
+            Place::Tracker => self.tracker.alive,
+            Place::Host(host) => self.hosts[host.0].alive,
+        };
+        works(a) && works(b) && !self.net.is_cut(a, b)
+    }
+
+    /// The next thing that happens, if it happens before `until`.
+    fn step(&mut self, until: Instant) -> bool {
+        let event = self.queue.first_key_value().map(|((at, _), _)| *at);
+        let timer = self.next_timer();
+        match (event, timer) {
+            (Some(at), timer) if at <= until && timer.is_none_or(|(t, _)| at <= t) => {
+                self.pass_to(at);
+                let first = self.queue.pop_first();
+                if let Some((_, (life, event))) = first {
+                    self.happen(life, event);
+                }
+            }
+            (_, Some((at, place))) if at <= until => {
+                self.pass_to(at);
+                self.spins += 1;
+                assert!(
+                    self.spins < MAX_SPINS,
+                    "{place:?} wants to be woken again and again"
+                );
+                match place {
+                    Place::Tracker => self.tracker.registry.handle_timeout(self.now),
+                    Place::Host(host) => self.hosts[host.0].handle_timeout(self.now),
+                }
+                self.settle_place(place);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn pass_to(&mut self, at: Instant) {
+        if at > self.now {
+            self.now = at;
+            self.spins = 0;
+        }
+    }
+
+    fn next_timer(&self) -> Option<(Instant, Place)> {
+        let hosts = self.hosts.iter().enumerate().filter(|(_, host)| host.alive);
+        let hosts =
+            hosts.filter_map(|(n, host)| Some((host.poll_timeout()?, Place::Host(HostNo(n)))));
+        let tracker = self.tracker.poll_timeout().map(|at| (at, Place::Tracker));
+        tracker.into_iter().chain(hosts).min()
+    }
+
+    fn happen(&mut self, life: Option<Life>, event: Event) {
+        let Some(life) = life else {
+            if let Event::Wire { conn, wire } = event {
+                self.arrive_at_tracker(conn, wire);
+                self.settle_tracker();
+            }
+            return;
+        };
+        if !self.is_alive(life) {
+            return;
+        }
+        let host = life.host;
+        match event {
+            Event::Dialled { conn, reached } => self.dialled(host, conn, reached),
+            Event::Wire { conn, wire } => self.arrive_at_host(host, conn, wire),
+            Event::Packet { from, call, packet } => self.arrive(host, from, call, packet),
+            Event::Overdue { call } => self.overdue(host, call),
+            Event::Sent { call, group } => self.sent(host, call, group),
+            Event::Idle { call } => self.idle(host, call),
+            Event::Hashed { ask, entry } => self.hashed(host, ask, entry),
+            Event::Publish => self.publish(host),
+            Event::Node(event) => self.hosts[host.0].node.handle(*event, self.now),
+        }
+        self.settle(host);
+    }
+
+    fn settle_place(&mut self, place: Place) {
+        match place {
+            Place::Tracker => self.settle_tracker(),
+            Place::Host(host) => self.settle(host),
+        }
+    }
+
+    /// Cuts the power of `host`: it says goodbye to nobody.
+    pub fn kill(&mut self, host: HostNo) {
+        self.note(host, "loses its power");
+        let host = &mut self.hosts[host.0];
+        host.alive = false;
+        host.life.number += 1;
+    }
+
+    /// Cuts the tracker's process off; its system tells all who are connected.
+    pub fn kill_tracker(&mut self) {
+        self.log.add(self.now - self.start, "tracker", "dies");
+        self.tracker.alive = false;
+        self.close_all_wires();
+    }
+
+    /// A tracker that remembers nothing.
+    pub fn restart_tracker(&mut self) {
+        self.log.add(self.now - self.start, "tracker", "is back");
+        self.tracker.restart();
+    }
+
+    /// Separates two groups of places until [`Self::heal`].
+    pub fn cut(&mut self, some: &[Place], others: &[Place]) {
+        self.log.add(
+            self.now - self.start,
+            "net",
+            format_args!("{some:?} | {others:?}"),
+        );
+        for a in some {
+            for b in others {
+                self.net.cut(*a, *b);
+            }
+        }
+    }
+
+    /// Everybody reaches everybody again.
+    pub fn heal(&mut self) {
+        self.log.add(self.now - self.start, "net", "heals");
+        self.net.heal();
+        self.resume_wires();
+        for host in 0..self.hosts.len() {
+            self.resume_slices(HostNo(host));
+        }
+    }
+}
+
+impl Drop for World {
+    /// Who sees a test fail learns how to see it fail again.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let test = std::thread::current().name().unwrap_or_default().to_owned();
+            let seed = self.seed;
+            // Who asked for this very seed wants to see all of it.
+            let asked = std::env::var_os("P2PMUSIC_SEED").is_some();
+            let lines = if asked { usize::MAX } else { SHOWN_LINES };
+            eprintln!("{}", self.log.tail(lines));
+            eprintln!("again: P2PMUSIC_SEED={seed} cargo test {test}");
+        }
+    }
+}
+
+/// No honest state machine needs so many timeouts at one moment.
+const MAX_SPINS: u32 = 2_000;
+/// Enough to see how a failure came about.
+const SHOWN_LINES: usize = 60;
