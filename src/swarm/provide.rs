@@ -11,7 +11,7 @@ use std::{
 };
 
 use async_channel::Sender;
-use quinn::{RecvStream, SendStream, VarInt};
+use quinn::{RecvStream, SendStream, StreamId, VarInt};
 use smol::Task;
 
 use super::endpoint::{within, Connection};
@@ -22,7 +22,7 @@ use crate::{
     },
     id::PeerId,
     protocol::{
-        encode_frame, read_frame, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME,
+        encode_frame, read_frame, Class, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME,
         RESET_CHANGED, RESET_FAULT,
     },
 };
@@ -69,6 +69,7 @@ async fn answer(peer: PeerId, mut send: SendStream, mut recv: RecvStream, asks: 
         Some(Ok(request)) => request,
         _ => return reset(&mut send, RESET_FAULT),
     };
+    let urgency = urgency(&request, send.id());
     let (reply, replies) = async_channel::bounded(REPLIES_UNDER_WAY);
     if asks
         .send(Ask {
@@ -88,7 +89,7 @@ async fn answer(peer: PeerId, mut send: SendStream, mut recv: RecvStream, asks: 
                 send.write_all(&encode_frame(&message)).await.is_ok() && more
             }
             Reply::Slice { blob, groups, done } => {
-                send_slice(&mut send, blob, groups).await;
+                send_slice(&mut send, blob, groups, urgency).await;
                 drop(done);
                 false
             }
@@ -100,8 +101,25 @@ async fn answer(peer: PeerId, mut send: SendStream, mut recv: RecvStream, asks: 
     let _ = send.finish();
 }
 
+/// QUIC's priority of the answer to `request`: by class, and of one class the
+/// requests one after the other. Side by side, all would arrive as late as the
+/// last one, and the decoder waits for the first.
+fn urgency(request: &PeerRequest, stream: StreamId) -> i32 {
+    let class = match request {
+        PeerRequest::Get(get) => get.class,
+        _ => return i32::MAX,
+    };
+    let class = match class {
+        Class::Now => 2,
+        Class::Next => 1,
+        Class::Rest => 0,
+    };
+    let age = i32::try_from(stream.index() % CLASS_STREAMS).unwrap_or(0);
+    class * CLASS_STREAMS as i32 - age
+}
+
 /// Sends the header and the slice, which is checked as it is read.
-async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet) {
+async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, urgency: i32) {
     let (to, pieces) = async_channel::bounded(PIECES_UNDER_WAY);
     let encoding = smol::unblock(move || {
         let mut pipe = Pipe {
@@ -116,9 +134,13 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet) {
     while let Ok(piece) = pieces.recv().await {
         if let Some(header) = header.take() {
             log::trace!("the first piece of a slice is read");
+            // That it begins is told before the data of others, since a late
+            // answer is asked for elsewhere.
+            let _ = send.set_priority(i32::MAX);
             if send.write_all(&header).await.is_err() {
                 return;
             }
+            let _ = send.set_priority(urgency);
             begun = true;
         }
         if send.write_all(&piece).await.is_err() {
@@ -177,6 +199,9 @@ impl Write for Pipe {
     }
 }
 
+/// Requests of a connection until those of one class count as old as others;
+/// far more than come while one is being answered.
+const CLASS_STREAMS: u64 = 1 << 28;
 /// A request is one small frame behind its stream's first byte.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Hashing progress and the result behind it.
