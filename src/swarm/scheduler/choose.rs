@@ -22,7 +22,13 @@ impl Scheduler {
         let asked = self.asked();
         let free = missing.difference(&asked);
         if free.contains(self.head) {
-            let waited_for = free.at_or_after(self.head).take(SMALL_GROUPS);
+            // The rest of the opening is waited for as much as what follows here, and
+            // a tail of one group must not stand behind three that nobody reads yet.
+            let waited_for = match self.opening.contains(self.head) {
+                true => free.intersection(&self.opening),
+                false => free.clone(),
+            };
+            let waited_for = waited_for.at_or_after(self.head).take(SMALL_GROUPS);
             let action = self.ask(&waited_for, Urgency::WaitedFor, now);
             if action.is_some() {
                 return action;
