@@ -447,7 +447,7 @@ impl Engine {
         if !track.announced && track.first.is_some() {
             if let Some(at) = line.state.first_frame_at() {
                 track.announced = true;
-                log::trace!("its first frame went to the device {:?} ago", at.elapsed());
+                log::debug!("the first frame went to the device {:?} ago", at.elapsed());
                 self.events.push(PlayerEvent::Started { play, at });
             }
         }
