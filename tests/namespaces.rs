@@ -5,7 +5,7 @@ mod common;
 #[path = "common/netns.rs"]
 mod netns;
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use common::{
     audio::{self, Music},
@@ -59,6 +59,32 @@ fn two_machines_play_each_others_tracks_to_the_bit() {
     wait_for_track(&peer, "north");
     assert_plays(&peer, "north/north.wav", &output(1), 44_100, &frames[0]);
     assert_plays(&both, "south/south.wav", &output(0), 48_000, &frames[1]);
+}
+
+/// The same two, but the peer is told nothing: it finds the tracker by mDNS.
+#[test]
+fn a_peer_finds_a_tracker_that_announces_itself() {
+    let Some(network) = network() else { return };
+    let music = Music::new();
+    music.wav("north.wav", 44_100, 0.5);
+    let setup = |end: usize, role, name| Setup {
+        role,
+        name: Some(name),
+        listen: Some("[::]:0"),
+        tracker: Some("auto".into()),
+        prefix: network.prefix(end),
+        ..Setup::default()
+    };
+    let mut both = setup(0, "both", "north").music(music.path()).start();
+    both.kill();
+    let file = both.dir.path().join("p2pmusic.toml");
+    let silent = fs::read_to_string(&file).unwrap();
+    fs::write(&file, silent.replace("advertise = false", "advertise = true")).unwrap();
+    let both = both.restart();
+    let peer = setup(1, "peer", "south").start();
+
+    wait_for_track(&peer, "north");
+    both.wait_for(&["peers"], "both peers", |peers| peers.as_array().is_some_and(|p| p.len() == 2));
 }
 
 /// Waits until `node` knows the one track of the peer called `owner`.
