@@ -22,7 +22,7 @@ use crate::{
     },
     id::PeerId,
     protocol::{
-        encode_frame, read_frame, Class, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME,
+        encode_frame, read_frame, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME,
         RESET_CHANGED, RESET_FAULT,
     },
 };
@@ -69,7 +69,7 @@ async fn answer(peer: PeerId, mut send: SendStream, mut recv: RecvStream, asks: 
         Some(Ok(request)) => request,
         _ => return reset(&mut send, RESET_FAULT),
     };
-    let urgency = urgency(&request, send.id());
+    let priority = priority(send.id());
     let (reply, replies) = async_channel::bounded(REPLIES_UNDER_WAY);
     if asks
         .send(Ask {
@@ -89,7 +89,7 @@ async fn answer(peer: PeerId, mut send: SendStream, mut recv: RecvStream, asks: 
                 send.write_all(&encode_frame(&message)).await.is_ok() && more
             }
             Reply::Slice { blob, groups, done } => {
-                send_slice(&mut send, blob, groups, urgency).await;
+                send_slice(&mut send, blob, groups, priority).await;
                 drop(done);
                 false
             }
@@ -101,25 +101,17 @@ async fn answer(peer: PeerId, mut send: SendStream, mut recv: RecvStream, asks: 
     let _ = send.finish();
 }
 
-/// QUIC's priority of the answer to `request`: by class, and of one class the
-/// requests one after the other. Side by side, all would arrive as late as the
-/// last one, and the decoder waits for the first.
-fn urgency(request: &PeerRequest, stream: StreamId) -> i32 {
-    let class = match request {
-        PeerRequest::Get(get) => get.class,
-        _ => return i32::MAX,
-    };
-    let class = match class {
-        Class::Now => 2,
-        Class::Next => 1,
-        Class::Rest => 0,
-    };
-    let age = i32::try_from(stream.index() % CLASS_STREAMS).unwrap_or(0);
-    class * CLASS_STREAMS as i32 - age
+/// QUIC's priority of the answers on `stream`: one request after the other.
+/// Side by side, all would arrive as late as the last one, and the decoder
+/// waits for the first.
+fn priority(stream: StreamId) -> i32 {
+    let age = stream.index() % TURN;
+    // It is less than `TURN`, which fits.
+    -i32::try_from(age).unwrap_or(0)
 }
 
 /// Sends the header and the slice, which is checked as it is read.
-async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, urgency: i32) {
+async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, priority: i32) {
     let (to, pieces) = async_channel::bounded(PIECES_UNDER_WAY);
     let encoding = smol::unblock(move || {
         let mut pipe = Pipe {
@@ -140,7 +132,7 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, ur
             if send.write_all(&header).await.is_err() {
                 return;
             }
-            let _ = send.set_priority(urgency);
+            let _ = send.set_priority(priority);
             begun = true;
         }
         if send.write_all(&piece).await.is_err() {
@@ -199,9 +191,9 @@ impl Write for Pipe {
     }
 }
 
-/// Requests of a connection until those of one class count as old as others;
-/// far more than come while one is being answered.
-const CLASS_STREAMS: u64 = 1 << 28;
+/// Requests of a connection until their order begins anew, far more than can
+/// be under way.
+const TURN: u64 = 1 << 30;
 /// A request is one small frame behind its stream's first byte.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Hashing progress and the result behind it.
