@@ -1,5 +1,4 @@
 //! p2pmusic turns a handful of speakers into one peer-to-peer music swarm.
-#![allow(dead_code)] // until every room is wired up
 
 mod catalog;
 mod cli;

@@ -22,5 +22,5 @@ pub use catch_up::{CatchUp, Need, SyncError};
 pub use database::{Database, Found, Member};
 pub use entry::{Entry, Held, Listed, SharedTags, Tags, MODIFIED};
 pub use interner::Interner;
-pub use pages::{Catalogue, CatalogueError, Hash, Head, Page, Signature, SignedHead};
+pub use pages::{Catalogue, Hash, Head, Page, SignedHead};
 pub use pages::{MAX_PAGES, MAX_PAGE_BYTES, PAGE_ENTRIES};

@@ -53,7 +53,7 @@ pub fn listed(dir: &str, name: &str, track: Option<u8>) -> Listed {
         channels: 2,
         bits: Some(16),
         duration: Duration::from_secs(240),
-        opening: [0..16_384].into(),
+        opening: [0..16_384, 4_990_000..5_000_000].into(),
         audio_start: 8_192,
         tags: Tags {
             title: Some(name.into()),

@@ -3,7 +3,7 @@
 //! It speaks MPD's protocol like any other client, and says what came of it in
 //! words for people, or in JSON for scripts.
 
-mod client;
+pub(super) mod client;
 mod show;
 
 use std::{

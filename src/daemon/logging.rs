@@ -14,6 +14,8 @@ pub fn init(level: LevelFilter) -> Result<(), log::SetLoggerError> {
     fern::Dispatch::new()
         .level(level.min(LevelFilter::Warn))
         .level_for("p2pmusic", level)
+        // They warn of what is in a file, which a stranger may have made.
+        .filter(|about| !about.target().starts_with("symphonia"))
         .format(move |out, message, record| {
             if journal {
                 out.finish(format_args!("<{}>{message}", priority(record.level())));

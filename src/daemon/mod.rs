@@ -14,7 +14,7 @@ pub mod notify;
 mod parts;
 mod signals;
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, panic, path::Path, process, sync::Arc};
 
 use self::{
     dirs::{DirError, StateDir},
@@ -25,9 +25,11 @@ use crate::{
     config::Config,
     content::store::StoreError,
     control::server::BindError,
-    discovery::Announcer,
+    discovery,
+    id::PeerId,
     identity::{self, Identity, IdentityError, KeyFileError, SwarmKey},
     library::IndexError,
+    media::decode,
     port_owner::{port_owner, Transport},
     tracker::{self, server::TrackerServer},
 };
@@ -65,6 +67,7 @@ pub enum DaemonError {
 pub fn run(config: &Config, path: &Path) -> Result<(), DaemonError> {
     // A second logger cannot be: this is the first thing that main does.
     let _ = logging::init(config.log.level);
+    abort_on_panic();
     // The pool's own bound is 500 threads. Safe: there are no threads yet.
     std::env::set_var("BLOCKING_MAX_THREADS", MAX_BLOCKING_THREADS);
     let state = StateDir::open(config)?;
@@ -90,7 +93,7 @@ async fn serve(
     })?;
     let notifier = Arc::new(Notifier::from_env());
     let tracker = match config.role.is_tracker() {
-        true => Some(start_tracker(config, &identity)?),
+        true => Some(bind_tracker(config, &identity)?),
         false => None,
     };
     let running = parts::start(config, state, identity, tracker, notifier.clone())?;
@@ -105,8 +108,22 @@ async fn serve(
     }
     log::info!("leaving");
     notifier.stopping();
-    running.stop().await;
+    running.stop(state).await;
     Ok(())
+}
+
+/// Makes a panic end the process, so that no half-dead daemon remains. The
+/// decoders are not ours and eat what strangers made: theirs is an error of the
+/// file, and caught.
+fn abort_on_panic() {
+    let report = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if decode::is_guarded() {
+            return log::debug!("a decoder has panicked: {info}");
+        }
+        report(info);
+        process::abort();
+    }));
 }
 
 /// The swarm's keys, or the open one, and this node's identity.
@@ -133,37 +150,39 @@ fn owner_of(error: &io::Error, at: &SocketAddr) -> String {
     }
 }
 
-/// A bound tracker and what announces it.
+/// A bound tracker.
 pub struct Tracker {
-    pub server: TrackerServer,
+    server: TrackerServer,
     /// Where it listens.
-    pub at: SocketAddr,
-    _announcer: Option<Announcer>,
+    at: SocketAddr,
+    /// How it is announced, if it is.
+    advertised: Option<(String, PeerId)>,
 }
 
-fn start_tracker(config: &Config, identity: &Identity) -> Result<Tracker, DaemonError> {
+fn bind_tracker(config: &Config, identity: &Identity) -> Result<Tracker, DaemonError> {
     let at = config.tracker.listen;
     let server = TrackerServer::bind(at, identity)?;
     let at = server.local_addr().unwrap_or(at);
     log::info!("tracker listens on {at}");
-    let announcer = config
-        .tracker
-        .advertise
-        .then(|| Announcer::new(at, identity.peer_id()));
+    let advertised = (parts::name(config), identity.peer_id());
     Ok(Tracker {
         server,
         at,
-        _announcer: announcer,
+        advertised: config.tracker.advertise.then_some(advertised),
     })
 }
 
 impl Tracker {
-    /// Serves until it is dropped.
-    pub async fn run(self) {
-        let Self {
-            server, _announcer, ..
-        } = self;
-        server.run().await;
+    /// Serves, and announces itself, until it is dropped.
+    async fn run(self) {
+        let port = self.at.port();
+        let announcing = async {
+            match self.advertised {
+                Some((name, peer)) => discovery::announce(name, peer, port).await,
+                None => std::future::pending().await,
+            }
+        };
+        smol::future::or(self.server.run(), announcing).await;
     }
 }
 

@@ -10,14 +10,19 @@ use std::{
 };
 
 use async_channel::{Receiver, Sender};
-use smol::Task;
+use smol::{future, Task};
 
 use super::{dirs, lookout, memory::Memory, notify::Notifier, DaemonError, StateDir, Tracker};
 use crate::{
     config::{Config, TrackerAt},
-    content::{disk::RealDisk, hash, store::Store},
+    content::{
+        disk::RealDisk,
+        hash::{self, Hashed},
+        store::Store,
+    },
     control::server::{ControlConfig, ControlServer},
     daemon::notify,
+    discovery,
     identity::Identity,
     interfaces,
     library::{self, Library},
@@ -34,7 +39,7 @@ use crate::{
 
 /// A started node.
 pub struct Running {
-    peer: Option<(Task<()>, Stopper, Arc<Library>)>,
+    peer: Option<(Task<u8>, Stopper, Arc<Library>)>,
     /// The tracker, the link to one, and the control socket.
     tasks: Vec<Task<()>>,
 }
@@ -49,10 +54,16 @@ impl Running {
 
     /// Leaves the swarm and ends everything: the peer first, so that its
     /// tracker still hears of it.
-    pub async fn stop(self) {
+    pub async fn stop(self, state: &StateDir) {
         if let Some((peer, stopper, _)) = self.peer {
             stopper.stop().await;
-            peer.await;
+            let memory = Memory { volume: peer.await };
+            if let Err(e) = memory.save(state.path()) {
+                log::warn!(
+                    "{}: the volume is not remembered: {e}",
+                    state.path().display()
+                );
+            }
         }
         for task in self.tasks {
             task.cancel().await;
@@ -92,7 +103,12 @@ pub fn start(
         return Ok(Running { peer: None, tasks });
     }
     let endpoint = bind_endpoint(config, &identity)?;
-    let (library, library_events) = open_library(config, state, &identity)?;
+    let store = Store::open(
+        dirs::cache_dir(config)?,
+        config.cache.max.0,
+        Arc::new(RealDisk),
+    )?;
+    let (library, library_events) = open_library(config, state, &identity, store.clone())?;
     let (player_tells, player_events) = async_channel::bounded(EVENT_BOUND);
     let player = Player::spawn(config.audio.device.clone(), player_tells).map_err(|source| {
         DaemonError::System {
@@ -108,15 +124,12 @@ pub fn start(
     let (peer, stopper) = Peer::new(Parts {
         setup: setup(config, &identity, Memory::load(state.path())),
         endpoint,
-        store: Store::open(
-            dirs::cache_dir(config)?,
-            config.cache.max.0,
-            Arc::new(RealDisk),
-        )?,
+        store,
         library: library.clone(),
         library_events,
         player,
         player_events,
+        device: config.audio.device.clone(),
         requests,
         control,
         tracker: commands,
@@ -124,6 +137,8 @@ pub fn start(
         notifier,
         watchdog: notify::watchdog_interval(),
     });
+    let watching = library.clone();
+    tasks.push(smol::spawn(async move { watching.watch().await }));
     let scanning = library.clone();
     std::thread::Builder::new()
         .name("library".into())
@@ -168,6 +183,7 @@ fn open_library(
     config: &Config,
     state: &StateDir,
     identity: &Identity,
+    store: Arc<Store>,
 ) -> Result<(Arc<Library>, Receiver<library::LibraryEvent>), DaemonError> {
     let signer = identity.clone();
     let (library, events) = Library::open(library::Setup {
@@ -177,7 +193,7 @@ fn open_library(
         sign: Box::new(move |message| signer.sign(message)),
         known_epoch: 0,
         probe: Arc::new(|path| media::probe::probe(path).map_err(|e| e.to_string())),
-        hash: Arc::new(|path, progress| {
+        hash: Arc::new(move |path, progress| {
             let cancel = AtomicBool::new(false);
             let told = |done| {
                 if progress(done).is_break() {
@@ -185,9 +201,14 @@ fn open_library(
                 }
             };
             let hashed = hash::hash_file(&RealDisk, path, &cancel, told);
-            hashed
-                .map(|hashed| hashed.outboard.track)
-                .map_err(|e| e.to_string())
+            let Hashed { outboard, stamp } = hashed.map_err(|e| e.to_string())?;
+            // Whoever asked for the hash asks for the track next, long before
+            // the catalogue tells of it, and need not wait for a second read.
+            store.add_file(outboard.track, outboard.size, path.into(), stamp.modified);
+            if let Err(e) = store.keep_outboard(&outboard) {
+                log::debug!("a hash tree is not kept: {e}");
+            }
+            Ok(outboard.track)
         }),
     })?;
     Ok((Arc::new(library), events))
@@ -207,6 +228,7 @@ fn link_to_tracker(
         name: name(config),
         name_chosen: config.name.is_some(),
         port,
+        bound: Some(config.peer.listen.ip()).filter(|ip| !ip.is_unspecified()),
     };
     let run = client::run(
         identity.clone(),
@@ -222,9 +244,29 @@ fn link_to_tracker(
         }
         _ => Vec::new(),
     };
-    // The channel is new and has room.
-    let _ = commands.try_send(Command::Trackers(trackers));
+    let seek = config.peer.tracker == TrackerAt::Auto && own.is_none();
+    let to = commands.clone();
+    let run = async move {
+        let _ = to.send(Command::Trackers(trackers)).await;
+        match seek {
+            true => future::or(run, look_for_trackers(to)).await,
+            false => run.await,
+        }
+    };
     (commands, told, smol::spawn(run))
+}
+
+/// Tells the link of the trackers that announce themselves.
+async fn look_for_trackers(to: Sender<Command>) {
+    let (found, lists) = async_channel::bounded(1);
+    let pass_on = async {
+        while let Ok(trackers) = lists.recv().await {
+            let _ = to.send(Command::Trackers(trackers)).await;
+        }
+    };
+    future::or(discovery::browse(found), pass_on).await;
+    // Without mDNS the link goes on with what it knows.
+    future::pending().await
 }
 
 /// How to reach what listens on `ip` from this machine.

@@ -96,6 +96,18 @@ impl Book {
         Ok(())
     }
 
+    /// Takes a file for absent: it keeps its number and is not listed.
+    pub fn hide(&mut self, no: EntryNo) {
+        self.index.hide(no);
+        self.touch(no, true);
+    }
+
+    /// Lists a file that did not change, as `name` in `dir`.
+    pub fn show(&mut self, no: EntryNo, dir: String, name: String) {
+        self.index.show(no, dir, name);
+        self.touch(no, true);
+    }
+
     pub fn remove(&mut self, no: EntryNo) {
         self.index.remove(no);
         self.touch(no, true);

@@ -302,3 +302,159 @@ const MAX_ASKERS: usize = 64;
 const PROGRESS_KEPT: usize = 2;
 
 const NO_PANIC: &str = "nothing panics while it holds this lock";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A hasher whose jobs say that they began, do a step for each of their
+    /// tickets and say so, and are done when there are no more tickets.
+    struct Bench {
+        hasher: Arc<Hasher>,
+        news: Receiver<(u32, &'static str)>,
+        /// By entry number.
+        tickets: Vec<Sender<()>>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let (tell, news) = async_channel::bounded(64);
+            let (tickets, steps): (_, Vec<_>) = (0..100).map(|_| async_channel::bounded(8)).unzip();
+            let work: Work = Arc::new(move |job, progress| {
+                let say = |what| tell.send_blocking((job.no.0, what)).unwrap();
+                say("began");
+                let mut done = 0;
+                while steps[job.no.0 as usize].recv_blocking().is_ok() {
+                    done += 1;
+                    if progress(done).is_break() {
+                        say("stopped");
+                        return Err("stopped".to_owned());
+                    }
+                    say("stepped");
+                }
+                Ok(TrackId([job.no.0 as u8; 32]))
+            });
+            Self {
+                hasher: Arc::new(Hasher::new(work)),
+                news,
+                tickets,
+            }
+        }
+
+        fn step(&self, no: usize) {
+            self.tickets[no].send_blocking(()).unwrap();
+        }
+
+        fn finish_all(&self) {
+            for tickets in &self.tickets {
+                tickets.close();
+            }
+        }
+
+        #[track_caller]
+        fn expect(&self, no: u32, what: &'static str) {
+            assert_eq!(self.news.recv_blocking(), Ok((no, what)));
+        }
+    }
+
+    fn job(no: u32, device: u64) -> Job {
+        Job {
+            no: EntryNo(no),
+            path: PathBuf::new(),
+            size: 100,
+            device,
+        }
+    }
+
+    fn last(answers: &Receiver<HashProgress>) -> HashProgress {
+        let mut last = HashProgress::Failed("no answer".to_owned());
+        while let Ok(progress) = answers.recv_blocking() {
+            last = progress;
+        }
+        last
+    }
+
+    fn done(no: u32) -> HashProgress {
+        let track = TrackId([no as u8; 32]);
+        HashProgress::Done { track, size: 100 }
+    }
+
+    #[test]
+    fn a_disk_does_one_job_at_a_time_and_a_file_is_done_once() {
+        let bench = Bench::new();
+        let first = bench.hasher.ask(job(1, 7)).unwrap();
+        bench.expect(1, "began");
+        let again = bench.hasher.ask(job(1, 7)).unwrap();
+        let second = bench.hasher.ask(job(2, 7)).unwrap();
+        let elsewhere = bench.hasher.ask(job(3, 8)).unwrap();
+        bench.expect(3, "began");
+        assert!(bench.news.is_empty(), "the second waits for its disk");
+
+        bench.finish_all();
+        assert_eq!(last(&first), done(1));
+        assert_eq!(last(&again), done(1));
+        assert_eq!(last(&second), done(2));
+        assert_eq!(last(&elsewhere), done(3));
+        bench.expect(2, "began");
+        assert!(bench.news.is_empty());
+    }
+
+    #[test]
+    fn the_ninth_that_waits_is_told_so_and_those_who_left_make_room() {
+        let bench = Bench::new();
+        let running = bench.hasher.ask(job(0, 7)).unwrap();
+        let mut waiting: Vec<_> = (1..=MAX_WAITING as u32)
+            .map(|no| bench.hasher.ask(job(no, 7)).unwrap())
+            .collect();
+        assert_eq!(bench.hasher.ask(job(99, 7)).err(), Some(ResolveError::Busy));
+        // Joining one that waits takes no room.
+        let _joined = bench.hasher.ask(job(5, 7)).unwrap();
+
+        waiting.remove(0);
+        waiting.push(bench.hasher.ask(job(99, 7)).unwrap());
+        bench.expect(0, "began");
+        drop(running);
+        // Nobody waits for it any more, nor for the next one.
+        bench.step(0);
+        bench.expect(0, "stopped");
+        bench.expect(2, "began");
+        bench.finish_all();
+        assert_eq!(last(&waiting[MAX_WAITING - 1]), done(99));
+    }
+
+    #[test]
+    fn the_background_waits_for_what_was_asked_and_goes_on_where_it_was() {
+        let bench = Bench::new();
+        let hasher = bench.hasher.clone();
+        let background = std::thread::spawn(move || hasher.do_in_background(job(1, 7), || true));
+        bench.expect(1, "began");
+        let asked = bench.hasher.ask(job(2, 7)).unwrap();
+        bench.expect(2, "began");
+        bench.step(1);
+        bench.step(2);
+        bench.expect(2, "stepped");
+        bench.finish_all();
+        assert_eq!(last(&asked), done(2));
+        let result = background.join().unwrap();
+        assert_eq!(result, Some(Ok(TrackId([1; 32]))));
+        // Where it was: it stepped on, and did not begin again.
+        bench.expect(1, "stepped");
+        assert!(bench.news.is_empty());
+    }
+
+    #[test]
+    fn who_asks_for_what_the_background_does_joins_it() {
+        let bench = Bench::new();
+        let hasher = bench.hasher.clone();
+        let background = std::thread::spawn(move || hasher.do_in_background(job(1, 7), || false));
+        bench.expect(1, "began");
+        let asked = bench.hasher.ask(job(1, 7)).unwrap();
+        // It would end at the next step if nobody had asked.
+        bench.step(1);
+        let step = HashProgress::Hashing { done: 1, size: 100 };
+        assert_eq!(asked.recv_blocking(), Ok(step));
+        bench.finish_all();
+        assert_eq!(last(&asked), done(1));
+        assert_eq!(background.join().unwrap(), Some(Ok(TrackId([1; 32]))));
+    }
+}

@@ -14,6 +14,10 @@
 //! Writing is batched, because the disk is an SD card. What was not written
 //! before a power cut is found again by the next scan.
 
+mod tables;
+#[cfg(test)]
+mod tests;
+
 use std::{
     ffi::OsStr,
     fs, io,
@@ -25,10 +29,11 @@ use std::{
 
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    StorageError, Table, TableDefinition, WriteTransaction,
+    WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
+use self::tables::{decode, Change, Tables, ENTRIES, FILES, HELD, META, OLD_ENTRIES, UNPLAYABLE};
 use super::scan::Stamp;
 use crate::{
     catalog::{Entry, Held, Listed, MAX_PAGES, PAGE_ENTRIES},
@@ -101,15 +106,6 @@ pub struct Index {
 #[derive(Clone, Debug)]
 pub struct IndexReader(Arc<Database>);
 
-#[derive(Debug)]
-enum Change {
-    Put(EntryNo, Slot),
-    Hashed(EntryNo, Stamp, TrackId),
-    Remove(EntryNo),
-    Unplayable(Vec<u8>, Stamp),
-    Forget(Vec<u8>),
-}
-
 impl Index {
     /// Opens the index in the directory `dir`, or makes one. `known_epoch` is
     /// the highest that anybody is known to have seen of this owner.
@@ -127,8 +123,7 @@ impl Index {
                     path.display(),
                     aside.display()
                 );
-                fs::rename(&path, &aside)
-                    .map_err(|error| failed(&path, StorageError::Io(error)))?;
+                fs::rename(&path, &aside).map_err(|error| failed(&path, error))?;
                 Self::open_file(&path, dir, known_epoch)
             }
             result => result,
@@ -136,10 +131,7 @@ impl Index {
     }
 
     fn open_file(path: &Path, dir: &Path, known_epoch: u64) -> Result<Self, IndexError> {
-        let fail = |error| IndexError {
-            path: path.to_owned(),
-            source: error,
-        };
+        let fail = |error| failed(path, error);
         let last_epoch = read_epoch(dir).max(known_epoch);
         let db = redb::Builder::new()
             .set_cache_size(CACHE_BYTES)
@@ -162,7 +154,7 @@ impl Index {
             }
             this.close_holes().map_err(fail)?;
         }
-        write_epoch(dir, this.epoch).map_err(|e| fail(StorageError::Io(e).into()))?;
+        write_epoch(dir, this.epoch).map_err(|e| fail(e.into()))?;
         this.flush()?;
         Ok(this)
     }
@@ -263,6 +255,16 @@ impl Index {
         self.push(Change::Hashed(no, stamp, track));
     }
 
+    /// Takes a file for absent.
+    pub fn hide(&mut self, no: EntryNo) {
+        self.push(Change::Hide(no));
+    }
+
+    /// Lists a file, that did not change, as `name` in `dir`.
+    pub fn show(&mut self, no: EntryNo, dir: String, name: String) {
+        self.push(Change::Show { no, dir, name });
+    }
+
     /// Leaves a hole at `no`.
     pub fn remove(&mut self, no: EntryNo) {
         self.push(Change::Remove(no));
@@ -292,7 +294,7 @@ impl Index {
     /// When the disk fails.
     pub fn start_epoch_after(&mut self, epoch: u64) -> Result<(), IndexError> {
         (self.epoch, self.seq) = (epoch.saturating_add(1), 0);
-        write_epoch(&self.dir, self.epoch).map_err(|e| failed(&self.dir, StorageError::Io(e)))?;
+        write_epoch(&self.dir, self.epoch).map_err(|e| failed(&self.dir, e))?;
         self.flush()
     }
 
@@ -310,10 +312,8 @@ impl Index {
     pub fn flush(&mut self) -> Result<(), IndexError> {
         let pending = std::mem::take(&mut self.pending);
         self.since = None;
-        self.write(&pending).map_err(|source| IndexError {
-            path: PathBuf::from(FILE_NAME),
-            source,
-        })
+        self.write(&pending)
+            .map_err(|error| failed(Path::new(FILE_NAME), error))
     }
 
     fn write(&self, changes: &[Change]) -> Result<(), redb::Error> {
@@ -446,10 +446,9 @@ impl IndexReader {
         f: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, IndexError> {
         let result = self.0.begin_read().map_err(redb::Error::from);
-        result.and_then(|txn| f(&txn)).map_err(|source| IndexError {
-            path: PathBuf::from(FILE_NAME),
-            source,
-        })
+        result
+            .and_then(|txn| f(&txn))
+            .map_err(|error| failed(Path::new(FILE_NAME), error))
     }
 }
 
@@ -467,78 +466,7 @@ struct Meta {
     next: u32,
 }
 
-/// The tables of one writing transaction, kept in step with each other.
-struct Tables<'t> {
-    entries: Table<'t, u32, &'static [u8]>,
-    files: Table<'t, &'static [u8], u32>,
-    held: Table<'t, [u8; 32], u32>,
-    unplayable: Table<'t, &'static [u8], &'static [u8]>,
-}
-
-impl<'t> Tables<'t> {
-    fn open(txn: &'t WriteTransaction) -> Result<Self, redb::Error> {
-        Ok(Self {
-            entries: txn.open_table(ENTRIES)?,
-            files: txn.open_table(FILES)?,
-            held: txn.open_table(HELD)?,
-            unplayable: txn.open_table(UNPLAYABLE)?,
-        })
-    }
-
-    fn apply(&mut self, change: &Change) -> Result<(), redb::Error> {
-        match change {
-            Change::Put(no, slot) => self.put(no.0, slot)?,
-            Change::Hashed(no, stamp, track) => {
-                if let Some(Slot::File(mut record)) = self.get(no.0)? {
-                    if record.stamp == *stamp {
-                        record.listed.track = Some(*track);
-                        self.put(no.0, &Slot::File(record))?;
-                    }
-                }
-            }
-            Change::Remove(no) => {
-                match self.get(no.0)? {
-                    Some(Slot::File(record)) => drop(self.files.remove(record.path.as_slice())?),
-                    Some(Slot::Held { track, .. }) => drop(self.held.remove(track.0)?),
-                    None => {}
-                }
-                self.entries.remove(no.0)?;
-            }
-            Change::Unplayable(path, stamp) => {
-                self.unplayable
-                    .insert(path.as_slice(), encode(stamp).as_slice())?;
-            }
-            Change::Forget(path) => drop(self.unplayable.remove(path.as_slice())?),
-        }
-        Ok(())
-    }
-
-    fn put(&mut self, no: u32, slot: &Slot) -> Result<(), redb::Error> {
-        match slot {
-            Slot::File(record) => {
-                self.files.insert(record.path.as_slice(), no)?;
-                self.unplayable.remove(record.path.as_slice())?;
-            }
-            Slot::Held { track, .. } => drop(self.held.insert(track.0, no)?),
-        }
-        self.entries.insert(no, encode(slot).as_slice())?;
-        Ok(())
-    }
-
-    fn get(&self, no: u32) -> Result<Option<Slot>, redb::Error> {
-        Ok(self.entries.get(no)?.and_then(|v| decode(v.value())))
-    }
-}
-
-fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    postcard::to_allocvec(value).expect("plain data always has an encoding")
-}
-
-fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<T> {
-    postcard::from_bytes(bytes).ok()
-}
-
-fn failed(path: &Path, error: StorageError) -> IndexError {
+fn failed(path: &Path, error: impl Into<redb::Error>) -> IndexError {
     IndexError {
         path: path.to_owned(),
         source: error.into(),
@@ -573,17 +501,6 @@ fn write_epoch(dir: &Path, epoch: u64) -> io::Result<()> {
     fs::rename(&temporary, dir.join(EPOCH_NAME))?;
     fs::File::open(dir)?.sync_all()
 }
-
-const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-/// Postcard of [`Slot`], by entry number.
-const ENTRIES: TableDefinition<u32, &[u8]> = TableDefinition::new("entries");
-const OLD_ENTRIES: TableDefinition<u32, &[u8]> = TableDefinition::new("old entries");
-/// Entry numbers by path.
-const FILES: TableDefinition<&[u8], u32> = TableDefinition::new("files");
-/// Entry numbers by track.
-const HELD: TableDefinition<[u8; 32], u32> = TableDefinition::new("held");
-/// Postcard of [`Stamp`], by path.
-const UNPLAYABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("unplayable");
 
 /// Of the records; another one is not read.
 const FORMAT: u64 = 1;

@@ -21,7 +21,7 @@ mod watch;
 mod tests;
 
 use std::{
-    ops::{ControlFlow, Range},
+    ops::ControlFlow,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
@@ -34,7 +34,7 @@ use std::{
 use async_channel::{Receiver, Sender};
 
 pub use book::Sign;
-pub use hashing::{HashFile, HashProgress, ResolveError, MAX_WAITING};
+pub use hashing::{HashFile, HashProgress, ResolveError};
 pub use index::IndexError;
 
 use self::{
@@ -317,14 +317,15 @@ impl Library {
             let _ = self.wake.1.recv().await;
         };
         let due = self.core.book().publish_at(true);
-        smol::block_on(async {
+        let due = async {
             match due {
                 Some(due) => {
-                    smol::future::or(woken, async { drop(smol::Timer::at(due).await) }).await
+                    smol::Timer::at(due).await;
                 }
-                None => woken.await,
+                None => std::future::pending().await,
             }
-        });
+        };
+        smol::block_on(smol::future::or(woken, due));
     }
 
     fn eyes(&self) -> MutexGuard<'_, Eyes> {

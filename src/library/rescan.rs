@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs::File,
     ops::ControlFlow,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -80,29 +81,24 @@ struct Rescan<'a> {
 
 impl Rescan<'_> {
     fn file(&mut self, found: FoundFile<'_>) {
-        let result = match self.core.reader.lookup(&found.path) {
-            Ok(Some(Known::Listed(no, record))) if record.stamp == found.stamp => {
-                Ok(self.unchanged(no, *record, &found))
-            }
-            Ok(Some(Known::Unplayable(stamp))) if stamp == found.stamp => {
-                self.skip(&found.path);
-                Ok(())
-            }
-            Ok(Some(Known::Listed(no, _))) => Ok(self.read(Some(no), found)),
-            Ok(_) => Ok(self.read(None, found)),
-            Err(error) => Err(error),
+        let Some(known) = self.core.check(self.core.reader.lookup(&found.path)) else {
+            return;
         };
-        self.core.check(result);
+        match known {
+            Some(Known::Listed(no, record)) if record.stamp == found.stamp => {
+                self.unchanged(no, &record, found);
+            }
+            Some(Known::Unplayable(stamp)) if stamp == found.stamp => self.skip(&found.path),
+            Some(Known::Listed(no, _)) => self.read(Some(no), found),
+            Some(Known::Unplayable(_)) | None => self.read(None, found),
+        }
     }
 
     /// The music did not change; its place in the library may have.
-    fn unchanged(&mut self, no: EntryNo, mut record: Record, found: &FoundFile<'_>) {
-        let listed = &mut record.listed;
+    fn unchanged(&mut self, no: EntryNo, record: &Record, found: FoundFile<'_>) {
+        let listed = &record.listed;
         if record.absent || *listed.dir != *found.dir || *listed.name != *found.name {
-            record.absent = false;
-            listed.dir = found.dir.as_str().into();
-            listed.name = found.name.as_str().into();
-            self.core.book().put(Some(no), record);
+            self.core.book().show(no, found.dir, found.name);
         }
         self.seen.insert(no);
         self.listed += 1;
@@ -110,6 +106,17 @@ impl Rescan<'_> {
 
     /// Reads a file that is new or has changed.
     fn read(&mut self, no: Option<EntryNo>, found: FoundFile<'_>) {
+        // That is about rights or the disk, not about the music: it is tried
+        // again next time.
+        if let Err(error) = File::open(&found.path) {
+            if let Some(no) = no {
+                self.seen.insert(no);
+                self.core.book().hide(no);
+            }
+            self.skipped += 1;
+            self.problem(found.path, format!("cannot be opened: {error}"));
+            return;
+        }
         let record = match examine(&found, self.core) {
             Ok(record) => record,
             Err(why) => {
@@ -161,15 +168,14 @@ impl Rescan<'_> {
                 && core.roots.iter().any(|root| path.starts_with(&root.path))
         };
         for no in gone {
-            let Some(mut record) = core.reader.file(no)? else {
+            let Some(record) = core.reader.file(no)? else {
                 continue;
             };
             let mut book = core.book();
             if !may_exist(record.path()) {
                 book.remove(no);
             } else if !record.absent {
-                record.absent = true;
-                book.put(Some(no), *record);
+                book.hide(no);
             }
             if book.index().is_due(Instant::now()) {
                 book.index().flush()?;
@@ -180,7 +186,8 @@ impl Rescan<'_> {
                 core.book().index().forget_unplayable(path);
             }
         }
-        Ok(())
+        // Hashing goes by what is written.
+        core.book().index().flush()
     }
 }
 

@@ -432,7 +432,7 @@ mod tests {
         symlink(root.join("z"), root.join("a")).unwrap();
         symlink(dir.path().join("outside"), root.join("out")).unwrap();
         symlink("nowhere", root.join("dangling")).unwrap();
-        let (files, problems, unknown) = scan_all(&[root.clone()]);
+        let (files, problems, unknown) = scan_all(std::slice::from_ref(&root));
         assert_eq!(files, ["z|1.mp3", "out|2.mp3"]);
         assert_eq!(problems, [root.join("dangling")]);
         assert!(unknown.is_empty());
@@ -447,7 +447,7 @@ mod tests {
         let deep = (0..=MAX_DEPTH).fold(path("there/deep"), |path, _| path.join("d"));
         write(&deep.join("2.mp3"));
         let long = "y".repeat(200);
-        let far = (0..MAX_PATH_BYTES / 200).fold(path("there/long"), |path, _| path.join(&long));
+        let far = (0..=MAX_PATH_BYTES / 200).fold(path("there/long"), |path, _| path.join(&long));
         write(&far.join("3.mp3"));
 
         let (files, problems, unknown) = scan_all(&[path("gone"), path("empty"), path("there")]);

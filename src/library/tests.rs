@@ -78,12 +78,12 @@ fn probe(path: &Path) -> Result<Probed, String> {
         channels: 1,
         bits: Some(8),
         duration: Duration::from_secs(1),
-        opening: vec![0..bytes.len() as u64],
+        opening: Vec::new(),
         audio_start: 0,
     })
 }
 
-/// Scans, and publishes whatever the clock says.
+/// Scans, and publishes without waiting until it is time.
 fn scan(library: &Library, events: &Receiver<LibraryEvent>) -> Vec<(u32, String)> {
     library.rescan();
     while events.try_recv().is_ok() {}
@@ -92,8 +92,10 @@ fn scan(library: &Library, events: &Receiver<LibraryEvent>) -> Vec<(u32, String)
 }
 
 fn publish(library: &Library) {
-    let later = Instant::now() + Duration::from_secs(60);
-    library.core.book().write_if_due(true, later).unwrap();
+    let mut book = library.core.book();
+    if let Some(due) = book.publish_at(true) {
+        book.write_if_due(true, due).unwrap();
+    }
 }
 
 fn tracks(library: &Library) -> Vec<(u32, String)> {

@@ -8,6 +8,7 @@
 //! What is not done here: pictures and padding are kept from the decoder by
 //! [`super::view`]; after a cancel the decoder is built anew, never reused.
 
+use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -383,10 +384,22 @@ fn open_as(
 }
 
 /// Runs a piece of the decoder, which comes from hostile bytes and is not
-/// proven against them: where panics unwind, one ends the track and not the
-/// process.
+/// proven against them: a panic ends the track, where any other ends the
+/// process (see [`is_guarded`]).
 fn guarded<T>(decode: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(decode)).map_err(|_| "the decoder gave up on it".to_owned())
+    GUARDED.set(true);
+    let result = catch_unwind(AssertUnwindSafe(decode));
+    GUARDED.set(false);
+    result.map_err(|_| "the decoder gave up on it".to_owned())
+}
+
+/// Whether this thread is in a decoder, whose panics are caught.
+pub fn is_guarded() -> bool {
+    GUARDED.get()
+}
+
+thread_local! {
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The highest rate of any DAC sold; a higher one is a broken header, and

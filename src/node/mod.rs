@@ -22,7 +22,7 @@ mod plays;
 mod view;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -36,7 +36,7 @@ pub use self::{
     plays::{FetchEvent, FetchId, Load, PlayAction, Source},
 };
 use crate::{
-    catalog::{Catalogue, Database, Member},
+    catalog::{Catalogue, Database, Member, SignedHead},
     config::Role,
     content::ranges::GroupSet,
     control::{
@@ -50,7 +50,7 @@ use crate::{
     id::{PeerId, TrackId},
     player::{
         queue::Queue,
-        transport::{PlayState, Transport, TransportAction},
+        transport::{Transport, TransportAction},
         PlayId, PlayerEvent,
     },
     protocol::{FromTracker, PeerRequest},
@@ -150,6 +150,9 @@ pub enum Action {
     /// Wake the control clients that wait for these.
     Changed(Subsystems),
     Rescan,
+    /// Somebody shows this head as this node's own: see to it that the next
+    /// one is newer.
+    Outdo(SignedHead),
     Leave,
 }
 
@@ -337,6 +340,10 @@ impl Node {
                 if self.directory.handle_gone(peer) {
                     self.forget_peers([peer], now);
                 }
+                Ok(false)
+            }
+            FromTracker::Head(head) if head.head.owner == self.me => {
+                self.actions.push_back(Action::Outdo(head));
                 Ok(false)
             }
             FromTracker::Head(head) => self.catalogues.handle_head(head, now).map(|()| false),

@@ -164,7 +164,8 @@ impl Node {
             tracks: tracks(record.peer),
             own: false,
         });
-        std::iter::once(own).chain(others).collect()
+        let own = self.role.is_peer().then_some(own);
+        own.into_iter().chain(others).collect()
     }
 }
 

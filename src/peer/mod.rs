@@ -25,12 +25,16 @@ use crate::{
         file::Blob,
         store::{Pin, Store},
     },
-    control::server::{ControlEvent, Notifier as ControlNotifier, Responder},
+    control::{
+        server::{ControlEvent, Notifier as ControlNotifier, Responder},
+        view::DeviceView,
+    },
     daemon::notify::Notifier,
     id::{PeerId, TrackId},
     library::{Library, LibraryEvent},
-    node::{Action, AskId, ControlId, Event, FetchId, Node, ScanEvent, Setup, Sight},
-    player::{Player, PlayerEvent},
+    media::decode::FileBytes,
+    node::{AskId, ControlId, Event, FetchId, Load, Node, ScanEvent, Setup, Sight},
+    player::{self, OutputSpec, PlayId, Player, PlayerEvent},
     swarm::{
         endpoint::{within, Connection, Endpoint},
         link::Link,
@@ -48,6 +52,8 @@ pub struct Parts {
     pub library_events: Receiver<LibraryEvent>,
     pub player: Player,
     pub player_events: Receiver<PlayerEvent>,
+    /// What the configuration says to play on.
+    pub device: OutputSpec,
     pub requests: Receiver<ControlEvent>,
     pub control: ControlNotifier,
     /// Closed where there is no tracker to be.
@@ -65,6 +71,10 @@ enum Input {
     Asked(Ask),
     Connected(Connection),
     Library(LibraryEvent),
+    /// The store has made room for a track, or could not.
+    Opened(TrackId, Result<(Arc<Blob>, Pin), String>),
+    /// An own file is ready for the player, or is not there.
+    Found(Load, Result<FileBytes, String>),
     /// Leave the swarm and end.
     Stop,
 }
@@ -76,10 +86,15 @@ pub struct Peer {
     store: Arc<Store>,
     library: Arc<Library>,
     player: Player,
+    device: OutputSpec,
     control: ControlNotifier,
     tracker: Sender<Command>,
     notifier: Arc<Notifier>,
     watchdog: Option<Duration>,
+    /// When the service manager was told last.
+    petted: Instant,
+    /// The last log line about the tracker.
+    said: Option<String>,
     inputs: Receiver<Input>,
     /// For the tasks, which answer with it.
     answer: Sender<Input>,
@@ -87,6 +102,8 @@ pub struct Peer {
     asks_to: Sender<Ask>,
     links: BTreeMap<PeerId, Link>,
     fetches: BTreeMap<FetchId, Task<()>>,
+    /// Own files that are being looked for.
+    looking: BTreeMap<PlayId, Task<()>>,
     blobs: BTreeMap<TrackId, (Arc<Blob>, Pin)>,
     asks: BTreeMap<AskId, (PeerId, Sender<Reply>)>,
     requests: BTreeMap<ControlId, Responder>,
@@ -130,15 +147,19 @@ impl Peer {
             store: parts.store,
             library: parts.library,
             player: parts.player,
+            device: parts.device,
             control: parts.control,
             tracker: parts.tracker,
             notifier: parts.notifier,
             watchdog: parts.watchdog,
+            petted: Instant::now(),
+            said: None,
             inputs,
             answer: answer.clone(),
             asks_to,
             links: BTreeMap::new(),
             fetches: BTreeMap::new(),
+            looking: BTreeMap::new(),
             blobs: BTreeMap::new(),
             asks: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -149,46 +170,60 @@ impl Peer {
         (peer, Stopper(answer))
     }
 
-    /// Runs until it is stopped, then leaves the swarm.
-    pub async fn run(mut self) {
+    /// Runs until it is stopped, then leaves the swarm, and tells the volume to
+    /// be remembered.
+    pub async fn run(mut self) -> u8 {
         self.player.volume(self.node.volume());
         self.announce_held();
         self.node
             .handle(Event::Library(self.library.catalogue()), Instant::now());
-        let mut pet = Instant::now();
         loop {
             while let Some(action) = self.node.poll(Instant::now()) {
                 self.perform(action);
             }
-            let now = Instant::now();
-            if self.watchdog.is_some_and(|interval| now >= pet + interval) {
-                self.notifier.watchdog();
-                pet = now;
-            }
-            let due = self
-                .node
-                .poll_timeout()
-                .into_iter()
-                .chain(self.watchdog.map(|i| pet + i))
-                .min();
-            let wake = async {
-                match due {
-                    Some(due) => _ = Timer::at(due).await,
-                    None => future::pending().await,
+            match self.next_input().await {
+                Some(Input::Stop) => {
+                    let volume = self.node.volume();
+                    self.leave().await;
+                    return volume;
                 }
-                None
-            };
-            match future::or(async { self.inputs.recv().await.ok() }, wake).await {
-                Some(Input::Stop) => return self.leave().await,
                 Some(input) => self.take(input),
                 None => self.node.handle_timeout(Instant::now()),
             }
         }
     }
 
+    /// What happens next; `None` when time has come to the node, or for the
+    /// service manager to hear that the loop turns.
+    async fn next_input(&mut self) -> Option<Input> {
+        let now = Instant::now();
+        if let Some(interval) = self
+            .watchdog
+            .filter(|interval| now >= self.petted + *interval)
+        {
+            self.notifier.watchdog();
+            self.petted += interval;
+        }
+        let pet = self.watchdog.map(|interval| self.petted + interval);
+        let due = self.node.poll_timeout().into_iter().chain(pet).min();
+        let time = async {
+            match due {
+                Some(due) => _ = Timer::at(due).await,
+                None => future::pending().await,
+            }
+            None
+        };
+        future::or(async { self.inputs.recv().await.ok() }, time).await
+    }
+
     fn take(&mut self, input: Input) {
         let event = match input {
-            Input::Event(event) => event,
+            Input::Event(event) => {
+                if let Event::Tracker(event) = &event {
+                    self.say(event);
+                }
+                event
+            }
             Input::Control(ControlEvent { request, responder }) => {
                 let ask = ControlId(self.next_id());
                 self.requests.insert(ask, responder);
@@ -212,6 +247,11 @@ impl Peer {
                 Some(event) => event,
                 None => return,
             },
+            Input::Opened(track, opened) => self.handle_opened(track, opened),
+            Input::Found(load, bytes) => match self.handle_found(load, bytes) {
+                Some(event) => event,
+                None => return,
+            },
             Input::Stop => return,
         };
         self.node.handle(event, Instant::now());
@@ -221,24 +261,54 @@ impl Peer {
         Some(match event {
             LibraryEvent::Catalogue(catalogue) => Event::Library(catalogue),
             LibraryEvent::ScanStarted => Event::Scan(ScanEvent::Started),
+            LibraryEvent::Hashed { path, track, .. } => {
+                log::debug!("{} is {track}", path.display());
+                return None;
+            }
             LibraryEvent::ScanDone { .. } => Event::Scan(ScanEvent::Done),
             LibraryEvent::Problem { path, why } => {
                 log::warn!("{}: {why}", path.display());
                 Event::Scan(ScanEvent::Problem(format!("{}: {why}", path.display())))
             }
-            LibraryEvent::Hashed {
-                track, size, path, ..
-            } => {
-                let modified = std::fs::metadata(&path).and_then(|m| m.modified());
-                self.store.add_file(
-                    track,
-                    size,
-                    path,
-                    modified.unwrap_or(SystemTime::UNIX_EPOCH),
-                );
-                return None;
-            }
         })
+    }
+
+    /// Logs how this node stands with its tracker, when that changes. A tracker
+    /// that comes and goes fills no log: its link tries ever less often.
+    fn say(&mut self, event: &TrackerEvent) {
+        let (level, line) = match event {
+            TrackerEvent::Registered {
+                registered,
+                reached_at,
+            } => {
+                let name = &registered.name;
+                (
+                    log::Level::Info,
+                    format!("registered as {name:?} with the tracker at {reached_at}"),
+                )
+            }
+            TrackerEvent::AlreadyRegistered(registered) => (
+                log::Level::Info,
+                format!("this node is already registered as {:?}", registered.name),
+            ),
+            TrackerEvent::Refused(refusal) => (
+                log::Level::Warn,
+                format!("the tracker refuses this node: {refusal}"),
+            ),
+            TrackerEvent::Lost { to, why } => {
+                (log::Level::Warn, format!("no tracker at {to}: {why}"))
+            }
+            TrackerEvent::Left { confirmed: true } => (log::Level::Info, "left the swarm".into()),
+            TrackerEvent::Left { confirmed: false } => (
+                log::Level::Info,
+                "left the swarm; the tracker did not answer".into(),
+            ),
+            TrackerEvent::Connecting { .. } | TrackerEvent::Message(_) => return,
+        };
+        if self.said.as_ref() != Some(&line) {
+            log::log!(level, "{line}");
+            self.said = Some(line);
+        }
     }
 
     /// A peer has connected by itself: its link may use that connection.
@@ -265,6 +335,25 @@ impl Peer {
         let (store, library) = (self.store.clone(), self.library.clone());
         self.tasks
             .spawn(smol::unblock(move || library.set_held(&store.held())));
+    }
+
+    /// Finds out what sound devices there are, which takes alsa-lib a while.
+    fn look_for_devices(&mut self) {
+        let (to, in_use) = (self.answer.clone(), self.device.clone());
+        self.tasks.spawn(async move {
+            let devices = smol::unblock(player::devices).await;
+            let view = |device: player::DeviceInfo| DeviceView {
+                in_use: match &in_use {
+                    OutputSpec::Auto => device.is_auto,
+                    OutputSpec::Device(name) => *name == device.name,
+                    OutputSpec::Null | OutputSpec::Wav(_) => false,
+                },
+                name: device.name,
+                description: device.description,
+            };
+            let devices = devices.into_iter().map(view).collect();
+            let _ = to.send(Input::Event(Event::Devices(devices))).await;
+        });
     }
 
     /// Says goodbye to the tracker and to everybody.

@@ -5,9 +5,13 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use super::{bytes::StoreBytes, Input, Peer};
 use crate::{
     catalog::Need,
-    content::{file::Blob, ranges::GroupSet, store::Store},
+    content::{
+        file::Blob,
+        ranges::GroupSet,
+        store::{Pin, Store},
+    },
     id::{EntryNo, PeerId, TrackId},
-    library::{HashProgress, Library},
+    library::{HashProgress, Library, ResolveError},
     media::decode::{FileBytes, TrackBytes},
     node::{
         Action, Answer, AskId, Event, FetchEvent, FetchId, Load, PlayAction, PlayerAction, Source,
@@ -49,6 +53,11 @@ impl Peer {
             }
             Action::Changed(subsystems) => self.control.notify(subsystems),
             Action::Rescan => self.library.request_rescan(),
+            Action::Outdo(head) => {
+                let library = self.library.clone();
+                self.tasks
+                    .spawn(smol::unblock(move || library.outdo(&head)));
+            }
             Action::Leave => self.tell_tracker(Command::Leave),
         }
     }
@@ -57,8 +66,14 @@ impl Peer {
         match order {
             PlayerAction::Pause => self.player.pause(),
             PlayerAction::Resume => self.player.resume(),
-            PlayerAction::Stop => self.player.stop(),
-            PlayerAction::ClearNext => self.player.clear_next(),
+            PlayerAction::Stop => {
+                self.looking.clear();
+                self.player.stop();
+            }
+            PlayerAction::ClearNext => {
+                self.looking.clear();
+                self.player.clear_next();
+            }
             PlayerAction::Seek { play, to } => self.player.seek(play, to),
             PlayerAction::Volume(volume) => self.player.volume(volume),
         }
@@ -110,17 +125,29 @@ impl Peer {
     }
 
     fn open(&mut self, track: TrackId, size: u64) {
-        let begun = self.store.begin(track, size);
-        let answer = match begun {
-            Ok(blob) => {
-                let have = blob.have();
-                self.blobs.insert(track, (blob, self.store.pin(track)));
-                Ok(have)
-            }
-            Err(e) => Err(e.to_string()),
-        };
-        self.node
-            .handle(Event::Opened { track, answer }, std::time::Instant::now());
+        let (store, to) = (self.store.clone(), self.answer.clone());
+        self.tasks.spawn(async move {
+            let opened = smol::unblock(move || {
+                let blob = store.begin(track, size).map_err(|e| e.to_string())?;
+                Ok((blob, store.pin(track)))
+            });
+            let opened = opened.await;
+            let _ = to.send(Input::Opened(track, opened)).await;
+        });
+    }
+
+    /// The store has made room, or could not.
+    pub(super) fn handle_opened(
+        &mut self,
+        track: TrackId,
+        opened: Result<(Arc<Blob>, Pin), String>,
+    ) -> Event {
+        let answer = opened.map(|(blob, pin)| {
+            let have = blob.have();
+            self.blobs.insert(track, (blob, pin));
+            have
+        });
+        Event::Opened { track, answer }
     }
 
     fn fetch(&mut self, id: FetchId, source: PeerId, size: u64, groups: GroupSet, class: Class) {
@@ -158,26 +185,51 @@ impl Peer {
         self.fetches.insert(id, task);
     }
 
+    /// Finds the bytes of a play. Those of an own file take a look at the disk.
     fn load(&mut self, load: Load) {
-        let play = load.play;
-        let bytes: Result<Arc<dyn TrackBytes>, String> = match load.source {
-            Source::File(entry) => self.own_file(entry),
-            Source::Store(track) => match self.blobs.get(&track) {
-                Some((blob, _)) => Ok(Arc::new(StoreBytes::new(blob.clone(), self.answer.clone()))),
-                None => Err("its place in the store is gone".into()),
-            },
-        };
-        let bytes = match bytes {
-            Ok(bytes) => bytes,
-            Err(why) => {
-                let failed = PlayerEvent::Failed { play, why };
-                return self
-                    .node
-                    .handle(Event::Player(failed), std::time::Instant::now());
+        let (play, to) = (load.play, self.answer.clone());
+        let task = match load.source {
+            Source::Store(track) => {
+                let Some((blob, _)) = self.blobs.get(&track) else {
+                    return;
+                };
+                let bytes = Arc::new(StoreBytes::new(blob.clone(), to));
+                return self.hand_to_player(load, bytes);
+            }
+            Source::File(entry) => {
+                let library = self.library.clone();
+                smol::spawn(async move {
+                    let bytes = smol::unblock(move || own_file(&library, entry)).await;
+                    let _ = to.send(Input::Found(load, bytes)).await;
+                })
             }
         };
+        self.looking.insert(play, task);
+    }
+
+    /// An own file has been found, or not.
+    pub(super) fn handle_found(
+        &mut self,
+        load: Load,
+        bytes: Result<FileBytes, String>,
+    ) -> Option<Event> {
+        // What has been stopped or replaced meanwhile is not wanted any more.
+        self.looking.remove(&load.play)?;
+        match bytes {
+            Ok(bytes) => {
+                self.hand_to_player(load, Arc::new(bytes));
+                None
+            }
+            Err(why) => Some(Event::Player(PlayerEvent::Failed {
+                play: load.play,
+                why,
+            })),
+        }
+    }
+
+    fn hand_to_player(&mut self, load: Load, bytes: Arc<dyn TrackBytes>) {
         let order = player::Load {
-            play,
+            play: load.play,
             bytes,
             format: load.format,
             audio_start: Some(load.audio_start),
@@ -185,21 +237,9 @@ impl Peer {
             expect: Some((load.rate, load.channels)),
             paused: load.paused,
         };
-        if load.next {
-            self.player.next(order);
-        } else {
-            self.player.load(order);
-        }
-    }
-
-    fn own_file(&self, entry: EntryNo) -> Result<Arc<dyn TrackBytes>, String> {
-        let file = self
-            .library
-            .file(entry)
-            .ok_or("it is no longer in the library")?;
-        match FileBytes::open(&file.path) {
-            Ok(bytes) => Ok(Arc::new(bytes)),
-            Err(e) => Err(format!("{}: {e}", file.path.display())),
+        match load.next {
+            true => self.player.next(order),
+            false => self.player.load(order),
         }
     }
 
@@ -255,27 +295,33 @@ impl Peer {
         let Some((_, reply)) = self.asks.remove(&ask) else {
             return;
         };
-        match self.library.resolve(entry) {
-            Ok(progress) => self.tasks.spawn(async move {
-                while let Ok(progress) = progress.recv().await {
-                    let message = match progress {
-                        HashProgress::Hashing { done, size } => PeerReply::Hashing { done, size },
-                        HashProgress::Done { track, size } => PeerReply::Resolved { track, size },
-                        HashProgress::Failed(_) => PeerReply::No(Decline::NotAvailable),
+        let library = self.library.clone();
+        self.tasks.spawn(async move {
+            let progress = match smol::unblock(move || library.resolve(entry)).await {
+                Ok(progress) => progress,
+                Err(e) => {
+                    log::debug!("a file cannot be resolved: {e}");
+                    let no = match e {
+                        ResolveError::NoSuchEntry => Decline::NotAvailable,
+                        ResolveError::Busy => Decline::Busy {
+                            retry: RESOLVE_AGAIN,
+                        },
                     };
-                    if reply.send(Reply::Message(message)).await.is_err() {
-                        return;
-                    }
+                    let _ = reply.send(Reply::Message(PeerReply::No(no))).await;
+                    return;
                 }
-            }),
-            Err(e) => {
-                log::debug!("a file cannot be resolved: {e}");
-                let busy = Decline::Busy {
-                    retry: RESOLVE_AGAIN,
+            };
+            while let Ok(progress) = progress.recv().await {
+                let message = match progress {
+                    HashProgress::Hashing { done, size } => PeerReply::Hashing { done, size },
+                    HashProgress::Done { track, size } => PeerReply::Resolved { track, size },
+                    HashProgress::Failed(_) => PeerReply::No(Decline::NotAvailable),
                 };
-                let _ = reply.try_send(Reply::Message(PeerReply::No(busy)));
+                if reply.send(Reply::Message(message)).await.is_err() {
+                    return;
+                }
             }
-        }
+        });
     }
 
     fn answer_slice(&mut self, ask: AskId, track: TrackId, size: u64, groups: GroupSet) {
@@ -310,6 +356,13 @@ impl Peer {
             log::debug!("the link to the tracker is behind");
         }
     }
+}
+
+fn own_file(library: &Library, entry: EntryNo) -> Result<FileBytes, String> {
+    let file = library
+        .file(entry)
+        .ok_or("it is no longer in the library")?;
+    FileBytes::open(&file.path).map_err(|e| format!("{}: {e}", file.path.display()))
 }
 
 /// The bytes of a track: from the cache, or from the library's file, which the

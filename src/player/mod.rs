@@ -27,7 +27,7 @@ use inbox::Inbox;
 use ring::RingState;
 
 pub use device::{devices, DeviceInfo};
-pub use output::{OutputError, OutputSpec};
+pub use output::OutputSpec;
 
 /// One playing of one track; chosen by the caller, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,11 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use async_channel::{Receiver, Sender};
-use smol::{
-    future::{self, FutureExt},
-    stream::StreamExt,
-    Task, Timer,
-};
+use smol::{stream::StreamExt, Task, Timer};
 
 use super::{
     endpoint::{Connection, Endpoint},

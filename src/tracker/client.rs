@@ -97,7 +97,11 @@ impl Driver<'_> {
             match wake {
                 Wake::Command(command) => self.link.handle_command(command, now),
                 Wake::Arrival(Arrival::Connected(reached_at)) => {
-                    let candidates = interfaces::own_candidates();
+                    let candidates = match self.link.bound() {
+                        Some(ip) if ip.is_loopback() => Vec::new(),
+                        Some(ip) => vec![ip],
+                        None => interfaces::own_candidates(),
+                    };
                     self.link.handle_connected(reached_at, candidates, now);
                 }
                 Wake::Arrival(Arrival::Message(message)) => self.link.handle_message(message, now),

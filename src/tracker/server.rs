@@ -415,7 +415,7 @@ impl Frames {
 const MAX_CONNECTIONS: usize = MAX_PEERS + 64;
 /// Strangers cost a handshake each; a venue's peers that all return at once
 /// are let in within seconds by their retries.
-const MAX_HALF_OPEN: usize = 32;
+pub(super) const MAX_HALF_OPEN: usize = 32;
 /// A Pi Zero needs some 20 ms for a handshake, bad Wi-Fi some seconds.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A page of 1 MiB over bad Wi-Fi takes some seconds.
@@ -431,3 +431,24 @@ const OUTBOX_FRAMES: usize = 4 * MAX_PEERS;
 const OUTBOX_BYTES: usize = 8 * MAX_TRACKER_FRAME;
 /// When the process has no file descriptors left, some come back.
 const ACCEPT_REST: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outbox_is_bounded_in_bytes_and_frames() {
+        let (outbox, frames) = outbox();
+        let page: Frame = vec![0; MAX_TRACKER_FRAME].into();
+        for _ in 0..8 {
+            assert!(outbox.push(page.clone()));
+        }
+        smol::block_on(frames.next()).unwrap();
+        assert!(outbox.push(page.clone()));
+        assert!(!outbox.push(page));
+
+        let (outbox, _frames) = super::outbox();
+        let taken = (0..=OUTBOX_FRAMES).take_while(|_| outbox.push(Vec::new().into()));
+        assert_eq!(taken.count(), OUTBOX_FRAMES);
+    }
+}

@@ -3,12 +3,12 @@
 use std::{future::Future, sync::Arc};
 
 use async_channel::{Receiver, Sender};
-use smol::future::FutureExt;
+use smol::{future::FutureExt, io::AsyncReadExt, net::TcpStream};
 
 use super::{
     client,
     link::{Command, Introduction, TrackerEvent, Want},
-    server::TrackerServer,
+    server::{TrackerServer, MAX_HALF_OPEN},
 };
 use crate::{
     catalog::{Catalogue, Entry, Held, Page},
@@ -34,6 +34,7 @@ impl Peer {
             name: name.into(),
             name_chosen: true,
             port: 4670,
+            bound: None,
         };
         let (commands, taken) = async_channel::bounded(8);
         let (told, events) = async_channel::bounded(1);
@@ -91,7 +92,8 @@ fn music(identity: &Identity) -> Arc<Catalogue> {
 
 #[test]
 fn peers_meet_share_catalogues_and_leave() {
-    with_tracker(|address, _tracker| async move {
+    with_tracker(|address, tracker| async move {
+        let _running = tracker;
         let kitchen = Peer::start(7, "kitchen", OURS, &address);
         kitchen.registers().await;
         let bath = Peer::start(8, "bath", OURS, &address);
@@ -137,7 +139,8 @@ fn peers_meet_share_catalogues_and_leave() {
 
 #[test]
 fn a_taken_name_is_refused_by_its_live_holder() {
-    with_tracker(|address, _tracker| async move {
+    with_tracker(|address, tracker| async move {
+        let _running = tracker;
         let first = Peer::start(7, "kitchen", OURS, &address);
         first.registers().await;
         let second = Peer::start(8, "kitchen", OURS, &address);
@@ -189,4 +192,19 @@ fn a_taken_port_names_its_owner() {
         error.contains(&address.to_string()) && error.contains(&me),
         "{error}"
     );
+}
+
+#[test]
+fn half_open_connections_are_bounded_and_harm_nobody() {
+    with_tracker(|address, tracker| async move {
+        let _running = tracker;
+        let mut idle = Vec::new();
+        for _ in 0..=MAX_HALF_OPEN {
+            idle.push(TcpStream::connect(&address).await.unwrap());
+        }
+        let last = idle.last_mut().unwrap();
+        assert!(matches!(last.read(&mut [0]).await, Ok(0) | Err(_)));
+        drop(idle);
+        Peer::start(7, "kitchen", OURS, &address).registers().await;
+    });
 }

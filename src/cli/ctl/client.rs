@@ -12,7 +12,7 @@ use crate::control::mpd::args::quote;
 
 /// The pairs of a reply, or those of one thing in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Record(pub Vec<(String, String)>);
+pub(in crate::cli) struct Record(pub Vec<(String, String)>);
 
 impl Record {
     pub fn get(&self, key: &str) -> Option<&str> {
@@ -45,7 +45,7 @@ impl Record {
 }
 
 /// A connection that has been greeted.
-pub(super) struct Client {
+pub(in crate::cli) struct Client {
     stream: BufReader<UnixStream>,
 }
 

@@ -331,3 +331,86 @@ const PULL_WINDOW: usize = 4;
 /// A page of 1 MiB over bad Wi-Fi takes a while; an owner that has sent
 /// nothing for this long will not.
 const PULL_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use ring::signature::{Ed25519KeyPair, KeyPair};
+
+    use super::*;
+    use crate::{
+        catalog::{Catalogue, Entry, Held},
+        id::TrackId,
+    };
+
+    /// A catalogue of one page of some 40 bytes.
+    fn catalogue(peer: u8, seq: u64) -> Catalogue {
+        let key = Ed25519KeyPair::from_seed_unchecked(&[peer; 32]).unwrap();
+        let track = TrackId([seq as u8; 32]);
+        let entries = vec![Some(Entry::Held(Box::new(Held { track, size: 1 })))];
+        let owner = PeerId(key.public_key().as_ref().try_into().unwrap());
+        let sign = |bytes: &[u8]| key.sign(bytes).as_ref().try_into().unwrap();
+        Catalogue::publish(owner, 1, seq, vec![Arc::new(Page { entries })], sign)
+    }
+
+    fn pull(relay: &mut Relay, own: &Catalogue, limits: Limits) -> Progress {
+        let (now, owner) = (Instant::now(), own.owner());
+        let list = own.list().to_vec();
+        let page = own.pages()[0].encode();
+        relay.handle_head(*own.head(), limits, now).unwrap();
+        relay.handle_list(owner, list, limits, now).unwrap();
+        relay.handle_page(owner, 0, page, limits, now).unwrap()
+    }
+
+    #[test]
+    fn room_is_made_of_what_belongs_to_the_absent() {
+        let own = [1, 2, 3].map(|peer| catalogue(peer, 1));
+        let size = own[0].pages()[0].encode().len();
+        let absent = own[0].owner();
+        let limits = Limits {
+            total: 2 * size,
+            each: size,
+            is_present: &|id| id != absent,
+        };
+        let mut relay = Relay::default();
+        for own in &own {
+            assert_eq!(pull(&mut relay, own, limits), Progress::Whole(*own.head()));
+        }
+        assert_eq!(relay.head(absent), None);
+        assert_eq!(relay.bytes(), 2 * size);
+        // Nobody is absent any more; who has a place keeps it.
+        let late = catalogue(4, 1);
+        assert_eq!(pull(&mut relay, &late, limits), Progress::TooLarge);
+        assert_eq!(relay.head(own[1].owner()), Some(*own[1].head()));
+        assert_eq!(relay.bytes(), 2 * size);
+    }
+
+    #[test]
+    fn one_owner_does_not_get_all_the_room() {
+        let own = catalogue(1, 1);
+        let limits = Limits {
+            total: usize::MAX,
+            each: own.pages()[0].encode().len() - 1,
+            is_present: &|_| true,
+        };
+        let mut relay = Relay::default();
+        assert_eq!(pull(&mut relay, &own, limits), Progress::TooLarge);
+        assert_eq!(relay.bytes(), 0);
+    }
+
+    #[test]
+    fn a_pull_without_progress_is_given_up() {
+        let own = catalogue(1, 1);
+        let limits = Limits {
+            total: usize::MAX,
+            each: usize::MAX,
+            is_present: &|_| true,
+        };
+        let mut relay = Relay::default();
+        let now = Instant::now();
+        relay.handle_head(*own.head(), limits, now).unwrap();
+        assert_eq!(relay.poll_timeout(), Some(now + PULL_TIMEOUT));
+        relay.handle_timeout(now + PULL_TIMEOUT);
+        assert_eq!(relay.poll_timeout(), None);
+        assert_eq!(pull(&mut relay, &own, limits), Progress::Whole(*own.head()));
+    }
+}

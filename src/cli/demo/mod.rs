@@ -1,0 +1,320 @@
+//! `p2pmusic demo`: the main job on one machine, shown by itself.
+//!
+//! A tracker and three peers run as real processes of this very binary, on
+//! loopback, in a directory that is gone afterwards. One peer plays what the
+//! others have. Whatever does not happen ends the demo with a non-zero code.
+
+mod music;
+mod node;
+
+use std::{
+    fs, io,
+    io::{IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
+
+use self::{
+    music::Track,
+    node::{Node, NodeError},
+};
+use super::ctl::{client::Client, CtlError};
+
+/// What can be said about the demo.
+#[derive(clap::Args)]
+pub struct DemoArgs {
+    /// The output, as `audio.device` of the configuration [default: the sound
+    /// card, or a recording where there is none]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+}
+
+/// Why the demo did not show what it should.
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    #[error("{what}: {source}")]
+    Io { what: String, source: io::Error },
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error(transparent)]
+    Ctl(#[from] CtlError),
+    #[error("{0}")]
+    NotShown(String),
+}
+
+/// Shows the main job and says how it went.
+pub fn run(args: &DemoArgs) -> ExitCode {
+    let begun = Instant::now();
+    let dir = std::env::temp_dir().join(format!("p2pmusic-demo-{}", std::process::id()));
+    let shown = fs::create_dir_all(&dir)
+        .map_err(|source| DemoError::Io {
+            what: dir.display().to_string(),
+            source,
+        })
+        .and_then(|()| Stage::set(&dir, args)?.show());
+    if let Err(e) = fs::remove_dir_all(&dir) {
+        eprintln!("{}: cannot be removed: {e}", dir.display());
+    }
+    match shown {
+        Ok(()) => {
+            println!(
+                "\nAll of this happened, in {:.0} s.",
+                begun.elapsed().as_secs_f64()
+            );
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            eprintln!("\np2pmusic demo: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything that the demo has on stage. Dropping it ends the processes.
+struct Stage {
+    /// What `parlour` plays on.
+    output: Output,
+    tracks: Vec<Track>,
+    parlour: Node,
+    kitchen: Node,
+    attic: Node,
+    _tracker: Node,
+}
+
+enum Output {
+    Card(String),
+    Recording(PathBuf),
+}
+
+impl Stage {
+    fn set(dir: &std::path::Path, args: &DemoArgs) -> Result<Self, DemoError> {
+        println!(
+            "A tracker and three peers on this machine, in {}.\n",
+            dir.display()
+        );
+        let output = match &args.device {
+            Some(device) => Output::Card(device.clone()),
+            None if has_sound_card() => Output::Card("auto".into()),
+            None => Output::Recording(dir.join("parlour.wav")),
+        };
+        match &output {
+            Output::Card(device) => say("output", &format!("ALSA, device {device:?}")),
+            Output::Recording(_) => {
+                say(
+                    "output",
+                    "no sound card here: what plays is recorded to a file, in real time",
+                );
+            }
+        }
+        let io = |source| DemoError::Io {
+            what: "the demo's music".into(),
+            source,
+        };
+        let tracks = music::make(dir).map_err(io)?;
+        for track in &tracks {
+            say(
+                "composed",
+                &format!(
+                    "{} ({}), for the {}",
+                    track.title, track.format, track.owner
+                ),
+            );
+        }
+        let tracker = Node::tracker(dir)?;
+        say("tracker", &format!("listens on {}", tracker.address()));
+        let device = match &output {
+            Output::Card(device) => device.clone(),
+            Output::Recording(path) => format!("wav:{}", path.display()),
+        };
+        let peer = |name, device: &str| -> Result<Node, DemoError> {
+            let node = Node::peer(dir, name, tracker.address(), device)?;
+            node.wait_until("registered", |client| {
+                let status = client.run(&["p2p_status"])?;
+                Ok(status
+                    .get("tracker")
+                    .is_some_and(|t| t.starts_with("registered"))
+                    .then_some(()))
+            })?;
+            say(name, "registered");
+            Ok(node)
+        };
+        let kitchen = peer("kitchen", "null")?;
+        let attic = peer("attic", "null")?;
+        let parlour = peer("parlour", &device)?;
+        Ok(Self {
+            output,
+            tracks,
+            parlour,
+            kitchen,
+            attic,
+            _tracker: tracker,
+        })
+    }
+
+    fn show(mut self) -> Result<(), DemoError> {
+        for track in &self.tracks {
+            let uri = self.parlour.wait_until("found every track", |client| {
+                Ok(client.value(&["search", "file", &track.file], "file")?)
+            })?;
+            say("parlour", &format!("found {uri}"));
+        }
+        self.parlour.client()?.run(&["setvol", "80"])?;
+        for track in &self.tracks {
+            self.play(track)?;
+        }
+        self.parlour.client()?.run(&["stop"])?;
+        self.miss()?;
+        self.leave()?;
+        self.check_recording()
+    }
+
+    /// Plays a track that another peer has, and follows it for a while.
+    fn play(&self, track: &Track) -> Result<(), DemoError> {
+        println!(
+            "\n▶ parlour plays {:?}, which lives in the {}",
+            track.title, track.owner
+        );
+        let mut client = self.parlour.client()?;
+        client.run(&["p2p_play", &track.file])?;
+        let first = self.parlour.wait_until("made a sound", |client| {
+            let (status, facts) = (client.run(&["status"])?, client.run(&["p2p_status"])?);
+            if let Some(error) = status.get("error") {
+                return Err(DemoError::NotShown(error.to_owned()));
+            }
+            let sounds = status.number("elapsed").is_some_and(|at| at > 0.0);
+            Ok(facts.number("first_sound").filter(|_| sounds))
+        })?;
+        say("first sound", &format!("after {:.0} ms", first * 1000.0));
+        let until = Instant::now() + LISTEN;
+        let mut line = LiveLine::new();
+        let mut arrived = 0.0;
+        while Instant::now() < until {
+            let (status, facts) = (client.run(&["status"])?, client.run(&["p2p_status"])?);
+            let elapsed = status.number("elapsed").unwrap_or_default();
+            arrived = facts.number("arrived").unwrap_or_default() * 100.0;
+            line.show(&format!("{elapsed:4.1} s played, {arrived:3.0} % arrived"));
+            thread::sleep(BETWEEN_LOOKS);
+        }
+        line.end();
+        match arrived {
+            100.0.. => Ok(()),
+            _ => Err(DemoError::NotShown(format!(
+                "{:?} did not arrive",
+                track.title
+            ))),
+        }
+    }
+
+    /// Asks for a track that nobody has.
+    fn miss(&self) -> Result<(), DemoError> {
+        println!("\n▶ parlour plays \"The Lost Chord\", which nobody has");
+        match self.parlour.client()?.run(&["p2p_play", "The Lost Chord"]) {
+            Err(CtlError::Refused { text, .. }) => {
+                say("error", &text);
+                Ok(())
+            }
+            Err(other) => Err(other.into()),
+            Ok(_) => Err(DemoError::NotShown(
+                "a track that nobody has was played".into(),
+            )),
+        }
+    }
+
+    /// Lets a peer go, and waits until it is gone from the list.
+    fn leave(&mut self) -> Result<(), DemoError> {
+        println!("\n▶ attic leaves");
+        self.attic.end()?;
+        let left = self.parlour.wait_until("seen attic go", |client| {
+            let peers = client.records(&["p2p_peers"], &["peer"])?;
+            let names: Vec<String> = peers
+                .iter()
+                .filter_map(|peer| Some(peer.get("peer")?.to_owned()))
+                .collect();
+            let lists = |name| names.iter().any(|listed| listed == name);
+            Ok((lists("kitchen") && !lists("attic")).then_some(names))
+        })?;
+        say("still here", &left.join(", "));
+        self.kitchen.end()?;
+        Ok(())
+    }
+
+    /// A recording that is silent would mean that nothing was shown.
+    fn check_recording(self) -> Result<(), DemoError> {
+        let Output::Recording(path) = self.output else {
+            return Ok(());
+        };
+        let mut parlour = self.parlour;
+        parlour.end()?;
+        let what = path.display().to_string();
+        let bytes = fs::read(&path).map_err(|source| DemoError::Io { what, source })?;
+        let sounding = bytes
+            .iter()
+            .skip(WAV_HEADER)
+            .filter(|byte| **byte != 0)
+            .count();
+        say(
+            "recorded",
+            &format!(
+                "{} kB, of which {} kB are not silence",
+                bytes.len() / 1000,
+                sounding / 1000
+            ),
+        );
+        match sounding * 2 > bytes.len() {
+            true => Ok(()),
+            false => Err(DemoError::NotShown("the recording is silent".into())),
+        }
+    }
+}
+
+/// A line that is drawn over on a terminal; elsewhere its first and last
+/// states are lines of their own.
+struct LiveLine {
+    last: String,
+    on_terminal: bool,
+    begun: bool,
+}
+
+impl LiveLine {
+    fn new() -> Self {
+        Self {
+            last: String::new(),
+            on_terminal: io::stdout().is_terminal(),
+            begun: false,
+        }
+    }
+
+    fn show(&mut self, what: &str) {
+        self.last = what.to_owned();
+        if self.on_terminal {
+            print!("\r  {:<12}{what}", "playing");
+            let _ = io::stdout().flush();
+        } else if !self.begun {
+            say("playing", what);
+        }
+        self.begun = true;
+    }
+
+    fn end(self) {
+        match self.on_terminal {
+            true => println!(),
+            false => say("playing", &self.last),
+        }
+    }
+}
+
+fn say(who: &str, what: &str) {
+    println!("  {who:<12}{what}");
+}
+
+/// Whether the kernel knows a sound card.
+fn has_sound_card() -> bool {
+    fs::read_to_string("/proc/asound/cards").is_ok_and(|cards| cards.contains("]:"))
+}
+
+/// How long each track is listened to.
+const LISTEN: Duration = Duration::from_secs(5);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+const WAV_HEADER: usize = 44;

@@ -1,0 +1,121 @@
+//! The tables of the index, and the changes to them.
+
+use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+use serde::{Deserialize, Serialize};
+
+use super::{Record, Slot};
+use crate::{
+    id::{EntryNo, TrackId},
+    library::scan::Stamp,
+};
+
+/// A change that is not written yet.
+#[derive(Debug)]
+pub enum Change {
+    Put(EntryNo, Slot),
+    Hashed(EntryNo, Stamp, TrackId),
+    Hide(EntryNo),
+    Show {
+        no: EntryNo,
+        dir: String,
+        name: String,
+    },
+    Remove(EntryNo),
+    Unplayable(Vec<u8>, Stamp),
+    Forget(Vec<u8>),
+}
+
+/// The tables of one writing transaction, kept in step with each other.
+pub struct Tables<'t> {
+    entries: Table<'t, u32, &'static [u8]>,
+    files: Table<'t, &'static [u8], u32>,
+    held: Table<'t, [u8; 32], u32>,
+    unplayable: Table<'t, &'static [u8], &'static [u8]>,
+}
+
+impl<'t> Tables<'t> {
+    pub fn open(txn: &'t WriteTransaction) -> Result<Self, redb::Error> {
+        Ok(Self {
+            entries: txn.open_table(ENTRIES)?,
+            files: txn.open_table(FILES)?,
+            held: txn.open_table(HELD)?,
+            unplayable: txn.open_table(UNPLAYABLE)?,
+        })
+    }
+
+    pub fn apply(&mut self, change: &Change) -> Result<(), redb::Error> {
+        match change {
+            Change::Put(no, slot) => self.put(no.0, slot)?,
+            Change::Hashed(no, stamp, track) => self.change(*no, |record| {
+                if record.stamp == *stamp {
+                    record.listed.track = Some(*track);
+                }
+            })?,
+            Change::Hide(no) => self.change(*no, |record| record.absent = true)?,
+            Change::Show { no, dir, name } => self.change(*no, |record| {
+                record.absent = false;
+                record.listed.dir = dir.as_str().into();
+                record.listed.name = name.as_str().into();
+            })?,
+            Change::Remove(no) => {
+                match self.get(no.0)? {
+                    Some(Slot::File(record)) => drop(self.files.remove(record.path.as_slice())?),
+                    Some(Slot::Held { track, .. }) => drop(self.held.remove(track.0)?),
+                    None => {}
+                }
+                self.entries.remove(no.0)?;
+            }
+            Change::Unplayable(path, stamp) => {
+                self.unplayable
+                    .insert(path.as_slice(), encode(stamp).as_slice())?;
+            }
+            Change::Forget(path) => drop(self.unplayable.remove(path.as_slice())?),
+        }
+        Ok(())
+    }
+
+    /// Changes a part of a record: others may have changed the rest since it
+    /// was looked up.
+    fn change(&mut self, no: EntryNo, f: impl FnOnce(&mut Record)) -> Result<(), redb::Error> {
+        if let Some(Slot::File(mut record)) = self.get(no.0)? {
+            f(&mut record);
+            self.put(no.0, &Slot::File(record))?;
+        }
+        Ok(())
+    }
+
+    pub fn put(&mut self, no: u32, slot: &Slot) -> Result<(), redb::Error> {
+        match slot {
+            Slot::File(record) => {
+                self.files.insert(record.path.as_slice(), no)?;
+                self.unplayable.remove(record.path.as_slice())?;
+            }
+            Slot::Held { track, .. } => drop(self.held.insert(track.0, no)?),
+        }
+        self.entries.insert(no, encode(slot).as_slice())?;
+        Ok(())
+    }
+
+    fn get(&self, no: u32) -> Result<Option<Slot>, redb::Error> {
+        Ok(self.entries.get(no)?.and_then(|v| decode(v.value())))
+    }
+}
+
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_allocvec(value).expect("plain data always has an encoding")
+}
+
+pub fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<T> {
+    postcard::from_bytes(bytes).ok()
+}
+
+pub const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// Postcard of [`Slot`], by entry number.
+pub const ENTRIES: TableDefinition<u32, &[u8]> = TableDefinition::new("entries");
+pub const OLD_ENTRIES: TableDefinition<u32, &[u8]> = TableDefinition::new("old entries");
+/// Entry numbers by path.
+pub const FILES: TableDefinition<&[u8], u32> = TableDefinition::new("files");
+/// Entry numbers by track.
+pub const HELD: TableDefinition<[u8; 32], u32> = TableDefinition::new("held");
+/// Postcard of [`Stamp`], by path.
+pub const UNPLAYABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("unplayable");

@@ -1,0 +1,121 @@
+use super::*;
+use crate::catalog::samples;
+
+fn record(path: &str) -> Slot {
+    Slot::File(Box::new(Record {
+        path: path.into(),
+        stamp: Stamp {
+            size: 1,
+            modified: (2, 3),
+            inode: 4,
+        },
+        absent: false,
+        listed: samples::listed("", path, None),
+    }))
+}
+
+fn names(index: &Index) -> Vec<(u32, String)> {
+    let mut names = Vec::new();
+    let each = |no: EntryNo, slot| {
+        if let Slot::File(record) = slot {
+            names.push((no.0, record.listed.path()));
+        }
+        true
+    };
+    index.reader().each(0..u32::MAX, each).unwrap();
+    names
+}
+
+#[test]
+fn a_damaged_index_is_put_aside_and_the_next_epoch_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE_NAME);
+    let open = |known_epoch| Index::open(dir.path(), known_epoch).unwrap();
+    assert_eq!(open(6).epoch(), 7);
+    assert_eq!(open(0).epoch(), 7, "it was not lost");
+    assert_eq!(open(9).epoch(), 10, "somebody saw a later one");
+
+    let mut torn = fs::read(&path).unwrap();
+    let middle = torn.len() / 2;
+    torn.truncate(middle);
+    fs::write(&path, torn).unwrap();
+    assert_eq!(open(0).epoch(), 11);
+    assert!(dir.path().join(ASIDE_NAME).exists());
+
+    fs::write(&path, b"nonsense").unwrap();
+    assert_eq!(open(3).epoch(), 12);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(open(20).epoch(), 21);
+}
+
+#[test]
+fn flipped_bytes_never_end_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE_NAME);
+    let mut index = Index::open(dir.path(), 0).unwrap();
+    for n in 0..200 {
+        index.put(None, record(&n.to_string()));
+    }
+    index.flush().unwrap();
+    drop(index);
+    let sound = fs::read(&path).unwrap();
+    for at in (0..sound.len()).step_by(sound.len() / 40) {
+        let mut damaged = sound.clone();
+        let end = (at + 16).min(damaged.len());
+        damaged[at..end].iter_mut().for_each(|byte| *byte ^= 0x5a);
+        fs::write(&path, damaged).unwrap();
+        let index = Index::open(dir.path(), 0).unwrap();
+        assert!(matches!(names(&index).len(), 0 | 200), "byte {at}");
+    }
+}
+
+#[test]
+fn an_index_in_use_is_not_put_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = Index::open(dir.path(), 0).unwrap();
+    assert!(Index::open(dir.path(), 0).is_err());
+    assert!(!dir.path().join(ASIDE_NAME).exists());
+}
+
+#[test]
+fn mostly_holes_are_closed_in_a_new_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = Index::open(dir.path(), 0).unwrap();
+    let count = MIN_NUMBERS as u32;
+    for n in 0..count {
+        index.put(None, record(&n.to_string()));
+    }
+    let held = Slot::Held {
+        track: TrackId([1; 32]),
+        size: 5,
+    };
+    index.put(None, held);
+    (0..count)
+        .filter(|n| n % 3 != 0)
+        .for_each(|n| index.remove(EntryNo(n)));
+    index.flush().unwrap();
+    let before = names(&index);
+    drop(index);
+
+    let index = Index::open(dir.path(), 0).unwrap();
+    assert_eq!((index.epoch(), index.seq()), (2, 0));
+    let after = names(&index);
+    assert!(before
+        .iter()
+        .map(|(_, name)| name)
+        .eq(after.iter().map(|(_, name)| name)));
+    assert!(after.iter().map(|(no, _)| *no).eq(0..after.len() as u32));
+    assert_eq!(index.numbers() as usize, after.len() + 1);
+    assert_eq!(
+        index.reader().held().unwrap(),
+        [(TrackId([1; 32]), EntryNo(after.len() as u32))]
+    );
+    let known = index.reader().lookup(Path::new("9")).unwrap();
+    assert!(matches!(known, Some(Known::Listed(EntryNo(3), _))));
+    drop(index);
+    assert_eq!(
+        Index::open(dir.path(), 0).unwrap().epoch(),
+        2,
+        "once is enough"
+    );
+}

@@ -1,0 +1,177 @@
+use super::*;
+
+fn link(trackers: &[&str], now: Instant) -> Link {
+    let introduction = Introduction {
+        name: "kitchen".into(),
+        name_chosen: false,
+        port: 4670,
+        bound: None,
+    };
+    let mut link = Link::new(introduction, 1, now);
+    let trackers = trackers.iter().map(|to| to.to_string()).collect();
+    link.handle_command(Command::Trackers(trackers), now);
+    link
+}
+
+fn actions(link: &mut Link) -> Vec<Action> {
+    std::iter::from_fn(|| link.poll()).collect()
+}
+
+fn ip() -> IpAddr {
+    "192.168.1.2".parse().unwrap()
+}
+
+fn registered() -> FromTracker {
+    FromTracker::Registered(Registered {
+        name: "kitchen".into(),
+        lease: LEASE,
+        seen_as: ip(),
+    })
+}
+
+fn up(now: Instant) -> Link {
+    let mut link = link(&["a"], now);
+    link.handle_timeout(now);
+    link.handle_connected(ip(), vec![], now);
+    link.handle_message(registered(), now);
+    actions(&mut link);
+    link
+}
+
+#[test]
+fn trackers_are_tried_in_turn_and_each_round_later() {
+    let mut now = Instant::now();
+    let mut link = link(&["a", "b"], now);
+    let mut tried = Vec::new();
+    let mut rests = Vec::new();
+    for _ in 0..24 {
+        let due = link.poll_timeout().unwrap();
+        rests.push(due - now);
+        now = due;
+        link.handle_timeout(now);
+        for action in actions(&mut link) {
+            if let Action::Connect { to } = action {
+                tried.push(to);
+            }
+        }
+        link.handle_closed("refused".into(), now);
+    }
+    assert_eq!(tried[..4], ["a", "b", "a", "b"]);
+    assert!(rests.iter().skip(1).step_by(2).all(Duration::is_zero));
+    let rounds: Vec<_> = rests.iter().step_by(2).skip(1).collect();
+    assert!(*rounds[0] >= FIRST_REST / 2 && *rounds[0] <= FIRST_REST);
+    let last = *rounds[rounds.len() - 1];
+    assert!(last >= LONGEST_REST / 2 && last <= LONGEST_REST, "{last:?}");
+}
+
+#[test]
+fn a_new_list_ends_a_rest_but_not_a_connection() {
+    let now = Instant::now();
+    let mut link = link(&["a"], now);
+    link.handle_timeout(now);
+    link.handle_closed("refused".into(), now);
+    assert!(link.poll_timeout().unwrap() > now);
+    link.handle_command(Command::Trackers(vec!["b".into()]), now);
+    assert_eq!(link.poll_timeout(), Some(now));
+
+    let mut link = up(now);
+    link.handle_command(Command::Trackers(vec!["b".into()]), now);
+    assert_eq!(actions(&mut link), []);
+    link.handle_closed("gone".into(), now);
+    actions(&mut link);
+    link.handle_timeout(now);
+    assert!(actions(&mut link).contains(&Action::Connect { to: "b".into() }));
+}
+
+#[test]
+fn a_lease_is_renewed_and_a_silent_tracker_is_lost() {
+    let start = Instant::now();
+    let mut link = up(start);
+    let mut renewals = 0;
+    loop {
+        let now = link.poll_timeout().unwrap();
+        link.handle_timeout(now);
+        match &actions(&mut link)[..] {
+            [Action::Send(ToTracker::Renew)] if renewals < 4 => {
+                renewals += 1;
+                // The tracker confirms the first two.
+                if renewals <= 2 {
+                    link.handle_message(FromTracker::Renewed, now);
+                }
+            }
+            [Action::Disconnect, Action::Tell(TrackerEvent::Lost { .. })] => {
+                assert_eq!(now - start, RENEW_INTERVAL * 2 + LEASE);
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(renewals, 4);
+}
+
+#[test]
+fn the_own_catalogue_is_announced_and_answered_from() {
+    let now = Instant::now();
+    let page = Arc::new(crate::catalog::Page {
+        entries: vec![None],
+    });
+    let own = Catalogue::publish(PeerId([7; 32]), 1, 1, vec![page], |_| [0; 64]);
+    let own = Arc::new(own);
+    let mut link = link(&["a"], now);
+    link.handle_command(Command::Publish(own.clone()), now);
+    link.handle_timeout(now);
+    link.handle_connected(ip(), vec![], now);
+    actions(&mut link);
+    link.handle_message(registered(), now);
+    let head = Action::Send(ToTracker::Head(*own.head()));
+    assert_eq!(actions(&mut link).pop(), Some(head));
+    link.handle_message(FromTracker::WantList, now);
+    link.handle_message(FromTracker::WantPage { index: 0 }, now);
+    link.handle_message(FromTracker::WantPage { index: 1 }, now);
+    let (index, bytes) = (0, own.pages()[0].encode());
+    let expected = [
+        Action::Send(ToTracker::List(own.list().to_vec())),
+        Action::Send(ToTracker::Page { index, bytes }),
+    ];
+    assert_eq!(actions(&mut link), expected);
+}
+
+#[test]
+fn a_refusal_is_told_and_tried_again_later() {
+    let now = Instant::now();
+    let mut link = link(&["a"], now);
+    link.handle_timeout(now);
+    link.handle_connected(ip(), vec![], now);
+    actions(&mut link);
+    let refusal = Refusal::Copy { holder: ip() };
+    link.handle_message(FromTracker::Refused(refusal.clone()), now);
+    let expected = [
+        Action::Tell(TrackerEvent::Refused(refusal)),
+        Action::Disconnect,
+    ];
+    assert_eq!(actions(&mut link), expected);
+    assert!(link.poll_timeout().unwrap() >= now + REFUSED_RETRY / 2);
+}
+
+#[test]
+fn leaving_ends_whatever_the_tracker_does() {
+    let now = Instant::now();
+    type Then = fn(&mut Link, Instant);
+    let cases: [(Then, bool); 3] = [
+        (
+            |link, now| link.handle_message(FromTracker::Left, now),
+            true,
+        ),
+        (|link, now| link.handle_closed("gone".into(), now), false),
+        (|link, now| link.handle_timeout(now + LEAVE_TIMEOUT), false),
+    ];
+    for (then, confirmed) in cases {
+        let mut link = up(now);
+        link.handle_command(Command::Leave, now);
+        assert_eq!(actions(&mut link), [Action::Send(ToTracker::Leave)]);
+        then(&mut link, now);
+        let left = Action::Tell(TrackerEvent::Left { confirmed });
+        assert_eq!(actions(&mut link), [Action::Disconnect, left]);
+        assert_eq!(link.poll_timeout(), None);
+    }
+}
