@@ -70,6 +70,7 @@ fn trouble(world: &mut World) {
         2 => world.cut(&[Place::Host(host)], &[Place::Tracker]),
         3..6 => world.heal(),
         6 if world.tracker.alive => world.kill_tracker(),
+        9..12 if !world.hosts[host.0].alive => world.revive(host),
         7..9 if !world.tracker.alive => world.restart_tracker(),
         n => listen(world, host, other, n),
     }
