@@ -96,6 +96,7 @@ pub struct Host {
 pub struct Story {
     pub song: String,
     pub started: Option<Duration>,
+    pub ended: Option<Duration>,
     /// When it starved.
     pub underruns: Vec<Duration>,
     pub fate: Option<Fate>,
@@ -413,6 +414,13 @@ impl World {
             }
             PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceLost { .. } => return,
         };
+        let ends = matches!(
+            event,
+            PlayerEvent::Crossed { .. } | PlayerEvent::Ended { .. } | PlayerEvent::Failed { .. }
+        );
+        if let (true, Some(story)) = (ends, self.hosts[host.0].stories.get_mut(play)) {
+            story.ended.get_or_insert(elapsed);
+        }
         let what = format!("play {} {what}", play.0);
         self.note(host, what);
     }

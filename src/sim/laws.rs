@@ -98,11 +98,6 @@ const ARROWS: &[(&str, &str, &str)] = &[
         "media",
         "tags, formats, and what a decoder reads first; below it",
     ),
-    (
-        "library",
-        "content::hash",
-        "a file's hash and its outboard come from one read",
-    ),
     ("player", "media", "decoding; below it"),
     ("control", "player::queue", "commands work on the queue"),
     (
