@@ -229,11 +229,6 @@ impl Host {
         }
     }
 
-    /// Whether its player starves.
-    pub fn is_starving(&self) -> bool {
-        self.player.is_starving()
-    }
-
     /// The value of `key` in the last status that a watching client has seen.
     pub fn status(&self, key: &str) -> Option<&str> {
         self.status

