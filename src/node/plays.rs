@@ -169,6 +169,8 @@ struct Stream {
     size: u64,
     /// Whether the store has made room.
     open: bool,
+    /// Whether it plays now, and not only next.
+    plays: bool,
     /// Whether its play was told that the rest will not come.
     given_up: bool,
     /// Requests that are out, for cancelling them.
@@ -194,20 +196,26 @@ impl Plays {
             if let Some(action) = self.actions.pop_front() {
                 return Some(action);
             }
-            let mut open = self.streams.iter_mut().filter(|(_, stream)| stream.open);
-            let (track, action) =
-                open.find_map(|(track, stream)| Some((*track, stream.scheduler.poll(now)?)))?;
+            let busy = self.is_busy();
+            let active = self.streams.iter_mut().filter(|(_, s)| s.is_active(busy));
+            let mut polled = active.filter_map(|(t, s)| Some((*t, s.scheduler.poll(now)?)));
+            let (track, action) = polled.next()?;
             self.handle_scheduler(track, action);
         }
     }
 
     /// When [`Self::poll`] may have something to do without an event.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.streams
-            .values()
-            .filter(|s| s.open)
-            .filter_map(|s| s.scheduler.poll_timeout())
-            .min()
+        let busy = self.is_busy();
+        let active = self.streams.values().filter(|s| s.is_active(busy));
+        active.filter_map(|s| s.scheduler.poll_timeout()).min()
+    }
+
+    /// Whether what plays now still needs all that its sources can send.
+    fn is_busy(&self) -> bool {
+        let needs = |stream: &Stream| stream.plays && stream.open && !stream.given_up;
+        let mut playing = self.streams.values().filter(|stream| needs(stream));
+        playing.any(|stream| stream.scheduler.have().count() < group_count(stream.size))
     }
 
     /// Begins a play. One that is not [`Request::next`] ends all others.
@@ -479,6 +487,7 @@ impl Plays {
             resolver: also,
             size: shape.size,
             open: false,
+            plays: false,
             given_up: false,
             fetching: BTreeMap::new(),
         };
@@ -503,6 +512,7 @@ impl Plays {
 
     fn set_playing(&mut self, track: TrackId) {
         if let Some(stream) = self.streams.get_mut(&track) {
+            stream.plays = true;
             stream.scheduler.handle_role(Class::Now);
         }
     }
@@ -611,6 +621,12 @@ impl Plays {
 }
 
 impl Stream {
+    /// Whether it may ask for something: the next track waits until the one
+    /// that plays is here, so that it never takes the line away from it.
+    fn is_active(&self, busy: bool) -> bool {
+        self.open && (self.plays || !busy)
+    }
+
     fn fetch_id(&self, track: TrackId, request: RequestId) -> FetchId {
         let stream = self.number;
         FetchId {

@@ -251,6 +251,14 @@ impl World {
         host.life.number += 1;
     }
 
+    /// Switches `host` on again.
+    pub fn revive(&mut self, host: HostNo) {
+        self.note(host, "has power again");
+        let seed = self.random.draw();
+        self.hosts[host.0].reborn(seed, self.now);
+        self.settle(host);
+    }
+
     /// Cuts the tracker's process off; its system tells all who are connected.
     pub fn kill_tracker(&mut self) {
         self.log.add(self.now - self.start, "tracker", "dies");
