@@ -226,6 +226,7 @@ impl Peer {
                 event
             }
             Input::Control(ControlEvent { request, responder }) => {
+                log::trace!("a control client asks");
                 let ask = ControlId(self.next_id());
                 self.requests.insert(ask, responder);
                 Event::Control {

@@ -83,6 +83,7 @@ impl Peer {
     }
 
     fn perform_play(&mut self, action: PlayAction) {
+        log::trace!("play: {action:?}");
         match action {
             PlayAction::Resolve { play, peer, entry } => self.resolve(play, peer, entry),
             PlayAction::Open { track, size } => self.open(track, size),
