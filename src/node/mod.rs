@@ -208,10 +208,6 @@ impl Node {
         }
     }
 
-    pub fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
     /// The newest catalogue of `owner` that is here.
     #[cfg(test)]
     pub fn head_of(&self, owner: PeerId) -> Option<crate::catalog::Head> {
@@ -240,7 +236,7 @@ impl Node {
                 self.plays
                     .handle_resolved(play, answer, &self.database, now);
             }
-            Event::Opened { track, answer } => self.plays.handle_opened(track, answer, now),
+            Event::Opened { track, answer } => self.plays.handle_opened(track, answer),
             Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),
             Event::Fetch(fetch, event) => self.plays.handle_fetch(fetch, event, now),
             Event::Asked { ask, peer, request } => {
@@ -368,8 +364,10 @@ impl Node {
     }
 
     fn forget_peers(&mut self, gone: impl IntoIterator<Item = PeerId>, now: Instant) {
-        let nowhere = |peer| Action::Addresses(peer, Vec::new());
-        self.actions.extend(gone.into_iter().map(nowhere));
+        for peer in gone {
+            self.answers.handle_gone(peer);
+            self.actions.push_back(Action::Addresses(peer, Vec::new()));
+        }
         self.rebuild(now);
     }
 

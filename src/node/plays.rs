@@ -295,12 +295,7 @@ impl Plays {
     }
 
     /// The store has made room, or could not.
-    pub fn handle_opened(
-        &mut self,
-        track: TrackId,
-        answer: Result<GroupSet, String>,
-        now: Instant,
-    ) {
+    pub fn handle_opened(&mut self, track: TrackId, answer: Result<GroupSet, String>) {
         let Some(stream) = self.streams.get_mut(&track) else {
             return;
         };
@@ -385,17 +380,16 @@ impl Plays {
     }
 
     /// Whom the content of `play` is fetched from now.
-    pub fn sources(&self, play: PlayId) -> Vec<PeerId> {
+    pub fn sources(&self, play: PlayId) -> BTreeSet<PeerId> {
         let stage = self.plays.get(&play).map(|play| play.stage);
         let Some(Stage::Opening(track) | Stage::Loaded(Some(track))) = stage else {
-            return Vec::new();
+            return BTreeSet::new();
         };
         let fetching = self.streams.get(&track).map(|stream| &stream.fetching);
-        let sources: BTreeSet<PeerId> = fetching
+        fetching
             .into_iter()
             .flat_map(|f| f.values().copied())
-            .collect();
-        sources.into_iter().collect()
+            .collect()
     }
 
     fn begin(
@@ -479,7 +473,7 @@ impl Plays {
         // A new play is a new try: nobody is out yet, nothing has failed.
         self.close(track);
         self.seed = self.seed.wrapping_add(1);
-        let mut scheduler = Scheduler::new(track, shape.size, &shape.opening, self.seed);
+        let mut scheduler = Scheduler::new(shape.size, &shape.opening, self.seed);
         scheduler.handle_role(Class::Next);
         if !shape.duration.is_zero() {
             scheduler.handle_bitrate((shape.size as f64 / shape.duration.as_secs_f64()) as u64);

@@ -175,6 +175,7 @@ impl Peer {
     pub async fn run(mut self) -> u8 {
         self.player.volume(self.node.volume());
         self.announce_held();
+        self.look_for_devices();
         self.node
             .handle(Event::Library(self.library.catalogue()), Instant::now());
         loop {
@@ -225,6 +226,7 @@ impl Peer {
                 event
             }
             Input::Control(ControlEvent { request, responder }) => {
+                log::trace!("a control client asks");
                 let ask = ControlId(self.next_id());
                 self.requests.insert(ask, responder);
                 Event::Control {
@@ -265,7 +267,7 @@ impl Peer {
                 log::debug!("{} is {track}", path.display());
                 return None;
             }
-            LibraryEvent::ScanDone { .. } => Event::Scan(ScanEvent::Done),
+            LibraryEvent::ScanDone => Event::Scan(ScanEvent::Done),
             LibraryEvent::Problem { path, why } => {
                 log::warn!("{}: {why}", path.display());
                 Event::Scan(ScanEvent::Problem(format!("{}: {why}", path.display())))

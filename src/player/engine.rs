@@ -147,6 +147,7 @@ impl Engine {
             return;
         };
         let track = &mut self.tracks[index];
+        log::trace!("the decoder reports {report:?}");
         match report {
             Report::Opened(_, shape) => {
                 track.shape = Some(shape);
@@ -344,7 +345,9 @@ impl Engine {
             return Ok(());
         }
         self.close_line();
+        log::trace!("opening the device");
         let (line, feed) = self.output.open(plan, self.gain)?;
+        log::trace!("the device is open");
         line.state.set_paused(self.paused);
         self.events.push(PlayerEvent::DeviceOpen {
             what: line.what.clone(),
@@ -444,6 +447,7 @@ impl Engine {
         if !track.announced && track.first.is_some() {
             if let Some(at) = line.state.first_frame_at() {
                 track.announced = true;
+                log::trace!("its first frame went to the device {:?} ago", at.elapsed());
                 self.events.push(PlayerEvent::Started { play, at });
             }
         }

@@ -145,10 +145,6 @@ impl Queue {
         self.slots.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
-    }
-
     /// Grows with every change of an item or position; never 0.
     pub fn version(&self) -> u32 {
         self.version

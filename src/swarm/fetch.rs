@@ -101,6 +101,7 @@ pub async fn fetch<Told: Future<Output = ()> + Send>(
         Ok(other) => return Ok(Outcome::ConnectionLost(unexpected(&other).to_string())),
         Err(e) => return Ok(Outcome::ConnectionLost(e.to_string())),
     }
+    log::trace!("a slice begins");
     progress(Progress::FirstByte).await;
     let verifier = Verifier::new(order.track, order.size, &order.groups);
     receive(&mut answer, verifier, &blob, &progress).await
@@ -129,10 +130,9 @@ async fn receive<Told: Future<Output = ()> + Send>(
                 .filter_map(Verified::group)
                 .collect::<GroupSet>();
             let blob = blob.clone();
-            if let Err(e) = smol::unblock(move || blob.write(items)).await {
-                return Err(e);
-            }
+            smol::unblock(move || blob.write(items)).await?;
             if !groups.is_empty() {
+                log::trace!("groups {groups:?} are here");
                 progress(Progress::Groups(groups)).await;
             }
         }

@@ -125,7 +125,10 @@ impl Keeper {
             self.connection = Some(live.clone());
             return Ok(live);
         }
+        log::trace!("dialling {}", self.peer);
         let dialled = dial_any(&self.endpoint, self.peer, &self.candidates).await?;
+        let at = dialled.quic.remote_address();
+        log::debug!("connected to {} at {at}", self.peer);
         self.connection = Some(dialled.clone());
         self.serving = Some(smol::spawn(serve(dialled.clone(), self.asks.clone())));
         Ok(dialled)

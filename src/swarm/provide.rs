@@ -115,6 +115,7 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet) {
     let mut begun = false;
     while let Ok(piece) = pieces.recv().await {
         if let Some(header) = header.take() {
+            log::trace!("the first piece of a slice is read");
             if send.write_all(&header).await.is_err() {
                 return;
             }

@@ -1,0 +1,121 @@
+//! Two machines on one cable: network namespaces joined by a veth pair.
+//!
+//! Each has, before the interface that leads to the other, one that leads
+//! nowhere and on which it has more addresses than a peer announces, all in
+//! the other's own network by the look of them. Who dials in the order in
+//! which addresses are found, or announces what it finds, never arrives.
+//! Nothing leaves the namespaces: they have no route but the cable.
+
+use std::{
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// Two namespaces, which are removed with it.
+pub struct Network {
+    names: [String; 2],
+}
+
+impl Network {
+    /// Makes the namespaces; where that cannot be, says why.
+    pub fn try_new() -> Result<Self, String> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        if !nix::unistd::geteuid().is_root() {
+            return Err("namespaces can be made by root only".into());
+        }
+        if Command::new("ip").arg("-V").output().is_err() {
+            return Err("there is no `ip` (package iproute2)".into());
+        }
+        let unique = format!(
+            "{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        // Whatever fails from here on, the drop removes what there is.
+        let network = Self {
+            names: ["a", "b"].map(|end| format!("p2pmusic-{unique}{end}")),
+        };
+        for name in &network.names {
+            ip(&["netns", "add", name])?;
+        }
+        for end in 0..2 {
+            network.lead_nowhere(end)?;
+        }
+        network.join()?;
+        Ok(network)
+    }
+
+    /// The words before a command that is to run in namespace 0 or 1.
+    pub fn prefix(&self, end: usize) -> Vec<String> {
+        ["ip", "netns", "exec", &self.names[end]]
+            .map(str::to_owned)
+            .into()
+    }
+
+    /// The address by which namespace 0 or 1 can be reached.
+    pub fn address(&self, end: usize) -> &'static str {
+        ["10.98.0.1", "10.98.0.2"][end]
+    }
+
+    fn lead_nowhere(&self, end: usize) -> Result<(), String> {
+        let name = &self.names[end];
+        self.ip(end, &["link", "set", "lo", "up"])?;
+        ip(&[
+            "-n", name, "link", "add", "nowhere", "type", "veth", "peer", "name", "beyond",
+        ])?;
+        for host in 1..=DEAD_ADDRESSES {
+            let address = format!("10.97.0.{}/24", host + 100 * end);
+            self.ip(end, &["address", "add", &address, "dev", "nowhere"])?;
+        }
+        for interface in ["nowhere", "beyond"] {
+            self.ip(end, &["link", "set", interface, "up"])?;
+        }
+        Ok(())
+    }
+
+    fn join(&self) -> Result<(), String> {
+        let [a, b] = &self.names;
+        ip(&[
+            "link", "add", "cable", "netns", a, "type", "veth", "peer", "cable", "netns", b,
+        ])?;
+        for end in 0..2 {
+            let address = format!("{}/24", self.address(end));
+            self.ip(end, &["address", "add", &address, "dev", "cable"])?;
+            self.ip(end, &["link", "set", "cable", "up"])?;
+            // mDNS goes to the interfaces' multicast groups, and needs a way.
+            self.ip(end, &["route", "add", "224.0.0.0/4", "dev", "cable"])?;
+        }
+        Ok(())
+    }
+
+    fn ip(&self, end: usize, words: &[&str]) -> Result<(), String> {
+        ip(&[&["-n", &self.names[end]], words].concat())
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        for name in &self.names {
+            // It may not have come to be.
+            let _ = ip(&["netns", "delete", name]);
+        }
+    }
+}
+
+fn ip(words: &[&str]) -> Result<(), String> {
+    let output = Command::new("ip")
+        .args(words)
+        .output()
+        .map_err(|e| e.to_string())?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!(
+            "ip {words:?}: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
+    }
+}
+
+/// As many as a peer announces, so that only what the tracker adds leads
+/// anywhere.
+const DEAD_ADDRESSES: usize = 8;
