@@ -12,7 +12,7 @@ use std::{
 use async_channel::{Receiver, Sender};
 use smol::{future, Task};
 
-use super::{dirs, lookout, memory::Memory, notify::Notifier, DaemonError, StateDir, Tracker};
+use super::{dirs, lookout, memory::Memory, DaemonError, StateDir, Tracker};
 use crate::{
     config::{Config, TrackerAt},
     content::{
@@ -21,7 +21,6 @@ use crate::{
         store::Store,
     },
     control::server::{ControlConfig, ControlServer},
-    daemon::notify,
     discovery,
     identity::Identity,
     interfaces,
@@ -30,6 +29,7 @@ use crate::{
     node::{Interfaces, Setup},
     peer::{Parts, Peer, Stopper},
     player::{Player, EVENT_BOUND},
+    service::{self, Notifier},
     swarm::endpoint::Endpoint,
     tracker::{
         client,
@@ -135,7 +135,7 @@ pub fn start(
         tracker: commands,
         tracker_events,
         notifier,
-        watchdog: notify::watchdog_interval(),
+        watchdog: service::watchdog_interval(),
     });
     let watching = library.clone();
     tasks.push(smol::spawn(async move { watching.watch().await }));

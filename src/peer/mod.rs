@@ -29,12 +29,12 @@ use crate::{
         server::{ControlEvent, Notifier as ControlNotifier, Responder},
         view::DeviceView,
     },
-    daemon::notify::Notifier,
     id::{PeerId, TrackId},
     library::{Library, LibraryEvent},
     media::decode::FileBytes,
     node::{AskId, ControlId, Event, FetchId, Load, Node, ScanEvent, Setup, Sight},
     player::{self, OutputSpec, PlayId, Player, PlayerEvent},
+    service::Notifier,
     swarm::{
         endpoint::{within, Connection, Endpoint},
         link::Link,
