@@ -3,9 +3,9 @@
 pub mod ctl;
 mod demo;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     config::{Config, ConfigError, DEFAULT_PATH},
@@ -33,6 +33,12 @@ enum Command {
     Keygen,
     /// Show a whole swarm on this machine, without a sound card or a network
     Demo(demo::DemoArgs),
+    /// Print the manual page (roff)
+    #[command(hide = true)]
+    Manual,
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions { shell: clap_complete::Shell },
 }
 
 #[derive(clap::Args)]
@@ -51,6 +57,12 @@ impl Cli {
             Command::Check(args) => check(&args),
             Command::Keygen => keygen(),
             Command::Demo(args) => demo::run(&args),
+            Command::Manual => written(manual(&mut io::stdout())),
+            Command::Completions { shell } => {
+                let mut command = Cli::command();
+                clap_complete::generate(shell, &mut command, "p2pmusic", &mut io::stdout());
+                ExitCode::SUCCESS
+            }
         }
     }
 }
@@ -89,6 +101,36 @@ fn keygen() -> ExitCode {
             println!("{key}");
             ExitCode::SUCCESS
         }
+        Err(e) => {
+            eprintln!("p2pmusic: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One page with all that `--help` says, each subcommand in a section.
+fn manual(to: &mut dyn io::Write) -> io::Result<()> {
+    let mut command = Cli::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(to)?;
+    for part in ["run", "ctl", "check", "keygen", "demo"] {
+        let Some(part) = command.find_subcommand(part) else {
+            continue;
+        };
+        writeln!(to, ".SH {}", part.get_name().to_uppercase())?;
+        let page = clap_mangen::Man::new(part.clone());
+        page.render_synopsis_section(to)?;
+        page.render_options_section(to)?;
+        if part.has_subcommands() {
+            page.render_subcommands_section(to)?;
+        }
+    }
+    Ok(())
+}
+
+fn written(result: io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("p2pmusic: {e}");
             ExitCode::FAILURE
