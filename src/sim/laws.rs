@@ -231,7 +231,7 @@ fn code_of(text: &str) -> String {
 
 fn is_raw(before: &str, rest: &str) -> bool {
     let in_word = before.ends_with(|c: char| c.is_alphanumeric() || c == '_');
-    !(in_word && !before.ends_with('b')) && rest[1..].trim_start_matches('#').starts_with('"')
+    (!in_word || before.ends_with('b')) && rest[1..].trim_start_matches('#').starts_with('"')
 }
 
 fn quoted_len(text: &str) -> usize {
