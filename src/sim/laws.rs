@@ -111,11 +111,6 @@ const ARROWS: &[(&str, &str, &str)] = &[
         "player::OutputSpec",
         "`audio.device` is parsed into what it means",
     ),
-    (
-        "media",
-        "player::wav",
-        "the demo's music goes through the writer of `wav:` outputs",
-    ),
 ];
 
 /// Folders that do not know each other but by [`ARROWS`].
