@@ -8,9 +8,9 @@ use std::{io, path::PathBuf, process::ExitCode};
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    config::{Config, ConfigError, DEFAULT_PATH},
-    daemon,
-    identity::SwarmKey,
+    config::{Config, DEFAULT_PATH},
+    daemon::{self, DaemonError},
+    identity::{self, SwarmKey},
 };
 
 /// Turns a handful of speakers into one peer-to-peer music swarm.
@@ -74,6 +74,7 @@ fn run(args: &ConfigArgs) -> ExitCode {
     };
     match daemon::run(&config, &args.config) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(e @ DaemonError::Key(_)) => bad_config(&e),
         Err(e) => {
             eprintln!("p2pmusic: {e}");
             ExitCode::FAILURE
@@ -82,17 +83,19 @@ fn run(args: &ConfigArgs) -> ExitCode {
 }
 
 fn check(args: &ConfigArgs) -> ExitCode {
-    match Config::load(&args.config) {
-        Ok(config) => {
-            println!(
-                "{}: good, a node of role {}",
-                args.config.display(),
-                config.role
-            );
-            ExitCode::SUCCESS
-        }
-        Err(e) => bad_config(&e),
+    let config = match Config::load(&args.config) {
+        Ok(config) => config,
+        Err(e) => return bad_config(&e),
+    };
+    if let Some(Err(e)) = config.swarm.key_file.as_deref().map(identity::read_keys) {
+        return bad_config(&e);
     }
+    println!(
+        "{}: good, a node of role {}",
+        args.config.display(),
+        config.role
+    );
+    ExitCode::SUCCESS
 }
 
 fn keygen() -> ExitCode {
@@ -138,7 +141,7 @@ fn written(result: io::Result<()>) -> ExitCode {
     }
 }
 
-fn bad_config(error: &ConfigError) -> ExitCode {
+fn bad_config(error: &dyn std::error::Error) -> ExitCode {
     eprintln!("p2pmusic: {error}");
     ExitCode::from(EX_CONFIG)
 }

@@ -32,7 +32,7 @@ use crate::{
     id::{PeerId, TrackId},
     library::{Library, LibraryEvent},
     media::decode::FileBytes,
-    node::{AskId, ControlId, Event, FetchId, Load, Node, ScanEvent, Setup, Sight},
+    node::{AskId, ControlId, Event, FetchId, Load, Memory, Node, ScanEvent, Setup, Sight},
     player::{self, OutputSpec, PlayId, Player, PlayerEvent},
     service::Notifier,
     swarm::{
@@ -170,9 +170,9 @@ impl Peer {
         (peer, Stopper(answer))
     }
 
-    /// Runs until it is stopped, then leaves the swarm, and tells the volume to
-    /// be remembered.
-    pub async fn run(mut self) -> u8 {
+    /// Runs until it is stopped, then leaves the swarm, and gives what is to be
+    /// remembered.
+    pub async fn run(mut self) -> Memory {
         self.player.volume(self.node.volume());
         self.announce_held();
         self.look_for_devices();
@@ -184,9 +184,9 @@ impl Peer {
             }
             match self.next_input().await {
                 Some(Input::Stop) => {
-                    let volume = self.node.volume();
+                    let memory = self.node.memory();
                     self.leave().await;
-                    return volume;
+                    return memory;
                 }
                 Some(input) => self.take(input),
                 None => self.node.handle_timeout(Instant::now()),

@@ -27,7 +27,8 @@ use crate::{
     },
     id::{Group, PeerId, TrackId},
     node::{
-        self, Action, ControlId, Interfaces, Load, Node, PlayAction, PlayerAction, Setup, Sight,
+        self, Action, ControlId, Interfaces, Load, Memory, Node, PlayAction, PlayerAction, Setup,
+        Sight,
     },
     player::{PlayId, PlayerEvent},
     tracker::{
@@ -173,7 +174,7 @@ impl Host {
             name: name.into(),
             role: Role::Peer,
             interfaces: Interfaces::default(),
-            volume: 30,
+            memory: Memory::default(),
             max_volume: 100,
             seed,
         };
