@@ -71,12 +71,14 @@ install: $(BINARY)
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/p2pmusic
 	test -e $(DESTDIR)/etc/p2pmusic.toml || \
 	    install -D -m 0644 etc/p2pmusic.toml $(DESTDIR)/etc/p2pmusic.toml
-	install -d $(DESTDIR)/etc/systemd/system
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)/etc/systemd/system
+	$(BINARY) manual > $(DESTDIR)$(PREFIX)/share/man/man1/p2pmusic.1
 	sed 's|/usr/bin/p2pmusic|$(PREFIX)/bin/p2pmusic|' systemd/p2pmusic.service \
 	    > $(DESTDIR)/etc/systemd/system/p2pmusic.service
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/p2pmusic $(DESTDIR)/etc/systemd/system/p2pmusic.service
+	rm -f $(DESTDIR)$(PREFIX)/bin/p2pmusic $(DESTDIR)$(PREFIX)/share/man/man1/p2pmusic.1 \
+	    $(DESTDIR)/etc/systemd/system/p2pmusic.service
 
 clean:
 	$(CARGO) clean

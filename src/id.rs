@@ -24,14 +24,6 @@ macro_rules! id32 {
             pub fn to_hex(self) -> String {
                 to_hex(&self.0)
             }
-
-            /// Parses what [`Self::to_hex`] wrote.
-            ///
-            /// # Errors
-            /// [`BadId`] unless `text` is exactly 64 hexadecimal digits.
-            pub fn from_hex(text: &str) -> Result<Self, BadId> {
-                from_hex(text).map(Self)
-            }
         }
 
         impl fmt::Display for $name {
@@ -57,6 +49,16 @@ id32! {
 id32! {
     /// A track by its content: the BLAKE3 hash of the whole file.
     TrackId
+}
+
+impl TrackId {
+    /// Parses what [`Self::to_hex`] wrote.
+    ///
+    /// # Errors
+    /// [`BadId`] unless `text` is exactly 64 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Result<Self, BadId> {
+        from_hex(text).map(Self)
+    }
 }
 
 /// The number of an entry in its owner's catalogue.
@@ -121,11 +123,11 @@ mod tests {
 
     #[test]
     fn hex_round_trips_and_refuses_what_is_not_hex() {
-        let id = PeerId(std::array::from_fn(|i| i as u8 * 7));
-        assert_eq!(PeerId::from_hex(&id.to_hex()), Ok(id));
-        assert_eq!(PeerId::from_hex("00"), Err(BadId));
-        assert_eq!(PeerId::from_hex(&"g".repeat(64)), Err(BadId));
-        assert_eq!(PeerId::from_hex(&"é".repeat(32)), Err(BadId));
+        let id = TrackId(std::array::from_fn(|i| i as u8 * 7));
+        assert_eq!(TrackId::from_hex(&id.to_hex()), Ok(id));
+        assert_eq!(TrackId::from_hex("00"), Err(BadId));
+        assert_eq!(TrackId::from_hex(&"g".repeat(64)), Err(BadId));
+        assert_eq!(TrackId::from_hex(&"é".repeat(32)), Err(BadId));
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod peer;
 mod player;
 mod port_owner;
 mod protocol;
+mod service;
 #[cfg(test)]
 mod sim;
 mod swarm;

@@ -38,7 +38,7 @@ use std::{
 };
 
 use serde::{de::DeserializeOwned, Deserialize, Serialize};
-use smol::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use smol::io::{AsyncRead, AsyncReadExt};
 
 use crate::{
     catalog::{Hash, SignedHead, MAX_PAGES, MAX_PAGE_BYTES},
@@ -222,7 +222,7 @@ pub struct Get {
     /// how a slice is cut, so a holder that knows better says
     /// [`Decline::Changed`].
     pub size: u64,
-    /// Chunk groups, sorted and disjoint, at most [`MAX_RANGES`] ranges.
+    /// Chunk groups, sorted and disjoint, at most [`MAX_WIRE_RANGES`](crate::content::ranges::MAX_WIRE_RANGES) ranges.
     pub groups: Vec<Range<u32>>,
     pub class: Class,
 }
@@ -282,8 +282,6 @@ pub const RESET_FAULT: u32 = 2;
 /// Interface addresses in a registration: more than a Pi has, fewer than
 /// would make dialling them a nuisance.
 pub const MAX_CANDIDATES: usize = 8;
-/// Ranges in a [`Get`]: enough for head, audio start and tail in pieces.
-pub const MAX_RANGES: usize = 64;
 /// Bytes in a node's name: MPD shows it as a directory.
 pub const MAX_NAME_BYTES: usize = 63;
 
@@ -345,18 +343,6 @@ pub async fn read_frame<M: DeserializeOwned>(
     decode(&body)
 }
 
-/// Writes one frame.
-///
-/// # Errors
-/// Those of the stream.
-pub async fn write_frame<M: Serialize>(
-    to: &mut (impl AsyncWrite + Unpin),
-    message: &M,
-) -> std::io::Result<()> {
-    to.write_all(&encode_frame(message)).await?;
-    to.flush().await
-}
-
 /// Decodes a frame's body, refusing what is left over behind it.
 fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<M, FrameError> {
     match postcard::take_from_bytes(body) {
@@ -389,6 +375,7 @@ const FIRST_CAPACITY: usize = 4096;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::ranges::MAX_WIRE_RANGES;
 
     fn read<M: DeserializeOwned>(bytes: &[u8], cap: usize) -> Result<M, FrameError> {
         smol::block_on(read_frame(&mut &bytes[..], cap))
@@ -436,7 +423,7 @@ mod tests {
 
     #[test]
     fn the_longest_request_fits_its_cap() {
-        let groups = (1..=MAX_RANGES as u32).map(|n| u32::MAX - 2 * n..u32::MAX - 2 * n + 1);
+        let groups = (1..=MAX_WIRE_RANGES as u32).map(|n| u32::MAX - 2 * n..u32::MAX - 2 * n + 1);
         let get = PeerRequest::Get(Get {
             track: TrackId([0xff; 32]),
             size: u64::MAX,

@@ -153,6 +153,7 @@ impl Deref for Tags {
 
 impl Tags {
     /// The tags that are present, each with MPD's name for it.
+    #[cfg(test)]
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
         let text = |name, value: &Option<Arc<str>>| value.as_ref().map(|v| (name, v.to_string()));
         let number = |name, value: Option<u32>| value.map(|v| (name, v.to_string()));

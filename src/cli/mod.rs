@@ -3,14 +3,14 @@
 pub mod ctl;
 mod demo;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    config::{Config, ConfigError, DEFAULT_PATH},
-    daemon,
-    identity::SwarmKey,
+    config::{Config, DEFAULT_PATH},
+    daemon::{self, DaemonError},
+    identity::{self, SwarmKey},
 };
 
 /// Turns a handful of speakers into one peer-to-peer music swarm.
@@ -33,6 +33,12 @@ enum Command {
     Keygen,
     /// Show a whole swarm on this machine, without a sound card or a network
     Demo(demo::DemoArgs),
+    /// Print the manual page (roff)
+    #[command(hide = true)]
+    Manual,
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions { shell: clap_complete::Shell },
 }
 
 #[derive(clap::Args)]
@@ -51,6 +57,12 @@ impl Cli {
             Command::Check(args) => check(&args),
             Command::Keygen => keygen(),
             Command::Demo(args) => demo::run(&args),
+            Command::Manual => written(manual(&mut io::stdout())),
+            Command::Completions { shell } => {
+                let mut command = Cli::command();
+                clap_complete::generate(shell, &mut command, "p2pmusic", &mut io::stdout());
+                ExitCode::SUCCESS
+            }
         }
     }
 }
@@ -62,6 +74,7 @@ fn run(args: &ConfigArgs) -> ExitCode {
     };
     match daemon::run(&config, &args.config) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(e @ DaemonError::Key(_)) => bad_config(&e),
         Err(e) => {
             eprintln!("p2pmusic: {e}");
             ExitCode::FAILURE
@@ -70,17 +83,19 @@ fn run(args: &ConfigArgs) -> ExitCode {
 }
 
 fn check(args: &ConfigArgs) -> ExitCode {
-    match Config::load(&args.config) {
-        Ok(config) => {
-            println!(
-                "{}: good, a node of role {}",
-                args.config.display(),
-                config.role
-            );
-            ExitCode::SUCCESS
-        }
-        Err(e) => bad_config(&e),
+    let config = match Config::load(&args.config) {
+        Ok(config) => config,
+        Err(e) => return bad_config(&e),
+    };
+    if let Some(Err(e)) = config.swarm.key_file.as_deref().map(identity::read_keys) {
+        return bad_config(&e);
     }
+    println!(
+        "{}: good, a node of role {}",
+        args.config.display(),
+        config.role
+    );
+    ExitCode::SUCCESS
 }
 
 fn keygen() -> ExitCode {
@@ -96,7 +111,37 @@ fn keygen() -> ExitCode {
     }
 }
 
-fn bad_config(error: &ConfigError) -> ExitCode {
+/// One page with all that `--help` says, each subcommand in a section.
+fn manual(to: &mut dyn io::Write) -> io::Result<()> {
+    let mut command = Cli::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(to)?;
+    for part in ["run", "ctl", "check", "keygen", "demo"] {
+        let Some(part) = command.find_subcommand(part) else {
+            continue;
+        };
+        writeln!(to, ".SH {}", part.get_name().to_uppercase())?;
+        let page = clap_mangen::Man::new(part.clone());
+        page.render_synopsis_section(to)?;
+        page.render_options_section(to)?;
+        if part.has_subcommands() {
+            page.render_subcommands_section(to)?;
+        }
+    }
+    Ok(())
+}
+
+fn written(result: io::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("p2pmusic: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bad_config(error: &dyn std::error::Error) -> ExitCode {
     eprintln!("p2pmusic: {error}");
     ExitCode::from(EX_CONFIG)
 }

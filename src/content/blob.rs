@@ -215,6 +215,7 @@ impl Verifier {
     }
 
     /// Whether the whole slice came and was true.
+    #[cfg(test)]
     pub fn is_complete(&self) -> bool {
         self.next.is_none() && !self.wrong
     }

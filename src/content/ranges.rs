@@ -91,6 +91,7 @@ impl GroupSet {
     }
 
     /// How many ranges the set falls into.
+    #[cfg(test)]
     pub fn range_count(&self) -> usize {
         self.ranges.len()
     }
@@ -155,6 +156,7 @@ impl GroupSet {
         self.ranges.splice(from..to, [merged]);
     }
 
+    #[cfg(test)]
     pub fn remove(&mut self, group: Group) {
         if let Some(end) = group.0.checked_add(1) {
             *self = self.difference(&(group.0..end).into());
@@ -239,13 +241,6 @@ impl GroupSet {
     /// What of the set lies at `group` or after it.
     pub fn at_or_after(&self, group: Group) -> Self {
         self.intersection(&(group.0..u32::MAX).into())
-    }
-
-    /// The first `n` ranges: with [`MAX_WIRE_RANGES`], as much as a message carries.
-    pub fn first_ranges(&self, n: usize) -> Self {
-        Self {
-            ranges: self.ranges.iter().take(n).cloned().collect(),
-        }
     }
 
     /// How many bytes of a track of `size` bytes the groups hold.

@@ -60,6 +60,7 @@ impl Shelf {
     }
 
     /// Bytes on the shelf; above the cap only while [`Self::make_room`] was not asked.
+    #[cfg(test)]
     pub fn used(&self) -> u64 {
         self.used
     }

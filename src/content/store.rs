@@ -238,6 +238,7 @@ impl Store {
     }
 
     /// Bytes that the cache takes, arriving tracks with their full size.
+    #[cfg(test)]
     pub fn used(&self) -> u64 {
         self.inner().shelf.used()
     }

@@ -165,6 +165,7 @@ pub fn view(role: Role) -> NodeView {
         }],
         position: None,
         arrived: Some(0.5),
+        sources: Vec::new(),
         first_sound: Some(Duration::from_millis(240)),
         problems: vec!["the clock is not set".into()],
         uptime: Duration::from_secs(3600),

@@ -20,7 +20,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         atomic::{AtomicU32, Ordering},
         Arc,
@@ -113,6 +113,7 @@ impl Responder {
     }
 
     /// Answers an errand.
+    #[cfg(test)]
     pub fn finish(self, result: Result<Reply, Ack>) {
         self.send(result.map(Answer::Reply));
     }
@@ -198,12 +199,8 @@ impl ControlServer {
         Ok((server, requests, notifier))
     }
 
-    /// Where the Unix socket is.
-    pub fn path(&self) -> &Path {
-        self.socket.path()
-    }
-
     /// The TCP port's address, if there is one.
+    #[cfg(test)]
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         self.tcp.as_ref()?.get_ref().local_addr().ok()
     }

@@ -24,6 +24,8 @@ pub struct NodeView {
     pub position: Option<Duration>,
     /// How much of the current track is here, from 0 to 1.
     pub arrived: Option<f32>,
+    /// The names of those that the current track is being fetched from.
+    pub sources: Vec<Arc<str>>,
     /// From the last `play` to its first sound.
     pub first_sound: Option<Duration>,
     /// What a person should see to, one sentence each.

@@ -10,7 +10,6 @@ pub mod dirs;
 mod logging;
 mod lookout;
 mod memory;
-pub mod notify;
 mod parts;
 mod signals;
 
@@ -18,7 +17,6 @@ use std::{io, net::SocketAddr, panic, path::Path, process, sync::Arc};
 
 use self::{
     dirs::{DirError, StateDir},
-    notify::Notifier,
     signals::{Signal, Signals},
 };
 use crate::{
@@ -31,6 +29,7 @@ use crate::{
     library::IndexError,
     media::decode,
     port_owner::{port_owner, Transport},
+    service::Notifier,
     tracker::{self, server::TrackerServer},
 };
 

@@ -12,7 +12,7 @@ use std::{
 use async_channel::{Receiver, Sender};
 use smol::{future, Task};
 
-use super::{dirs, lookout, memory::Memory, notify::Notifier, DaemonError, StateDir, Tracker};
+use super::{dirs, lookout, memory, DaemonError, StateDir, Tracker};
 use crate::{
     config::{Config, TrackerAt},
     content::{
@@ -21,15 +21,15 @@ use crate::{
         store::Store,
     },
     control::server::{ControlConfig, ControlServer},
-    daemon::notify,
     discovery,
     identity::Identity,
     interfaces,
     library::{self, Library},
     media,
-    node::{Interfaces, Setup},
+    node::{Interfaces, Memory, Setup},
     peer::{Parts, Peer, Stopper},
     player::{Player, EVENT_BOUND},
+    service::{self, Notifier},
     swarm::endpoint::Endpoint,
     tracker::{
         client,
@@ -39,7 +39,7 @@ use crate::{
 
 /// A started node.
 pub struct Running {
-    peer: Option<(Task<u8>, Stopper, Arc<Library>)>,
+    peer: Option<(Task<Memory>, Stopper, Arc<Library>)>,
     /// The tracker, the link to one, and the control socket.
     tasks: Vec<Task<()>>,
 }
@@ -57,10 +57,10 @@ impl Running {
     pub async fn stop(self, state: &StateDir) {
         if let Some((peer, stopper, _)) = self.peer {
             stopper.stop().await;
-            let memory = Memory { volume: peer.await };
-            if let Err(e) = memory.save(state.path()) {
+            let memory = peer.await;
+            if let Err(e) = memory::save(&memory, state.path()) {
                 log::warn!(
-                    "{}: the volume is not remembered: {e}",
+                    "{}: queue and volume are not remembered: {e}",
                     state.path().display()
                 );
             }
@@ -122,7 +122,7 @@ pub fn start(
     tasks.push(link);
     tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
     let (peer, stopper) = Peer::new(Parts {
-        setup: setup(config, &identity, Memory::load(state.path())),
+        setup: setup(config, &identity, memory::load(state.path())),
         endpoint,
         store,
         library: library.clone(),
@@ -135,7 +135,7 @@ pub fn start(
         tracker: commands,
         tracker_events,
         notifier,
-        watchdog: notify::watchdog_interval(),
+        watchdog: service::watchdog_interval(),
     });
     let watching = library.clone();
     tasks.push(smol::spawn(async move { watching.watch().await }));
@@ -163,7 +163,7 @@ fn setup(config: &Config, identity: &Identity, memory: Memory) -> Setup {
             subnets: interfaces::subnets(),
             scopes: interfaces::scopes(),
         },
-        volume: memory.volume.min(config.audio.max_volume),
+        memory,
         max_volume: config.audio.max_volume,
         seed: seed(identity),
     }

@@ -74,20 +74,11 @@ pub enum LibraryEvent {
     Catalogue(Arc<Catalogue>),
     /// A file was hashed; the catalogue tells the others before long.
     Hashed {
-        entry: EntryNo,
         track: TrackId,
-        /// Bytes.
-        size: u64,
         path: PathBuf,
     },
     ScanStarted,
-    ScanDone {
-        /// Files in the catalogue.
-        listed: usize,
-        /// Files that cannot be played or listed.
-        skipped: usize,
-        took: Duration,
-    },
+    ScanDone,
     /// Something about `path` that its owner should know.
     Problem {
         path: PathBuf,
@@ -381,9 +372,7 @@ impl Core {
         unchanged()?;
         self.book().set_track(job.no, record.stamp, track);
         self.tell(LibraryEvent::Hashed {
-            entry: job.no,
             track,
-            size: job.size,
             path: job.path.clone(),
         });
         Ok(track)

@@ -60,11 +60,7 @@ impl Library {
             "{listed} tracks in the library, {skipped} files left out, scanned in {took:.1?}"
         );
         self.core.publish_now();
-        self.core.tell(LibraryEvent::ScanDone {
-            listed,
-            skipped,
-            took,
-        });
+        self.core.tell(LibraryEvent::ScanDone);
     }
 }
 
@@ -80,7 +76,7 @@ struct Rescan<'a> {
 }
 
 impl Rescan<'_> {
-    fn file(&mut self, found: FoundFile<'_>) {
+    fn file(&mut self, found: FoundFile) {
         let Some(known) = self.core.check(self.core.reader.lookup(&found.path)) else {
             return;
         };
@@ -95,7 +91,7 @@ impl Rescan<'_> {
     }
 
     /// The music did not change; its place in the library may have.
-    fn unchanged(&mut self, no: EntryNo, record: &Record, found: FoundFile<'_>) {
+    fn unchanged(&mut self, no: EntryNo, record: &Record, found: FoundFile) {
         let listed = &record.listed;
         if record.absent || *listed.dir != *found.dir || *listed.name != *found.name {
             self.core.book().show(no, found.dir, found.name);
@@ -105,7 +101,7 @@ impl Rescan<'_> {
     }
 
     /// Reads a file that is new or has changed.
-    fn read(&mut self, no: Option<EntryNo>, found: FoundFile<'_>) {
+    fn read(&mut self, no: Option<EntryNo>, found: FoundFile) {
         // That is about rights or the disk, not about the music: it is tried
         // again next time.
         if let Err(error) = File::open(&found.path) {
@@ -192,7 +188,7 @@ impl Rescan<'_> {
 }
 
 /// Asks the decoder and the tags what a file is.
-fn examine(found: &FoundFile<'_>, core: &Core) -> Result<Record, String> {
+fn examine(found: &FoundFile, core: &Core) -> Result<Record, String> {
     let probed = (core.probe)(&found.path)?;
     let tagged = tags::read(&found.path, probed.format);
     let duration = match probed.duration.is_zero() {

@@ -114,13 +114,11 @@ impl Stamp {
 
 /// A file with a name that promises music.
 #[derive(Debug)]
-pub struct FoundFile<'a> {
-    pub root: &'a Root,
+pub struct FoundFile {
     /// The file, as the system knows it.
     pub path: PathBuf,
     pub dir: String,
     pub name: String,
-    pub format: Format,
     pub stamp: Stamp,
 }
 
@@ -129,7 +127,7 @@ pub struct FoundFile<'a> {
 pub enum Seen<'a> {
     /// A directory that is about to be read.
     Directory(&'a Path),
-    File(FoundFile<'a>),
+    File(FoundFile),
     /// Something that cannot be listed, and why.
     Problem {
         path: PathBuf,
@@ -261,21 +259,16 @@ impl<V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'_, V> {
         meta: &fs::Metadata,
     ) -> ControlFlow<()> {
         let extension = path.extension().and_then(OsStr::to_str);
-        let Some(format) = extension.and_then(Format::from_extension) else {
-            return ControlFlow::Continue(());
-        };
-        if !meta.is_file() {
+        if extension.and_then(Format::from_extension).is_none() || !meta.is_file() {
             return ControlFlow::Continue(());
         }
         match root.listed_as(relative) {
             Ok((dir, name)) => {
                 let stamp = Stamp::of(meta, self.inodes_stay(&path, meta.dev()));
                 (self.visit)(Seen::File(FoundFile {
-                    root,
                     path,
                     dir,
                     name,
-                    format,
                     stamp,
                 }))
             }

@@ -231,11 +231,7 @@ fn a_file_is_hashed_when_asked_for() {
     assert_eq!(last(library.resolve(EntryNo(0)).unwrap()), done);
     assert!(matches!(
         events.recv_blocking().unwrap(),
-        LibraryEvent::Hashed {
-            entry: EntryNo(0),
-            size: 1,
-            ..
-        }
+        LibraryEvent::Hashed { .. }
     ));
     publish(&library);
     assert_eq!(library.file_of(content(b"a")).unwrap().entry, EntryNo(0));
@@ -306,11 +302,11 @@ fn it_runs_until_it_is_ended() {
             break event;
         }
     };
-    wait_for(|event| matches!(event, LibraryEvent::ScanDone { listed: 1, .. }));
+    wait_for(|event| matches!(event, LibraryEvent::ScanDone));
     wait_for(|event| matches!(event, LibraryEvent::Hashed { .. }));
     house.write("music/b.wav", "b");
     library.request_rescan();
-    wait_for(|event| matches!(event, LibraryEvent::ScanDone { listed: 2, .. }));
+    wait_for(|event| matches!(event, LibraryEvent::ScanDone));
     wait_for(|event| match event {
         LibraryEvent::Catalogue(catalogue) => catalogue.copies(content(b"b")).count() == 1,
         _ => false,

@@ -239,11 +239,6 @@ struct ProgressInner {
 }
 
 impl Progress {
-    /// The file offset after the last byte the decoder asked for.
-    pub fn offset(&self) -> u64 {
-        self.0.offset.load(Ordering::Relaxed)
-    }
-
     /// The first reason for which a read gave up.
     pub fn stop(&self) -> Option<ReadStop> {
         self.0

@@ -2,7 +2,6 @@
 
 pub mod decode;
 pub mod probe;
-pub mod tunes;
 pub mod view;
 
 use serde::{Deserialize, Serialize};

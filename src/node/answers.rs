@@ -45,6 +45,7 @@ pub struct Answers {
 
 struct Slice {
     ask: AskId,
+    peer: PeerId,
     track: TrackId,
     size: u64,
     groups: GroupSet,
@@ -113,6 +114,18 @@ impl Answers {
         }
     }
 
+    /// A peer is gone: nothing of its waits any longer.
+    pub fn handle_gone(&mut self, peer: PeerId) {
+        self.serving.handle_gone(peer);
+        let ready = &mut self.ready;
+        self.slices.retain(|_, slice| {
+            if slice.peer == peer {
+                ready.push_back((slice.ask, NOT_HERE));
+            }
+            slice.peer != peer
+        });
+    }
+
     /// The next answer.
     pub fn poll(&mut self, now: Instant) -> Option<(AskId, Answer)> {
         if let Some(ready) = self.ready.pop_front() {
@@ -144,6 +157,7 @@ impl Answers {
         let admission = self.serving.handle_request(peer, get.class, &groups, now);
         let slice = Slice {
             ask,
+            peer,
             track: get.track,
             size: get.size,
             groups,

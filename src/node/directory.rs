@@ -9,7 +9,7 @@ use std::{
 use crate::{
     id::PeerId,
     near::Subnet,
-    protocol::{Candidate, PeerRecord, PeerState, MAX_CANDIDATES},
+    protocol::{Candidate, PeerRecord, MAX_CANDIDATES},
 };
 
 /// This machine's own interfaces, as far as finding others needs them.
@@ -89,11 +89,6 @@ impl Directory {
         self.peers.get(&peer)
     }
 
-    pub fn is_up(&self, peer: PeerId) -> bool {
-        self.get(peer)
-            .is_some_and(|record| record.state == PeerState::Up)
-    }
-
     /// The peers by id.
     pub fn iter(&self) -> impl Iterator<Item = &PeerRecord> {
         self.peers.values()
@@ -162,6 +157,7 @@ const MAX_ADDRESSES: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::PeerState;
 
     fn record(peer: u8, candidates: Vec<Candidate>) -> PeerRecord {
         let name = format!("peer-{peer}");

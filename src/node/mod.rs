@@ -18,6 +18,7 @@
 mod answers;
 mod catalogues;
 mod directory;
+mod memory;
 mod plays;
 mod view;
 
@@ -33,6 +34,7 @@ pub use self::{
     answers::{Answer, AskId},
     catalogues::Want,
     directory::Interfaces,
+    memory::Memory,
     plays::{FetchEvent, FetchId, Load, PlayAction, Source},
 };
 use crate::{
@@ -64,8 +66,9 @@ pub struct Setup {
     pub name: String,
     pub role: Role,
     pub interfaces: Interfaces,
+    /// What it remembers from before.
+    pub memory: Memory,
     /// In per cent.
-    pub volume: u8,
     pub max_volume: u8,
     /// Makes this node's chances its own.
     pub seed: u64,
@@ -197,8 +200,8 @@ impl Node {
             directory: Directory::new(setup.me, setup.interfaces),
             catalogues: Catalogues::default(),
             database: Database::default(),
-            queue: Queue::new(setup.seed),
-            transport: Transport::new(setup.volume, setup.max_volume),
+            queue: setup.memory.recall(setup.seed),
+            transport: Transport::new(setup.memory.volume, setup.max_volume),
             plays: Plays::new(setup.me, setup.seed),
             answers: Answers::new(),
             facts: view::Facts::default(),
@@ -206,10 +209,6 @@ impl Node {
             actions: VecDeque::new(),
             changed: Subsystems::NONE,
         }
-    }
-
-    pub fn name(&self) -> &Arc<str> {
-        &self.name
     }
 
     /// The newest catalogue of `owner` that is here.
@@ -223,6 +222,11 @@ impl Node {
     /// The volume in per cent.
     pub fn volume(&self) -> u8 {
         self.transport.volume()
+    }
+
+    /// What is to be remembered over a restart.
+    pub fn memory(&self) -> Memory {
+        Memory::of(&self.queue, self.transport.volume())
     }
 
     /// Takes an event.
@@ -240,7 +244,7 @@ impl Node {
                 self.plays
                     .handle_resolved(play, answer, &self.database, now);
             }
-            Event::Opened { track, answer } => self.plays.handle_opened(track, answer, now),
+            Event::Opened { track, answer } => self.plays.handle_opened(track, answer),
             Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),
             Event::Fetch(fetch, event) => self.plays.handle_fetch(fetch, event, now),
             Event::Asked { ask, peer, request } => {
@@ -368,8 +372,10 @@ impl Node {
     }
 
     fn forget_peers(&mut self, gone: impl IntoIterator<Item = PeerId>, now: Instant) {
-        let nowhere = |peer| Action::Addresses(peer, Vec::new());
-        self.actions.extend(gone.into_iter().map(nowhere));
+        for peer in gone {
+            self.answers.handle_gone(peer);
+            self.actions.push_back(Action::Addresses(peer, Vec::new()));
+        }
         self.rebuild(now);
     }
 

@@ -169,6 +169,8 @@ struct Stream {
     size: u64,
     /// Whether the store has made room.
     open: bool,
+    /// Whether it plays now, and not only next.
+    plays: bool,
     /// Whether its play was told that the rest will not come.
     given_up: bool,
     /// Requests that are out, for cancelling them.
@@ -194,20 +196,26 @@ impl Plays {
             if let Some(action) = self.actions.pop_front() {
                 return Some(action);
             }
-            let mut open = self.streams.iter_mut().filter(|(_, stream)| stream.open);
-            let (track, action) =
-                open.find_map(|(track, stream)| Some((*track, stream.scheduler.poll(now)?)))?;
+            let busy = self.is_busy();
+            let active = self.streams.iter_mut().filter(|(_, s)| s.is_active(busy));
+            let mut polled = active.filter_map(|(t, s)| Some((*t, s.scheduler.poll(now)?)));
+            let (track, action) = polled.next()?;
             self.handle_scheduler(track, action);
         }
     }
 
     /// When [`Self::poll`] may have something to do without an event.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.streams
-            .values()
-            .filter(|s| s.open)
-            .filter_map(|s| s.scheduler.poll_timeout())
-            .min()
+        let busy = self.is_busy();
+        let active = self.streams.values().filter(|s| s.is_active(busy));
+        active.filter_map(|s| s.scheduler.poll_timeout()).min()
+    }
+
+    /// Whether what plays now still needs all that its sources can send.
+    fn is_busy(&self) -> bool {
+        let needs = |stream: &Stream| stream.plays && stream.open && !stream.given_up;
+        let mut playing = self.streams.values().filter(|stream| needs(stream));
+        playing.any(|stream| stream.scheduler.have().count() < group_count(stream.size))
     }
 
     /// Begins a play. One that is not [`Request::next`] ends all others.
@@ -287,12 +295,7 @@ impl Plays {
     }
 
     /// The store has made room, or could not.
-    pub fn handle_opened(
-        &mut self,
-        track: TrackId,
-        answer: Result<GroupSet, String>,
-        now: Instant,
-    ) {
+    pub fn handle_opened(&mut self, track: TrackId, answer: Result<GroupSet, String>) {
         let Some(stream) = self.streams.get_mut(&track) else {
             return;
         };
@@ -377,17 +380,16 @@ impl Plays {
     }
 
     /// Whom the content of `play` is fetched from now.
-    pub fn sources(&self, play: PlayId) -> Vec<PeerId> {
+    pub fn sources(&self, play: PlayId) -> BTreeSet<PeerId> {
         let stage = self.plays.get(&play).map(|play| play.stage);
         let Some(Stage::Opening(track) | Stage::Loaded(Some(track))) = stage else {
-            return Vec::new();
+            return BTreeSet::new();
         };
         let fetching = self.streams.get(&track).map(|stream| &stream.fetching);
-        let sources: BTreeSet<PeerId> = fetching
+        fetching
             .into_iter()
             .flat_map(|f| f.values().copied())
-            .collect();
-        sources.into_iter().collect()
+            .collect()
     }
 
     fn begin(
@@ -471,7 +473,7 @@ impl Plays {
         // A new play is a new try: nobody is out yet, nothing has failed.
         self.close(track);
         self.seed = self.seed.wrapping_add(1);
-        let mut scheduler = Scheduler::new(track, shape.size, &shape.opening, self.seed);
+        let mut scheduler = Scheduler::new(shape.size, &shape.opening, self.seed);
         scheduler.handle_role(Class::Next);
         if !shape.duration.is_zero() {
             scheduler.handle_bitrate((shape.size as f64 / shape.duration.as_secs_f64()) as u64);
@@ -485,6 +487,7 @@ impl Plays {
             resolver: also,
             size: shape.size,
             open: false,
+            plays: false,
             given_up: false,
             fetching: BTreeMap::new(),
         };
@@ -509,6 +512,7 @@ impl Plays {
 
     fn set_playing(&mut self, track: TrackId) {
         if let Some(stream) = self.streams.get_mut(&track) {
+            stream.plays = true;
             stream.scheduler.handle_role(Class::Now);
         }
     }
@@ -617,6 +621,12 @@ impl Plays {
 }
 
 impl Stream {
+    /// Whether it may ask for something: the next track waits until the one
+    /// that plays is here, so that it never takes the line away from it.
+    fn is_active(&self, busy: bool) -> bool {
+        self.open && (self.plays || !busy)
+    }
+
     fn fetch_id(&self, track: TrackId, request: RequestId) -> FetchId {
         let stream = self.number;
         FetchId {

@@ -2,13 +2,14 @@
 
 use std::{
     net::IpAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{Node, Sight};
 use crate::{
     control::view::{DeviceView, NodeView, PeerView},
-    player::{PlayId, PlayerEvent},
+    player::{transport::PlayState, PlayId, PlayerEvent},
     protocol::{PeerState, Refusal},
 };
 
@@ -133,6 +134,9 @@ impl Node {
             devices: self.facts.devices.clone(),
             position: position.map(|(_, at)| at),
             arrived: arrived.map(|a| a.groups as f32 / a.of.max(1) as f32),
+            sources: playing
+                .map(|play| self.source_names(play))
+                .unwrap_or_default(),
             first_sound: self.facts.first_sound,
             problems: self.facts.problems_in_words(),
             uptime: now.saturating_duration_since(self.begun),
@@ -141,6 +145,32 @@ impl Node {
             updating: self.facts.scanning.then_some(self.facts.scan_number),
             stats: vec![("underruns", self.facts.underruns.to_string())],
         }
+    }
+
+    fn source_names(&self, play: PlayId) -> Vec<Arc<str>> {
+        let sources = self.plays.sources(play).into_iter();
+        sources
+            .filter_map(|peer| Some(self.database.member(peer)?.name.clone()))
+            .collect()
+    }
+
+    /// What this node does, in a line for the service manager.
+    pub fn summary(&self) -> String {
+        let playing = match self.transport.state() {
+            PlayState::Stop => "stopped",
+            PlayState::Pause => "paused",
+            PlayState::Play => "playing",
+        };
+        let item = self.queue.cursor().and_then(|id| self.queue.get(id));
+        let what = match (self.transport.state(), item) {
+            (PlayState::Play | PlayState::Pause, Some(item)) => format!(" {}", item.path),
+            _ => String::new(),
+        };
+        let peers = self.directory.iter().count();
+        format!(
+            "{playing}{what}; {peers} other peers; tracker: {}",
+            self.facts.tracker_in_words()
+        )
     }
 
     fn peer_views(&self) -> Vec<PeerView> {

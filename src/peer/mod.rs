@@ -29,12 +29,12 @@ use crate::{
         server::{ControlEvent, Notifier as ControlNotifier, Responder},
         view::DeviceView,
     },
-    daemon::notify::Notifier,
     id::{PeerId, TrackId},
     library::{Library, LibraryEvent},
     media::decode::FileBytes,
-    node::{AskId, ControlId, Event, FetchId, Load, Node, ScanEvent, Setup, Sight},
+    node::{AskId, ControlId, Event, FetchId, Load, Memory, Node, ScanEvent, Setup, Sight},
     player::{self, OutputSpec, PlayId, Player, PlayerEvent},
+    service::Notifier,
     swarm::{
         endpoint::{within, Connection, Endpoint},
         link::Link,
@@ -170,11 +170,12 @@ impl Peer {
         (peer, Stopper(answer))
     }
 
-    /// Runs until it is stopped, then leaves the swarm, and tells the volume to
-    /// be remembered.
-    pub async fn run(mut self) -> u8 {
+    /// Runs until it is stopped, then leaves the swarm, and gives what is to be
+    /// remembered.
+    pub async fn run(mut self) -> Memory {
         self.player.volume(self.node.volume());
         self.announce_held();
+        self.look_for_devices();
         self.node
             .handle(Event::Library(self.library.catalogue()), Instant::now());
         loop {
@@ -183,9 +184,9 @@ impl Peer {
             }
             match self.next_input().await {
                 Some(Input::Stop) => {
-                    let volume = self.node.volume();
+                    let memory = self.node.memory();
                     self.leave().await;
-                    return volume;
+                    return memory;
                 }
                 Some(input) => self.take(input),
                 None => self.node.handle_timeout(Instant::now()),
@@ -266,7 +267,7 @@ impl Peer {
                 log::debug!("{} is {track}", path.display());
                 return None;
             }
-            LibraryEvent::ScanDone { .. } => Event::Scan(ScanEvent::Done),
+            LibraryEvent::ScanDone => Event::Scan(ScanEvent::Done),
             LibraryEvent::Problem { path, why } => {
                 log::warn!("{}: {why}", path.display());
                 Event::Scan(ScanEvent::Problem(format!("{}: {why}", path.display())))

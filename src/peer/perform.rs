@@ -51,7 +51,10 @@ impl Peer {
                     responder.answer(outcome);
                 }
             }
-            Action::Changed(subsystems) => self.control.notify(subsystems),
+            Action::Changed(subsystems) => {
+                self.control.notify(subsystems);
+                self.notifier.status(&self.node.summary());
+            }
             Action::Rescan => self.library.request_rescan(),
             Action::Outdo(head) => {
                 let library = self.library.clone();
@@ -215,7 +218,7 @@ impl Peer {
         bytes: Result<FileBytes, String>,
     ) -> Option<Event> {
         // What has been stopped or replaced meanwhile is not wanted any more.
-        self.looking.remove(&load.play)?;
+        drop(self.looking.remove(&load.play)?);
         match bytes {
             Ok(bytes) => {
                 self.hand_to_player(load, Arc::new(bytes));

@@ -205,13 +205,6 @@ impl Player {
     pub fn position(&self) -> Option<(PlayId, Duration)> {
         self.board.position()
     }
-
-    /// What is being decoded, and the file offset up to which it was read.
-    pub fn read_offset(&self) -> Option<(PlayId, u64)> {
-        let notes = self.board.lock();
-        let (play, progress) = notes.decoding.as_ref()?;
-        Some((*play, progress.offset()))
-    }
 }
 
 impl Drop for Player {

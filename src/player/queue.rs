@@ -13,6 +13,8 @@
 
 use std::{collections::BTreeSet, ops::Range, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     catalog::{Found, Tags},
     id::{PeerId, TrackId},
@@ -28,7 +30,7 @@ pub struct QueueId(pub u32);
 
 /// A track as it was when it was queued: enough to show and find it when its
 /// owner is gone or has another name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueItem {
     pub peer: PeerId,
     /// Within the owner's library.
@@ -38,7 +40,7 @@ pub struct QueueItem {
 }
 
 /// What is shown of a queued track.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueItemInfo {
     /// The owner's name then.
     pub owner: Arc<str>,
@@ -84,7 +86,7 @@ pub struct Slot {
 }
 
 /// Whether playing stops, or stays, after one track.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Single {
     #[default]
     Off,
@@ -94,7 +96,7 @@ pub enum Single {
 }
 
 /// How the queue goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Options {
     pub random: bool,
     pub repeat: bool,
@@ -143,10 +145,6 @@ impl Queue {
 
     pub fn len(&self) -> usize {
         self.slots.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
     }
 
     /// Grows with every change of an item or position; never 0.

@@ -53,11 +53,6 @@ impl Feed {
         self.producer.slots() / usize::from(self.channels)
     }
 
-    /// Frames that wait in the ring.
-    pub fn fill(&self) -> usize {
-        self.producer.buffer().capacity() / usize::from(self.channels) - self.room()
-    }
-
     /// Adds whole frames, at most [`Self::room`] of them; the rest is lost.
     pub fn push(&mut self, samples: &[f32]) {
         let (pushed, _) = self.producer.push_partial_slice(samples);
@@ -132,11 +127,6 @@ impl RingState {
         self.starved.load(Ordering::Acquire)
     }
 
-    /// How often it began to starve.
-    pub fn underruns(&self) -> u32 {
-        self.underruns.load(Ordering::Acquire)
-    }
-
     /// When the content's first frame went to the device.
     pub fn first_frame_at(&self) -> Option<Instant> {
         let nanos = self.first_frame.load(Ordering::Acquire).checked_sub(1)?;
@@ -163,11 +153,6 @@ impl RingState {
     /// No more frames will come: an empty ring is the end.
     pub fn end_here(&self) {
         self.content_end.store(self.written(), Ordering::Release);
-    }
-
-    /// Whether all that was announced has left the ring.
-    pub fn is_drained(&self) -> bool {
-        self.read() >= self.written()
     }
 
     /// Pauses or goes on, with a short ramp.

@@ -27,7 +27,8 @@ use crate::{
     },
     id::{Group, PeerId, TrackId},
     node::{
-        self, Action, ControlId, Interfaces, Load, Node, PlayAction, PlayerAction, Setup, Sight,
+        self, Action, ControlId, Interfaces, Load, Memory, Node, PlayAction, PlayerAction, Setup,
+        Sight,
     },
     player::{PlayId, PlayerEvent},
     tracker::{
@@ -96,6 +97,7 @@ pub struct Host {
 pub struct Story {
     pub song: String,
     pub started: Option<Duration>,
+    pub ended: Option<Duration>,
     /// When it starved.
     pub underruns: Vec<Duration>,
     pub fate: Option<Fate>,
@@ -136,34 +138,56 @@ impl Bytes for Store {
 impl Host {
     pub fn new(no: HostNo, setting: Setting, seed: u64, now: Instant) -> Self {
         let library = Library::new(no.0 as u8, setting.songs);
+        let life = Life {
+            host: no,
+            number: 0,
+        };
+        let habits = (setting.name, setting.uplink, setting.manner);
+        Self::begin(life, library, habits, seed, now)
+    }
+
+    /// The host again, after its power was cut: what was arriving is lost.
+    pub fn reborn(&mut self, seed: u64, now: Instant) {
+        let library = std::mem::replace(&mut self.library, Library::new(0, Vec::new()));
+        let habits = (self.name, self.uplink, self.manner);
+        let mut store = std::mem::take(&mut self.store);
+        store.0.retain(|track, _| library.holds(*track));
+        *self = Self::begin(self.life, library, habits, seed, now);
+        self.store = store;
+    }
+
+    fn begin(
+        life: Life,
+        library: Library,
+        (name, uplink, manner): (&'static str, u64, Manner),
+        seed: u64,
+        now: Instant,
+    ) -> Self {
         let introduction = Introduction {
-            name: setting.name.into(),
+            name: name.into(),
             name_chosen: false,
             port: crate::protocol::DEFAULT_PORT,
             bound: None,
         };
         let setup = Setup {
             me: library.owner(),
-            name: setting.name.into(),
+            name: name.into(),
             role: Role::Peer,
             interfaces: Interfaces::default(),
-            volume: 30,
+            memory: Memory::default(),
             max_volume: 100,
             seed,
         };
         let mut link = Link::new(introduction, seed, now);
         link.handle_command(Command::Trackers(vec!["tracker:4670".into()]), now);
         let mut host = Self {
-            name: setting.name,
+            name,
             alive: true,
-            life: Life {
-                host: no,
-                number: 0,
-            },
+            life,
             node: Node::new(setup, now),
             link,
             library,
-            manner: setting.manner,
+            manner,
             conn: None,
             player: Player::new(now),
             store: Store::default(),
@@ -171,7 +195,7 @@ impl Host {
             calls: BTreeMap::new(),
             served: BTreeMap::new(),
             turns: VecDeque::new(),
-            uplink: setting.uplink,
+            uplink,
             sending: false,
             publishes: false,
             replies: BTreeMap::new(),
@@ -204,11 +228,6 @@ impl Host {
         if self.link.poll_timeout().is_some_and(|due| due <= now) {
             self.link.handle_timeout(now);
         }
-    }
-
-    /// Whether its player starves.
-    pub fn is_starving(&self) -> bool {
-        self.player.is_starving()
     }
 
     /// The value of `key` in the last status that a watching client has seen.
@@ -391,6 +410,13 @@ impl World {
             }
             PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceLost { .. } => return,
         };
+        let ends = matches!(
+            event,
+            PlayerEvent::Crossed { .. } | PlayerEvent::Ended { .. } | PlayerEvent::Failed { .. }
+        );
+        if let (true, Some(story)) = (ends, self.hosts[host.0].stories.get_mut(play)) {
+            story.ended.get_or_insert(elapsed);
+        }
         let what = format!("play {} {what}", play.0);
         self.note(host, what);
     }
@@ -426,8 +452,11 @@ impl World {
             Action::Reply(ask, outcome) => _ = this.replies.insert(ask, outcome),
             Action::Changed(what) => this.looks |= what.contains(Subsystem::Player),
             Action::Rescan => {}
-            // The simulated index is never lost, so nobody shows a newer head.
-            Action::Outdo(_) => {}
+            Action::Outdo(head) => {
+                if this.library.outdo(&head.head) {
+                    self.publish(host);
+                }
+            }
             Action::Leave => this.link.handle_command(Command::Leave, now),
         }
     }

@@ -17,11 +17,6 @@ impl Log {
         &self.0
     }
 
-    /// Whether any line has `text` in it.
-    pub fn has(&self, text: &str) -> bool {
-        self.0.iter().any(|line| line.contains(text))
-    }
-
     /// The hash over all lines.
     pub fn fingerprint(&self) -> String {
         let mut hasher = blake3::Hasher::new();

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 use crate::{
-    catalog::{Catalogue, Entry, Held, Listed, Page, SharedTags, Tags, PAGE_ENTRIES},
+    catalog::{Catalogue, Entry, Head, Held, Listed, Page, SharedTags, Tags, PAGE_ENTRIES},
     id::{EntryNo, PeerId, TrackId},
     media::Format,
 };
@@ -83,7 +83,9 @@ pub struct Library {
     key: Ed25519KeyPair,
     songs: Vec<(Song, bool)>,
     held: BTreeMap<TrackId, u64>,
+    epoch: u64,
     seq: u64,
+    published: Option<Head>,
 }
 
 impl Library {
@@ -96,7 +98,9 @@ impl Library {
             key,
             songs,
             held: BTreeMap::new(),
+            epoch: 1,
             seq: 0,
+            published: None,
         }
     }
 
@@ -131,13 +135,35 @@ impl Library {
         self.songs.push((song, true));
     }
 
+    /// Whether a complete copy of `track` is kept.
+    pub fn holds(&self, track: TrackId) -> bool {
+        self.held.contains_key(&track)
+    }
+
     pub fn hold(&mut self, track: TrackId, size: u64) {
         self.held.insert(track, size);
     }
 
-    /// The number of the newest catalogue.
-    pub fn newest(&self) -> u64 {
-        self.seq
+    /// The head of the newest catalogue.
+    pub fn newest(&self) -> Option<Head> {
+        self.published
+    }
+
+    /// The index is gone: what comes is numbered anew.
+    pub fn lose_index(&mut self) {
+        (self.epoch, self.seq, self.published) = (1, 0, None);
+    }
+
+    /// Goes beyond a head that was not made from this index. Says whether
+    /// there is something to publish.
+    pub fn outdo(&mut self, seen: &Head) -> bool {
+        let own = self
+            .published
+            .filter(|own| own.is_newer_than(seen) || own == seen);
+        if own.is_none() {
+            self.epoch = self.epoch.max(seen.epoch) + 1;
+        }
+        own.is_none()
     }
 
     /// A catalogue of what is here now, newer than all before.
@@ -165,7 +191,9 @@ impl Library {
                 .try_into()
                 .expect("an Ed25519 signature has 64 bytes")
         };
-        Catalogue::publish(self.owner(), 1, self.seq, pages, sign).into()
+        let catalogue = Catalogue::publish(self.owner(), self.epoch, self.seq, pages, sign);
+        self.published = Some(catalogue.head().head);
+        catalogue.into()
     }
 }
 

@@ -122,18 +122,6 @@ impl World {
         self.now = until;
     }
 
-    /// Lets time pass until `done`, at most `limit`; says whether it came.
-    pub fn run_until(&mut self, limit: Duration, done: impl Fn(&Self) -> bool) -> bool {
-        let until = self.now + limit;
-        while !done(self) {
-            if !self.step(until) {
-                self.now = until;
-                return done(self);
-            }
-        }
-        true
-    }
-
     /// Plans `event` for the life that `host` lives now.
     pub fn plan(&mut self, host: HostNo, after: Duration, event: Event) {
         let life = self.hosts[host.0].life;
@@ -148,7 +136,7 @@ impl World {
 
     pub fn note(&mut self, who: HostNo, what: impl Display) {
         let at = self.elapsed();
-        self.log.add(at, &self.hosts[who.0].name, what);
+        self.log.add(at, self.hosts[who.0].name, what);
     }
 
     pub fn is_alive(&self, life: Life) -> bool {
@@ -249,6 +237,14 @@ impl World {
         let host = &mut self.hosts[host.0];
         host.alive = false;
         host.life.number += 1;
+    }
+
+    /// Switches `host` on again.
+    pub fn revive(&mut self, host: HostNo) {
+        self.note(host, "has power again");
+        let seed = self.random.draw();
+        self.hosts[host.0].reborn(seed, self.now);
+        self.settle(host);
     }
 
     /// Cuts the tracker's process off; its system tells all who are connected.

@@ -190,6 +190,8 @@ fn transport() -> TransportConfig {
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(SEND_WINDOW)
         .datagram_receive_buffer_size(None)
+        // First asked, first sent: a listener wants its groups in order.
+        .send_fairness(false)
         .initial_rtt(INITIAL_RTT)
         .congestion_controller_factory(Arc::new(BbrConfig::default()))
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_MILLIS))));

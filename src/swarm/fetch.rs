@@ -130,9 +130,7 @@ async fn receive<Told: Future<Output = ()> + Send>(
                 .filter_map(Verified::group)
                 .collect::<GroupSet>();
             let blob = blob.clone();
-            if let Err(e) = smol::unblock(move || blob.write(items)).await {
-                return Err(e);
-            }
+            smol::unblock(move || blob.write(items)).await?;
             if !groups.is_empty() {
                 log::trace!("groups {groups:?} are here");
                 progress(Progress::Groups(groups)).await;

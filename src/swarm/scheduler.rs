@@ -26,7 +26,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::content::ranges::GroupSet;
-use crate::id::{group_count, Group, PeerId, TrackId};
+use crate::id::{group_count, Group, PeerId};
 use crate::protocol::Class;
 
 use choose::SMALL_GROUPS;
@@ -79,7 +79,6 @@ pub enum Outcome {
 /// The fetching of one track.
 #[derive(Debug)]
 pub struct Scheduler {
-    track: TrackId,
     size: u64,
     /// What the track is to the listener: playing or next.
     role: Class,
@@ -112,14 +111,13 @@ struct Request {
 }
 
 impl Scheduler {
-    /// Fetches `track` of `size` bytes for a listener; `opening` are the byte ranges that a
+    /// Fetches a track of `size` bytes for a listener; `opening` are the byte ranges that a
     /// decoder reads before the first sound: head, audio start, tail.
-    pub fn new(track: TrackId, size: u64, opening: &[Range<u64>], seed: u64) -> Self {
+    pub fn new(size: u64, opening: &[Range<u64>], seed: u64) -> Self {
         let opening = opening.iter().fold(GroupSet::new(), |set, range| {
             set.union(&GroupSet::of_bytes(range.start..range.end.min(size)))
         });
         Self {
-            track,
             size,
             role: Class::Now,
             opening,
@@ -134,10 +132,6 @@ impl Scheduler {
             stuck_said: false,
             complete_said: false,
         }
-    }
-
-    pub fn track(&self) -> TrackId {
-        self.track
     }
 
     /// The groups that are here.

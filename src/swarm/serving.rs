@@ -138,11 +138,13 @@ impl Serving {
     }
 
     /// How many requests are being served.
+    #[cfg(test)]
     pub fn running(&self) -> usize {
         self.running.len()
     }
 
     /// How many requests wait.
+    #[cfg(test)]
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }

@@ -21,7 +21,9 @@ pub fn frames(rate: u32, seconds: f64, seed: u64) -> Vec<[i16; 2]> {
         let t = f64::from(n) / f64::from(rate);
         ((t * (220.0 + 40.0 * t) * std::f64::consts::TAU).sin() * 12_000.0) as i16
     };
-    (0..count).map(|n| [sweep(n) + noise() + 2500, sweep(n) - noise() - 2500]).collect()
+    (0..count)
+        .map(|n| [sweep(n) + noise() + 2500, sweep(n) - noise() - 2500])
+        .collect()
 }
 
 /// Writes 16-bit stereo PCM with a plain header.
@@ -46,11 +48,21 @@ pub fn write_wav(path: &Path, rate: u32, frames: &[[i16; 2]]) {
 /// written.
 pub fn read_wav(path: &Path) -> (u32, Vec<[i16; 2]>) {
     let bytes = fs::read(path).unwrap();
-    let data = bytes.windows(4).position(|w| w == b"data").expect("a data chunk") + 8;
+    let data = bytes
+        .windows(4)
+        .position(|w| w == b"data")
+        .expect("a data chunk")
+        + 8;
     let rate = u32::from_le_bytes(bytes[24..28].try_into().unwrap());
     assert_eq!(&bytes[34..36], b"\x10\0", "16 bits");
     let sample = |b: &[u8]| i16::from_le_bytes([b[0], b[1]]);
-    (rate, bytes[data..].chunks_exact(4).map(|f| [sample(f), sample(&f[2..])]).collect())
+    (
+        rate,
+        bytes[data..]
+            .chunks_exact(4)
+            .map(|f| [sample(f), sample(&f[2..])])
+            .collect(),
+    )
 }
 
 /// A temporary directory of music, filled by a test.
@@ -60,7 +72,9 @@ pub struct Music {
 
 impl Music {
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub fn path(&self) -> &Path {
@@ -69,7 +83,9 @@ impl Music {
 
     /// Adds a WAV file and gives its frames.
     pub fn wav(&self, name: &str, rate: u32, seconds: f64) -> Vec<[i16; 2]> {
-        let seed = name.bytes().fold(7u64, |seed, b| seed.wrapping_mul(31) + u64::from(b));
+        let seed = name
+            .bytes()
+            .fold(7u64, |seed, b| seed.wrapping_mul(31) + u64::from(b));
         let frames = frames(rate, seconds, seed);
         let path = self.dir.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -88,7 +104,11 @@ impl Music {
             .arg(&to)
             .output()
             .expect("ffmpeg is installed by `make deps-test`");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         to
     }
 }

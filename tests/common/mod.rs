@@ -62,13 +62,21 @@ pub struct Setup {
 
 impl Setup {
     pub fn tracker() -> Self {
-        Self { role: "tracker", ..Self::default() }
+        Self {
+            role: "tracker",
+            ..Self::default()
+        }
     }
 
     /// A peer of the tracker at `tracker`.
     pub fn peer(name: &'static str, tracker: &Node) -> Self {
         let tracker = Some(tracker.tracker_address());
-        Self { role: "peer", name: Some(name), tracker, ..Self::default() }
+        Self {
+            role: "peer",
+            name: Some(name),
+            tracker,
+            ..Self::default()
+        }
     }
 
     pub fn music(mut self, dir: &Path) -> Self {
@@ -108,7 +116,9 @@ impl Setup {
             fs::write(&file, key).unwrap();
             text += &format!("[swarm]\nkey_file = {file:?}\n");
         }
-        text += &format!("[tracker]\nlisten = {listen:?}\nadvertise = false\n[peer]\nlisten = {listen:?}\n");
+        text += &format!(
+            "[tracker]\nlisten = {listen:?}\nadvertise = false\n[peer]\nlisten = {listen:?}\n"
+        );
         text += &match &self.tracker {
             Some(tracker) => format!("tracker = {tracker:?}\n"),
             None => "tracker = \"none\"\n".into(),
@@ -117,7 +127,10 @@ impl Setup {
             text += &format!("music = [{music:?}]\n");
         }
         text += &format!("[cache]\ndir = {:?}\n", dir.join("cache"));
-        text += &format!("[audio]\ndevice = {:?}\n", self.device.as_deref().unwrap_or("null"));
+        text += &format!(
+            "[audio]\ndevice = {:?}\n",
+            self.device.as_deref().unwrap_or("null")
+        );
         text += &format!("[control]\nsocket = {:?}\n", dir.join("ctl.sock"));
         text += &format!("[log]\nlevel = \"debug\"\n{}", self.more);
         text
@@ -144,7 +157,12 @@ impl Node {
                 writer.grown.notify_all();
             }
         });
-        Self { dir, child, log, prefix }
+        Self {
+            dir,
+            child,
+            log,
+            prefix,
+        }
     }
 
     /// Starts it again in the same directory, after [`Self::kill`] or
@@ -165,7 +183,11 @@ impl Node {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no line with {text:?} in:\n{}", lines.join("\n"));
+            assert!(
+                !left.is_zero(),
+                "no line with {text:?} in:\n{}",
+                lines.join("\n")
+            );
             lines = self.log.grown.wait_timeout(lines, left).unwrap().0;
         }
     }
@@ -198,7 +220,11 @@ impl Node {
     /// The same, which must succeed; gives what it printed.
     pub fn ctl_ok(&self, args: &[&str]) -> String {
         let output = self.ctl(args);
-        assert!(output.status.success(), "ctl {args:?}: {output:?}\n{}", self.log());
+        assert!(
+            output.status.success(),
+            "ctl {args:?}: {output:?}\n{}",
+            self.log()
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -236,7 +262,8 @@ impl Node {
     pub fn wait_for_tracks(&self, peer: &str, count: u64) {
         self.wait_for(&["peers"], &format!("{count} tracks of {peer}"), |peers| {
             let rows = peers.as_array().into_iter().flatten();
-            rows.into_iter().any(|row| row["name"] == peer && row["tracks"] == count)
+            rows.into_iter()
+                .any(|row| row["name"] == peer && row["tracks"] == count)
         });
     }
 
@@ -244,7 +271,9 @@ impl Node {
     pub fn peer_names(&self) -> Vec<String> {
         let peers = self.json(&["peers"]);
         let rows = peers.as_array().unwrap();
-        rows.iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+        rows.iter()
+            .map(|row| row["name"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// SIGKILL.
@@ -256,7 +285,11 @@ impl Node {
     /// Sends `signal` (`TERM`, `HUP`, `STOP`, …).
     pub fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        assert!(Command::new("kill")
+            .args(["-s", signal, &pid])
+            .status()
+            .unwrap()
+            .success());
     }
 
     /// Waits until the process has ended.
@@ -266,7 +299,11 @@ impl Node {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < deadline, "it does not end:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "it does not end:\n{}",
+                self.log()
+            );
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -275,7 +312,10 @@ impl Node {
         self.kill();
         // The directory must outlive this node, whose drop would remove it.
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
-        Parts { dir, prefix: std::mem::take(&mut self.prefix) }
+        Parts {
+            dir,
+            prefix: std::mem::take(&mut self.prefix),
+        }
     }
 }
 
@@ -288,7 +328,11 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
         if thread::panicking() {
-            eprintln!("--- log of the node in {}:\n{}", self.dir.path().display(), self.log());
+            eprintln!(
+                "--- log of the node in {}:\n{}",
+                self.dir.path().display(),
+                self.log()
+            );
         }
     }
 }

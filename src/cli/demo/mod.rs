@@ -6,6 +6,7 @@
 
 mod music;
 mod node;
+mod tunes;
 
 use std::{
     fs, io,

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::media::tunes::{compose, write_wav, Piece};
+use super::tunes::{compose, write_wav, Piece};
 
 /// A piece in its owner's directory.
 pub struct Track {

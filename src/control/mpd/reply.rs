@@ -59,18 +59,11 @@ impl Reply {
         self.pair("Pos", position).pair("Id", slot.id.0)
     }
 
-    pub fn len(&self) -> usize {
-        self.text.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.text.is_empty()
-    }
-
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
+    #[cfg(test)]
     pub fn into_string(self) -> String {
         self.text
     }

@@ -61,10 +61,6 @@ impl ControlSocket {
         })
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub async fn accept(&self) -> io::Result<Async<UnixStream>> {
         Ok(self.listener.accept().await?.0)
     }

@@ -4,6 +4,8 @@ use std::{
     process::Command,
 };
 
+use std::path::Path;
+
 use super::*;
 use crate::control::fixture;
 

@@ -231,7 +231,7 @@ fn what_has_been_played_is_consumed() {
     assert_eq!(ids(&queue), [last]);
     assert_eq!(queue.successor(), None);
     assert!(queue.advance(None));
-    assert!(queue.is_empty());
+    assert_eq!(queue.len(), 0);
 }
 
 #[test]

@@ -70,6 +70,7 @@ fn trouble(world: &mut World) {
         2 => world.cut(&[Place::Host(host)], &[Place::Tracker]),
         3..6 => world.heal(),
         6 if world.tracker.alive => world.kill_tracker(),
+        9..12 if !world.hosts[host.0].alive => world.revive(host),
         7..9 if !world.tracker.alive => world.restart_tracker(),
         n => listen(world, host, other, n),
     }
@@ -81,8 +82,8 @@ fn listen(world: &mut World, host: HostNo, other: HostNo, what: u64) {
         return;
     }
     let command = match what {
-        0..20 => format!("add {}", world.hosts[other.0].name),
-        20..26 => "play".to_owned(),
+        0..14 => format!("add {}", world.hosts[other.0].name),
+        14..26 => "play".to_owned(),
         26..29 => "next".to_owned(),
         29 => "previous".to_owned(),
         30 => "pause".to_owned(),
@@ -102,7 +103,7 @@ fn listen(world: &mut World, host: HostNo, other: HostNo, what: u64) {
 
 #[test]
 fn every_play_ends_in_sound_or_in_words() {
-    for seed in seeds(30) {
+    for seed in seeds(20) {
         let world = chaos(seed);
         for host in listeners(&world) {
             let host = &world.hosts[host.0];
@@ -114,7 +115,10 @@ fn every_play_ends_in_sound_or_in_words() {
             );
             for story in host.stories.values() {
                 match &story.fate {
-                    Some(Fate::Failed(why)) => assert!(why.contains(": "), "{why:?} says little"),
+                    Some(Fate::Failed(why)) => {
+                        let says = why.contains(": ") || why.starts_with("nobody");
+                        assert!(says, "{why:?} says little");
+                    }
                     Some(Fate::Heard) => assert!(story.started.is_some(), "{story:?}"),
                     Some(Fate::Dropped) => {}
                     None => panic!("{} forgot {story:?}", host.name),
@@ -137,4 +141,4 @@ fn every_play_ends_in_sound_or_in_words() {
 }
 
 /// Longer than the longest queue that trouble can make.
-const QUIET: Duration = Duration::from_secs(3600);
+const QUIET: Duration = Duration::from_secs(2400);

@@ -79,6 +79,11 @@ fn a_second_holder_takes_over_when_a_source_dies() {
             "{:?}",
             world.story(cellar, &song)
         );
+        // A silent source is given up after 4 s, and asked once more at most
+        // before another brings what is waited for.
+        let story = world.story(cellar, &song);
+        let (started, ended) = story.started.zip(story.ended).expect("it was heard");
+        assert!(ended - started < 69 * SECOND, "{story:?}");
         assert!(world.hosts[cellar.0].errors.is_empty());
     }
 }

@@ -51,14 +51,8 @@ fn assert_same_heads(world: &World) {
         let (id, newest) = (owner.library.owner(), owner.library.newest());
         for host in alive(world) {
             let host = &world.hosts[host.0];
-            let head = host.node.head_of(id).map(|head| head.seq);
-            assert_eq!(
-                head,
-                Some(newest),
-                "{}'s as {} has it",
-                owner.name,
-                host.name
-            );
+            let head = host.node.head_of(id);
+            assert_eq!(head, newest, "{}'s as {} has it", owner.name, host.name);
         }
     }
 }
@@ -137,6 +131,33 @@ fn a_tracker_that_restarts_costs_nobody_a_neighbour() {
             world.run(SECOND);
             assert_all_know(&mut world);
         }
+        assert_same_heads(&world);
+    }
+}
+
+/// A speaker comes back from a power cut, or with a new card.
+#[test]
+fn who_comes_back_is_there_with_its_newest_catalogue() {
+    for seed in seeds(15) {
+        let mut world = swarm(seed, Weather::POOR);
+        let host = HostNo(world.random.below(5) as usize);
+        for n in 0..4 {
+            world.hosts[host.0]
+                .library
+                .add(Song::new(200 + n, 10, FLAC));
+            world.publish(host);
+            world.settle(host);
+            world.run(SECOND);
+        }
+        world.kill(host);
+        let away = world.random.time(40 * SECOND);
+        world.run(away);
+        if world.random.chance(500) {
+            world.hosts[host.0].library.lose_index();
+        }
+        world.revive(host);
+        world.run(60 * SECOND);
+        assert_all_know(&mut world);
         assert_same_heads(&world);
     }
 }

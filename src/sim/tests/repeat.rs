@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::{chaos::chaos, *};
+use super::chaos::chaos;
 
 /// Set for the process that only prints its fingerprint.
 const CHILD: &str = "P2PMUSIC_SIM_CHILD";

@@ -19,7 +19,7 @@ fn opening() -> Vec<Range<u64>> {
 }
 
 fn scheduler(seed: u64) -> Scheduler {
-    Scheduler::new(TrackId([9; 32]), SIZE, &opening(), seed)
+    Scheduler::new(SIZE, &opening(), seed)
 }
 
 /// How a simulated source behaves.
@@ -404,7 +404,7 @@ fn a_class_tells_what_is_played_soon_from_the_rest() {
 #[test]
 fn an_empty_track_is_complete_and_a_lonely_one_stuck() {
     let now = Instant::now();
-    let mut empty = Scheduler::new(TrackId([0; 32]), 0, &[], 1);
+    let mut empty = Scheduler::new(0, &[], 1);
     assert_eq!(empty.poll(now), Some(Action::Complete));
     assert_eq!(empty.poll(now), None);
     let mut lonely = scheduler(1);

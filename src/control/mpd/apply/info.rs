@@ -173,6 +173,9 @@ impl Desk<'_> {
             if let Some(arrived) = view.arrived {
                 reply.pair("arrived", format_args!("{:.3}", arrived.clamp(0.0, 1.0)));
             }
+            if !view.sources.is_empty() {
+                reply.pair("source", view.sources.join(", "));
+            }
             if let Some(time) = view.first_sound {
                 reply.seconds("first_sound", time);
             }

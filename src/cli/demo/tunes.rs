@@ -30,6 +30,7 @@ pub enum Piece {
 
 impl Piece {
     /// All of them.
+    #[cfg(test)]
     pub const ALL: [Self; 4] = [Self::Waltz, Self::Ground, Self::Blues, Self::Lullaby];
 
     /// A title for the tags.
