@@ -64,14 +64,28 @@ impl Node<'_> {
                 writer.grown.notify_all();
             }
         });
-        let running = Running { child, lines, socket };
+        let running = Running {
+            child,
+            lines,
+            socket,
+        };
         running.line_after(None, "ready");
         running
     }
 
     fn config(&self, socket: &Path) -> String {
-        let Self { dir, role, name, tracker, device, log, .. } = self;
-        let music = self.music.map_or_else(String::new, |dir| format!("music = [{dir:?}]"));
+        let Self {
+            dir,
+            role,
+            name,
+            tracker,
+            device,
+            log,
+            ..
+        } = self;
+        let music = self
+            .music
+            .map_or_else(String::new, |dir| format!("music = [{dir:?}]"));
         format!(
             "role = {role:?}\nname = {name:?}\nstate_dir = {state:?}\n\
              [tracker]\nlisten = {tracker:?}\nadvertise = false\n\
@@ -107,7 +121,9 @@ impl Running {
     /// When the first line with `text` after `since` arrived, if one has.
     pub fn seen(&self, since: Instant, text: &str) -> Option<Instant> {
         let lines = self.lines.lines.lock().unwrap();
-        let found = lines.iter().find(|(at, line)| *at > since && line.contains(text));
+        let found = lines
+            .iter()
+            .find(|(at, line)| *at > since && line.contains(text));
         found.map(|(at, _)| *at)
     }
 
@@ -163,7 +179,10 @@ impl Remote {
     /// pairs of the reply.
     pub fn run(&mut self, command: &str) -> (Instant, Vec<(String, String)>) {
         let sent = Instant::now();
-        self.0.get_mut().write_all(format!("{command}\n").as_bytes()).unwrap();
+        self.0
+            .get_mut()
+            .write_all(format!("{command}\n").as_bytes())
+            .unwrap();
         let mut pairs = Vec::new();
         loop {
             let line = self.line();
@@ -178,7 +197,10 @@ impl Remote {
     /// One value of a command's reply.
     pub fn value(&mut self, command: &str, key: &str) -> Option<String> {
         let (_, pairs) = self.run(command);
-        pairs.into_iter().find(|(name, _)| name == key).map(|(_, value)| value)
+        pairs
+            .into_iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value)
     }
 
     /// Waits until this node knows `count` tracks of all peers.

@@ -220,8 +220,11 @@ impl Peer {
     fn take(&mut self, input: Input) {
         let event = match input {
             Input::Event(event) => {
-                if let Event::Tracker(event) = &event {
-                    self.say(event);
+                match &event {
+                    Event::Tracker(event) => self.say(event),
+                    // One that is unplugged leaves the list, too.
+                    Event::Player(PlayerEvent::DeviceLost { .. }) => self.look_for_devices(),
+                    _ => {}
                 }
                 event
             }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -42,6 +43,44 @@ pub fn write_wav(path: &Path, rate: u32, frames: &[[i16; 2]]) {
         bytes.extend_from_slice(&right.to_le_bytes());
     }
     fs::write(path, bytes).unwrap();
+}
+
+/// Writes a WAV file of so many seconds that is silent but for `loud` sounds
+/// of [`frames`], each at its second. The silence costs no room on the disk,
+/// so the file can be far larger than what can be sent at once.
+pub fn write_sparse_wav(path: &Path, rate: u32, seconds: u32, loud: &[(u32, &[[i16; 2]])]) {
+    write_wav(path, rate, &[]);
+    let data = rate * seconds * 4;
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_len(44 + u64::from(data)).unwrap();
+    file.write_all_at(&(36 + data).to_le_bytes(), 4).unwrap();
+    file.write_all_at(&data.to_le_bytes(), 40).unwrap();
+    for (second, frames) in loud {
+        let bytes: Vec<u8> = frames
+            .iter()
+            .flatten()
+            .flat_map(|s| s.to_le_bytes())
+            .collect();
+        file.write_all_at(&bytes, 44 + u64::from(second * rate) * 4)
+            .unwrap();
+    }
+}
+
+/// Where `part` begins in `whole`.
+pub fn find(whole: &[[i16; 2]], part: &[[i16; 2]]) -> Option<usize> {
+    whole.windows(part.len()).position(|window| window == part)
+}
+
+/// Panics where two sounds differ, and says where.
+pub fn assert_same(heard: &[[i16; 2]], expected: &[[i16; 2]]) {
+    let differs = heard.iter().zip(expected).position(|(a, b)| a != b);
+    assert_eq!(
+        differs,
+        None,
+        "the first frame that differs, of {}",
+        expected.len()
+    );
+    assert_eq!(heard.len(), expected.len(), "frames");
 }
 
 /// Reads 16-bit stereo PCM: the rate, and the frames as far as they are
