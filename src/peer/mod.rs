@@ -104,6 +104,8 @@ pub struct Peer {
     fetches: BTreeMap<FetchId, Task<()>>,
     /// Own files that are being looked for.
     looking: BTreeMap<PlayId, Task<()>>,
+    /// Tracks that the store makes room for.
+    opening: BTreeMap<TrackId, Task<()>>,
     blobs: BTreeMap<TrackId, (Arc<Blob>, Pin)>,
     asks: BTreeMap<AskId, (PeerId, Sender<Reply>)>,
     requests: BTreeMap<ControlId, Responder>,
@@ -160,6 +162,7 @@ impl Peer {
             links: BTreeMap::new(),
             fetches: BTreeMap::new(),
             looking: BTreeMap::new(),
+            opening: BTreeMap::new(),
             blobs: BTreeMap::new(),
             asks: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -249,7 +252,10 @@ impl Peer {
                 Some(event) => event,
                 None => return,
             },
-            Input::Opened(track, opened) => self.handle_opened(track, opened),
+            Input::Opened(track, opened) => match self.handle_opened(track, opened) {
+                Some(event) => event,
+                None => return,
+            },
             Input::Found(load, bytes) => match self.handle_found(load, bytes) {
                 Some(event) => event,
                 None => return,

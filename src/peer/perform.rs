@@ -106,7 +106,10 @@ impl Peer {
                     blob.fail(why);
                 }
             }
-            PlayAction::Close(track) => _ = self.blobs.remove(&track),
+            PlayAction::Close(track) => {
+                self.opening.remove(&track);
+                self.blobs.remove(&track);
+            }
             // The node keeps this one to itself.
             PlayAction::Failed(..) => {}
         }
@@ -132,7 +135,7 @@ impl Peer {
 
     fn open(&mut self, track: TrackId, size: u64) {
         let (store, to) = (self.store.clone(), self.answer.clone());
-        self.tasks.spawn(async move {
+        let task = smol::spawn(async move {
             let opened = smol::unblock(move || {
                 let blob = store.begin(track, size).map_err(|e| e.to_string())?;
                 Ok((blob, store.pin(track)))
@@ -140,6 +143,7 @@ impl Peer {
             let opened = opened.await;
             let _ = to.send(Input::Opened(track, opened)).await;
         });
+        self.opening.insert(track, task);
     }
 
     /// The store has made room, or could not.
@@ -147,13 +151,15 @@ impl Peer {
         &mut self,
         track: TrackId,
         opened: Result<(Arc<Blob>, Pin), String>,
-    ) -> Event {
+    ) -> Option<Event> {
+        // What has been closed meanwhile must not stay pinned.
+        drop(self.opening.remove(&track)?);
         let answer = opened.map(|(blob, pin)| {
             let have = blob.have();
             self.blobs.insert(track, (blob, pin));
             have
         });
-        Event::Opened { track, answer }
+        Some(Event::Opened { track, answer })
     }
 
     fn fetch(&mut self, id: FetchId, source: PeerId, size: u64, groups: GroupSet, class: Class) {
