@@ -30,6 +30,7 @@ use crate::{
     media::decode,
     port_owner::{port_owner, Transport},
     service::Notifier,
+    swarm::serving,
     tracker::{self, server::TrackerServer},
 };
 
@@ -68,7 +69,7 @@ pub fn run(config: &Config, path: &Path) -> Result<(), DaemonError> {
     let _ = logging::init(config.log.level);
     abort_on_panic();
     // The pool's own bound is 500 threads. Safe: there are no threads yet.
-    std::env::set_var("BLOCKING_MAX_THREADS", MAX_BLOCKING_THREADS);
+    std::env::set_var("BLOCKING_MAX_THREADS", MAX_BLOCKING_THREADS.to_string());
     let state = StateDir::open(config)?;
     let identity = load_identity(config, state.path())?;
     log::info!(
@@ -185,6 +186,7 @@ impl Tracker {
     }
 }
 
-/// Hashing, encoding slices, writing what arrives, opening devices: each waits
-/// for a disk, and a Pi has one of those.
-const MAX_BLOCKING_THREADS: &str = "8";
+/// One for each slice that is sent, which it has for as long as its asker
+/// takes; and for what must not wait behind those (writing what arrives,
+/// opening tracks, finding devices) as many as a disk does well with.
+const MAX_BLOCKING_THREADS: usize = serving::SLOTS + 8;
