@@ -13,7 +13,7 @@ mod memory;
 mod parts;
 mod signals;
 
-use std::{io, net::SocketAddr, panic, path::Path, process, sync::Arc};
+use std::{io, net::SocketAddr, panic, path::Path, process, sync::Arc, time::Duration};
 
 use self::{
     dirs::{DirError, StateDir},
@@ -30,7 +30,7 @@ use crate::{
     media::decode,
     port_owner::{port_owner, Transport},
     service::Notifier,
-    swarm::serving,
+    swarm::{endpoint::within, serving},
     tracker::{self, server::TrackerServer},
 };
 
@@ -108,7 +108,9 @@ async fn serve(
     }
     log::info!("leaving");
     notifier.stopping();
-    running.stop(state).await;
+    if within(STOP_TIMEOUT, running.stop(state)).await.is_none() {
+        log::warn!("something does not end, a disk perhaps; ending without it");
+    }
     Ok(())
 }
 
@@ -186,6 +188,8 @@ impl Tracker {
     }
 }
 
+/// A little less than the 2 s that a stop may take.
+const STOP_TIMEOUT: Duration = Duration::from_millis(1900);
 /// One for each slice that is sent, which it has for as long as its asker
 /// takes; and for what must not wait behind those (writing what arrives,
 /// opening tracks, finding devices) as many as a disk does well with.

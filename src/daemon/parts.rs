@@ -58,7 +58,8 @@ impl Running {
         if let Some((peer, stopper, _)) = self.peer {
             stopper.stop().await;
             let memory = Memory { volume: peer.await };
-            if let Err(e) = memory.save(state.path()) {
+            let to = state.path().to_owned();
+            if let Err(e) = smol::unblock(move || memory.save(&to)).await {
                 log::warn!(
                     "{}: the volume is not remembered: {e}",
                     state.path().display()

@@ -364,7 +364,7 @@ impl Peer {
         });
     }
 
-    /// Says goodbye to the tracker and to everybody.
+    /// Says goodbye to the tracker and to everybody, and lets the player end.
     async fn leave(mut self) {
         self.player.stop();
         self.library.end();
@@ -380,8 +380,17 @@ impl Peer {
             }
         };
         within(LEAVE_TIMEOUT, left).await;
+        // Nothing is taken any more: a reader that tells of itself must not
+        // wait for room.
+        self.inputs.close();
         self.links.clear();
-        self.endpoint.close().await;
+        // It joins its threads, which a dead device or disk can hold.
+        let player = self.player;
+        let silence = within(SILENCE_TIMEOUT, smol::unblock(move || drop(player)));
+        let (_, silent) = future::zip(self.endpoint.close(), silence).await;
+        if silent.is_none() {
+            log::warn!("the player does not end; ending without it");
+        }
     }
 
     fn next_id(&mut self) -> u64 {
@@ -421,5 +430,7 @@ async fn accept(endpoint: Endpoint, to: Sender<Input>) {
 /// A whole stop takes at most 2 s, and a tracker that is there answers within
 /// a round trip.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A device that is well is closed within its buffer's 20 ms.
+const SILENCE_TIMEOUT: Duration = Duration::from_millis(500);
 /// What may wait for the loop. Each takes it microseconds.
 const MAX_INPUTS: usize = 256;
