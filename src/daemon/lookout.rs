@@ -1,14 +1,19 @@
 //! The control socket of a node that is only a tracker: it shows who is here,
 //! and says that it cannot play.
 
-use std::time::Instant;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_channel::Receiver;
+use smol::Timer;
 
 use crate::{
     control::server::ControlEvent,
     node::{Action, ControlId, Event, Node, Setup, Sight},
     protocol::FromTracker,
+    service::Notifier,
     tracker::{link::TrackerEvent, server::TrackerStatus},
 };
 
@@ -43,5 +48,18 @@ pub async fn run(setup: Setup, requests: Receiver<ControlEvent>, status: Option<
         if let Some(outcome) = reply {
             responder.answer(outcome);
         }
+    }
+}
+
+/// Tells the service manager every `interval` that the tracker's loop turns,
+/// and who is there, until it does not turn any more.
+pub async fn pet_watchdog(status: TrackerStatus, notifier: Arc<Notifier>, interval: Duration) {
+    loop {
+        Timer::after(interval).await;
+        let Some(snapshot) = status.snapshot().await else {
+            return;
+        };
+        notifier.watchdog();
+        notifier.status(&format!("tracker of {} peers", snapshot.peers.len()));
     }
 }

@@ -13,7 +13,7 @@ mod memory;
 mod parts;
 mod signals;
 
-use std::{io, net::SocketAddr, panic, path::Path, process, sync::Arc};
+use std::{io, net::SocketAddr, panic, path::Path, process, sync::Arc, time::Duration};
 
 use self::{
     dirs::{DirError, StateDir},
@@ -30,6 +30,7 @@ use crate::{
     media::decode,
     port_owner::{port_owner, Transport},
     service::Notifier,
+    swarm::{endpoint::within, serving},
     tracker::{self, server::TrackerServer},
 };
 
@@ -68,7 +69,7 @@ pub fn run(config: &Config, path: &Path) -> Result<(), DaemonError> {
     let _ = logging::init(config.log.level);
     abort_on_panic();
     // The pool's own bound is 500 threads. Safe: there are no threads yet.
-    std::env::set_var("BLOCKING_MAX_THREADS", MAX_BLOCKING_THREADS);
+    std::env::set_var("BLOCKING_MAX_THREADS", MAX_BLOCKING_THREADS.to_string());
     let state = StateDir::open(config)?;
     let identity = load_identity(config, state.path())?;
     log::info!(
@@ -107,7 +108,9 @@ async fn serve(
     }
     log::info!("leaving");
     notifier.stopping();
-    running.stop(state).await;
+    if within(STOP_TIMEOUT, running.stop(state)).await.is_none() {
+        log::warn!("something does not end, a disk perhaps; ending without it");
+    }
     Ok(())
 }
 
@@ -185,6 +188,9 @@ impl Tracker {
     }
 }
 
-/// Hashing, encoding slices, writing what arrives, opening devices: each waits
-/// for a disk, and a Pi has one of those.
-const MAX_BLOCKING_THREADS: &str = "8";
+/// A little less than the 2 s that a stop may take.
+const STOP_TIMEOUT: Duration = Duration::from_millis(1900);
+/// One for each slice that is sent, which it has for as long as its asker
+/// takes; and for what must not wait behind those (writing what arrives,
+/// opening tracks, finding devices) as many as a disk does well with.
+const MAX_BLOCKING_THREADS: usize = serving::SLOTS + 8;

@@ -57,8 +57,8 @@ impl Running {
     pub async fn stop(self, state: &StateDir) {
         if let Some((peer, stopper, _)) = self.peer {
             stopper.stop().await;
-            let memory = peer.await;
-            if let Err(e) = memory::save(&memory, state.path()) {
+            let (memory, to) = (peer.await, state.path().to_owned());
+            if let Err(e) = smol::unblock(move || memory::save(&memory, &to)).await {
                 log::warn!(
                     "{}: queue and volume are not remembered: {e}",
                     state.path().display()
@@ -98,6 +98,10 @@ pub fn start(
     if !config.role.is_peer() {
         let setup = setup(config, &identity, Memory::default());
         let status = tracker.as_ref().map(|tracker| tracker.server.status());
+        if let Some((status, interval)) = status.clone().zip(service::watchdog_interval()) {
+            let petting = lookout::pet_watchdog(status, notifier, interval);
+            tasks.push(smol::spawn(petting));
+        }
         tasks.push(smol::spawn(lookout::run(setup, requests, status)));
         tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
         return Ok(Running { peer: None, tasks });

@@ -131,7 +131,10 @@ impl Node {
             peer: self.me,
             name: self.name.clone(),
             role: self.role,
-            tracker: self.facts.tracker_in_words(),
+            tracker: match self.role.is_peer() {
+                true => self.facts.tracker_in_words(),
+                false => "this node".into(),
+            },
             peers: self.peer_views(),
             output: self.facts.output_in_words(),
             devices: self.facts.device_views(),

@@ -104,6 +104,8 @@ pub struct Peer {
     fetches: BTreeMap<FetchId, Task<()>>,
     /// Own files that are being looked for.
     looking: BTreeMap<PlayId, Task<()>>,
+    /// Tracks that the store makes room for.
+    opening: BTreeMap<TrackId, Task<()>>,
     blobs: BTreeMap<TrackId, (Arc<Blob>, Pin)>,
     asks: BTreeMap<AskId, (PeerId, Sender<Reply>)>,
     requests: BTreeMap<ControlId, Responder>,
@@ -160,6 +162,7 @@ impl Peer {
             links: BTreeMap::new(),
             fetches: BTreeMap::new(),
             looking: BTreeMap::new(),
+            opening: BTreeMap::new(),
             blobs: BTreeMap::new(),
             asks: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -252,7 +255,10 @@ impl Peer {
                 Some(event) => event,
                 None => return,
             },
-            Input::Opened(track, opened) => self.handle_opened(track, opened),
+            Input::Opened(track, opened) => match self.handle_opened(track, opened) {
+                Some(event) => event,
+                None => return,
+            },
             Input::Found(load, bytes) => match self.handle_found(load, bytes) {
                 Some(event) => event,
                 None => return,
@@ -361,7 +367,7 @@ impl Peer {
         });
     }
 
-    /// Says goodbye to the tracker and to everybody.
+    /// Says goodbye to the tracker and to everybody, and lets the player end.
     async fn leave(mut self) {
         self.player.stop();
         self.library.end();
@@ -377,8 +383,17 @@ impl Peer {
             }
         };
         within(LEAVE_TIMEOUT, left).await;
+        // Nothing is taken any more: a reader that tells of itself must not
+        // wait for room.
+        self.inputs.close();
         self.links.clear();
-        self.endpoint.close().await;
+        // It joins its threads, which a dead device or disk can hold.
+        let player = self.player;
+        let silence = within(SILENCE_TIMEOUT, smol::unblock(move || drop(player)));
+        let (_, silent) = future::zip(self.endpoint.close(), silence).await;
+        if silent.is_none() {
+            log::warn!("the player does not end; ending without it");
+        }
     }
 
     fn next_id(&mut self) -> u64 {
@@ -418,5 +433,7 @@ async fn accept(endpoint: Endpoint, to: Sender<Input>) {
 /// A whole stop takes at most 2 s, and a tracker that is there answers within
 /// a round trip.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A device that is well is closed within its buffer's 20 ms.
+const SILENCE_TIMEOUT: Duration = Duration::from_millis(500);
 /// What may wait for the loop. Each takes it microseconds.
 const MAX_INPUTS: usize = 256;

@@ -1,6 +1,8 @@
 //! What the node wants, done.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use async_channel::Receiver;
 
 use super::{bytes::StoreBytes, Input, Peer};
 use crate::{
@@ -104,7 +106,10 @@ impl Peer {
                     blob.fail(why);
                 }
             }
-            PlayAction::Close(track) => _ = self.blobs.remove(&track),
+            PlayAction::Close(track) => {
+                self.opening.remove(&track);
+                self.blobs.remove(&track);
+            }
             // The node keeps this one to itself.
             PlayAction::Failed(..) => {}
         }
@@ -130,7 +135,7 @@ impl Peer {
 
     fn open(&mut self, track: TrackId, size: u64) {
         let (store, to) = (self.store.clone(), self.answer.clone());
-        self.tasks.spawn(async move {
+        let task = smol::spawn(async move {
             let opened = smol::unblock(move || {
                 let blob = store.begin(track, size).map_err(|e| e.to_string())?;
                 Ok((blob, store.pin(track)))
@@ -138,6 +143,7 @@ impl Peer {
             let opened = opened.await;
             let _ = to.send(Input::Opened(track, opened)).await;
         });
+        self.opening.insert(track, task);
     }
 
     /// The store has made room, or could not.
@@ -145,13 +151,15 @@ impl Peer {
         &mut self,
         track: TrackId,
         opened: Result<(Arc<Blob>, Pin), String>,
-    ) -> Event {
+    ) -> Option<Event> {
+        // What has been closed meanwhile must not stay pinned.
+        drop(self.opening.remove(&track)?);
         let answer = opened.map(|(blob, pin)| {
             let have = blob.have();
             self.blobs.insert(track, (blob, pin));
             have
         });
-        Event::Opened { track, answer }
+        Some(Event::Opened { track, answer })
     }
 
     fn fetch(&mut self, id: FetchId, source: PeerId, size: u64, groups: GroupSet, class: Class) {
@@ -339,14 +347,7 @@ impl Peer {
         let library = self.library.clone();
         self.tasks.spawn(async move {
             let blob = smol::unblock(move || serve_from(&store, &library, track)).await;
-            let (done, over) = async_channel::bounded(1);
-            let answer = match blob {
-                Some(blob) if blob.size() != size => {
-                    Reply::Message(PeerReply::No(Decline::Changed))
-                }
-                Some(blob) => Reply::Slice { blob, groups, done },
-                None => Reply::Message(PeerReply::No(Decline::NotAvailable)),
-            };
+            let (answer, over) = slice_or_no(blob, size, groups);
             let _ = reply.send(answer).await;
             let _ = over.recv().await;
             let _ = to.send(Input::Event(Event::Answered(ask))).await;
@@ -369,6 +370,21 @@ fn own_file(library: &Library, entry: EntryNo) -> Result<FileBytes, String> {
     FileBytes::open(&file.path).map_err(|e| format!("{}: {e}", file.path.display()))
 }
 
+/// The answer to who asked for a slice, and what closes when that is over.
+fn slice_or_no(
+    blob: Option<Arc<Blob>>,
+    size: u64,
+    groups: GroupSet,
+) -> (Reply, Receiver<Infallible>) {
+    let (done, over) = async_channel::bounded(1);
+    let answer = match blob {
+        Some(blob) if blob.size() == size => Reply::Slice { blob, groups, done },
+        Some(_) => Reply::Message(PeerReply::No(Decline::Changed)),
+        None => Reply::Message(PeerReply::No(Decline::NotAvailable)),
+    };
+    (answer, over)
+}
+
 /// The bytes of a track: from the cache, or from the library's file, which the
 /// store learns of when it is first asked for.
 fn serve_from(store: &Arc<Store>, library: &Library, track: TrackId) -> Option<Arc<Blob>> {
@@ -381,3 +397,15 @@ fn serve_from(store: &Arc<Store>, library: &Library, track: TrackId) -> Option<A
 
 /// A queue of hashing that is full empties in about this long.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn saying_no_to_a_slice_gives_its_slot_back_at_once() {
+        let (answer, over) = slice_or_no(None, 1, GroupSet::all(1));
+        assert!(matches!(answer, Reply::Message(PeerReply::No(_))));
+        assert!(over.is_closed());
+    }
+}

@@ -86,7 +86,7 @@ async fn answer(peer: PeerId, mut send: SendStream, mut recv: RecvStream, asks: 
         let last = match reply {
             Reply::Message(message) => {
                 let more = matches!(message, PeerReply::Hashing { .. });
-                send.write_all(&encode_frame(&message)).await.is_ok() && more
+                write(&mut send, &encode_frame(&message)).await && more
             }
             Reply::Slice { blob, groups, done } => {
                 send_slice(&mut send, blob, groups, priority).await;
@@ -129,13 +129,13 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, pr
             // That it begins is told before the data of others, since a late
             // answer is asked for elsewhere.
             let _ = send.set_priority(i32::MAX);
-            if send.write_all(&header).await.is_err() {
+            if !write(send, &header).await {
                 return;
             }
             let _ = send.set_priority(priority);
             begun = true;
         }
-        if send.write_all(&piece).await.is_err() {
+        if !write(send, &piece).await {
             return;
         }
     }
@@ -156,7 +156,18 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, pr
                 },
             );
         } else {
-            let _ = send.write_all(&encode_frame(&PeerReply::No(no))).await;
+            write(send, &encode_frame(&PeerReply::No(no))).await;
+        }
+    }
+}
+
+/// Writes all of `bytes`, unless the asker has gone or does not take them.
+async fn write(send: &mut SendStream, bytes: &[u8]) -> bool {
+    match within(STALL, send.write_all(bytes)).await {
+        Some(written) => written.is_ok(),
+        None => {
+            reset(send, RESET_FAULT);
+            false
         }
     }
 }
@@ -196,6 +207,9 @@ impl Write for Pipe {
 const TURN: u64 = 1 << 30;
 /// A request is one small frame behind its stream's first byte.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// An asker that takes nothing of its answer for this long has given it up:
+/// its slot, and the thread that reads for it, are somebody else's.
+const STALL: Duration = Duration::from_secs(10);
 /// Hashing progress and the result behind it.
 const REPLIES_UNDER_WAY: usize = 2;
 /// Two groups and their hashes: what a slice hands over at once.

@@ -137,7 +137,9 @@ enum State {
     Leaving {
         until: Instant,
     },
-    Left,
+    Left {
+        confirmed: bool,
+    },
 }
 
 impl Link {
@@ -174,7 +176,9 @@ impl Link {
                     let until = now + LEAVE_TIMEOUT;
                     self.state = State::Leaving { until };
                 }
-                State::Leaving { .. } | State::Left => {}
+                State::Leaving { .. } => {}
+                // Whoever asks again waits for an answer, too.
+                State::Left { confirmed } => self.tell(TrackerEvent::Left { confirmed }),
                 _ => self.end(false),
             },
         }
@@ -206,7 +210,7 @@ impl Link {
             }
             State::Leaving { .. } => self.end(false),
             // It was told to end.
-            State::Resting { .. } | State::Left => {}
+            State::Resting { .. } | State::Left { .. } => {}
         }
     }
 
@@ -263,7 +267,7 @@ impl Link {
             State::Resting { until } => (!self.trackers.is_empty()).then_some(until),
             State::Registering { until, .. } | State::Leaving { until } => Some(until),
             State::Up { renew, silent } => Some(renew.min(silent)),
-            State::Connecting | State::Left => None,
+            State::Connecting | State::Left { .. } => None,
         }
     }
 
@@ -371,7 +375,7 @@ impl Link {
     fn end(&mut self, confirmed: bool) {
         self.actions.push_back(Action::Disconnect);
         self.tell(TrackerEvent::Left { confirmed });
-        self.state = State::Left;
+        self.state = State::Left { confirmed };
     }
 
     /// Between half of `time` and all of it.

@@ -171,7 +171,9 @@ fn leaving_ends_whatever_the_tracker_does() {
         assert_eq!(actions(&mut link), [Action::Send(ToTracker::Leave)]);
         then(&mut link, now);
         let left = Action::Tell(TrackerEvent::Left { confirmed });
-        assert_eq!(actions(&mut link), [Action::Disconnect, left]);
+        assert_eq!(actions(&mut link), [Action::Disconnect, left.clone()]);
         assert_eq!(link.poll_timeout(), None);
+        link.handle_command(Command::Leave, now);
+        assert_eq!(actions(&mut link), [left], "who asks again is answered");
     }
 }

@@ -44,6 +44,10 @@ impl Desk<'_> {
                 let text = "the one output stays on; use stop, or a volume of 0";
                 return Err(Ack::new(AckCode::Permission, text));
             }
+            Info::Update { .. } if !self.view.role.is_peer() => {
+                let text = "this node is a tracker only: it shares no music";
+                return Err(Ack::new(AckCode::System, text));
+            }
             Info::Update { path, rescan } => {
                 let path = self.own_path(path)?;
                 return Ok(Outcome::Later(Errand::Update { path, rescan }));
@@ -61,6 +65,11 @@ impl Desk<'_> {
                     reply.pair("description", &device.description);
                     reply.flag("in_use", device.in_use);
                 }
+            }
+            Info::Leave if !self.view.role.is_peer() => {
+                let text = "this node is a tracker only: it is in no swarm that it could leave; \
+                            run `p2pmusic ctl leave` on a peer";
+                return Err(Ack::new(AckCode::System, text));
             }
             Info::Leave => return Ok(Outcome::Later(Errand::Leave)),
         }

@@ -271,7 +271,8 @@ fn status_tells_of_the_current_song() {
 fn a_tracker_without_a_player_says_so() {
     let mut node = Node::new();
     node.view.role = Role::Tracker;
-    for line in ["play", "add kitchen", "p2p_play x", "setvol 3", "clear"] {
+    let of_peers = ["play", "add kitchen", "p2p_play x", "setvol 3", "clear"];
+    for line in of_peers.into_iter().chain(["p2p_leave", "update"]) {
         let ack = node.ask(line).unwrap_err();
         assert!(ack.text.contains("tracker only"), "{line}: {ack}");
     }
