@@ -58,6 +58,8 @@ fn every_file_in_etc_is_good() {
                 })
                 .collect();
             assert_ne!(spelt_out, shown);
+            // All but the key's file, which is looked into.
+            let spelt_out = spelt_out.replace("key_file = \"/etc/p2pmusic.key\"\n", "");
             let dir = tempfile::tempdir().unwrap();
             let copy = dir.path().join("p2pmusic.toml");
             fs::write(&copy, spelt_out).unwrap();

@@ -2,6 +2,7 @@
 //! and says that it cannot play.
 
 use std::{
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,13 +13,20 @@ use smol::Timer;
 use crate::{
     control::server::ControlEvent,
     node::{Action, ControlId, Event, Node, Setup, Sight},
-    protocol::FromTracker,
+    protocol::{Candidate, FromTracker},
     service::Notifier,
     tracker::{link::TrackerEvent, server::TrackerStatus},
 };
 
 /// Answers `requests` until the control server is gone.
-pub async fn run(setup: Setup, requests: Receiver<ControlEvent>, status: Option<TrackerStatus>) {
+///
+/// `here` is how this machine reaches itself: the address of peers on it.
+pub async fn run(
+    setup: Setup,
+    here: IpAddr,
+    requests: Receiver<ControlEvent>,
+    status: Option<TrackerStatus>,
+) {
     while let Ok(ControlEvent { request, responder }) = requests.recv().await {
         // A node of its own for each request: it knows what the tracker knows
         // now, and nothing is to be kept between two.
@@ -28,7 +36,12 @@ pub async fn run(setup: Setup, requests: Receiver<ControlEvent>, status: Option<
             Some(status) => status.snapshot().await,
             None => None,
         };
-        for record in snapshot.into_iter().flat_map(|snapshot| snapshot.peers) {
+        for mut record in snapshot.into_iter().flat_map(|snapshot| snapshot.peers) {
+            for candidate in &mut record.candidates {
+                if let Candidate::WithTracker { port } = *candidate {
+                    *candidate = Candidate::At(SocketAddr::new(here, port));
+                }
+            }
             let message = TrackerEvent::Message(FromTracker::Peer(record));
             node.handle(Event::Tracker(message), now);
         }

@@ -102,7 +102,8 @@ pub fn start(
             let petting = lookout::pet_watchdog(status, notifier, interval);
             tasks.push(smol::spawn(petting));
         }
-        tasks.push(smol::spawn(lookout::run(setup, requests, status)));
+        let here = reachable(config.tracker.listen.ip());
+        tasks.push(smol::spawn(lookout::run(setup, here, requests, status)));
         tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
         return Ok(Running { peer: None, tasks });
     }

@@ -295,7 +295,7 @@ impl Peer {
                 let name = &registered.name;
                 (
                     log::Level::Info,
-                    format!("registered as {name:?} with the tracker at {reached_at}"),
+                    format!("registered with {reached_at} as {name:?}"),
                 )
             }
             TrackerEvent::AlreadyRegistered(registered) => (
