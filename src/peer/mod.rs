@@ -227,6 +227,10 @@ impl Peer {
                     Event::Tracker(event) => self.say(event),
                     // One that is unplugged leaves the list, too.
                     Event::Player(PlayerEvent::DeviceLost { .. }) => self.look_for_devices(),
+                    Event::Player(PlayerEvent::Underrun { .. }) => {
+                        log::debug!("the sound waits for bytes (underrun)");
+                    }
+                    Event::Player(PlayerEvent::Resumed { .. }) => log::debug!("the sound goes on"),
                     _ => {}
                 }
                 event

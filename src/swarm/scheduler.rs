@@ -106,7 +106,7 @@ struct Request {
     /// When it was sent, or last brought something.
     progress: Instant,
     answered: bool,
-    /// Its first byte is late and its groups may be asked for a second time.
+    /// It is late, and its groups may be asked for a second time.
     late: bool,
 }
 
@@ -207,6 +207,7 @@ impl Scheduler {
         }
         request.answered = true;
         request.progress = now;
+        request.late = false;
         if let Some(source) = self.sources.get_mut(&request.source) {
             source.handle_first_byte(request.sent, now);
         }
@@ -271,11 +272,8 @@ impl Scheduler {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let requests = self.requests.values().map(|request| {
             let stalls = request.progress + STALL;
-            if request.may_become_late() {
-                stalls.min(request.sent + LATE)
-            } else {
-                stalls
-            }
+            self.late_at(request)
+                .map_or(stalls, |late| stalls.min(late))
         });
         let missing = self.missing();
         let sources = self
@@ -297,11 +295,17 @@ impl Scheduler {
 
     /// Marks what is late and gives up what stands still.
     fn expire(&mut self, now: Instant) {
-        let mut stalled = Vec::new();
-        for (req, request) in &mut self.requests {
-            if now >= request.progress + STALL {
+        let due = |at: Instant| now >= at;
+        let (mut stalled, mut late) = (Vec::new(), Vec::new());
+        for (req, request) in &self.requests {
+            if due(request.progress + STALL) {
                 stalled.push(*req);
-            } else if request.may_become_late() && now >= request.sent + LATE {
+            } else if self.late_at(request).is_some_and(due) {
+                late.push(*req);
+            }
+        }
+        for req in late {
+            if let Some(request) = self.requests.get_mut(&req) {
                 request.late = true;
             }
         }
@@ -316,6 +320,20 @@ impl Scheduler {
                 }
             }
         }
+    }
+
+    /// When a request that somebody waits for becomes late: when its first byte
+    /// does not come, or when its source has fallen silent altogether. One that
+    /// only stands behind others of a slow source is not late.
+    fn late_at(&self, request: &Request) -> Option<Instant> {
+        if request.late || request.class != Class::Now {
+            return None;
+        }
+        if !request.answered {
+            return Some(request.sent + LATE);
+        }
+        let heard = self.sources.get(&request.source).and_then(Source::heard);
+        Some(heard.map_or(request.sent, |heard| heard.max(request.sent)) + SILENT)
     }
 
     fn stuck(&mut self, missing: &GroupSet) -> Option<Action> {
@@ -363,12 +381,6 @@ impl Scheduler {
     }
 }
 
-impl Request {
-    fn may_become_late(&self) -> bool {
-        !self.answered && !self.late && self.class == Class::Now
-    }
-}
-
 fn union<'a>(requests: impl Iterator<Item = &'a Request>) -> GroupSet {
     requests.fold(GroupSet::new(), |all, r| all.union(&r.groups))
 }
@@ -394,6 +406,10 @@ const NEAR_GROUPS: u32 = 64;
 
 /// First byte later than this: ask a second source. Twice what a busy Wi-Fi takes.
 const LATE: Duration = Duration::from_millis(400);
+
+/// Nothing from a source for so long, while it answers: somebody else is asked
+/// as well. A lost packet is sent again well before.
+const SILENT: Duration = Duration::from_millis(800);
 
 /// Nothing for so long: the source is taken as failed. Longer than a lost QUIC packet
 /// and its retries take, shorter than what a listener takes for broken.

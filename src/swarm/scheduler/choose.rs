@@ -66,15 +66,20 @@ impl Scheduler {
 
     /// What is late and was asked of one source alone, with that source.
     fn late(&self) -> Vec<(PeerId, GroupSet)> {
-        let copied = |request: &Request| {
-            self.requests.values().any(|other| {
-                other.source != request.source && other.groups.intersects(&request.groups)
-            })
+        let alone = |request: &Request| {
+            let others = self
+                .requests
+                .values()
+                .filter(|other| other.source != request.source);
+            request
+                .groups
+                .difference(&self.have)
+                .difference(&union(others))
         };
         self.requests
             .values()
-            .filter(|request| request.late && !request.answered && !copied(request))
-            .map(|request| (request.source, request.groups.difference(&self.have)))
+            .filter(|request| request.late)
+            .map(|request| (request.source, alone(request)))
             .filter(|(_, groups)| !groups.is_empty())
             .collect()
     }

@@ -56,6 +56,8 @@ pub(super) struct Source {
     /// Refusals and failures in a row, for the back-off.
     in_a_row: u32,
     failing_since: Option<Instant>,
+    /// When it last sent anything.
+    heard: Option<Instant>,
 }
 
 impl Source {
@@ -70,6 +72,7 @@ impl Source {
             rest_until: None,
             in_a_row: 0,
             failing_since: None,
+            heard: None,
         }
     }
 
@@ -153,7 +156,13 @@ impl Source {
         self.tie
     }
 
+    /// When it last sent anything.
+    pub(super) fn heard(&self) -> Option<Instant> {
+        self.heard
+    }
+
     pub(super) fn handle_first_byte(&mut self, sent: Instant, now: Instant) {
+        self.heard = Some(now);
         let sample = now.saturating_duration_since(sent);
         self.rtt = Some(match self.rtt {
             Some(rtt) => (rtt * 7 + sample) / 8,
@@ -163,6 +172,7 @@ impl Source {
     }
 
     pub(super) fn handle_bytes(&mut self, bytes: u64, now: Instant) {
+        self.heard = Some(now);
         self.in_a_row = 0;
         self.failing_since = None;
         self.meter.handle_bytes(bytes, now);
