@@ -15,7 +15,7 @@ use std::{
 
 use async_channel::{Receiver, Sender};
 use futures_rustls::TlsConnector;
-use rustls::pki_types::ServerName;
+use rustls::{pki_types::ServerName, CertificateError};
 use smol::{
     future::{self, FutureExt},
     io::AsyncWriteExt,
@@ -201,7 +201,9 @@ async fn converse(
     stream.get_ref().set_nodelay(true)?;
     let connector = TlsConnector::from(identity.tls_client_config(None));
     let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
-    let stream = within(HANDSHAKE_TIMEOUT, connector.connect(name, stream)).await?;
+    let stream = within(HANDSHAKE_TIMEOUT, connector.connect(name, stream))
+        .await
+        .map_err(explain_handshake)?;
     let (mut from, mut into) = smol::io::split(stream);
     let read = async {
         let mut next = Arrival::Connected(reached_at);
@@ -219,6 +221,19 @@ async fn converse(
         into.close().await
     };
     read.or(write).await
+}
+
+/// Says in words what a certificate of another key means.
+fn explain_handshake(error: io::Error) -> io::Error {
+    let cause = error.get_ref().and_then(|e| e.downcast_ref());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            io::Error::other(
+                "it belongs to a swarm with another key; `swarm.key_file` must be the same on both",
+            )
+        }
+        _ => error,
+    }
 }
 
 /// Tries each address of the host's name.
