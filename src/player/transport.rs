@@ -252,6 +252,7 @@ impl Transport {
         match &mut self.now {
             Some(now) if now.item == item => {
                 now.base = to;
+                now.starved = true; // until it sounds there
                 let play = now.play;
                 self.act(TransportAction::Seek { play, to });
                 self.note(Change::Player);
