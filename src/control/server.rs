@@ -180,6 +180,9 @@ impl ControlServer {
                     .map_err(|error| BindError::Tcp { address, error })
             })
             .transpose()?;
+        if let Some(at) = tcp.as_ref().and_then(|tcp| tcp.get_ref().local_addr().ok()) {
+            log::info!("MPD clients can connect to {at}");
+        }
         let (events, requests) = async_channel::bounded(MAX_CLIENTS);
         let (ring, bell) = async_channel::bounded(1);
         let changes = Arc::new(Changes::default());
