@@ -23,6 +23,8 @@ pub struct Facts {
     /// The latest ones, in words.
     problems: Vec<String>,
     output: Output,
+    /// The name of the device that was opened last.
+    open_device: String,
     /// The play that was asked for last, and when.
     asked: Option<(PlayId, Instant)>,
     first_sound: Option<Duration>,
@@ -98,6 +100,7 @@ impl Facts {
                 resampled,
             } => {
                 let exact = if *resampled { ", resampled" } else { "" };
+                self.open_device.clone_from(what);
                 self.output = Output::Open(format!(
                     "{what}, {rate} Hz, {channels} channels, {format}{exact}"
                 ));
@@ -130,7 +133,7 @@ impl Node {
             tracker: self.facts.tracker_in_words(),
             peers: self.peer_views(),
             output: self.facts.output_in_words(),
-            devices: self.facts.devices.clone(),
+            devices: self.facts.device_views(),
             position: position.map(|(_, at)| at),
             arrived: arrived.map(|a| a.groups as f32 / a.of.max(1) as f32),
             first_sound: self.facts.first_sound,
@@ -179,6 +182,15 @@ impl Facts {
             TrackerState::Left { confirmed: true } => "left, and the tracker knows".into(),
             TrackerState::Left { confirmed: false } => "left; the tracker did not answer".into(),
         }
+    }
+
+    fn device_views(&self) -> Vec<DeviceView> {
+        let is_open = matches!(self.output, Output::Open(_));
+        let mut devices = self.devices.clone();
+        for device in &mut devices {
+            device.in_use = is_open && device.name == self.open_device;
+        }
+        devices
     }
 
     fn output_in_words(&self) -> String {

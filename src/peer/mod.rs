@@ -25,12 +25,15 @@ use crate::{
         file::Blob,
         store::{Pin, Store},
     },
-    control::server::{ControlEvent, Notifier as ControlNotifier, Responder},
+    control::{
+        server::{ControlEvent, Notifier as ControlNotifier, Responder},
+        view::DeviceView,
+    },
     daemon::notify::Notifier,
     id::{PeerId, TrackId},
     library::{Library, LibraryEvent},
     node::{Action, AskId, ControlId, Event, FetchId, Node, ScanEvent, Setup, Sight},
-    player::{Player, PlayerEvent},
+    player::{self, Player, PlayerEvent},
     swarm::{
         endpoint::{within, Connection, Endpoint},
         link::Link,
@@ -153,6 +156,7 @@ impl Peer {
     pub async fn run(mut self) {
         self.player.volume(self.node.volume());
         self.announce_held();
+        self.look_for_devices();
         self.node
             .handle(Event::Library(self.library.catalogue()), Instant::now());
         let mut pet = Instant::now();
@@ -188,7 +192,13 @@ impl Peer {
 
     fn take(&mut self, input: Input) {
         let event = match input {
-            Input::Event(event) => event,
+            Input::Event(event) => {
+                // One that is unplugged leaves the list, too.
+                if matches!(event, Event::Player(PlayerEvent::DeviceLost { .. })) {
+                    self.look_for_devices();
+                }
+                event
+            }
             Input::Control(ControlEvent { request, responder }) => {
                 let ask = ControlId(self.next_id());
                 self.requests.insert(ask, responder);
@@ -265,6 +275,21 @@ impl Peer {
         let (store, library) = (self.store.clone(), self.library.clone());
         self.tasks
             .spawn(smol::unblock(move || library.set_held(&store.held())));
+    }
+
+    /// Finds out which sound devices there are.
+    fn look_for_devices(&mut self) {
+        let answer = self.answer.clone();
+        self.tasks.spawn(async move {
+            let found = smol::unblock(player::devices).await;
+            let views = found.into_iter().map(|device| DeviceView {
+                name: device.name,
+                description: device.description,
+                in_use: false,
+            });
+            let event = Event::Devices(views.collect());
+            let _ = answer.send(Input::Event(event)).await;
+        });
     }
 
     /// Says goodbye to the tracker and to everybody.
