@@ -7,14 +7,16 @@
 #![allow(dead_code)] // each test file uses a part of it
 
 pub mod audio;
+pub mod mpd;
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::{Arc, Condvar, Mutex},
-    thread,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -32,8 +34,11 @@ pub struct Node {
     pub dir: TempDir,
     child: Child,
     log: Arc<Log>,
+    /// Ends when the node has closed its stderr.
+    reader: Option<JoinHandle<()>>,
     /// Words in front of every command: `ip netns exec …`.
     prefix: Vec<String>,
+    env: Vec<(String, String)>,
 }
 
 #[derive(Default)]
@@ -42,18 +47,30 @@ struct Log {
     grown: Condvar,
 }
 
+impl Log {
+    /// Whoever gave up while it held the lines has not changed them.
+    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A node to be started: the parts of its configuration that tests set.
 #[derive(Clone, Default)]
 pub struct Setup {
     pub role: &'static str,
     pub name: Option<&'static str>,
     pub tracker: Option<String>,
-    pub listen: Option<&'static str>,
+    /// Defaults to any port of 127.0.0.1.
+    pub listen: Option<String>,
     pub key: Option<String>,
+    /// The identity of another node, as a copied card has it.
+    pub identity_of: Option<PathBuf>,
     /// An existing directory to share.
     pub music: Option<PathBuf>,
     /// Defaults to the null output.
     pub device: Option<String>,
+    /// Whole lines for `[control]`.
+    pub control: String,
     /// Whole lines at the end of the file.
     pub more: String,
     pub prefix: Vec<String>,
@@ -62,17 +79,30 @@ pub struct Setup {
 
 impl Setup {
     pub fn tracker() -> Self {
-        Self { role: "tracker", ..Self::default() }
+        Self {
+            role: "tracker",
+            ..Self::default()
+        }
     }
 
     /// A peer of the tracker at `tracker`.
     pub fn peer(name: &'static str, tracker: &Node) -> Self {
         let tracker = Some(tracker.tracker_address());
-        Self { role: "peer", name: Some(name), tracker, ..Self::default() }
+        Self {
+            role: "peer",
+            name: Some(name),
+            tracker,
+            ..Self::default()
+        }
     }
 
     pub fn music(mut self, dir: &Path) -> Self {
         self.music = Some(dir.into());
+        self
+    }
+
+    pub fn key(mut self, key: &str) -> Self {
+        self.key = Some(key.into());
         self
     }
 
@@ -81,10 +111,15 @@ impl Setup {
         self
     }
 
+    /// Has what is heard recorded in [`Node::recording`], at full volume.
+    pub fn recorded(self) -> Self {
+        self.device("recorded")
+    }
+
     /// Starts the node and waits until it is ready.
     pub fn start(self) -> Node {
         let node = self.launch();
-        node.wait_for_line("ready");
+        node.wait_for_line("INFO  ready");
         node
     }
 
@@ -93,11 +128,19 @@ impl Setup {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("p2pmusic.toml");
         fs::write(&config, self.config(dir.path())).unwrap();
-        Node::spawn(dir, self.prefix, &self.env)
+        if let Some(state) = &self.identity_of {
+            fs::create_dir(dir.path().join("state")).unwrap();
+            fs::copy(
+                state.join("identity.key"),
+                dir.path().join("state/identity.key"),
+            )
+            .unwrap();
+        }
+        Node::spawn(dir, self.prefix, self.env)
     }
 
     fn config(&self, dir: &Path) -> String {
-        let listen = self.listen.unwrap_or("127.0.0.1:0");
+        let listen = self.listen.as_deref().unwrap_or("127.0.0.1:0");
         let mut text = format!("role = {:?}\n", self.role);
         if let Some(name) = self.name {
             text += &format!("name = {name:?}\n");
@@ -108,7 +151,9 @@ impl Setup {
             fs::write(&file, key).unwrap();
             text += &format!("[swarm]\nkey_file = {file:?}\n");
         }
-        text += &format!("[tracker]\nlisten = {listen:?}\nadvertise = false\n[peer]\nlisten = {listen:?}\n");
+        text += &format!(
+            "[tracker]\nlisten = {listen:?}\nadvertise = false\n[peer]\nlisten = {listen:?}\n"
+        );
         text += &match &self.tracker {
             Some(tracker) => format!("tracker = {tracker:?}\n"),
             None => "tracker = \"none\"\n".into(),
@@ -117,62 +162,115 @@ impl Setup {
             text += &format!("music = [{music:?}]\n");
         }
         text += &format!("[cache]\ndir = {:?}\n", dir.join("cache"));
-        text += &format!("[audio]\ndevice = {:?}\n", self.device.as_deref().unwrap_or("null"));
-        text += &format!("[control]\nsocket = {:?}\n", dir.join("ctl.sock"));
+        let device = match self.device.as_deref().unwrap_or("null") {
+            "recorded" => format!("wav:{}", dir.join("out.wav").display()),
+            device => device.to_owned(),
+        };
+        text += &format!("[audio]\ndevice = {device:?}\n");
+        text += &format!(
+            "[control]\nsocket = {:?}\n{}",
+            dir.join("ctl.sock"),
+            self.control
+        );
         text += &format!("[log]\nlevel = \"debug\"\n{}", self.more);
         text
     }
 }
 
 impl Node {
-    fn spawn(dir: TempDir, prefix: Vec<String>, env: &[(String, String)]) -> Self {
+    /// Runs with a file of the test's own, in `dir`.
+    pub fn run(dir: TempDir, config: &Path, env: Vec<(String, String)>) -> Self {
+        fs::rename(config, dir.path().join("p2pmusic.toml")).unwrap();
+        Self::spawn(dir, Vec::new(), env)
+    }
+
+    fn spawn(dir: TempDir, prefix: Vec<String>, env: Vec<(String, String)>) -> Self {
         let config = dir.path().join("p2pmusic.toml");
         let mut child = command(&prefix, BINARY)
             .args(["run", "--config"])
             .arg(config)
             .envs(env.iter().cloned())
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let log = Arc::new(Log::default());
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let writer = log.clone();
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
-                writer.lines.lock().unwrap().push(line);
+                writer.lines().push(line);
                 writer.grown.notify_all();
             }
         });
-        Self { dir, child, log, prefix }
+        Self {
+            dir,
+            child,
+            log,
+            reader: Some(reader),
+            prefix,
+            env,
+        }
     }
 
     /// Starts it again in the same directory, after [`Self::kill`] or
     /// [`Self::stop`].
+    ///
+    /// A tracker listens where it did, so that its peers find it.
     pub fn restart(self) -> Self {
-        let Parts { dir, prefix } = self.into_parts();
-        let node = Self::spawn(dir, prefix, &[]);
-        node.wait_for_line("ready");
+        if self.log().contains("tracker listens on ") {
+            let at = self.tracker_address();
+            let any = at.rsplit_once(':').unwrap().0.to_owned() + ":0";
+            let config = fs::read_to_string(self.config()).unwrap();
+            fs::write(self.config(), config.replacen(&any, &at, 1)).unwrap();
+        }
+        let Parts { dir, prefix, env } = self.into_parts();
+        let node = Self::spawn(dir, prefix, env);
+        node.wait_for_line("INFO  ready");
         node
     }
 
     /// Waits for a line of the log that contains `text`, and gives it.
     pub fn wait_for_line(&self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
-        let mut lines = self.log.lines.lock().unwrap();
+        let mut lines = self.log.lines();
         loop {
             if let Some(line) = lines.iter().find(|line| line.contains(text)) {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no line with {text:?} in:\n{}", lines.join("\n"));
+            assert!(
+                !left.is_zero(),
+                "no line with {text:?} in:\n{}",
+                lines.join("\n")
+            );
             lines = self.log.grown.wait_timeout(lines, left).unwrap().0;
         }
     }
 
     /// All lines so far.
     pub fn log(&self) -> String {
-        self.log.lines.lock().unwrap().join("\n")
+        self.log.lines().join("\n")
+    }
+
+    /// Waits until its tracker has confirmed it, and gives the status.
+    pub fn wait_until_registered(&self) -> Value {
+        self.wait_for_status("the registration", |status| {
+            let tracker = status["node"]["tracker"].as_str();
+            tracker.is_some_and(|text| text.starts_with("registered with "))
+        })
+    }
+
+    /// Waits until something that a person should see to is shown, and gives
+    /// the sentence.
+    pub fn wait_for_problem(&self, words: &str) -> String {
+        let find = |status: &Value| {
+            let mut problems = status["node"]["problem"].as_array()?.iter();
+            problems.find_map(|p| p.as_str().filter(|p| p.contains(words)).map(str::to_owned))
+        };
+        let status = self.wait_for_status(words, |status| find(status).is_some());
+        find(&status).unwrap()
     }
 
     /// Where the tracker of this node listens.
@@ -198,14 +296,23 @@ impl Node {
     /// The same, which must succeed; gives what it printed.
     pub fn ctl_ok(&self, args: &[&str]) -> String {
         let output = self.ctl(args);
-        assert!(output.status.success(), "ctl {args:?}: {output:?}\n{}", self.log());
+        assert!(
+            output.status.success(),
+            "ctl {args:?}: {output:?}\n{}",
+            self.log()
+        );
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// The same, which must fail; gives what it said.
     pub fn ctl_fails(&self, args: &[&str]) -> String {
+        self.ctl_fails_with(1, args)
+    }
+
+    /// The same, with this exit code; clap's own is 2.
+    pub fn ctl_fails_with(&self, code: i32, args: &[&str]) -> String {
         let output = self.ctl(args);
-        assert!(!output.status.success(), "ctl {args:?} worked: {output:?}");
+        assert_eq!(output.status.code(), Some(code), "ctl {args:?}: {output:?}");
         String::from_utf8(output.stderr).unwrap()
     }
 
@@ -236,15 +343,84 @@ impl Node {
     pub fn wait_for_tracks(&self, peer: &str, count: u64) {
         self.wait_for(&["peers"], &format!("{count} tracks of {peer}"), |peers| {
             let rows = peers.as_array().into_iter().flatten();
-            rows.into_iter().any(|row| row["name"] == peer && row["tracks"] == count)
+            rows.into_iter()
+                .any(|row| row["peer"] == peer && row["tracks"] == count)
         });
+    }
+
+    /// The row of `peer` in `ctl peers`, if it is there.
+    pub fn peer(&self, peer: &str) -> Option<Value> {
+        let peers = self.json(&["peers"]);
+        peers
+            .as_array()?
+            .iter()
+            .find(|row| row["peer"] == peer)
+            .cloned()
+    }
+
+    /// Waits until this node sees exactly these peers, its own included.
+    pub fn wait_for_peers(&self, names: &[&str]) {
+        let expected: BTreeSet<&str> = names.iter().copied().collect();
+        self.wait_for(&["peers"], &format!("exactly {names:?}"), |peers| {
+            let rows = peers.as_array().into_iter().flatten();
+            rows.filter_map(|row| row["peer"].as_str())
+                .collect::<BTreeSet<_>>()
+                == expected
+        });
+    }
+
+    /// Waits until `ctl status --json` pleases `done`.
+    pub fn wait_for_status(&self, what: &str, done: impl Fn(&Value) -> bool) -> Value {
+        self.wait_for(&["status"], what, done)
+    }
+
+    /// Waits for the first sound of a track, asking as often as it can, and
+    /// gives how much of the track is here by then.
+    pub fn wait_for_sound(&self) -> f64 {
+        let mut mpd = mpd::Mpd::connect(&self.socket());
+        let deadline = Instant::now() + PATIENCE;
+        while mpd
+            .number("status", "elapsed")
+            .is_none_or(|elapsed| elapsed == 0.0)
+        {
+            assert!(Instant::now() < deadline, "no sound:\n{}", self.log());
+        }
+        mpd.number("p2p_status", "arrived").unwrap()
+    }
+
+    /// Waits until so much of the current track is here, from 0 to 1.
+    pub fn wait_for_arrival(&self, part: f64) {
+        self.wait_for_status(&format!("the arrival of {part}"), |status| {
+            status["node"]["arrived"].as_f64() >= Some(part)
+        });
+    }
+
+    /// Waits until the last track of the queue has been played.
+    pub fn wait_for_end(&self) {
+        self.wait_for_status("the end of the queue", |s| s["status"]["state"] == "stop");
     }
 
     /// The names of the peers that this node sees, its own included.
     pub fn peer_names(&self) -> Vec<String> {
         let peers = self.json(&["peers"]);
         let rows = peers.as_array().unwrap();
-        rows.iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+        rows.iter()
+            .map(|row| row["peer"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.dir.path().join("p2pmusic.toml")
+    }
+
+    /// What its `wav:` output has recorded so far; see [`Setup::recorded`].
+    pub fn recording(&self) -> PathBuf {
+        self.dir.path().join("out.wav")
     }
 
     /// SIGKILL.
@@ -256,7 +432,11 @@ impl Node {
     /// Sends `signal` (`TERM`, `HUP`, `STOP`, …).
     pub fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        assert!(Command::new("kill")
+            .args(["-s", signal, &pid])
+            .status()
+            .unwrap()
+            .success());
     }
 
     /// Waits until the process has ended.
@@ -264,9 +444,15 @@ impl Node {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                // Its last words are in the log then.
+                let _ = self.reader.take().map(JoinHandle::join);
                 return status;
             }
-            assert!(Instant::now() < deadline, "it does not end:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "it does not end:\n{}",
+                self.log()
+            );
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -275,20 +461,29 @@ impl Node {
         self.kill();
         // The directory must outlive this node, whose drop would remove it.
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
-        Parts { dir, prefix: std::mem::take(&mut self.prefix) }
+        let (prefix, env) = (
+            std::mem::take(&mut self.prefix),
+            std::mem::take(&mut self.env),
+        );
+        Parts { dir, prefix, env }
     }
 }
 
 struct Parts {
     dir: TempDir,
     prefix: Vec<String>,
+    env: Vec<(String, String)>,
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
         if thread::panicking() {
-            eprintln!("--- log of the node in {}:\n{}", self.dir.path().display(), self.log());
+            eprintln!(
+                "--- log of the node in {}:\n{}",
+                self.dir.path().display(),
+                self.log()
+            );
         }
     }
 }
