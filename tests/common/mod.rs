@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -34,6 +34,8 @@ pub struct Node {
     pub dir: TempDir,
     child: Child,
     log: Arc<Log>,
+    /// Ends when the node has closed its stderr.
+    reader: Option<JoinHandle<()>>,
     /// Words in front of every command: `ip netns exec …`.
     prefix: Vec<String>,
     env: Vec<(String, String)>,
@@ -196,7 +198,7 @@ impl Node {
         let log = Arc::new(Log::default());
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let writer = log.clone();
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 writer.lines().push(line);
                 writer.grown.notify_all();
@@ -206,6 +208,7 @@ impl Node {
             dir,
             child,
             log,
+            reader: Some(reader),
             prefix,
             env,
         }
@@ -441,6 +444,8 @@ impl Node {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
+                // Its last words are in the log then.
+                let _ = self.reader.take().map(JoinHandle::join);
                 return status;
             }
             assert!(
