@@ -20,13 +20,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{ffmpeg, percentile, Node, Remote, Running};
+use support::{ffmpeg, noise, percentile, Node, Remote, Running};
 
 fn main() {
     let here = Path::new(env!("CARGO_TARGET_TMPDIR")).join("first_sound");
     let music = here.join("music");
     make_music(&music);
-    let bench = Bench { here, music, device: env::var(DEVICE).unwrap_or("null".into()) };
+    let bench = Bench {
+        here,
+        music,
+        device: env::var(DEVICE).unwrap_or("null".into()),
+    };
     let _ = fs::remove_dir_all(bench.here.join("nodes"));
     let tracker = bench.node("tracker", "tracker", "info").start();
     let owner = bench.node("peer", "owner", "info").start();
@@ -34,10 +38,16 @@ fn main() {
     owner.settle();
 
     println!("\nFirst sound of a track of another box, from a closed connection and device");
-    println!("({PLAYS} plays a row, device {}, in milliseconds)\n", bench.device);
+    println!(
+        "({PLAYS} plays a row, device {}, in milliseconds)\n",
+        bench.device
+    );
     println!("             since play arrived   since it was sent");
     println!("                  p50       p90       p50       p90");
-    let phases: Vec<_> = ROWS.iter().map(|row| (row.label, bench.cold_row(row))).collect();
+    let phases: Vec<_> = ROWS
+        .iter()
+        .map(|row| (row.label, bench.cold_row(row)))
+        .collect();
     print_phases(&phases);
     bench.warm_rows();
     drop((owner, tracker));
@@ -76,7 +86,13 @@ const PHASES: [(&str, &str); 10] = [
 
 impl Bench {
     fn node<'a>(&'a self, role: &'a str, name: &'a str, log: &'a str) -> OwnedNode<'a> {
-        OwnedNode { bench: self, dir: self.here.join("nodes").join(name), role, name, log }
+        OwnedNode {
+            bench: self,
+            dir: self.here.join("nodes").join(name),
+            role,
+            name,
+            log,
+        }
     }
 
     /// A listener that has nothing but the catalogue.
@@ -100,7 +116,10 @@ impl Bench {
             let (sent, heard) = play(&listener, &mut remote, row, n);
             client.push(millis(heard.duration_since(sent)));
             let told = remote.value("p2p_status", "first_sound");
-            own.extend(told.and_then(|told| told.parse::<f64>().ok()).map(|s| s * 1e3));
+            own.extend(
+                told.and_then(|told| told.parse::<f64>().ok())
+                    .map(|s| s * 1e3),
+            );
         }
         println!(
             "{:<12}{:>9.1}{:>10.1}{:>10.1}{:>10.1}",
@@ -163,7 +182,13 @@ struct OwnedNode<'a> {
 
 impl OwnedNode<'_> {
     fn start(&self) -> Running {
-        let Self { dir, role, name, log, .. } = self;
+        let Self {
+            dir,
+            role,
+            name,
+            log,
+            ..
+        } = self;
         let is = |name| self.name == name;
         Node {
             dir,
@@ -172,7 +197,11 @@ impl OwnedNode<'_> {
             log,
             tracker: TRACKER,
             music: is("owner").then_some(&*self.bench.music),
-            device: if is("listener") { &self.bench.device } else { "null" },
+            device: if is("listener") {
+                &self.bench.device
+            } else {
+                "null"
+            },
         }
         .start()
     }
@@ -209,7 +238,9 @@ fn ago(line: &str) -> Option<Duration> {
         "ns" => 1e-9,
         _ => return None,
     };
-    Some(Duration::from_secs_f64(number.parse::<f64>().ok()? * seconds))
+    Some(Duration::from_secs_f64(
+        number.parse::<f64>().ok()? * seconds,
+    ))
 }
 
 fn print_phases(rows: &[(&str, Vec<Phases>)]) {
@@ -240,26 +271,51 @@ fn make_music(dir: &Path) {
     let path = |name: &str| made.join(name).display().to_string();
     let (cover, comment) = (path("cover.png"), path("comment.txt"));
     let mut random = noise(1);
-    let pixels: Vec<u8> = (0..COVER_SIDE * COVER_SIDE * 3).map(|_| random() as u8).collect();
+    let pixels: Vec<u8> = (0..COVER_SIDE * COVER_SIDE * 3)
+        .map(|_| random() as u8)
+        .collect();
     let size = format!("{COVER_SIDE}x{COVER_SIDE}");
-    ffmpeg(&["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", &size, "-i", "-", &cover], &pixels);
+    ffmpeg(
+        &[
+            "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", &size, "-i", "-", &cover,
+        ],
+        &pixels,
+    );
     // Vorbis has its pictures in a comment of the FLAC picture block's form.
     let picture = base64(&picture_block(&fs::read(&cover).unwrap())).replace('=', "\\=");
-    fs::write(&comment, format!(";FFMETADATA1\nMETADATA_BLOCK_PICTURE={picture}\n")).unwrap();
+    fs::write(
+        &comment,
+        format!(";FFMETADATA1\nMETADATA_BLOCK_PICTURE={picture}\n"),
+    )
+    .unwrap();
     for n in 0..PLAYS {
         let mut args = vec!["-f", "s16le", "-ar", "44100", "-ac", "2", "-i", "-"];
         args.extend(["-i", &cover, "-f", "ffmetadata", "-i", &comment]);
-        let titles: Vec<String> = ROWS.iter().map(|r| format!("title={} {n}", r.label)).collect();
+        let titles: Vec<String> = ROWS
+            .iter()
+            .map(|r| format!("title={} {n}", r.label))
+            .collect();
         let files: Vec<String> = ROWS
             .iter()
-            .map(|r| dir.join(format!("{}{n:02}.{}", r.prefix, r.extension)).display().to_string())
+            .map(|r| {
+                dir.join(format!("{}{n:02}.{}", r.prefix, r.extension))
+                    .display()
+                    .to_string()
+            })
             .collect();
         for ((row, title), file) in ROWS.iter().zip(&titles).zip(&files) {
             args.extend(["-map", "0:a"]);
             match (row.prefix.ends_with("-cover"), row.extension) {
                 (true, "ogg") => args.extend(["-map_metadata", "2"]),
                 (true, _) => {
-                    args.extend(["-map", "1:v", "-c:v", "copy", "-disposition:v", "attached_pic"]);
+                    args.extend([
+                        "-map",
+                        "1:v",
+                        "-c:v",
+                        "copy",
+                        "-disposition:v",
+                        "attached_pic",
+                    ]);
                 }
                 _ => {}
             }
@@ -280,17 +336,6 @@ fn sound(seed: u64) -> Vec<u8> {
         [sample, sample / 2 + 1]
     });
     frames.flat_map(i16::to_le_bytes).collect()
-}
-
-/// xorshift: 16 bits of noise a call.
-fn noise(seed: u64) -> impl FnMut() -> u16 {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 48) as u16
-    }
 }
 
 /// RFC 9639, section 8.8.
@@ -327,14 +372,46 @@ fn millis(time: Duration) -> f64 {
 }
 
 const ROWS: [Row; 8] = [
-    Row { label: "FLAC", prefix: "flac", extension: "flac" },
-    Row { label: "FLAC, cover", prefix: "flac-cover", extension: "flac" },
-    Row { label: "MP3", prefix: "mp3", extension: "mp3" },
-    Row { label: "MP3, cover", prefix: "mp3-cover", extension: "mp3" },
-    Row { label: "Ogg", prefix: "ogg", extension: "ogg" },
-    Row { label: "Ogg, cover", prefix: "ogg-cover", extension: "ogg" },
-    Row { label: "M4A", prefix: "m4a", extension: "m4a" },
-    Row { label: "M4A, cover", prefix: "m4a-cover", extension: "m4a" },
+    Row {
+        label: "FLAC",
+        prefix: "flac",
+        extension: "flac",
+    },
+    Row {
+        label: "FLAC, cover",
+        prefix: "flac-cover",
+        extension: "flac",
+    },
+    Row {
+        label: "MP3",
+        prefix: "mp3",
+        extension: "mp3",
+    },
+    Row {
+        label: "MP3, cover",
+        prefix: "mp3-cover",
+        extension: "mp3",
+    },
+    Row {
+        label: "Ogg",
+        prefix: "ogg",
+        extension: "ogg",
+    },
+    Row {
+        label: "Ogg, cover",
+        prefix: "ogg-cover",
+        extension: "ogg",
+    },
+    Row {
+        label: "M4A",
+        prefix: "m4a",
+        extension: "m4a",
+    },
+    Row {
+        label: "M4A, cover",
+        prefix: "m4a-cover",
+        extension: "m4a",
+    },
 ];
 
 /// Names the sound device of the listener.

@@ -79,12 +79,18 @@ fn a_peer_finds_a_tracker_that_announces_itself() {
     both.kill();
     let file = both.dir.path().join("p2pmusic.toml");
     let silent = fs::read_to_string(&file).unwrap();
-    fs::write(&file, silent.replace("advertise = false", "advertise = true")).unwrap();
+    fs::write(
+        &file,
+        silent.replace("advertise = false", "advertise = true"),
+    )
+    .unwrap();
     let both = both.restart();
     let peer = setup(1, "peer", "south").start();
 
     wait_for_track(&peer, "north");
-    both.wait_for(&["peers"], "both peers", |peers| peers.as_array().is_some_and(|p| p.len() == 2));
+    both.wait_for(&["peers"], "both peers", |peers| {
+        peers.as_array().is_some_and(|p| p.len() == 2)
+    });
 }
 
 /// Waits until `node` knows the one track of the peer called `owner`.

@@ -1,5 +1,6 @@
 //! What the benchmarks share: music to play, nodes to play it, and a remote
 //! control that says when it was used.
+#![allow(dead_code)] // each benchmark uses a part of it
 
 use std::{
     fs,
@@ -64,14 +65,28 @@ impl Node<'_> {
                 writer.grown.notify_all();
             }
         });
-        let running = Running { child, lines, socket };
+        let running = Running {
+            child,
+            lines,
+            socket,
+        };
         running.line_after(None, "ready");
         running
     }
 
     fn config(&self, socket: &Path) -> String {
-        let Self { dir, role, name, tracker, device, log, .. } = self;
-        let music = self.music.map_or_else(String::new, |dir| format!("music = [{dir:?}]"));
+        let Self {
+            dir,
+            role,
+            name,
+            tracker,
+            device,
+            log,
+            ..
+        } = self;
+        let music = self
+            .music
+            .map_or_else(String::new, |dir| format!("music = [{dir:?}]"));
         format!(
             "role = {role:?}\nname = {name:?}\nstate_dir = {state:?}\n\
              [tracker]\nlisten = {tracker:?}\nadvertise = false\n\
@@ -107,7 +122,9 @@ impl Running {
     /// When the first line with `text` after `since` arrived, if one has.
     pub fn seen(&self, since: Instant, text: &str) -> Option<Instant> {
         let lines = self.lines.lines.lock().unwrap();
-        let found = lines.iter().find(|(at, line)| *at > since && line.contains(text));
+        let found = lines
+            .iter()
+            .find(|(at, line)| *at > since && line.contains(text));
         found.map(|(at, _)| *at)
     }
 
@@ -163,7 +180,10 @@ impl Remote {
     /// pairs of the reply.
     pub fn run(&mut self, command: &str) -> (Instant, Vec<(String, String)>) {
         let sent = Instant::now();
-        self.0.get_mut().write_all(format!("{command}\n").as_bytes()).unwrap();
+        self.0
+            .get_mut()
+            .write_all(format!("{command}\n").as_bytes())
+            .unwrap();
         let mut pairs = Vec::new();
         loop {
             let line = self.line();
@@ -178,7 +198,10 @@ impl Remote {
     /// One value of a command's reply.
     pub fn value(&mut self, command: &str, key: &str) -> Option<String> {
         let (_, pairs) = self.run(command);
-        pairs.into_iter().find(|(name, _)| name == key).map(|(_, value)| value)
+        pairs
+            .into_iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| value)
     }
 
     /// Waits until this node knows `count` tracks of all peers.
@@ -215,6 +238,17 @@ pub fn ffmpeg(args: &[&str], input: &[u8]) {
         .expect("ffmpeg is installed by `make deps-test`");
     child.stdin.take().unwrap().write_all(input).unwrap();
     assert!(child.wait().unwrap().success(), "ffmpeg {args:?}");
+}
+
+/// xorshift: 16 bits of noise a call.
+pub fn noise(seed: u64) -> impl FnMut() -> u16 {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 48) as u16
+    }
 }
 
 /// Linux counts CPU time in these for programs, whatever its own clock.
