@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{ffmpeg, percentile, Node, Remote, Running};
+use support::{ffmpeg, noise, percentile, Node, Remote, Running};
 
 fn main() {
     let here = Path::new(env!("CARGO_TARGET_TMPDIR")).join("first_sound");
@@ -336,17 +336,6 @@ fn sound(seed: u64) -> Vec<u8> {
         [sample, sample / 2 + 1]
     });
     frames.flat_map(i16::to_le_bytes).collect()
-}
-
-/// xorshift: 16 bits of noise a call.
-fn noise(seed: u64) -> impl FnMut() -> u16 {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 48) as u16
-    }
 }
 
 /// RFC 9639, section 8.8.

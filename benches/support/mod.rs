@@ -1,5 +1,6 @@
 //! What the benchmarks share: music to play, nodes to play it, and a remote
 //! control that says when it was used.
+#![allow(dead_code)] // each benchmark uses a part of it
 
 use std::{
     fs,
@@ -237,6 +238,17 @@ pub fn ffmpeg(args: &[&str], input: &[u8]) {
         .expect("ffmpeg is installed by `make deps-test`");
     child.stdin.take().unwrap().write_all(input).unwrap();
     assert!(child.wait().unwrap().success(), "ffmpeg {args:?}");
+}
+
+/// xorshift: 16 bits of noise a call.
+pub fn noise(seed: u64) -> impl FnMut() -> u16 {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 48) as u16
+    }
 }
 
 /// Linux counts CPU time in these for programs, whatever its own clock.

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rodio::conversions::SampleRateConverter;
 use rodio::{ChannelCount, SampleRate};
@@ -204,11 +204,17 @@ impl Worker {
         let chunk = frames_in(CHUNK, feed.rate).max(1);
         let mut samples = Vec::with_capacity(chunk * usize::from(feed.channels));
         let mut primed = false;
+        let begun = Instant::now();
         loop {
             if job.cancel.is_set() {
                 return Err(End::Cancelled);
             }
             let full = feed.room() < chunk;
+            let stale = job.replaces && feed.state.read() < first;
+            if full && stale && begun.elapsed() < DROPPED_WITHIN {
+                rest(&self.shared, job, DROPPING);
+                continue;
+            }
             if !full {
                 samples.clear();
                 let end = voice.fill(chunk, feed.channels, &mut samples);
@@ -226,7 +232,7 @@ impl Worker {
                 self.inbox.report(Report::Primed(job.id, first));
             }
             if full {
-                rest(&self.shared, job);
+                rest(&self.shared, job, REST);
             }
         }
     }
@@ -247,11 +253,11 @@ impl Worker {
     }
 }
 
-/// Waits until the ring has room again.
-fn rest(shared: &Shared, job: &Job) {
+/// Waits until the ring has room again, or at most for so long.
+fn rest(shared: &Shared, job: &Job, limit: Duration) {
     let slot = shared.lock();
     if !job.cancel.is_set() {
-        let waited = shared.bell.wait_timeout(slot, REST);
+        let waited = shared.bell.wait_timeout(slot, limit);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -393,6 +399,12 @@ const CHUNK: Duration = Duration::from_millis(10);
 
 /// Frames decoded under one guard: fewer cost time, more delay the first sound.
 const DECODE_FRAMES: usize = 256;
+
+/// What was dropped, by a seek say, fills the ring until the device's callback
+/// comes by, once in 10 ms. One that does not run yet drops nothing; then the
+/// ring counts as full.
+const DROPPED_WITHIN: Duration = Duration::from_millis(50);
+const DROPPING: Duration = Duration::from_millis(2);
 
 /// A pause when the ring is full: a quarter of it, which makes 10 wake-ups a
 /// second and leaves 300 ms for a busy CPU.

@@ -1,0 +1,121 @@
+//! What a node costs: `cargo bench --bench swarm`.
+//!
+//! A track of 30 MB goes from one peer to another over the loopback while it
+//! plays there; then the memory and the threads of idle and playing peers.
+
+mod support;
+
+use std::{
+    fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use support::{Node, Running};
+
+fn main() {
+    let here = Path::new(env!("CARGO_TARGET_TMPDIR")).join("swarm");
+    let _ = fs::remove_dir_all(&here);
+    let music = here.join("music");
+    fs::create_dir_all(&music).unwrap();
+    fs::write(music.join("long.wav"), wav()).unwrap();
+    let start = |role, name, music| {
+        let dir = here.join(name);
+        let (tracker, device, log) = (TRACKER, "null", "info");
+        Node {
+            dir: &dir,
+            role,
+            name,
+            tracker,
+            music,
+            device,
+            log,
+        }
+        .start()
+    };
+    let _tracker = start("tracker", "tracker", None);
+    let owner = start("peer", "owner", Some(&*music));
+    let listener = start("peer", "listener", None);
+    owner.settle();
+    let mut remote = listener.connect();
+    remote.wait_for_tracks(1);
+
+    let binary = fs::metadata(env!("CARGO_BIN_EXE_p2pmusic")).unwrap().len();
+    println!("\nThe binary has {:.1} MB.", mega(binary));
+    describe("an idle peer", &listener);
+
+    let (sent_before, got_before) = (owner.usage().0, listener.usage().0);
+    let (asked, _) = remote.run("p2p_play owner/long.wav");
+    while remote.value("p2p_status", "arrived").as_deref() != Some("1.000") {
+        assert!(
+            asked.elapsed() < Duration::from_secs(60),
+            "it never arrives"
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
+    let seconds = asked.elapsed().as_secs_f64();
+    println!(
+        "{:.1} MB one to one: {seconds:.2} s ({:.0} MB/s), CPU {:.2} s at the owner and {:.2} s at the listener.",
+        mega(BYTES),
+        mega(BYTES) / seconds,
+        owner.usage().0 - sent_before,
+        listener.usage().0 - got_before,
+    );
+    thread::sleep(Duration::from_secs(2));
+    describe("a playing peer", &listener);
+    describe("a peer that has served", &owner);
+    println!("CPU of {SPAN:?} of playing WAV: {:.1} %.", share(&listener));
+    remote.run("stop");
+    thread::sleep(Duration::from_secs(4));
+    println!(
+        "CPU of {SPAN:?} of doing nothing: {:.1} %.",
+        share(&listener)
+    );
+}
+
+/// Memory and threads of a node.
+fn describe(what: &str, node: &Running) {
+    let status = fs::read_to_string(format!("/proc/{}/status", node.pid())).unwrap();
+    let threads = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Threads:"));
+    let threads = threads.unwrap_or_default().trim();
+    println!(
+        "{what}: {:.1} MB resident, {threads} threads",
+        mega(node.usage().1)
+    );
+}
+
+/// How busy a node keeps one CPU, in per cent.
+fn share(node: &Running) -> f64 {
+    let (before, begun) = (node.usage().0, Instant::now());
+    thread::sleep(SPAN);
+    (node.usage().0 - before) / begun.elapsed().as_secs_f64() * 100.0
+}
+
+/// Noise, 16 bits, stereo, 44.1 kHz.
+fn wav() -> Vec<u8> {
+    let data = BYTES as u32 - 44;
+    let mut bytes = Vec::with_capacity(BYTES as usize);
+    bytes.extend(b"RIFF");
+    bytes.extend((data + 36).to_le_bytes());
+    bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x02\0");
+    bytes.extend(44_100u32.to_le_bytes());
+    bytes.extend(176_400u32.to_le_bytes());
+    bytes.extend(b"\x04\0\x10\0data");
+    bytes.extend(data.to_le_bytes());
+    let mut random = support::noise(7);
+    bytes.extend((0..data / 2).flat_map(|_| random().to_le_bytes()));
+    bytes
+}
+
+fn mega(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+/// A track of three minutes.
+const BYTES: u64 = 30_000_000;
+const SPAN: Duration = Duration::from_secs(10);
+/// Not the usual port, where a node may run.
+const TRACKER: &str = "127.0.0.1:46971";
