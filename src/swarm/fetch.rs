@@ -64,8 +64,15 @@ pub enum Progress {
 /// # Errors
 /// [`AskError`]; also when the peer says nothing for [`ANSWER_TIMEOUT`].
 pub async fn resolve(link: &LinkHandle, entry: EntryNo) -> Result<(TrackId, u64), AskError> {
-    let resolved = within(RESOLVE_TIMEOUT, ask_for_hash(link, entry)).await;
-    resolved.unwrap_or(Err(AskError::Endless))
+    let resolved = within(RESOLVE_TIMEOUT, async {
+        match ask_for_hash(link, entry).await {
+            // A peer that was restarted knows nothing of the connection that
+            // there was; it will of the next.
+            Err(AskError::Lost(_)) => ask_for_hash(link, entry).await,
+            answered => answered,
+        }
+    });
+    resolved.await.unwrap_or(Err(AskError::Endless))
 }
 
 async fn ask_for_hash(link: &LinkHandle, entry: EntryNo) -> Result<(TrackId, u64), AskError> {
