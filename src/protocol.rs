@@ -245,7 +245,8 @@ pub enum PeerReply {
         track: TrackId,
         size: u64,
     },
-    /// Not the last answer: the file is being read for its hash.
+    /// Not the last answer: the file is being read for its hash, or, with
+    /// nothing of it done, waits for its turn.
     Hashing {
         done: u64,
         size: u64,

@@ -102,7 +102,8 @@ pub struct Peer {
     asks_to: Sender<Ask>,
     links: BTreeMap<PeerId, Link>,
     fetches: BTreeMap<FetchId, Task<()>>,
-    /// Own files that are being looked for.
+    /// What a track is, or where an own file lies, while that is being found
+    /// out.
     looking: BTreeMap<PlayId, Task<()>>,
     /// Tracks that the store makes room for.
     opening: BTreeMap<TrackId, Task<()>>,

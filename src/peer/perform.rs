@@ -3,6 +3,7 @@
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_channel::Receiver;
+use smol::Task;
 
 use super::{bytes::StoreBytes, Input, Peer};
 use crate::{
@@ -21,6 +22,7 @@ use crate::{
     player::{self, PlayId, PlayerEvent},
     protocol::{Class, Decline, PeerReply},
     swarm::{
+        endpoint::within,
         fetch::{self, Order, Progress},
         link::Link,
         provide::Reply,
@@ -123,7 +125,7 @@ impl Peer {
                 .handle(Event::Resolved { play, answer }, std::time::Instant::now());
         };
         let to = self.answer.clone();
-        self.tasks.spawn(async move {
+        let task = smol::spawn(async move {
             let answer = fetch::resolve(&link, entry)
                 .await
                 .map_err(|e| e.to_string());
@@ -131,6 +133,15 @@ impl Peer {
                 .send(Input::Event(Event::Resolved { play, answer }))
                 .await;
         });
+        self.look(play, task);
+    }
+
+    /// Keeps the task that finds out about `play`. A successor is not prepared
+    /// before what plays has been found, so any other is not wanted any more:
+    /// its owner need not go on hashing, and it cannot be late and win.
+    fn look(&mut self, play: PlayId, task: Task<()>) {
+        self.looking.clear();
+        self.looking.insert(play, task);
     }
 
     fn open(&mut self, track: TrackId, size: u64) {
@@ -206,6 +217,7 @@ impl Peer {
                     return;
                 };
                 let bytes = Arc::new(StoreBytes::new(blob.clone(), to));
+                self.looking.clear();
                 return self.hand_to_player(load, bytes);
             }
             Source::File(entry) => {
@@ -216,7 +228,7 @@ impl Peer {
                 })
             }
         };
-        self.looking.insert(play, task);
+        self.look(play, task);
     }
 
     /// An own file has been found, or not.
@@ -323,11 +335,17 @@ impl Peer {
                     return;
                 }
             };
-            while let Ok(progress) = progress.recv().await {
-                let message = match progress {
-                    HashProgress::Hashing { done, size } => PeerReply::Hashing { done, size },
-                    HashProgress::Done { track, size } => PeerReply::Resolved { track, size },
-                    HashProgress::Failed(_) => PeerReply::No(Decline::NotAvailable),
+            loop {
+                let message = match within(STILL_HERE, progress.recv()).await {
+                    None => PeerReply::Hashing { done: 0, size: 0 },
+                    Some(Ok(HashProgress::Hashing { done, size })) => {
+                        PeerReply::Hashing { done, size }
+                    }
+                    Some(Ok(HashProgress::Done { track, size })) => {
+                        PeerReply::Resolved { track, size }
+                    }
+                    Some(Ok(HashProgress::Failed(_))) => PeerReply::No(Decline::NotAvailable),
+                    Some(Err(_)) => return,
                 };
                 if reply.send(Reply::Message(message)).await.is_err() {
                     return;
@@ -395,6 +413,9 @@ fn serve_from(store: &Arc<Store>, library: &Library, track: TrackId) -> Option<A
     })
 }
 
+/// How often an asker whose file waits for its turn hears of it: well within
+/// what it takes for silence.
+const STILL_HERE: Duration = Duration::from_secs(3);
 /// A queue of hashing that is full empties in about this long.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(5);
 

@@ -10,7 +10,14 @@ use std::{
     time::Duration,
 };
 
-use quinn::{congestion::BbrConfig, EndpointConfig, IdleTimeout, TransportConfig, VarInt};
+use quinn::{
+    congestion::BbrConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout,
+    TransportConfig, VarInt,
+};
+use ring::{
+    hmac,
+    rand::{self, SystemRandom},
+};
 
 use crate::{
     id::PeerId,
@@ -77,7 +84,7 @@ impl Endpoint {
             .incoming_buffer_size(INCOMING_BUFFER)
             .incoming_buffer_size_total(INCOMING_BUFFER_TOTAL);
         let quic = quinn::Endpoint::new(
-            EndpointConfig::default(),
+            endpoint_config(&identity),
             Some(server),
             socket,
             Arc::new(quinn::SmolRuntime),
@@ -181,6 +188,41 @@ fn peer_of(connection: &quinn::Connection) -> Option<PeerId> {
     identity::peer_of(certificates.downcast_ref::<Vec<_>>()?)
 }
 
+/// Keys that outlive the process: who is back after a crash or a power cut can
+/// then tell its neighbours at once that their old connections are dead
+/// (stateless reset, RFC 9000, section 10.3), instead of leaving them to their
+/// timeouts.
+fn endpoint_config(identity: &Identity) -> EndpointConfig {
+    // A signature that is shown to nobody, and the same at every start.
+    let secret = identity.sign(RESET_LABEL);
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
+    let mut config = EndpointConfig::new(Arc::new(key));
+    config.cid_generator(|| Box::new(RandomIds(SystemRandom::new())));
+    config
+}
+
+/// Names connections by chance. Those that quinn makes by default are marked
+/// with a key of the process: of what was named before, the next process does
+/// not say that it is dead.
+struct RandomIds(SystemRandom);
+
+impl ConnectionIdGenerator for RandomIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let id: [u8; ID_BYTES] = rand::generate(&self.0)
+            .expect("without random numbers there was no handshake to name")
+            .expose();
+        ConnectionId::new(&id)
+    }
+
+    fn cid_len(&self) -> usize {
+        ID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
+
 fn transport() -> TransportConfig {
     let mut config = TransportConfig::default();
     config
@@ -198,6 +240,11 @@ fn transport() -> TransportConfig {
     config
 }
 
+/// What is signed for the endpoint's keys; nothing else that is signed begins
+/// so.
+const RESET_LABEL: &[u8] = b"p2pmusic/1 stateless reset";
+/// As quinn's own: two of 2^64 are never the same.
+const ID_BYTES: usize = 8;
 /// A LAN answers in milliseconds; a lost first packet costs three initial
 /// round trips.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -33,6 +33,8 @@ pub enum AskError {
     Lost(String),
     #[error("it did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
     Silent,
+    #[error("it has been reading the file for {} min without a result", RESOLVE_TIMEOUT.as_secs() / 60)]
+    Endless,
     #[error("it answered nonsense ({0})")]
     Nonsense(String),
     #[error("{0}")]
@@ -56,12 +58,24 @@ pub enum Progress {
     Groups(GroupSet),
 }
 
-/// Asks what an entry of a peer's catalogue hashes to, however long the peer
-/// has to read for it.
+/// Asks what an entry of a peer's catalogue hashes to, as long as the peer
+/// may have to read for it.
 ///
 /// # Errors
-/// [`AskError`]; also when the peer shows no progress for [`ANSWER_TIMEOUT`].
+/// [`AskError`]; also when the peer says nothing for [`ANSWER_TIMEOUT`].
 pub async fn resolve(link: &LinkHandle, entry: EntryNo) -> Result<(TrackId, u64), AskError> {
+    let resolved = within(RESOLVE_TIMEOUT, async {
+        match ask_for_hash(link, entry).await {
+            // A peer that was restarted knows nothing of the connection that
+            // there was; it will of the next.
+            Err(AskError::Lost(_)) => ask_for_hash(link, entry).await,
+            answered => answered,
+        }
+    });
+    resolved.await.unwrap_or(Err(AskError::Endless))
+}
+
+async fn ask_for_hash(link: &LinkHandle, entry: EntryNo) -> Result<(TrackId, u64), AskError> {
     let mut answer = ask(link, &PeerRequest::Resolve { entry }).await?;
     loop {
         match next_reply(&mut answer).await? {
@@ -219,6 +233,10 @@ fn unexpected(reply: &PeerReply) -> AskError {
 
 /// Until an answer begins: a holder that cannot answer at once says so.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a hash: a card that gives 10 MB/s reads the longest recording of 2 GiB
+/// in less, and others may be before it. Who only pretends to read must not
+/// keep a listener for ever.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Within an answer. The scheduler asks elsewhere long before.
 const PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is verified and written in one go: enough to make the hop to the
