@@ -112,6 +112,16 @@ impl Subsystems {
     pub const NONE: Self = Self(0);
     pub const ALL: Self = Self(u8::MAX);
 
+    pub const fn of(subsystems: &[Subsystem]) -> Self {
+        let mut set = Self::NONE;
+        let mut n = 0;
+        while n < subsystems.len() {
+            set.0 |= 1 << subsystems[n] as u8;
+            n += 1;
+        }
+        set
+    }
+
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }

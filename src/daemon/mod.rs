@@ -108,7 +108,7 @@ async fn serve(
     }
     log::info!("leaving");
     notifier.stopping();
-    if within(STOP_TIMEOUT, running.stop(state)).await.is_none() {
+    if within(STOP_TIMEOUT, running.stop()).await.is_none() {
         log::warn!("something does not end, a disk perhaps; ending without it");
     }
     Ok(())

@@ -39,33 +39,44 @@ use crate::{
 
 /// A started node.
 pub struct Running {
-    peer: Option<(Task<Memory>, Stopper, Arc<Library>)>,
+    peer: Option<Speaker>,
     /// The tracker, the link to one, and the control socket.
     tasks: Vec<Task<()>>,
+}
+
+/// What a node has that plays.
+struct Speaker {
+    peer: Task<()>,
+    stopper: Stopper,
+    library: Arc<Library>,
+    /// Saves what is to be remembered; ends with the peer.
+    memory: Task<()>,
 }
 
 impl Running {
     /// Reads the library again.
     pub fn rescan(&self) {
-        if let Some((_, _, library)) = &self.peer {
-            library.request_rescan();
+        if let Some(speaker) = &self.peer {
+            speaker.library.request_rescan();
         }
     }
 
     /// Leaves the swarm and ends everything: the peer first, so that its
     /// tracker still hears of it.
-    pub async fn stop(self, state: &StateDir) {
-        if let Some((peer, stopper, _)) = self.peer {
+    pub async fn stop(self) {
+        if let Some(Speaker {
+            peer,
+            stopper,
+            memory,
+            ..
+        }) = self.peer
+        {
             stopper.stop().await;
-            let (memory, to) = (peer.await, state.path().to_owned());
-            if let Err(e) = smol::unblock(move || memory::save(&memory, &to)).await {
-                log::warn!(
-                    "{}: queue and volume are not remembered: {e}",
-                    state.path().display()
-                );
-            }
+            peer.await;
+            memory.await;
         }
-        for task in self.tasks {
+        // The control socket was first, and goes last.
+        for task in self.tasks.into_iter().rev() {
             task.cancel().await;
         }
     }
@@ -126,6 +137,7 @@ pub fn start(
         link_to_tracker(config, &identity, port, tracker.as_ref());
     tasks.push(link);
     tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
+    let (memories, remembered) = async_channel::bounded(1);
     let (peer, stopper) = Peer::new(Parts {
         setup: setup(config, &identity, memory::load(state.path())),
         endpoint,
@@ -139,6 +151,7 @@ pub fn start(
         control,
         tracker: commands,
         tracker_events,
+        memories,
         notifier,
         watchdog: service::watchdog_interval(),
     });
@@ -152,8 +165,14 @@ pub fn start(
             what: "start the library's thread",
             source,
         })?;
+    let peer = Speaker {
+        peer: smol::spawn(peer.run()),
+        stopper,
+        library,
+        memory: smol::spawn(memory::keep(remembered, state.path().to_owned())),
+    };
     Ok(Running {
-        peer: Some((smol::spawn(peer.run()), stopper, library)),
+        peer: Some(peer),
         tasks,
     })
 }

@@ -7,21 +7,27 @@
 //! the player has it. What is fetched belongs to a stream, one per content,
 //! so that a track that follows itself is fetched once.
 
+mod shape;
+mod stream;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use self::{shape::Shape, stream::Stream};
+pub use self::{
+    shape::{Load, Source},
+    stream::{FetchEvent, FetchId},
+};
 use crate::{
-    catalog::{Database, Listed},
+    catalog::Database,
     content::ranges::GroupSet,
     id::{group_count, EntryNo, PeerId, TrackId},
-    media::Format,
     player::{queue::QueueItem, PlayId},
     protocol::Class,
-    swarm::scheduler::{self, Outcome, RequestId, Scheduler, SourceInfo, Why},
+    swarm::scheduler::{self, Why},
 };
 
 /// What has to be done for the plays.
@@ -57,40 +63,6 @@ pub enum PlayAction {
     Failed(PlayId, String),
 }
 
-/// Names a request to a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct FetchId {
-    pub track: TrackId,
-    /// Each fetching of a track counts its requests from 0: what is still
-    /// told about the one before is not about this one.
-    stream: u64,
-    pub request: RequestId,
-}
-
-/// What the player needs to know of a play.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Load {
-    pub play: PlayId,
-    pub from: Duration,
-    pub paused: bool,
-    /// Whether it follows the current play instead of replacing it.
-    pub next: bool,
-    pub source: Source,
-    pub format: Format,
-    pub rate: u32,
-    pub channels: u16,
-    pub audio_start: u64,
-}
-
-/// Where a play's bytes are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// In the own library.
-    File(EntryNo),
-    /// In the store, all or as they arrive.
-    Store(TrackId),
-}
-
 /// What is asked to be played.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -99,19 +71,6 @@ pub struct Request {
     pub from: Duration,
     pub paused: bool,
     pub next: bool,
-}
-
-/// What happened to a fetch.
-#[derive(Clone, Debug)]
-pub enum FetchEvent {
-    /// The answer begins.
-    FirstByte,
-    /// Groups are verified and stored.
-    Groups(GroupSet),
-    /// Nothing more comes.
-    Done(Outcome),
-    /// What came could not be kept, for this reason.
-    NotKept(String),
 }
 
 /// How far a play has arrived.
@@ -137,44 +96,11 @@ struct Play {
     stage: Stage,
 }
 
-/// What the catalogue says of a track's file.
-#[derive(Clone, Debug)]
-struct Shape {
-    format: Format,
-    rate: u32,
-    channels: u16,
-    audio_start: u64,
-    size: u64,
-    opening: Box<[Range<u64>]>,
-    duration: Duration,
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Resolving { peer: PeerId },
     Opening(TrackId),
     Loaded(Option<TrackId>),
-}
-
-struct Stream {
-    /// No other stream has it.
-    number: u64,
-    scheduler: Scheduler,
-    /// Whom the scheduler knows as sources.
-    sources: BTreeSet<PeerId>,
-    /// What all that ever were sources are, or were, called.
-    names: BTreeMap<PeerId, Arc<str>>,
-    /// Who said what the track is; it has it before its catalogue says so.
-    resolver: Option<PeerId>,
-    size: u64,
-    /// Whether the store has made room.
-    open: bool,
-    /// Whether it plays now, and not only next.
-    plays: bool,
-    /// Whether its play was told that the rest will not come.
-    given_up: bool,
-    /// Requests that are out, for cancelling them.
-    fetching: BTreeMap<RequestId, PeerId>,
 }
 
 impl Plays {
@@ -403,11 +329,9 @@ impl Plays {
         let track = found.and_then(|f| f.listed.track).or(item.track);
         if let (Some(found), true) = (found, item.peer == self.me) {
             let shape = Shape::of(found.listed);
-            self.actions.push_back(PlayAction::Load(load(
-                &request,
-                &shape,
-                Source::File(found.no),
-            )));
+            self.actions.push_back(PlayAction::Load(
+                shape.load(&request, Source::File(found.no)),
+            ));
             return Ok(Play {
                 request,
                 shape,
@@ -415,14 +339,11 @@ impl Plays {
             });
         }
         if let Some(track) = track {
-            let copy = || {
-                database
-                    .holders(track)
-                    .find_map(|(_, _, entry)| entry.listed())
+            let shape = match found {
+                Some(found) => Some(Shape::of(found.listed)),
+                None => Shape::of_copy(track, &item, database),
             };
-            let listed = found.map(|f| f.listed).or_else(copy);
-            let listed = listed.ok_or_else(|| self.nobody_has(&item, database))?;
-            let shape = Shape::of(listed);
+            let shape = shape.ok_or_else(|| self.nobody_has(&item, database))?;
             self.open(track, &shape, database, None, now);
             if !request.next {
                 self.set_playing(track);
@@ -464,7 +385,7 @@ impl Plays {
         track: TrackId,
         shape: &Shape,
         database: &Database,
-        also: Option<PeerId>,
+        resolver: Option<PeerId>,
         now: Instant,
     ) {
         if self.streams.get(&track).is_some_and(|s| !s.given_up) {
@@ -473,24 +394,8 @@ impl Plays {
         // A new play is a new try: nobody is out yet, nothing has failed.
         self.close(track);
         self.seed = self.seed.wrapping_add(1);
-        let mut scheduler = Scheduler::new(shape.size, &shape.opening, self.seed);
-        scheduler.handle_role(Class::Next);
-        if !shape.duration.is_zero() {
-            scheduler.handle_bitrate((shape.size as f64 / shape.duration.as_secs_f64()) as u64);
-        }
         self.streams_begun += 1;
-        let mut stream = Stream {
-            number: self.streams_begun,
-            scheduler,
-            sources: BTreeSet::new(),
-            names: BTreeMap::new(),
-            resolver: also,
-            size: shape.size,
-            open: false,
-            plays: false,
-            given_up: false,
-            fetching: BTreeMap::new(),
-        };
+        let mut stream = Stream::new(self.streams_begun, shape, resolver, self.seed);
         stream.set_sources(track, database, self.me, now);
         self.streams.insert(track, stream);
         self.actions.push_back(PlayAction::Open {
@@ -528,7 +433,7 @@ impl Plays {
             .filter(|play| play.stage == Stage::Opening(track))
         {
             play.stage = Stage::Loaded(Some(track));
-            let load = load(&play.request, &play.shape, Source::Store(track));
+            let load = play.shape.load(&play.request, Source::Store(track));
             self.actions.push_back(PlayAction::Load(load));
         }
     }
@@ -567,24 +472,11 @@ impl Plays {
 
     /// What keeps the listener from the rest of a track, in words.
     fn handle_stuck(&mut self, track: TrackId, why: &[(PeerId, Why)]) {
-        // Who has left is not in the database any more, but has a name still.
-        let names = self.streams.get(&track).map(|stream| &stream.names);
-        let name = |peer: PeerId| match names.and_then(|names| names.get(&peer)) {
-            Some(name) => name.to_string(),
-            None => peer.to_string(),
-        };
-        let words: Vec<String> = why
-            .iter()
-            .map(|(peer, why)| format!("{}: {why}", name(*peer)))
-            .collect();
-        let why = match &words[..] {
-            [] => "nobody in the swarm has it any more".into(),
-            words => words.join("; "),
-        };
         if let Some(stream) = self.streams.get_mut(&track) {
             stream.given_up = true;
+            let why = stream.in_words(why);
+            self.actions.push_back(PlayAction::GiveUp { track, why });
         }
-        self.actions.push_back(PlayAction::GiveUp { track, why });
     }
 
     fn forget(&mut self, which: impl Fn(&Play) -> bool) {
@@ -617,69 +509,5 @@ impl Plays {
             let cancels = requests.map(|req| PlayAction::Cancel(stream.fetch_id(track, *req)));
             self.actions.extend(cancels);
         }
-    }
-}
-
-impl Stream {
-    /// Whether it may ask for something: the next track waits until the one
-    /// that plays is here, so that it never takes the line away from it.
-    fn is_active(&self, busy: bool) -> bool {
-        self.open && (self.plays || !busy)
-    }
-
-    fn fetch_id(&self, track: TrackId, request: RequestId) -> FetchId {
-        let stream = self.number;
-        FetchId {
-            track,
-            stream,
-            request,
-        }
-    }
-
-    /// Tells the scheduler who has come and who has gone.
-    fn set_sources(&mut self, track: TrackId, database: &Database, me: PeerId, now: Instant) {
-        let holders = database.holders(track).map(|(member, _, _)| member);
-        let resolver = self.resolver.and_then(|peer| database.member(peer));
-        let members = holders.chain(resolver).filter(|member| member.peer != me);
-        let names: BTreeMap<PeerId, Arc<str>> = members
-            .map(|member| (member.peer, member.name.clone()))
-            .collect();
-        let sources: BTreeSet<PeerId> = names.keys().copied().collect();
-        for peer in sources.difference(&self.sources) {
-            self.scheduler.add_source(*peer, SourceInfo::default(), now);
-        }
-        for peer in self.sources.difference(&sources) {
-            self.scheduler.remove_source(*peer);
-        }
-        self.sources = sources;
-        self.names.extend(names);
-    }
-}
-
-impl Shape {
-    fn of(listed: &Listed) -> Self {
-        Self {
-            format: listed.format,
-            rate: listed.rate,
-            channels: listed.channels,
-            audio_start: listed.audio_start,
-            size: listed.size,
-            opening: listed.opening.clone(),
-            duration: listed.duration,
-        }
-    }
-}
-
-fn load(request: &Request, shape: &Shape, source: Source) -> Load {
-    Load {
-        play: request.play,
-        from: request.from,
-        paused: request.paused,
-        next: request.next,
-        source,
-        format: shape.format,
-        rate: shape.rate,
-        channels: shape.channels,
-        audio_start: shape.audio_start,
     }
 }

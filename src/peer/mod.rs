@@ -59,6 +59,8 @@ pub struct Parts {
     /// Closed where there is no tracker to be.
     pub tracker: Sender<Command>,
     pub tracker_events: Receiver<TrackerEvent>,
+    /// Where what is to be remembered goes; the latest wins.
+    pub memories: Sender<Memory>,
     pub notifier: Arc<Notifier>,
     /// How often the service manager wants to hear that the loop turns.
     pub watchdog: Option<Duration>,
@@ -89,6 +91,7 @@ pub struct Peer {
     device: OutputSpec,
     control: ControlNotifier,
     tracker: Sender<Command>,
+    memories: Sender<Memory>,
     notifier: Arc<Notifier>,
     watchdog: Option<Duration>,
     /// When the service manager was told last.
@@ -153,6 +156,7 @@ impl Peer {
             device: parts.device,
             control: parts.control,
             tracker: parts.tracker,
+            memories: parts.memories,
             notifier: parts.notifier,
             watchdog: parts.watchdog,
             petted: Instant::now(),
@@ -174,9 +178,8 @@ impl Peer {
         (peer, Stopper(answer))
     }
 
-    /// Runs until it is stopped, then leaves the swarm, and gives what is to be
-    /// remembered.
-    pub async fn run(mut self) -> Memory {
+    /// Runs until it is stopped, then leaves the swarm.
+    pub async fn run(mut self) {
         self.player.volume(self.node.volume());
         self.announce_held();
         self.look_for_devices();
@@ -188,9 +191,8 @@ impl Peer {
             }
             match self.next_input().await {
                 Some(Input::Stop) => {
-                    let memory = self.node.memory();
-                    self.leave().await;
-                    return memory;
+                    self.remember();
+                    return self.leave().await;
                 }
                 Some(input) => self.take(input),
                 None => self.node.handle_timeout(Instant::now()),
@@ -334,6 +336,12 @@ impl Peer {
         }
         self.tasks
             .spawn(provide::serve(connection, self.asks_to.clone()));
+    }
+
+    /// Has the volume and the queue kept over a restart.
+    fn remember(&self) {
+        // The latest replaces one that is not written yet.
+        let _ = self.memories.force_send(self.node.memory());
     }
 
     fn sight(&self) -> Sight {

@@ -13,6 +13,7 @@ use crate::{
         ranges::GroupSet,
         store::{Pin, Store},
     },
+    control::view::{Subsystem, Subsystems},
     id::{EntryNo, PeerId, TrackId},
     library::{HashProgress, Library, ResolveError},
     media::decode::{FileBytes, TrackBytes},
@@ -58,6 +59,9 @@ impl Peer {
             Action::Changed(subsystems) => {
                 self.control.notify(subsystems);
                 self.notifier.status(&self.node.summary());
+                if !subsystems.and(REMEMBERED).is_empty() {
+                    self.remember();
+                }
             }
             Action::Rescan => self.library.request_rescan(),
             Action::Outdo(head) => {
@@ -416,6 +420,10 @@ fn serve_from(store: &Arc<Store>, library: &Library, track: TrackId) -> Option<A
 /// How often an asker whose file waits for its turn hears of it: well within
 /// what it takes for silence.
 const STILL_HERE: Duration = Duration::from_secs(3);
+/// What changes when there is something else to remember.
+const REMEMBERED: Subsystems =
+    Subsystems::of(&[Subsystem::Mixer, Subsystem::Playlist, Subsystem::Options]);
+
 /// A queue of hashing that is full empties in about this long.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(5);
 

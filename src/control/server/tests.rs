@@ -1,7 +1,6 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     os::unix::net::UnixStream,
-    process::Command,
 };
 
 use std::path::Path;
@@ -134,36 +133,4 @@ fn a_password_is_asked_for_on_tcp() {
         OK\n\
         ACK [52@0] {status} this node is being stopped\n";
     assert_eq!(text, expected);
-}
-
-#[test]
-#[ignore = "needs mpc"]
-fn mpc_is_a_remote_control() {
-    let (_dir, path) = served();
-    let mpc = |args: &[&str]| {
-        let mut command = Command::new("mpc");
-        command.arg("-h").arg(&path).args(args);
-        let output = command.output().expect("mpc is installed");
-        let text = String::from_utf8(output.stdout).unwrap();
-        let errors = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success(), "{args:?}: {text}{errors}");
-        text
-    };
-    assert_eq!(mpc(&["ls"]), "kitchen\nstudio\n");
-    assert_eq!(mpc(&["search", "title", "so what"]).lines().count(), 1);
-    mpc(&["add", "kitchen"]);
-    assert_eq!(mpc(&["playlist"]).lines().count(), fixture::KITCHEN.len());
-    let status = mpc(&["play", "2"]);
-    assert!(status.contains("Freddie Freeloader"), "{status}");
-    assert!(status.contains("[playing] #2/5"), "{status}");
-    mpc(&["volume", "+5"]);
-    mpc(&["seek", "50%"]);
-    mpc(&["del", "1"]);
-    mpc(&["move", "1", "3"]);
-    mpc(&["random", "on"]);
-    mpc(&["next"]);
-    mpc(&["stats"]);
-    mpc(&["outputs"]);
-    mpc(&["list", "album", "group", "artist"]);
-    assert!(mpc(&["status"]).contains("volume: 35%"));
 }

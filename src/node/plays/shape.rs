@@ -1,0 +1,98 @@
+//! What a play's bytes are, and where.
+
+use std::{ops::Range, time::Duration};
+
+use super::Request;
+use crate::{
+    catalog::{Database, Entry, Listed},
+    id::{EntryNo, TrackId},
+    media::Format,
+    player::{queue::QueueItem, PlayId},
+};
+
+/// What the player needs to know of a play.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Load {
+    pub play: PlayId,
+    pub from: Duration,
+    pub paused: bool,
+    /// Whether it follows the current play instead of replacing it.
+    pub next: bool,
+    pub source: Source,
+    pub format: Format,
+    pub rate: u32,
+    pub channels: u16,
+    pub audio_start: u64,
+}
+
+/// Where a play's bytes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// In the own library.
+    File(EntryNo),
+    /// In the store, all or as they arrive.
+    Store(TrackId),
+}
+
+/// What the catalogue says of a track's file.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    pub format: Format,
+    pub rate: u32,
+    pub channels: u16,
+    pub audio_start: u64,
+    pub size: u64,
+    pub opening: Box<[Range<u64>]>,
+    pub duration: Duration,
+}
+
+impl Shape {
+    /// The shape of another copy than the one that was queued: a listed one, or
+    /// one that is only held, of which no more is known than was queued.
+    pub fn of_copy(track: TrackId, item: &QueueItem, database: &Database) -> Option<Self> {
+        let copies = || database.holders(track).map(|(_, _, entry)| entry);
+        if let Some(listed) = copies().find_map(Entry::listed) {
+            return Some(Self::of(listed));
+        }
+        let size = copies().next()?.size();
+        Some(Self {
+            format: item.info.format,
+            rate: item.info.rate,
+            channels: item.info.channels,
+            audio_start: 0,
+            size,
+            opening: [0..END_BYTES.min(size), size.saturating_sub(END_BYTES)..size].into(),
+            duration: item.info.duration,
+        })
+    }
+
+    pub fn of(listed: &Listed) -> Self {
+        Self {
+            format: listed.format,
+            rate: listed.rate,
+            channels: listed.channels,
+            audio_start: listed.audio_start,
+            size: listed.size,
+            opening: listed.opening.clone(),
+            duration: listed.duration,
+        }
+    }
+
+    /// What the player is told of a play of this shape.
+    pub fn load(&self, request: &Request, source: Source) -> Load {
+        Load {
+            play: request.play,
+            from: request.from,
+            paused: request.paused,
+            next: request.next,
+            source,
+            format: self.format,
+            rate: self.rate,
+            channels: self.channels,
+            audio_start: self.audio_start,
+        }
+    }
+}
+
+/// As much as a demuxer looks at, at either end of a file.
+const END_BYTES: u64 = 64 * 1024;

@@ -1,0 +1,135 @@
+//! One content on its way here.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
+
+use super::shape::Shape;
+use crate::{
+    catalog::Database,
+    content::ranges::GroupSet,
+    id::{PeerId, TrackId},
+    protocol::Class,
+    swarm::scheduler::{Outcome, RequestId, Scheduler, SourceInfo, Why},
+};
+
+/// Names a request to a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FetchId {
+    pub track: TrackId,
+    /// Each fetching of a track counts its requests from 0: what is still
+    /// told about the one before is not about this one.
+    pub(super) stream: u64,
+    pub request: RequestId,
+}
+
+/// What happened to a fetch.
+#[derive(Clone, Debug)]
+pub enum FetchEvent {
+    /// The answer begins.
+    FirstByte,
+    /// Groups are verified and stored.
+    Groups(GroupSet),
+    /// Nothing more comes.
+    Done(Outcome),
+    /// What came could not be kept, for this reason.
+    NotKept(String),
+}
+
+/// The fetching of one content.
+pub struct Stream {
+    /// No other stream has it.
+    pub number: u64,
+    pub scheduler: Scheduler,
+    /// Whom the scheduler knows as sources.
+    pub sources: BTreeSet<PeerId>,
+    /// What all that ever were sources are, or were, called.
+    pub names: BTreeMap<PeerId, Arc<str>>,
+    /// Who said what the track is; it has it before its catalogue says so.
+    pub resolver: Option<PeerId>,
+    pub size: u64,
+    /// Whether the store has made room.
+    pub open: bool,
+    /// Whether it plays now, and not only next.
+    pub plays: bool,
+    /// Whether its play was told that the rest will not come.
+    pub given_up: bool,
+    /// Requests that are out, for cancelling them.
+    pub fetching: BTreeMap<RequestId, PeerId>,
+}
+
+impl Stream {
+    /// A stream that waits for its place in the store.
+    pub fn new(number: u64, shape: &Shape, resolver: Option<PeerId>, seed: u64) -> Self {
+        let mut scheduler = Scheduler::new(shape.size, &shape.opening, seed);
+        scheduler.handle_role(Class::Next);
+        if !shape.duration.is_zero() {
+            scheduler.handle_bitrate((shape.size as f64 / shape.duration.as_secs_f64()) as u64);
+        }
+        Self {
+            number,
+            scheduler,
+            sources: BTreeSet::new(),
+            names: BTreeMap::new(),
+            resolver,
+            size: shape.size,
+            open: false,
+            plays: false,
+            given_up: false,
+            fetching: BTreeMap::new(),
+        }
+    }
+
+    /// Whether it may ask for something: the next track waits until the one
+    /// that plays is here, so that it never takes the line away from it.
+    pub fn is_active(&self, busy: bool) -> bool {
+        self.open && (self.plays || !busy)
+    }
+
+    pub fn fetch_id(&self, track: TrackId, request: RequestId) -> FetchId {
+        let stream = self.number;
+        FetchId {
+            track,
+            stream,
+            request,
+        }
+    }
+
+    /// Tells the scheduler who has come and who has gone.
+    pub fn set_sources(&mut self, track: TrackId, database: &Database, me: PeerId, now: Instant) {
+        let holders = database.holders(track).map(|(member, _, _)| member);
+        let resolver = self.resolver.and_then(|peer| database.member(peer));
+        let members = holders.chain(resolver).filter(|member| member.peer != me);
+        let names: BTreeMap<PeerId, Arc<str>> = members
+            .map(|member| (member.peer, member.name.clone()))
+            .collect();
+        let sources: BTreeSet<PeerId> = names.keys().copied().collect();
+        for peer in sources.difference(&self.sources) {
+            self.scheduler.add_source(*peer, SourceInfo::default(), now);
+        }
+        for peer in self.sources.difference(&sources) {
+            self.scheduler.remove_source(*peer);
+        }
+        self.sources = sources;
+        self.names.extend(names);
+    }
+
+    /// What keeps the listener from the rest, in words. Who has left is not in
+    /// the database any more, but has a name still.
+    pub fn in_words(&self, why: &[(PeerId, Why)]) -> String {
+        let name = |peer: &PeerId| match self.names.get(peer) {
+            Some(name) => name.to_string(),
+            None => peer.to_string(),
+        };
+        let words: Vec<String> = why
+            .iter()
+            .map(|(peer, why)| format!("{}: {why}", name(peer)))
+            .collect();
+        match &words[..] {
+            [] => "nobody in the swarm has it any more".into(),
+            words => words.join("; "),
+        }
+    }
+}
