@@ -329,4 +329,4 @@ const FALLBACK_RATES: [u32; 2] = [48_000, 44_100];
 /// when its buffer is full and that is filled at once; so it is as long as can
 /// be borne, because shorter ones underrun on a busy Pi without real-time
 /// priority.
-const PERIOD: Duration = Duration::from_millis(10);
+const PERIOD: Duration = Duration::from_millis(15);

@@ -201,7 +201,7 @@ impl Player {
     }
 
     /// What is heard, and where it is. Ahead of the air by the device's buffer
-    /// (20 ms).
+    /// (30 ms).
     pub fn position(&self) -> Option<(PlayId, Duration)> {
         self.board.position()
     }
