@@ -1,4 +1,4 @@
-//! Hashing a file: one read that gives its [`TrackId`] and its outboard.
+//! Hashing a file: one read that gives its [`TrackId`](crate::id::TrackId) and its outboard.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The bytes of tracks: their hash trees, what of them is here, where they lie.
 //!
 //! [`ranges`], [`blob`] and [`shelf`] decide and are pure; [`disk`] is the seam to the
-//! operating system; [`hash`], [`file`], [`layout`] and [`store`] block.
+//! operating system; [`hash`], [`mod@file`], [`layout`] and [`store`] block.
 
 pub mod blob;
 pub mod disk;
