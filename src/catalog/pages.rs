@@ -284,9 +284,7 @@ impl Catalogue {
 
     /// How many files of the library are in it.
     pub fn listed_count(&self) -> usize {
-        self.entries()
-            .filter(|(_, entry)| entry.listed().is_some())
-            .count()
+        self.by_path.len()
     }
 
     /// The entries that are there, by number.
