@@ -52,7 +52,7 @@ use crate::{
     id::{PeerId, TrackId},
     player::{
         queue::Queue,
-        transport::{Transport, TransportAction},
+        transport::{PlayState, Transport, TransportAction},
         PlayId, PlayerEvent,
     },
     protocol::{FromTracker, PeerRequest},
@@ -439,6 +439,8 @@ impl Node {
                 return self.begin_play(play, item, Duration::ZERO, false, true, now);
             }
             TransportAction::Changed(change) => {
+                let sounds = self.transport.state() == PlayState::Play;
+                self.facts.handle_sounding(sounds, now);
                 self.changed = self.changed.or(change.into());
                 return;
             }

@@ -30,6 +30,9 @@ pub struct Facts {
     asked: Option<(PlayId, Instant)>,
     first_sound: Option<Duration>,
     underruns: u64,
+    /// How long it has played, without what plays now, and since when that does.
+    played: Duration,
+    playing_since: Option<Instant>,
     /// Whether the database has changed since its date was last asked for.
     database_is_new: bool,
     db_update: i64,
@@ -85,6 +88,25 @@ impl Facts {
 
     pub fn started(&mut self, play: PlayId, now: Instant) {
         self.asked = Some((play, now));
+    }
+
+    /// Whether the player plays now, neither stopped nor paused.
+    pub fn handle_sounding(&mut self, sounds: bool, now: Instant) {
+        match (self.playing_since, sounds) {
+            (None, true) => self.playing_since = Some(now),
+            (Some(since), false) => {
+                self.played += now.saturating_duration_since(since);
+                self.playing_since = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn playtime(&self, now: Instant) -> Duration {
+        let current = self
+            .playing_since
+            .map(|since| now.saturating_duration_since(since));
+        self.played + current.unwrap_or_default()
     }
 
     pub fn database_changed(&mut self) {
@@ -146,7 +168,7 @@ impl Node {
             first_sound: self.facts.first_sound,
             problems: self.facts.problems_in_words(),
             uptime: now.saturating_duration_since(self.begun),
-            playtime: Duration::ZERO,
+            playtime: self.facts.playtime(now),
             db_update: self.facts.db_update,
             updating: self.facts.scanning.then_some(self.facts.scan_number),
             stats: vec![("underruns", self.facts.underruns.to_string())],
@@ -253,3 +275,21 @@ impl Facts {
 
 /// More sentences than anyone reads.
 const MAX_PROBLEMS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn playtime_leaves_pauses_out() {
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let mut facts = Facts::default();
+        facts.handle_sounding(true, at(1));
+        facts.handle_sounding(true, at(3));
+        facts.handle_sounding(false, at(4));
+        assert_eq!(facts.playtime(at(9)), Duration::from_secs(3));
+        facts.handle_sounding(true, at(10));
+        assert_eq!(facts.playtime(at(12)), Duration::from_secs(5));
+    }
+}
