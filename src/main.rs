@@ -1,33 +1,7 @@
-//! p2pmusic turns a handful of speakers into one peer-to-peer music swarm.
-
-mod catalog;
-mod cli;
-mod config;
-mod content;
-mod control;
-mod daemon;
-mod discovery;
-mod id;
-mod identity;
-mod interfaces;
-mod library;
-mod media;
-mod near;
-mod node;
-mod peer;
-mod player;
-mod port_owner;
-mod protocol;
-mod service;
-#[cfg(test)]
-mod sim;
-mod swarm;
-mod tracker;
+//! The program; everything that it does is in the library beside it.
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    cli::Cli::parse().run()
+    p2pmusic::main()
 }

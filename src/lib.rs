@@ -1,0 +1,37 @@
+//! p2pmusic turns a handful of speakers into one peer-to-peer music swarm.
+
+mod catalog;
+mod cli;
+mod config;
+mod content;
+mod control;
+mod daemon;
+mod discovery;
+mod id;
+mod identity;
+mod interfaces;
+mod library;
+mod media;
+mod near;
+mod node;
+mod peer;
+mod player;
+mod port_owner;
+mod protocol;
+mod service;
+#[cfg(test)]
+mod sim;
+mod swarm;
+mod tracker;
+
+#[cfg(feature = "door")]
+pub mod door;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Does what the command line asks for.
+pub fn main() -> ExitCode {
+    cli::Cli::parse().run()
+}
