@@ -395,7 +395,7 @@ impl Plays {
         self.close(track);
         self.seed = self.seed.wrapping_add(1);
         self.streams_begun += 1;
-        let mut stream = Stream::new(self.streams_begun, shape, resolver, self.seed);
+        let mut stream = Stream::new(self.streams_begun, shape, resolver, self.seed, now);
         stream.set_sources(track, database, self.me, now);
         self.streams.insert(track, stream);
         self.actions.push_back(PlayAction::Open {

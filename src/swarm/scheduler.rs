@@ -7,16 +7,18 @@
 //!
 //! What must hold:
 //! - As long as one source has what is missing and delivers, all of it arrives.
-//! - No group is asked for twice at a time, but for one copy of a request whose first byte
-//!   is late while somebody waits for it.
+//! - No group is asked for twice at a time, but for one copy of what is late while somebody
+//!   is about to listen to it.
 //! - Who sent wrong bytes is never asked again for this track. A response that ends early
 //!   is no lie: the source has that no more.
 //! - When nobody is left who could bring what is missing, it says so once, with each
 //!   source's reason, so that the listener hears why.
 //! - The same events and seed give the same actions.
 //!
-//! Not here: bytes, verification, connections; and deadlines: from the play head on it
-//! asks in order and by measured rate.
+//! - Of two sources, one that is silent or too slow costs the listener nothing while the
+//!   other has what is due: it is asked for as well, in time.
+//!
+//! Not here: bytes, verification, connections.
 
 mod choose;
 mod source;
@@ -85,6 +87,10 @@ pub struct Scheduler {
     opening: GroupSet,
     have: GroupSet,
     head: Group,
+    /// Where the reader last said that it stands, in bytes, and when.
+    told: (u64, Instant),
+    /// When it was polled last.
+    polled: Instant,
     /// Bytes that a second of this track takes, when it is known.
     bitrate: Option<u64>,
     sources: BTreeMap<PeerId, Source>,
@@ -113,7 +119,7 @@ struct Request {
 impl Scheduler {
     /// Fetches a track of `size` bytes for a listener; `opening` are the byte ranges that a
     /// decoder reads before the first sound: head, audio start, tail.
-    pub fn new(size: u64, opening: &[Range<u64>], seed: u64) -> Self {
+    pub fn new(size: u64, opening: &[Range<u64>], seed: u64, now: Instant) -> Self {
         let opening = opening.iter().fold(GroupSet::new(), |set, range| {
             set.union(&GroupSet::of_bytes(range.start..range.end.min(size)))
         });
@@ -123,6 +129,8 @@ impl Scheduler {
             opening,
             have: GroupSet::new(),
             head: Group(0),
+            told: (0, now),
+            polled: now,
             bitrate: None,
             sources: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -181,9 +189,10 @@ impl Scheduler {
     ///
     /// When it waits for something that nobody was asked for, that is a seek: large
     /// requests for far-off groups make way. Small ones are cheaper to finish.
-    pub fn handle_demand(&mut self, offset: u64, _now: Instant) {
+    pub fn handle_demand(&mut self, offset: u64, now: Instant) {
         self.head = Group::of(offset).min(Group(group_count(self.size)));
-        if self.have.contains(self.head) || self.asked().contains(self.head) {
+        self.told = (offset.min(self.size), now);
+        if self.have.contains(self.head) || self.asked().0.contains(self.head) {
             return;
         }
         let near = GroupSet::from(self.head.0..self.head.0.saturating_add(NEAR_GROUPS));
@@ -207,10 +216,11 @@ impl Scheduler {
         }
         request.answered = true;
         request.progress = now;
-        request.late = false;
-        if let Some(source) = self.sources.get_mut(&request.source) {
-            source.handle_first_byte(request.sent, now);
+        let (peer, sent) = (request.source, request.sent);
+        if let Some(source) = self.sources.get_mut(&peer) {
+            source.handle_first_byte(sent, now);
         }
+        self.end_silence(peer);
     }
 
     /// A group arrived, verified.
@@ -219,9 +229,11 @@ impl Scheduler {
         self.have.insert(group);
         if let Some(request) = self.requests.get_mut(&req) {
             request.progress = now;
-            if let Some(source) = self.sources.get_mut(&request.source) {
+            let peer = request.source;
+            if let Some(source) = self.sources.get_mut(&peer) {
                 source.handle_bytes(GroupSet::from_iter([group]).bytes(self.size), now);
             }
+            self.end_silence(peer);
         }
         self.drop_useless_copies(req);
     }
@@ -254,6 +266,7 @@ impl Scheduler {
 
     /// The next thing to do at `now`; `None` until an event or [`Self::poll_timeout`].
     pub fn poll(&mut self, now: Instant) -> Option<Action> {
+        self.polled = now;
         self.expire(now);
         if let Some(req) = self.cancels.pop_front() {
             return Some(Action::Cancel { req });
@@ -272,7 +285,7 @@ impl Scheduler {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let requests = self.requests.values().map(|request| {
             let stalls = request.progress + STALL;
-            self.late_at(request)
+            self.late_at(request, self.polled)
                 .map_or(stalls, |late| stalls.min(late))
         });
         let missing = self.missing();
@@ -288,9 +301,20 @@ impl Scheduler {
         GroupSet::all(self.size).difference(&self.have)
     }
 
-    /// What requests are out for.
-    fn asked(&self) -> GroupSet {
-        union(self.requests.values())
+    /// What requests are out for, and what of that was asked for twice.
+    fn asked(&self) -> (GroupSet, GroupSet) {
+        let (mut once, mut twice) = (GroupSet::new(), GroupSet::new());
+        for request in self.requests.values() {
+            twice = twice.union(&once.intersection(&request.groups));
+            once = once.union(&request.groups);
+        }
+        (once, twice)
+    }
+
+    /// A source is heard of again: nothing that it was asked for is late.
+    fn end_silence(&mut self, peer: PeerId) {
+        let of_peer = self.requests.values_mut().filter(|r| r.source == peer);
+        of_peer.for_each(|request| request.late = false);
     }
 
     /// Marks what is late and gives up what stands still.
@@ -300,7 +324,7 @@ impl Scheduler {
         for (req, request) in &self.requests {
             if due(request.progress + STALL) {
                 stalled.push(*req);
-            } else if self.late_at(request).is_some_and(due) {
+            } else if self.late_at(request, now).is_some_and(due) {
                 late.push(*req);
             }
         }
@@ -312,6 +336,9 @@ impl Scheduler {
         for source in self.sources.values_mut() {
             source.end_rest(now);
         }
+        while let Some(req) = self.too_slow(now) {
+            self.cancel(&[req]);
+        }
         for req in stalled {
             self.cancels.push_back(req);
             if let Some(request) = self.requests.remove(&req) {
@@ -322,18 +349,22 @@ impl Scheduler {
         }
     }
 
-    /// When a request that somebody waits for becomes late: when its first byte
-    /// does not come, or when its source has fallen silent altogether. One that
-    /// only stands behind others of a slow source is not late.
-    fn late_at(&self, request: &Request) -> Option<Instant> {
+    /// When a request that somebody is about to listen to becomes late: when its source
+    /// has fallen silent. One that only stands behind others of a slow source is not late.
+    fn late_at(&self, request: &Request, now: Instant) -> Option<Instant> {
         if request.late || request.class != Class::Now {
             return None;
         }
-        if !request.answered {
-            return Some(request.sent + LATE);
-        }
-        let heard = self.sources.get(&request.source).and_then(Source::heard);
-        Some(heard.map_or(request.sent, |heard| heard.max(request.sent)) + SILENT)
+        let source = self.sources.get(&request.source)?;
+        let since = source
+            .heard()
+            .map_or(request.sent, |heard| heard.max(request.sent));
+        let first = request.groups.difference(&self.have).first()?;
+        let patience = match self.slack(first, now) < NEAR {
+            true => source.patience(),
+            false => SILENT,
+        };
+        Some(since + patience)
     }
 
     fn stuck(&mut self, missing: &GroupSet) -> Option<Action> {
@@ -356,7 +387,6 @@ impl Scheduler {
             .requests
             .iter()
             .filter(|(req, request)| **req != by && have.contains_all(&request.groups))
-            .filter(|(_, request)| request.late || !request.answered)
             .map(|(req, _)| *req)
             .collect();
         self.cancel(&useless);
@@ -381,10 +411,6 @@ impl Scheduler {
     }
 }
 
-fn union<'a>(requests: impl Iterator<Item = &'a Request>) -> GroupSet {
-    requests.fold(GroupSet::new(), |all, r| all.union(&r.groups))
-}
-
 /// SplitMix64: enough to spread choices and back-offs, and the same on every machine.
 #[derive(Debug)]
 struct Random(u64);
@@ -404,11 +430,12 @@ pub const MAX_SOURCES: usize = 64;
 /// How close to the new head a large request must be to survive a seek.
 const NEAR_GROUPS: u32 = 64;
 
-/// First byte later than this: ask a second source. Twice what a busy Wi-Fi takes.
-const LATE: Duration = Duration::from_millis(400);
+/// What the reader comes to within this long is asked for a second time as soon as its
+/// source has used up its own patience: time enough for the other to be dialled.
+const NEAR: Duration = Duration::from_secs(2);
 
-/// Nothing from a source for so long, while it answers: somebody else is asked
-/// as well. A lost packet is sent again well before.
+/// Nothing from a source for so long: somebody else is asked as well. A lost packet is
+/// sent again well before.
 const SILENT: Duration = Duration::from_millis(800);
 
 /// Nothing for so long: the source is taken as failed. Longer than a lost QUIC packet

@@ -62,8 +62,14 @@ pub struct Stream {
 
 impl Stream {
     /// A stream that waits for its place in the store.
-    pub fn new(number: u64, shape: &Shape, resolver: Option<PeerId>, seed: u64) -> Self {
-        let mut scheduler = Scheduler::new(shape.size, &shape.opening, seed);
+    pub fn new(
+        number: u64,
+        shape: &Shape,
+        resolver: Option<PeerId>,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
+        let mut scheduler = Scheduler::new(shape.size, &shape.opening, seed, now);
         scheduler.handle_role(Class::Next);
         if !shape.duration.is_zero() {
             scheduler.handle_bitrate((shape.size as f64 / shape.duration.as_secs_f64()) as u64);

@@ -1,9 +1,15 @@
 //! Which groups to ask for next, in what portions, and whom.
+//!
+//! Every group has a *slack*: how long until the reader comes to it. Every source has an
+//! *ETA* for it: its round trip and what it was asked for before, by its measured rate.
+//! Groups are asked for in the order of their slack, each of the source that will bring
+//! it first. A source that would bring a group too late is given a later one, unless it
+//! is the fastest that there is.
 
 use std::time::{Duration, Instant};
 
 use super::source::Source;
-use super::{union, Action, Class, Request, RequestId, Scheduler};
+use super::{Action, Class, Request, RequestId, Scheduler};
 use crate::content::ranges::GroupSet;
 use crate::id::{Group, PeerId, GROUP_BYTES};
 
@@ -17,36 +23,50 @@ enum Urgency {
     CopyOf(PeerId),
 }
 
+/// A source that may be asked, what of, and how well it suits: who can bring the piece
+/// in time goes first, then who is soonest, then whom chance says.
+struct Offer {
+    groups: GroupSet,
+    skips: bool,
+    eta: Duration,
+    tie: u64,
+}
+
 impl Scheduler {
     pub(super) fn next_fetch(&mut self, missing: &GroupSet, now: Instant) -> Option<Action> {
-        let asked = self.asked();
+        let (asked, _) = self.asked();
         let free = missing.difference(&asked);
-        if free.contains(self.head) {
-            // The rest of the opening is waited for as much as what follows here, and
-            // a tail of one group must not stand behind three that nobody reads yet.
-            let waited_for = match self.opening.contains(self.head) {
-                true => free.intersection(&self.opening),
-                false => free.clone(),
-            };
-            let waited_for = waited_for.at_or_after(self.head).take(SMALL_GROUPS);
-            let action = self.ask(&waited_for, Urgency::WaitedFor, now);
-            if action.is_some() {
-                return action;
-            }
+        self.ask_at_head(&free, now)
+            .or_else(|| self.ask_again(now))
+            .or_else(|| self.ask_in_order(&free, &asked, now))
+    }
+
+    fn ask_at_head(&mut self, free: &GroupSet, now: Instant) -> Option<Action> {
+        if !free.contains(self.head) {
+            return None;
         }
-        for piece in self.by_urgency(&free, &asked) {
-            let action = self.ask(&piece, Urgency::InOrder, now);
-            if action.is_some() {
-                return action;
-            }
-        }
-        for (peer, groups) in self.late() {
-            let action = self.ask(&groups, Urgency::CopyOf(peer), now);
-            if action.is_some() {
-                return action;
-            }
-        }
-        None
+        // The rest of the opening is waited for as much as what follows here, and a tail
+        // of one group must not stand behind three that nobody reads yet.
+        let waited_for = match self.opening.contains(self.head) {
+            true => free.intersection(&self.opening),
+            false => free.clone(),
+        };
+        let waited_for = waited_for.at_or_after(self.head).take(SMALL_GROUPS);
+        self.ask(&waited_for, Urgency::WaitedFor, now)
+    }
+
+    /// Asks a second source for what is late at the first.
+    fn ask_again(&mut self, now: Instant) -> Option<Action> {
+        let late = self.late(now);
+        late.into_iter()
+            .find_map(|(peer, groups)| self.ask(&groups, Urgency::CopyOf(peer), now))
+    }
+
+    fn ask_in_order(&mut self, free: &GroupSet, asked: &GroupSet, now: Instant) -> Option<Action> {
+        let pieces = self.by_urgency(free, asked);
+        pieces
+            .into_iter()
+            .find_map(|piece| self.ask(&piece, Urgency::InOrder, now))
     }
 
     /// What is free to be asked for, most urgent first.
@@ -64,43 +84,63 @@ impl Scheduler {
             .collect()
     }
 
-    /// What is late and was asked of one source alone, with that source.
-    fn late(&self) -> Vec<(PeerId, GroupSet)> {
-        let alone = |request: &Request| {
-            let others = self
-                .requests
-                .values()
-                .filter(|other| other.source != request.source);
-            request
-                .groups
-                .difference(&self.have)
-                .difference(&union(others))
-        };
-        self.requests
-            .values()
-            .filter(|request| request.late)
-            .map(|request| (request.source, alone(request)))
-            .filter(|(_, groups)| !groups.is_empty())
+    /// What was asked of one silent source alone, and of whom; what the reader comes to
+    /// first goes first.
+    fn late(&self, now: Instant) -> Vec<(PeerId, GroupSet)> {
+        let silent = self.requests.values().filter(|request| request.late);
+        let mut late: Vec<_> = silent.map(|r| (r.source, &r.groups)).collect();
+        if late.is_empty() {
+            return Vec::new();
+        }
+        let (_, twice) = self.asked();
+        let done = twice.union(&self.have);
+        let alone = late.drain(..).filter_map(|(peer, groups)| {
+            let alone = groups.difference(&done);
+            Some((self.slack(alone.first()?, now), peer, alone))
+        });
+        let mut alone: Vec<_> = alone.collect();
+        alone.sort_by_key(|(slack, ..)| *slack);
+        alone
+            .into_iter()
+            .map(|(_, peer, groups)| (peer, groups))
             .collect()
     }
 
-    /// Asks the source that will be done first, if any may be asked, for the start of `piece`.
-    fn ask(&mut self, piece: &GroupSet, urgency: Urgency, now: Instant) -> Option<Action> {
-        let mut best: Option<((Duration, u64), PeerId, GroupSet)> = None;
-        for (peer, source) in &self.sources {
-            if urgency == Urgency::CopyOf(*peer) || !source.may_be_asked(now) {
-                continue;
-            }
-            let Some(groups) = self.share(*peer, source, piece, urgency) else {
-                continue;
-            };
-            let first = groups.take(1).bytes(self.size);
-            let key = (source.eta(self.outstanding(*peer) + first), source.tie());
-            if best.as_ref().is_none_or(|(best, ..)| key < *best) {
-                best = Some((key, *peer, groups));
-            }
+    /// A request that its source would fulfil too late while another could much sooner. It
+    /// is taken back, so that its groups are free, and its source for what has time.
+    pub(super) fn too_slow(&self, now: Instant) -> Option<RequestId> {
+        if self.sources.len() < 2 {
+            return None;
         }
-        let (_, source, groups) = best?;
+        self.sources.iter().find_map(|(peer, source)| {
+            source.rate()?;
+            let mut before = 0;
+            let of_peer = self.requests.iter().filter(|(_, r)| r.source == *peer);
+            of_peer.filter(|(_, r)| !r.late).find_map(|(req, request)| {
+                let missing = request.groups.difference(&self.have);
+                let first = missing.first()?;
+                let eta = source.eta(before + missing.take(1).bytes(self.size));
+                before += missing.bytes(self.size);
+                let slack = self.slack(first, now);
+                if !is_late(eta, slack) {
+                    return None;
+                }
+                let others = self.sources.keys().filter(|other| *other != peer);
+                let soonest = self.soonest(others, &missing, now);
+                is_too_late(eta, slack, soonest).then_some(*req)
+            })
+        })
+    }
+
+    /// Asks the source that suits best, if any may be asked, for the start of `piece`.
+    fn ask(&mut self, piece: &GroupSet, urgency: Urgency, now: Instant) -> Option<Action> {
+        let soonest = self.soonest(self.sources.keys(), piece, now);
+        let offers = self.sources.iter().filter_map(|(peer, source)| {
+            let offer = self.offer(*peer, source, piece, urgency, soonest, now)?;
+            Some((*peer, offer))
+        });
+        let (source, offer) = offers.min_by_key(|(_, o)| (o.skips, o.eta, o.tie))?;
+        let groups = offer.groups;
         let class = self.class(groups.first()?);
         let req = RequestId(self.next_req);
         self.next_req += 1;
@@ -122,45 +162,154 @@ impl Scheduler {
         })
     }
 
+    /// When the first group of `piece` could be here from one of `peers`, also from one that
+    /// has no room for another request now.
+    fn soonest<'a>(
+        &self,
+        peers: impl Iterator<Item = &'a PeerId>,
+        piece: &GroupSet,
+        now: Instant,
+    ) -> Duration {
+        let first = piece.take(1);
+        let etas = peers.filter_map(|peer| {
+            let source = &self.sources.get(peer)?;
+            let able = self.may_be_asked(*peer, now) && !source.part_of(&first).is_empty();
+            let bytes = self.outstanding(*peer) + first.bytes(self.size);
+            able.then(|| source.eta(bytes))
+        });
+        etas.min().unwrap_or(Duration::MAX)
+    }
+
+    /// Whether a source neither rests nor is silent.
+    fn may_be_asked(&self, peer: PeerId, now: Instant) -> bool {
+        let rested = self.sources.get(&peer).is_some_and(|s| s.may_be_asked(now));
+        let silent = |request: &Request| request.source == peer && request.late;
+        rested && !self.requests.values().any(silent)
+    }
+
     /// What of `piece` a source may be asked for in one request now.
-    fn share(
+    fn offer(
         &self,
         peer: PeerId,
         source: &Source,
         piece: &GroupSet,
         urgency: Urgency,
-    ) -> Option<GroupSet> {
-        // One stretch: what lies far behind it has its own time.
-        let stretch = GroupSet::from(source.part_of(piece).iter_ranges().next()?);
-        let requests = self.requests.values().filter(|r| r.source == peer).count();
-        if urgency == Urgency::WaitedFor {
-            return (requests <= MAX_REQUESTS_PER_SOURCE).then_some(stretch);
+        soonest: Duration,
+        now: Instant,
+    ) -> Option<Offer> {
+        if !self.may_be_asked(peer, now) {
+            return None;
         }
-        let groups = match source.rate() {
+        let has = source.part_of(piece);
+        let first = has.take(1);
+        let outstanding = self.outstanding(peer);
+        let eta = source.eta(outstanding + first.bytes(self.size));
+        let requests = self.requests.values().filter(|r| r.source == peer).count();
+        let most = MAX_REQUESTS_PER_SOURCE;
+        let slack = self.slack(first.first()?, now);
+        let too_late = is_too_late(eta, slack, soonest);
+        let (groups, skips) = match urgency {
+            Urgency::WaitedFor if requests <= most && !too_late => (stretch(&has)?, false),
+            Urgency::CopyOf(late_at) if peer != late_at && requests <= most && !too_late => {
+                let stretch = stretch(&has)?;
+                (stretch.take(self.portion(source, &stretch)), false)
+            }
+            Urgency::WaitedFor | Urgency::CopyOf(_) => return None,
+            Urgency::InOrder => {
+                // One stretch: what lies far behind it has its own time.
+                let late = eta > soonest && slack < eta;
+                let has = if late {
+                    self.in_time(&has, eta, now)
+                } else {
+                    has
+                };
+                let stretch = stretch(&has)?;
+                let groups = stretch.take(self.portion(source, piece));
+                let bytes = groups.bytes(self.size);
+                let room = source.rate().map_or(FIRST_ROOM, |rate| rate.max(MIN_ROOM));
+                let fits = outstanding == 0 || outstanding + bytes <= room;
+                ((requests < most && fits).then_some(groups)?, late)
+            }
+        };
+        Some(Offer {
+            groups,
+            skips,
+            eta,
+            tie: source.tie(),
+        })
+    }
+
+    /// Groups of one request to `source`: half a second of its rate.
+    fn portion(&self, source: &Source, piece: &GroupSet) -> u32 {
+        match source.rate() {
             Some(rate) if piece.count() > SMALL_GROUPS => {
                 let half_second = u32::try_from(rate / 2 / GROUP_BYTES).unwrap_or(u32::MAX);
-                stretch.take(half_second.clamp(MIN_BULK_GROUPS, MAX_BULK_GROUPS))
+                half_second.clamp(1, MAX_BULK_GROUPS)
             }
-            _ => stretch.take(SMALL_GROUPS),
+            _ => SMALL_GROUPS,
+        }
+    }
+
+    /// Of `groups`, those that the reader does not come to within `eta`; those behind it
+    /// have all the time in the world.
+    fn in_time(&self, groups: &GroupSet, eta: Duration, now: Instant) -> GroupSet {
+        let played = self.bytes_in(eta).saturating_add(self.position(now));
+        let from = Group::of(played.saturating_add(GROUP_BYTES));
+        let later = match self.is_opening() {
+            true => groups.difference(&self.opening).at_or_after(from),
+            false => groups.at_or_after(from),
         };
-        let room = source.rate().unwrap_or(0).max(MIN_OUTSTANDING);
-        let fits = self.outstanding(peer) + groups.bytes(self.size) <= room;
-        (requests < MAX_REQUESTS_PER_SOURCE && fits).then_some(groups)
+        match later.is_empty() {
+            true => groups.difference(&groups.at_or_after(self.head)),
+            false => later,
+        }
     }
 
     /// Bytes that a source was asked for and has not sent.
     fn outstanding(&self, peer: PeerId) -> u64 {
         let of_peer = self.requests.values().filter(|r| r.source == peer);
-        union(of_peer).difference(&self.have).bytes(self.size)
+        of_peer
+            .map(|r| r.groups.difference(&self.have).bytes(self.size))
+            .sum()
+    }
+
+    /// How long until the reader comes to `group`. For what lies behind it that is never.
+    pub(super) fn slack(&self, group: Group, now: Instant) -> Duration {
+        if self.opening.contains(group) && self.is_opening() {
+            return Duration::ZERO;
+        }
+        if group < self.head {
+            return Duration::MAX;
+        }
+        let bytes = group.start().saturating_sub(self.position(now));
+        Duration::from_micros(bytes.saturating_mul(1_000_000) / self.bytes_in(SECOND).max(1))
+    }
+
+    /// Where the reader is about now. It tells that in strides, goes on at the track's
+    /// rate between them, and stands still where a group is missing.
+    fn position(&self, now: Instant) -> u64 {
+        let (told, at) = self.told;
+        let since = now.saturating_duration_since(at).min(STRIDE_TIME);
+        let moved = self.bytes_in(since).min(STRIDE);
+        let missing = self.have.first_missing(Group::of(told)).start();
+        told.saturating_add(moved).min(missing.max(told))
+    }
+
+    /// Whether the reader is still in the opening, before the first sound.
+    fn is_opening(&self) -> bool {
+        self.opening.contains(self.head)
+    }
+
+    /// Bytes of the track that `time` of it takes.
+    fn bytes_in(&self, time: Duration) -> u64 {
+        let rate = self.bitrate.unwrap_or(GUESSED_BITRATE);
+        let bytes = u128::from(rate) * time.as_micros() / 1_000_000;
+        u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 
     /// How urgent a group is.
     pub(super) fn class(&self, group: Group) -> Class {
-        let soon = match self.bitrate {
-            Some(bitrate) => bitrate.saturating_mul(SOON.as_secs()),
-            None => SOON_BYTES,
-        };
-        let soon = Group::of(self.head.start().saturating_add(soon));
+        let soon = Group::of(self.head.start().saturating_add(self.bytes_in(SOON)));
         if self.opening.contains(group) || (self.head <= group && group <= soon) {
             self.role
         } else {
@@ -169,23 +318,50 @@ impl Scheduler {
     }
 }
 
+/// Whether what is due after `slack` should not be left to who brings it after `eta`, when
+/// another could after `soonest`. Half of the time and less is worth what is lost.
+fn is_too_late(eta: Duration, slack: Duration, soonest: Duration) -> bool {
+    is_late(eta, slack) && soonest.saturating_mul(2) < eta
+}
+
+fn is_late(eta: Duration, slack: Duration) -> bool {
+    eta > slack.saturating_add(GRACE)
+}
+
+/// The first stretch without a gap.
+fn stretch(groups: &GroupSet) -> Option<GroupSet> {
+    groups.iter_ranges().next().map(GroupSet::from)
+}
+
 /// Groups of a request that somebody waits for: 64 KiB, 50 ms at 10 Mbit/s.
 pub const SMALL_GROUPS: u32 = 4;
 
-/// Groups of a later request: 256 KiB amortise its round trip, 1 MiB is lost on a seek.
-pub(super) const MIN_BULK_GROUPS: u32 = 16;
+/// Groups of a later request at most: 1 MiB is lost on a seek.
 pub const MAX_BULK_GROUPS: u32 = 64;
 
 /// Side by side at one source: head, audio start, tail, and what follows. One more when
 /// the reader waits for something else.
 pub const MAX_REQUESTS_PER_SOURCE: usize = 4;
 
-/// Bytes asked for at one source, however slow: two bulk requests, so that one is always
-/// under way while the next is sent. A faster one is asked for a second of its rate.
-const MIN_OUTSTANDING: u64 = 2 * MIN_BULK_GROUPS as u64 * GROUP_BYTES;
+/// Bytes asked for at one source: a second of its rate; a small request for each of head,
+/// audio start, tail and what follows while that is unknown; and two groups of the slowest,
+/// so that one is always under way while the next is sent.
+const FIRST_ROOM: u64 = MAX_REQUESTS_PER_SOURCE as u64 * SMALL_GROUPS as u64 * GROUP_BYTES;
+const MIN_ROOM: u64 = 2 * GROUP_BYTES;
+
+/// What comes later than the reader by less than this is not worth asking for twice: the
+/// sound still has what lies between reader and device.
+const GRACE: Duration = Duration::from_millis(200);
 
 /// What lies so far ahead of the play head is played soon.
 const SOON: Duration = Duration::from_secs(30);
 
-/// The same while the bit rate is unknown: 30 s of CD quality FLAC.
-const SOON_BYTES: u64 = 4 << 20;
+/// The rate while it is unknown: CD quality FLAC.
+const GUESSED_BITRATE: u64 = 140_000;
+
+/// The reader tells where it stands at least this often, in bytes; a reader that does not
+/// move (paused) is taken to stand there.
+const STRIDE: u64 = 256 * 1024;
+const STRIDE_TIME: Duration = Duration::from_secs(60);
+
+const SECOND: Duration = Duration::from_secs(1);

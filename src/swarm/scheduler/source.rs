@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::content::ranges::GroupSet;
+use crate::id::GROUP_BYTES;
 
 /// What is known of a source when it appears.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -156,6 +157,17 @@ impl Source {
         self.tie
     }
 
+    /// How long it may be silent while somebody waits: what two groups and some lost packets
+    /// take, at its own pace.
+    pub(super) fn patience(&self) -> Duration {
+        let Some(rtt) = self.rtt else {
+            return FIRST_PATIENCE;
+        };
+        let rate = self.meter.rate.unwrap_or(GUESSED_RATE).max(1);
+        let groups = Duration::from_micros(2 * GROUP_BYTES * 1_000_000 / rate);
+        (rtt * 4 + groups).clamp(MIN_PATIENCE, MAX_PATIENCE)
+    }
+
     /// When it last sent anything.
     pub(super) fn heard(&self) -> Option<Instant> {
         self.heard
@@ -256,6 +268,12 @@ impl Meter {
 
 /// A rate to start from: 8 Mbit/s, what poor Wi-Fi brings.
 const GUESSED_RATE: u64 = 1_000_000;
+
+/// Silences that are no reason to ask elsewhere. The first holds a handshake, and is twice
+/// what a busy Wi-Fi takes for it; the least is what a busy Pi may take to get to it.
+pub(super) const FIRST_PATIENCE: Duration = Duration::from_millis(400);
+const MIN_PATIENCE: Duration = Duration::from_millis(200);
+const MAX_PATIENCE: Duration = Duration::from_millis(800);
 
 /// A round trip to start from, with a handshake in it.
 const GUESSED_RTT: Duration = Duration::from_millis(50);

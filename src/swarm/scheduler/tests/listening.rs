@@ -1,0 +1,139 @@
+//! Somebody listens: a reader goes through the track at its rate, and must never have to
+//! wait once it has begun.
+
+use super::*;
+
+/// Bytes a second of the track: half a minute of it.
+const BITRATE: u64 = SIZE / 30;
+
+/// What the listener is given before the sound starts.
+const LEAD: Duration = Duration::from_secs(2);
+
+/// How a listener fared.
+#[derive(Debug, Default)]
+struct Heard {
+    /// How often, and at which byte, the reader had to wait.
+    waits: Vec<u64>,
+    end: bool,
+}
+
+/// Reads the track at its rate, and says where it stands at every step of it.
+fn listen(world: &mut World) -> Heard {
+    let mut heard = Heard::default();
+    let mut at = 0;
+    let mut begun = false;
+    let lead = BITRATE * LEAD.as_secs();
+    let mut due = world.now;
+    for _ in 0..1_000_000 {
+        poll(world);
+        let ahead = world.scheduler.have().first_missing(Group::of(at)).start();
+        if at >= SIZE {
+            heard.end = true;
+            return heard;
+        }
+        if !begun {
+            begun = ahead >= (at + lead).min(SIZE);
+            due = world.now;
+        } else if world.now >= due {
+            if ahead <= at {
+                heard.waits.push(at);
+                begun = false; // It begins anew, with a lead.
+            }
+            world.scheduler.handle_demand(at, world.now);
+            at += STEP;
+            due += Duration::from_micros(STEP * 1_000_000 / BITRATE);
+            continue;
+        }
+        step(world, begun.then_some(due));
+    }
+    heard
+}
+
+fn poll(world: &mut World) {
+    while let Some(action) = world.poll() {
+        match action {
+            Action::Fetch {
+                req,
+                source,
+                groups,
+                ..
+            } => world.fetch(req, source, groups),
+            Action::Cancel { req } => world.cancel(req),
+            Action::Complete => {}
+            Action::Stuck { why } => panic!("stuck: {why:?}"),
+        }
+    }
+}
+
+/// To the next event, or until the reader is due.
+fn step(world: &mut World, due: Option<Instant>) {
+    let timer = world.scheduler.poll_timeout();
+    let event = world.events.first_key_value().map(|((at, _), _)| *at);
+    let next = [timer, event, due].into_iter().flatten().min();
+    let next = next.expect("it waits for nothing");
+    world.now = world.now.max(next);
+    if event == Some(next) {
+        let (_, event) = world.events.pop_first().unwrap();
+        world.deliver(event);
+    }
+}
+
+/// What the reader takes at once.
+const STEP: u64 = GROUP_BYTES / 4;
+
+fn remote(share: u64, ms: u64) -> Remote {
+    Remote {
+        manner: Manner::Good,
+        latency: Duration::from_millis(ms),
+        rate: BITRATE * share / 100,
+    }
+}
+
+fn with_bitrate(remotes: Vec<Remote>, seed: u64) -> World {
+    let mut world = World::new(remotes, seed);
+    world.scheduler.handle_bitrate(BITRATE);
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// However the rates are spread over the sources.
+    #[test]
+    fn sources_that_are_a_fifth_faster_together_never_starve_it(
+        shares in proptest::collection::vec((15u64..150, 1u64..200), 1..6), seed: u64
+    ) {
+        let sum: u64 = shares.iter().map(|(share, _)| share).sum();
+        let missing = 120u64.saturating_sub(sum);
+        let mut remotes: Vec<_> = shares.iter().map(|(share, ms)| remote(*share, *ms)).collect();
+        if missing > 0 {
+            remotes.push(remote(missing.max(15), 20));
+        }
+        let heard = listen(&mut with_bitrate(remotes.clone(), seed));
+        prop_assert!(heard.end && heard.waits.is_empty(), "{heard:?} of {remotes:?}");
+    }
+
+    /// One of them dies without a word, and nobody notices.
+    #[test]
+    fn a_death_is_not_heard_when_another_has_it(
+        share in 150u64..5000, ms in 1u64..100, dies in 0u64..20_000,
+        other in 150u64..5000, other_ms in 1u64..100, seed: u64
+    ) {
+        let dead = Remote { manner: Manner::FallsSilentAt(Duration::from_millis(dies)), ..remote(share, ms) };
+        let heard = listen(&mut with_bitrate(vec![dead, remote(other, other_ms)], seed));
+        prop_assert!(heard.end && heard.waits.is_empty(), "{heard:?}");
+    }
+}
+
+#[test]
+fn without_faults_hardly_anything_comes_twice() {
+    for (shares, seed) in [([40, 40, 60], 1), ([20, 30, 90], 2), ([300, 40, 40], 3)] {
+        let mut world = with_bitrate(shares.map(|share| remote(share, 20)).into(), seed);
+        assert!(listen(&mut world).end);
+        let wasted = world.wasted;
+        assert!(
+            wasted * 100 <= group_count(SIZE),
+            "{wasted} with {shares:?}"
+        );
+    }
+}
