@@ -5,10 +5,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::device::{Card, CardLine};
 use super::paced::PacedLine;
-use super::ring::{ring, Feed, RingState};
+use super::ring::{frames_in, ring, Feed, RingState};
 use super::wav::{file_bits, WavTarget};
 
 /// What the configuration names as output.
@@ -170,10 +171,11 @@ impl Output {
                 (LineKind::Paced(line), what, format)
             }
         };
-        let prime = match &kind {
+        let buffer = match &kind {
             LineKind::Card(line) => line.buffer_frames(),
             LineKind::Paced(line) => line.buffer_frames(),
         };
+        let prime = buffer.max(frames_in(LEAD, shape.rate));
         let line = Line {
             kind,
             prime,
@@ -232,3 +234,8 @@ impl Line {
         }
     }
 }
+
+/// Waits before the device before it sounds. The first chunk group of CD quality WAV is
+/// 93 ms long and the second arrives right behind it, but a busy machine is not always
+/// there to take it: this costs the second group's way, and saves a stutter.
+const LEAD: Duration = Duration::from_millis(100);
