@@ -99,12 +99,9 @@ pub fn database() -> Database {
 
 fn member(name: &str, id: u8, lines: &[Line]) -> Member {
     let peer = PeerId([id; 32]);
-    let entries = lines
-        .iter()
-        .map(|line| Some(Entry::Listed(Box::new(listed(line)))));
-    let page = Page {
-        entries: entries.collect(),
-    };
+    let entry = |line| Some(Entry::Listed(Box::new(listed(line))));
+    let entries: Vec<_> = lines.iter().map(entry).collect();
+    let page = Page::new(&entries);
     let catalogue = Catalogue::publish(peer, 1, 1, vec![Arc::new(page)], |_| [0; 64]);
     Member {
         peer,
