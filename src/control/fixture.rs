@@ -139,7 +139,7 @@ fn listed(&(path, artist, album, number, title, content): &Line) -> Listed {
     }
 }
 
-pub fn view(role: Role) -> NodeView {
+pub fn peers() -> Vec<PeerView> {
     let peer = |name: &str, id, own: bool| PeerView {
         peer: PeerId([id; 32]),
         name: name.into(),
@@ -148,12 +148,15 @@ pub fn view(role: Role) -> NodeView {
         tracks: 4,
         own,
     };
+    vec![peer("kitchen", 1, true), peer("studio", 2, false)]
+}
+
+pub fn view(role: Role) -> NodeView {
     NodeView {
         peer: PeerId([1; 32]),
         name: "kitchen".into(),
         role,
         tracker: "registered with 192.168.1.2:4670".into(),
-        peers: vec![peer("kitchen", 1, true), peer("studio", 2, false)],
         output: "hw:CARD=DAC, bit-exact".into(),
         devices: vec![DeviceView {
             name: "hw:CARD=DAC".into(),
@@ -193,6 +196,7 @@ pub fn serve(socket: &Path) {
                 transport: &mut transport,
                 database: &database,
                 view: &view,
+                peers: &peers,
             };
             let result = apply(event.request, &mut context);
             match event.responder.answer(result) {
