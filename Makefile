@@ -65,7 +65,7 @@ check: lint test
 
 bench: deps-test
 	$(MAKE) $(BINARY)
-	$(CARGO) bench --locked --bench first_sound --bench swarm
+	$(CARGO) bench --locked --bench first_sound --bench swarm --bench footprint
 
 install: $(BINARY)
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/p2pmusic

@@ -129,24 +129,12 @@ impl Running {
     }
 
     pub fn connect(&self) -> Remote {
-        let mut remote = Remote(BufReader::new(UnixStream::connect(&self.socket).unwrap()));
-        remote.line();
-        remote
+        Remote::connect(&self.socket)
     }
 
     /// Seconds of CPU so far, and the resident memory in bytes.
     pub fn usage(&self) -> (f64, u64) {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        let fields: Vec<u64> = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .map(|field| field.parse().unwrap_or(0))
-            .collect();
-        // proc(5): utime, stime and rss are fields 14, 15 and 24; this begins
-        // with field 3.
-        ((fields[11] + fields[12]) as f64 / TICKS, fields[21] * PAGE)
+        usage(self.pid())
     }
 
     /// Waits until the node has nothing to do: all is hashed.
@@ -176,6 +164,13 @@ impl Drop for Running {
 pub struct Remote(BufReader<UnixStream>);
 
 impl Remote {
+    /// Connects to whatever speaks MPD's protocol there.
+    pub fn connect(socket: &Path) -> Self {
+        let mut remote = Self(BufReader::new(UnixStream::connect(socket).unwrap()));
+        remote.line();
+        remote
+    }
+
     /// Sends a command and waits for its end; gives when it was sent, and the
     /// pairs of the reply.
     pub fn run(&mut self, command: &str) -> (Instant, Vec<(String, String)>) {
@@ -218,6 +213,21 @@ impl Remote {
         self.0.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
     }
+}
+
+/// Seconds of CPU so far, and the resident memory in bytes, of a process.
+pub fn usage(pid: u32) -> (f64, u64) {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<u64> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(|field| field.parse().unwrap_or(0))
+        .collect();
+    // proc(5): utime, stime and rss are fields 14, 15 and 24; this begins with
+    // field 3.
+    ((fields[11] + fields[12]) as f64 / TICKS, fields[21] * PAGE)
 }
 
 /// The value below which `part` of `values` lie.

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    interner::Interner,
-    pages::{
-        hash_list, hash_page, Catalogue, CatalogueError, Hash, Page, SignedHead, PAGE_ENTRIES,
-    },
+    page::Page,
+    pages::{hash_list, hash_page, Catalogue, CatalogueError, Hash, SignedHead, PAGE_ENTRIES},
 };
 
 /// One owner's catalogue on its way here: says what it needs, takes answers
@@ -19,9 +17,6 @@ pub struct CatchUp {
     list: Option<Arc<[Hash]>>,
     /// As many as the list is long once that is here.
     pages: Vec<Option<Arc<Page>>>,
-    /// For what the pages that come have in common. Those of `base` are not
-    /// gone through for it: they share among themselves.
-    shared: Interner,
 }
 
 /// What a [`CatchUp`] needs next.
@@ -51,7 +46,6 @@ impl CatchUp {
             base,
             list: None,
             pages: Vec::new(),
-            shared: Interner::default(),
         };
         if head.head.entries == 0 {
             this.handle_list(Vec::new())?;
@@ -86,7 +80,7 @@ impl CatchUp {
             let base = self.base.as_ref()?;
             let page = base.pages().get(index)?;
             let same = base.list().get(index)? == hash;
-            (same && page.entries.len() == self.page_len(index)).then(|| page.clone())
+            (same && page.len() == self.page_len(index)).then(|| page.clone())
         };
         self.pages = list
             .iter()
@@ -109,12 +103,9 @@ impl CatchUp {
         if hash_page(bytes) != *expected {
             return Err(SyncError::WrongPage(index as u32));
         }
-        let mut page = Page::decode(bytes)?;
-        if page.entries.len() != self.page_len(index) {
+        let page = Page::decode(bytes)?;
+        if page.len() != self.page_len(index) {
             return Err(SyncError::WrongPage(index as u32));
-        }
-        for entry in page.entries.iter_mut().flatten() {
-            self.shared.intern(entry);
         }
         self.pages[index] = Some(Arc::new(page));
         Ok(())
@@ -293,23 +284,5 @@ mod tests {
             let refused = this.handle_page(0, &short.pages()[0].encode());
             assert_eq!(refused, Err(SyncError::WrongPage(0)));
         }
-    }
-
-    #[test]
-    fn what_pages_have_in_common_is_once_in_memory() {
-        let owner = Owner::new(1);
-        let (reached, _) = catch_up(&owner.publish(1, entries(300, &[])), None);
-        let listed = |no| {
-            reached
-                .get(crate::id::EntryNo(no))
-                .and_then(Entry::listed)
-                .unwrap()
-        };
-        // One album, across a page boundary.
-        assert!(Arc::ptr_eq(&listed(252).dir, &listed(257).dir));
-        assert!(Arc::ptr_eq(
-            &listed(252).tags.shared,
-            &listed(257).tags.shared
-        ));
     }
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{entry::Listed, pages::Catalogue, Entry};
+use super::{
+    pages::Catalogue,
+    refs::{EntryRef, ListedRef},
+};
 use crate::id::{EntryNo, PeerId, TrackId};
 
 /// One peer of the swarm as the database shows it.
@@ -28,7 +31,7 @@ pub struct Database {
 pub struct Found<'a> {
     pub member: &'a Member,
     pub no: EntryNo,
-    pub listed: &'a Listed,
+    pub listed: ListedRef<'a>,
 }
 
 impl Found<'_> {
@@ -89,7 +92,10 @@ impl Database {
     }
 
     /// Who has a copy, listed or held, of this content.
-    pub fn holders(&self, track: TrackId) -> impl Iterator<Item = (&Member, EntryNo, &Entry)> {
+    pub fn holders(
+        &self,
+        track: TrackId,
+    ) -> impl Iterator<Item = (&Member, EntryNo, EntryRef<'_>)> {
         self.members.iter().filter_map(move |member| {
             let (no, entry) = member.catalogue.copies(track).next()?;
             Some((member, no, entry))

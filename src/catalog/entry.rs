@@ -92,6 +92,7 @@ pub struct Listed {
 
 impl Listed {
     /// The path within the owner's library: directory and name.
+    #[cfg(test)]
     pub fn path(&self) -> String {
         if self.dir.is_empty() {
             self.name.to_string()
@@ -128,7 +129,7 @@ pub struct Tags {
     pub title: Option<Box<str>>,
     pub track: Option<u32>,
     pub disc: Option<u32>,
-    /// One copy in memory for all tracks of an album.
+    /// One copy in memory for all tracks of an album that are queued.
     pub shared: Arc<SharedTags>,
 }
 
@@ -192,17 +193,6 @@ impl SharedTags {
             &self.genre,
             &self.date,
             &self.composer,
-        ]
-    }
-
-    pub(super) fn texts_mut(&mut self) -> [&mut Option<Arc<str>>; 6] {
-        [
-            &mut self.artist,
-            &mut self.album,
-            &mut self.album_artist,
-            &mut self.genre,
-            &mut self.date,
-            &mut self.composer,
         ]
     }
 }

@@ -14,7 +14,9 @@ mod catch_up;
 mod database;
 mod entry;
 mod interner;
+mod page;
 mod pages;
+mod refs;
 #[cfg(test)]
 pub(crate) mod samples;
 
@@ -22,5 +24,7 @@ pub use catch_up::{CatchUp, Need, SyncError};
 pub use database::{Database, Found, Member};
 pub use entry::{Entry, Held, Listed, SharedTags, Tags, MODIFIED};
 pub use interner::Interner;
-pub use pages::{Catalogue, Hash, Head, Page, SignedHead};
+pub use page::Page;
+pub use pages::{Catalogue, Hash, Head, SignedHead};
 pub use pages::{MAX_PAGES, MAX_PAGE_BYTES, PAGE_ENTRIES};
+pub use refs::{EntryRef, ListedRef, TagsRef};

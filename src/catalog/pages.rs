@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::entry::{Entry, Listed};
+use super::{
+    page::Page,
+    refs::{EntryRef, ListedRef},
+};
 use crate::id::{EntryNo, PeerId, TrackId};
 
 /// Entries in a page: one changed file costs its neighbours' 256 lines, and
@@ -102,47 +105,6 @@ impl SignedHead {
     }
 }
 
-/// Up to [`PAGE_ENTRIES`] consecutive entry numbers; `None` where an entry is
-/// gone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page {
-    pub entries: Vec<Option<Entry>>,
-}
-
-impl Page {
-    /// The page on the wire (postcard).
-    pub fn encode(&self) -> Vec<u8> {
-        postcard::to_allocvec(self).expect("plain data always has an encoding")
-    }
-
-    /// Reads a foreign page.
-    ///
-    /// # Errors
-    /// Refuses what is too long, malformed, encoded in another way than
-    /// [`Self::encode`] would (its hash would change when relayed), or breaks
-    /// the rules of [`Entry::is_sane`].
-    pub fn decode(bytes: &[u8]) -> Result<Self, CatalogueError> {
-        if bytes.len() > MAX_PAGE_BYTES {
-            return Err(CatalogueError::BadPage("too long"));
-        }
-        // Looked at first: a hole is one byte here and many in memory.
-        let (len, _) = postcard::take_from_bytes::<usize>(bytes)
-            .map_err(|_| CatalogueError::BadPage("malformed"))?;
-        if len > PAGE_ENTRIES {
-            return Err(CatalogueError::BadPage("too many entries"));
-        }
-        let page: Self =
-            postcard::from_bytes(bytes).map_err(|_| CatalogueError::BadPage("malformed"))?;
-        if !page.entries.iter().flatten().all(Entry::is_sane) {
-            return Err(CatalogueError::BadPage("an entry breaks the rules"));
-        }
-        if page.encode() != bytes {
-            return Err(CatalogueError::BadPage("not in its canonical encoding"));
-        }
-        Ok(page)
-    }
-}
-
 /// One owner's catalogue, whole and checked. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Catalogue {
@@ -195,7 +157,7 @@ impl Catalogue {
         sign: impl FnOnce(&[u8]) -> [u8; 64],
     ) -> Self {
         let full = pages.len().saturating_sub(1) * PAGE_ENTRIES;
-        let entries = full + pages.last().map_or(0, |page| page.entries.len());
+        let entries = full + pages.last().map_or(0, |page| page.len());
         let head = Head {
             owner,
             epoch,
@@ -215,13 +177,13 @@ impl Catalogue {
             by_path: Arc::default(),
             by_track: Arc::default(),
         };
-        let listed = this.entries().filter(|(_, entry)| entry.listed().is_some());
-        let mut by_path: Vec<u32> = listed.map(|(no, _)| no.0).collect();
+        let listed = |no: &u32| this.path(*no).is_some();
+        let mut by_path: Vec<u32> = this.numbers().filter(listed).collect();
         // Both sorts are stable, and a library is numbered in order of its
         // paths for the most part, which makes the first one cheap.
         by_path.sort_by_key(|no| this.path(*no));
-        let hashed = this.entries().filter(|(_, entry)| entry.track().is_some());
-        let mut by_track: Vec<u32> = hashed.map(|(no, _)| no.0).collect();
+        let hashed = |no: &u32| this.track(*no).is_some();
+        let mut by_track: Vec<u32> = this.numbers().filter(hashed).collect();
         by_track.sort_by_key(|no| this.track(*no));
         (this.by_path, this.by_track) = (by_path.into(), by_track.into());
         this
@@ -244,17 +206,13 @@ impl Catalogue {
         &self.pages
     }
 
-    pub fn get(&self, no: EntryNo) -> Option<&Entry> {
-        let no = no.0 as usize;
-        self.pages
-            .get(no / PAGE_ENTRIES)?
-            .entries
-            .get(no % PAGE_ENTRIES)?
-            .as_ref()
+    pub fn get(&self, no: EntryNo) -> Option<EntryRef<'_>> {
+        let (page, n) = self.place(no.0)?;
+        page.get(n)
     }
 
     /// The listed entry in the directory `dir` with the name `name`.
-    pub fn find(&self, dir: &str, name: &str) -> Option<(EntryNo, &Listed)> {
+    pub fn find(&self, dir: &str, name: &str) -> Option<(EntryNo, ListedRef<'_>)> {
         let wanted = Some((dir, name));
         let at = self.by_path.partition_point(|no| self.path(*no) < wanted);
         let no = EntryNo(*self.by_path.get(at)?);
@@ -262,24 +220,35 @@ impl Catalogue {
     }
 
     /// The entries with this content, by number.
-    pub fn copies(&self, track: TrackId) -> impl Iterator<Item = (EntryNo, &Entry)> {
+    pub fn copies(&self, track: TrackId) -> impl Iterator<Item = (EntryNo, EntryRef<'_>)> {
         let first = self
             .by_track
             .partition_point(|no| self.track(*no) < Some(track));
         self.by_track[first..]
             .iter()
-            .map(|no| EntryNo(*no))
-            .filter_map(|no| Some((no, self.get(no)?)))
-            .take_while(move |(_, entry)| entry.track() == Some(track))
+            .take_while(move |no| self.track(**no) == Some(track))
+            .filter_map(|no| Some((EntryNo(*no), self.get(EntryNo(*no))?)))
     }
 
     fn path(&self, no: u32) -> Option<(&str, &str)> {
-        let listed = self.get(EntryNo(no))?.listed()?;
-        Some((&listed.dir, &listed.name))
+        let (page, n) = self.place(no)?;
+        page.path(n)
     }
 
     fn track(&self, no: u32) -> Option<TrackId> {
-        self.get(EntryNo(no))?.track()
+        let (page, n) = self.place(no)?;
+        page.track(n)
+    }
+
+    /// The page of number `no`, and the place there.
+    fn place(&self, no: u32) -> Option<(&Page, usize)> {
+        let no = no as usize;
+        let page = self.pages.get(no / PAGE_ENTRIES)?;
+        Some((page, no % PAGE_ENTRIES))
+    }
+
+    fn numbers(&self) -> std::ops::Range<u32> {
+        0..self.head.head.entries
     }
 
     /// How many files of the library are in it.
@@ -287,14 +256,22 @@ impl Catalogue {
         self.by_path.len()
     }
 
+    /// What it takes in memory, in bytes, without what the allocator adds.
+    #[cfg(test)]
+    pub fn footprint(&self) -> usize {
+        let pages = self.pages.iter();
+        let pages: usize = pages
+            .map(|page| page.footprint() + size_of_val(page) + size_of_val(&**page))
+            .sum();
+        let indexes = size_of_val(&*self.by_path) + size_of_val(&*self.by_track);
+        size_of_val(self) + pages + indexes + size_of_val(&*self.list)
+    }
+
     /// The entries that are there, by number.
-    pub fn entries(&self) -> impl Iterator<Item = (EntryNo, &Entry)> {
-        self.pages.iter().enumerate().flat_map(|(n, page)| {
-            let first = (n * PAGE_ENTRIES) as u32;
-            (first..)
-                .zip(&page.entries)
-                .filter_map(|(no, entry)| Some((EntryNo(no), entry.as_ref()?)))
-        })
+    #[cfg(test)]
+    pub fn entries(&self) -> impl Iterator<Item = (EntryNo, EntryRef<'_>)> {
+        let numbers = self.numbers().map(EntryNo);
+        numbers.filter_map(|no| Some((no, self.get(no)?)))
     }
 }
 
@@ -324,7 +301,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::catalog::samples::{held, song, Owner};
+    use crate::catalog::{
+        samples::{held, listed, song, Owner},
+        Entry, SharedTags,
+    };
 
     #[test]
     fn only_the_owner_can_make_a_head() {
@@ -396,20 +376,13 @@ mod tests {
         refused(&[1, 1, 7], "malformed");
         // A length of 2^32 - 1, and one more hole than fits.
         refused(&[0xff, 0xff, 0xff, 0xff, 0x0f], "too many entries");
-        let holes = |n| {
-            Page {
-                entries: vec![None; n],
-            }
-            .encode()
-        };
+        let holes = |n| Page::new(&vec![None; n]).encode();
         refused(&holes(PAGE_ENTRIES + 1), "too many entries");
         assert!(Page::decode(&holes(PAGE_ENTRIES)).is_ok());
         // One hole, its number written in two bytes; and a byte too many.
         refused(&[0x81, 0x00, 0], "not in its canonical encoding");
         refused(&[1, 0, 0], "not in its canonical encoding");
-        let escaping = Page {
-            entries: vec![song("..", "a", None)],
-        };
+        let escaping = Page::new(&[song("..", "a", None)]);
         refused(&escaping.encode(), "an entry breaks the rules");
     }
 
@@ -421,8 +394,8 @@ mod tests {
             change in any::<(prop::sample::Index, u8)>(),
             cut in any::<prop::sample::Index>(),
         ) {
-            let entries = vec![song("a", "b.flac", Some(3)), None, held(4)];
-            let mut bytes = Page { entries }.encode();
+            let entries = [song("a", "b.flac", Some(3)), None, held(4)];
+            let mut bytes = Page::new(&entries).encode();
             let at = change.0.index(bytes.len());
             bytes[at] ^= change.1;
             if change.1 == 0 {
@@ -448,7 +421,7 @@ mod tests {
         let catalogue = Owner::new(1).publish(1, entries);
         for (no, entry) in catalogue.entries() {
             if let Some(listed) = entry.listed() {
-                let found = catalogue.find(&listed.dir, &listed.name);
+                let found = catalogue.find(listed.dir, listed.name);
                 assert_eq!(found.map(|(found, _)| found), Some(no));
             }
         }
@@ -463,6 +436,38 @@ mod tests {
         assert_eq!(copies(7), [0, 3, 5]);
         assert_eq!(copies(9), [4]);
         assert!(copies(8).is_empty());
+    }
+
+    /// Of the 250 bytes that a track may cost an idle peer, fifty are for
+    /// the allocator and for longer names than these.
+    #[test]
+    fn an_entry_takes_at_most_200_bytes() {
+        let entry = |n: usize| {
+            let (album, number) = (n / 12, n % 12 + 1);
+            let dir = format!("Some Artist {}/2004 - The Album No. {album}", album / 8);
+            let name = format!("{number:02} - A Song of Some Length {n}.flac");
+            let mut listed = listed(&dir, &name, Some(n as u8));
+            let size = 25_000_000 + n as u64 * 1_234;
+            listed.size = size;
+            listed.audio_start = 2_000_000;
+            listed.opening = [0..16_384, 1_998_848..2_031_616, size - 16_384..size].into();
+            listed.duration = std::time::Duration::new(241, 373_333_333);
+            listed.tags.title = Some(format!("A Song of Some Length {n}").into());
+            listed.tags.track = Some(number as u32);
+            listed.tags.shared = Arc::new(SharedTags {
+                artist: Some(format!("Some Artist {}", album / 8).into()),
+                album: Some(format!("The Album No. {album}").into()),
+                album_artist: Some(format!("Some Artist {}", album / 8).into()),
+                genre: Some("Alternative Rock".into()),
+                date: Some("2004-10-11".into()),
+                composer: None,
+            });
+            Some(Entry::Listed(Box::new(listed)))
+        };
+        let count = 10_000;
+        let catalogue = Owner::new(1).publish(1, (0..count).map(entry).collect());
+        let each = catalogue.footprint() / count;
+        assert!(each <= 200, "{each} bytes an entry");
     }
 
     #[test]

@@ -31,11 +31,7 @@ impl Owner {
     }
 
     pub fn publish(&self, seq: u64, entries: Vec<Option<Entry>>) -> Catalogue {
-        let page = |entries: &[Option<Entry>]| {
-            Arc::new(Page {
-                entries: entries.to_vec(),
-            })
-        };
+        let page = |entries: &[Option<Entry>]| Arc::new(Page::new(entries));
         let pages = entries.chunks(PAGE_ENTRIES).map(page).collect();
         Catalogue::publish(self.id(), 1, seq, pages, |bytes| self.sign(bytes))
     }

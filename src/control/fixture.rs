@@ -99,12 +99,9 @@ pub fn database() -> Database {
 
 fn member(name: &str, id: u8, lines: &[Line]) -> Member {
     let peer = PeerId([id; 32]);
-    let entries = lines
-        .iter()
-        .map(|line| Some(Entry::Listed(Box::new(listed(line)))));
-    let page = Page {
-        entries: entries.collect(),
-    };
+    let entry = |line| Some(Entry::Listed(Box::new(listed(line))));
+    let entries: Vec<_> = lines.iter().map(entry).collect();
+    let page = Page::new(&entries);
     let catalogue = Catalogue::publish(peer, 1, 1, vec![Arc::new(page)], |_| [0; 64]);
     Member {
         peer,
@@ -142,7 +139,7 @@ fn listed(&(path, artist, album, number, title, content): &Line) -> Listed {
     }
 }
 
-pub fn view(role: Role) -> NodeView {
+pub fn peers() -> Vec<PeerView> {
     let peer = |name: &str, id, own: bool| PeerView {
         peer: PeerId([id; 32]),
         name: name.into(),
@@ -151,12 +148,15 @@ pub fn view(role: Role) -> NodeView {
         tracks: 4,
         own,
     };
+    vec![peer("kitchen", 1, true), peer("studio", 2, false)]
+}
+
+pub fn view(role: Role) -> NodeView {
     NodeView {
         peer: PeerId([1; 32]),
         name: "kitchen".into(),
         role,
         tracker: "registered with 192.168.1.2:4670".into(),
-        peers: vec![peer("kitchen", 1, true), peer("studio", 2, false)],
         output: "hw:CARD=DAC, bit-exact".into(),
         devices: vec![DeviceView {
             name: "hw:CARD=DAC".into(),
@@ -196,6 +196,7 @@ pub fn serve(socket: &Path) {
                 transport: &mut transport,
                 database: &database,
                 view: &view,
+                peers: &peers,
             };
             let result = apply(event.request, &mut context);
             match event.responder.answer(result) {

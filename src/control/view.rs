@@ -15,8 +15,6 @@ pub struct NodeView {
     pub role: Role,
     /// In words: "registered with 192.168.1.2:4670", "looking for one", …
     pub tracker: String,
-    /// All known peers, this one included.
-    pub peers: Vec<PeerView>,
     /// The output in words, with what is known about its exactness.
     pub output: String,
     pub devices: Vec<DeviceView>,

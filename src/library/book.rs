@@ -9,7 +9,7 @@ use std::{
 use super::index::{Index, IndexError, IndexReader, Record, Slot};
 use super::scan::Stamp;
 use crate::{
-    catalog::{Catalogue, Head, Interner, Page, PAGE_ENTRIES},
+    catalog::{Catalogue, Head, Page, PAGE_ENTRIES},
     id::{EntryNo, PeerId, TrackId},
 };
 
@@ -23,7 +23,6 @@ pub(super) struct Book {
     pages: Vec<Arc<Page>>,
     /// Pages whose entries changed since they were made.
     dirty: BTreeSet<usize>,
-    strings: Interner,
     catalogue: Arc<Catalogue>,
     published: Instant,
     /// Whether more than hashes changed.
@@ -38,7 +37,6 @@ impl Book {
             catalogue: Arc::new(Catalogue::publish(me, epoch, seq, Vec::new(), &sign)),
             dirty: (0..(index.numbers() as usize).div_ceil(PAGE_ENTRIES)).collect(),
             pages: Vec::new(),
-            strings: Interner::default(),
             published: now,
             urgent: false,
             index,
@@ -192,18 +190,13 @@ impl Book {
             // The page is as long as numbers were given out, hole or not.
             let given_out = (self.index.numbers() as usize - n * PAGE_ENTRIES).min(PAGE_ENTRIES);
             entries.resize(given_out, None);
-            entries
-                .iter_mut()
-                .flatten()
-                .for_each(|entry| self.strings.intern(entry));
-            self.pages[n] = Arc::new(Page { entries });
+            self.pages[n] = Arc::new(Page::new(&entries));
         }
         let (epoch, seq) = (self.index.epoch(), self.index.seq());
         let catalogue = self
             .catalogue
             .succeed(epoch, seq, self.pages.clone(), &self.sign);
         self.catalogue = Arc::new(catalogue);
-        self.strings.forget_unused();
         Ok(self.catalogue.clone())
     }
 

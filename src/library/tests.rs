@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::*;
-use crate::catalog::{samples::Owner, Entry};
+use crate::catalog::{samples::Owner, EntryRef};
 use crate::media::Format;
 
 /// A library over directories of its own, and how often it looked inside a
@@ -101,7 +101,7 @@ fn publish(library: &Library) {
 fn tracks(library: &Library) -> Vec<(u32, String)> {
     let catalogue = library.catalogue();
     catalogue.head().verify().unwrap();
-    let name = |(no, entry): (EntryNo, &Entry)| Some((no.0, entry.listed()?.path()));
+    let name = |(no, entry): (EntryNo, EntryRef<'_>)| Some((no.0, entry.listed()?.path()));
     catalogue.entries().filter_map(name).collect()
 }
 

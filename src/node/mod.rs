@@ -506,11 +506,14 @@ impl Node {
         now: Instant,
     ) {
         let view = self.view(sight, now);
+        let own = self.role.is_peer().then_some((self.me, &self.name));
+        let peers = || view::peer_views(own, &self.directory, &self.database);
         let mut context = Context {
             queue: &mut self.queue,
             transport: &mut self.transport,
             database: &self.database,
             view: &view,
+            peers: &peers,
         };
         match apply(request, &mut context) {
             Ok(Outcome::Later(Errand::Update { .. })) => {

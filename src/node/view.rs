@@ -6,9 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Node, Sight};
+use super::{directory::Directory, Node, Sight};
 use crate::{
+    catalog::Database,
     control::view::{DeviceView, NodeView, PeerView},
+    id::PeerId,
     player::{transport::PlayState, PlayId, PlayerEvent},
     protocol::{PeerState, Refusal},
 };
@@ -157,7 +159,6 @@ impl Node {
                 true => self.facts.tracker_in_words(),
                 false => "this node".into(),
             },
-            peers: self.peer_views(),
             output: self.facts.output_in_words(),
             devices: self.facts.device_views(),
             position: position.map(|(_, at)| at),
@@ -200,31 +201,36 @@ impl Node {
             self.facts.tracker_in_words()
         )
     }
+}
 
-    fn peer_views(&self) -> Vec<PeerView> {
-        let tracks = |peer| match self.database.member(peer) {
-            Some(member) => member.catalogue.listed_count(),
-            None => 0,
-        };
-        let own = PeerView {
-            peer: self.me,
-            name: self.name.clone(),
-            address: None,
-            state: PeerState::Up,
-            tracks: tracks(self.me),
-            own: true,
-        };
-        let others = self.directory.iter().map(|record| PeerView {
-            peer: record.peer,
-            name: record.name.as_str().into(),
-            address: self.directory.addresses(record.peer).first().copied(),
-            state: record.state,
-            tracks: tracks(record.peer),
-            own: false,
-        });
-        let own = self.role.is_peer().then_some(own);
-        own.into_iter().chain(others).collect()
-    }
+/// All peers of `directory`, after this node itself if that is one: `own` is
+/// its id and name.
+pub(super) fn peer_views(
+    own: Option<(PeerId, &Arc<str>)>,
+    directory: &Directory,
+    database: &Database,
+) -> Vec<PeerView> {
+    let tracks = |peer| match database.member(peer) {
+        Some(member) => member.catalogue.listed_count(),
+        None => 0,
+    };
+    let own = own.map(|(peer, name)| PeerView {
+        peer,
+        name: name.clone(),
+        address: None,
+        state: PeerState::Up,
+        tracks: tracks(peer),
+        own: true,
+    });
+    let others = directory.iter().map(|record| PeerView {
+        peer: record.peer,
+        name: record.name.as_str().into(),
+        address: directory.addresses(record.peer).first().copied(),
+        state: record.state,
+        tracks: tracks(record.peer),
+        own: false,
+    });
+    own.into_iter().chain(others).collect()
 }
 
 impl Facts {

@@ -64,7 +64,7 @@ impl From<Found<'_>> for QueueItem {
             track: listed.track,
             info: QueueItemInfo {
                 owner: found.member.name.clone(),
-                tags: listed.tags.clone(),
+                tags: listed.tags.to_owned(),
                 duration: listed.duration,
                 format: listed.format,
                 rate: listed.rate,

@@ -177,13 +177,7 @@ impl Library {
         let held = held.map(|(&track, &size)| Entry::Held(Held { track, size }.into()));
         let entries: Vec<Option<Entry>> = listed.chain(held).map(Some).collect();
         let pages = entries.chunks(PAGE_ENTRIES);
-        let pages = pages
-            .map(|entries| {
-                Arc::new(Page {
-                    entries: entries.to_vec(),
-                })
-            })
-            .collect();
+        let pages = pages.map(|entries| Arc::new(Page::new(entries))).collect();
         let sign = |bytes: &[u8]| {
             self.key
                 .sign(bytes)

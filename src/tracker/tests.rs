@@ -84,7 +84,7 @@ fn with_tracker<F: Future<Output = ()>>(test: impl FnOnce(String, smol::Task<()>
 fn music(identity: &Identity) -> Arc<Catalogue> {
     let track = TrackId([9; 32]);
     let entries = vec![Some(Entry::Held(Box::new(Held { track, size: 1 }))); 256];
-    let page = Arc::new(Page { entries });
+    let page = Arc::new(Page::new(&entries));
     let sign = |bytes: &[u8]| identity.sign(bytes);
     let id = identity.peer_id();
     Arc::new(Catalogue::publish(id, 1, 1, vec![page.clone(), page], sign))

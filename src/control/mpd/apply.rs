@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     catalog::Database,
-    control::view::NodeView,
+    control::view::{NodeView, PeerView},
     player::{
         queue::{Queue, QueueError},
         transport::Transport,
@@ -42,13 +42,15 @@ pub enum Task {
 }
 
 /// What a command works on.
-#[derive(Debug)]
 pub struct Context<'a> {
     pub queue: &'a mut Queue,
     pub transport: &'a mut Transport,
     /// A snapshot.
     pub database: &'a Database,
     pub view: &'a NodeView,
+    /// All known peers, this node included: looked up by those commands only
+    /// that show them.
+    pub peers: &'a dyn Fn() -> Vec<PeerView>,
 }
 
 /// A [`Context`] for one client's request.
@@ -57,6 +59,7 @@ struct Desk<'a> {
     transport: &'a mut Transport,
     database: &'a Database,
     view: &'a NodeView,
+    peers: &'a dyn Fn() -> Vec<PeerView>,
     tags: TagMask,
 }
 
@@ -95,6 +98,7 @@ pub fn apply(request: Request, context: &mut Context<'_>) -> Result<Outcome, Ack
         transport: context.transport,
         database: context.database,
         view: context.view,
+        peers: context.peers,
         tags: request.tags,
     };
     let command = match request.task {

@@ -23,7 +23,7 @@ use super::{
     text::format_time,
 };
 use crate::{
-    catalog::{Database, Found, PAGE_ENTRIES},
+    catalog::{Database, Found, Interner, PAGE_ENTRIES},
     id::{EntryNo, TrackId},
     player::queue::{QueueItem, Slot, MAX_QUEUE},
 };
@@ -283,7 +283,13 @@ impl Plan {
                 // One more than fits, so that the queue can say so.
                 let some = spots.into_iter().take(MAX_QUEUE + 1);
                 let items = some.filter_map(|spot| spot.find(&self.database));
-                let items = items.map(|found| Arc::new(found.into())).collect();
+                let mut shared = Interner::default();
+                let queued = |found: Found<'_>| {
+                    let mut item = QueueItem::from(found);
+                    shared.intern(&mut item.info.tags);
+                    Arc::new(item)
+                };
+                let items = items.map(queued).collect();
                 return Step::Insert(Insertion { items, at, then });
             }
             Stage::Tell(answer, spots, printer) => {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt::Write as _, time::Duration};
 
 use super::{reply::Reply, text::format_time};
 use crate::{
-    catalog::{Database, Found, Tags},
+    catalog::{Database, Found, TagsRef},
     player::queue::QueueItem,
 };
 
@@ -89,7 +89,7 @@ pub struct Song<'a> {
     pub owner: &'a str,
     pub dir: &'a str,
     pub name: &'a str,
-    pub tags: &'a Tags,
+    pub tags: TagsRef<'a>,
     pub duration: Duration,
     pub rate: u32,
     pub bits: Option<u8>,
@@ -102,9 +102,9 @@ impl<'a> From<Found<'a>> for Song<'a> {
         let listed = found.listed;
         Self {
             owner: &found.member.name,
-            dir: &listed.dir,
-            name: &listed.name,
-            tags: &listed.tags,
+            dir: listed.dir,
+            name: listed.name,
+            tags: listed.tags,
             duration: listed.duration,
             rate: listed.rate,
             bits: listed.bits,
@@ -124,7 +124,7 @@ impl<'a> Song<'a> {
             owner: member.map_or(&*info.owner, |member| &*member.name),
             dir,
             name,
-            tags: &info.tags,
+            tags: (&info.tags).into(),
             duration: info.duration,
             rate: info.rate,
             bits: info.bits,
@@ -154,19 +154,19 @@ impl<'a> Song<'a> {
 
     /// The title, or the file's name where there is none.
     pub fn title(&self) -> &'a str {
-        self.tags.title.as_deref().unwrap_or(self.name)
+        self.tags.title.unwrap_or(self.name)
     }
 
     pub fn tag(&self, tag: Tag) -> Option<Cow<'a, str>> {
         let tags = self.tags;
         let text = match tag {
-            Tag::Artist => tags.artist.as_deref(),
-            Tag::AlbumArtist => tags.album_artist.as_deref(),
-            Tag::Title => tags.title.as_deref(),
-            Tag::Album => tags.album.as_deref(),
-            Tag::Date => tags.date.as_deref(),
-            Tag::Genre => tags.genre.as_deref(),
-            Tag::Composer => tags.composer.as_deref(),
+            Tag::Artist => tags.artist,
+            Tag::AlbumArtist => tags.album_artist,
+            Tag::Title => tags.title,
+            Tag::Album => tags.album,
+            Tag::Date => tags.date,
+            Tag::Genre => tags.genre,
+            Tag::Composer => tags.composer,
             Tag::Track => return tags.track.map(|n| n.to_string().into()),
             Tag::Disc => return tags.disc.map(|n| n.to_string().into()),
         };

@@ -4,7 +4,7 @@ use std::{ops::Range, time::Duration};
 
 use super::Request;
 use crate::{
-    catalog::{Database, Entry, Listed},
+    catalog::{Database, EntryRef, ListedRef},
     id::{EntryNo, TrackId},
     media::Format,
     player::{queue::QueueItem, PlayId},
@@ -51,7 +51,7 @@ impl Shape {
     /// one that is only held, of which no more is known than was queued.
     pub fn of_copy(track: TrackId, item: &QueueItem, database: &Database) -> Option<Self> {
         let copies = || database.holders(track).map(|(_, _, entry)| entry);
-        if let Some(listed) = copies().find_map(Entry::listed) {
+        if let Some(listed) = copies().find_map(EntryRef::listed) {
             return Some(Self::of(listed));
         }
         let size = copies().next()?.size();
@@ -66,14 +66,14 @@ impl Shape {
         })
     }
 
-    pub fn of(listed: &Listed) -> Self {
+    pub fn of(listed: ListedRef<'_>) -> Self {
         Self {
             format: listed.format,
             rate: listed.rate,
             channels: listed.channels,
             audio_start: listed.audio_start,
             size: listed.size,
-            opening: listed.opening.clone(),
+            opening: listed.opening.to_ranges(),
             duration: listed.duration,
         }
     }

@@ -112,9 +112,7 @@ fn a_lease_is_renewed_and_a_silent_tracker_is_lost() {
 #[test]
 fn the_own_catalogue_is_announced_and_answered_from() {
     let now = Instant::now();
-    let page = Arc::new(crate::catalog::Page {
-        entries: vec![None],
-    });
+    let page = Arc::new(crate::catalog::Page::new(&[None]));
     let own = Catalogue::publish(PeerId([7; 32]), 1, 1, vec![page], |_| [0; 64]);
     let own = Arc::new(own);
     let mut link = link(&["a"], now);

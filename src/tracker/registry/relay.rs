@@ -282,7 +282,7 @@ impl Pull {
         let page = Page::decode(&bytes).map_err(|_| Breach("a page that breaks the rules"))?;
         let before = index as usize * PAGE_ENTRIES;
         let after = (self.head.head.entries as usize).saturating_sub(before);
-        if page.entries.len() != after.min(PAGE_ENTRIES) {
+        if page.len() != after.min(PAGE_ENTRIES) {
             return Err(Breach("a page with too many or too few entries"));
         }
         self.bytes += bytes.len();
@@ -349,7 +349,7 @@ mod tests {
         let entries = vec![Some(Entry::Held(Box::new(Held { track, size: 1 })))];
         let owner = PeerId(key.public_key().as_ref().try_into().unwrap());
         let sign = |bytes: &[u8]| key.sign(bytes).as_ref().try_into().unwrap();
-        Catalogue::publish(owner, 1, seq, vec![Arc::new(Page { entries })], sign)
+        Catalogue::publish(owner, 1, seq, vec![Arc::new(Page::new(&entries))], sign)
     }
 
     fn pull(relay: &mut Relay, own: &Catalogue, limits: Limits) -> Progress {

@@ -134,12 +134,9 @@ fn catalogue(peer: u8, seq: u64, entries: usize) -> Catalogue {
             size: n as u64,
         })))
     };
-    let numbers: Vec<usize> = (0..entries).collect();
-    let pages = numbers.chunks(crate::catalog::PAGE_ENTRIES).map(|numbers| {
-        Arc::new(Page {
-            entries: numbers.iter().copied().map(entry).collect(),
-        })
-    });
+    let entries: Vec<_> = (0..entries).map(entry).collect();
+    let pages = entries.chunks(crate::catalog::PAGE_ENTRIES);
+    let pages = pages.map(|entries| Arc::new(Page::new(entries)));
     let sign = |bytes: &[u8]| key(peer).sign(bytes).as_ref().try_into().unwrap();
     Catalogue::publish(id(peer), 1, seq, pages.collect(), sign)
 }

@@ -52,7 +52,7 @@ impl Desk<'_> {
                 let path = self.own_path(path)?;
                 return Ok(Outcome::Later(Errand::Update { path, rescan }));
             }
-            Info::Peers => self.view.peers.iter().for_each(|p| peer(p, &mut reply)),
+            Info::Peers => (self.peers)().iter().for_each(|p| peer(p, &mut reply)),
             Info::NodeStatus => self.node_status(&mut reply),
             Info::NodeStats => {
                 for (name, value) in &self.view.stats {
@@ -133,7 +133,8 @@ impl Desk<'_> {
     }
 
     fn stats(&self, reply: &mut Reply) {
-        let tracks = self.view.peers.iter().map(|peer| peer.tracks);
+        let peers = (self.peers)();
+        let tracks = peers.iter().map(|peer| peer.tracks);
         // Artists and albums would cost a walk; clients show what is given.
         reply.pair("songs", tracks.sum::<usize>());
         reply.pair("uptime", self.view.uptime.as_secs());
@@ -171,9 +172,10 @@ impl Desk<'_> {
         reply.pair("peer", view.peer.to_hex());
         reply.pair("role", view.role);
         reply.pair("tracker", &view.tracker);
-        let here = view.peers.iter().filter(|peer| peer.state == PeerState::Up);
+        let peers = (self.peers)();
+        let here = peers.iter().filter(|peer| peer.state == PeerState::Up);
         reply.pair("peers", here.count());
-        let tracks = view.peers.iter().map(|peer| peer.tracks);
+        let tracks = peers.iter().map(|peer| peer.tracks);
         reply.pair("tracks", tracks.sum::<usize>());
         reply.pair("uptime", view.uptime.as_secs());
         if view.role.is_peer() {

@@ -40,6 +40,7 @@ impl Node {
             transport: &mut self.transport,
             database: &self.database,
             view: &self.view,
+            peers: &fixture::peers,
         };
         apply(Request { task, tags }, context)
     }

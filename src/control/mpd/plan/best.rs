@@ -84,8 +84,8 @@ impl Best {
         let tags = song.tags;
         let texts = [
             song.title(),
-            tags.artist.as_deref().unwrap_or_default(),
-            tags.album.as_deref().unwrap_or_default(),
+            tags.artist.unwrap_or_default(),
+            tags.album.unwrap_or_default(),
         ];
         for (text, folded) in texts.iter().zip(&mut self.buffer) {
             fold_into(text, folded);
@@ -104,7 +104,7 @@ impl Best {
     fn look_at_groups(&mut self, song: &Song<'_>, spot: Spot) {
         let [_, artist, album, _] = &self.buffer;
         let whole = &self.phrase;
-        let album_artist = song.tags.album_artist.as_deref();
+        let album_artist = song.tags.album_artist;
         let by = album_artist.map_or_else(|| artist.clone(), fold);
         let directory = song.dir.rsplit('/').next().map(fold).unwrap_or_default();
         if album == whole {
@@ -123,8 +123,8 @@ impl Best {
             // As it lies there.
             Kind::Uri | Kind::Directory => (super::path_key(song), String::new()),
             _ => {
-                let date = tags.date.as_deref().unwrap_or_default();
-                let album = tags.album.as_deref().unwrap_or_default();
+                let date = tags.date.unwrap_or_default();
+                let album = tags.album.unwrap_or_default();
                 (format!("{date}\0{}", fold(album)), fold(song.title()))
             }
         };
