@@ -375,7 +375,11 @@ impl Config {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// Names the line, the key and what is allowed there.
+    pub fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())
     }
 }

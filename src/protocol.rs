@@ -19,8 +19,9 @@
 //! One request, then its answer: [`PeerReply`] messages, of which all but
 //! [`PeerReply::Hashing`] are the last, and after [`PeerReply::Slice`] the
 //! verified slice itself until the end of the stream. A holder whose file
-//! changed under its hands resets the stream with [`RESET_CHANGED`]; an end
-//! that comes early means that it has no more.
+//! changed under its hands resets the stream with [`RESET_CHANGED`], one whose
+//! slots others wait for with [`RESET_BUSY`]; an end that comes early means that
+//! it has no more.
 //!
 //! # Framing
 //! A frame is a length (`u32`, big-endian) and that many bytes of postcard.
@@ -279,6 +280,9 @@ pub enum Decline {
 pub const RESET_CHANGED: u32 = 1;
 /// The reason code of a stream that ends for a fault of the holder's.
 pub const RESET_FAULT: u32 = 2;
+/// The reason code of a stream that ends because others wait and its asker is slow:
+/// the rest may be asked for again.
+pub const RESET_BUSY: u32 = 3;
 
 /// Interface addresses in a registration: more than a Pi has, fewer than
 /// would make dialling them a nuisance.
