@@ -331,6 +331,18 @@ pub async fn read_frame<M: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),
     cap: usize,
 ) -> Result<M, FrameError> {
+    let len = read_frame_length(from, cap).await?;
+    read_frame_body(from, len).await
+}
+
+/// The first part of [`read_frame`]: how many bytes follow.
+///
+/// # Errors
+/// [`FrameError::Closed`] when the stream ends before the frame's first byte.
+pub async fn read_frame_length(
+    from: &mut (impl AsyncRead + Unpin),
+    cap: usize,
+) -> Result<usize, FrameError> {
     let mut header = [0; 4];
     if from.read(&mut header[..1]).await? == 0 {
         return Err(FrameError::Closed);
@@ -340,6 +352,17 @@ pub async fn read_frame<M: DeserializeOwned>(
     if len > cap {
         return Err(FrameError::TooLong { len, cap });
     }
+    Ok(len)
+}
+
+/// The second part of [`read_frame`].
+///
+/// # Errors
+/// [`FrameError::Closed`] when the stream ends before it.
+pub async fn read_frame_body<M: DeserializeOwned>(
+    from: &mut (impl AsyncRead + Unpin),
+    len: usize,
+) -> Result<M, FrameError> {
     let mut body = Vec::with_capacity(len.min(FIRST_CAPACITY));
     smol::io::copy(from.take(len as u64), &mut body).await?;
     if body.len() < len {

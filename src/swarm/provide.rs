@@ -64,12 +64,11 @@ pub async fn serve(connection: Connection, asks: Sender<Ask>) {
     let large = Arc::new(Semaphore::new(LARGE_ANSWERS));
     let mut due = Instant::now();
     while let Ok((send, recv)) = connection.quic.accept_bi().await {
-        let now = Instant::now();
-        if due > now {
-            Timer::at(due).await;
+        // One after the other each is due later; some may come before they are.
+        due = due.max(Instant::now()) + REQUEST_INTERVAL;
+        if let Some(early) = due.checked_sub(REQUEST_BURST) {
+            Timer::at(early).await;
         }
-        // Who was silent for a while may ask that much faster.
-        due = due.max(now.checked_sub(REQUEST_BURST).unwrap_or(now)) + REQUEST_INTERVAL;
         streams.retain(|stream| !stream.is_finished());
         streams.push(smol::spawn(answer(
             connection.peer,
