@@ -46,7 +46,10 @@ pub fn contain_decoders() {
 /// A frame of each protocol and direction; what is read is written as it can
 /// be read again.
 pub fn frame(bytes: &[u8]) {
-    fn one<M: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(bytes: &[u8], cap: usize) {
+    fn one<M: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(
+        bytes: &[u8],
+        cap: usize,
+    ) {
         let Ok(message) = smol::block_on(read_frame::<M>(&mut &bytes[..], cap)) else {
             return;
         };
@@ -120,7 +123,10 @@ pub fn slice(size: u64, bytes: &[u8]) {
     let mut verifier = Verifier::new(crate::id::TrackId([7; 32]), size, &groups);
     let mut rest = Bytes::copy_from_slice(bytes);
     while let Some(len) = verifier.needs().filter(|len| *len <= rest.len()) {
-        assert!(verifier.push(rest.split_to(len)).is_err(), "that is no part of it");
+        assert!(
+            verifier.push(rest.split_to(len)).is_err(),
+            "that is no part of it"
+        );
     }
 }
 

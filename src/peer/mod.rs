@@ -7,6 +7,7 @@
 //! channel, so that a burst slows those down who cause it.
 
 mod bytes;
+mod chatter;
 mod perform;
 mod tasks;
 
@@ -21,7 +22,7 @@ use std::{
 use async_channel::{Receiver, Sender};
 use smol::{future, Task, Timer};
 
-use self::tasks::Tasks;
+use self::{chatter::Chatter, tasks::Tasks};
 use crate::{
     content::{
         file::Blob,
@@ -101,8 +102,7 @@ pub struct Peer {
     watchdog: Option<Duration>,
     /// When the service manager was told last.
     petted: Instant,
-    /// The last log line about the tracker.
-    said: Option<String>,
+    chatter: Chatter,
     inputs: Receiver<Input>,
     /// For the tasks, which answer with it.
     answer: Sender<Input>,
@@ -178,7 +178,7 @@ impl Peer {
             notifier: parts.notifier,
             watchdog: parts.watchdog,
             petted: Instant::now(),
-            said: None,
+            chatter: Chatter::new(),
             inputs,
             answer: answer.clone(),
             asks_to,
@@ -318,8 +318,7 @@ impl Peer {
         })
     }
 
-    /// Logs how this node stands with its tracker, when that changes. A tracker
-    /// that comes and goes fills no log: its link tries ever less often.
+    /// Logs how this node stands with its tracker, when that changes.
     fn say(&mut self, event: &TrackerEvent) {
         let (level, line) = match event {
             TrackerEvent::Registered {
@@ -350,9 +349,8 @@ impl Peer {
             ),
             TrackerEvent::Connecting { .. } | TrackerEvent::Message(_) => return,
         };
-        if self.said.as_ref() != Some(&line) {
+        if let Some(level) = self.chatter.level(&line, level, Instant::now()) {
             log::log!(level, "{line}");
-            self.said = Some(line);
         }
     }
 

@@ -141,11 +141,17 @@ mod tests {
         let mut guests = Guests::default();
         let is_listed = |p: PeerId| p.0[0] >= 200;
         for n in 0..MAX_STRANGERS as u64 {
-            assert_eq!(guests.handle_connected(GuestId(n), peer(n as u8), is_listed), None);
+            assert_eq!(
+                guests.handle_connected(GuestId(n), peer(n as u8), is_listed),
+                None
+            );
         }
         let goes = guests.handle_connected(GuestId(100), peer(100), is_listed);
         assert_eq!(goes, Some(GuestId(0)), "the oldest stranger");
-        assert_eq!(guests.handle_connected(GuestId(101), peer(200), is_listed), None);
+        assert_eq!(
+            guests.handle_connected(GuestId(101), peer(200), is_listed),
+            None
+        );
     }
 
     proptest! {

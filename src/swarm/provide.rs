@@ -27,8 +27,8 @@ use crate::{
     },
     id::PeerId,
     protocol::{
-        encode_frame, read_frame, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME,
-        RESET_BUSY, RESET_CHANGED, RESET_FAULT,
+        encode_frame, read_frame, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME, RESET_BUSY,
+        RESET_CHANGED, RESET_FAULT,
     },
 };
 

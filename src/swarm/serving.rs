@@ -188,10 +188,15 @@ impl Serving {
         let may_take = |slow: &Request| {
             let mut waiting = self.waiting.iter().map(|(_, r)| r);
             waiting.any(|r| {
-                r.peer != slow.peer && r.class <= slow.class && self.of_peer(r.peer) < SLOTS_PER_PEER
+                r.peer != slow.peer
+                    && r.class <= slow.class
+                    && self.of_peer(r.peer) < SLOTS_PER_PEER
             })
         };
-        let slow = self.running.iter().filter(|(_, r)| !r.is_given_up && may_take(r));
+        let slow = self
+            .running
+            .iter()
+            .filter(|(_, r)| !r.is_given_up && may_take(r));
         slow.map(|(ticket, r)| (*ticket, r.has_until()))
             .min_by_key(|(ticket, until)| (*until, *ticket))
     }
@@ -428,6 +433,8 @@ mod tests {
         assert_eq!(serving.poll(now), None);
         let at = serving.poll_timeout().unwrap();
         let retry = RETRY;
+        // By then the others have had their time, too.
+        assert_eq!(serving.poll(at), Some(Action::GiveUp(Ticket(0))));
         assert_eq!(serving.poll(at), Some(Action::Busy { ticket, retry }));
         assert_eq!(serving.poll_timeout(), None);
     }

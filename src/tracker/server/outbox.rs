@@ -144,7 +144,9 @@ mod tests {
         let all = Outboxes::default();
         let page: Frame = vec![0; MAX_TRACKER_FRAME].into();
         let lazy: Vec<_> = (0..64).map(|_| all.open()).collect();
-        let taken = lazy.iter().map(|(outbox, _)| (0..9).filter(|_| outbox.push(page.clone())).count());
+        let taken = lazy
+            .iter()
+            .map(|(outbox, _)| (0..9).filter(|_| outbox.push(page.clone())).count());
         let taken: usize = taken.sum();
         assert_eq!(taken, MAX_BYTES_OF_ALL / page.len());
         let (outbox, _frames) = all.open();
