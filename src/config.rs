@@ -423,6 +423,21 @@ const MAX_TRACKERS: usize = 8;
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn any_file_is_a_configuration_or_refused_in_words(at: usize, byte: u8, noise: String) {
+            let mut text = include_bytes!("../etc/p2pmusic.toml").to_vec();
+            let at = at % text.len();
+            text[at] = byte;
+            let texts = [String::from_utf8_lossy(&text).into_owned(), noise];
+            for text in texts {
+                if let Err(why) = Config::parse(&text) {
+                    proptest::prop_assert!(!why.is_empty());
+                }
+            }
+        }
+    }
+
     #[test]
     fn an_empty_file_is_a_working_peer() {
         let config = Config::parse("").unwrap();

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     catalog::{Catalogue, Entry, Held, Page},
     id::TrackId,
-    identity::{Identity, SwarmKey},
+    identity::{Identity, SwarmKey, SERVER_NAME},
     protocol::{Candidate, FromTracker, PeerState, Refusal},
 };
 
@@ -228,6 +228,12 @@ fn half_open_connections_are_bounded_and_harm_nobody() {
             let from = [127, 0, 1, (n / 4) as u8];
             idle.push(connect_from(from.into(), &address).await);
         }
+        // The newest is let in, without a second try.
+        let newest = connect_from([127, 0, 2, 1].into(), &address).await;
+        let identity = Identity::from_secret(&[8; 32], &[OURS]).unwrap();
+        let tls = futures_rustls::TlsConnector::from(identity.tls_client_config(None));
+        let name = SERVER_NAME.try_into().unwrap();
+        tls.connect(name, newest).await.expect("hands are shaken");
         Peer::start(7, "kitchen", OURS, &address).registers().await;
     });
 }
