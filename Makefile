@@ -3,6 +3,7 @@
 #   make demo      install what is missing, build, and show a whole swarm
 #   make test      install what is missing and run every test
 #   make check     format, lints, tests, documentation
+#   make fuzz      feed every decoder hostile bytes, FUZZ_SECONDS each
 #   make bench     print the figures: first sound, memory, bytes moved
 #   make install   into $(DESTDIR)$(PREFIX)
 
@@ -18,7 +19,13 @@ TEST_PACKAGES = $(DEMO_PACKAGES) mpc iproute2
 BINARY = target/release/p2pmusic
 SOURCES = $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 
-.PHONY: all deps deps-demo deps-test build demo test check lint bench install uninstall clean
+# How long each fuzz target runs, and what one input may cost it.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS = $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
+FUZZ_LIMITS = -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=1024 \
+    -malloc_limit_mb=256 -max_len=16384
+
+.PHONY: all deps deps-demo deps-test build demo test check lint fuzz bench install uninstall clean
 
 all: build
 
@@ -62,6 +69,16 @@ lint: deps
 
 check: lint test
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+# The sanitizers want a nightly compiler, or a stable one that is told so.
+# What is found lies in fuzz/artifacts.
+fuzz: deps
+	command -v cargo-fuzz >/dev/null || $(CARGO) install --locked cargo-fuzz
+	for target in $(FUZZ_TARGETS); do \
+	    mkdir -p fuzz/corpus/$$target && \
+	    RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target fuzz/corpus/$$target \
+	        $$(fuzz/seeds.sh $$target) -- $(FUZZ_LIMITS) || exit 1; \
+	done
 
 bench: deps-test
 	$(MAKE) $(BINARY)

@@ -375,7 +375,11 @@ impl Config {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// Names the line, the key and what is allowed there.
+    pub fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())
     }
 }
@@ -418,6 +422,21 @@ const MAX_TRACKERS: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn any_file_is_a_configuration_or_refused_in_words(at: usize, byte: u8, noise: String) {
+            let mut text = include_bytes!("../etc/p2pmusic.toml").to_vec();
+            let at = at % text.len();
+            text[at] = byte;
+            let texts = [String::from_utf8_lossy(&text).into_owned(), noise];
+            for text in texts {
+                if let Err(why) = Config::parse(&text) {
+                    proptest::prop_assert!(!why.is_empty());
+                }
+            }
+        }
+    }
 
     #[test]
     fn an_empty_file_is_a_working_peer() {

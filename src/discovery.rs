@@ -46,9 +46,15 @@ pub async fn browse(trackers: Sender<Vec<String>>) {
         match Browsing::new() {
             Ok(browsing) => {
                 let mut found = Found::default();
+                let mut answers = 0;
                 while let Ok(event) = browsing.events.recv_async().await {
                     if found.handle(event) && trackers.send(found.addresses()).await.is_err() {
                         return;
+                    }
+                    answers += 1;
+                    if answers % LOOK_EVERY == 0 && browsing.remembers_too_much().await {
+                        log::debug!("mDNS is flooded with answers; beginning anew");
+                        break;
                     }
                 }
             }
@@ -101,6 +107,19 @@ impl Browsing {
         let daemon = daemon()?;
         let events = daemon.browse(SERVICE)?;
         Ok(Self { daemon, events })
+    }
+
+    /// The daemon keeps every record for as long as its sender says, and has no
+    /// bound of its own.
+    async fn remembers_too_much(&self) -> bool {
+        let Ok(metrics) = self.daemon.get_metrics() else {
+            return false;
+        };
+        let Ok(metrics) = metrics.recv_async().await else {
+            return false;
+        };
+        let cached = metrics.iter().filter(|(key, _)| key.starts_with("cached"));
+        cached.map(|(_, count)| *count).sum::<i64>() > MAX_RECORDS
     }
 }
 
@@ -159,7 +178,11 @@ impl Found {
             return false;
         }
         let addresses = service.get_addresses().iter();
-        let addresses = in_order(addresses.map(|ip| to_address(ip, service.get_port())));
+        let addresses = addresses.map(|ip| to_address(ip, service.get_port()));
+        let addresses = in_order(addresses.filter(is_dialable));
+        if addresses.is_empty() {
+            return self.0.remove(name).is_some();
+        }
         let before = self.0.insert(name.to_owned(), addresses.clone());
         before != Some(addresses)
     }
@@ -180,6 +203,13 @@ fn to_address(ip: &ScopedIp, port: u16) -> SocketAddr {
         }
         ip => SocketAddr::new(ip.to_ip_addr(), port),
     }
+}
+
+/// Whether one node can answer there.
+fn is_dialable(address: &SocketAddr) -> bool {
+    let ip = address.ip();
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    address.port() != 0 && !(ip.is_unspecified() || ip.is_multicast() || broadcast)
 }
 
 /// The likeliest first; this machine's own only if there is nothing else.
@@ -206,6 +236,11 @@ const SERVICE: &str = "_p2pmusic._tcp.local.";
 const MAX_TRACKERS: usize = 16;
 /// Of one tracker.
 const MAX_ADDRESSES: usize = 8;
+/// Records of the neighbourhood's services: some for each tracker and interface,
+/// and many times that for those who are broken.
+const MAX_RECORDS: i64 = 4096;
+/// Answers between two looks at how much is remembered.
+const LOOK_EVERY: u32 = 64;
 /// After an error, such as having no network.
 const RETRY: Duration = Duration::from_secs(30);
 /// A goodbye is one packet to each interface.
@@ -244,6 +279,18 @@ mod tests {
             found.handle(resolved(&format!("n{n}"), "p2pmusic/1", "10.0.0.7", 4670));
         }
         assert_eq!(found.addresses().len(), MAX_TRACKERS);
+    }
+
+    #[test]
+    fn an_address_where_no_node_can_be_is_none() {
+        let mut found = Found::default();
+        for (addresses, port) in [
+            ("0.0.0.0,224.0.0.1,255.255.255.255,ff02::1", 4670),
+            ("10.0.0.7", 0),
+        ] {
+            assert!(!found.handle(resolved("attic", "p2pmusic/1", addresses, port)));
+        }
+        assert_eq!(found.addresses(), Vec::<String>::new());
     }
 
     #[test]

@@ -2,4 +2,253 @@
 //! turn on the feature `door`, which no build that is installed does.
 //!
 //! A function here takes plain values and gives plain values, so that no type of
-//! a room leaves it.
+//! a room leaves it. The decoders take bytes as a stranger would send them, or
+//! leave them in a file, and panic where a promise is broken.
+
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use serde::{de::DeserializeOwned, Serialize};
+
+use crate::{
+    catalog::{CatchUp, Need, Page, SignedHead},
+    config::Config,
+    content::{blob::Verifier, ranges::GroupSet},
+    control::mpd::{
+        command,
+        session::{Session, SessionAction},
+    },
+    daemon, identity, library,
+    media::{
+        decode::{self, Cancel, Progress, ReadStop, TrackBytes},
+        view::View,
+        Format,
+    },
+    node::Memory,
+    protocol::{
+        encode_frame, read_frame, FromTracker, PeerReply, PeerRequest, ToTracker, MAX_REPLY_FRAME,
+        MAX_REQUEST_FRAME, MAX_TRACKER_FRAME,
+    },
+    tracker::registry::{ConnId, Registry},
+};
+
+/// Panics as the daemon's do: one of a decoder's is contained, any other ends
+/// the process. Call it once, first.
+pub fn contain_decoders() {
+    daemon::abort_on_panic();
+}
+
+/// A frame of each protocol and direction; what is read is written as it can
+/// be read again.
+pub fn frame(bytes: &[u8]) {
+    fn one<M: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(
+        bytes: &[u8],
+        cap: usize,
+    ) {
+        let Ok(message) = smol::block_on(read_frame::<M>(&mut &bytes[..], cap)) else {
+            return;
+        };
+        let again = encode_frame(&message);
+        let reread = smol::block_on(read_frame::<M>(&mut &again[..], usize::MAX));
+        assert_eq!(reread.ok(), Some(message));
+    }
+    one::<ToTracker>(bytes, MAX_TRACKER_FRAME);
+    one::<FromTracker>(bytes, MAX_TRACKER_FRAME);
+    one::<PeerRequest>(bytes, MAX_REQUEST_FRAME);
+    one::<PeerReply>(bytes, MAX_REPLY_FRAME);
+}
+
+/// Messages, one frame after the other, from members that the tracker knows.
+pub fn registry(bytes: &[u8]) {
+    let mut registry = Registry::new(Vec::new());
+    let mut now = Instant::now();
+    let mut from = bytes;
+    for conn in 0..4 {
+        let peer = crate::id::PeerId([conn as u8 % 3; 32]);
+        registry.handle_connected(ConnId(conn), peer, [10, 0, 0, 1].into(), now);
+    }
+    while let [conn, passed, rest @ ..] = from {
+        from = rest;
+        let Ok(message) = smol::block_on(read_frame(&mut from, MAX_TRACKER_FRAME)) else {
+            return;
+        };
+        registry.handle_message(ConnId(u64::from(*conn % 4)), message, now);
+        now += Duration::from_millis(u64::from(*passed) * 40);
+        registry.handle_timeout(now);
+        while registry.poll().is_some() {}
+    }
+}
+
+/// A page, and a head that is followed with it.
+pub fn catalogue(bytes: &[u8]) {
+    if let Ok(page) = Page::decode(bytes) {
+        assert_eq!(page.encode(), bytes, "it would be relayed as another");
+    }
+    let Ok((mut head, rest)) = postcard::take_from_bytes::<SignedHead>(bytes) else {
+        return;
+    };
+    // Nobody but the owner can make a head that is followed; here, all can.
+    let identity = identity::Identity::from_secret(&[7; 32], &[identity::SwarmKey::OPEN])
+        .expect("there is a key");
+    head.head.owner = identity.peer_id();
+    head.head.pages = *blake3::hash(blake3::hash(rest).as_bytes()).as_bytes();
+    let head = SignedHead::sign(head.head, |bytes| identity.sign(bytes));
+    let Ok(mut catch_up) = CatchUp::new(head, None) else {
+        return;
+    };
+    let _ = catch_up.handle_list(vec![*blake3::hash(rest).as_bytes()]);
+    let _ = catch_up.handle_page(0, rest);
+    if catch_up.need() == Need::Nothing {
+        let catalogue = catch_up.finish().expect("nothing is missing");
+        for (_, entry) in catalogue.entries() {
+            assert!(entry.is_sane());
+        }
+    }
+}
+
+/// A slice of a track of some size, of which the bytes are not.
+pub fn slice(size: u64, bytes: &[u8]) {
+    let wanted = bytes.chunks_exact(4).take(8).scan(0u32, |next, four| {
+        let start = next.checked_add(u32::from(four[0]) << (four[1] % 24))?;
+        *next = start.checked_add(u32::from(four[2]) + 1)?;
+        Some(start..*next)
+    });
+    let mut groups = GroupSet::new();
+    wanted.for_each(|range| groups.insert_range(range));
+    let mut verifier = Verifier::new(crate::id::TrackId([7; 32]), size, &groups);
+    let mut rest = Bytes::copy_from_slice(bytes);
+    while let Some(len) = verifier.needs().filter(|len| *len <= rest.len()) {
+        assert!(
+            verifier.push(rest.split_to(len)).is_err(),
+            "that is no part of it"
+        );
+    }
+}
+
+/// What a control client sends, answered as if all went well; the same as one
+/// line.
+pub fn mpd(bytes: &[u8]) {
+    let mut session = Session::new(None);
+    for chunk in bytes.chunks(1000) {
+        session.handle_bytes(chunk);
+        while let Some(action) = session.poll() {
+            match action {
+                SessionAction::Run(_) => session.handle_done(Ok(())),
+                SessionAction::Close(_) => return,
+                SessionAction::Write(_) => {}
+            }
+        }
+    }
+    if let Ok(line) = std::str::from_utf8(bytes) {
+        let _ = command::parse(line);
+    }
+}
+
+/// A configuration file.
+pub fn config(text: &str) {
+    let _ = Config::parse(text);
+}
+
+/// A key file, and what was remembered of the queue.
+pub fn state(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        for line in text.lines() {
+            if let Ok(key) = identity::SwarmKey::parse(line) {
+                assert_eq!(identity::SwarmKey::parse(&key.to_string()).ok(), Some(key));
+            }
+        }
+    }
+    if let Ok(memory) = serde_json::from_slice::<Memory>(bytes) {
+        let _ = Memory::of(&memory.recall(1), memory.volume);
+    }
+    library::read_index_values(bytes);
+}
+
+/// A music file: its view, and all that is read through it.
+pub fn view(format: u8, bytes: &[u8]) {
+    let mut read = |offset, buf: &mut [u8]| Ok::<_, ()>(copy(bytes, offset, buf));
+    let hint = bytes.first().map(|n| u64::from(*n) * 8);
+    for hint in [None, hint] {
+        let Ok(view) = View::build(this(format), bytes.len() as u64, hint, &mut read) else {
+            continue;
+        };
+        let mut at = 0;
+        let mut buf = [0; 4096];
+        while at < view.len().min(MAX_SHOWN) {
+            let got = view.read(at, &mut buf, &mut read).expect("it is all here");
+            assert!(got > 0, "a view that ends before its end");
+            at += got as u64;
+        }
+    }
+}
+
+/// A music file: opened, decoded for a while, sought in.
+pub fn decode(format: u8, bytes: &[u8]) {
+    let bytes = Arc::new(Memorised(bytes.to_vec()));
+    let (cancel, progress) = (Cancel::default(), Progress::default());
+    let opened = decode::open(bytes, this(format), None, &cancel, &progress);
+    let Ok(mut opened) = opened else {
+        return;
+    };
+    let mut out = Vec::new();
+    for _ in 0..MAX_BLOCKS {
+        out.clear();
+        match opened.decode(1024, &mut out) {
+            Ok(frames) if frames > 0 => {}
+            _ => break,
+        }
+    }
+    let _ = opened.seek(Duration::from_secs(1));
+    let _ = opened.decode(1024, &mut out);
+}
+
+/// The tags of a music file, which is written to `path` first.
+pub fn tags(format: u8, bytes: &[u8], path: &Path) {
+    if fs::write(path, bytes).is_ok() {
+        library::read_tags(path, this(format));
+    }
+}
+
+fn this(format: u8) -> Format {
+    const FORMATS: [Format; 5] = [
+        Format::Wav,
+        Format::Flac,
+        Format::Mp3,
+        Format::Ogg,
+        Format::M4a,
+    ];
+    FORMATS[usize::from(format) % FORMATS.len()]
+}
+
+fn copy(bytes: &[u8], offset: u64, buf: &mut [u8]) -> usize {
+    let from = usize::try_from(offset).unwrap_or(usize::MAX);
+    let there = bytes.get(from..).unwrap_or_default();
+    let len = there.len().min(buf.len());
+    buf[..len].copy_from_slice(&there[..len]);
+    len
+}
+
+/// A file that is in memory.
+struct Memorised(Vec<u8>);
+
+impl TrackBytes for Memorised {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8], _: &Cancel) -> Result<usize, ReadStop> {
+        Ok(copy(&self.0, offset, buf))
+    }
+
+    fn wake(&self) {}
+}
+
+/// Of a view: what is far longer than its file is zeros.
+const MAX_SHOWN: u64 = 1 << 20;
+/// Of a decoder: a sound of a few bytes can last for hours.
+const MAX_BLOCKS: usize = 64;

@@ -19,8 +19,9 @@
 //! One request, then its answer: [`PeerReply`] messages, of which all but
 //! [`PeerReply::Hashing`] are the last, and after [`PeerReply::Slice`] the
 //! verified slice itself until the end of the stream. A holder whose file
-//! changed under its hands resets the stream with [`RESET_CHANGED`]; an end
-//! that comes early means that it has no more.
+//! changed under its hands resets the stream with [`RESET_CHANGED`], one whose
+//! slots others wait for with [`RESET_BUSY`]; an end that comes early means that
+//! it has no more.
 //!
 //! # Framing
 //! A frame is a length (`u32`, big-endian) and that many bytes of postcard.
@@ -279,6 +280,9 @@ pub enum Decline {
 pub const RESET_CHANGED: u32 = 1;
 /// The reason code of a stream that ends for a fault of the holder's.
 pub const RESET_FAULT: u32 = 2;
+/// The reason code of a stream that ends because others wait and its asker is slow:
+/// the rest may be asked for again.
+pub const RESET_BUSY: u32 = 3;
 
 /// Interface addresses in a registration: more than a Pi has, fewer than
 /// would make dialling them a nuisance.
@@ -327,6 +331,18 @@ pub async fn read_frame<M: DeserializeOwned>(
     from: &mut (impl AsyncRead + Unpin),
     cap: usize,
 ) -> Result<M, FrameError> {
+    let len = read_frame_length(from, cap).await?;
+    read_frame_body(from, len).await
+}
+
+/// The first part of [`read_frame`]: how many bytes follow.
+///
+/// # Errors
+/// [`FrameError::Closed`] when the stream ends before the frame's first byte.
+pub async fn read_frame_length(
+    from: &mut (impl AsyncRead + Unpin),
+    cap: usize,
+) -> Result<usize, FrameError> {
     let mut header = [0; 4];
     if from.read(&mut header[..1]).await? == 0 {
         return Err(FrameError::Closed);
@@ -336,6 +352,17 @@ pub async fn read_frame<M: DeserializeOwned>(
     if len > cap {
         return Err(FrameError::TooLong { len, cap });
     }
+    Ok(len)
+}
+
+/// The second part of [`read_frame`].
+///
+/// # Errors
+/// [`FrameError::Closed`] when the stream ends before it.
+pub async fn read_frame_body<M: DeserializeOwned>(
+    from: &mut (impl AsyncRead + Unpin),
+    len: usize,
+) -> Result<M, FrameError> {
     let mut body = Vec::with_capacity(len.min(FIRST_CAPACITY));
     smol::io::copy(from.take(len as u64), &mut body).await?;
     if body.len() < len {
@@ -374,73 +401,4 @@ pub fn check_name(name: &str) -> Result<(), String> {
 const FIRST_CAPACITY: usize = 4096;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::content::ranges::MAX_WIRE_RANGES;
-
-    fn read<M: DeserializeOwned>(bytes: &[u8], cap: usize) -> Result<M, FrameError> {
-        smol::block_on(read_frame(&mut &bytes[..], cap))
-    }
-
-    #[test]
-    fn a_frame_round_trips() {
-        let message = ToTracker::Register(Registration {
-            name: "kitchen".into(),
-            name_chosen: true,
-            port: DEFAULT_PORT,
-            candidates: vec!["192.168.1.7".parse().unwrap()],
-        });
-        let frame = encode_frame(&message);
-        assert_eq!(
-            read::<ToTracker>(&frame, MAX_TRACKER_FRAME).unwrap(),
-            message
-        );
-    }
-
-    #[test]
-    fn a_frame_over_its_cap_is_refused_by_its_length_alone() {
-        let frame = u32::MAX.to_be_bytes();
-        let error = read::<ToTracker>(&frame, MAX_TRACKER_FRAME).unwrap_err();
-        assert!(matches!(error, FrameError::TooLong { .. }), "{error}");
-    }
-
-    #[test]
-    fn what_is_cut_short_or_too_long_is_refused() {
-        let frame = encode_frame(&PeerRequest::Page { index: 7 });
-        for len in 1..frame.len() {
-            assert!(
-                read::<PeerRequest>(&frame[..len], 100).is_err(),
-                "{len} bytes"
-            );
-        }
-        let mut padded = frame.clone();
-        padded.push(0);
-        padded[3] += 1;
-        assert!(matches!(
-            read::<PeerRequest>(&padded, 100),
-            Err(FrameError::Malformed)
-        ));
-    }
-
-    #[test]
-    fn the_longest_request_fits_its_cap() {
-        let groups = (1..=MAX_WIRE_RANGES as u32).map(|n| u32::MAX - 2 * n..u32::MAX - 2 * n + 1);
-        let get = PeerRequest::Get(Get {
-            track: TrackId([0xff; 32]),
-            size: u64::MAX,
-            groups: groups.collect(),
-            class: Class::Now,
-        });
-        assert!(encode_frame(&get).len() <= MAX_REQUEST_FRAME);
-    }
-
-    #[test]
-    fn names_are_one_path_part() {
-        for good in ["kitchen", "Küche 2", "raspberrypi-3"] {
-            assert_eq!(check_name(good), Ok(()), "{good}");
-        }
-        for bad in ["", " a", "a/b", "a\nb", "..", &"x".repeat(64)] {
-            assert!(check_name(bad).is_err(), "{bad:?}");
-        }
-    }
-}
+mod tests;

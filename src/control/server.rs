@@ -19,7 +19,7 @@ mod socket;
 use std::{
     collections::BTreeMap,
     io,
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener},
     path::PathBuf,
     sync::{
         atomic::{AtomicU32, Ordering},
@@ -46,6 +46,16 @@ use super::{
 /// Clients at a time: a household's phones and some scripts. With a command
 /// list of 2 MiB each, they hold at most 64 MiB.
 pub const MAX_CLIENTS: usize = 32;
+
+/// Of these on TCP, so that a network never keeps out who is on the machine.
+pub const MAX_TCP_CLIENTS: usize = 24;
+
+/// Of these from one address: a client may have some connections.
+pub const MAX_CLIENTS_OF_ADDRESS: usize = 8;
+
+/// A client that has not said the password, where there is one, is dropped after
+/// this long: it is a program that knows it, or none.
+pub const PASSWORD_TIME: Duration = Duration::from_secs(10);
 
 /// A client that is not idle and says nothing is dropped after this long, as
 /// MPD's default `connection_timeout`.
@@ -218,11 +228,11 @@ impl ControlServer {
             match self.next_event(&ended).await {
                 Event::Ended(id) => _ = clients.remove(&id),
                 Event::Changed => clients.values().for_each(Seat::ring),
-                Event::Arrived(client) if clients.len() < MAX_CLIENTS => {
+                Event::Arrived(client) if has_room(&clients, client.address()) => {
                     clients.insert(next_id, self.seat(client, next_id, done.clone()));
                     next_id += 1;
                 }
-                Event::Arrived(_) => log::debug!("{MAX_CLIENTS} control clients are enough"),
+                Event::Arrived(_) => log::debug!("there are control clients enough"),
                 Event::Failed(error) => {
                     log::debug!("cannot accept a control client: {error}");
                     Timer::after(ACCEPT_PAUSE).await;
@@ -267,14 +277,28 @@ impl ControlServer {
 
     fn seat(&self, client: Client, id: u64, done: Sender<u64>) -> Seat {
         let (bell, rung) = async_channel::bounded(1);
+        let address = client.address();
         let events = self.events.clone();
         let changes = self.changes.clone();
         let task = smol::spawn(async move {
             client.serve(events, changes, rung).await;
             let _ = done.send(id).await;
         });
-        Seat { bell, _task: task }
+        Seat {
+            address,
+            bell,
+            _task: task,
+        }
     }
+}
+
+/// Whether one more may come, from the TCP address `from` or else locally.
+fn has_room(clients: &BTreeMap<u64, Seat>, from: Option<IpAddr>) -> bool {
+    let on_tcp = clients.values().filter(|seat| seat.address.is_some());
+    let of_address = clients.values().filter(|seat| seat.address == from);
+    clients.len() < MAX_CLIENTS
+        && (from.is_none()
+            || on_tcp.count() < MAX_TCP_CLIENTS && of_address.count() < MAX_CLIENTS_OF_ADDRESS)
 }
 
 enum Event {
@@ -286,6 +310,8 @@ enum Event {
 
 /// A client's task and the bell that wakes it.
 struct Seat {
+    /// Where it comes from, if by TCP.
+    address: Option<IpAddr>,
     bell: Sender<()>,
     /// Dropping it ends the client.
     _task: Task<()>,

@@ -15,8 +15,12 @@ pub fn init(level: LevelFilter) -> Result<(), log::SetLoggerError> {
         .level(level.min(LevelFilter::Warn))
         .level_for("p2pmusic", level)
         // They warn of what is in a file, which a stranger may have made.
-        .filter(|about| !about.target().starts_with("symphonia"))
+        .filter(|about| {
+            let target = about.target();
+            !target.starts_with("symphonia") && !target.starts_with("lofty")
+        })
         .format(move |out, message, record| {
+            let message = one_line(&message.to_string());
             if journal {
                 out.finish(format_args!("<{}>{message}", priority(record.level())));
             } else {
@@ -29,6 +33,11 @@ pub fn init(level: LevelFilter) -> Result<(), log::SetLoggerError> {
         })
         .chain(std::io::stderr())
         .apply()
+}
+
+/// What another node said of itself must not look like a line of this one.
+fn one_line(message: &str) -> String {
+    message.replace(char::is_control, " ")
 }
 
 /// Whether stderr leads to the journal, by systemd's own test: `JOURNAL_STREAM`
@@ -59,4 +68,17 @@ fn time_of_day() -> String {
     let seconds = now.as_secs() % 86_400;
     let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{h:02}:{m:02}:{s:02}.{:03}", now.subsec_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_never_makes_a_line_of_its_own() {
+        assert_eq!(
+            one_line("refused: \n<3>on fire\x1b[31m"),
+            "refused:  <3>on fire [31m"
+        );
+    }
 }

@@ -27,7 +27,7 @@ use crate::{
     id::PeerId,
     identity::{self, Identity, IdentityError, KeyFileError, SwarmKey},
     library::IndexError,
-    media::decode,
+    media::guard,
     port_owner::{port_owner, Transport},
     service::Notifier,
     swarm::{endpoint::within, serving},
@@ -115,13 +115,13 @@ async fn serve(
 }
 
 /// Makes a panic end the process, so that no half-dead daemon remains. The
-/// decoders are not ours and eat what strangers made: theirs is an error of the
-/// file, and caught.
-fn abort_on_panic() {
+/// /// parsers of music files are not ours and eat what strangers made: theirs is an
+/// error of the file, and caught (see [`guard`]).
+pub fn abort_on_panic() {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        if decode::is_guarded() {
-            return log::debug!("a decoder has panicked: {info}");
+        if guard::is_guarded() {
+            return log::debug!("a parser of files has panicked: {info}");
         }
         report(info);
         process::abort();

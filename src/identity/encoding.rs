@@ -108,6 +108,15 @@ mod tests {
         assert_eq!(decode(PREFIX, &mangled), Ok(secret));
     }
 
+    proptest::proptest! {
+        #[test]
+        fn every_secret_comes_back_and_any_text_is_survived(secret: [u8; 32], text: String) {
+            let written = encode(PREFIX, &secret);
+            proptest::prop_assert_eq!(decode(PREFIX, &written), Ok(secret));
+            let _ = (decode(PREFIX, &text), decode(PREFIX, &format!("{PREFIX}{text}")));
+        }
+    }
+
     #[test]
     fn every_single_mistyped_character_is_noticed() {
         let text = encode(PREFIX, &[0xa5; 32]);

@@ -88,6 +88,12 @@ pub enum Known {
     Unplayable(Stamp),
 }
 
+/// Reads a value of each table.
+#[cfg(feature = "door")]
+pub fn read_values(bytes: &[u8]) {
+    let _ = (decode::<Slot>(bytes), decode::<Stamp>(bytes));
+}
+
 /// The index, and the right to write to it.
 #[derive(Debug)]
 pub struct Index {

@@ -50,6 +50,18 @@ use crate::{
     media::probe::Probed,
 };
 
+/// The tags of a file, for who feeds it any bytes.
+#[cfg(feature = "door")]
+pub fn read_tags(path: &Path, format: crate::media::Format) {
+    let _ = tags::read(path, format);
+}
+
+/// The index's values, for who feeds them any bytes.
+#[cfg(feature = "door")]
+pub fn read_index_values(bytes: &[u8]) {
+    index::read_values(bytes);
+}
+
 /// Opens a file as a player would; an error is why it cannot be played.
 pub type Probe = Arc<dyn Fn(&Path) -> Result<Probed, String> + Send + Sync>;
 

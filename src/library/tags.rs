@@ -16,7 +16,7 @@ use lofty::{
 
 use crate::{
     catalog::{SharedTags, Tags},
-    media::Format,
+    media::{guard::guarded, Format},
 };
 
 /// What lofty knows of a file.
@@ -43,14 +43,18 @@ pub fn read(path: &Path, format: Format) -> FileTags {
     // An Ogg file may be Vorbis or Opus; the others are what they are called.
     let probe = match file_type(format) {
         Some(file_type) => probe.set_file_type(file_type),
-        None => match probe.guess_file_type() {
-            Ok(probe) => probe,
-            Err(_) => return FileTags::default(),
+        None => match guarded(|| probe.guess_file_type()) {
+            Ok(Ok(probe)) => probe,
+            _ => return FileTags::default(),
         },
     };
-    let file = match probe.read() {
-        Ok(file) => file,
-        Err(error) => {
+    let file = match guarded(|| probe.read()) {
+        Ok(Ok(file)) => file,
+        Err(panicked) => {
+            log::debug!("{}: its tags are not readable: {panicked}", path.display());
+            return FileTags::default();
+        }
+        Ok(Err(error)) => {
             log::debug!("{}: its tags are not readable: {error}", path.display());
             return FileTags::default();
         }

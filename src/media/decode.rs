@@ -8,10 +8,8 @@
 //! What is not done here: pictures and padding are kept from the decoder by
 //! [`super::view`]; after a cancel the decoder is built anew, never reused.
 
-use std::cell::Cell;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +18,7 @@ use std::time::Duration;
 use rodio::decoder::DecoderBuilder;
 use rodio::{Decoder, Source};
 
+use super::guard::guarded;
 use super::view::{View, ViewError};
 use super::Format;
 
@@ -194,7 +193,7 @@ impl Opened {
             (_, End::Cancelled) => Err(End::Cancelled),
             (Ok(Ok(())), End::Ended) => Ok(()),
             (Ok(Err(e)), End::Ended) => Err(End::Failed(format!("cannot seek: {e}"))),
-            (Err(why), End::Ended) => Err(End::Failed(why)),
+            (Err(e), End::Ended) => Err(End::Failed(e.to_string())),
         }
     }
 
@@ -223,7 +222,7 @@ impl Opened {
             Ok(false) => Err(End::Failed(
                 "the rate or the channels change within the track".into(),
             )),
-            Err(why) => Err(End::Failed(why)),
+            Err(e) => Err(End::Failed(e.to_string())),
         }
     }
 }
@@ -361,7 +360,7 @@ fn open_as(
         None => {}
     }
     let source = built
-        .map_err(malformed)?
+        .map_err(|e| malformed(e.to_string()))?
         .map_err(|e| malformed(e.to_string()))?;
     let (rate, channels) = (source.sample_rate().get(), source.channels().get());
     if rate > MAX_RATE || channels > MAX_CHANNELS {
@@ -376,25 +375,6 @@ fn open_as(
         source,
         progress: progress.clone(),
     })
-}
-
-/// Runs a piece of the decoder, which comes from hostile bytes and is not
-/// proven against them: a panic ends the track, where any other ends the
-/// process (see [`is_guarded`]).
-fn guarded<T>(decode: impl FnOnce() -> T) -> Result<T, String> {
-    GUARDED.set(true);
-    let result = catch_unwind(AssertUnwindSafe(decode));
-    GUARDED.set(false);
-    result.map_err(|_| "the decoder gave up on it".to_owned())
-}
-
-/// Whether this thread is in a decoder, whose panics are caught.
-pub fn is_guarded() -> bool {
-    GUARDED.get()
-}
-
-thread_local! {
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The highest rate of any DAC sold; a higher one is a broken header, and

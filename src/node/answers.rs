@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -33,6 +33,8 @@ pub enum Answer {
     List(Arc<[Hash]>),
     Page(Arc<Page>),
     No(Decline),
+    /// Stop sending the slice: others wait, and its asker is slow.
+    GiveUp,
 }
 
 /// Answers from the own catalogue at once, and lets slices wait for a slot.
@@ -40,6 +42,8 @@ pub struct Answers {
     serving: Serving,
     /// Slices that wait or are being sent.
     slices: BTreeMap<Ticket, Slice>,
+    /// Entries that are being looked up or hashed, and for whom.
+    resolving: BTreeMap<AskId, PeerId>,
     ready: VecDeque<(AskId, Answer)>,
 }
 
@@ -70,6 +74,7 @@ impl Answers {
         Self {
             serving: Serving::new(),
             slices: BTreeMap::new(),
+            resolving: BTreeMap::new(),
             ready: VecDeque::new(),
         }
     }
@@ -86,7 +91,18 @@ impl Answers {
         let answer = match request {
             PeerRequest::Get(get) => return self.handle_get(ask, peer, get, now),
             PeerRequest::Resolve { entry } => match own.and_then(|own| own.get(entry)) {
-                Some(entry_there) if entry_there.listed().is_some() => Answer::Resolve(entry),
+                Some(there) if there.listed().is_some() => {
+                    let of_peer = self.resolving.values().filter(|p| **p == peer).count();
+                    match of_peer < MAX_RESOLVES_PER_PEER {
+                        true => {
+                            self.resolving.insert(ask, peer);
+                            Answer::Resolve(entry)
+                        }
+                        false => Answer::No(Decline::Busy {
+                            retry: RESOLVE_AGAIN,
+                        }),
+                    }
+                }
                 _ => Answer::No(Decline::NotAvailable),
             },
             PeerRequest::Head => own.map(|own| Answer::Head(*own.head())).unwrap_or(NOT_HERE),
@@ -101,8 +117,11 @@ impl Answers {
         self.ready.push_back((ask, answer));
     }
 
-    /// A slice is sent, or was given up.
+    /// A slice is sent, an entry resolved, or either was given up.
     pub fn handle_done(&mut self, ask: AskId, now: Instant) {
+        if self.resolving.remove(&ask).is_some() {
+            return;
+        }
         let ticket = self
             .slices
             .iter()
@@ -137,6 +156,10 @@ impl Answers {
                 let slice = self.slices.remove(&ticket)?;
                 Some((slice.ask, Answer::No(Decline::Busy { retry })))
             }
+            serving::Action::GiveUp(ticket) => {
+                let slice = self.slices.get(&ticket)?;
+                Some((slice.ask, Answer::GiveUp))
+            }
         }
     }
 
@@ -151,7 +174,7 @@ impl Answers {
             .iter()
             .map(|range| (range.start, range.end.saturating_sub(range.start)));
         let groups = match GroupSet::from_wire(wire) {
-            Ok(groups) if !groups.is_empty() => groups,
+            Ok(groups) if (1..=MAX_GET_GROUPS).contains(&groups.count()) => groups,
             _ => return self.ready.push_back((ask, NOT_HERE)),
         };
         let admission = self.serving.handle_request(peer, get.class, &groups, now);
@@ -178,4 +201,11 @@ impl Answers {
     }
 }
 
+/// Groups that a request may be for: 4 MiB, four times what our scheduler asks for.
+const MAX_GET_GROUPS: u32 = 256;
+/// Of one peer at a time: for what plays, for what is next, and one that it has given
+/// up and we have not noticed. The library's places for all are few.
+const MAX_RESOLVES_PER_PEER: usize = 3;
+/// One of one's own comes to its end in about this long.
+const RESOLVE_AGAIN: Duration = Duration::from_secs(5);
 const NOT_HERE: Answer = Answer::No(Decline::NotAvailable);

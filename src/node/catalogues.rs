@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    catalog::{Catalogue, CatchUp, Hash, Need, SignedHead, SyncError},
+    catalog::{Catalogue, CatchUp, Hash, Head, Need, SignedHead, SyncError},
     id::PeerId,
 };
 
@@ -58,7 +58,7 @@ impl Catalogues {
         let mine = self.own.as_ref().is_some_and(|own| own.owner() == owner);
         let towards = self.pending.get(&owner).map(|p| p.catch_up.head().head);
         let stale = towards.is_some_and(|towards| !head.head.is_newer_than(&towards));
-        if mine || stale || (!known && self.theirs.len() + self.pending.len() >= MAX_CATALOGUES) {
+        if mine || stale || !self.has_room(&head.head, known) {
             return Ok(());
         }
         let catch_up = match CatchUp::new(head, self.theirs.get(&owner).cloned()) {
@@ -139,6 +139,18 @@ impl Catalogues {
         }
     }
 
+    /// Whether `head`'s catalogue may be kept beside those of the others.
+    fn has_room(&self, head: &Head, known: bool) -> bool {
+        let pending = self.pending.values().map(|p| p.catch_up.head().head);
+        let theirs = self.theirs.values().map(|theirs| theirs.head().head);
+        let others = pending
+            .chain(theirs)
+            .filter(|other| other.owner != head.owner);
+        let entries: u64 = others.map(|other| u64::from(other.entries)).sum();
+        (known || self.theirs.len() + self.pending.len() < MAX_CATALOGUES)
+            && entries + u64::from(head.entries) <= MAX_ENTRIES
+    }
+
     fn feed(
         &mut self,
         owner: PeerId,
@@ -180,5 +192,8 @@ impl Catalogues {
 /// A tracker answers in milliseconds; one that is swamped is not helped by
 /// asking more often.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
-/// As many as a tracker takes peers.
-const MAX_CATALOGUES: usize = 4096;
+/// Four times what a tracker takes: of those who are gone some are kept.
+const MAX_CATALOGUES: usize = 1024;
+/// Of all catalogues together. A tracker that is honest passes on 64 MiB, a third of
+/// this at 200 bytes an entry; this is against one that is not.
+const MAX_ENTRIES: u64 = 1 << 20;

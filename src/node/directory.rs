@@ -9,7 +9,7 @@ use std::{
 use crate::{
     id::PeerId,
     near::Subnet,
-    protocol::{Candidate, PeerRecord, MAX_CANDIDATES},
+    protocol::{check_name, Candidate, PeerRecord, MAX_CANDIDATES},
 };
 
 /// This machine's own interfaces, as far as finding others needs them.
@@ -69,6 +69,10 @@ impl Directory {
     pub fn handle_record(&mut self, mut record: PeerRecord) -> bool {
         let known = self.peers.contains_key(&record.peer);
         if record.peer == self.me || (!known && self.peers.len() >= MAX_PEERS) {
+            return false;
+        }
+        // It becomes a directory of the database: a tracker may be anybody's.
+        if check_name(&record.name).is_err() {
             return false;
         }
         if let Some((unconfirmed, _)) = &mut self.unconfirmed {
@@ -149,8 +153,8 @@ impl Directory {
 /// A tracker names all at once, but one that was away knows nobody: a peer
 /// rests up to 30 s before it tries again, and dialling takes up to 5 s.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(45);
-/// As many as a tracker takes.
-const MAX_PEERS: usize = 4096;
+/// Four times what a tracker takes.
+const MAX_PEERS: usize = 1024;
 /// Addresses dialled side by side for one peer.
 const MAX_ADDRESSES: usize = 16;
 
@@ -213,6 +217,14 @@ mod tests {
         assert!(!directory.handle_record(record(1, vec![])));
         assert!(directory.handle_record(record(2, vec![])));
         assert!(!directory.handle_record(record(2, vec![])), "nothing new");
+        for name in ["", "a/b", "a\nOK", ".."] {
+            let name = name.to_owned();
+            let odd = PeerRecord {
+                name,
+                ..record(3, vec![])
+            };
+            assert!(!directory.handle_record(odd));
+        }
         assert_eq!(directory.iter().count(), 1);
     }
 }

@@ -81,6 +81,25 @@ mod tests {
         assert_eq!(Memory::of(&recalled.recall(2), 42), memory);
     }
 
+    proptest::proptest! {
+        /// A power cut, a bad card, or a person may have been at the file.
+        #[test]
+        fn any_change_to_the_file_is_survived(at: usize, byte: u8, cut: bool) {
+            let database = fixture::database();
+            let queue = database.tracks().map(|found| Arc::new(found.into())).collect();
+            let memory = Memory { queue, current: Some(1), ..Memory::default() };
+            let mut text = serde_json::to_vec(&memory).unwrap();
+            let at = at % text.len();
+            match cut {
+                true => text.truncate(at),
+                false => text[at] = byte,
+            }
+            if let Ok(memory) = serde_json::from_slice::<Memory>(&text) {
+                let _ = Memory::of(&memory.recall(1), memory.volume);
+            }
+        }
+    }
+
     #[test]
     fn what_is_damaged_is_forgotten() {
         let memory: Memory = serde_json::from_str("{\"current\": 7}").unwrap();

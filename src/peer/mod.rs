@@ -7,11 +7,14 @@
 //! channel, so that a burst slows those down who cause it.
 
 mod bytes;
+mod chatter;
 mod perform;
 mod tasks;
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
+    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -19,7 +22,7 @@ use std::{
 use async_channel::{Receiver, Sender};
 use smol::{future, Task, Timer};
 
-use self::tasks::Tasks;
+use self::{chatter::Chatter, tasks::Tasks};
 use crate::{
     content::{
         file::Blob,
@@ -37,6 +40,7 @@ use crate::{
     service::Notifier,
     swarm::{
         endpoint::{within, Connection, Endpoint},
+        guests::{self, GuestId, Guests, Knock},
         link::Link,
         provide::{self, Ask, Reply},
     },
@@ -72,6 +76,8 @@ enum Input {
     Control(ControlEvent),
     Asked(Ask),
     Connected(Connection),
+    /// A connection that another peer opened is no more.
+    Parted(GuestId),
     Library(LibraryEvent),
     /// The store has made room for a track, or could not.
     Opened(TrackId, Result<(Arc<Blob>, Pin), String>),
@@ -96,8 +102,7 @@ pub struct Peer {
     watchdog: Option<Duration>,
     /// When the service manager was told last.
     petted: Instant,
-    /// The last log line about the tracker.
-    said: Option<String>,
+    chatter: Chatter,
     inputs: Receiver<Input>,
     /// For the tasks, which answer with it.
     answer: Sender<Input>,
@@ -111,12 +116,25 @@ pub struct Peer {
     /// Tracks that the store makes room for.
     opening: BTreeMap<TrackId, Task<()>>,
     blobs: BTreeMap<TrackId, (Arc<Blob>, Pin)>,
-    asks: BTreeMap<AskId, (PeerId, Sender<Reply>)>,
+    asks: BTreeMap<AskId, Sender<Reply>>,
+    /// Slices that are being sent; closing one has it given up.
+    slices: BTreeMap<AskId, Receiver<Infallible>>,
+    guests: Guests,
+    visits: BTreeMap<GuestId, Visit>,
+    /// A word to the tracker that its link had no room for.
+    telling: Option<Task<()>>,
     requests: BTreeMap<ControlId, Responder>,
     next_id: u64,
     tasks: Tasks,
     /// Where what the parts tell is taken from.
     _feeders: Vec<Task<()>>,
+}
+
+/// A connection that another peer opened, and the task that answers what comes over
+/// it.
+struct Visit {
+    connection: Connection,
+    _serving: Task<()>,
 }
 
 /// Ends a running peer.
@@ -160,7 +178,7 @@ impl Peer {
             notifier: parts.notifier,
             watchdog: parts.watchdog,
             petted: Instant::now(),
-            said: None,
+            chatter: Chatter::new(),
             inputs,
             answer: answer.clone(),
             asks_to,
@@ -170,6 +188,10 @@ impl Peer {
             opening: BTreeMap::new(),
             blobs: BTreeMap::new(),
             asks: BTreeMap::new(),
+            slices: BTreeMap::new(),
+            guests: Guests::default(),
+            visits: BTreeMap::new(),
+            telling: None,
             requests: BTreeMap::new(),
             next_id: 0,
             tasks: Tasks::default(),
@@ -233,6 +255,7 @@ impl Peer {
                     Event::Player(PlayerEvent::Underrun { .. }) => {
                         log::debug!("the sound waits for bytes (underrun)");
                     }
+                    Event::Answered(ask) => _ = self.slices.remove(ask),
                     Event::Player(PlayerEvent::Resumed { .. }) => log::debug!("the sound goes on"),
                     _ => {}
                 }
@@ -254,10 +277,14 @@ impl Peer {
                 reply,
             }) => {
                 let ask = AskId(self.next_id());
-                self.asks.insert(ask, (peer, reply));
+                self.asks.insert(ask, reply);
                 Event::Asked { ask, peer, request }
             }
             Input::Connected(connection) => return self.adopt(connection),
+            Input::Parted(guest) => {
+                self.visits.remove(&guest);
+                return self.guests.handle_closed(guest);
+            }
             Input::Library(event) => match self.take_library(event) {
                 Some(event) => event,
                 None => return,
@@ -291,8 +318,7 @@ impl Peer {
         })
     }
 
-    /// Logs how this node stands with its tracker, when that changes. A tracker
-    /// that comes and goes fills no log: its link tries ever less often.
+    /// Logs how this node stands with its tracker, when that changes.
     fn say(&mut self, event: &TrackerEvent) {
         let (level, line) = match event {
             TrackerEvent::Registered {
@@ -323,19 +349,36 @@ impl Peer {
             ),
             TrackerEvent::Connecting { .. } | TrackerEvent::Message(_) => return,
         };
-        if self.said.as_ref() != Some(&line) {
+        if let Some(level) = self.chatter.level(&line, level, Instant::now()) {
             log::log!(level, "{line}");
-            self.said = Some(line);
         }
     }
 
-    /// A peer has connected by itself: its link may use that connection.
+    /// A peer has connected by itself: its link may use that connection, and for
+    /// want of room another may have to go.
     fn adopt(&mut self, connection: Connection) {
-        if let Some(link) = self.links.get(&connection.peer) {
+        let guest = GuestId(self.next_id());
+        let peer = connection.peer;
+        if let Some(link) = self.links.get(&peer) {
             link.offer(connection.clone());
         }
-        self.tasks
-            .spawn(provide::serve(connection, self.asks_to.clone()));
+        let (asks, to) = (self.asks_to.clone(), self.answer.clone());
+        let served = connection.clone();
+        let task = smol::spawn(async move {
+            provide::serve(served, asks).await;
+            let _ = to.send(Input::Parted(guest)).await;
+        });
+        let visit = Visit {
+            connection,
+            _serving: task,
+        };
+        self.visits.insert(guest, visit);
+        let is_listed = |peer| self.links.contains_key(&peer);
+        let goes = self.guests.handle_connected(guest, peer, is_listed);
+        if let Some(visit) = goes.and_then(|goes| self.visits.remove(&goes)) {
+            log::debug!("no room for a connection of {}", visit.connection.peer);
+            visit.connection.evict();
+        }
     }
 
     /// Has the volume and the queue kept over a restart.
@@ -430,16 +473,35 @@ fn feed<T: Send + 'static>(
     })
 }
 
-/// Accepts connections; each finishes its handshake in a task of its own.
+/// Accepts connections; each finishes its handshake in a task of its own. Those that
+/// do not get that far are not worth a word.
 async fn accept(endpoint: Endpoint, to: Sender<Input>) {
-    let mut handshakes = Tasks::default();
-    while let Some(accepting) = endpoint.accept().await {
+    let mut handshakes: Vec<(IpAddr, Task<()>)> = Vec::new();
+    while let Some(knocking) = endpoint.accept().await {
+        handshakes.retain(|(_, task)| !task.is_finished());
+        let (from, is_proven) = (knocking.address, knocking.is_proven());
+        let others = handshakes.iter().map(|(address, _)| *address);
+        let accepting = match guests::knock(from, is_proven, others) {
+            Knock::ShakeHands => knocking.accept(),
+            Knock::Prove => {
+                knocking.prove();
+                None
+            }
+            Knock::Ignore => {
+                knocking.ignore();
+                None
+            }
+        };
+        let Some(accepting) = accepting else {
+            continue;
+        };
         let to = to.clone();
-        handshakes.spawn(async move {
+        let task = smol::spawn(async move {
             if let Some(connection) = accepting.finish().await {
                 let _ = to.send(Input::Connected(connection)).await;
             }
         });
+        handshakes.push((from, task));
     }
 }
 

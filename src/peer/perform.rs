@@ -1,8 +1,8 @@
 //! What the node wants, done.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use async_channel::Receiver;
+use async_channel::{Sender, TrySendError};
 use smol::Task;
 
 use super::{bytes::StoreBytes, Input, Peer};
@@ -26,7 +26,7 @@ use crate::{
         endpoint::within,
         fetch::{self, Order, Progress},
         link::Link,
-        provide::Reply,
+        provide::{Done, Reply},
     },
     tracker::link::{self as tracker_link, Command},
 };
@@ -299,7 +299,7 @@ impl Peer {
     }
 
     fn answer(&mut self, ask: AskId, answer: Answer) {
-        let message = match answer {
+        let reply = match answer {
             Answer::Resolve(entry) => return self.answer_resolve(ask, entry),
             Answer::Slice {
                 track,
@@ -308,79 +308,71 @@ impl Peer {
             } => {
                 return self.answer_slice(ask, track, size, groups);
             }
-            Answer::Head(head) => PeerReply::Head(head),
-            Answer::List(list) => PeerReply::List(list.to_vec()),
-            Answer::Page(page) => PeerReply::Page(page.encode()),
-            Answer::No(why) => PeerReply::No(why),
+            Answer::Head(head) => Reply::Message(PeerReply::Head(head)),
+            Answer::List(list) => Reply::List(list),
+            Answer::Page(page) => Reply::Page(page),
+            Answer::No(why) => Reply::Message(PeerReply::No(why)),
+            Answer::GiveUp => {
+                if let Some(over) = self.slices.get(&ask) {
+                    log::debug!("a slow reader gives its place to others");
+                    over.close();
+                }
+                return;
+            }
         };
-        if let Some((_, reply)) = self.asks.remove(&ask) {
+        if let Some(asked) = self.asks.remove(&ask) {
             // It has room for the one answer.
-            let _ = reply.try_send(Reply::Message(message));
+            let _ = asked.try_send(reply);
         }
     }
 
     fn answer_resolve(&mut self, ask: AskId, entry: EntryNo) {
-        let Some((_, reply)) = self.asks.remove(&ask) else {
+        let Some(reply) = self.asks.remove(&ask) else {
             return;
         };
-        let library = self.library.clone();
+        let (library, to) = (self.library.clone(), self.answer.clone());
         self.tasks.spawn(async move {
-            let progress = match smol::unblock(move || library.resolve(entry)).await {
-                Ok(progress) => progress,
-                Err(e) => {
-                    log::debug!("a file cannot be resolved: {e}");
-                    let no = match e {
-                        ResolveError::NoSuchEntry => Decline::NotAvailable,
-                        ResolveError::Busy => Decline::Busy {
-                            retry: RESOLVE_AGAIN,
-                        },
-                    };
-                    let _ = reply.send(Reply::Message(PeerReply::No(no))).await;
-                    return;
-                }
-            };
-            loop {
-                let message = match within(STILL_HERE, progress.recv()).await {
-                    None => PeerReply::Hashing { done: 0, size: 0 },
-                    Some(Ok(HashProgress::Hashing { done, size })) => {
-                        PeerReply::Hashing { done, size }
-                    }
-                    Some(Ok(HashProgress::Done { track, size })) => {
-                        PeerReply::Resolved { track, size }
-                    }
-                    Some(Ok(HashProgress::Failed(_))) => PeerReply::No(Decline::NotAvailable),
-                    Some(Err(_)) => return,
-                };
-                if reply.send(Reply::Message(message)).await.is_err() {
-                    return;
-                }
-            }
+            say_hash(&library, entry, &reply).await;
+            let _ = to.send(Input::Event(Event::Answered(ask))).await;
         });
     }
 
     fn answer_slice(&mut self, ask: AskId, track: TrackId, size: u64, groups: GroupSet) {
         let to = self.answer.clone();
-        let Some((_, reply)) = self.asks.remove(&ask) else {
+        let Some(reply) = self.asks.remove(&ask) else {
             return self
                 .node
                 .handle(Event::Answered(ask), std::time::Instant::now());
         };
         let store = self.store.clone();
         let library = self.library.clone();
+        let (done, over) = async_channel::bounded(1);
+        self.slices.insert(ask, over.clone());
         self.tasks.spawn(async move {
             let blob = smol::unblock(move || serve_from(&store, &library, track)).await;
-            let (answer, over) = slice_or_no(blob, size, groups);
+            let answer = slice_or_no(blob, size, groups, done);
             let _ = reply.send(answer).await;
             let _ = over.recv().await;
             let _ = to.send(Input::Event(Event::Answered(ask))).await;
         });
     }
 
-    /// The link keeps up with its node by far; if it does not, what is lost is
-    /// asked for, or published, again.
-    pub(super) fn tell_tracker(&self, command: Command) {
-        if self.tracker.try_send(command).is_err() {
-            log::debug!("the link to the tracker is behind");
+    /// Tells the link to the tracker, or has a task tell it that is behind. What it
+    /// is asked for is asked again if it is lost; of what it is told, only the
+    /// latest counts: a newer catalogue, or that this node leaves.
+    pub(super) fn tell_tracker(&mut self, command: Command) {
+        if !matches!(command, Command::Want { .. }) {
+            self.telling = None;
+        }
+        match self.tracker.try_send(command) {
+            Ok(()) | Err(TrySendError::Closed(_)) => {}
+            Err(TrySendError::Full(Command::Want { .. })) => {
+                log::debug!("the link to the tracker is behind");
+            }
+            Err(TrySendError::Full(command)) => {
+                let to = self.tracker.clone();
+                self.telling = Some(smol::spawn(async move { _ = to.send(command).await }));
+            }
         }
     }
 }
@@ -392,19 +384,45 @@ fn own_file(library: &Library, entry: EntryNo) -> Result<FileBytes, String> {
     FileBytes::open(&file.path).map_err(|e| format!("{}: {e}", file.path.display()))
 }
 
-/// The answer to who asked for a slice, and what closes when that is over.
-fn slice_or_no(
-    blob: Option<Arc<Blob>>,
-    size: u64,
-    groups: GroupSet,
-) -> (Reply, Receiver<Infallible>) {
-    let (done, over) = async_channel::bounded(1);
-    let answer = match blob {
+/// Tells who asked for a hash how far it is, and then the hash.
+async fn say_hash(library: &Arc<Library>, entry: EntryNo, reply: &Sender<Reply>) {
+    let there = library.clone();
+    let progress = match smol::unblock(move || there.resolve(entry)).await {
+        Ok(progress) => progress,
+        Err(e) => {
+            log::debug!("a file cannot be resolved: {e}");
+            let no = match e {
+                ResolveError::NoSuchEntry => Decline::NotAvailable,
+                ResolveError::Busy => Decline::Busy {
+                    retry: RESOLVE_AGAIN,
+                },
+            };
+            let _ = reply.send(Reply::Message(PeerReply::No(no))).await;
+            return;
+        }
+    };
+    loop {
+        let message = match within(STILL_HERE, progress.recv()).await {
+            None => PeerReply::Hashing { done: 0, size: 0 },
+            Some(Ok(HashProgress::Hashing { done, size })) => PeerReply::Hashing { done, size },
+            Some(Ok(HashProgress::Done { track, size })) => PeerReply::Resolved { track, size },
+            Some(Ok(HashProgress::Failed(_))) => PeerReply::No(Decline::NotAvailable),
+            Some(Err(_)) => return,
+        };
+        let is_last = !matches!(message, PeerReply::Hashing { .. });
+        if reply.send(Reply::Message(message)).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+/// The answer to who asked for a slice; `done` goes with it.
+fn slice_or_no(blob: Option<Arc<Blob>>, size: u64, groups: GroupSet, done: Done) -> Reply {
+    match blob {
         Some(blob) if blob.size() == size => Reply::Slice { blob, groups, done },
         Some(_) => Reply::Message(PeerReply::No(Decline::Changed)),
         None => Reply::Message(PeerReply::No(Decline::NotAvailable)),
-    };
-    (answer, over)
+    }
 }
 
 /// The bytes of a track: from the cache, or from the library's file, which the
@@ -433,7 +451,8 @@ mod tests {
 
     #[test]
     fn saying_no_to_a_slice_gives_its_slot_back_at_once() {
-        let (answer, over) = slice_or_no(None, 1, GroupSet::all(1));
+        let (done, over) = async_channel::bounded(1);
+        let answer = slice_or_no(None, 1, GroupSet::all(1), done);
         assert!(matches!(answer, Reply::Message(PeerReply::No(_))));
         assert!(over.is_closed());
     }

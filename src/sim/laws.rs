@@ -19,6 +19,7 @@ const PURE: &[&str] = &[
     "player/queue.rs",
     "player/transport.rs",
     "protocol.rs",
+    "swarm/guests.rs",
     "swarm/scheduler",
     "swarm/scheduler.rs",
     "swarm/serving.rs",

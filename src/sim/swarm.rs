@@ -256,6 +256,14 @@ impl World {
                 return self.plan(host, hashing, Event::Hashed { ask, entry });
             }
             Answer::No(why) => Packet::No(why),
+            Answer::GiveUp => {
+                let served = self.hosts[host.0].served.get_mut(&call);
+                if let Some(slice) = served.and_then(|served| served.slice.as_mut()) {
+                    slice.left = GroupSet::new();
+                    slice.end = Outcome::Busy(None);
+                }
+                return self.pump(host);
+            }
             // Nobody asks for these yet: catalogues come from the tracker.
             Answer::Head(_) | Answer::List(_) | Answer::Page(_) => return,
         };
@@ -271,6 +279,7 @@ impl World {
         };
         let (track, size) = (song.track, song.size);
         let news = this.library.set_hashed(entry);
+        this.node.handle(node::Event::Answered(ask), self.now);
         let call = CallId(ask.0);
         if let Some(served) = this.served.remove(&call) {
             self.send(host, served.asker, call, Packet::Resolved { track, size });

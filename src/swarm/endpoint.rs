@@ -76,10 +76,11 @@ impl Endpoint {
             }
             bound => bound?,
         };
-        let transport = Arc::new(transport());
+        let mut guests = transport();
+        guests.receive_window(VarInt::from_u32(GUEST_WINDOW));
         let mut server = identity.quic_server_config();
         server
-            .transport_config(transport.clone())
+            .transport_config(Arc::new(guests))
             .max_incoming(MAX_INCOMING)
             .incoming_buffer_size(INCOMING_BUFFER)
             .incoming_buffer_size_total(INCOMING_BUFFER_TOTAL);
@@ -92,7 +93,7 @@ impl Endpoint {
         Ok(Self {
             quic,
             identity,
-            transport,
+            transport: Arc::new(transport()),
             subnets,
         })
     }
@@ -101,24 +102,15 @@ impl Endpoint {
         self.quic.local_addr()
     }
 
-    /// The next connection from outside, once it has shown who it is; `None`
-    /// when the endpoint is closed. Those that do not get that far are not
-    /// worth a word.
-    pub async fn accept(&self) -> Option<Accepting> {
+    /// The next who wants to connect; `None` when the endpoint is closed.
+    pub async fn accept(&self) -> Option<Knocking> {
         loop {
             let incoming = self.quic.accept().await?;
-            let from = canonical(incoming.remote_address());
-            if !self.may_talk_to(from.ip()) {
-                incoming.ignore();
-                continue;
+            let address = incoming.remote_address().ip().to_canonical();
+            if self.may_talk_to(address) {
+                return Some(Knocking { incoming, address });
             }
-            if self.quic.open_connections() >= MAX_CONNECTIONS {
-                incoming.refuse();
-                continue;
-            }
-            if let Ok(connecting) = incoming.accept() {
-                return Some(Accepting(connecting));
-            }
+            incoming.ignore();
         }
     }
 
@@ -154,6 +146,34 @@ impl Endpoint {
     }
 }
 
+/// Who wants to connect. Nothing has been kept or computed for it so far.
+pub struct Knocking {
+    incoming: quinn::Incoming,
+    pub address: IpAddr,
+}
+
+impl Knocking {
+    /// Whether it has shown that it is at its address, or cannot any more.
+    pub fn is_proven(&self) -> bool {
+        self.incoming.remote_address_validated() || !self.incoming.may_retry()
+    }
+
+    /// Has it knock again with a token that only goes to its address.
+    pub fn prove(self) {
+        // That it may has been asked.
+        let _ = self.incoming.retry();
+    }
+
+    pub fn ignore(self) {
+        self.incoming.ignore();
+    }
+
+    /// Begins the handshake.
+    pub fn accept(self) -> Option<Accepting> {
+        self.incoming.accept().ok().map(Accepting)
+    }
+}
+
 /// A connection from outside in its handshake.
 pub struct Accepting(quinn::Connecting);
 
@@ -166,9 +186,18 @@ impl Accepting {
     }
 }
 
-/// An IPv4 address that a dual-stack socket shows as IPv6, as what it is.
-pub fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+impl Connection {
+    /// Makes room for what this node will ask for over it; before that there is
+    /// room for requests only.
+    pub fn expect_answers(&self) {
+        self.quic
+            .set_receive_window(VarInt::from_u32(CONNECTION_WINDOW));
+    }
+
+    /// Ends it for want of room.
+    pub fn evict(&self) {
+        self.quic.close(VarInt::from_u32(CLOSED_FULL), b"full");
+    }
 }
 
 /// `future`, or `None` after `limit`.
@@ -261,13 +290,18 @@ const MAX_INCOMING: usize = 64;
 /// What may arrive for a handshake that nobody has looked at yet.
 const INCOMING_BUFFER: u64 = 16 * 1024;
 const INCOMING_BUFFER_TOTAL: u64 = 512 * 1024;
-/// Open connections, in and out: more speakers than a house has.
-const MAX_CONNECTIONS: usize = 256;
+/// Why a connection is closed: others need its place.
+const CLOSED_FULL: u32 = 1;
 /// Requests that a peer may have open at once.
 const MAX_STREAMS: u32 = 32;
 /// What one slice may have under way: a MiB fills 50 Mbit/s at 160 ms.
 const STREAM_WINDOW: u32 = 1 << 20;
 /// The same for all slices of a connection together.
 const CONNECTION_WINDOW: u32 = 4 << 20;
-/// What is kept for resending.
-const SEND_WINDOW: u64 = 4 << 20;
+/// What a guest may send before this node has asked it for anything: all the
+/// requests that it may have open. Who sends the end of each and never its
+/// beginning has this much kept for it.
+const GUEST_WINDOW: u32 = 64 * 1024;
+/// What is kept for resending, as much as is under way at 50 Mbit/s and 160 ms.
+/// Who never confirms anything has this much kept for it.
+const SEND_WINDOW: u64 = 1 << 20;

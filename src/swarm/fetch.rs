@@ -20,7 +20,7 @@ use crate::{
     id::{EntryNo, TrackId},
     protocol::{
         encode_frame, read_frame, Class, Decline, FrameError, Get, PeerReply, PeerRequest,
-        MAX_REPLY_FRAME, RESET_CHANGED,
+        MAX_REPLY_FRAME, RESET_BUSY, RESET_CHANGED,
     },
 };
 
@@ -213,6 +213,7 @@ fn declined(why: Decline) -> Outcome {
 fn broken(error: &ReadError) -> Outcome {
     match error {
         ReadError::Reset(code) if *code == VarInt::from_u32(RESET_CHANGED) => Outcome::Changed,
+        ReadError::Reset(code) if *code == VarInt::from_u32(RESET_BUSY) => Outcome::Busy(None),
         ReadError::Reset(_) => Outcome::ConnectionLost("it could not go on".into()),
         other => Outcome::ConnectionLost(other.to_string()),
     }

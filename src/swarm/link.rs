@@ -122,6 +122,7 @@ impl Keeper {
 
     async fn connection(&mut self) -> Result<Connection, NoConnection> {
         if let Some(live) = self.connection.take_if(|c| c.quic.close_reason().is_none()) {
+            live.expect_answers();
             self.connection = Some(live.clone());
             return Ok(live);
         }

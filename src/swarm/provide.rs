@@ -3,26 +3,31 @@
 //! Each stream is a question, handed on as an [`Ask`] to whoever decides, and
 //! answered with the [`Reply`] that comes back. A question that nobody wants
 //! to decide is dropped with its stream.
+//!
+//! An asker costs what is under way to it, and it decides how fast that goes. So
+//! requests are taken at a bounded rate, lists and pages are encoded one at a time
+//! for each connection, and who takes nothing for [`STALL`] is given up.
 
 use std::{
     io::{self, Write},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_channel::Sender;
 use quinn::{RecvStream, SendStream, StreamId, VarInt};
-use smol::Task;
+use smol::{future, lock::Semaphore, Task, Timer};
 
 use super::endpoint::{within, Connection};
 use crate::{
+    catalog::{Hash, Page},
     content::{
         file::{Blob, SliceError},
         ranges::GroupSet,
     },
     id::PeerId,
     protocol::{
-        encode_frame, read_frame, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME,
+        encode_frame, read_frame, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME, RESET_BUSY,
         RESET_CHANGED, RESET_FAULT,
     },
 };
@@ -39,6 +44,8 @@ pub struct Ask {
 /// What to answer.
 pub enum Reply {
     Message(PeerReply),
+    List(Arc<[Hash]>),
+    Page(Arc<Page>),
     /// Send the verified slice; `done` is dropped when that is over.
     Slice {
         blob: Arc<Blob>,
@@ -47,28 +54,45 @@ pub enum Reply {
     },
 }
 
-/// Closes its channel when a slice is sent, or given up.
+/// Closes its channel when a slice is sent, or given up. Whoever closes the other end
+/// has it given up.
 pub type Done = Sender<std::convert::Infallible>;
 
 /// Answers the questions that come over `connection` until it ends.
 pub async fn serve(connection: Connection, asks: Sender<Ask>) {
     let mut streams: Vec<Task<()>> = Vec::new();
+    let large = Arc::new(Semaphore::new(LARGE_ANSWERS));
+    let mut due = Instant::now();
     while let Ok((send, recv)) = connection.quic.accept_bi().await {
+        // One after the other each is due later; some may come before they are.
+        due = due.max(Instant::now()) + REQUEST_INTERVAL;
+        if let Some(early) = due.checked_sub(REQUEST_BURST) {
+            Timer::at(early).await;
+        }
         streams.retain(|stream| !stream.is_finished());
         streams.push(smol::spawn(answer(
             connection.peer,
             send,
             recv,
             asks.clone(),
+            large.clone(),
         )));
     }
 }
 
-async fn answer(peer: PeerId, mut send: SendStream, mut recv: RecvStream, asks: Sender<Ask>) {
+async fn answer(
+    peer: PeerId,
+    mut send: SendStream,
+    mut recv: RecvStream,
+    asks: Sender<Ask>,
+    large: Arc<Semaphore>,
+) {
     let request = match within(REQUEST_TIMEOUT, read_frame(&mut recv, MAX_REQUEST_FRAME)).await {
         Some(Ok(request)) => request,
         _ => return reset(&mut send, RESET_FAULT),
     };
+    // Nothing more is read, nor kept for who sends it nevertheless.
+    let _ = recv.stop(VarInt::from_u32(0));
     let priority = priority(send.id());
     let (reply, replies) = async_channel::bounded(REPLIES_UNDER_WAY);
     if asks
@@ -88,9 +112,28 @@ async fn answer(peer: PeerId, mut send: SendStream, mut recv: RecvStream, asks: 
                 let more = matches!(message, PeerReply::Hashing { .. });
                 write(&mut send, &encode_frame(&message)).await && more
             }
+            Reply::List(list) => {
+                let _turn = large.acquire().await;
+                write(&mut send, &encode_frame(&PeerReply::List(list.to_vec()))).await;
+                false
+            }
+            Reply::Page(page) => {
+                let _turn = large.acquire().await;
+                write(&mut send, &encode_frame(&PeerReply::Page(page.encode()))).await;
+                false
+            }
             Reply::Slice { blob, groups, done } => {
-                send_slice(&mut send, blob, groups, priority).await;
-                drop(done);
+                let sent = async {
+                    send_slice(&mut send, blob, groups, priority).await;
+                    true
+                };
+                let given_up = async {
+                    done.closed().await;
+                    false
+                };
+                if !future::or(sent, given_up).await {
+                    reset(&mut send, RESET_BUSY);
+                }
                 false
             }
         };
@@ -205,6 +248,13 @@ impl Write for Pipe {
 /// Requests of a connection until their order begins anew, far more than can
 /// be under way.
 const TURN: u64 = 1 << 30;
+/// Requests that a connection may make: a track of 1000 kbit/s in the smallest slices
+/// is two a second, a gigabit a hundred; more is no listening.
+const REQUEST_INTERVAL: Duration = Duration::from_millis(5);
+/// What is let through at once: as many as it may have open, some times over.
+const REQUEST_BURST: Duration = Duration::from_millis(500);
+/// Lists and pages under way to one connection: each is up to a MiB.
+const LARGE_ANSWERS: usize = 1;
 /// A request is one small frame behind its stream's first byte.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// An asker that takes nothing of its answer for this long has given it up:

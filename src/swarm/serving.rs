@@ -5,6 +5,7 @@
 //!   slots are kept free so that a listener never waits for others' fetching ahead.
 //! - Among peers of one class, who is being sent the least goes first; then, who was
 //!   started the longest ago. No peer can fill the slots or the queue by asking more.
+//! - Who takes its answer too slowly gives its slot up while others wait for one.
 //! - Every request is started, or told to come again before its asker gives up on us.
 //! - Slots and queue are bounded, whatever is asked.
 //!
@@ -39,6 +40,9 @@ pub enum Action {
     Start(Ticket),
     /// It waited long enough: answer "busy". The ticket is void.
     Busy { ticket: Ticket, retry: Duration },
+    /// Stop sending: its asker is slow, and others wait. [`Serving::handle_done`]
+    /// follows.
+    GiveUp(Ticket),
 }
 
 /// The upload slots of this peer.
@@ -59,7 +63,16 @@ struct Request {
     class: Class,
     /// Chunk groups that it is for.
     groups: u32,
+    /// When it came, or was started.
     since: Instant,
+    is_given_up: bool,
+}
+
+impl Request {
+    /// Until when it keeps its slot although others wait.
+    fn has_until(&self) -> Instant {
+        self.since + SLOW_START + GROUP_TIME * self.groups
+    }
 }
 
 impl Serving {
@@ -80,6 +93,7 @@ impl Serving {
             class,
             groups: groups.count(),
             since: now,
+            is_given_up: false,
         };
         let ticket = Ticket(self.next_ticket);
         let overtakes = |(_, other): &(Ticket, Request)| {
@@ -87,7 +101,7 @@ impl Serving {
         };
         if self.has_slot(peer, class) && !self.waiting.iter().any(overtakes) {
             self.next_ticket += 1;
-            self.start(ticket, request);
+            self.start(ticket, request, now);
             return Admission::Start(ticket);
         }
         let of_peer = self.waiting.iter().filter(|(_, r)| r.peer == peer).count();
@@ -118,8 +132,12 @@ impl Serving {
     pub fn poll(&mut self, now: Instant) -> Option<Action> {
         if let Some(at) = self.best_waiting() {
             let (ticket, request) = self.waiting.remove(at)?;
-            self.start(ticket, request);
+            self.start(ticket, request, now);
             return Some(Action::Start(ticket));
+        }
+        if let Some((ticket, _)) = self.slowest().filter(|(_, until)| *until <= now) {
+            self.running.get_mut(&ticket)?.is_given_up = true;
+            return Some(Action::GiveUp(ticket));
         }
         let (_, oldest) = self.waiting.front()?;
         if now < oldest.since + MAX_WAIT {
@@ -131,10 +149,11 @@ impl Serving {
         Some(Action::Busy { ticket, retry })
     }
 
-    /// When a waiting request has waited long enough.
+    /// When a waiting request has waited long enough, or a slow one has had its time.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let (_, oldest) = self.waiting.front()?;
-        Some(oldest.since + MAX_WAIT)
+        let slowest = self.slowest().map(|(_, until)| until);
+        slowest.into_iter().chain([oldest.since + MAX_WAIT]).min()
     }
 
     /// How many requests are being served.
@@ -160,8 +179,34 @@ impl Serving {
             .map(|(at, _)| at)
     }
 
+    /// The request that first has to give its slot to one that waits, and when.
+    fn slowest(&self) -> Option<(Ticket, Instant)> {
+        let given_up = self.running.values().filter(|r| r.is_given_up).count();
+        if given_up >= self.waiting.len() {
+            return None;
+        }
+        let may_take = |slow: &Request| {
+            let mut waiting = self.waiting.iter().map(|(_, r)| r);
+            waiting.any(|r| {
+                r.peer != slow.peer
+                    && r.class <= slow.class
+                    && self.of_peer(r.peer) < SLOTS_PER_PEER
+            })
+        };
+        let slow = self
+            .running
+            .iter()
+            .filter(|(_, r)| !r.is_given_up && may_take(r));
+        slow.map(|(ticket, r)| (*ticket, r.has_until()))
+            .min_by_key(|(ticket, until)| (*until, *ticket))
+    }
+
+    fn of_peer(&self, peer: PeerId) -> usize {
+        self.running.values().filter(|r| r.peer == peer).count()
+    }
+
     fn has_slot(&self, peer: PeerId, class: Class) -> bool {
-        let of_peer = self.running.values().filter(|r| r.peer == peer).count();
+        let of_peer = self.of_peer(peer);
         let slots = match class {
             Class::Now => SLOTS,
             Class::Next => SLOTS_NEXT,
@@ -176,9 +221,10 @@ impl Serving {
         of_peer.map(|r| u64::from(r.groups)).sum()
     }
 
-    fn start(&mut self, ticket: Ticket, request: Request) {
+    fn start(&mut self, ticket: Ticket, mut request: Request, now: Instant) {
         self.starts += 1;
         self.last_start.insert(request.peer, self.starts);
+        request.since = now;
         self.running.insert(ticket, request);
     }
 
@@ -220,6 +266,12 @@ const MAX_WAITING: usize = 64;
 
 /// A receiver gives a silent source up after 4 s; before that it is told to come again.
 const MAX_WAIT: Duration = Duration::from_secs(3);
+
+/// What a started request has in any case, while others wait: a lost packet or two.
+const SLOW_START: Duration = Duration::from_secs(2);
+
+/// And for each group: 256 KiB/s, more than the music that is being listened to.
+const GROUP_TIME: Duration = Duration::from_micros(62_500);
 
 /// About what a slot takes to come free: 1 MiB at 2 MB/s.
 const RETRY: Duration = Duration::from_millis(500);
@@ -290,6 +342,9 @@ mod tests {
                     match action {
                         Action::Start(ticket) => prop_assert!(open.contains_key(&ticket)),
                         Action::Busy { ticket, .. } => prop_assert!(open.remove(&ticket).is_some()),
+                        Action::GiveUp(ticket) => {
+                            prop_assert!(serving.waiting() > 0 && open.contains_key(&ticket));
+                        }
                     }
                 }
                 prop_assert!(serving.poll_timeout().is_none_or(|at| at > now));
@@ -378,8 +433,44 @@ mod tests {
         assert_eq!(serving.poll(now), None);
         let at = serving.poll_timeout().unwrap();
         let retry = RETRY;
+        // By then the others have had their time, too.
+        assert_eq!(serving.poll(at), Some(Action::GiveUp(Ticket(0))));
         assert_eq!(serving.poll(at), Some(Action::Busy { ticket, retry }));
         assert_eq!(serving.poll_timeout(), None);
+    }
+
+    /// However slowly some read, who comes then gets a slot within what it waits for
+    /// one and a second try.
+    #[test]
+    fn slow_readers_give_their_slots_to_who_waits() {
+        let now = Instant::now();
+        let mut serving = Serving::new();
+        for n in 0..SLOTS as u8 {
+            ask(&mut serving, n / 4, Class::Now, now);
+        }
+        let slow = now + SLOW_START + GROUP_TIME * 16;
+        let Admission::Wait(waits) = ask(&mut serving, 99, Class::Now, slow - RETRY) else {
+            panic!("there is a slot left");
+        };
+        assert_eq!(serving.poll(slow - RETRY), None, "they still have time");
+        assert_eq!(serving.poll_timeout(), Some(slow));
+        assert_eq!(serving.poll(slow), Some(Action::GiveUp(Ticket(0))));
+        assert_eq!(serving.poll(slow), None, "one for one");
+        serving.handle_done(Ticket(0), slow);
+        assert_eq!(serving.poll(slow), Some(Action::Start(waits)));
+    }
+
+    #[test]
+    fn nobody_gives_up_a_slot_for_who_is_less_urgent() {
+        let now = Instant::now();
+        let mut serving = Serving::new();
+        for n in 0..SLOTS as u8 {
+            ask(&mut serving, n, Class::Now, now);
+        }
+        let late = now + Duration::from_secs(60);
+        let rest = ask(&mut serving, 99, Class::Rest, late);
+        assert!(matches!(rest, Admission::Wait(_)));
+        assert_eq!(serving.poll(late), None);
     }
 
     #[test]

@@ -5,15 +5,19 @@
 //! hands, reads frames into the one bounded inbox, and writes what is in its
 //! own bounded outbox. Whoever does not read what it is sent is dropped: the
 //! registry waits for nobody.
+//!
+//! Strangers cost a handshake, and so do members who come again and again:
+//! connections are bounded in all, for each address and for each peer, and of
+//! those that shake hands the oldest makes room for the newest. A frame that has
+//! begun has to end soon, and only some large ones are read at once.
+
+mod outbox;
 
 use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        atomic::{AtomicUsize, Ordering},
-        Arc,
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,10 +25,12 @@ use async_channel::{Receiver, Sender};
 use futures_rustls::{server::TlsStream, TlsAcceptor};
 use smol::{
     future::{self, FutureExt},
-    io::{AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    lock::Semaphore,
     Async, Executor, Task, Timer,
 };
 
+use self::outbox::{Frame, Frames, Outbox, Outboxes};
 use super::registry::{Action, ConnId, Registry, Snapshot, MAX_PEERS};
 use crate::{
     id::PeerId,
@@ -32,7 +38,9 @@ use crate::{
     interfaces,
     near::is_near,
     port_owner::{port_owner, Transport},
-    protocol::{encode_frame, read_frame, FromTracker, ToTracker, MAX_TRACKER_FRAME},
+    protocol::{
+        encode_frame, read_frame_body, read_frame_length, FromTracker, ToTracker, MAX_TRACKER_FRAME,
+    },
 };
 
 /// A tracker that listens, and serves while [`Self::run`] is polled.
@@ -82,6 +90,8 @@ impl TrackerServer {
         let mut driver = Driver {
             registry: Registry::new(interfaces::own_addresses()),
             links: BTreeMap::new(),
+            outboxes: Outboxes::default(),
+            large: Arc::new(Semaphore::new(LARGE_FRAMES)),
             last_conn: 0,
             accept_after: Instant::now(),
             executor: executor.clone(),
@@ -141,7 +151,11 @@ enum Wake {
 struct Driver {
     server: TrackerServer,
     registry: Registry,
+    /// The oldest first.
     links: BTreeMap<ConnId, Link>,
+    outboxes: Outboxes,
+    /// Turns at reading large frames.
+    large: Arc<Semaphore>,
     last_conn: u64,
     /// After an error, accepting rests until then.
     accept_after: Instant,
@@ -151,7 +165,8 @@ struct Driver {
 /// A connection as the registry's task holds it.
 struct Link {
     address: SocketAddr,
-    shaken: bool,
+    /// Who it is, once hands have been shaken.
+    peer: Option<PeerId>,
     outbox: Outbox,
     task: Task<()>,
 }
@@ -202,36 +217,56 @@ impl Driver {
         if self.server.open_swarm && !is_near(address.ip(), &interfaces::subnets()) {
             return log::debug!("tracker: {address} is not near, and the swarm is open");
         }
-        let half_open = self.links.values().filter(|link| !link.shaken).count();
-        if half_open >= MAX_HALF_OPEN || self.links.len() >= MAX_CONNECTIONS {
+        if !self.make_room(address.ip()) {
             return log::debug!("tracker: no room for {address}");
         }
         self.last_conn += 1;
         let conn = ConnId(self.last_conn);
-        let (outbox, frames) = outbox();
+        let (outbox, frames) = self.outboxes.open();
         let inbox = self.server.inbox.0.clone();
         let acceptor = self.server.acceptor.clone();
+        let large = self.large.clone();
         let task = self.executor.spawn(async move {
-            let end = serve(conn, stream, acceptor, &inbox, frames).await;
+            let end = serve(conn, stream, acceptor, &inbox, frames, &large).await;
             let why = end.map_or_else(|error| error.to_string(), |()| "closed".into());
             // Nobody is left to tell when the server is gone.
             let _ = inbox.send(Event::Closed { conn, why }).await;
         });
         let link = Link {
             address,
-            shaken: false,
+            peer: None,
             outbox,
             task,
         };
         self.links.insert(conn, link);
     }
 
+    /// Whether another connection from `ip` may come in. A host that is slow, or
+    /// hostile, fills its own places; many together lose their oldest.
+    fn make_room(&mut self, ip: IpAddr) -> bool {
+        let half_open = || self.links.iter().filter(|(_, link)| link.peer.is_none());
+        let of_address = self.links.values().filter(|l| l.address.ip() == ip).count();
+        let half_of_address = half_open().filter(|(_, l)| l.address.ip() == ip).count();
+        if of_address >= MAX_OF_ADDRESS || half_of_address >= MAX_HALF_OPEN_OF_ADDRESS {
+            return false;
+        }
+        let oldest = half_open().next().map(|(conn, _)| *conn);
+        if half_open().count() >= MAX_HALF_OPEN {
+            self.links.retain(|conn, _| Some(*conn) != oldest);
+        }
+        self.links.len() < MAX_CONNECTIONS
+    }
+
     fn handle(&mut self, event: Event) {
         let now = Instant::now();
         match event {
             Event::Connected { conn, peer } => {
+                let of_peer = self.links.values().filter(|l| l.peer == Some(peer)).count();
+                if of_peer >= MAX_OF_PEER {
+                    return self.close(conn, "that peer has enough connections".into());
+                }
                 if let Some(link) = self.links.get_mut(&conn) {
-                    link.shaken = true;
+                    link.peer = Some(peer);
                     let addresses = interfaces::own_addresses();
                     self.registry.set_own_addresses(addresses);
                     let from = link.address.ip();
@@ -299,6 +334,7 @@ async fn serve(
     acceptor: TlsAcceptor,
     inbox: &Sender<Event>,
     frames: Frames,
+    large: &Semaphore,
 ) -> io::Result<()> {
     stream.get_ref().set_nodelay(true)?;
     let stream = within(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?;
@@ -307,13 +343,27 @@ async fn serve(
     let read = async {
         let mut event = Event::Connected { conn, peer };
         while inbox.send(event).await.is_ok() {
-            let message = read_frame(&mut from, MAX_TRACKER_FRAME).await;
-            let message = message.map_err(io::Error::other)?;
+            let message = read(&mut from, large).await?;
             event = Event::Message { conn, message };
         }
         Ok(())
     };
     write(frames, to).or(read).await
+}
+
+/// Waits for a frame, but not for the rest of one that has begun. Only so many large
+/// ones are read at once, whoever sends them.
+async fn read(from: &mut (impl AsyncRead + Unpin), large: &Semaphore) -> io::Result<ToTracker> {
+    let first = read_frame_length(from, MAX_TRACKER_FRAME).await;
+    let len = first.map_err(io::Error::other)?;
+    let rest = async {
+        let _turn = match len > LARGE_FRAME {
+            true => Some(large.acquire().await),
+            false => None,
+        };
+        read_frame_body(from, len).await.map_err(io::Error::other)
+    };
+    within(FRAME_TIMEOUT, rest).await
 }
 
 fn peer_of_stream(stream: &TlsStream<Async<TcpStream>>) -> Option<PeerId> {
@@ -357,65 +407,27 @@ fn bind(address: SocketAddr) -> io::Result<Async<TcpListener>> {
     }
 }
 
-type Frame = Arc<[u8]>;
-
-/// Frames on their way to one peer, bounded in number and in bytes.
-struct Outbox {
-    frames: Sender<Frame>,
-    bytes: Arc<AtomicUsize>,
-}
-
-/// The other end of an [`Outbox`].
-struct Frames {
-    frames: Receiver<Frame>,
-    bytes: Arc<AtomicUsize>,
-}
-
-fn outbox() -> (Outbox, Frames) {
-    let (sender, receiver) = async_channel::bounded(OUTBOX_FRAMES);
-    let bytes = Arc::new(AtomicUsize::new(0));
-    let frames = Frames {
-        frames: receiver,
-        bytes: bytes.clone(),
-    };
-    let outbox = Outbox {
-        frames: sender,
-        bytes,
-    };
-    (outbox, frames)
-}
-
-impl Outbox {
-    /// Whether there was room.
-    fn push(&self, frame: Frame) -> bool {
-        let len = frame.len();
-        let before = self.bytes.fetch_add(len, Ordering::Relaxed);
-        before + len <= OUTBOX_BYTES
-            && !matches!(
-                self.frames.try_send(frame),
-                Err(async_channel::TrySendError::Full(_))
-            )
-    }
-
-    /// What is in it still goes out.
-    fn close(&self) {
-        self.frames.close();
-    }
-}
-
-impl Frames {
-    async fn next(&self) -> Option<Frame> {
-        let frame = self.frames.recv().await.ok()?;
-        self.bytes.fetch_sub(frame.len(), Ordering::Relaxed);
-        Some(frame)
-    }
-}
-
 /// Every peer, some of them twice because they are coming back.
 const MAX_CONNECTIONS: usize = MAX_PEERS + 64;
 /// Strangers cost a handshake each; a venue's peers that all return at once
 /// are let in within seconds by their retries.
 pub(super) const MAX_HALF_OPEN: usize = 32;
+/// Handshakes with one address: a host with some nodes on it.
+pub(super) const MAX_HALF_OPEN_OF_ADDRESS: usize = 8;
+/// Connections from one address: a demonstration with dozens of nodes on one
+/// host, and still a fraction of all.
+const MAX_OF_ADDRESS: usize = 64;
+/// Connections of one peer: the one that it lost, the one that it has, a copy of
+/// its card, and one to spare.
+const MAX_OF_PEER: usize = 4;
+/// From this size on frames are read in turns: a page is smaller but for the
+/// longest paths.
+const LARGE_FRAME: usize = 64 * 1024;
+/// With as many as can wait in the inbox, 24 MiB.
+const LARGE_FRAMES: usize = 8;
+/// For the rest of a frame that has begun: a page of 1 MiB over bad Wi-Fi takes
+/// some seconds, and others may be before it.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 /// A Pi Zero needs some 20 ms for a handshake, bad Wi-Fi some seconds.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A page of 1 MiB over bad Wi-Fi takes some seconds.
@@ -425,30 +437,5 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages that wait for the registry: each is at most one frame, and they
 /// wait for microseconds.
 const INBOX: usize = 16;
-/// A newcomer is told of every peer and every head at once.
-const OUTBOX_FRAMES: usize = 4 * MAX_PEERS;
-/// Several of the longest pages, which a peer asks for a few at a time.
-const OUTBOX_BYTES: usize = 8 * MAX_TRACKER_FRAME;
 /// When the process has no file descriptors left, some come back.
 const ACCEPT_REST: Duration = Duration::from_millis(500);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_outbox_is_bounded_in_bytes_and_frames() {
-        let (outbox, frames) = outbox();
-        let page: Frame = vec![0; MAX_TRACKER_FRAME].into();
-        for _ in 0..8 {
-            assert!(outbox.push(page.clone()));
-        }
-        smol::block_on(frames.next()).unwrap();
-        assert!(outbox.push(page.clone()));
-        assert!(!outbox.push(page));
-
-        let (outbox, _frames) = super::outbox();
-        let taken = (0..=OUTBOX_FRAMES).take_while(|_| outbox.push(Vec::new().into()));
-        assert_eq!(taken.count(), OUTBOX_FRAMES);
-    }
-}

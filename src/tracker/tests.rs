@@ -1,19 +1,25 @@
 //! Server and clients together, over loopback and real TLS.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    net::{Ipv4Addr, SocketAddrV4},
+    os::fd::AsRawFd as _,
+    sync::Arc,
+};
 
 use async_channel::{Receiver, Sender};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
 use smol::{future::FutureExt, io::AsyncReadExt, net::TcpStream};
 
 use super::{
     client,
     link::{Command, Introduction, TrackerEvent, Want},
-    server::{TrackerServer, MAX_HALF_OPEN},
+    server::{TrackerServer, MAX_HALF_OPEN, MAX_HALF_OPEN_OF_ADDRESS},
 };
 use crate::{
     catalog::{Catalogue, Entry, Held, Page},
     id::TrackId,
-    identity::{Identity, SwarmKey},
+    identity::{Identity, SwarmKey, SERVER_NAME},
     protocol::{Candidate, FromTracker, PeerState, Refusal},
 };
 
@@ -194,17 +200,40 @@ fn a_taken_port_names_its_owner() {
     );
 }
 
+/// A connection that comes from `ip`, one of the loopback's many addresses.
+async fn connect_from(ip: Ipv4Addr, to: &str) -> TcpStream {
+    let to: SocketAddrV4 = to.parse().unwrap();
+    let stream = smol::unblock(move || {
+        let kind = (AddressFamily::Inet, SockType::Stream);
+        let fd = socket::socket(kind.0, kind.1, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        socket::bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(ip, 0))).unwrap();
+        socket::connect(fd.as_raw_fd(), &SockaddrIn::from(to)).unwrap();
+        std::net::TcpStream::from(fd)
+    });
+    smol::Async::new(stream.await).unwrap().into()
+}
+
 #[test]
 fn half_open_connections_are_bounded_and_harm_nobody() {
     with_tracker(|address, tracker| async move {
         let _running = tracker;
         let mut idle = Vec::new();
-        for _ in 0..=MAX_HALF_OPEN {
+        for _ in 0..=MAX_HALF_OPEN_OF_ADDRESS {
             idle.push(TcpStream::connect(&address).await.unwrap());
         }
         let last = idle.last_mut().unwrap();
         assert!(matches!(last.read(&mut [0]).await, Ok(0) | Err(_)));
-        drop(idle);
+        // Others have other addresses, however many are taken up.
+        for n in 0..2 * MAX_HALF_OPEN {
+            let from = [127, 0, 1, (n / 4) as u8];
+            idle.push(connect_from(from.into(), &address).await);
+        }
+        // The newest is let in, without a second try.
+        let newest = connect_from([127, 0, 2, 1].into(), &address).await;
+        let identity = Identity::from_secret(&[8; 32], &[OURS]).unwrap();
+        let tls = futures_rustls::TlsConnector::from(identity.tls_client_config(None));
+        let name = SERVER_NAME.try_into().unwrap();
+        tls.connect(name, newest).await.expect("hands are shaken");
         Peer::start(7, "kitchen", OURS, &address).registers().await;
     });
 }

@@ -117,6 +117,11 @@ impl Session {
         matches!(self.mode, Mode::Idle(_))
     }
 
+    /// Whether the client has said the password, where there is one.
+    pub fn is_admitted(&self) -> bool {
+        self.admitted
+    }
+
     /// The tags that the client wants to see.
     pub fn tags(&self) -> TagMask {
         self.tags

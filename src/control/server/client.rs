@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr, TcpStream},
     os::unix::net::UnixStream,
     pin::Pin,
     sync::Arc,
@@ -16,7 +16,7 @@ use smol::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
 };
 
-use super::{Answer, Changes, ControlEvent, Responder, SILENCE, STALL};
+use super::{Answer, Changes, ControlEvent, Responder, PASSWORD_TIME, SILENCE, STALL};
 use crate::control::{
     mpd::{
         apply::{Request, Task},
@@ -35,7 +35,9 @@ impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
 pub(super) struct Client {
     stream: Pin<Box<dyn Stream>>,
     session: Session,
-    name: String,
+    /// Where it comes from, if by TCP.
+    address: Option<SocketAddr>,
+    since: Instant,
 }
 
 /// Why a client is no more.
@@ -59,7 +61,8 @@ impl Client {
         Self {
             stream: Box::pin(stream),
             session: Session::new(None),
-            name: "a local client".into(),
+            address: None,
+            since: Instant::now(),
         }
     }
 
@@ -69,8 +72,14 @@ impl Client {
         Self {
             stream: Box::pin(stream),
             session: Session::new(password),
-            name: from.to_string(),
+            address: Some(from),
+            since: Instant::now(),
         }
+    }
+
+    /// Where it comes from, if by TCP.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address.map(|address| address.ip().to_canonical())
     }
 
     /// Serves the client until it goes.
@@ -81,7 +90,10 @@ impl Client {
         bell: Receiver<()>,
     ) {
         let Err(gone) = self.talk(&events, &changes, &bell).await;
-        log::debug!("control: {} is gone: {gone}", self.name);
+        match self.address {
+            Some(address) => log::debug!("control: {address} is gone: {gone}"),
+            None => log::debug!("control: a local client is gone: {gone}"),
+        }
     }
 
     async fn talk(
@@ -124,6 +136,10 @@ impl Client {
         heard: Instant,
     ) -> Result<Option<usize>, Gone> {
         let is_idle = self.session.is_idle();
+        let until = match self.session.is_admitted() {
+            true => heard + SILENCE,
+            false => self.since + PASSWORD_TIME,
+        };
         let bytes = async {
             match self.stream.read(chunk).await? {
                 0 => Err(Gone::HungUp),
@@ -140,7 +156,7 @@ impl Client {
             if is_idle {
                 return future::pending().await;
             }
-            Timer::at(heard + SILENCE).await;
+            Timer::at(until).await;
             Err(Gone::Silent)
         };
         bytes.or(rung).or(silence).await

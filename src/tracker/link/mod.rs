@@ -5,6 +5,8 @@
 //! - While no tracker answers, each is tried again for ever, ever less often,
 //!   with some chance in it, so that a venue's peers do not all return to a
 //!   restarted tracker at the same moment.
+//! - One that takes this peer and loses it again and again is no better: it is
+//!   tried as seldom.
 //! - A tracker that is silent for a lease's length is lost, whatever TCP says.
 //! - A head goes out before anything that belongs to it.
 //! - Leaving ends, confirmed or not.
@@ -110,7 +112,7 @@ pub struct Link {
     trackers: Vec<String>,
     /// The one that is, or was last, tried.
     current: usize,
-    /// Failures since it last was registered.
+    /// Failures since it last was registered for some time.
     failures: u32,
     state: State,
     catalogue: Option<Arc<Catalogue>>,
@@ -232,7 +234,8 @@ impl Link {
                 let until = now + self.jittered(REFUSED_RETRY);
                 self.state = State::Resting { until };
             }
-            FromTracker::Renewed => {}
+            // Now it is more than a tracker that only lets in.
+            FromTracker::Renewed => self.failures = 0,
             FromTracker::Ping { nonce } => self.send_if_up(ToTracker::Pong { nonce }),
             FromTracker::WantList => {
                 let list = self.catalogue.as_ref().map(|own| own.list().to_vec());
@@ -326,7 +329,6 @@ impl Link {
         let State::Registering { reached_at, .. } = self.state else {
             return;
         };
-        self.failures = 0;
         self.state = State::Up {
             renew: now + RENEW_INTERVAL,
             silent: now + LEASE,

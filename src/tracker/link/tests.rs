@@ -175,3 +175,28 @@ fn leaving_ends_whatever_the_tracker_does() {
         assert_eq!(actions(&mut link), [left], "who asks again is answered");
     }
 }
+
+/// It may be anybody's, and would make this peer shake hands all day.
+#[test]
+fn a_tracker_that_takes_and_drops_is_tried_ever_less_often() {
+    let mut now = Instant::now();
+    let mut link = link(&["a"], now);
+    let mut rest = Duration::ZERO;
+    for _ in 0..20 {
+        link.handle_timeout(now);
+        link.handle_connected(ip(), vec![], now);
+        link.handle_message(registered(), now);
+        link.handle_closed("closed".into(), now);
+        actions(&mut link);
+        rest = link.poll_timeout().unwrap() - now;
+        now += rest;
+    }
+    assert!(rest >= LONGEST_REST / 2, "{rest:?}");
+
+    link.handle_timeout(now);
+    link.handle_connected(ip(), vec![], now);
+    link.handle_message(registered(), now);
+    link.handle_message(FromTracker::Renewed, now);
+    link.handle_closed("closed".into(), now);
+    assert!(link.poll_timeout().unwrap() - now <= FIRST_REST);
+}

@@ -33,7 +33,7 @@ use std::{
 
 use self::{
     relay::{Limits, Progress, Relay, Want},
-    state::{keys_where, Connection, Member, Stage},
+    state::{keys_where, Connection, Heads, Member, Stage},
 };
 use crate::{
     id::PeerId,
@@ -224,6 +224,10 @@ impl Registry {
             candidates: naming::candidates(&registration, address, &self.own_addresses),
             conn: Some(conn),
             lease_end: now + LEASE,
+            heads: match self.members.get(&peer) {
+                Some(before) => before.heads,
+                None => Heads::new(now),
+            },
         };
         self.members.insert(peer, member);
         let registered = self.registered(peer);
@@ -251,6 +255,10 @@ impl Registry {
         message: ToTracker,
         now: Instant,
     ) -> Result<(), Breach> {
+        let member = self.members.get_mut(&peer);
+        if matches!(message, ToTracker::Head(_)) && !member.is_some_and(|m| m.heads.take(now)) {
+            return Err(Breach("heads faster than a scan makes them"));
+        }
         let relay = &mut self.relay;
         let members = &self.members;
         let limits = Limits {

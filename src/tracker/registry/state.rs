@@ -1,6 +1,10 @@
 //! What the registry remembers about connections and members.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Instant};
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use super::ConnId;
 use crate::{
@@ -72,7 +76,35 @@ pub struct Member {
     /// A registered connection; `None` while the peer is suspect.
     pub conn: Option<ConnId>,
     pub lease_end: Instant,
+    pub heads: Heads,
 }
+
+/// How often a member announces a head, of which everybody hears.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads {
+    /// When the last one was due, one after the other.
+    due: Instant,
+}
+
+impl Heads {
+    pub fn new(now: Instant) -> Self {
+        Self { due: now }
+    }
+
+    /// Whether this one is not too many.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let may = self.due <= now + HEAD_INTERVAL * HEADS_AT_ONCE;
+        if may {
+            self.due = self.due.max(now) + HEAD_INTERVAL;
+        }
+        may
+    }
+}
+
+/// A peer that scans announces every two seconds.
+const HEAD_INTERVAL: Duration = Duration::from_secs(1);
+/// Some more when it comes, is restarted, and outdoes an older self.
+const HEADS_AT_ONCE: u32 = 16;
 
 impl Member {
     pub fn record(&self, peer: PeerId) -> PeerRecord {

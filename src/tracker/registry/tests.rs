@@ -587,3 +587,24 @@ proptest! {
         }
     }
 }
+
+/// Everybody hears of each head, and looks for what it changes.
+#[test]
+fn heads_do_not_come_faster_than_a_scan_makes_them() {
+    let mut tracker = Tracker::new();
+    let sign = |bytes: &[u8]| key(1).sign(bytes).as_ref().try_into().unwrap();
+    let head = |seq| {
+        let empty = Catalogue::publish(id(1), 1, seq, Vec::new(), sign);
+        ToTracker::Head(*empty.head())
+    };
+    let breach = Close(1, Breach("heads faster than a scan makes them").into());
+    tracker.join(1, "kitchen");
+    let patience = (0..100).take_while(|seq| !tracker.say(1, head(*seq)).contains(&breach));
+    assert_eq!(patience.count(), 17);
+    // Coming back does not make it forgotten.
+    tracker.join(1, "kitchen");
+    assert!(tracker.say(1, head(200)).contains(&breach));
+    tracker.wait(Duration::from_secs(2));
+    tracker.join(1, "kitchen");
+    assert!(!tracker.say(1, head(201)).contains(&breach));
+}

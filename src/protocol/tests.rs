@@ -1,0 +1,253 @@
+//! Messages, whole and damaged.
+
+use proptest::{collection::vec, option, prelude::*};
+
+use super::*;
+use crate::{catalog::Head, content::ranges::MAX_WIRE_RANGES};
+
+fn read<M: DeserializeOwned>(bytes: &[u8], cap: usize) -> Result<M, FrameError> {
+    smol::block_on(read_frame(&mut &bytes[..], cap))
+}
+
+#[test]
+fn a_frame_round_trips() {
+    let message = ToTracker::Register(Registration {
+        name: "kitchen".into(),
+        name_chosen: true,
+        port: DEFAULT_PORT,
+        candidates: vec!["192.168.1.7".parse().unwrap()],
+    });
+    let frame = encode_frame(&message);
+    assert_eq!(
+        read::<ToTracker>(&frame, MAX_TRACKER_FRAME).unwrap(),
+        message
+    );
+}
+
+#[test]
+fn a_frame_over_its_cap_is_refused_by_its_length_alone() {
+    let frame = u32::MAX.to_be_bytes();
+    let error = read::<ToTracker>(&frame, MAX_TRACKER_FRAME).unwrap_err();
+    assert!(matches!(error, FrameError::TooLong { .. }), "{error}");
+}
+
+#[test]
+fn what_is_cut_short_or_too_long_is_refused() {
+    let frame = encode_frame(&PeerRequest::Page { index: 7 });
+    for len in 1..frame.len() {
+        assert!(
+            read::<PeerRequest>(&frame[..len], 100).is_err(),
+            "{len} bytes"
+        );
+    }
+    let mut padded = frame.clone();
+    padded.push(0);
+    padded[3] += 1;
+    assert!(matches!(
+        read::<PeerRequest>(&padded, 100),
+        Err(FrameError::Malformed)
+    ));
+}
+
+#[test]
+fn the_longest_request_fits_its_cap() {
+    let groups = (1..=MAX_WIRE_RANGES as u32).map(|n| u32::MAX - 2 * n..u32::MAX - 2 * n + 1);
+    let get = PeerRequest::Get(Get {
+        track: TrackId([0xff; 32]),
+        size: u64::MAX,
+        groups: groups.collect(),
+        class: Class::Now,
+    });
+    assert!(encode_frame(&get).len() <= MAX_REQUEST_FRAME);
+}
+
+#[test]
+fn names_are_one_path_part() {
+    for good in ["kitchen", "Küche 2", "raspberrypi-3"] {
+        assert_eq!(check_name(good), Ok(()), "{good}");
+    }
+    for bad in ["", " a", "a/b", "a\nb", "..", &"x".repeat(64)] {
+        assert!(check_name(bad).is_err(), "{bad:?}");
+    }
+}
+
+fn id() -> impl Strategy<Value = [u8; 32]> {
+    any::<[u8; 32]>()
+}
+
+fn head() -> impl Strategy<Value = SignedHead> {
+    let head =
+        (id(), any::<(u64, u64, u32)>(), id()).prop_map(|(owner, (epoch, seq, entries), pages)| {
+            Head {
+                owner: PeerId(owner),
+                epoch,
+                seq,
+                entries,
+                pages,
+            }
+        });
+    (head, id(), id()).prop_map(|(head, r, s)| {
+        let mut signature = [0; 64];
+        signature[..32].copy_from_slice(&r);
+        signature[32..].copy_from_slice(&s);
+        SignedHead::sign(head, |_| signature)
+    })
+}
+
+fn registered() -> impl Strategy<Value = Registered> {
+    (".{0,20}", any::<Duration>(), any::<IpAddr>()).prop_map(|(name, lease, seen_as)| Registered {
+        name,
+        lease,
+        seen_as,
+    })
+}
+
+fn to_tracker() -> impl Strategy<Value = ToTracker> {
+    let owner = || id().prop_map(PeerId);
+    prop_oneof![
+        (".{0,70}", any::<(bool, u16)>(), vec(any::<IpAddr>(), 0..10)).prop_map(
+            |(name, (name_chosen, port), candidates)| ToTracker::Register(Registration {
+                name,
+                name_chosen,
+                port,
+                candidates,
+            })
+        ),
+        Just(ToTracker::Renew),
+        any::<u64>().prop_map(|nonce| ToTracker::Pong { nonce }),
+        head().prop_map(ToTracker::Head),
+        owner().prop_map(|owner| ToTracker::WantList { owner }),
+        (owner(), any::<u32>()).prop_map(|(owner, index)| ToTracker::WantPage { owner, index }),
+        vec(id(), 0..9).prop_map(ToTracker::List),
+        (any::<u32>(), vec(any::<u8>(), 0..300))
+            .prop_map(|(index, bytes)| ToTracker::Page { index, bytes }),
+    ]
+}
+
+fn from_tracker() -> impl Strategy<Value = FromTracker> {
+    let owner = || id().prop_map(PeerId);
+    let candidate = prop_oneof![
+        // Scopes are each host's own, and do not travel.
+        any::<(IpAddr, u16)>().prop_map(|(ip, port)| Candidate::At(SocketAddr::new(ip, port))),
+        any::<u16>().prop_map(|port| Candidate::WithTracker { port }),
+    ];
+    let record = (owner(), ".{0,70}", any::<bool>(), vec(candidate, 0..10));
+    prop_oneof![
+        registered().prop_map(FromTracker::Registered),
+        (".{0,20}", any::<IpAddr>()).prop_map(|(name, holder)| {
+            FromTracker::Refused(Refusal::NameTaken { name, holder })
+        }),
+        record.prop_map(
+            |(peer, name, up, candidates)| FromTracker::Peer(PeerRecord {
+                peer,
+                name,
+                state: if up {
+                    PeerState::Up
+                } else {
+                    PeerState::Suspect
+                },
+                candidates,
+            })
+        ),
+        head().prop_map(FromTracker::Head),
+        (owner(), vec(id(), 0..9)).prop_map(|(owner, list)| FromTracker::List { owner, list }),
+        (owner(), any::<bool>()).prop_map(|(peer, left)| FromTracker::Gone { peer, left }),
+    ]
+}
+
+fn ranges() -> impl Strategy<Value = Vec<Range<u32>>> {
+    vec(any::<Range<u32>>(), 0..9)
+}
+
+fn request() -> impl Strategy<Value = PeerRequest> {
+    let class = prop_oneof![Just(Class::Now), Just(Class::Next), Just(Class::Rest)];
+    prop_oneof![
+        any::<u32>().prop_map(|n| PeerRequest::Resolve { entry: EntryNo(n) }),
+        (id(), any::<u64>(), ranges(), class).prop_map(|(track, size, groups, class)| {
+            PeerRequest::Get(Get {
+                track: TrackId(track),
+                size,
+                groups,
+                class,
+            })
+        }),
+        Just(PeerRequest::List),
+        any::<u32>().prop_map(|index| PeerRequest::Page { index }),
+    ]
+}
+
+fn reply() -> impl Strategy<Value = PeerReply> {
+    let elsewhere = vec((id().prop_map(PeerId), ranges()), 0..4);
+    prop_oneof![
+        (id(), any::<u64>()).prop_map(|(track, size)| PeerReply::Resolved {
+            track: TrackId(track),
+            size,
+        }),
+        any::<(u64, u64)>().prop_map(|(done, size)| PeerReply::Hashing { done, size }),
+        Just(PeerReply::Slice),
+        vec(any::<u8>(), 0..300).prop_map(PeerReply::Page),
+        option::of(any::<Duration>()).prop_map(|retry| PeerReply::No(match retry {
+            Some(retry) => Decline::Busy { retry },
+            None => Decline::Changed,
+        })),
+        elsewhere.prop_map(|others| PeerReply::No(Decline::Elsewhere(others))),
+    ]
+}
+
+/// Whole, the frame is what it was; cut, longer, or with a byte changed, it is
+/// refused or something else that can be written.
+fn survives<M>(message: &M, cap: usize, change: (usize, u8)) -> Result<(), TestCaseError>
+where
+    M: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+{
+    let frame = encode_frame(message);
+    prop_assert_eq!(&read::<M>(&frame, usize::MAX).unwrap(), message);
+    prop_assert_eq!(read::<M>(&frame, cap).is_ok(), frame.len() - 4 <= cap);
+    let at = change.0 % frame.len();
+    prop_assert!(read::<M>(&frame[..at], cap).is_err());
+    let mut changed = frame;
+    changed[at] ^= change.1;
+    if let Ok(other) = read::<M>(&changed, cap) {
+        prop_assert_eq!(
+            &read::<M>(&encode_frame(&other), usize::MAX).unwrap(),
+            &other
+        );
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn every_message_comes_back_and_no_damage_to_it_does_harm(
+        to_tracker in to_tracker(),
+        from_tracker in from_tracker(),
+        request in request(),
+        reply in reply(),
+        change in any::<(usize, u8)>(),
+    ) {
+        survives(&to_tracker, MAX_TRACKER_FRAME, change)?;
+        survives(&from_tracker, MAX_TRACKER_FRAME, change)?;
+        survives(&request, MAX_REQUEST_FRAME, change)?;
+        survives(&reply, MAX_REPLY_FRAME, change)?;
+    }
+
+    #[test]
+    fn any_bytes_are_a_message_or_refused(mut bytes in vec(any::<u8>(), 0..200), whole: bool) {
+        if whole {
+            bytes.splice(0..0, (bytes.len() as u32).to_be_bytes());
+        }
+        let _ = read::<ToTracker>(&bytes, MAX_TRACKER_FRAME);
+        let _ = read::<FromTracker>(&bytes, MAX_TRACKER_FRAME);
+        let _ = read::<PeerRequest>(&bytes, MAX_REQUEST_FRAME);
+        let _ = read::<PeerReply>(&bytes, MAX_REPLY_FRAME);
+    }
+
+    /// It becomes a directory of everybody's database.
+    #[test]
+    fn a_name_that_passes_is_one_line_and_one_part(name in any::<String>()) {
+        if check_name(&name).is_ok() {
+            prop_assert!(name.len() <= MAX_NAME_BYTES && !name.is_empty());
+            prop_assert!(!name.contains(['/', '\n', '\0']));
+        }
+    }
+}

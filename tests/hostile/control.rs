@@ -1,0 +1,149 @@
+//! Storms on the control socket, and on its TCP port where there is one.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::net::UnixStream,
+    time::Duration,
+};
+
+use crate::{
+    common::{audio::Music, mpd::Mpd, Node, Setup},
+    watch::Watch,
+    wire::{connect_from, noise},
+};
+
+trait Stream: Read + Write {}
+impl<S: Read + Write> Stream for S {}
+
+fn node(control: &str) -> (Music, Node) {
+    let music = Music::new();
+    for n in 0..40 {
+        music.wav(&format!("album/{n}.wav"), 44_100, 0.05);
+    }
+    let setup = Setup {
+        control: control.into(),
+        role: "both",
+        name: Some("kitchen"),
+        ..Setup::default()
+    };
+    let node = setup.music(music.path()).start();
+    node.wait_for_tracks("kitchen", 40);
+    (music, node)
+}
+
+fn port_of(node: &Node) -> String {
+    let line = node.wait_for_line("MPD clients can connect to ");
+    line.rsplit(' ').next().unwrap().to_owned()
+}
+
+/// What clients say that is no conversation.
+fn sayings() -> Vec<Vec<u8>> {
+    let nested = format!("find \"{}\"\n", "(!".repeat(8000));
+    let list = [&b"command_list_begin\n"[..], &b"ping\n".repeat(700_000)].concat();
+    let mut all: Vec<_> = (0..32).map(|n| noise(n, 2000)).collect();
+    all.extend([
+        vec![b'a'; 100_000],
+        vec![b'\n'; 100_000],
+        nested.into_bytes(),
+        list,
+        b"command_list_ok_begin\nstatus\ncommand_list_begin\n".repeat(100),
+        b"find (((((((((((((Artist == 'x'\n".repeat(300),
+        b"add \"\xff\xfe\0\"\nseek 99999999999999999999 -1\nplay -7\n".repeat(50),
+        b"idle\nstatus\n".repeat(50),
+        b"POST / HTTP/1.1\r\n\r\n".to_vec(),
+    ]);
+    all
+}
+
+fn storm(connect: &dyn Fn() -> Box<dyn Stream>) {
+    for saying in sayings() {
+        let mut client = connect();
+        let _ = client.write_all(&saying);
+        let mut some = [0; 4096];
+        let _ = client.read(&mut some);
+    }
+    // Who asks for everything and takes nothing, or says half a line.
+    let mut lazy: Vec<_> = (0..20).map(|_| connect()).collect();
+    for client in &mut lazy {
+        for _ in 0..200 {
+            if client.write_all(&b"listallinfo\n".repeat(20)).is_err() {
+                break;
+            }
+        }
+        let _ = client.write_all(b"list");
+    }
+}
+
+#[test]
+fn the_local_socket() {
+    let (_music, node) = node("");
+    let watch = Watch::begin(&node);
+    let socket = node.socket();
+    storm(&|| {
+        let stream = UnixStream::connect(&socket).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        stream
+            .set_write_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        Box::new(stream)
+    });
+    let crowd: Vec<_> = (0..500).map(|_| UnixStream::connect(&socket)).collect();
+    drop(crowd);
+    // Who was asked to wait comes again; ctl does so by itself.
+    node.wait_for(&["status"], "an answer", |_| true);
+    watch.end(&node, 64 << 20);
+}
+
+#[test]
+fn the_tcp_port() {
+    let (_music, node) = node("mpd = \"127.0.0.1:0\"\n");
+    let at = port_of(&node);
+    let watch = Watch::begin(&node);
+    storm(&|| {
+        let stream = TcpStream::connect(&at).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        stream
+            .set_write_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        Box::new(stream)
+    });
+    // All that stay, and say nothing more, leave places to who is on the machine.
+    let mut crowd = Vec::new();
+    for n in 0..1000u16 {
+        let ip = [127, 2, (n / 250) as u8, (n % 250) as u8 + 1].into();
+        crowd.extend(connect_from(ip, &at));
+        crowd.drain(..crowd.len().saturating_sub(300));
+    }
+    assert_eq!(node.json(&["status"])["node"]["name"], "kitchen");
+    drop(crowd);
+    watch.end(&node, 64 << 20);
+    let mut honest = Mpd::connect_tcp(&at);
+    assert_eq!(honest.ask("ping"), ["OK"]);
+}
+
+#[test]
+fn who_has_not_said_the_password() {
+    let (_music, node) = node("mpd = \"127.0.0.1:0\"\npassword = \"sesame\"\n");
+    let at = port_of(&node);
+    let watch = Watch::begin(&node);
+    for _ in 0..200 {
+        let mut guess = Mpd::connect_tcp(&at);
+        guess.say("command_list_begin");
+        assert!(guess.line().starts_with("ACK [4@0]"), "no list without it");
+        for _ in 0..2 {
+            assert!(guess
+                .ask("password \"open\"")
+                .pop()
+                .unwrap()
+                .starts_with("ACK [3@0]"));
+        }
+    }
+    let mut honest = Mpd::connect_tcp(&at);
+    assert_eq!(honest.ask("password sesame"), ["OK"]);
+    watch.end(&node, 16 << 20);
+}

@@ -1,0 +1,18 @@
+//! Storms on every listener of the real binary: by strangers, and by a member who
+//! has the swarm's key and means no good.
+//!
+//! The attackers speak the protocols by an implementation of their own
+//! ([`wire`]), which shares no line with the one under test. Every storm is
+//! bounded in count and time, and comes from loopback addresses only. During each,
+//! somebody honest is served; after each, the same process is there, with the
+//! descriptors that it had, hardly more memory, and nothing worth a word in its
+//! log.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod control;
+mod peer;
+mod tracker;
+mod watch;
+mod wire;

@@ -1,0 +1,338 @@
+//! A member of the open swarm, written from the protocol's prose: certificates,
+//! frames, and the messages that an attacker needs.
+
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
+    ops::Range,
+    os::fd::AsRawFd as _,
+    sync::Arc,
+    time::Duration,
+};
+
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
+use rustls::{
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{ring as provider, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
+};
+use serde::Serialize;
+
+pub type Id = [u8; 32];
+
+/// What every member of the open swarm has in place of a key.
+pub const OPEN: Id = *b"p2pmusic: open swarm, no secrecy";
+const ALPN: &[u8] = b"p2pmusic/1";
+
+/// A secret, and the certificate that goes with it.
+pub struct Member {
+    pub id: Id,
+    signer: Ed25519KeyPair,
+    pkcs8: Vec<u8>,
+    leaf: CertificateDer<'static>,
+}
+
+impl Member {
+    /// The `n`th member of the swarm with `key`.
+    pub fn new(key: &Id, n: u16) -> Self {
+        let mut secret = [0x5a; 32];
+        secret[..2].copy_from_slice(&n.to_be_bytes());
+        let signer = Ed25519KeyPair::from_seed_unchecked(&secret).unwrap();
+        Self {
+            id: signer.public_key().as_ref().try_into().unwrap(),
+            signer,
+            pkcs8: pkcs8(&secret),
+            leaf: leaf(key, &secret),
+        }
+    }
+
+    pub fn sign(&self, bytes: &[u8]) -> [Id; 2] {
+        let signature = self.signer.sign(bytes);
+        let (r, s) = signature.as_ref().split_at(32);
+        [r.try_into().unwrap(), s.try_into().unwrap()]
+    }
+
+    /// For TLS and QUIC. It believes whoever answers: it is here to attack.
+    pub fn client_config(&self) -> ClientConfig {
+        let key = PrivateKeyDer::Pkcs8(self.pkcs8.clone().into());
+        let mut config = builder()
+            .with_client_auth_cert(vec![self.leaf.clone()], key)
+            .unwrap();
+        config.alpn_protocols = vec![ALPN.into()];
+        config
+    }
+
+    pub fn server_config(&self) -> rustls::ServerConfig {
+        let key = PrivateKeyDer::Pkcs8(self.pkcs8.clone().into());
+        let provider = Arc::new(provider::default_provider());
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.leaf.clone()], key)
+            .unwrap();
+        config.alpn_protocols = vec![ALPN.into()];
+        config
+    }
+
+    /// A connection to a tracker, hands shaken.
+    pub fn tracker(&self, at: &str) -> std::io::Result<Tls> {
+        let mut tls = tls(self.client_config(), connect(at)?);
+        tls.conn.complete_io(&mut tls.sock)?;
+        Ok(tls)
+    }
+
+    /// A signed head over a list of pages.
+    pub fn head(&self, seq: u64, entries: u32, list: &[Id]) -> SignedHead {
+        let pages = *blake3::hash(list.as_flattened()).as_bytes();
+        let parts: [&[u8]; 6] = [
+            b"p2pmusic catalogue head 1",
+            &self.id,
+            &1u64.to_be_bytes(),
+            &seq.to_be_bytes(),
+            &entries.to_be_bytes(),
+            &pages,
+        ];
+        let [r, s] = self.sign(&parts.concat());
+        SignedHead((self.id, 1, seq, entries, pages), (r, s))
+    }
+}
+
+pub type Tls = StreamOwned<ClientConnection, TcpStream>;
+
+pub fn tls(config: ClientConfig, stream: TcpStream) -> Tls {
+    let name = ServerName::try_from("p2pmusic").unwrap();
+    let client = ClientConnection::new(Arc::new(config), name).unwrap();
+    StreamOwned::new(client, stream)
+}
+
+/// Somebody without a certificate.
+pub fn nobody() -> ClientConfig {
+    let mut config = builder().with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.into()];
+    config
+}
+
+pub fn connect(at: &str) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect(at)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(10)))?;
+    Ok(stream)
+}
+
+/// A connection that comes from `ip`, one of the loopback's many addresses.
+pub fn connect_from(ip: Ipv4Addr, at: &str) -> std::io::Result<TcpStream> {
+    let to: SocketAddrV4 = at.parse().unwrap();
+    let fd = socket::socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    socket::bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(ip, 0)))?;
+    socket::connect(fd.as_raw_fd(), &SockaddrIn::from(to))?;
+    Ok(fd.into())
+}
+
+pub fn frame(message: &impl Serialize) -> Vec<u8> {
+    let body = postcard::to_allocvec(message).unwrap();
+    [&(body.len() as u32).to_be_bytes()[..], &body].concat()
+}
+
+pub fn send(to: &mut impl Write, message: &impl Serialize) -> std::io::Result<()> {
+    to.write_all(&frame(message))?;
+    to.flush()
+}
+
+/// The body of the next frame.
+pub fn receive(from: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    let mut len = [0; 4];
+    from.read_exact(&mut len)?;
+    let mut body = vec![0; u32::from_be_bytes(len) as usize];
+    from.read_exact(&mut body)?;
+    Ok(body)
+}
+
+/// Reads frames until one of this kind comes.
+pub fn receive_kind(from: &mut impl Read, kind: u8) -> std::io::Result<Vec<u8>> {
+    loop {
+        let body = receive(from)?;
+        if body.first() == Some(&kind) {
+            return Ok(body);
+        }
+    }
+}
+
+/// (owner, epoch, seq, entries, hash of the list) and the signature's halves.
+#[derive(Clone, Copy, Serialize)]
+pub struct SignedHead(pub (Id, u64, u64, u32, Id), pub (Id, Id));
+
+/// Its order is the protocol's, whatever an attacker uses of it.
+#[allow(dead_code)]
+#[derive(Serialize)]
+pub enum ToTracker {
+    /// Name, whether chosen, port, and no addresses.
+    Register(String, bool, u16, Vec<u8>),
+    Renew,
+    Pong(u64),
+    Leave,
+    Head(SignedHead),
+    WantList(Id),
+    WantPage(Id, u32),
+    List(Vec<Id>),
+    Page(u32, Vec<u8>),
+}
+
+pub fn register(name: impl Into<String>, port: u16) -> ToTracker {
+    ToTracker::Register(name.into(), true, port, Vec::new())
+}
+
+/// The kinds of what a tracker says, by their place in its enum.
+pub const REGISTERED: u8 = 0;
+pub const WANT_LIST: u8 = 8;
+
+#[derive(Clone, Serialize)]
+pub enum PeerRequest {
+    Resolve(u32),
+    /// Track, size, groups, and 0 for "I listen to it now".
+    Get(Id, u64, Vec<Range<u32>>, u8),
+    Head,
+    List,
+    Page(u32),
+}
+
+/// The first of what a peer answers: track and size.
+#[allow(dead_code)]
+#[derive(Serialize)]
+pub enum PeerReply {
+    Resolved(Id, u64),
+    Hashing(u64, u64),
+    Slice,
+}
+
+/// A page with one WAV file of an album, not hashed yet.
+pub fn page_with(name: &str, size: u64) -> Vec<u8> {
+    // Listed: directory, name, size, modified, track, format, rate, channels, bits,
+    // duration, opening, start; then the tags: title, track, disc and six shared.
+    let listed = (
+        ("", name, size, 1_000_000_000i64, None::<Id>, 0u32),
+        (44_100u32, 2u16, Some(16u8), (1u64, 0u32)),
+        (Vec::<Range<u64>>::new(), 44u64),
+        (None::<&str>, None::<u32>, None::<u32>),
+        [None::<&str>; 6],
+    );
+    // One entry, which is there, and a file.
+    let mut page = vec![1, 1, 0];
+    page.extend(postcard::to_allocvec(&listed).unwrap());
+    page
+}
+
+pub fn hash(bytes: &[u8]) -> Id {
+    *blake3::hash(bytes).as_bytes()
+}
+
+/// Bytes that nobody can foresee, the same at each run.
+pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    blake3::Hasher::new()
+        .update(&seed.to_be_bytes())
+        .finalize_xof()
+        .fill(&mut bytes);
+    bytes
+}
+
+pub fn port_of(address: &str) -> u16 {
+    address.parse::<SocketAddr>().unwrap().port()
+}
+
+fn builder() -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
+    ClientConfig::builder_with_provider(Arc::new(provider::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody))
+}
+
+fn pkcs8(secret: &Id) -> Vec<u8> {
+    let head = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+    [&head[..], secret].concat()
+}
+
+/// The certificate that a member with `secret` signs itself in the swarm's name.
+fn leaf(key: &Id, secret: &Id) -> CertificateDer<'static> {
+    let pair = |secret: &Id| {
+        rcgen::KeyPair::from_pkcs8_der_and_sign_algo(
+            &pkcs8(secret)[..].into(),
+            &rcgen::PKCS_ED25519,
+        )
+        .unwrap()
+    };
+    let params = |name: &str| {
+        let mut params = rcgen::CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, name);
+        params.serial_number = Some(1.into());
+        params.not_before = rcgen::date_time_ymd(1970, 1, 1);
+        params.not_after = rcgen::date_time_ymd(9999, 12, 31);
+        params
+    };
+    let derive = |context: &str| blake3::derive_key(context, key);
+    let name = derive("p2pmusic 2024 public name of the swarm's authority");
+    let digits: String = name[..4].iter().map(|b| format!("{b:02x}")).collect();
+    let mut authority = params(&format!("p2pmusic swarm {digits}"));
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+    authority.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
+    let secret_of_all = derive("p2pmusic 2024 Ed25519 secret of the swarm's authority");
+    let issuer = rcgen::Issuer::new(authority, pair(&secret_of_all));
+    let mut own = params("p2pmusic node");
+    own.key_usages = vec![rcgen::KeyUsagePurpose::DigitalSignature];
+    own.extended_key_usages = vec![
+        rcgen::ExtendedKeyUsagePurpose::ClientAuth,
+        rcgen::ExtendedKeyUsagePurpose::ServerAuth,
+    ];
+    own.signed_by(&pair(secret), &issuer).unwrap().der().clone()
+}
+
+/// Believes everybody.
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("TLS 1.3 only".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = provider::default_provider().signature_verification_algorithms;
+        verify_tls13_signature(message, leaf, signature, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+}
