@@ -65,7 +65,9 @@ check: lint test
 
 bench: deps-test
 	$(MAKE) $(BINARY)
-	$(CARGO) bench --locked --bench first_sound --bench swarm
+	$(CARGO) bench --locked --features door --bench first_sound --bench swarm --bench tracker
+	@# The benches' binary has a feature more than what is installed.
+	$(CARGO) build --release --locked
 
 install: $(BINARY)
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/p2pmusic

@@ -3,3 +3,7 @@
 //!
 //! A function here takes plain values and gives plain values, so that no type of
 //! a room leaves it.
+
+mod crowd;
+
+pub use crowd::{Crowd, CrowdSetup, Tally};

@@ -3,8 +3,9 @@
 //! One task owns the registry and every connection's task; dropping
 //! [`TrackerServer::run`]'s future ends them all. A connection's task shakes
 //! hands, reads frames into the one bounded inbox, and writes what is in its
-//! own bounded outbox. Whoever does not read what it is sent is dropped: the
-//! registry waits for nobody.
+//! own bounded outbox. Whoever does not read what it is sent is not listened
+//! to any more, told no news, and dropped before long: the registry waits for
+//! nobody.
 
 use std::{
     collections::BTreeMap,
@@ -25,14 +26,16 @@ use smol::{
     Async, Executor, Task, Timer,
 };
 
-use super::registry::{Action, ConnId, Registry, Snapshot, MAX_PEERS};
+use super::registry::{Action, Bulletin, ConnId, Place, Registry, Snapshot, MAX_PEERS};
 use crate::{
     id::PeerId,
     identity::{peer_of, Identity},
     interfaces,
-    near::is_near,
+    near::{is_near, Subnet},
     port_owner::{port_owner, Transport},
-    protocol::{encode_frame, read_frame, FromTracker, ToTracker, MAX_TRACKER_FRAME},
+    protocol::{
+        encode_frame, encode_shared, read_frame, FromTracker, ToTracker, MAX_TRACKER_FRAME,
+    },
 };
 
 /// A tracker that listens, and serves while [`Self::run`] is polled.
@@ -79,11 +82,15 @@ impl TrackerServer {
     /// Serves until dropped.
     pub async fn run(self) {
         let executor = Arc::new(Executor::new());
+        let now = Instant::now();
         let mut driver = Driver {
-            registry: Registry::new(interfaces::own_addresses()),
+            registry: Registry::new(interfaces::own_addresses(), catalogue_room()),
             links: BTreeMap::new(),
+            half_open: 0,
             last_conn: 0,
-            accept_after: Instant::now(),
+            accept_after: now,
+            subnets: interfaces::subnets(),
+            looked: now,
             executor: executor.clone(),
             server: self,
         };
@@ -142,9 +149,14 @@ struct Driver {
     server: TrackerServer,
     registry: Registry,
     links: BTreeMap<ConnId, Link>,
+    /// Links that are not shaken yet.
+    half_open: usize,
     last_conn: u64,
     /// After an error, accepting rests until then.
     accept_after: Instant,
+    /// The networks that this machine is on, and when it was asked.
+    subnets: Vec<Subnet>,
+    looked: Instant,
     executor: Arc<Executor<'static>>,
 }
 
@@ -158,8 +170,10 @@ struct Link {
 
 impl Driver {
     async fn run(&mut self) {
+        let mut alarm = Alarm::default();
         loop {
-            match self.wait().await {
+            alarm.set(self.registry.poll_timeout());
+            match self.wait(&mut alarm).await {
                 Wake::Accepted(Ok((stream, address))) => self.accept(stream, address),
                 Wake::Accepted(Err(error)) => {
                     log::debug!("tracker: a connection could not be taken: {error}");
@@ -176,7 +190,7 @@ impl Driver {
         }
     }
 
-    async fn wait(&self) -> Wake {
+    async fn wait(&self, alarm: &mut Alarm) -> Wake {
         let accept_after = self.accept_after;
         let accepted = async {
             if Instant::now() < accept_after {
@@ -189,23 +203,21 @@ impl Driver {
             Wake::Event(event.expect("the server holds a sender of its own inbox"))
         };
         let timer = async {
-            match self.registry.poll_timeout() {
-                Some(due) => Timer::at(due).await,
-                None => future::pending().await,
-            };
+            alarm.ring().await;
             Wake::Timer
         };
         event.race(accepted).race(timer).await
     }
 
     fn accept(&mut self, stream: Async<TcpStream>, address: SocketAddr) {
-        if self.server.open_swarm && !is_near(address.ip(), &interfaces::subnets()) {
+        self.look_around();
+        if self.server.open_swarm && !is_near(address.ip(), &self.subnets) {
             return log::debug!("tracker: {address} is not near, and the swarm is open");
         }
-        let half_open = self.links.values().filter(|link| !link.shaken).count();
-        if half_open >= MAX_HALF_OPEN || self.links.len() >= MAX_CONNECTIONS {
+        if self.half_open >= MAX_HALF_OPEN || self.links.len() >= MAX_CONNECTIONS {
             return log::debug!("tracker: no room for {address}");
         }
+        self.half_open += 1;
         self.last_conn += 1;
         let conn = ConnId(self.last_conn);
         let (outbox, frames) = outbox();
@@ -226,21 +238,30 @@ impl Driver {
         self.links.insert(conn, link);
     }
 
+    /// Asks for this machine's addresses anew where that was a while ago.
+    fn look_around(&mut self) {
+        if self.looked.elapsed() >= LOOK_INTERVAL {
+            self.looked = Instant::now();
+            self.subnets = interfaces::subnets();
+            let addresses = interfaces::own_addresses();
+            self.registry.set_own_addresses(addresses);
+        }
+    }
+
     fn handle(&mut self, event: Event) {
         let now = Instant::now();
         match event {
             Event::Connected { conn, peer } => {
                 if let Some(link) = self.links.get_mut(&conn) {
                     link.shaken = true;
-                    let addresses = interfaces::own_addresses();
-                    self.registry.set_own_addresses(addresses);
+                    self.half_open -= 1;
                     let from = link.address.ip();
                     self.registry.handle_connected(conn, peer, from, now);
                 }
             }
             Event::Message { conn, message } => self.registry.handle_message(conn, message, now),
             Event::Closed { conn, why } => {
-                if let Some(link) = self.links.remove(&conn) {
+                if let Some(link) = self.forget(conn) {
                     log::debug!("tracker: {} is lost: {why}", link.address);
                 }
                 self.registry.handle_closed(conn, now);
@@ -251,19 +272,37 @@ impl Driver {
     }
 
     fn perform(&mut self) {
-        let mut encoded: Option<(Arc<FromTracker>, Frame)> = None;
         while let Some(action) = self.registry.poll() {
             match action {
-                Action::Send { conn, message } => {
-                    // A broadcast is the same message many times in a row.
-                    let frame = match &encoded {
-                        Some((last, frame)) if Arc::ptr_eq(last, &message) => frame.clone(),
-                        _ => encode_frame(&*message).into(),
-                    };
-                    encoded = Some((message, frame.clone()));
-                    self.send(conn, frame);
-                }
+                Action::Send { conn, message } => self.send(conn, Frame::new(&message)),
+                Action::Tell => self.tell(),
                 Action::Close { conn, why } => self.close(conn, why.to_string()),
+            }
+        }
+    }
+
+    /// Sends the news to those who have read what they were sent before: what
+    /// waits is always the same few bytes, shared by all who are equally far.
+    fn tell(&mut self) {
+        let mut bulletins: BTreeMap<Place, (Bulletin, Frame)> = BTreeMap::new();
+        let behind: Vec<_> = self.registry.behind().collect();
+        for (conn, peer, place) in behind {
+            let has_room = |link: &Link| link.outbox.has_room();
+            if !self.links.get(&conn).is_some_and(has_room) {
+                continue;
+            }
+            let (bulletin, frame) = bulletins.entry(place).or_insert_with(|| {
+                let bulletin = self.registry.news_after(place);
+                let frame = Frame::join(bulletin.facts.iter().map(|(_, message)| &**message));
+                (bulletin, frame)
+            });
+            let frame = match bulletin.is_about(peer) {
+                true => Frame::join(bulletin.for_peer(peer).map(|message| &**message)),
+                false => frame.clone(),
+            };
+            self.registry.handle_told(conn, bulletin.up_to);
+            if frame.len() > 0 {
+                self.send(conn, frame);
             }
         }
     }
@@ -274,14 +313,14 @@ impl Driver {
         };
         if !link.outbox.push(frame) {
             log::debug!("tracker: {} does not read; dropped", link.address);
-            self.links.remove(&conn);
+            self.forget(conn);
             self.registry.handle_closed(conn, Instant::now());
         }
     }
 
     /// Lets the writer finish what is in the outbox, but not for long.
     fn close(&mut self, conn: ConnId, why: String) {
-        if let Some(link) = self.links.remove(&conn) {
+        if let Some(link) = self.forget(conn) {
             log::debug!("tracker: {} is dropped: {why}", link.address);
             link.outbox.close();
             let late = async {
@@ -290,6 +329,46 @@ impl Driver {
             self.executor.spawn(link.task.or(late)).detach();
         }
     }
+
+    fn forget(&mut self, conn: ConnId) -> Option<Link> {
+        let link = self.links.remove(&conn)?;
+        self.half_open -= usize::from(!link.shaken);
+        Some(link)
+    }
+}
+
+/// A timer that is left alone while its time does not change: setting one costs
+/// more than a message.
+#[derive(Default)]
+struct Alarm {
+    due: Option<Instant>,
+    timer: Option<Timer>,
+}
+
+impl Alarm {
+    fn set(&mut self, due: Option<Instant>) {
+        if self.due != due {
+            self.due = due;
+            self.timer = due.map(Timer::at);
+        }
+    }
+
+    async fn ring(&mut self) {
+        match &mut self.timer {
+            Some(timer) => _ = timer.await,
+            None => future::pending().await,
+        }
+        // The next one is another, even at the same time.
+        *self = Self::default();
+    }
+}
+
+/// An eighth of this machine's memory, for catalogues.
+fn catalogue_room() -> usize {
+    let ask = |what| nix::unistd::sysconf(what).ok().flatten().unwrap_or(0);
+    let pages = ask(nix::unistd::SysconfVar::_PHYS_PAGES);
+    let bytes = pages.saturating_mul(ask(nix::unistd::SysconfVar::PAGE_SIZE));
+    usize::try_from(bytes).unwrap_or(usize::MAX) / 8
 }
 
 /// A connection's whole life.
@@ -304,9 +383,11 @@ async fn serve(
     let stream = within(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?;
     let peer = peer_of_stream(&stream).ok_or(io::ErrorKind::InvalidData)?;
     let (mut from, to) = smol::io::split(stream);
+    let room = frames.room.clone();
     let read = async {
         let mut event = Event::Connected { conn, peer };
         while inbox.send(event).await.is_ok() {
+            room.wait().await;
             let message = read_frame(&mut from, MAX_TRACKER_FRAME).await;
             let message = message.map_err(io::Error::other)?;
             event = Event::Message { conn, message };
@@ -321,12 +402,15 @@ fn peer_of_stream(stream: &TlsStream<Async<TcpStream>>) -> Option<PeerId> {
 }
 
 async fn write(frames: Frames, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
-    while let Some(frame) = frames.next().await {
+    while let Ok(frame) = frames.frames.recv().await {
         let written = async {
-            to.write_all(&frame).await?;
+            to.write_all(&frame.head).await?;
+            to.write_all(frame.body.as_deref().unwrap_or_default())
+                .await?;
             to.flush().await
         };
         within(WRITE_TIMEOUT, written).await?;
+        frames.room.give_back(frame.len());
     }
     within(WRITE_TIMEOUT, to.close()).await
 }
@@ -357,30 +441,68 @@ fn bind(address: SocketAddr) -> io::Result<Async<TcpListener>> {
     }
 }
 
-type Frame = Arc<[u8]>;
+/// A message, or several, in bytes that are shared where they go to many.
+#[derive(Clone)]
+struct Frame {
+    head: Arc<[u8]>,
+    /// A page's.
+    body: Option<Arc<[u8]>>,
+}
+
+impl Frame {
+    fn new(message: &FromTracker) -> Self {
+        let (head, body) = encode_shared(message);
+        let head = head.into();
+        Self { head, body }
+    }
+
+    /// Many messages that are sent at once.
+    fn join<'a>(messages: impl Iterator<Item = &'a FromTracker>) -> Self {
+        let frames: Vec<Vec<u8>> = messages.map(encode_frame).collect();
+        Self {
+            head: frames.concat().into(),
+            body: None,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.head.len() + self.body.as_ref().map_or(0, |body| body.len())
+    }
+}
 
 /// Frames on their way to one peer, bounded in number and in bytes.
 struct Outbox {
     frames: Sender<Frame>,
-    bytes: Arc<AtomicUsize>,
+    room: Arc<Room>,
 }
 
 /// The other end of an [`Outbox`].
 struct Frames {
     frames: Receiver<Frame>,
-    bytes: Arc<AtomicUsize>,
+    room: Arc<Room>,
+}
+
+/// How much of an outbox is taken.
+struct Room {
+    frames: AtomicUsize,
+    bytes: AtomicUsize,
+    given_back: (Sender<()>, Receiver<()>),
 }
 
 fn outbox() -> (Outbox, Frames) {
     let (sender, receiver) = async_channel::bounded(OUTBOX_FRAMES);
-    let bytes = Arc::new(AtomicUsize::new(0));
+    let room = Arc::new(Room {
+        frames: AtomicUsize::new(0),
+        bytes: AtomicUsize::new(0),
+        given_back: async_channel::bounded(1),
+    });
     let frames = Frames {
         frames: receiver,
-        bytes: bytes.clone(),
+        room: room.clone(),
     };
     let outbox = Outbox {
         frames: sender,
-        bytes,
+        room,
     };
     (outbox, frames)
 }
@@ -388,13 +510,15 @@ fn outbox() -> (Outbox, Frames) {
 impl Outbox {
     /// Whether there was room.
     fn push(&self, frame: Frame) -> bool {
-        let len = frame.len();
-        let before = self.bytes.fetch_add(len, Ordering::Relaxed);
-        before + len <= OUTBOX_BYTES
+        self.room.take(frame.len()) <= OUTBOX_BYTES
             && !matches!(
                 self.frames.try_send(frame),
                 Err(async_channel::TrySendError::Full(_))
             )
+    }
+
+    fn has_room(&self) -> bool {
+        self.room.is_enough()
     }
 
     /// What is in it still goes out.
@@ -403,11 +527,32 @@ impl Outbox {
     }
 }
 
-impl Frames {
-    async fn next(&self) -> Option<Frame> {
-        let frame = self.frames.recv().await.ok()?;
-        self.bytes.fetch_sub(frame.len(), Ordering::Relaxed);
-        Some(frame)
+impl Room {
+    /// Gives how many bytes are taken by then.
+    fn take(&self, bytes: usize) -> usize {
+        self.frames.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
+    }
+
+    /// A frame has gone out.
+    fn give_back(&self, bytes: usize) {
+        self.frames.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        // Full: whoever waits is woken already.
+        let _ = self.given_back.0.try_send(());
+    }
+
+    /// Whether more may be asked for by whoever reads it.
+    fn is_enough(&self) -> bool {
+        self.frames.load(Ordering::Relaxed) <= OUTBOX_FRAMES / 2
+            && self.bytes.load(Ordering::Relaxed) <= OUTBOX_BYTES / 2
+    }
+
+    async fn wait(&self) {
+        while !self.is_enough() {
+            // The other half of the channel is here, too.
+            let _ = self.given_back.1.recv().await;
+        }
     }
 }
 
@@ -425,10 +570,14 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages that wait for the registry: each is at most one frame, and they
 /// wait for microseconds.
 const INBOX: usize = 16;
-/// A newcomer is told of every peer and every head at once.
-const OUTBOX_FRAMES: usize = 4 * MAX_PEERS;
-/// Several of the longest pages, which a peer asks for a few at a time.
-const OUTBOX_BYTES: usize = 8 * MAX_TRACKER_FRAME;
+/// Answers that wait for whoever asked for them; at half of it nothing more is
+/// read from it.
+const OUTBOX_FRAMES: usize = 64;
+/// The same in bytes: two of the longest pages, or a dozen ordinary ones.
+const OUTBOX_BYTES: usize = 4 * MAX_TRACKER_FRAME;
+/// A machine's networks change seldom, and asking takes as long as a handshake
+/// should.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// When the process has no file descriptors left, some come back.
 const ACCEPT_REST: Duration = Duration::from_millis(500);
 
@@ -436,19 +585,44 @@ const ACCEPT_REST: Duration = Duration::from_millis(500);
 mod tests {
     use super::*;
 
+    fn page() -> Frame {
+        Frame {
+            head: vec![0; MAX_TRACKER_FRAME].into(),
+            body: None,
+        }
+    }
+
     #[test]
     fn an_outbox_is_bounded_in_bytes_and_frames() {
         let (outbox, frames) = outbox();
-        let page: Frame = vec![0; MAX_TRACKER_FRAME].into();
-        for _ in 0..8 {
-            assert!(outbox.push(page.clone()));
+        for _ in 0..4 {
+            assert!(outbox.push(page()));
         }
-        smol::block_on(frames.next()).unwrap();
-        assert!(outbox.push(page.clone()));
-        assert!(!outbox.push(page));
+        frames
+            .room
+            .give_back(frames.frames.try_recv().unwrap().len());
+        assert!(outbox.push(page()));
+        assert!(!outbox.push(page()));
 
         let (outbox, _frames) = super::outbox();
-        let taken = (0..=OUTBOX_FRAMES).take_while(|_| outbox.push(Vec::new().into()));
+        let empty = Frame::join([].into_iter());
+        let taken = (0..=OUTBOX_FRAMES).take_while(|_| outbox.push(empty.clone()));
         assert_eq!(taken.count(), OUTBOX_FRAMES);
+    }
+
+    #[test]
+    fn who_does_not_read_is_not_listened_to() {
+        let (outbox, frames) = outbox();
+        let wait = || smol::block_on(future::poll_once(frames.room.wait()));
+        for _ in 0..2 {
+            outbox.push(page());
+            assert_eq!(wait(), Some(()));
+        }
+        outbox.push(page());
+        assert!(wait().is_none() && !outbox.has_room());
+        frames
+            .room
+            .give_back(frames.frames.try_recv().unwrap().len());
+        assert_eq!(wait(), Some(()));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr, time::Instant};
 
-use super::ConnId;
+use super::{ConnId, Place};
 use crate::{
     id::PeerId,
     protocol::{Candidate, PeerRecord, PeerState, Registration},
@@ -14,6 +14,8 @@ pub struct Connection {
     /// Where it comes from.
     pub address: IpAddr,
     pub stage: Stage,
+    /// How far it has been told of what changed.
+    pub told: Place,
 }
 
 #[derive(Debug)]
@@ -36,7 +38,7 @@ pub struct Claim {
 }
 
 /// A question to a connection whether it is still there.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Probe {
     pub holder: ConnId,
     pub nonce: u64,
