@@ -82,7 +82,9 @@ fuzz: deps
 
 bench: deps-test
 	$(MAKE) $(BINARY)
-	$(CARGO) bench --locked --bench first_sound --bench swarm --bench footprint
+	$(CARGO) bench --locked --features door --bench first_sound --bench swarm --bench footprint --bench tracker
+	@# The benches' binary has a feature more than what is installed.
+	$(CARGO) build --release --locked
 
 install: $(BINARY)
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/p2pmusic

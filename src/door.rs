@@ -5,6 +5,10 @@
 //! a room leaves it. The decoders take bytes as a stranger would send them, or
 //! leave them in a file, and panic where a promise is broken.
 
+mod crowd;
+
+pub use self::crowd::{Crowd, CrowdSetup, Tally};
+
 use std::{
     fs,
     path::Path,
@@ -65,7 +69,7 @@ pub fn frame(bytes: &[u8]) {
 
 /// Messages, one frame after the other, from members that the tracker knows.
 pub fn registry(bytes: &[u8]) {
-    let mut registry = Registry::new(Vec::new());
+    let mut registry = Registry::new(Vec::new(), 1 << 20);
     let mut now = Instant::now();
     let mut from = bytes;
     for conn in 0..4 {

@@ -35,6 +35,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     ops::Range,
+    sync::Arc,
     time::Duration,
 };
 
@@ -80,7 +81,8 @@ pub enum ToTracker {
     /// Answers [`FromTracker::WantPage`].
     Page {
         index: u32,
-        bytes: Vec<u8>,
+        #[serde(with = "raw")]
+        bytes: Arc<[u8]>,
     },
 }
 
@@ -128,7 +130,8 @@ pub enum FromTracker {
     Page {
         owner: PeerId,
         index: u32,
-        bytes: Vec<u8>,
+        #[serde(with = "raw")]
+        bytes: Arc<[u8]>,
     },
     /// Answers a want whose owner or page the tracker does not have (any
     /// more).
@@ -322,6 +325,32 @@ pub fn encode_frame<M: Serialize>(message: &M) -> Vec<u8> {
     frame
 }
 
+/// `message` as a frame in two parts, of which the second, a page's bytes, is
+/// shared with the message: many are sent the same one.
+pub fn encode_shared(message: &FromTracker) -> (Vec<u8>, Option<Arc<[u8]>>) {
+    let FromTracker::Page {
+        owner,
+        index,
+        bytes,
+    } = message
+    else {
+        return (encode_frame(message), None);
+    };
+    // The bytes stand last, behind their number.
+    let mut head = encode_frame(&FromTracker::Page {
+        owner: *owner,
+        index: *index,
+        bytes: Arc::default(),
+    });
+    let none = head.pop();
+    debug_assert_eq!(none, Some(0));
+    let number = postcard::to_allocvec(&bytes.len()).expect("plain data always has an encoding");
+    head.extend_from_slice(&number);
+    let len = u32::try_from(head.len() - 4 + bytes.len()).expect("the caps are far below 4 GiB");
+    head[..4].copy_from_slice(&len.to_be_bytes());
+    (head, Some(bytes.clone()))
+}
+
 /// Reads one frame of at most `cap` bytes. The buffer grows with what
 /// arrives, not with what is announced.
 ///
@@ -394,6 +423,36 @@ pub fn check_name(name: &str) -> Result<(), String> {
         Err("it means a directory".into())
     } else {
         Ok(())
+    }
+}
+
+/// Bytes as postcard writes a list of bytes, but copied at once instead of one
+/// by one.
+mod raw {
+    use std::{fmt, sync::Arc};
+
+    use serde::{de, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &Arc<[u8]>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<[u8]>, D::Error> {
+        from.deserialize_bytes(Bytes)
+    }
+
+    struct Bytes;
+
+    impl de::Visitor<'_> for Bytes {
+        type Value = Arc<[u8]>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("bytes")
+        }
+
+        fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
+            Ok(bytes.into())
+        }
     }
 }
 

@@ -104,6 +104,11 @@ impl Running {
         self.child.id()
     }
 
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+    }
+
     /// Waits for a line with `text` that arrived after `since`, and gives it.
     pub fn line_after(&self, since: Option<Instant>, text: &str) -> (Instant, String) {
         let deadline = Instant::now() + PATIENCE;

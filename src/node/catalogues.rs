@@ -1,7 +1,7 @@
 //! Everybody's catalogues, and catching up with those that are newer.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,7 +18,7 @@ pub struct Catalogues {
     theirs: BTreeMap<PeerId, Arc<Catalogue>>,
     pending: BTreeMap<PeerId, Pending>,
     /// What to ask for, in the order it came up.
-    wants: Vec<Want>,
+    wants: VecDeque<Want>,
 }
 
 /// A piece of a catalogue that somebody should be asked for.
@@ -31,8 +31,8 @@ pub struct Want {
 #[derive(Debug)]
 struct Pending {
     catch_up: CatchUp,
-    /// When the last piece was asked for.
-    asked: Instant,
+    /// When the last piece was asked for; until then it waits for its turn.
+    asked: Option<Instant>,
 }
 
 impl Catalogues {
@@ -69,10 +69,10 @@ impl Catalogues {
             owner,
             Pending {
                 catch_up,
-                asked: now,
+                asked: None,
             },
         );
-        self.proceed(owner, now);
+        self.begin(now);
         Ok(())
     }
 
@@ -105,8 +105,9 @@ impl Catalogues {
     }
 
     /// Gives up catching up with `owner` until its next head.
-    pub fn handle_not_here(&mut self, owner: PeerId) {
+    pub fn handle_not_here(&mut self, owner: PeerId, now: Instant) {
         self.pending.remove(&owner);
+        self.begin(now);
     }
 
     /// Gives up all catching up: whoever was asked is gone.
@@ -117,17 +118,18 @@ impl Catalogues {
 
     /// The next piece to ask for.
     pub fn poll(&mut self) -> Option<Want> {
-        (!self.wants.is_empty()).then(|| self.wants.remove(0))
+        self.wants.pop_front()
     }
 
     /// When [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.pending.values().map(|p| p.asked + ASK_AGAIN).min()
+        let asked = self.pending.values().filter_map(|p| p.asked);
+        asked.min().map(|asked| asked + ASK_AGAIN)
     }
 
     /// Asks again for what has not come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let late = |p: &Pending| now >= p.asked + ASK_AGAIN;
+        let late = |p: &Pending| p.asked.is_some_and(|asked| now >= asked + ASK_AGAIN);
         let owners: Vec<PeerId> = self
             .pending
             .iter()
@@ -162,9 +164,23 @@ impl Catalogues {
         };
         if let Err(e) = step(&mut pending.catch_up) {
             self.pending.remove(&owner);
+            self.begin(now);
             return Err(e);
         }
-        Ok(self.proceed(owner, now))
+        let is_whole = self.proceed(owner, now);
+        self.begin(now);
+        Ok(is_whole)
+    }
+
+    /// Goes on to those whose turn has come: who joins a large swarm would
+    /// otherwise ask for a thousand catalogues in one breath.
+    fn begin(&mut self, now: Instant) {
+        let under_way = self.pending.values().filter(|p| p.asked.is_some()).count();
+        let waiting = self.pending.iter().filter(|(_, p)| p.asked.is_none());
+        let next = waiting.take(MAX_CATCHING_UP.saturating_sub(under_way));
+        for owner in next.map(|(owner, _)| *owner).collect::<Vec<_>>() {
+            self.proceed(owner, now);
+        }
     }
 
     /// Asks for the next piece, or swaps the finished catalogue in and says so.
@@ -174,8 +190,8 @@ impl Catalogues {
         };
         let need = pending.catch_up.need();
         if need != Need::Nothing {
-            pending.asked = now;
-            self.wants.push(Want { owner, need });
+            pending.asked = Some(now);
+            self.wants.push_back(Want { owner, need });
             return false;
         }
         let finished = self
@@ -192,8 +208,57 @@ impl Catalogues {
 /// A tracker answers in milliseconds; one that is swamped is not helped by
 /// asking more often.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
+/// Catalogues that are fetched at a time: enough to keep the line busy while
+/// the tracker answers, and pages that find room in its outbox.
+const MAX_CATCHING_UP: usize = 8;
 /// Four times what a tracker takes: of those who are gone some are kept.
-const MAX_CATALOGUES: usize = 1024;
-/// Of all catalogues together. A tracker that is honest passes on 64 MiB, a third of
-/// this at 200 bytes an entry; this is against one that is not.
+const MAX_CATALOGUES: usize = 4096;
+/// Of all catalogues together. A thousand speakers with a thousand tracks each have
+/// as many, and fill a Pi of 512 MB; no more are taken of whoever says that there are.
 const MAX_ENTRIES: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::samples::{song, Owner};
+
+    #[test]
+    fn a_swarm_of_catalogues_is_fetched_a_few_at_a_time() {
+        let now = Instant::now();
+        let owners: Vec<Catalogue> = (0..50)
+            .map(|seed| Owner::new(seed).publish(1, vec![song("a", "b", None)]))
+            .collect();
+        let mut catalogues = Catalogues::default();
+        for owner in &owners {
+            catalogues.handle_head(*owner.head(), now).unwrap();
+        }
+        let mut asked: VecDeque<Want> = VecDeque::new();
+        let mut whole = 0;
+        loop {
+            asked.extend(std::iter::from_fn(|| catalogues.poll()));
+            assert!(asked.len() <= MAX_CATCHING_UP, "{}", asked.len());
+            let Some(Want { owner, need }) = asked.pop_front() else {
+                break;
+            };
+            let theirs = owners.iter().find(|o| o.owner() == owner).unwrap();
+            let is_whole = match need {
+                // One that the tracker has lost meanwhile does not stop the rest.
+                Need::List if owner == owners[7].owner() => {
+                    catalogues.handle_not_here(owner, now);
+                    false
+                }
+                Need::List => catalogues
+                    .handle_list(owner, theirs.list().to_vec(), now)
+                    .unwrap(),
+                Need::Page(n) => {
+                    let page = theirs.pages()[n as usize].encode();
+                    catalogues.handle_page(owner, n, &page, now).unwrap()
+                }
+                Need::Nothing => false,
+            };
+            whole += usize::from(is_whole);
+        }
+        assert_eq!(whole, 49);
+        assert_eq!(catalogues.poll_timeout(), None);
+    }
+}

@@ -358,7 +358,7 @@ impl Node {
                 bytes,
             } => self.catalogues.handle_page(owner, index, &bytes, now),
             FromTracker::NotHere { owner } => {
-                self.catalogues.handle_not_here(owner);
+                self.catalogues.handle_not_here(owner, now);
                 Ok(false)
             }
             // The link deals with the others by itself.

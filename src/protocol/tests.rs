@@ -119,8 +119,10 @@ fn to_tracker() -> impl Strategy<Value = ToTracker> {
         owner().prop_map(|owner| ToTracker::WantList { owner }),
         (owner(), any::<u32>()).prop_map(|(owner, index)| ToTracker::WantPage { owner, index }),
         vec(id(), 0..9).prop_map(ToTracker::List),
-        (any::<u32>(), vec(any::<u8>(), 0..300))
-            .prop_map(|(index, bytes)| ToTracker::Page { index, bytes }),
+        (any::<u32>(), vec(any::<u8>(), 0..300)).prop_map(|(index, bytes)| ToTracker::Page {
+            index,
+            bytes: bytes.into()
+        }),
     ]
 }
 
@@ -249,5 +251,27 @@ proptest! {
             prop_assert!(name.len() <= MAX_NAME_BYTES && !name.is_empty());
             prop_assert!(!name.contains(['/', '\n', '\0']));
         }
+    }
+}
+
+/// Older nodes take a page for a list of bytes.
+#[test]
+fn a_page_is_written_as_it_always_was_in_one_part_or_two() {
+    for len in [0, 1, 127, 128, 300, 70_000] {
+        let bytes: Vec<u8> = (0..len).map(|n| n as u8).collect();
+        let (owner, index) = (PeerId([7; 32]), 300);
+        let page = FromTracker::Page {
+            owner,
+            index,
+            bytes: bytes.clone().into(),
+        };
+        let frame = encode_frame(&page);
+        let (_, variant) = frame.split_at(4);
+        let plain = postcard::to_allocvec(&(variant[0], owner, index, bytes)).unwrap();
+        assert_eq!(frame[4..], plain, "{len} bytes");
+        let (mut head, body) = encode_shared(&page);
+        head.extend_from_slice(&body.unwrap());
+        assert_eq!(head, frame, "{len} bytes");
+        assert_eq!(read::<FromTracker>(&frame, 100_000).unwrap(), page);
     }
 }

@@ -57,7 +57,7 @@ impl Tracker {
     pub fn new() -> Self {
         Self {
             alive: true,
-            registry: Registry::new(vec![TRACKER_AT]),
+            registry: Registry::new(vec![TRACKER_AT], 0),
             conns: BTreeMap::new(),
             last_conn: 0,
         }
@@ -166,7 +166,10 @@ impl World {
     pub fn settle_tracker(&mut self) {
         while let Some(action) = self.tracker.registry.poll() {
             match action {
-                Action::Send { conn, message } => self.send_wire(conn, Wire::Down(message)),
+                Action::Send { conn, message } => {
+                    self.send_wire(conn, Wire::Down(Arc::new(message)));
+                }
+                Action::Tell => self.tell_all(),
                 Action::Close { conn, why } => {
                     let at = self.elapsed();
                     self.log
@@ -174,6 +177,18 @@ impl World {
                     self.send_wire(conn, Wire::EndDown);
                 }
             }
+        }
+    }
+
+    /// There is always room on a simulated wire.
+    fn tell_all(&mut self) {
+        let behind: Vec<_> = self.tracker.registry.behind().collect();
+        for (conn, peer, place) in behind {
+            let bulletin = self.tracker.registry.news_after(place);
+            for message in bulletin.for_peer(peer) {
+                self.send_wire(conn, Wire::Down(message.clone()));
+            }
+            self.tracker.registry.handle_told(conn, bulletin.up_to);
         }
     }
 

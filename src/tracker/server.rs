@@ -3,8 +3,9 @@
 //! One task owns the registry and every connection's task; dropping
 //! [`TrackerServer::run`]'s future ends them all. A connection's task shakes
 //! hands, reads frames into the one bounded inbox, and writes what is in its
-//! own bounded outbox. Whoever does not read what it is sent is dropped: the
-//! registry waits for nobody.
+//! own bounded outbox. Whoever does not read what it is sent is not listened
+//! to any more, told no news, and dropped before long: the registry waits for
+//! nobody.
 //!
 //! Strangers cost a handshake, and so do members who come again and again:
 //! connections are bounded in all, for each address and for each peer, and of
@@ -31,16 +32,14 @@ use smol::{
 };
 
 use self::outbox::{Frame, Frames, Outbox, Outboxes};
-use super::registry::{Action, ConnId, Registry, Snapshot, MAX_PEERS};
+use super::registry::{Action, Bulletin, ConnId, Place, Registry, Snapshot, MAX_PEERS};
 use crate::{
     id::PeerId,
     identity::{peer_of, Identity},
     interfaces,
-    near::is_near,
+    near::{is_near, Subnet},
     port_owner::{port_owner, Transport},
-    protocol::{
-        encode_frame, read_frame_body, read_frame_length, FromTracker, ToTracker, MAX_TRACKER_FRAME,
-    },
+    protocol::{read_frame_body, read_frame_length, ToTracker, MAX_TRACKER_FRAME},
 };
 
 /// A tracker that listens, and serves while [`Self::run`] is polled.
@@ -87,13 +86,16 @@ impl TrackerServer {
     /// Serves until dropped.
     pub async fn run(self) {
         let executor = Arc::new(Executor::new());
+        let now = Instant::now();
         let mut driver = Driver {
-            registry: Registry::new(interfaces::own_addresses()),
+            registry: Registry::new(interfaces::own_addresses(), catalogue_room()),
             links: BTreeMap::new(),
             outboxes: Outboxes::default(),
             large: Arc::new(Semaphore::new(LARGE_FRAMES)),
             last_conn: 0,
-            accept_after: Instant::now(),
+            accept_after: now,
+            subnets: interfaces::subnets(),
+            looked: now,
             executor: executor.clone(),
             server: self,
         };
@@ -159,6 +161,9 @@ struct Driver {
     last_conn: u64,
     /// After an error, accepting rests until then.
     accept_after: Instant,
+    /// The networks that this machine is on, and when it was asked.
+    subnets: Vec<Subnet>,
+    looked: Instant,
     executor: Arc<Executor<'static>>,
 }
 
@@ -173,8 +178,10 @@ struct Link {
 
 impl Driver {
     async fn run(&mut self) {
+        let mut alarm = Alarm::default();
         loop {
-            match self.wait().await {
+            alarm.set(self.registry.poll_timeout());
+            match self.wait(&mut alarm).await {
                 Wake::Accepted(Ok((stream, address))) => self.accept(stream, address),
                 Wake::Accepted(Err(error)) => {
                     log::debug!("tracker: a connection could not be taken: {error}");
@@ -191,7 +198,7 @@ impl Driver {
         }
     }
 
-    async fn wait(&self) -> Wake {
+    async fn wait(&self, alarm: &mut Alarm) -> Wake {
         let accept_after = self.accept_after;
         let accepted = async {
             if Instant::now() < accept_after {
@@ -204,17 +211,15 @@ impl Driver {
             Wake::Event(event.expect("the server holds a sender of its own inbox"))
         };
         let timer = async {
-            match self.registry.poll_timeout() {
-                Some(due) => Timer::at(due).await,
-                None => future::pending().await,
-            };
+            alarm.ring().await;
             Wake::Timer
         };
         event.race(accepted).race(timer).await
     }
 
     fn accept(&mut self, stream: Async<TcpStream>, address: SocketAddr) {
-        if self.server.open_swarm && !is_near(address.ip(), &interfaces::subnets()) {
+        self.look_around();
+        if self.server.open_swarm && !is_near(address.ip(), &self.subnets) {
             return log::debug!("tracker: {address} is not near, and the swarm is open");
         }
         if !self.make_room(address.ip()) {
@@ -257,6 +262,16 @@ impl Driver {
         self.links.len() < MAX_CONNECTIONS
     }
 
+    /// Asks for this machine's addresses anew where that was a while ago.
+    fn look_around(&mut self) {
+        if self.looked.elapsed() >= LOOK_INTERVAL {
+            self.looked = Instant::now();
+            self.subnets = interfaces::subnets();
+            let addresses = interfaces::own_addresses();
+            self.registry.set_own_addresses(addresses);
+        }
+    }
+
     fn handle(&mut self, event: Event) {
         let now = Instant::now();
         match event {
@@ -267,8 +282,6 @@ impl Driver {
                 }
                 if let Some(link) = self.links.get_mut(&conn) {
                     link.peer = Some(peer);
-                    let addresses = interfaces::own_addresses();
-                    self.registry.set_own_addresses(addresses);
                     let from = link.address.ip();
                     self.registry.handle_connected(conn, peer, from, now);
                 }
@@ -286,19 +299,37 @@ impl Driver {
     }
 
     fn perform(&mut self) {
-        let mut encoded: Option<(Arc<FromTracker>, Frame)> = None;
         while let Some(action) = self.registry.poll() {
             match action {
-                Action::Send { conn, message } => {
-                    // A broadcast is the same message many times in a row.
-                    let frame = match &encoded {
-                        Some((last, frame)) if Arc::ptr_eq(last, &message) => frame.clone(),
-                        _ => encode_frame(&*message).into(),
-                    };
-                    encoded = Some((message, frame.clone()));
-                    self.send(conn, frame);
-                }
+                Action::Send { conn, message } => self.send(conn, Frame::new(&message)),
+                Action::Tell => self.tell(),
                 Action::Close { conn, why } => self.close(conn, why.to_string()),
+            }
+        }
+    }
+
+    /// Sends the news to those who have read what they were sent before: what
+    /// waits is always the same few bytes, shared by all who are equally far.
+    fn tell(&mut self) {
+        let mut bulletins: BTreeMap<Place, (Bulletin, Frame)> = BTreeMap::new();
+        let behind: Vec<_> = self.registry.behind().collect();
+        for (conn, peer, place) in behind {
+            let has_room = |link: &Link| link.outbox.has_room();
+            if !self.links.get(&conn).is_some_and(has_room) {
+                continue;
+            }
+            let (bulletin, frame) = bulletins.entry(place).or_insert_with(|| {
+                let bulletin = self.registry.news_after(place);
+                let frame = Frame::join(bulletin.facts.iter().map(|(_, message)| &**message));
+                (bulletin, frame)
+            });
+            let frame = match bulletin.is_about(peer) {
+                true => Frame::join(bulletin.for_peer(peer).map(|message| &**message)),
+                false => frame.clone(),
+            };
+            self.registry.handle_told(conn, bulletin.up_to);
+            if frame.len() > 0 {
+                self.send(conn, frame);
             }
         }
     }
@@ -327,6 +358,40 @@ impl Driver {
     }
 }
 
+/// A timer that is left alone while its time does not change: setting one costs
+/// more than a message.
+#[derive(Default)]
+struct Alarm {
+    due: Option<Instant>,
+    timer: Option<Timer>,
+}
+
+impl Alarm {
+    fn set(&mut self, due: Option<Instant>) {
+        if self.due != due {
+            self.due = due;
+            self.timer = due.map(Timer::at);
+        }
+    }
+
+    async fn ring(&mut self) {
+        match &mut self.timer {
+            Some(timer) => _ = timer.await,
+            None => future::pending().await,
+        }
+        // The next one is another, even at the same time.
+        *self = Self::default();
+    }
+}
+
+/// An eighth of this machine's memory, for catalogues.
+fn catalogue_room() -> usize {
+    let ask = |what| nix::unistd::sysconf(what).ok().flatten().unwrap_or(0);
+    let pages = ask(nix::unistd::SysconfVar::_PHYS_PAGES);
+    let bytes = pages.saturating_mul(ask(nix::unistd::SysconfVar::PAGE_SIZE));
+    usize::try_from(bytes).unwrap_or(usize::MAX) / 8
+}
+
 /// A connection's whole life.
 async fn serve(
     conn: ConnId,
@@ -340,9 +405,11 @@ async fn serve(
     let stream = within(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?;
     let peer = peer_of_stream(&stream).ok_or(io::ErrorKind::InvalidData)?;
     let (mut from, to) = smol::io::split(stream);
+    let room = frames.room.clone();
     let read = async {
         let mut event = Event::Connected { conn, peer };
         while inbox.send(event).await.is_ok() {
+            room.wait().await;
             let message = read(&mut from, large).await?;
             event = Event::Message { conn, message };
         }
@@ -373,10 +440,13 @@ fn peer_of_stream(stream: &TlsStream<Async<TcpStream>>) -> Option<PeerId> {
 async fn write(frames: Frames, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
     while let Some(frame) = frames.next().await {
         let written = async {
-            to.write_all(&frame).await?;
+            for part in frame.parts() {
+                to.write_all(part).await?;
+            }
             to.flush().await
         };
         within(WRITE_TIMEOUT, written).await?;
+        frames.room.give_back(&frame);
     }
     within(WRITE_TIMEOUT, to.close()).await
 }
@@ -437,5 +507,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages that wait for the registry: each is at most one frame, and they
 /// wait for microseconds.
 const INBOX: usize = 16;
+/// A machine's networks change seldom, and asking takes as long as a handshake
+/// should.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// When the process has no file descriptors left, some come back.
 const ACCEPT_REST: Duration = Duration::from_millis(500);

@@ -124,7 +124,7 @@ fn peers_meet_share_catalogues_and_leave() {
             .send(Command::Want { owner, what })
             .await
             .unwrap();
-        let (index, bytes) = (1, own.pages()[1].encode());
+        let (index, bytes) = (1, own.pages()[1].encode().into());
         bath.hears(FromTracker::Page {
             owner,
             index,

@@ -247,6 +247,7 @@ impl Link {
                 let page = self.catalogue.as_ref();
                 let page = page.and_then(|own| own.pages().get(index as usize));
                 if let Some(bytes) = page.map(|page| page.encode()) {
+                    let bytes = bytes.into();
                     self.send_if_up(ToTracker::Page { index, bytes });
                 }
             }

@@ -126,7 +126,7 @@ fn the_own_catalogue_is_announced_and_answered_from() {
     link.handle_message(FromTracker::WantList, now);
     link.handle_message(FromTracker::WantPage { index: 0 }, now);
     link.handle_message(FromTracker::WantPage { index: 1 }, now);
-    let (index, bytes) = (0, own.pages()[0].encode());
+    let (index, bytes) = (0, own.pages()[0].encode().into());
     let expected = [
         Action::Send(ToTracker::List(own.list().to_vec())),
         Action::Send(ToTracker::Page { index, bytes }),

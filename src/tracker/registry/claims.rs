@@ -61,14 +61,7 @@ impl Registry {
             }
             (None, None) => return self.admit(conn, registration, name, now),
         };
-        self.last_nonce += 1;
-        let probe = Probe {
-            holder,
-            nonce: self.last_nonce,
-            until: now + PROBE_TIMEOUT,
-        };
-        let nonce = probe.nonce;
-        self.send(holder, FromTracker::Ping { nonce });
+        let probe = self.probe(holder, now);
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.stage = Stage::Waiting(Box::new(Claim {
                 registration,
@@ -76,6 +69,25 @@ impl Registry {
                 probe,
             }));
         }
+    }
+
+    /// One question to a holder is enough for all who wait for its answer: a
+    /// venue's speakers may all have the same default name.
+    fn probe(&mut self, holder: ConnId, now: Instant) -> Probe {
+        let mut asked = self.connections.values().filter_map(Connection::probe);
+        if let Some(probe) = asked.find(|probe| probe.holder == holder) {
+            return *probe;
+        }
+        self.last_nonce += 1;
+        let probe = Probe {
+            holder,
+            nonce: self.last_nonce,
+            until: now + PROBE_TIMEOUT,
+        };
+        self.wake_by(probe.until);
+        let nonce = probe.nonce;
+        self.send(holder, FromTracker::Ping { nonce });
+        probe
     }
 
     /// A default name that was numbered stays what it is while the peer is
@@ -94,9 +106,13 @@ impl Registry {
             c.probe()
                 .is_some_and(|probe| (probe.holder, probe.nonce) == (holder, nonce))
         };
-        let Some(&conn) = keys_where(&self.connections, answered).first() else {
-            return;
-        };
+        for conn in keys_where(&self.connections, answered) {
+            self.deny(conn, holder, now);
+        }
+    }
+
+    /// What `conn` claims belongs to `holder`, who has answered.
+    fn deny(&mut self, conn: ConnId, holder: ConnId, now: Instant) {
         let Some((claimant, at, claim)) = self.take_claim(conn, now) else {
             return;
         };
@@ -141,10 +157,10 @@ impl Registry {
 
     /// Takes a waiting connection's claim off it: (peer, address, claim).
     fn take_claim(&mut self, conn: ConnId, now: Instant) -> Option<(PeerId, IpAddr, Claim)> {
+        let until = now + REGISTER_TIMEOUT;
+        self.wake_by(until);
         let connection = self.connections.get_mut(&conn)?;
-        let silent = Stage::Silent {
-            until: now + REGISTER_TIMEOUT,
-        };
+        let silent = Stage::Silent { until };
         match std::mem::replace(&mut connection.stage, silent) {
             Stage::Waiting(claim) => Some((connection.peer, connection.address, *claim)),
             other => {

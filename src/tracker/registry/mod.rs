@@ -9,6 +9,8 @@
 //!   thrown out, so a speaker that lost its power never stands in the way of
 //!   its own return.
 //! - A head is announced once all its pages are here.
+//! - What many must hear costs nothing for those who do not listen: changes are
+//!   told in bulletins, [`TELL_INTERVAL`] apart, to whoever has room for one.
 //! - Whoever breaks the protocol loses its connection, and nobody else
 //!   notices.
 //!
@@ -18,6 +20,7 @@
 
 mod claims;
 mod naming;
+mod news;
 mod relay;
 mod state;
 #[cfg(test)]
@@ -27,11 +30,12 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
     net::IpAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
+pub use self::news::{Bulletin, Place};
 use self::{
+    news::News,
     relay::{Limits, Progress, Relay, Want},
     state::{keys_where, Connection, Heads, Member, Stage},
 };
@@ -47,14 +51,20 @@ pub struct ConnId(pub u64);
 /// What the registry wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// The message is shared where it goes to many.
     Send {
         conn: ConnId,
-        message: Arc<FromTracker>,
+        message: FromTracker,
     },
+    /// There is news: tell each of [`Registry::behind`] that has room for it its
+    /// bulletin, and say so by [`Registry::handle_told`]. Who has no room is told
+    /// after the next one.
+    Tell,
     /// Close it once what was sent before is out. The registry has forgotten
     /// it already.
-    Close { conn: ConnId, why: Dropped },
+    Close {
+        conn: ConnId,
+        why: Dropped,
+    },
 }
 
 /// Why the registry gives up a connection.
@@ -72,6 +82,8 @@ pub enum Dropped {
     Expired,
     #[error("another wanted its place, and it did not answer")]
     Unresponsive,
+    #[error("it is too far behind")]
+    Behind,
 }
 
 /// What a peer did that the protocol forbids.
@@ -95,18 +107,30 @@ pub struct Registry {
     connections: BTreeMap<ConnId, Connection>,
     members: BTreeMap<PeerId, Member>,
     relay: Relay,
+    /// For how many bytes of pages there is room.
+    room: usize,
+    news: News,
+    /// When the next bulletin is due, if anybody has not heard all.
+    tell: Option<Instant>,
+    /// No deadline is before this; found anew when it has come.
+    due: Option<Instant>,
     last_nonce: u64,
     actions: VecDeque<Action>,
 }
 
 impl Registry {
-    /// An empty registry on a host with these addresses.
-    pub fn new(own_addresses: Vec<IpAddr>) -> Self {
+    /// An empty registry on a host with these addresses, which has room for so
+    /// many bytes of catalogues.
+    pub fn new(own_addresses: Vec<IpAddr>, room: usize) -> Self {
         Self {
             own_addresses,
             connections: BTreeMap::new(),
             members: BTreeMap::new(),
             relay: Relay::default(),
+            room: room.max(MIN_CATALOGUE_BYTES),
+            news: News::default(),
+            tell: None,
+            due: None,
             last_nonce: 0,
             actions: VecDeque::new(),
         }
@@ -125,8 +149,10 @@ impl Registry {
             stage: Stage::Silent {
                 until: now + REGISTER_TIMEOUT,
             },
+            told: Place::default(),
         };
         self.connections.insert(conn, connection);
+        self.wake_by(now + REGISTER_TIMEOUT);
     }
 
     /// The connection is lost, or the other side closed it.
@@ -167,14 +193,12 @@ impl Registry {
         }
     }
 
-    /// When [`Self::handle_timeout`] is due.
+    /// When [`Self::handle_timeout`] is due, or earlier.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let stages = self.connections.values().filter_map(Connection::until);
-        let leases = self.members.values().map(|member| member.lease_end);
-        stages.chain(leases).chain(self.relay.poll_timeout()).min()
+        self.due
     }
 
-    /// Ends what has lasted too long.
+    /// Ends what has lasted too long, and lets the news out.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.relay.handle_timeout(now);
         let ended = |member: &Member| member.lease_end <= now;
@@ -188,6 +212,63 @@ impl Registry {
         let unanswered = |c: &Connection| c.probe().is_some_and(|probe| probe.until <= now);
         for conn in keys_where(&self.connections, unanswered) {
             self.throw_out_holder(conn, now);
+        }
+        if self.tell.is_some_and(|tell| tell <= now) {
+            self.prune_news(now);
+            let is_behind = self.behind().next().is_some();
+            self.tell = is_behind.then_some(now + TELL_INTERVAL);
+            if is_behind {
+                self.actions.push_back(Action::Tell);
+            }
+        }
+        self.due = self.next_deadline();
+    }
+
+    /// Everything looked at, which takes a while: not for each message.
+    fn next_deadline(&self) -> Option<Instant> {
+        let stages = self.connections.values().filter_map(Connection::until);
+        let leases = self.members.values().map(|member| member.lease_end);
+        let others = self.relay.poll_timeout().into_iter().chain(self.tell);
+        stages.chain(leases).chain(others).min()
+    }
+
+    fn wake_by(&mut self, deadline: Instant) {
+        self.due = Some(self.due.map_or(deadline, |due| due.min(deadline)));
+    }
+
+    /// The connections that have not heard all news, and where each is.
+    pub fn behind(&self) -> impl Iterator<Item = (ConnId, PeerId, Place)> + '_ {
+        let last = self.news.last();
+        let members = self.connections.iter();
+        members
+            .filter(move |(_, c)| matches!(c.stage, Stage::Registered) && c.told < last)
+            .map(|(&conn, c)| (conn, c.peer, c.told))
+    }
+
+    /// The news for whoever is at `place`.
+    pub fn news_after(&self, place: Place) -> Bulletin {
+        self.news.after(place)
+    }
+
+    /// The bulletin that leads to `place` is on its way to `conn`.
+    pub fn handle_told(&mut self, conn: ConnId, place: Place) {
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.told = place;
+        }
+    }
+
+    fn prune_news(&mut self, now: Instant) {
+        let places = self.behind().map(|(_, _, told)| told);
+        let slowest = places.min().unwrap_or(self.news.last());
+        let needed = self.news.prune(slowest);
+        let too_late: Vec<_> = self
+            .behind()
+            // Who is at the beginning has missed nothing that it ever knew.
+            .filter(|(_, _, told)| *told < needed && *told != Place::default())
+            .collect();
+        for (conn, peer, _) in too_late {
+            self.close(conn, Dropped::Behind);
+            self.handle_lost_member(peer, conn, now);
         }
     }
 
@@ -230,21 +311,14 @@ impl Registry {
             },
         };
         self.members.insert(peer, member);
+        self.wake_by(now + LEASE);
         let registered = self.registered(peer);
         self.send(conn, FromTracker::Registered(registered));
-        self.announce(peer);
-        self.tell_everything(conn, peer);
-    }
-
-    /// What a newcomer finds: everybody else, everybody's head, and the one
-    /// of its own that the tracker has from before.
-    fn tell_everything(&mut self, conn: ConnId, newcomer: PeerId) {
-        let others = self.members.iter().filter(|(id, _)| **id != newcomer);
-        let records = others.map(|(&id, member)| FromTracker::Peer(member.record(id)));
-        let heads = self.members.keys().filter_map(|&id| self.relay.head(id));
-        let all: Vec<_> = records.chain(heads.map(FromTracker::Head)).collect();
-        for message in all {
-            self.send(conn, message);
+        self.announce(peer, now);
+        if let Some(head) = self.relay.head(peer) {
+            // Its own from before, which it may have lost.
+            self.send(conn, FromTracker::Head(head));
+            self.publish(peer, FromTracker::Head(head), now);
         }
     }
 
@@ -262,7 +336,7 @@ impl Registry {
         let relay = &mut self.relay;
         let members = &self.members;
         let limits = Limits {
-            total: MAX_CATALOGUE_BYTES,
+            total: self.room,
             each: MAX_OWNER_BYTES,
             is_present: &|id| members.contains_key(&id),
         };
@@ -304,11 +378,13 @@ impl Registry {
             }
             ToTracker::Register(_) | ToTracker::Leave => return Ok(()),
         };
-        self.follow(conn, peer, progress);
+        // A pull may have begun.
+        self.wake_by(now + relay::PULL_TIMEOUT);
+        self.follow(conn, peer, progress, now);
         Ok(())
     }
 
-    fn follow(&mut self, conn: ConnId, peer: PeerId, progress: Progress) {
+    fn follow(&mut self, conn: ConnId, peer: PeerId, progress: Progress, now: Instant) {
         match progress {
             Progress::Ask(wants) => {
                 for want in wants {
@@ -319,7 +395,7 @@ impl Registry {
                     self.send(conn, message);
                 }
             }
-            Progress::Whole(head) => self.tell_others(peer, FromTracker::Head(head)),
+            Progress::Whole(head) => self.publish(peer, FromTracker::Head(head), now),
             // It goes on as a peer whose catalogue this tracker does not have.
             Progress::TooLarge => {}
         }
@@ -340,7 +416,7 @@ impl Registry {
         if let Some(member) = self.members.get_mut(&peer) {
             if member.conn == Some(conn) {
                 member.conn = None;
-                self.announce(peer);
+                self.announce(peer, now);
             }
         }
         self.reconsider_claims_against(conn, now);
@@ -353,7 +429,7 @@ impl Registry {
         };
         self.relay.handle_gone(peer);
         let left = why == Dropped::Left;
-        self.tell_others(peer, FromTracker::Gone { peer, left });
+        self.publish(peer, FromTracker::Gone { peer, left }, now);
         if let Some(conn) = member.conn {
             self.close(conn, why);
             self.reconsider_claims_against(conn, now);
@@ -381,25 +457,23 @@ impl Registry {
         }
     }
 
-    fn announce(&mut self, peer: PeerId) {
+    fn announce(&mut self, peer: PeerId, now: Instant) {
         if let Some(member) = self.members.get(&peer) {
             let record = member.record(peer);
-            self.tell_others(peer, FromTracker::Peer(record));
+            self.publish(peer, FromTracker::Peer(record), now);
         }
     }
 
-    fn tell_others(&mut self, about: PeerId, message: FromTracker) {
-        let message = Arc::new(message);
-        for (peer, member) in &self.members {
-            if let Some(conn) = member.conn.filter(|_| *peer != about) {
-                let message = message.clone();
-                self.actions.push_back(Action::Send { conn, message });
-            }
+    /// Tells everybody else before long.
+    fn publish(&mut self, about: PeerId, message: FromTracker, now: Instant) {
+        self.news.publish(about, message);
+        if self.tell.is_none() {
+            self.tell = Some(now + TELL_INTERVAL);
+            self.wake_by(now + TELL_INTERVAL);
         }
     }
 
     fn send(&mut self, conn: ConnId, message: FromTracker) {
-        let message = Arc::new(message);
         self.actions.push_back(Action::Send { conn, message });
     }
 }
@@ -419,12 +493,14 @@ pub const RENEW_INTERVAL: Duration = Duration::from_secs(5);
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A peer registers with its first message.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
-/// A venue with a speaker in each of its rooms, and more than a Pi's tracker
-/// wants to broadcast to.
-pub const MAX_PEERS: usize = 256;
-/// All pages that are kept for passing on: 300,000 tracks, and an eighth of
-/// the smallest Pi's memory.
-const MAX_CATALOGUE_BYTES: usize = 64 << 20;
+/// A thousand speakers, which `make bench` shows to be served, and some more.
+pub const MAX_PEERS: usize = 1024;
+/// Long enough that what happens to many at once, as after a restart, is told
+/// in few messages, and far less than a person notices.
+pub const TELL_INTERVAL: Duration = Duration::from_millis(50);
+/// Room for pages that are passed on, on whatever machine: 200,000 tracks, and
+/// an eighth of the smallest Pi's memory.
+const MIN_CATALOGUE_BYTES: usize = 64 << 20;
 /// One owner's pages, so that one does not crowd out all others.
 const MAX_OWNER_BYTES: usize = 32 << 20;
 /// Of a name that is refused, this much is quoted in the refusal.

@@ -95,7 +95,7 @@ impl Relay {
         &mut self,
         owner: PeerId,
         index: u32,
-        bytes: Vec<u8>,
+        bytes: Arc<[u8]>,
         limits: Limits,
         now: Instant,
     ) -> Result<Progress, Breach> {
@@ -140,9 +140,9 @@ impl Relay {
         Some(self.owners.get(&owner)?.whole.as_ref()?.list.to_vec())
     }
 
-    pub fn page(&self, owner: PeerId, index: u32) -> Option<Vec<u8>> {
+    pub fn page(&self, owner: PeerId, index: u32) -> Option<Arc<[u8]>> {
         let whole = self.owners.get(&owner)?.whole.as_ref()?;
-        Some(whole.pages.get(index as usize)?.to_vec())
+        whole.pages.get(index as usize).cloned()
     }
 
     /// How many bytes of pages are here.
@@ -268,7 +268,7 @@ impl Pull {
     }
 
     /// One that came unasked, or twice, is checked all the same.
-    fn take_page(&mut self, index: u32, bytes: Vec<u8>, now: Instant) -> Result<(), Breach> {
+    fn take_page(&mut self, index: u32, bytes: Arc<[u8]>, now: Instant) -> Result<(), Breach> {
         let Some(expected) = self.list.as_ref().and_then(|list| list.get(index as usize)) else {
             return Ok(());
         };
@@ -287,7 +287,7 @@ impl Pull {
         }
         self.bytes += bytes.len();
         self.fresh_bytes += bytes.len();
-        *slot = Some(bytes.into());
+        *slot = Some(bytes);
         self.asked.remove(&index);
         self.until = now + PULL_TIMEOUT;
         Ok(())
@@ -324,13 +324,13 @@ impl Pull {
 
 /// Owners whose catalogues are kept, present or not: even an empty catalogue
 /// takes some room.
-const MAX_OWNERS: usize = 1024;
+const MAX_OWNERS: usize = 4 * super::MAX_PEERS;
 /// Pages asked for at a time: enough to fill a home's network, few enough
 /// that pages do not crowd out a speaker's own traffic.
 const PULL_WINDOW: usize = 4;
 /// A page of 1 MiB over bad Wi-Fi takes a while; an owner that has sent
 /// nothing for this long will not.
-const PULL_TIMEOUT: Duration = Duration::from_secs(30);
+pub const PULL_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -355,7 +355,7 @@ mod tests {
     fn pull(relay: &mut Relay, own: &Catalogue, limits: Limits) -> Progress {
         let (now, owner) = (Instant::now(), own.owner());
         let list = own.list().to_vec();
-        let page = own.pages()[0].encode();
+        let page = own.pages()[0].encode().into();
         relay.handle_head(*own.head(), limits, now).unwrap();
         relay.handle_list(owner, list, limits, now).unwrap();
         relay.handle_page(owner, 0, page, limits, now).unwrap()

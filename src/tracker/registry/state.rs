@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::ConnId;
+use super::{ConnId, Place};
 use crate::{
     id::PeerId,
     protocol::{Candidate, PeerRecord, PeerState, Registration},
@@ -18,6 +18,8 @@ pub struct Connection {
     /// Where it comes from.
     pub address: IpAddr,
     pub stage: Stage,
+    /// How far it has been told of what changed.
+    pub told: Place,
 }
 
 #[derive(Debug)]
@@ -40,7 +42,7 @@ pub struct Claim {
 }
 
 /// A question to a connection whether it is still there.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Probe {
     pub holder: ConnId,
     pub nonce: u64,

@@ -19,7 +19,7 @@ struct Tracker {
 impl Tracker {
     fn new() -> Self {
         Self {
-            registry: Registry::new(vec![ip(1)]),
+            registry: Registry::new(vec![ip(1)], 0),
             now: Instant::now(),
         }
     }
@@ -53,11 +53,31 @@ impl Tracker {
     }
 
     fn said(&mut self) -> Vec<Said> {
-        let said = std::iter::from_fn(|| self.registry.poll()).map(|action| match action {
-            Action::Send { conn, message } => Said::To(conn.0, Arc::unwrap_or_clone(message)),
-            Action::Close { conn, why } => Said::Close(conn.0, why),
-        });
-        said.collect()
+        let mut said = Vec::new();
+        // The bulletin is due at once here.
+        if let Some(tell) = &mut self.registry.tell {
+            *tell = self.now;
+            self.registry.handle_timeout(self.now);
+        }
+        while let Some(action) = self.registry.poll() {
+            match action {
+                Action::Send { conn, message } => said.push(To(conn.0, message)),
+                Action::Close { conn, why } => said.push(Close(conn.0, why)),
+                Action::Tell => self.tell(&mut said),
+            }
+        }
+        said
+    }
+
+    /// Everybody has room for one bulletin.
+    fn tell(&mut self, said: &mut Vec<Said>) {
+        let behind: Vec<_> = self.registry.behind().collect();
+        for (conn, peer, place) in behind {
+            let bulletin = self.registry.news_after(place);
+            let messages = bulletin.for_peer(peer);
+            said.extend(messages.map(|message| To(conn.0, (**message).clone())));
+            self.registry.handle_told(conn, bulletin.up_to);
+        }
     }
 
     fn names(&self) -> Vec<String> {
@@ -142,7 +162,7 @@ fn catalogue(peer: u8, seq: u64, entries: usize) -> Catalogue {
 }
 
 fn page(catalogue: &Catalogue, index: u32) -> ToTracker {
-    let bytes = catalogue.pages()[index as usize].encode();
+    let bytes = catalogue.pages()[index as usize].encode().into();
     ToTracker::Page { index, bytes }
 }
 
@@ -215,6 +235,25 @@ fn the_third_of_a_name_asks_both_holders() {
     let pong = probed(&tracker.join(9, "pi"), 7);
     let pong = probed(&tracker.say(7, pong), 8);
     assert!(tracker.say(8, pong).contains(&welcome(9, "pi-3", 9)));
+}
+
+/// A venue's speakers come with the name that their system image has.
+#[test]
+fn many_of_a_name_ask_each_holder_once() {
+    let mut tracker = Tracker::new();
+    tracker.join(1, "pi");
+    let mut said: Vec<Said> = (2..60).flat_map(|peer| tracker.join(peer, "pi")).collect();
+    let mut pings = 0;
+    while let Some(next) = said.pop() {
+        if let To(holder, FromTracker::Ping { nonce }) = next {
+            pings += 1;
+            said.extend(tracker.say(holder, ToTracker::Pong { nonce }));
+        }
+    }
+    let names: BTreeSet<String> = tracker.names().into_iter().collect();
+    assert_eq!(names.len(), 59);
+    assert!(names.contains("pi-59"), "{names:?}");
+    assert_eq!(pings, 58, "one for each name that was taken");
 }
 
 #[test]
@@ -304,7 +343,7 @@ fn a_silent_peer_is_gone_with_its_lease_and_a_renewing_one_stays() {
     tracker.wait(LEASE * 2 / 3);
     tracker.say(8, ToTracker::Renew);
     let said = tracker.wait(LEASE / 3);
-    assert_eq!(said, [To(8, gone(7, false)), Close(7, Dropped::Expired)]);
+    assert_eq!(said, [Close(7, Dropped::Expired), To(8, gone(7, false))]);
     assert_eq!(tracker.names(), ["bath"]);
 }
 
@@ -316,8 +355,8 @@ fn who_leaves_is_told_so_and_gone_at_once() {
     let said = tracker.say(7, ToTracker::Leave);
     let expected = [
         To(7, FromTracker::Left),
-        To(8, gone(7, true)),
         Close(7, Dropped::Left),
+        To(8, gone(7, true)),
     ];
     assert_eq!(said, expected);
 }
@@ -365,7 +404,7 @@ fn a_head_is_announced_once_all_its_pages_are_here() {
     assert_eq!(
         tracker.say(8, ToTracker::WantPage { owner, index: 1 }),
         [To(8, {
-            let bytes = music.pages()[1].encode();
+            let bytes = music.pages()[1].encode().into();
             let index = 1;
             FromTracker::Page {
                 owner,
@@ -381,6 +420,45 @@ fn a_head_is_announced_once_all_its_pages_are_here() {
     );
     // Who comes late is told, too.
     assert!(tracker.join(9, "attic").contains(&To(9, announced)));
+}
+
+#[test]
+fn many_changes_are_one_message_to_each() {
+    let mut tracker = Tracker::new();
+    tracker.join(7, "kitchen");
+    tracker.join(8, "bath");
+    // Both come and go while the bulletin waits.
+    let registry = &mut tracker.registry;
+    for _ in 0..100 {
+        for conn in [9, 10] {
+            let from = ip(conn);
+            registry.handle_connected(ConnId(conn.into()), id(conn), from, tracker.now);
+            let name = format!("attic {conn}");
+            registry.handle_message(ConnId(conn.into()), register(&name, true), tracker.now);
+            registry.handle_closed(ConnId(conn.into()), tracker.now);
+        }
+    }
+    let said = tracker.said();
+    let to_bath = said.iter().filter(|said| matches!(said, To(8, _)));
+    let last = [9, 10].map(|peer| record(peer, &format!("attic {peer}"), PeerState::Suspect));
+    assert!(to_bath.eq(&last.map(|message| To(8, message))), "{said:?}");
+}
+
+#[test]
+fn who_does_not_read_is_told_only_what_is_still_true() {
+    let mut tracker = Tracker::new();
+    tracker.join(7, "kitchen");
+    for seq in 1..50 {
+        let music = catalogue(7, seq, 1);
+        tracker.say(7, ToTracker::Head(*music.head()));
+        tracker.say(7, ToTracker::List(music.list().to_vec()));
+        tracker.say(7, page(&music, 0));
+    }
+    // Who is at the start is told as a newcomer is.
+    let bulletin = tracker.registry.news_after(Place::default());
+    let told: Vec<_> = bulletin.for_peer(id(8)).map(|m| (**m).clone()).collect();
+    let head = FromTracker::Head(*catalogue(7, 49, 1).head());
+    assert_eq!(told, [record(7, "kitchen", PeerState::Up), head]);
 }
 
 #[test]
@@ -441,7 +519,7 @@ fn who_lies_about_a_catalogue_is_dropped() {
         vec![head.clone(), ToTracker::List(other.list().to_vec())],
         vec![head.clone(), list.clone(), page(&other, 1)],
         vec![head, list, {
-            let bytes = vec![0xff; 100];
+            let bytes = vec![0xff; 100].into();
             ToTracker::Page { index: 0, bytes }
         }],
     ];

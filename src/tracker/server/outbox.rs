@@ -8,10 +8,41 @@ use std::sync::{
 
 use async_channel::{Receiver, Sender, TrySendError};
 
-use crate::{protocol::MAX_TRACKER_FRAME, tracker::registry::MAX_PEERS};
+use crate::protocol::{encode_frame, encode_shared, FromTracker, MAX_TRACKER_FRAME};
 
-/// A message as it goes out; one that goes to many is in memory once.
-pub type Frame = Arc<[u8]>;
+/// A message, or several, in bytes that are shared where they go to many.
+#[derive(Clone)]
+pub struct Frame {
+    head: Arc<[u8]>,
+    /// A page's, which the registry has, too.
+    body: Option<Arc<[u8]>>,
+}
+
+impl Frame {
+    pub fn new(message: &FromTracker) -> Self {
+        let (head, body) = encode_shared(message);
+        let head = head.into();
+        Self { head, body }
+    }
+
+    /// Many messages that are sent at once.
+    pub fn join<'a>(messages: impl Iterator<Item = &'a FromTracker>) -> Self {
+        let frames: Vec<Vec<u8>> = messages.map(encode_frame).collect();
+        Self {
+            head: frames.concat().into(),
+            body: None,
+        }
+    }
+
+    /// Its bytes, one part after the other.
+    pub fn parts(&self) -> [&[u8]; 2] {
+        [&self.head, self.body.as_deref().unwrap_or_default()]
+    }
+
+    pub fn len(&self) -> usize {
+        self.parts().iter().map(|part| part.len()).sum()
+    }
+}
 
 /// The outboxes of all connections, which share a bound.
 #[derive(Default)]
@@ -22,35 +53,43 @@ pub struct Outboxes {
 /// Frames on their way to one peer.
 pub struct Outbox {
     frames: Sender<Frame>,
-    bytes: Arc<Bytes>,
+    room: Arc<Room>,
 }
 
 /// The other end of an [`Outbox`].
 pub struct Frames {
     frames: Receiver<Frame>,
-    bytes: Arc<Bytes>,
+    pub room: Arc<Room>,
 }
 
-/// What is in an outbox, counted there and with all others.
-struct Bytes {
-    own: AtomicUsize,
+/// How much of an outbox is taken.
+pub struct Room {
+    frames: AtomicUsize,
+    bytes: AtomicUsize,
+    /// Of all outboxes together; what only they have.
     all: Arc<AtomicUsize>,
+    /// This one's part of it.
+    part: AtomicUsize,
+    given_back: (Sender<()>, Receiver<()>),
 }
 
 impl Outboxes {
     pub fn open(&self) -> (Outbox, Frames) {
         let (sender, receiver) = async_channel::bounded(FRAMES);
-        let bytes = Arc::new(Bytes {
-            own: AtomicUsize::new(0),
+        let room = Arc::new(Room {
+            frames: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
             all: self.all.clone(),
+            part: AtomicUsize::new(0),
+            given_back: async_channel::bounded(1),
         });
         let frames = Frames {
             frames: receiver,
-            bytes: bytes.clone(),
+            room: room.clone(),
         };
         let outbox = Outbox {
             frames: sender,
-            bytes,
+            room,
         };
         (outbox, frames)
     }
@@ -59,17 +98,14 @@ impl Outboxes {
 impl Outbox {
     /// Whether there was room.
     pub fn push(&self, frame: Frame) -> bool {
-        let len = frame.len();
-        if !self.bytes.take(len) {
+        if !self.room.take(&frame) {
             return false;
         }
-        match self.frames.try_send(frame) {
-            Ok(()) => true,
-            Err(error) => {
-                self.bytes.give_back(len);
-                matches!(error, TrySendError::Closed(_))
-            }
-        }
+        !matches!(self.frames.try_send(frame), Err(TrySendError::Full(_)))
+    }
+
+    pub fn has_room(&self) -> bool {
+        self.room.is_enough()
     }
 
     /// What is in it still goes out.
@@ -80,78 +116,121 @@ impl Outbox {
 
 impl Frames {
     pub async fn next(&self) -> Option<Frame> {
-        let frame = self.frames.recv().await.ok()?;
-        self.bytes.give_back(frame.len());
-        Some(frame)
+        self.frames.recv().await.ok()
     }
 }
 
-impl Bytes {
-    fn take(&self, len: usize) -> bool {
-        let own = self.own.fetch_add(len, Ordering::Relaxed) + len;
-        let all = self.all.fetch_add(len, Ordering::Relaxed) + len;
-        let fits = own <= MAX_BYTES && (own <= FAIR_BYTES || all <= MAX_BYTES_OF_ALL);
-        if !fits {
-            self.give_back(len);
+impl Room {
+    fn take(&self, frame: &Frame) -> bool {
+        let len = frame.len();
+        self.frames.fetch_add(1, Ordering::Relaxed);
+        let bytes = self.bytes.fetch_add(len, Ordering::Relaxed) + len;
+        self.part.fetch_add(frame.head.len(), Ordering::Relaxed);
+        let all = self.all.fetch_add(frame.head.len(), Ordering::Relaxed) + frame.head.len();
+        bytes <= BYTES && (bytes <= FAIR_BYTES || all <= BYTES_OF_ALL)
+    }
+
+    /// A frame has gone out.
+    pub fn give_back(&self, frame: &Frame) {
+        self.frames.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(frame.len(), Ordering::Relaxed);
+        self.part.fetch_sub(frame.head.len(), Ordering::Relaxed);
+        self.all.fetch_sub(frame.head.len(), Ordering::Relaxed);
+        // Full: whoever waits is woken already.
+        let _ = self.given_back.0.try_send(());
+    }
+
+    /// Whether more may be asked for by whoever reads it.
+    fn is_enough(&self) -> bool {
+        self.frames.load(Ordering::Relaxed) <= FRAMES / 2
+            && self.bytes.load(Ordering::Relaxed) <= BYTES / 2
+    }
+
+    /// Until whoever reads it has taken half of what there is room for.
+    pub async fn wait(&self) {
+        while !self.is_enough() {
+            // The other half of the channel is here, too.
+            let _ = self.given_back.1.recv().await;
         }
-        fits
-    }
-
-    fn give_back(&self, len: usize) {
-        self.own.fetch_sub(len, Ordering::Relaxed);
-        self.all.fetch_sub(len, Ordering::Relaxed);
     }
 }
 
-impl Drop for Bytes {
+impl Drop for Room {
     /// What nobody takes any more is gone with the channel.
     fn drop(&mut self) {
-        self.all.fetch_sub(*self.own.get_mut(), Ordering::Relaxed);
+        self.all.fetch_sub(*self.part.get_mut(), Ordering::Relaxed);
     }
 }
 
-/// A newcomer is told of every peer and every head at once.
-const FRAMES: usize = 4 * MAX_PEERS;
-/// Several of the longest pages, which a peer asks for a few at a time.
-const MAX_BYTES: usize = 8 * MAX_TRACKER_FRAME;
-/// For all together: one peer in eight may be that far behind at a venue of 32.
-const MAX_BYTES_OF_ALL: usize = 4 * MAX_BYTES;
+/// Answers that wait for whoever asked for them; at half of it nothing more is
+/// read from it.
+const FRAMES: usize = 64;
+/// The same in bytes: two of the longest pages, or a dozen ordinary ones.
+const BYTES: usize = 4 * MAX_TRACKER_FRAME;
+/// For all together, of what is in memory for them alone.
+const BYTES_OF_ALL: usize = 8 * BYTES;
 /// What each has in any case: what a newcomer is told at once.
 const FAIR_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use smol::future;
+
     use super::*;
+
+    fn frame(len: usize) -> Frame {
+        Frame {
+            head: vec![0; len].into(),
+            body: None,
+        }
+    }
+
+    fn page() -> Frame {
+        frame(MAX_TRACKER_FRAME)
+    }
 
     #[test]
     fn an_outbox_is_bounded_in_bytes_and_frames() {
         let (outbox, frames) = Outboxes::default().open();
-        let page: Frame = vec![0; MAX_TRACKER_FRAME].into();
-        for _ in 0..8 {
-            assert!(outbox.push(page.clone()));
+        for _ in 0..4 {
+            assert!(outbox.push(page()));
         }
-        smol::block_on(frames.next()).unwrap();
-        assert!(outbox.push(page.clone()));
-        assert!(!outbox.push(page));
+        frames.room.give_back(&frames.frames.try_recv().unwrap());
+        assert!(outbox.push(page()));
+        assert!(!outbox.push(page()));
 
         let (outbox, _frames) = Outboxes::default().open();
-        let taken = (0..=FRAMES).take_while(|_| outbox.push(Vec::new().into()));
+        let empty = Frame::join([].into_iter());
+        let taken = (0..=FRAMES).take_while(|_| outbox.push(empty.clone()));
         assert_eq!(taken.count(), FRAMES);
+    }
+
+    #[test]
+    fn who_does_not_read_is_not_listened_to() {
+        let (outbox, frames) = Outboxes::default().open();
+        let wait = || smol::block_on(future::poll_once(frames.room.wait()));
+        for _ in 0..2 {
+            outbox.push(page());
+            assert_eq!(wait(), Some(()));
+        }
+        outbox.push(page());
+        assert!(wait().is_none() && !outbox.has_room());
+        frames.room.give_back(&frames.frames.try_recv().unwrap());
+        assert_eq!(wait(), Some(()));
     }
 
     #[test]
     fn many_who_do_not_read_share_a_bound_and_leave_a_fair_part_to_who_does() {
         let all = Outboxes::default();
-        let page: Frame = vec![0; MAX_TRACKER_FRAME].into();
         let lazy: Vec<_> = (0..64).map(|_| all.open()).collect();
         let taken = lazy
             .iter()
-            .map(|(outbox, _)| (0..9).filter(|_| outbox.push(page.clone())).count());
+            .map(|(outbox, _)| (0..4).take_while(|_| outbox.push(page())).count());
         let taken: usize = taken.sum();
-        assert_eq!(taken, MAX_BYTES_OF_ALL / page.len());
+        assert_eq!(taken, BYTES_OF_ALL / MAX_TRACKER_FRAME);
         let (outbox, _frames) = all.open();
-        assert!(outbox.push(vec![0; FAIR_BYTES].into()));
-        assert!(!outbox.push(page.clone()));
+        assert!(outbox.push(frame(FAIR_BYTES)));
+        assert!(!outbox.push(page()));
         drop((lazy, outbox, _frames));
         assert_eq!(all.all.load(Ordering::Relaxed), 0, "all is given back");
     }
