@@ -3,7 +3,8 @@
 #   make demo      install what is missing, build, and show a whole swarm
 #   make test      install what is missing and run every test
 #   make check     format, lints, tests, documentation
-#   make bench     print the figures: first sound, memory, bytes moved
+#   make bench     print the figures: first sound, memory, bytes moved, a tracker under load
+#   make soak      a week in an hour: MINUTES=30 of all that happens to nodes
 #   make install   into $(DESTDIR)$(PREFIX)
 
 PREFIX ?= /usr/local
@@ -18,7 +19,7 @@ TEST_PACKAGES = $(DEMO_PACKAGES) mpc iproute2
 BINARY = target/release/p2pmusic
 SOURCES = $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 
-.PHONY: all deps deps-demo deps-test build demo test check lint bench install uninstall clean
+.PHONY: all deps deps-demo deps-test build demo test check lint bench soak install uninstall clean
 
 all: build
 
@@ -68,6 +69,11 @@ bench: deps-test
 	$(CARGO) bench --locked --features door --bench first_sound --bench swarm --bench tracker
 	@# The benches' binary has a feature more than what is installed.
 	$(CARGO) build --release --locked
+
+MINUTES ?= 30
+soak: deps-test
+	$(MAKE) $(BINARY)
+	MINUTES=$(MINUTES) $(CARGO) test --locked --release --test soak -- --ignored --nocapture
 
 install: $(BINARY)
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/p2pmusic

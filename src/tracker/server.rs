@@ -20,6 +20,7 @@ use std::{
 
 use async_channel::{Receiver, Sender};
 use futures_rustls::{server::TlsStream, TlsAcceptor};
+use nix::sys::socket::{listen, Backlog};
 use smol::{
     future::{self, FutureExt},
     io::{AsyncWrite, AsyncWriteExt},
@@ -59,6 +60,10 @@ impl TrackerServer {
     /// Names the address and, where it is in use, the process that has it.
     pub fn bind(address: SocketAddr, identity: &Identity) -> Result<Self, BindError> {
         let listener = bind(address).map_err(|source| BindError::new(address, source))?;
+        // Where the system refuses, its own bound stays.
+        if let Err(error) = listen(&listener, Backlog::MAXALLOWABLE) {
+            log::debug!("tracker: few can wait at {address}: {error}");
+        }
         Ok(Self {
             listener,
             acceptor: identity.tls_server_config().into(),
@@ -193,6 +198,9 @@ impl Driver {
     async fn wait(&self, alarm: &mut Alarm) -> Wake {
         let accept_after = self.accept_after;
         let accepted = async {
+            if self.half_open >= MAX_HALF_OPEN {
+                return future::pending().await;
+            }
             if Instant::now() < accept_after {
                 Timer::at(accept_after).await;
             }
@@ -214,7 +222,7 @@ impl Driver {
         if self.server.open_swarm && !is_near(address.ip(), &self.subnets) {
             return log::debug!("tracker: {address} is not near, and the swarm is open");
         }
-        if self.half_open >= MAX_HALF_OPEN || self.links.len() >= MAX_CONNECTIONS {
+        if self.links.len() >= MAX_CONNECTIONS {
             return log::debug!("tracker: no room for {address}");
         }
         self.half_open += 1;
@@ -558,8 +566,9 @@ impl Room {
 
 /// Every peer, some of them twice because they are coming back.
 const MAX_CONNECTIONS: usize = MAX_PEERS + 64;
-/// Strangers cost a handshake each; a venue's peers that all return at once
-/// are let in within seconds by their retries.
+/// Strangers cost a handshake each. Whoever else comes waits in the listener's
+/// backlog: turned away, a thousand peers that return to a restarted tracker
+/// would come again and again, ever later.
 pub(super) const MAX_HALF_OPEN: usize = 32;
 /// A Pi Zero needs some 20 ms for a handshake, bad Wi-Fi some seconds.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
