@@ -3,8 +3,9 @@
 #   make demo      install what is missing, build, and show a whole swarm
 #   make test      install what is missing and run every test
 #   make check     format, lints, tests, documentation
-#   make fuzz      feed every decoder hostile bytes, FUZZ_SECONDS each
-#   make bench     print the figures: first sound, memory, bytes moved
+#   make bench     print the figures: first sound, memory, bytes moved, a tracker under load
+#   make fuzz      feed every decoder hostile bytes, FUZZ_SECONDS=60 each
+#   make soak      a week in an hour: MINUTES=30 of all that happens to nodes
 #   make install   into $(DESTDIR)$(PREFIX)
 
 PREFIX ?= /usr/local
@@ -25,7 +26,8 @@ FUZZ_TARGETS = $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ_LIMITS = -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=1024 \
     -malloc_limit_mb=256 -max_len=16384
 
-.PHONY: all deps deps-demo deps-test build demo test check lint fuzz bench install uninstall clean
+.PHONY: all deps deps-demo deps-test build demo test check lint bench fuzz soak \
+    install uninstall clean
 
 all: build
 
@@ -85,6 +87,11 @@ bench: deps-test
 	$(CARGO) bench --locked --features door --bench first_sound --bench swarm --bench footprint --bench tracker
 	@# The benches' binary has a feature more than what is installed.
 	$(CARGO) build --release --locked
+
+MINUTES ?= 30
+soak: deps-test
+	$(MAKE) $(BINARY)
+	MINUTES=$(MINUTES) $(CARGO) test --locked --release --test soak -- --ignored --nocapture
 
 install: $(BINARY)
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/p2pmusic

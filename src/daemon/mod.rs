@@ -15,6 +15,8 @@ mod signals;
 
 use std::{io, net::SocketAddr, panic, path::Path, process, sync::Arc, time::Duration};
 
+use nix::sys::resource::{getrlimit, setrlimit, Resource};
+
 use self::{
     dirs::{DirError, StateDir},
     signals::{Signal, Signals},
@@ -70,6 +72,7 @@ pub fn run(config: &Config, path: &Path) -> Result<(), DaemonError> {
     abort_on_panic();
     // The pool's own bound is 500 threads. Safe: there are no threads yet.
     std::env::set_var("BLOCKING_MAX_THREADS", MAX_BLOCKING_THREADS.to_string());
+    raise_descriptor_limit();
     let state = StateDir::open(config)?;
     let identity = load_identity(config, state.path())?;
     log::info!(
@@ -112,6 +115,18 @@ async fn serve(
         log::warn!("something does not end, a disk perhaps; ending without it");
     }
     Ok(())
+}
+
+/// A thousand peers of a tracker are a thousand descriptors, and the usual soft
+/// limit is there for programs that know no more than 1024.
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        let wanted = hard.min(MAX_DESCRIPTORS).max(soft);
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)
+    });
+    if let Err(e) = raised {
+        log::debug!("the limit of open files stays: {e}");
+    }
 }
 
 /// Makes a panic end the process, so that no half-dead daemon remains. The
@@ -190,6 +205,9 @@ impl Tracker {
 
 /// A little less than the 2 s that a stop may take.
 const STOP_TIMEOUT: Duration = Duration::from_millis(1900);
+/// A connection to each peer that a tracker takes, and ample room for a node's
+/// own files and sockets.
+const MAX_DESCRIPTORS: u64 = 4096;
 /// One for each slice that is sent, which it has for as long as its asker
 /// takes; and for what must not wait behind those (writing what arrives,
 /// opening tracks, finding devices) as many as a disk does well with.

@@ -24,6 +24,7 @@ use std::{
 
 use async_channel::{Receiver, Sender};
 use futures_rustls::{server::TlsStream, TlsAcceptor};
+use nix::sys::socket::{listen, Backlog};
 use smol::{
     future::{self, FutureExt},
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
@@ -63,6 +64,10 @@ impl TrackerServer {
     /// Names the address and, where it is in use, the process that has it.
     pub fn bind(address: SocketAddr, identity: &Identity) -> Result<Self, BindError> {
         let listener = bind(address).map_err(|source| BindError::new(address, source))?;
+        // Where the system refuses, its own bound stays.
+        if let Err(error) = listen(&listener, Backlog::MAXALLOWABLE) {
+            log::debug!("tracker: few can wait at {address}: {error}");
+        }
         Ok(Self {
             listener,
             acceptor: identity.tls_server_config().into(),
@@ -170,6 +175,7 @@ struct Driver {
 /// A connection as the registry's task holds it.
 struct Link {
     address: SocketAddr,
+    since: Instant,
     /// Who it is, once hands have been shaken.
     peer: Option<PeerId>,
     outbox: Outbox,
@@ -199,7 +205,7 @@ impl Driver {
     }
 
     async fn wait(&self, alarm: &mut Alarm) -> Wake {
-        let accept_after = self.accept_after;
+        let accept_after = self.accept_after.max(self.next_turn());
         let accepted = async {
             if Instant::now() < accept_after {
                 Timer::at(accept_after).await;
@@ -239,6 +245,7 @@ impl Driver {
         });
         let link = Link {
             address,
+            since: Instant::now(),
             peer: None,
             outbox,
             task,
@@ -246,17 +253,32 @@ impl Driver {
         self.links.insert(conn, link);
     }
 
+    fn half_open(&self) -> impl Iterator<Item = (&ConnId, &Link)> {
+        self.links.iter().filter(|(_, link)| link.peer.is_none())
+    }
+
+    /// When the next connection may be taken from the listener's backlog: at once, or
+    /// when the oldest of too many that shake hands has had its time.
+    fn next_turn(&self) -> Instant {
+        match self.half_open().next() {
+            Some((_, oldest)) if self.half_open().count() >= MAX_HALF_OPEN => oldest.since + TURN,
+            _ => self.looked,
+        }
+    }
+
     /// Whether another connection from `ip` may come in. A host that is slow, or
     /// hostile, fills its own places; many together lose their oldest.
     fn make_room(&mut self, ip: IpAddr) -> bool {
-        let half_open = || self.links.iter().filter(|(_, link)| link.peer.is_none());
         let of_address = self.links.values().filter(|l| l.address.ip() == ip).count();
-        let half_of_address = half_open().filter(|(_, l)| l.address.ip() == ip).count();
+        let half_of_address = self
+            .half_open()
+            .filter(|(_, l)| l.address.ip() == ip)
+            .count();
         if of_address >= MAX_OF_ADDRESS || half_of_address >= MAX_HALF_OPEN_OF_ADDRESS {
             return false;
         }
-        let oldest = half_open().next().map(|(conn, _)| *conn);
-        if half_open().count() >= MAX_HALF_OPEN {
+        if self.half_open().count() >= MAX_HALF_OPEN {
+            let oldest = self.half_open().next().map(|(conn, _)| *conn);
             self.links.retain(|conn, _| Some(*conn) != oldest);
         }
         self.links.len() < MAX_CONNECTIONS
@@ -479,9 +501,12 @@ fn bind(address: SocketAddr) -> io::Result<Async<TcpListener>> {
 
 /// Every peer, some of them twice because they are coming back.
 const MAX_CONNECTIONS: usize = MAX_PEERS + 64;
-/// Strangers cost a handshake each; a venue's peers that all return at once
-/// are let in within seconds by their retries.
+/// Strangers cost a handshake each. Whoever else comes waits in the listener's
+/// backlog: turned away, a thousand peers that return to a restarted tracker
+/// would come again and again, ever later.
 pub(super) const MAX_HALF_OPEN: usize = 32;
+/// For a handshake while others wait: whoever is slower than that makes room.
+const TURN: Duration = Duration::from_secs(1);
 /// Handshakes with one address: a host with some nodes on it.
 pub(super) const MAX_HALF_OPEN_OF_ADDRESS: usize = 8;
 /// Connections from one address: a demonstration with dozens of nodes on one

@@ -214,7 +214,7 @@ async fn connect_from(ip: Ipv4Addr, to: &str) -> TcpStream {
 }
 
 #[test]
-fn half_open_connections_are_bounded_and_harm_nobody() {
+fn half_open_connections_are_bounded_and_the_next_waits_its_turn() {
     with_tracker(|address, tracker| async move {
         let _running = tracker;
         let mut idle = Vec::new();
@@ -228,7 +228,7 @@ fn half_open_connections_are_bounded_and_harm_nobody() {
             let from = [127, 0, 1, (n / 4) as u8];
             idle.push(connect_from(from.into(), &address).await);
         }
-        // The newest is let in, without a second try.
+        // The newest waits its turn, and need not come again.
         let newest = connect_from([127, 0, 2, 1].into(), &address).await;
         let identity = Identity::from_secret(&[8; 32], &[OURS]).unwrap();
         let tls = futures_rustls::TlsConnector::from(identity.tls_client_config(None));

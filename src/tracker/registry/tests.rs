@@ -448,7 +448,7 @@ fn many_changes_are_one_message_to_each() {
 fn who_does_not_read_is_told_only_what_is_still_true() {
     let mut tracker = Tracker::new();
     tracker.join(7, "kitchen");
-    for seq in 1..50 {
+    for seq in 1..=9 {
         let music = catalogue(7, seq, 1);
         tracker.say(7, ToTracker::Head(*music.head()));
         tracker.say(7, ToTracker::List(music.list().to_vec()));
@@ -457,7 +457,7 @@ fn who_does_not_read_is_told_only_what_is_still_true() {
     // Who is at the start is told as a newcomer is.
     let bulletin = tracker.registry.news_after(Place::default());
     let told: Vec<_> = bulletin.for_peer(id(8)).map(|m| (**m).clone()).collect();
-    let head = FromTracker::Head(*catalogue(7, 49, 1).head());
+    let head = FromTracker::Head(*catalogue(7, 9, 1).head());
     assert_eq!(told, [record(7, "kitchen", PeerState::Up), head]);
 }
 
