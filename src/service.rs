@@ -13,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+use nix::time::{clock_gettime, ClockId};
+
 /// The way to the service manager; silent where there is none.
 #[derive(Debug, Default)]
 pub struct Notifier(Option<UnixDatagram>);
@@ -28,9 +30,18 @@ impl Notifier {
         self.send("READY=1");
     }
 
+    /// The configuration is being read again; [`Self::ready`] ends that.
+    pub fn reloading(&self) {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()));
+    }
+
     /// What the daemon does, for `systemctl status`.
     pub fn status(&self, text: &str) {
-        self.send(&format!("STATUS={text}"));
+        // A line of its own would be another message: names and paths come
+        // from strangers.
+        let line = text.replace(char::is_control, " ");
+        self.send(&format!("STATUS={line}"));
     }
 
     /// The node's loop turns.

@@ -12,7 +12,7 @@ use smol::Timer;
 
 use crate::{
     control::server::ControlEvent,
-    node::{Action, ControlId, Event, Node, Setup, Sight},
+    node::{in_few_words, Action, ControlId, Event, Node, Setup, Sight},
     protocol::{Candidate, FromTracker},
     service::Notifier,
     tracker::{link::TrackerEvent, server::TrackerStatus},
@@ -20,13 +20,16 @@ use crate::{
 
 /// Answers `requests` until the control server is gone.
 ///
-/// `here` is how this machine reaches itself: the address of peers on it.
+/// `here` is how this machine reaches itself: the address of peers on it. What
+/// a person must know of the configuration comes by `notices`.
 pub async fn run(
     setup: Setup,
     here: IpAddr,
     requests: Receiver<ControlEvent>,
     status: Option<TrackerStatus>,
+    notices: Receiver<Vec<String>>,
 ) {
+    let mut noticed = Vec::new();
     while let Ok(ControlEvent { request, responder }) = requests.recv().await {
         // A node of its own for each request: it knows what the tracker knows
         // now, and nothing is to be kept between two.
@@ -45,6 +48,12 @@ pub async fn run(
             let message = TrackerEvent::Message(FromTracker::Peer(record));
             node.handle(Event::Tracker(message), now);
         }
+        noticed = notices.try_recv().unwrap_or(noticed);
+        let configured = Event::Configured {
+            max_volume: setup.max_volume,
+            notices: noticed.clone(),
+        };
+        node.handle(configured, now);
         let ask = ControlId(0);
         node.handle(
             Event::Control {
@@ -64,15 +73,27 @@ pub async fn run(
     }
 }
 
-/// Tells the service manager every `interval` that the tracker's loop turns,
-/// and who is there, until it does not turn any more.
-pub async fn pet_watchdog(status: TrackerStatus, notifier: Arc<Notifier>, interval: Duration) {
-    loop {
-        Timer::after(interval).await;
-        let Some(snapshot) = status.snapshot().await else {
-            return;
-        };
-        notifier.watchdog();
-        notifier.status(&format!("tracker of {} peers", snapshot.peers.len()));
+/// Tells the service manager who is there, and that the tracker's loop turns,
+/// as often as it wants to hear that, until the loop does not turn any more.
+pub async fn tell_manager(
+    status: TrackerStatus,
+    notifier: Arc<Notifier>,
+    watchdog: Option<Duration>,
+) {
+    let mut said = String::new();
+    while let Some(snapshot) = status.snapshot().await {
+        if watchdog.is_some() {
+            notifier.watchdog();
+        }
+        let names = snapshot.peers.iter().map(|record| &*record.name);
+        let text = format!("tracker of {}", in_few_words(names, snapshot.peers.len()));
+        if text != said {
+            notifier.status(&text);
+            said = text;
+        }
+        Timer::after(watchdog.unwrap_or(STATUS_INTERVAL)).await;
     }
 }
+
+/// How old what `systemctl status` says may be.
+const STATUS_INTERVAL: Duration = Duration::from_secs(5);

@@ -87,6 +87,7 @@ impl std::fmt::Debug for SwarmKey {
 pub struct Identity {
     peer_id: PeerId,
     key: Arc<Ed25519KeyPair>,
+    secret: [u8; 32],
     open: bool,
     credentials: tls::Credentials,
 }
@@ -120,9 +121,26 @@ impl Identity {
         Ok(Self {
             peer_id,
             key: Arc::new(key),
+            secret: *secret,
             open: keys.contains(&SwarmKey::OPEN),
             credentials: tls::Credentials::new(leaf, secret, &authorities),
         })
+    }
+
+    /// Shows a certificate by the first of `keys`, and believes all of them,
+    /// from the next handshake on. Holds for all clones.
+    ///
+    /// # Errors
+    /// When there is no key, or an open swarm would close or a closed one open.
+    pub fn use_keys(&self, keys: &[SwarmKey]) -> Result<(), IdentityError> {
+        let (signer, _) = keys.split_first().ok_or(IdentityError::NoKey)?;
+        if keys.contains(&SwarmKey::OPEN) != self.open {
+            return Err(IdentityError::Openness);
+        }
+        let authorities: Vec<_> = keys.iter().map(authority::certificate).collect();
+        let leaf = authority::leaf(signer, &self.secret);
+        self.credentials.replace(leaf, &authorities);
+        Ok(())
     }
 
     pub fn peer_id(&self) -> PeerId {
@@ -182,6 +200,8 @@ impl std::fmt::Debug for Identity {
 pub enum IdentityError {
     #[error("an identity needs a swarm's key")]
     NoKey,
+    #[error("an open swarm does not become a closed one, or the other way round, while it runs")]
+    Openness,
     #[error(transparent)]
     Secret(#[from] SecretError),
 }

@@ -119,11 +119,17 @@ pub struct Peer {
     _feeders: Vec<Task<()>>,
 }
 
-/// Ends a running peer.
+/// The way to a running peer.
 #[derive(Clone)]
-pub struct Stopper(Sender<Input>);
+pub struct Handle(Sender<Input>);
 
-impl Stopper {
+impl Handle {
+    /// Tells the node of what happens around it.
+    pub async fn tell(&self, event: Event) {
+        // One that has ended does not mind.
+        let _ = self.0.send(Input::Event(event)).await;
+    }
+
     /// Makes [`Peer::run`] leave the swarm and return.
     pub async fn stop(&self) {
         let _ = self.0.send(Input::Stop).await;
@@ -132,7 +138,7 @@ impl Stopper {
 
 impl Peer {
     /// Puts the parts together; nothing happens before [`Self::run`].
-    pub fn new(parts: Parts) -> (Self, Stopper) {
+    pub fn new(parts: Parts) -> (Self, Handle) {
         let (answer, inputs) = async_channel::bounded(MAX_INPUTS);
         let (asks_to, asks) = async_channel::bounded(MAX_INPUTS);
         let feeders = vec![
@@ -175,7 +181,7 @@ impl Peer {
             tasks: Tasks::default(),
             _feeders: feeders,
         };
-        (peer, Stopper(answer))
+        (peer, Handle(answer))
     }
 
     /// Runs until it is stopped, then leaves the swarm.
