@@ -37,7 +37,7 @@ use crate::id::PeerId;
 
 pub use encoding::BadKey;
 pub use key_file::{read_keys, KeyFileError};
-pub use secret::SecretError;
+pub use secret::{give_to_owner_of, SecretError};
 pub use tls::{peer_of, SERVER_NAME};
 
 /// A swarm's secret.
@@ -101,6 +101,15 @@ impl Identity {
     /// text names the file.
     pub fn load(state_dir: &Path, keys: &[SwarmKey]) -> Result<Self, IdentityError> {
         Self::from_secret(&secret::load_or_make(state_dir)?, keys)
+    }
+
+    /// Makes the node in `state_dir` another one; says who it is then.
+    ///
+    /// # Errors
+    /// When the new secret cannot be written; the text names the file.
+    pub fn make_new(state_dir: &Path) -> Result<PeerId, IdentityError> {
+        let secret = secret::replace(state_dir)?;
+        Ok(Self::from_secret(&secret, &[SwarmKey::OPEN])?.peer_id())
     }
 
     /// The identity that belongs to an Ed25519 secret.

@@ -7,6 +7,7 @@
 //! channel, so that a burst slows those down who cause it.
 
 mod bytes;
+mod orders;
 mod perform;
 mod tasks;
 
@@ -19,7 +20,7 @@ use std::{
 use async_channel::{Receiver, Sender};
 use smol::{future, Task, Timer};
 
-use self::tasks::Tasks;
+use self::{orders::Orders, tasks::Tasks};
 use crate::{
     content::{
         file::Blob,
@@ -91,6 +92,7 @@ pub struct Peer {
     device: OutputSpec,
     control: ControlNotifier,
     tracker: Sender<Command>,
+    orders: Orders,
     memories: Sender<Memory>,
     notifier: Arc<Notifier>,
     watchdog: Option<Duration>,
@@ -162,6 +164,7 @@ impl Peer {
             device: parts.device,
             control: parts.control,
             tracker: parts.tracker,
+            orders: Orders::default(),
             memories: parts.memories,
             notifier: parts.notifier,
             watchdog: parts.watchdog,
@@ -226,7 +229,13 @@ impl Peer {
             }
             None
         };
-        future::or(async { self.inputs.recv().await.ok() }, time).await
+        let input = future::or(async { self.inputs.recv().await.ok() }, time);
+        let told = async {
+            tell(&self.tracker, &mut self.orders).await;
+            // There is nothing more to tell.
+            future::pending().await
+        };
+        future::or(told, input).await
     }
 
     fn take(&mut self, input: Input) {
@@ -278,7 +287,12 @@ impl Peer {
             },
             Input::Stop => return,
         };
+        let is_named = matches!(event, Event::Tracker(TrackerEvent::Registered { .. }));
         self.node.handle(event, Instant::now());
+        if is_named {
+            // It asks for that name again.
+            self.remember();
+        }
     }
 
     fn take_library(&mut self, event: LibraryEvent) -> Option<Event> {
@@ -390,8 +404,11 @@ impl Peer {
     async fn leave(mut self) {
         self.player.stop();
         self.library.end();
-        self.tell_tracker(Command::Leave);
+        // Nothing changes any more: what is remembered is written now.
+        self.memories.close();
+        self.orders.push(Command::Leave);
         let left = async {
+            tell(&self.tracker, &mut self.orders).await;
             while let Ok(input) = self.inputs.recv().await {
                 if matches!(
                     input,
@@ -418,6 +435,15 @@ impl Peer {
     fn next_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+}
+
+/// Passes `orders` on until there are none.
+async fn tell(to: &Sender<Command>, orders: &mut Orders) {
+    while let Some(order) = orders.first() {
+        // Without a tracker to be nobody takes them.
+        let _ = to.send(order.clone()).await;
+        orders.pop();
     }
 }
 

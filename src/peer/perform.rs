@@ -376,12 +376,8 @@ impl Peer {
         });
     }
 
-    /// The link keeps up with its node by far; if it does not, what is lost is
-    /// asked for, or published, again.
-    pub(super) fn tell_tracker(&self, command: Command) {
-        if self.tracker.try_send(command).is_err() {
-            log::debug!("the link to the tracker is behind");
-        }
+    fn tell_tracker(&mut self, command: Command) {
+        self.orders.push(command);
     }
 }
 
