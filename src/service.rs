@@ -25,6 +25,12 @@ impl Notifier {
         Self(env::var_os("NOTIFY_SOCKET").and_then(|name| connect(&name)))
     }
 
+    /// One that tells `to`.
+    #[cfg(test)]
+    pub fn to(to: UnixDatagram) -> Self {
+        Self(Some(to))
+    }
+
     /// Every listener is bound.
     pub fn ready(&self) {
         self.send("READY=1");
@@ -78,4 +84,20 @@ fn connect(name: &OsStr) -> Option<UnixDatagram> {
     socket.set_nonblocking(true).ok()?;
     socket.connect_addr(&address.ok()?).ok()?;
     Some(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A track's name from afar must not pass for a message of ours.
+    #[test]
+    fn a_status_is_one_line() {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        Notifier::to(ours).status("playing a\nREADY=1\r\nMAINPID=1");
+        let mut bytes = [0; 99];
+        let length = theirs.recv(&mut bytes).unwrap();
+        let heard = std::str::from_utf8(&bytes[..length]).unwrap();
+        assert_eq!(heard, "STATUS=playing a READY=1  MAINPID=1");
+    }
 }

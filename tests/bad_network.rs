@@ -307,14 +307,16 @@ fn at(network: &Network, end: usize, setup: Setup) -> Setup {
     }
 }
 
-/// Gives a namespace another address on the cable, and takes its own away.
+/// Takes a namespace's address on the cable away, and gives it another.
 fn move_to(network: &Network, end: usize, address: &str) {
-    let (old, new) = (network.address(end), address);
-    for (verb, address) in [("add", new), ("del", old)] {
+    for (verb, address) in [("del", network.address(end)), ("add", address)] {
         let address = format!("{address}/24");
         let words = ["address", verb, &address, "dev", "cable"];
         network.ip(end, &words).unwrap();
     }
+    // The routes of an interface go with its last address.
+    let multicast = ["route", "replace", "224.0.0.0/4", "dev", "cable"];
+    network.ip(end, &multicast).unwrap();
 }
 
 fn port_of(node: &Node) -> String {

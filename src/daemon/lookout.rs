@@ -97,3 +97,47 @@ pub async fn tell_manager(
 
 /// How old what `systemctl status` says may be.
 const STATUS_INTERVAL: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+    use crate::{
+        identity::{Identity, SwarmKey},
+        tracker::server::TrackerServer,
+    };
+
+    /// Until the tracker's own loop turns, and as long as it does.
+    #[test]
+    fn the_watchdog_is_petted_by_the_trackers_loop() {
+        let identity = Identity::from_secret(&[1; 32], &[SwarmKey::OPEN]).unwrap();
+        let here = "127.0.0.1:0".parse().unwrap();
+        let server = TrackerServer::bind(here, &identity).unwrap();
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let notifier = Arc::new(Notifier::to(ours));
+        let often = Duration::from_millis(10);
+        let telling = tell_manager(server.status(), notifier, Some(often));
+        let _telling = smol::spawn(telling);
+        let mut heard = [0; 64];
+        smol::block_on(async {
+            Timer::after(10 * often).await;
+            assert!(theirs.recv(&mut heard).is_err(), "nobody serves yet");
+            let _serving = smol::spawn(server.run());
+            for expected in [
+                &b"WATCHDOG=1"[..],
+                b"STATUS=tracker of nobody",
+                b"WATCHDOG=1",
+            ] {
+                let length = loop {
+                    match theirs.recv(&mut heard) {
+                        Ok(length) => break length,
+                        Err(_) => _ = Timer::after(often).await,
+                    }
+                };
+                assert_eq!(&heard[..length], expected);
+            }
+        });
+    }
+}
