@@ -18,21 +18,22 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     pub interfaces: Interfaces,
-    /// Where others may reach this node.
-    candidates: Vec<IpAddr>,
+    /// Where others may reach this node: all, since which of them a connection
+    /// comes from is the kernel's choice.
+    addresses: Vec<IpAddr>,
 }
 
 impl Network {
     /// Looks at the interfaces, as a node that listens on `bound` sees them.
     pub fn look(bound: IpAddr) -> Self {
-        let candidates = interfaces::own_candidates();
+        let addresses = interfaces::outer_addresses();
         Self {
             interfaces: Interfaces {
                 subnets: interfaces::subnets(),
                 scopes: interfaces::scopes(),
-                are_down: candidates.is_empty() && !bound.is_loopback(),
+                are_down: addresses.is_empty() && !bound.is_loopback(),
             },
-            candidates,
+            addresses,
         }
     }
 }
@@ -54,8 +55,8 @@ pub async fn follow(
         }
         let interfaces = found.interfaces.clone();
         endpoint.set_subnets(interfaces.subnets.clone());
-        if known.candidates != found.candidates {
-            log::info!("this machine's addresses are {:?} now", found.candidates);
+        if known.addresses != found.addresses {
+            log::info!("this machine's addresses are {:?} now", found.addresses);
             // Without a tracker to be there is nobody to tell.
             let _ = tracker.send(Command::Moved).await;
         }

@@ -333,10 +333,6 @@ impl Node {
         match event {
             TrackerEvent::Connecting { to } => self.facts.handle_connecting(to),
             TrackerEvent::Lost { to, why } => {
-                // Once, not with each attempt.
-                if !matches!(self.facts.tracker, view::TrackerState::Lost { .. }) {
-                    log::warn!("no tracker: {to}: {why}; trying again");
-                }
                 self.facts.tracker = view::TrackerState::Lost { to, why };
                 self.catalogues.handle_lost();
             }
@@ -344,7 +340,6 @@ impl Node {
                 registered,
                 reached_at,
             } => {
-                log::info!("registered with {reached_at} as {:?}", registered.name);
                 self.name = registered.name.into();
                 self.directory.handle_registered(reached_at, now);
                 self.facts.tracker = view::TrackerState::Registered(reached_at);
@@ -352,10 +347,6 @@ impl Node {
             }
             TrackerEvent::AlreadyRegistered(_) => {}
             TrackerEvent::Refused(refusal) => {
-                let known = matches!(&self.facts.tracker, view::TrackerState::Refused(was) if *was == refusal);
-                if !known {
-                    log::warn!("the tracker refuses this node: {refusal}");
-                }
                 self.facts.tracker = view::TrackerState::Refused(refusal);
             }
             TrackerEvent::Message(message) => self.handle_message(message, now),

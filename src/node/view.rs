@@ -202,7 +202,9 @@ impl Node {
         };
         let item = self.queue.cursor().and_then(|id| self.queue.get(id));
         let what = match (self.transport.state(), item) {
-            (PlayState::Play | PlayState::Pause, Some(item)) => format!(" {}", item.path),
+            (PlayState::Play | PlayState::Pause, Some(item)) => {
+                format!(" {}/{}", item.info.owner, item.path)
+            }
             _ => String::new(),
         };
         let names = self.directory.iter().map(|record| &*record.name);

@@ -100,6 +100,8 @@ pub struct Peer {
     petted: Instant,
     /// The last log line about the tracker.
     said: Option<String>,
+    /// Whether that was that there is none.
+    is_lost: bool,
     inputs: Receiver<Input>,
     /// For the tasks, which answer with it.
     answer: Sender<Input>,
@@ -170,6 +172,7 @@ impl Peer {
             watchdog: parts.watchdog,
             petted: Instant::now(),
             said: None,
+            is_lost: false,
             inputs,
             answer: answer.clone(),
             asks_to,
@@ -334,7 +337,15 @@ impl Peer {
                 format!("the tracker refuses this node: {refusal}"),
             ),
             TrackerEvent::Lost { to, why } => {
-                (log::Level::Warn, format!("no tracker at {to}: {why}"))
+                let line = format!("no tracker at {to}: {why}");
+                // Once, not with each attempt, whatever each fails of.
+                let is_news = !std::mem::replace(&mut self.is_lost, true);
+                let level = if is_news {
+                    log::Level::Warn
+                } else {
+                    log::Level::Debug
+                };
+                (level, line)
             }
             TrackerEvent::Left { confirmed: true } => (log::Level::Info, "left the swarm".into()),
             TrackerEvent::Left { confirmed: false } => (
@@ -343,6 +354,7 @@ impl Peer {
             ),
             TrackerEvent::Connecting { .. } | TrackerEvent::Message(_) => return,
         };
+        self.is_lost &= matches!(event, TrackerEvent::Lost { .. });
         if self.said.as_ref() != Some(&line) {
             log::log!(level, "{line}");
             self.said = Some(line);
@@ -410,15 +422,14 @@ impl Peer {
         let left = async {
             tell(&self.tracker, &mut self.orders).await;
             while let Ok(input) = self.inputs.recv().await {
-                if matches!(
-                    input,
-                    Input::Event(Event::Tracker(TrackerEvent::Left { .. }))
-                ) {
-                    return;
+                if let Input::Event(Event::Tracker(left @ TrackerEvent::Left { .. })) = input {
+                    return left;
                 }
             }
+            TrackerEvent::Left { confirmed: false }
         };
-        within(LEAVE_TIMEOUT, left).await;
+        let left = within(LEAVE_TIMEOUT, left).await;
+        self.say(&left.unwrap_or(TrackerEvent::Left { confirmed: false }));
         // Nothing is taken any more: a reader that tells of itself must not
         // wait for room.
         self.inputs.close();
