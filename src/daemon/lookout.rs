@@ -12,28 +12,34 @@ use smol::Timer;
 
 use crate::{
     control::server::ControlEvent,
-    node::{in_few_words, Action, ControlId, Event, Node, Setup, Sight},
+    node::{self, in_few_words, Action, ControlId, Event, Interfaces, Node, Setup},
     protocol::{Candidate, FromTracker},
     service::Notifier,
     tracker::{link::TrackerEvent, server::TrackerStatus},
 };
 
-/// Answers `requests` until the control server is gone.
-///
-/// `here` is how this machine reaches itself: the address of peers on it. What
-/// a person must know of the configuration comes by `notices`.
+/// The network around this machine.
+pub struct Sight {
+    /// How it reaches itself: the address of peers on it.
+    pub here: IpAddr,
+    pub interfaces: Interfaces,
+}
+
+/// Answers requests until the control server is gone, by what `look` sees. What
+/// a person must know of the configuration comes with them.
 pub async fn run(
-    setup: Setup,
-    here: IpAddr,
-    requests: Receiver<ControlEvent>,
+    mut setup: Setup,
+    look: impl Fn() -> Sight,
+    (requests, notices): (Receiver<ControlEvent>, Receiver<Vec<String>>),
     status: Option<TrackerStatus>,
-    notices: Receiver<Vec<String>>,
 ) {
     let mut noticed = Vec::new();
     while let Ok(ControlEvent { request, responder }) = requests.recv().await {
         // A node of its own for each request: it knows what the tracker knows
         // now, and nothing is to be kept between two.
         let now = Instant::now();
+        let Sight { here, interfaces } = look();
+        setup.interfaces = interfaces;
         let mut node = Node::new(setup.clone(), now);
         let snapshot = match &status {
             Some(status) => status.snapshot().await,
@@ -59,7 +65,7 @@ pub async fn run(
             Event::Control {
                 ask,
                 request,
-                sight: Sight::default(),
+                sight: node::Sight::default(),
             },
             now,
         );

@@ -13,7 +13,9 @@ use async_channel::{Receiver, Sender};
 use smol::{future, Task};
 
 use super::{
-    dirs, lookout, memory,
+    dirs,
+    lookout::{self, Sight},
+    memory,
     network::{self, Network},
     DaemonError, StateDir, Tracker,
 };
@@ -24,7 +26,7 @@ use crate::{
         hash::{self, Hashed},
         store::Store,
     },
-    control::server::{ControlConfig, ControlServer},
+    control::server::{ControlConfig, ControlEvent, ControlServer},
     discovery,
     identity::Identity,
     library::{self, Library},
@@ -142,24 +144,23 @@ pub fn start(
     })?;
     let mut tasks = vec![smol::spawn(server.run())];
     let (notices, noticed) = async_channel::bounded(1);
-    let network = Network::look(config.peer.listen.ip());
     if !config.role.is_peer() {
+        let network = Network::look(config.tracker.listen.ip());
         let setup = setup(config, &identity, Memory::default(), &network);
-        let status = tracker.as_ref().map(|tracker| tracker.server.status());
-        if let Some(status) = status.clone() {
-            let telling = lookout::tell_manager(status, notifier, service::watchdog_interval());
-            tasks.push(smol::spawn(telling));
-        }
-        let here = reachable(config.tracker.listen.ip());
-        let lookout = lookout::run(setup, here, requests, status, noticed);
-        tasks.push(smol::spawn(lookout));
-        tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
+        tasks.extend(start_lookout(
+            setup,
+            config,
+            tracker,
+            notifier,
+            (requests, noticed),
+        ));
         return Ok(Running {
             peer: None,
             notices,
             tasks,
         });
     }
+    let network = Network::look(config.peer.listen.ip());
     let endpoint = bind_endpoint(config, &identity, &network)?;
     let store = Store::open(
         dirs::cache_dir(config)?,
@@ -207,16 +208,7 @@ pub fn start(
     let bound = config.peer.listen.ip();
     let following = network::follow(bound, network, endpoint, handle.clone(), commands);
     tasks.push(smol::spawn(following));
-    let watching = library.clone();
-    tasks.push(smol::spawn(async move { watching.watch().await }));
-    let scanning = library.clone();
-    std::thread::Builder::new()
-        .name("library".into())
-        .spawn(move || scanning.run())
-        .map_err(|source| DaemonError::System {
-            what: "start the library's thread",
-            source,
-        })?;
+    tasks.push(run_library(&library)?);
     let peer = Speaker {
         peer: smol::spawn(peer.run()),
         handle,
@@ -230,6 +222,45 @@ pub fn start(
         notices,
         tasks,
     })
+}
+
+/// Starts what a node has that is only a tracker. Commands, and what a person
+/// must know of the configuration, come by `told`.
+fn start_lookout(
+    setup: Setup,
+    config: &Config,
+    tracker: Option<Tracker>,
+    notifier: Arc<Notifier>,
+    told: (Receiver<ControlEvent>, Receiver<Vec<String>>),
+) -> Vec<Task<()>> {
+    let mut tasks = Vec::new();
+    let status = tracker.as_ref().map(|tracker| tracker.server.status());
+    if let Some(status) = status.clone() {
+        let telling = lookout::tell_manager(status, notifier, service::watchdog_interval());
+        tasks.push(smol::spawn(telling));
+    }
+    let bound = config.tracker.listen.ip();
+    let sight = move || Sight {
+        here: reachable(bound),
+        interfaces: Network::look(bound).interfaces,
+    };
+    tasks.push(smol::spawn(lookout::run(setup, sight, told, status)));
+    tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
+    tasks
+}
+
+/// Scans, hashes and watches the music, on a thread of its own that
+/// [`Library::end`] ends.
+fn run_library(library: &Arc<Library>) -> Result<Task<()>, DaemonError> {
+    let (watching, scanning) = (library.clone(), library.clone());
+    std::thread::Builder::new()
+        .name("library".into())
+        .spawn(move || scanning.run())
+        .map_err(|source| DaemonError::System {
+            what: "start the library's thread",
+            source,
+        })?;
+    Ok(smol::spawn(async move { watching.watch().await }))
 }
 
 /// What the node is told of itself.

@@ -10,7 +10,7 @@
 //! - Addresses and connections are states, of which the latest counts; none is
 //!   lost because requests have piled up.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use async_channel::{Receiver, Sender};
 use smol::{future, stream::StreamExt, Task, Timer};
@@ -67,7 +67,7 @@ impl Link {
             asks,
             connection: None,
             is_doubtful: false,
-            serving: None,
+            serving: VecDeque::new(),
             waiting: Vec::new(),
             dialling: None,
         };
@@ -138,8 +138,9 @@ struct Keeper {
     connection: Option<Connection>,
     /// The peer is no longer said to be where the connection leads.
     is_doubtful: bool,
-    /// Answers what the peer asks over the connection that was dialled.
-    serving: Option<Task<()>>,
+    /// Answer what the peer asks over the connections that were dialled: over
+    /// one that is doubted as well, the peer may know of no other.
+    serving: VecDeque<Task<()>>,
     /// Those who wait for a connection, at most [`MAX_WAITING`].
     waiting: Vec<Want>,
     dialling: Option<Task<Result<Connection, NoConnection>>>,
@@ -220,7 +221,7 @@ impl Keeper {
             (Ok(dialled), _) => {
                 let at = dialled.quic.remote_address();
                 log::debug!("connected to {} at {at}", self.peer);
-                self.serving = Some(smol::spawn(serve(dialled.clone(), self.asks.clone())));
+                self.serve(&dialled);
                 self.handle_connection(dialled);
             }
             (Err(_), Some(doubtful)) => self.handle_connection(doubtful),
@@ -230,6 +231,15 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    fn serve(&mut self, dialled: &Connection) {
+        self.serving.retain(|serving| !serving.is_finished());
+        if self.serving.len() >= MAX_SERVED {
+            self.serving.pop_front();
+        }
+        let serving = smol::spawn(serve(dialled.clone(), self.asks.clone()));
+        self.serving.push_back(serving);
     }
 
     fn live(&mut self) -> Option<Connection> {
@@ -293,6 +303,9 @@ async fn dial_any(
 const STAGGER: Duration = Duration::from_millis(50);
 /// Requests that wait for one connection, and as many before it takes them.
 const MAX_WAITING: usize = 64;
+/// Connections to one peer that are served; those that are dead end by
+/// themselves within 30 s.
+const MAX_SERVED: usize = 4;
 
 #[cfg(test)]
 mod tests {
