@@ -411,7 +411,10 @@ mod tests {
     #[test]
     fn a_node_changes_its_keys_while_it_runs() {
         let (new, old) = (THEIRS, OURS);
-        let (a, b) = (node(3, std::slice::from_ref(&old)), node(4, std::slice::from_ref(&old)));
+        let (a, b) = (
+            node(3, std::slice::from_ref(&old)),
+            node(4, std::slice::from_ref(&old)),
+        );
         // A listener made its configuration long ago.
         let listening = a.tls_server_config();
         let stages = [
