@@ -4,6 +4,9 @@
 //! without another look. An empty file is a working peer. An unknown key is
 //! an error, since a mistyped one would otherwise be silently ignored.
 
+mod changes;
+mod values;
+
 use std::{
     fmt, fs, io,
     net::{Ipv6Addr, SocketAddr},
@@ -13,10 +16,11 @@ use std::{
 
 use serde::{de, Deserialize, Deserializer};
 
-use crate::{
-    player::OutputSpec,
-    protocol::{check_name, DEFAULT_PORT},
+pub use self::{
+    changes::{changes, Changes},
+    values::{ByteSize, NodeName, TrackerAt},
 };
+use crate::{player::OutputSpec, protocol::DEFAULT_PORT};
 
 /// Where the configuration is looked for unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/p2pmusic.toml";
@@ -110,99 +114,6 @@ impl Default for Peer {
     }
 }
 
-/// Where a peer's tracker is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TrackerAt {
-    /// Found by mDNS.
-    Auto,
-    /// There is none.
-    None,
-    /// These, tried in turn.
-    These(Vec<HostPort>),
-}
-
-/// A host's name or address, and a TCP port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPort {
-    pub host: String,
-    pub port: u16,
-}
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-impl FromStr for HostPort {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let bad =
-            || format!("{text:?} is not a host: write \"host\", \"host:port\" or \"[v6]:port\"");
-        if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(Self {
-                host: address.ip().to_string(),
-                port: address.port(),
-            });
-        }
-        let bare = text
-            .strip_prefix('[')
-            .and_then(|t| t.strip_suffix(']'))
-            .unwrap_or(text);
-        if bare.parse::<Ipv6Addr>().is_ok() {
-            return Ok(Self {
-                host: bare.into(),
-                port: DEFAULT_PORT,
-            });
-        }
-        let (host, port) = match text.split_once(':') {
-            Some((host, port)) => (host, port.parse().map_err(|_| bad())?),
-            None => (text, DEFAULT_PORT),
-        };
-        let is_host_char = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-        if host.is_empty() || !host.chars().all(is_host_char) || port == 0 {
-            return Err(bad());
-        }
-        Ok(Self {
-            host: host.into(),
-            port,
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for TrackerAt {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(
-            untagged,
-            expecting = "expected \"auto\", \"none\", \"host[:port]\" or a list of hosts"
-        )]
-        enum Shape {
-            One(String),
-            Many(Vec<String>),
-        }
-        let hosts = match Shape::deserialize(from)? {
-            Shape::One(word) if word == "auto" => return Ok(Self::Auto),
-            Shape::One(word) if word == "none" => return Ok(Self::None),
-            Shape::One(host) => vec![host],
-            Shape::Many(hosts) => hosts,
-        };
-        let parsed: Result<Vec<HostPort>, String> = hosts.iter().map(|h| h.parse()).collect();
-        match parsed.map_err(de::Error::custom)? {
-            hosts if hosts.is_empty() => Ok(Self::None),
-            hosts if hosts.len() > MAX_TRACKERS => Err(de::Error::custom(format!(
-                "at most {MAX_TRACKERS} trackers can be listed"
-            ))),
-            hosts => Ok(Self::These(hosts)),
-        }
-    }
-}
-
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
@@ -278,79 +189,56 @@ impl Default for Log {
     }
 }
 
-/// A node's name: one part of a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeName(pub String);
-
-impl<'de> Deserialize<'de> for NodeName {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(from)?;
-        check_name(&name)
-            .map_err(|why| de::Error::custom(format!("{name:?} is not a name: {why}")))?;
-        Ok(Self(name))
-    }
-}
-
-/// A number of bytes: `"2 GiB"`, `"500 MB"`, or a plain number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ByteSize(pub u64);
-
-impl FromStr for ByteSize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let digits = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let scale: u64 = match unit.trim() {
-            "" | "B" => 1,
-            "kB" | "KB" => 1_000,
-            "MB" => 1_000_000,
-            "GB" => 1_000_000_000,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            "GiB" => 1 << 30,
-            _ => {
-                return Err(format!(
-                    "{text:?} is not a size: write for example \"2 GiB\" or \"500 MB\""
-                ))
-            }
-        };
-        number
-            .parse()
-            .ok()
-            .and_then(|number: u64| number.checked_mul(scale))
-            .map(Self)
-            .ok_or_else(|| {
-                format!("{text:?} is not a size: write for example \"2 GiB\" or \"500 MB\"")
-            })
-    }
-}
-
-impl<'de> Deserialize<'de> for ByteSize {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected a size such as \"2 GiB\"")]
-        enum Shape {
-            Number(u64),
-            Text(String),
-        }
-        match Shape::deserialize(from)? {
-            Shape::Number(bytes) => Ok(Self(bytes)),
-            Shape::Text(text) => text.parse().map_err(de::Error::custom),
-        }
-    }
-}
-
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("{}: cannot be read: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
-    /// The text names line, column and key.
-    #[error("{}: {text}", path.display())]
-    Wrong { path: PathBuf, text: String },
+    #[error("{}: {mistake}", path.display())]
+    Wrong { path: PathBuf, mistake: Mistake },
+}
+
+impl ConfigError {
+    /// What is wrong in one line, for where there is no room for more.
+    pub fn in_a_line(&self) -> String {
+        match self {
+            Self::Unreadable { .. } => self.to_string(),
+            Self::Wrong { path, mistake } => {
+                let Mistake {
+                    line, excerpt, why, ..
+                } = mistake;
+                format!("{}, line {line} (`{excerpt}`): {why}", path.display())
+            }
+        }
+    }
+}
+
+/// What is wrong with the text of a configuration. `Display` shows the place,
+/// too, over several lines.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{shown}")]
+pub struct Mistake {
+    /// From 1 on.
+    pub line: usize,
+    /// That line, which has the key in it.
+    pub excerpt: String,
+    pub why: String,
+    shown: String,
+}
+
+impl Mistake {
+    fn new(error: &toml::de::Error, text: &str) -> Self {
+        let at = error.span().map_or(0, |span| span.start);
+        let before = text.get(..at).unwrap_or_default();
+        let line = before.matches('\n').count();
+        let excerpt = text.lines().nth(line).unwrap_or_default().trim();
+        Self {
+            line: line + 1,
+            excerpt: excerpt.chars().take(MAX_EXCERPT).collect(),
+            why: error.message().replace('\n', " "),
+            shown: error.to_string().trim_end().to_owned(),
+        }
+    }
 }
 
 impl Config {
@@ -361,9 +249,9 @@ impl Config {
     /// Names the file, the line, the key and what is allowed there.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         match fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text).map_err(|text| ConfigError::Wrong {
+            Ok(text) => Self::parse(&text).map_err(|mistake| ConfigError::Wrong {
                 path: path.into(),
-                text,
+                mistake,
             }),
             Err(e) if e.kind() == io::ErrorKind::NotFound && path == Path::new(DEFAULT_PATH) => {
                 Ok(Self::default())
@@ -379,8 +267,8 @@ impl Config {
     ///
     /// # Errors
     /// Names the line, the key and what is allowed there.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())
+    pub fn parse(text: &str) -> Result<Self, Mistake> {
+        toml::from_str(text).map_err(|e| Mistake::new(&e, text))
     }
 }
 
@@ -416,8 +304,8 @@ fn level<'de, D: Deserializer<'de>>(from: D) -> Result<log::LevelFilter, D::Erro
     })
 }
 
-/// More trackers than anyone has; each is dialled in turn.
-const MAX_TRACKERS: usize = 8;
+/// Of a line that is shown: enough for its key.
+const MAX_EXCERPT: usize = 80;
 
 #[cfg(test)]
 mod tests {
@@ -432,7 +320,7 @@ mod tests {
             let texts = [String::from_utf8_lossy(&text).into_owned(), noise];
             for text in texts {
                 if let Err(why) = Config::parse(&text) {
-                    proptest::prop_assert!(!why.is_empty());
+                    proptest::prop_assert!(!why.to_string().is_empty());
                 }
             }
         }
@@ -472,51 +360,18 @@ mod tests {
             ),
             ("[log]\nlevel = \"loud\"", &["line 2", "loud", "debug"]),
         ] {
-            let error = Config::parse(text).unwrap_err();
-            for needle in needles {
-                assert!(
-                    error.contains(needle),
-                    "{text:?}: {error}\nlacks {needle:?}"
-                );
+            let mistake = Config::parse(text).unwrap_err();
+            let path = PathBuf::from("p2pmusic.toml");
+            let error = ConfigError::Wrong { path, mistake };
+            for error in [error.to_string(), error.in_a_line()] {
+                for needle in needles {
+                    assert!(
+                        error.contains(needle),
+                        "{text:?}: {error}\nlacks {needle:?}"
+                    );
+                }
             }
-        }
-    }
-
-    #[test]
-    fn trackers_are_given_in_four_ways() {
-        let of = |text: &str| {
-            Config::parse(&format!("[peer]\ntracker = {text}"))
-                .unwrap()
-                .peer
-                .tracker
-        };
-        let host = |host: &str, port| HostPort {
-            host: host.into(),
-            port,
-        };
-        assert_eq!(of("\"auto\""), TrackerAt::Auto);
-        assert_eq!(of("\"none\""), TrackerAt::None);
-        assert_eq!(
-            of("\"attic.local\""),
-            TrackerAt::These(vec![host("attic.local", DEFAULT_PORT)])
-        );
-        assert_eq!(
-            of("[\"10.0.0.1:99\", \"[fd00::1]:98\", \"fd00::2\"]"),
-            TrackerAt::These(vec![
-                host("10.0.0.1", 99),
-                host("fd00::1", 98),
-                host("fd00::2", DEFAULT_PORT)
-            ])
-        );
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        for (text, bytes) in [("2 GiB", 2 << 30), ("500MB", 500_000_000), ("17", 17)] {
-            assert_eq!(text.parse(), Ok(ByteSize(bytes)));
-        }
-        for text in ["", "GiB", "-1", "1.5 GiB", "99999999999 GiB"] {
-            assert!(text.parse::<ByteSize>().is_err(), "{text}");
+            assert_eq!(error.in_a_line().lines().count(), 1);
         }
     }
 }

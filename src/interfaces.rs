@@ -46,11 +46,18 @@ pub fn scopes() -> Vec<u32> {
     scopes
 }
 
-/// Where others may reach this node: at most [`MAX_CANDIDATES`], without
-/// loopback, and without container networks unless there is nothing else.
-/// Link-local IPv6 comes without its scope.
-pub fn own_candidates() -> Vec<IpAddr> {
+/// Where others may reach this node, without loopback, and without container
+/// networks unless there is nothing else. Link-local IPv6 comes without its
+/// scope.
+pub fn outer_addresses() -> Vec<IpAddr> {
     choose(up())
+}
+
+/// The likeliest of [`outer_addresses`], at most [`MAX_CANDIDATES`].
+pub fn own_candidates() -> Vec<IpAddr> {
+    let mut candidates = outer_addresses();
+    candidates.truncate(MAX_CANDIDATES);
+    candidates
 }
 
 /// Whether an interface of this name leads to containers or virtual machines
@@ -70,14 +77,13 @@ fn choose(own: Vec<Address>) -> Vec<IpAddr> {
             chosen.push(own.address);
         }
     }
-    // The likeliest first, so that the cap takes the least useful: privacy
+    // The likeliest first, so that a cap takes the least useful: privacy
     // addresses make IPv6 plentiful.
     chosen.sort_by_key(|address| match address {
         IpAddr::V4(_) => 0,
         IpAddr::V6(v6) if !v6.is_unicast_link_local() => 1,
         IpAddr::V6(_) => 2,
     });
-    chosen.truncate(MAX_CANDIDATES);
     chosen
 }
 
@@ -136,14 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn the_cap_takes_the_least_useful() {
+    fn the_least_useful_is_last() {
         let mut all = vec![own("eth0", "fe80::1")];
         all.extend((0..MAX_CANDIDATES).map(|n| own("eth0", &format!("2001:db8::{n}"))));
         all.push(own("wlan0", "192.168.1.7"));
         let chosen = choose(all);
-        assert_eq!(chosen.len(), MAX_CANDIDATES);
         assert_eq!(chosen[0].to_string(), "192.168.1.7");
-        assert!(!chosen.iter().any(|a| a.to_string() == "fe80::1"));
+        assert_eq!(chosen[chosen.len() - 1].to_string(), "fe80::1");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Who has a port that this node wanted.
 //!
-//! Linux says which socket has a port in `/proc/net` and which process has a
-//! socket in `/proc/<pid>/fd`. The latter is open only to the same user and
-//! to root, so the answer is a help, not a promise.
+//! Linux says which socket has a port, and whose it is, in `/proc/net`, and
+//! which process has a socket in `/proc/<pid>/fd`. The latter is open only to
+//! the same user and to root; of others the user's name has to do.
 
 use std::{fs, path::Path};
+
+use nix::unistd::{Uid, User};
 
 /// A transport, as `/proc/net` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,25 +15,32 @@ pub enum Transport {
     Udp,
 }
 
-/// The name and number of a process that is bound to `port`, such as
-/// `mpd (pid 512)`.
+/// Who is bound to `port`: the name and number of a process, such as
+/// `mpd (pid 512)`, or where that cannot be seen its user, such as `a process
+/// of the user mpd`.
 pub fn port_owner(transport: Transport, port: u16) -> Option<String> {
     let tables = match transport {
         Transport::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
         Transport::Udp => ["/proc/net/udp", "/proc/net/udp6"],
     };
-    let inode = tables.iter().find_map(|table| {
+    let (uid, inode) = tables.iter().find_map(|table| {
         let table = fs::read_to_string(table).ok()?;
         table.lines().find_map(|line| bound_socket(line, port))
     })?;
     let socket = format!("socket:[{inode}]");
     let mut processes = fs::read_dir("/proc").ok()?.flatten();
-    processes.find_map(|process| {
+    let process = processes.find_map(|process| {
         let pid: u32 = process.file_name().to_str()?.parse().ok()?;
         has_open(&process.path().join("fd"), &socket).then_some(())?;
         let name = fs::read_to_string(process.path().join("comm")).ok()?;
         Some(format!("{} (pid {pid})", name.trim()))
-    })
+    });
+    process.or_else(|| Some(format!("a process of the user {}", user(uid))))
+}
+
+fn user(uid: u32) -> String {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    user.map_or_else(|| format!("with number {uid}"), |user| user.name)
 }
 
 fn has_open(fds: &Path, socket: &str) -> bool {
@@ -43,14 +52,16 @@ fn has_open(fds: &Path, socket: &str) -> bool {
         .any(|target| target.as_os_str() == socket)
 }
 
-/// The inode of the socket in a line of the table (proc_pid_net(5)), if it
-/// is bound to `port` and connected to nobody.
-fn bound_socket(line: &str, port: u16) -> Option<u64> {
+/// The user and the inode of the socket in a line of the table
+/// (proc_pid_net(5)), if it is bound to `port` and connected to nobody.
+fn bound_socket(line: &str, port: u16) -> Option<(u32, u64)> {
     let mut fields = line.split_ascii_whitespace();
     let (_, local) = fields.nth(1)?.split_once(':')?;
     let (_, remote) = fields.next()?.split_once(':')?;
     let matches = u16::from_str_radix(local, 16) == Ok(port) && remote == "0000";
-    matches.then(|| fields.nth(6)?.parse().ok())?
+    let uid = fields.nth(4)?.parse().ok()?;
+    let inode = fields.nth(1)?.parse().ok()?;
+    matches.then_some((uid, inode))
 }
 
 #[cfg(test)]

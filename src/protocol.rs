@@ -159,8 +159,8 @@ pub enum Refusal {
     #[error("the name {name:?} belongs to the peer at {holder}; choose another `name`")]
     NameTaken { name: String, holder: IpAddr },
     #[error(
-        "this node's identity is in use at {holder}: its card or state directory is a copy; \
-         on one of the two, stop p2pmusic, remove identity.key from its state directory and start it again"
+        "this node's identity is in use at {holder}: its card or state directory is a copy; on one \
+         of the two: `sudo systemctl stop p2pmusic && sudo p2pmusic identity new && sudo systemctl start p2pmusic`"
     )]
     Copy { holder: IpAddr },
     /// As [`Self::Copy`], but at the newcomer's own address.

@@ -13,6 +13,8 @@ use std::{
     time::Duration,
 };
 
+use nix::time::{clock_gettime, ClockId};
+
 /// The way to the service manager; silent where there is none.
 #[derive(Debug, Default)]
 pub struct Notifier(Option<UnixDatagram>);
@@ -23,14 +25,29 @@ impl Notifier {
         Self(env::var_os("NOTIFY_SOCKET").and_then(|name| connect(&name)))
     }
 
+    /// One that tells `to`.
+    #[cfg(test)]
+    pub fn to(to: UnixDatagram) -> Self {
+        Self(Some(to))
+    }
+
     /// Every listener is bound.
     pub fn ready(&self) {
         self.send("READY=1");
     }
 
+    /// The configuration is being read again; [`Self::ready`] ends that.
+    pub fn reloading(&self) {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from);
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()));
+    }
+
     /// What the daemon does, for `systemctl status`.
     pub fn status(&self, text: &str) {
-        self.send(&format!("STATUS={text}"));
+        // A line of its own would be another message: names and paths come
+        // from strangers.
+        let line = text.replace(char::is_control, " ");
+        self.send(&format!("STATUS={line}"));
     }
 
     /// The node's loop turns.
@@ -67,4 +84,20 @@ fn connect(name: &OsStr) -> Option<UnixDatagram> {
     socket.set_nonblocking(true).ok()?;
     socket.connect_addr(&address.ok()?).ok()?;
     Some(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A track's name from afar must not pass for a message of ours.
+    #[test]
+    fn a_status_is_one_line() {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        Notifier::to(ours).status("playing a\nREADY=1\r\nMAINPID=1");
+        let mut bytes = [0; 99];
+        let length = theirs.recv(&mut bytes).unwrap();
+        let heard = std::str::from_utf8(&bytes[..length]).unwrap();
+        assert_eq!(heard, "STATUS=playing a READY=1  MAINPID=1");
+    }
 }

@@ -9,8 +9,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     config::{Config, DEFAULT_PATH},
-    daemon::{self, DaemonError},
-    identity::{self, SwarmKey},
+    daemon::{self, dirs::StateDir, DaemonError},
+    identity::{self, Identity, SwarmKey},
 };
 
 /// Turns a handful of speakers into one peer-to-peer music swarm.
@@ -31,6 +31,11 @@ enum Command {
     Check(ConfigArgs),
     /// Make a swarm key and print it
     Keygen,
+    /// Make this node another one: what a copied card needs
+    Identity {
+        #[command(subcommand)]
+        command: IdentityCommand,
+    },
     /// Show a whole swarm on this machine, without a sound card or a network
     Demo(demo::DemoArgs),
     /// Print the manual page (roff)
@@ -39,6 +44,13 @@ enum Command {
     /// Print completions for a shell
     #[command(hide = true)]
     Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Subcommand)]
+enum IdentityCommand {
+    /// Give this node a new identity, while p2pmusic is stopped. Its music and
+    /// its settings stay
+    New(ConfigArgs),
 }
 
 #[derive(clap::Args)]
@@ -56,6 +68,9 @@ impl Cli {
             Command::Ctl(args) => ctl::run(&args),
             Command::Check(args) => check(&args),
             Command::Keygen => keygen(),
+            Command::Identity {
+                command: IdentityCommand::New(args),
+            } => new_identity(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Manual => written(manual(&mut io::stdout())),
             Command::Completions { shell } => {
@@ -111,12 +126,32 @@ fn keygen() -> ExitCode {
     }
 }
 
+fn new_identity(args: &ConfigArgs) -> ExitCode {
+    let config = match Config::load(&args.config) {
+        Ok(config) => config,
+        Err(e) => return bad_config(&e),
+    };
+    let made = StateDir::open(&config)
+        .map_err(DaemonError::from)
+        .and_then(|state| Ok(Identity::make_new(state.path())?));
+    match made {
+        Ok(peer) => {
+            println!("this node is {peer} from now on; start p2pmusic again");
+            ExitCode::SUCCESS
+        }
+        Err(e) => {
+            eprintln!("p2pmusic: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 /// One page with all that `--help` says, each subcommand in a section.
 fn manual(to: &mut dyn io::Write) -> io::Result<()> {
     let mut command = Cli::command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(to)?;
-    for part in ["run", "ctl", "check", "keygen", "demo"] {
+    for part in ["run", "ctl", "check", "keygen", "identity", "demo"] {
         let Some(part) = command.find_subcommand(part) else {
             continue;
         };

@@ -59,6 +59,12 @@ impl Shelf {
         self.cap
     }
 
+    /// Makes it a shelf with room for `cap` bytes; what is too much stays until
+    /// [`Self::make_room`].
+    pub fn set_cap(&mut self, cap: u64) {
+        self.cap = cap;
+    }
+
     /// Bytes on the shelf; above the cap only while [`Self::make_room`] was not asked.
     #[cfg(test)]
     pub fn used(&self) -> u64 {
@@ -150,6 +156,17 @@ impl Shelf {
         Ok(going)
     }
 
+    /// While there is more than the cap, the next that may go.
+    pub fn excess(&self, in_use: impl Fn(TrackId) -> bool) -> Option<(TrackId, Kind)> {
+        if self.used <= self.cap {
+            return None;
+        }
+        let mut items = self.by_age().into_iter();
+        items
+            .find(|(track, _)| !self.pins.contains_key(track) && !in_use(*track))
+            .map(|(track, item)| (track, item.kind))
+    }
+
     /// The least recently used partial track that may go.
     pub fn oldest_partial(&self, in_use: impl Fn(TrackId) -> bool) -> Option<TrackId> {
         self.by_age()
@@ -192,6 +209,21 @@ mod tests {
             Ok(vec![(track(2), Kind::Held), (track(3), Kind::Held)])
         );
         assert_eq!(shelf.used(), 10);
+    }
+
+    #[test]
+    fn a_smaller_cap_takes_as_many_as_it_must_and_may() {
+        let mut shelf = full_shelf();
+        assert_eq!(shelf.excess(|_| false), None);
+        shelf.set_cap(15);
+        let in_use = |t| t == track(1);
+        assert_eq!(shelf.excess(in_use), Some((track(2), Kind::Held)));
+        shelf.remove(track(2));
+        assert_eq!(shelf.excess(in_use), Some((track(3), Kind::Held)));
+        shelf.remove(track(3));
+        assert_eq!(shelf.excess(in_use), None);
+        shelf.set_cap(5);
+        assert_eq!(shelf.excess(in_use), None, "it is too much, but in use");
     }
 
     #[test]

@@ -143,6 +143,29 @@ impl Store {
         }))
     }
 
+    /// Gives the cache room for `cap_bytes` from now on, and removes what no longer
+    /// fits. What is in use stays until room is needed for something else.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when something cannot be removed.
+    pub fn set_cap(&self, cap_bytes: u64) -> Result<(), StoreError> {
+        let mut inner = self.inner();
+        inner.shelf.set_cap(cap_bytes);
+        loop {
+            let Inner {
+                shelf,
+                partial,
+                open,
+                ..
+            } = &mut *inner;
+            let next = shelf.excess(|t| in_use(partial, open, t));
+            let Some((track, kind)) = next else {
+                return Ok(());
+            };
+            self.remove_item(&mut inner, track, kind)?;
+        }
+    }
+
     /// Makes a file of the library a source of `track`.
     ///
     /// It counts as long as its size and time of change are these; its path stays here.

@@ -42,6 +42,7 @@ use super::{
     },
     view::{Subsystem, Subsystems},
 };
+use crate::port_owner::{port_owner, Transport};
 
 /// Clients at a time: a household's phones and some scripts. With a command
 /// list of 2 MiB each, they hold at most 64 MiB.
@@ -85,10 +86,14 @@ pub enum BindError {
     NotASocket(PathBuf),
     #[error("cannot listen at {path}: {error}")]
     Socket { path: PathBuf, error: io::Error },
-    #[error("cannot listen on {address} (`control.mpd`): {error}")]
+    #[error(
+        "cannot listen on {address} (`control.mpd`): {error}{}",
+        owner.as_ref().map(|owner| format!("; {owner} has it")).unwrap_or_default()
+    )]
     Tcp {
         address: SocketAddr,
         error: io::Error,
+        owner: Option<String>,
     },
 }
 
@@ -187,8 +192,13 @@ impl ControlServer {
         let tcp = config
             .mpd
             .map(|address| {
-                Async::<TcpListener>::bind(address)
-                    .map_err(|error| BindError::Tcp { address, error })
+                Async::<TcpListener>::bind(address).map_err(|error| BindError::Tcp {
+                    address,
+                    owner: (error.kind() == io::ErrorKind::AddrInUse)
+                        .then(|| port_owner(Transport::Tcp, address.port()))
+                        .flatten(),
+                    error,
+                })
             })
             .transpose()?;
         if let Some(at) = tcp.as_ref().and_then(|tcp| tcp.get_ref().local_addr().ok()) {

@@ -7,7 +7,7 @@ use std::{
 
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::config::Config;
+use crate::{config::Config, identity::give_to_owner_of};
 
 /// The state directory, held by this process alone.
 pub struct StateDir {
@@ -71,6 +71,7 @@ impl StateDir {
                     .ok()
                     .filter(|pid| !pid.is_empty()),
             })?;
+        give_to_owner_of(&path, &lock).map_err(write)?;
         fs::write(&lock_path, std::process::id().to_string()).map_err(write)?;
         Ok(Self { path, _lock: lock })
     }

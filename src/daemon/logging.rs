@@ -1,19 +1,48 @@
 //! Log lines: with the journal's priorities when stderr is the journal, with
 //! a clock for people otherwise.
 
-use std::{env, os::fd::AsFd, time::SystemTime};
+use std::{
+    env,
+    os::fd::AsFd,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        Arc,
+    },
+    time::SystemTime,
+};
 
 use log::{Level, LevelFilter};
+
+/// How much the log tells; may be changed while it does.
+pub struct Limit(Arc<AtomicUsize>);
+
+impl Limit {
+    /// Makes the log tell what is as grave as `level`, or graver.
+    pub fn set(&self, level: LevelFilter) {
+        self.0.store(level as usize, Ordering::Relaxed);
+        log::set_max_level(level);
+    }
+}
 
 /// Sets up the process's log on stderr.
 ///
 /// # Errors
 /// When there is one already.
-pub fn init(level: LevelFilter) -> Result<(), log::SetLoggerError> {
+pub fn init(level: LevelFilter) -> Result<Limit, log::SetLoggerError> {
     let journal = stderr_is_journal();
+    let limit = Limit(Arc::default());
+    let own_limit = limit.0.clone();
     fern::Dispatch::new()
-        .level(level.min(LevelFilter::Warn))
-        .level_for("p2pmusic", level)
+        .filter(move |about| {
+            let own = own_limit.load(Ordering::Relaxed);
+            let is_own = about.target().split("::").next() == Some("p2pmusic");
+            let limit = if is_own {
+                own
+            } else {
+                own.min(OTHERS as usize)
+            };
+            about.level() as usize <= limit
+        })
         // They warn of what is in a file, which a stranger may have made.
         .filter(|about| {
             let target = about.target();
@@ -32,7 +61,9 @@ pub fn init(level: LevelFilter) -> Result<(), log::SetLoggerError> {
             }
         })
         .chain(std::io::stderr())
-        .apply()
+        .apply()?;
+    limit.set(level);
+    Ok(limit)
 }
 
 /// What another node said of itself must not look like a line of this one.
@@ -69,6 +100,10 @@ fn time_of_day() -> String {
     let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{h:02}:{m:02}:{s:02}.{:03}", now.subsec_millis())
 }
+
+/// What the crates that we use may tell at most: their own matters are debug
+/// to us.
+const OTHERS: LevelFilter = LevelFilter::Warn;
 
 #[cfg(test)]
 mod tests {

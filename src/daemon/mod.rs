@@ -10,7 +10,9 @@ pub mod dirs;
 mod logging;
 mod lookout;
 mod memory;
+mod network;
 mod parts;
+mod reload;
 mod signals;
 
 use std::{io, net::SocketAddr, panic, path::Path, process, sync::Arc, time::Duration};
@@ -19,6 +21,7 @@ use nix::sys::resource::{getrlimit, setrlimit, Resource};
 
 use self::{
     dirs::{DirError, StateDir},
+    reload::Reloader,
     signals::{Signal, Signals},
 };
 use crate::{
@@ -27,7 +30,7 @@ use crate::{
     control::server::BindError,
     discovery,
     id::PeerId,
-    identity::{self, Identity, IdentityError, KeyFileError, SwarmKey},
+    identity::{Identity, IdentityError, KeyFileError},
     library::IndexError,
     media::guard,
     port_owner::{port_owner, Transport},
@@ -68,46 +71,64 @@ pub enum DaemonError {
 /// When something that it needs cannot be had; the text names it.
 pub fn run(config: &Config, path: &Path) -> Result<(), DaemonError> {
     // A second logger cannot be: this is the first thing that main does.
-    let _ = logging::init(config.log.level);
+    let log = logging::init(config.log.level).ok();
     abort_on_panic();
     // The pool's own bound is 500 threads. Safe: there are no threads yet.
     std::env::set_var("BLOCKING_MAX_THREADS", MAX_BLOCKING_THREADS.to_string());
     raise_descriptor_limit();
     let state = StateDir::open(config)?;
-    let identity = load_identity(config, state.path())?;
+    let keys = reload::read_keys(config)?;
+    if config.swarm.key_file.is_none() {
+        log::info!(
+            "no `swarm.key_file`: this swarm is open to everybody near; `p2pmusic keygen` makes a key"
+        );
+    }
+    let identity = Identity::load(state.path(), &keys)?;
     log::info!(
         "this is {} ({}), a node of role {}",
         parts::name(config),
         identity.peer_id(),
         config.role
     );
-    smol::block_on(serve(config, path, &state, identity))
+    let reloader = Reloader {
+        path: path.into(),
+        running: config.clone(),
+        keys,
+        identity,
+        log,
+    };
+    smol::block_on(serve(reloader, &state))
 }
 
-async fn serve(
-    config: &Config,
-    path: &Path,
-    state: &StateDir,
-    identity: Identity,
-) -> Result<(), DaemonError> {
+async fn serve(mut reloader: Reloader, state: &StateDir) -> Result<(), DaemonError> {
+    let (config, identity) = (&reloader.running, &reloader.identity);
     let mut signals = Signals::new().map_err(|source| DaemonError::System {
         what: "catch signals",
         source,
     })?;
     let notifier = Arc::new(Notifier::from_env());
     let tracker = match config.role.is_tracker() {
-        true => Some(bind_tracker(config, &identity)?),
+        true => Some(bind_tracker(config, identity)?),
         false => None,
     };
-    let running = parts::start(config, state, identity, tracker, notifier.clone())?;
+    let running = parts::start(config, state, identity.clone(), tracker, notifier.clone())?;
     notifier.ready();
     log::info!("ready");
     while let Signal::Reload = signals.next().await {
-        log::info!(
-            "reading the library again; {} is read at the next start",
-            path.display()
-        );
-        running.rescan();
+        notifier.reloading();
+        let reload = async {
+            reloader.reload(&running).await;
+            Signal::Reload
+        };
+        // A disk that hangs does not hold up the end.
+        let stop = async {
+            signals.stop().await;
+            Signal::Stop
+        };
+        if smol::future::or(stop, reload).await == Signal::Stop {
+            break;
+        }
+        notifier.ready();
     }
     log::info!("leaving");
     notifier.stopping();
@@ -141,20 +162,6 @@ pub fn abort_on_panic() {
         report(info);
         process::abort();
     }));
-}
-
-/// The swarm's keys, or the open one, and this node's identity.
-fn load_identity(config: &Config, state: &Path) -> Result<Identity, DaemonError> {
-    let keys = match &config.swarm.key_file {
-        Some(path) => identity::read_keys(path)?,
-        None => {
-            log::info!(
-                "no `swarm.key_file`: this swarm is open to everybody near; `p2pmusic keygen` makes a key"
-            );
-            vec![SwarmKey::OPEN]
-        }
-    };
-    Ok(Identity::load(state, &keys)?)
 }
 
 /// Who has the UDP port that cannot be had, as far as that can be seen.

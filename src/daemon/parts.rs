@@ -12,22 +12,27 @@ use std::{
 use async_channel::{Receiver, Sender};
 use smol::{future, Task};
 
-use super::{dirs, lookout, memory, DaemonError, StateDir, Tracker};
+use super::{
+    dirs,
+    lookout::{self, Sight},
+    memory,
+    network::{self, Network},
+    DaemonError, StateDir, Tracker,
+};
 use crate::{
-    config::{Config, TrackerAt},
+    config::{Changes, Config, TrackerAt},
     content::{
         disk::RealDisk,
         hash::{self, Hashed},
         store::Store,
     },
-    control::server::{ControlConfig, ControlServer},
+    control::server::{ControlConfig, ControlEvent, ControlServer},
     discovery,
     identity::Identity,
-    interfaces,
     library::{self, Library},
     media,
-    node::{Interfaces, Memory, Setup},
-    peer::{Parts, Peer, Stopper},
+    node::{Event, Memory, Setup},
+    peer::{Handle, Parts, Peer},
     player::{Player, EVENT_BOUND},
     service::{self, Notifier},
     swarm::endpoint::Endpoint,
@@ -40,6 +45,9 @@ use crate::{
 /// A started node.
 pub struct Running {
     peer: Option<Speaker>,
+    /// Where a node that does not play shows what its configuration lacks; the
+    /// latest counts.
+    notices: Sender<Vec<String>>,
     /// The tracker, the link to one, and the control socket.
     tasks: Vec<Task<()>>,
 }
@@ -47,18 +55,47 @@ pub struct Running {
 /// What a node has that plays.
 struct Speaker {
     peer: Task<()>,
-    stopper: Stopper,
+    handle: Handle,
     library: Arc<Library>,
+    store: Arc<Store>,
+    /// Where the tracker is wanted to be; the latest counts.
+    tracker_at: Sender<TrackerAt>,
     /// Saves what is to be remembered; ends with the peer.
     memory: Task<()>,
 }
 
 impl Running {
-    /// Reads the library again.
-    pub fn rescan(&self) {
-        if let Some(speaker) = &self.peer {
-            speaker.library.request_rescan();
+    /// Makes `changes` take effect, shows `notices`, and reads the library
+    /// again. `config` is what the node runs with from now on.
+    pub async fn configure(&self, changes: &Changes, config: &Config, notices: Vec<String>) {
+        let Some(speaker) = &self.peer else {
+            // Without somebody who shows them they are in the log.
+            let _ = self.notices.force_send(notices);
+            return;
+        };
+        match &changes.music {
+            Some(music) => speaker.library.set_music(music),
+            None => speaker.library.request_rescan(),
         }
+        if let Some(max) = changes.cache_max {
+            let (store, library) = (speaker.store.clone(), speaker.library.clone());
+            smol::unblock(move || {
+                if let Err(e) = store.set_cap(max.0) {
+                    log::warn!("the cache cannot be made smaller: {e}");
+                }
+                library.set_held(&store.held());
+            })
+            .await;
+        }
+        if let Some(at) = &changes.tracker {
+            // The link lives as long as the peer.
+            let _ = speaker.tracker_at.force_send(at.clone());
+        }
+        let configured = Event::Configured {
+            max_volume: config.audio.max_volume,
+            notices,
+        };
+        speaker.handle.tell(configured).await;
     }
 
     /// Leaves the swarm and ends everything: the peer first, so that its
@@ -66,12 +103,12 @@ impl Running {
     pub async fn stop(self) {
         if let Some(Speaker {
             peer,
-            stopper,
+            handle,
             memory,
             ..
         }) = self.peer
         {
-            stopper.stop().await;
+            handle.stop().await;
             peer.await;
             memory.await;
         }
@@ -106,19 +143,25 @@ pub fn start(
         password: config.control.password.as_deref().map(Into::into),
     })?;
     let mut tasks = vec![smol::spawn(server.run())];
+    let (notices, noticed) = async_channel::bounded(1);
     if !config.role.is_peer() {
-        let setup = setup(config, &identity, Memory::default());
-        let status = tracker.as_ref().map(|tracker| tracker.server.status());
-        if let Some((status, interval)) = status.clone().zip(service::watchdog_interval()) {
-            let petting = lookout::pet_watchdog(status, notifier, interval);
-            tasks.push(smol::spawn(petting));
-        }
-        let here = reachable(config.tracker.listen.ip());
-        tasks.push(smol::spawn(lookout::run(setup, here, requests, status)));
-        tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
-        return Ok(Running { peer: None, tasks });
+        let network = Network::look(config.tracker.listen.ip());
+        let setup = setup(config, &identity, Memory::default(), &network);
+        tasks.extend(start_lookout(
+            setup,
+            config,
+            tracker,
+            notifier,
+            (requests, noticed),
+        ));
+        return Ok(Running {
+            peer: None,
+            notices,
+            tasks,
+        });
     }
-    let endpoint = bind_endpoint(config, &identity)?;
+    let network = Network::look(config.peer.listen.ip());
+    let endpoint = bind_endpoint(config, &identity, &network)?;
     let store = Store::open(
         dirs::cache_dir(config)?,
         config.cache.max.0,
@@ -133,15 +176,22 @@ pub fn start(
         }
     })?;
     let port = endpoint.local_addr().map_or(0, |at| at.port());
-    let (commands, tracker_events, link) =
-        link_to_tracker(config, &identity, port, tracker.as_ref());
+    let memory = memory::load(state.path());
+    let introduction = introduction(config, port, &memory);
+    let (tracker_at, wanted) = async_channel::bounded(1);
+    let wanted = Wanted {
+        now: config.peer.tracker.clone(),
+        next: wanted,
+        own: tracker.as_ref().map(Tracker::here),
+    };
+    let (commands, tracker_events, link) = link_to_tracker(&identity, introduction, wanted);
     tasks.push(link);
     tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
     let (memories, remembered) = async_channel::bounded(1);
-    let (peer, stopper) = Peer::new(Parts {
-        setup: setup(config, &identity, memory::load(state.path())),
-        endpoint,
-        store,
+    let (peer, handle) = Peer::new(Parts {
+        setup: setup(config, &identity, memory, &network),
+        endpoint: endpoint.clone(),
+        store: store.clone(),
         library: library.clone(),
         library_events,
         player,
@@ -149,15 +199,60 @@ pub fn start(
         device: config.audio.device.clone(),
         requests,
         control,
-        tracker: commands,
+        tracker: commands.clone(),
         tracker_events,
         memories,
         notifier,
         watchdog: service::watchdog_interval(),
     });
-    let watching = library.clone();
-    tasks.push(smol::spawn(async move { watching.watch().await }));
-    let scanning = library.clone();
+    let bound = config.peer.listen.ip();
+    let following = network::follow(bound, network, endpoint, handle.clone(), commands);
+    tasks.push(smol::spawn(following));
+    tasks.push(run_library(&library)?);
+    let peer = Speaker {
+        peer: smol::spawn(peer.run()),
+        handle,
+        library,
+        store,
+        tracker_at,
+        memory: smol::spawn(memory::keep(remembered, state.path().to_owned())),
+    };
+    Ok(Running {
+        peer: Some(peer),
+        notices,
+        tasks,
+    })
+}
+
+/// Starts what a node has that is only a tracker. Commands, and what a person
+/// must know of the configuration, come by `told`.
+fn start_lookout(
+    setup: Setup,
+    config: &Config,
+    tracker: Option<Tracker>,
+    notifier: Arc<Notifier>,
+    told: (Receiver<ControlEvent>, Receiver<Vec<String>>),
+) -> Vec<Task<()>> {
+    let mut tasks = Vec::new();
+    let status = tracker.as_ref().map(|tracker| tracker.server.status());
+    if let Some(status) = status.clone() {
+        let telling = lookout::tell_manager(status, notifier, service::watchdog_interval());
+        tasks.push(smol::spawn(telling));
+    }
+    let bound = config.tracker.listen.ip();
+    let sight = move || Sight {
+        here: reachable(bound),
+        interfaces: Network::look(bound).interfaces,
+    };
+    tasks.push(smol::spawn(lookout::run(setup, sight, told, status)));
+    tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
+    tasks
+}
+
+/// Scans, hashes and watches the music, on a thread of its own that
+/// [`Library::end`] ends.
+fn run_library(library: &Arc<Library>) -> Result<Task<()>, DaemonError> {
+    let (watching, scanning) = (library.clone(), library.clone());
     std::thread::Builder::new()
         .name("library".into())
         .spawn(move || scanning.run())
@@ -165,37 +260,30 @@ pub fn start(
             what: "start the library's thread",
             source,
         })?;
-    let peer = Speaker {
-        peer: smol::spawn(peer.run()),
-        stopper,
-        library,
-        memory: smol::spawn(memory::keep(remembered, state.path().to_owned())),
-    };
-    Ok(Running {
-        peer: Some(peer),
-        tasks,
-    })
+    Ok(smol::spawn(async move { watching.watch().await }))
 }
 
 /// What the node is told of itself.
-fn setup(config: &Config, identity: &Identity, memory: Memory) -> Setup {
+fn setup(config: &Config, identity: &Identity, memory: Memory, network: &Network) -> Setup {
     Setup {
         me: identity.peer_id(),
         name: name(config),
         role: config.role,
-        interfaces: Interfaces {
-            subnets: interfaces::subnets(),
-            scopes: interfaces::scopes(),
-        },
+        interfaces: network.interfaces.clone(),
         memory,
         max_volume: config.audio.max_volume,
         seed: seed(identity),
     }
 }
 
-fn bind_endpoint(config: &Config, identity: &Identity) -> Result<Endpoint, DaemonError> {
+fn bind_endpoint(
+    config: &Config,
+    identity: &Identity,
+    network: &Network,
+) -> Result<Endpoint, DaemonError> {
     let at = config.peer.listen;
-    let endpoint = Endpoint::bind(at, identity.clone(), interfaces::subnets().into())
+    let subnets = network.interfaces.subnets.clone();
+    let endpoint = Endpoint::bind(at, identity.clone(), subnets)
         .map_err(|source| DaemonError::Listen { at, source })?;
     if let Ok(at) = endpoint.local_addr() {
         log::info!("peer listens on {at}");
@@ -238,22 +326,38 @@ fn open_library(
     Ok((Arc::new(library), events))
 }
 
-/// Starts the link to the tracker. The task does not end before the node
-/// does.
-fn link_to_tracker(
-    config: &Config,
-    identity: &Identity,
-    port: u16,
-    own: Option<&Tracker>,
-) -> (Sender<Command>, Receiver<TrackerEvent>, Task<()>) {
-    let (commands, orders) = async_channel::bounded(MAX_TRACKER_COMMANDS);
-    let (events, told) = async_channel::bounded(MAX_TRACKER_EVENTS);
-    let introduction = Introduction {
-        name: name(config),
+/// How this node introduces itself to a tracker.
+fn introduction(config: &Config, port: u16, memory: &Memory) -> Introduction {
+    let name = name(config);
+    let known_as = memory.known_as.clone();
+    let known_as = known_as.filter(|(of, _)| config.name.is_none() && *of == name);
+    Introduction {
+        known_as: known_as.map(|(_, known_as)| known_as),
+        name,
         name_chosen: config.name.is_some(),
         port,
         bound: Some(config.peer.listen.ip()).filter(|ip| !ip.is_unspecified()),
-    };
+    }
+}
+
+/// Where the tracker is wanted to be.
+struct Wanted {
+    now: TrackerAt,
+    /// What is wanted instead, when that changes.
+    next: Receiver<TrackerAt>,
+    /// Where the one of this node is.
+    own: Option<SocketAddr>,
+}
+
+/// Starts the link to the tracker. The task does not end before the node
+/// does.
+fn link_to_tracker(
+    identity: &Identity,
+    introduction: Introduction,
+    wanted: Wanted,
+) -> (Sender<Command>, Receiver<TrackerEvent>, Task<()>) {
+    let (commands, orders) = async_channel::bounded(MAX_TRACKER_COMMANDS);
+    let (events, told) = async_channel::bounded(MAX_TRACKER_EVENTS);
     let run = client::run(
         identity.clone(),
         introduction,
@@ -261,27 +365,42 @@ fn link_to_tracker(
         orders,
         events,
     );
-    let trackers: Vec<String> = match (&config.peer.tracker, own) {
-        (TrackerAt::These(hosts), _) => hosts.iter().map(ToString::to_string).collect(),
-        (TrackerAt::Auto, Some(own)) => {
-            vec![SocketAddr::new(reachable(own.at.ip()), own.at.port()).to_string()]
-        }
-        _ => Vec::new(),
-    };
-    let seek = config.peer.tracker == TrackerAt::Auto && own.is_none();
-    let to = commands.clone();
-    let run = async move {
-        let _ = to.send(Command::Trackers(trackers)).await;
-        match seek {
-            true => future::or(run, look_for_trackers(to)).await,
-            false => run.await,
-        }
-    };
+    let run = future::or(run, find_trackers(wanted, commands.clone()));
     (commands, told, smol::spawn(run))
 }
 
+/// Tells the link where the tracker is, as often as that changes.
+async fn find_trackers(mut wanted: Wanted, to: Sender<Command>) {
+    loop {
+        let known = match (&wanted.now, wanted.own) {
+            (TrackerAt::Auto, None) => None,
+            (TrackerAt::Auto, Some(own)) => Some(vec![own.to_string()]),
+            (TrackerAt::None, _) => Some(Vec::new()),
+            (TrackerAt::These(hosts), _) => Some(hosts.iter().map(ToString::to_string).collect()),
+        };
+        let seek = known.is_none();
+        if let Some(trackers) = known {
+            let _ = to.send(Command::Configured(trackers)).await;
+        }
+        let next = async {
+            match wanted.next.recv().await {
+                Ok(next) => next,
+                // Nobody is there to want anything else.
+                Err(_) => future::pending().await,
+            }
+        };
+        let looking = async {
+            match seek {
+                true => look_for_trackers(to.clone()).await,
+                false => future::pending().await,
+            }
+        };
+        wanted.now = future::or(next, looking).await;
+    }
+}
+
 /// Tells the link of the trackers that announce themselves.
-async fn look_for_trackers(to: Sender<Command>) {
+async fn look_for_trackers<T>(to: Sender<Command>) -> T {
     let (found, lists) = async_channel::bounded(1);
     let pass_on = async {
         while let Ok(trackers) = lists.recv().await {
@@ -291,6 +410,13 @@ async fn look_for_trackers(to: Sender<Command>) {
     future::or(discovery::browse(found), pass_on).await;
     // Without mDNS the link goes on with what it knows.
     future::pending().await
+}
+
+impl Tracker {
+    /// Where this machine reaches it.
+    fn here(&self) -> SocketAddr {
+        SocketAddr::new(reachable(self.at.ip()), self.at.port())
+    }
 }
 
 /// How to reach what listens on `ip` from this machine.

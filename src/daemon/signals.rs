@@ -38,6 +38,11 @@ impl Signals {
         })
     }
 
+    /// Waits for the end to be asked for.
+    pub async fn stop(&mut self) {
+        wait(&mut self.stop, Signal::Stop).await;
+    }
+
     /// The next signal. Several of one kind may come as one.
     pub async fn next(&mut self) -> Signal {
         let Self { stop, reload } = self;

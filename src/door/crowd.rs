@@ -184,6 +184,7 @@ fn make(setup: CrowdSetup, tally: &Arc<Counters>) -> Vec<Shared> {
         let introduction = Introduction {
             name: format!("peer-{number}"),
             name_chosen: true,
+            known_as: None,
             port: 4670,
             bound: Some(Ipv4Addr::LOCALHOST.into()),
         };

@@ -37,7 +37,7 @@ use crate::id::PeerId;
 
 pub use encoding::BadKey;
 pub use key_file::{read_keys, KeyFileError};
-pub use secret::SecretError;
+pub use secret::{give_to_owner_of, SecretError};
 pub use tls::{peer_of, SERVER_NAME};
 
 /// A swarm's secret.
@@ -87,6 +87,7 @@ impl std::fmt::Debug for SwarmKey {
 pub struct Identity {
     peer_id: PeerId,
     key: Arc<Ed25519KeyPair>,
+    secret: [u8; 32],
     open: bool,
     credentials: tls::Credentials,
 }
@@ -100,6 +101,15 @@ impl Identity {
     /// text names the file.
     pub fn load(state_dir: &Path, keys: &[SwarmKey]) -> Result<Self, IdentityError> {
         Self::from_secret(&secret::load_or_make(state_dir)?, keys)
+    }
+
+    /// Makes the node in `state_dir` another one; says who it is then.
+    ///
+    /// # Errors
+    /// When the new secret cannot be written; the text names the file.
+    pub fn make_new(state_dir: &Path) -> Result<PeerId, IdentityError> {
+        let secret = secret::replace(state_dir)?;
+        Ok(Self::from_secret(&secret, &[SwarmKey::OPEN])?.peer_id())
     }
 
     /// The identity that belongs to an Ed25519 secret.
@@ -120,9 +130,26 @@ impl Identity {
         Ok(Self {
             peer_id,
             key: Arc::new(key),
+            secret: *secret,
             open: keys.contains(&SwarmKey::OPEN),
             credentials: tls::Credentials::new(leaf, secret, &authorities),
         })
+    }
+
+    /// Shows a certificate by the first of `keys`, and believes all of them,
+    /// from the next handshake on. Holds for all clones.
+    ///
+    /// # Errors
+    /// When there is no key, or an open swarm would close or a closed one open.
+    pub fn use_keys(&self, keys: &[SwarmKey]) -> Result<(), IdentityError> {
+        let (signer, _) = keys.split_first().ok_or(IdentityError::NoKey)?;
+        if keys.contains(&SwarmKey::OPEN) != self.open {
+            return Err(IdentityError::Openness);
+        }
+        let authorities: Vec<_> = keys.iter().map(authority::certificate).collect();
+        let leaf = authority::leaf(signer, &self.secret);
+        self.credentials.replace(leaf, &authorities);
+        Ok(())
     }
 
     pub fn peer_id(&self) -> PeerId {
@@ -182,6 +209,8 @@ impl std::fmt::Debug for Identity {
 pub enum IdentityError {
     #[error("an identity needs a swarm's key")]
     NoKey,
+    #[error("an open swarm does not become a closed one, or the other way round, while it runs")]
+    Openness,
     #[error(transparent)]
     Secret(#[from] SecretError),
 }

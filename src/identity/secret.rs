@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -24,6 +24,14 @@ pub fn load_or_make(state_dir: &Path) -> Result<[u8; 32], SecretError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => make(state_dir, path),
         Err(source) => Err(SecretError::Read { path, source }),
     }
+}
+
+/// Replaces the secret in `state_dir`, damaged or not, by a new one.
+///
+/// # Errors
+/// Names the file.
+pub fn replace(state_dir: &Path) -> Result<[u8; 32], SecretError> {
+    make(state_dir, state_dir.join(FILE_NAME))
 }
 
 /// Why the node's secret is not to be had.
@@ -69,9 +77,23 @@ fn write(state_dir: &Path, path: &Path, secret: &[u8; 32]) -> io::Result<()> {
         .mode(OWNER_ONLY)
         .open(&temporary)?;
     writeln!(file, "{}", encoding::encode(PREFIX, secret))?;
+    give_to_owner_of(state_dir, &file)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
     File::open(state_dir)?.sync_all()
+}
+
+/// Gives `file` to whom its directory belongs: root makes it for a service that
+/// runs as somebody else.
+///
+/// # Errors
+/// Those of reading the owner and giving the file away.
+pub fn give_to_owner_of(dir: &Path, file: &File) -> io::Result<()> {
+    let (dir, owned) = (fs::metadata(dir)?, file.metadata()?);
+    if (dir.uid(), dir.gid()) != (owned.uid(), owned.gid()) && nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::fchown(file, Some(dir.uid()), Some(dir.gid()))?;
+    }
+    Ok(())
 }
 
 const FILE_NAME: &str = "identity.key";
@@ -97,6 +119,18 @@ mod tests {
             0o600
         );
         assert_eq!(load_or_make(dir.path()).unwrap(), secret);
+    }
+
+    #[test]
+    fn a_new_one_takes_the_place_of_any() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = load_or_make(dir.path()).unwrap();
+        let second = replace(dir.path()).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(load_or_make(dir.path()).unwrap(), second);
+        fs::write(dir.path().join(FILE_NAME), "torn").unwrap();
+        let third = replace(dir.path()).unwrap();
+        assert_eq!(load_or_make(dir.path()).unwrap(), third);
     }
 
     #[test]

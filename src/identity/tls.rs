@@ -1,19 +1,23 @@
 //! TLS 1.3 the way the swarm uses it: see the room's own prose.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use rustls::{
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_cert_signed_by_trust_anchor, Resumption,
+        verify_server_cert_signed_by_trust_anchor, ResolvesClientCert, Resumption,
     },
     crypto::{ring as provider, verify_tls13_signature, CryptoProvider},
     pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime},
     server::{
         danger::{ClientCertVerified, ClientCertVerifier},
-        NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier,
+        ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert,
+        WebPkiClientVerifier,
     },
-    sign::{CertifiedKey, SingleCertAndKey},
+    sign::CertifiedKey,
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error,
     PeerIncompatible, RootCertStore, ServerConfig, SignatureScheme,
 };
@@ -32,11 +36,12 @@ pub fn peer_of(chain: &[CertificateDer<'_>]) -> Option<PeerId> {
     peer_of_key(&leaf.subject_public_key_info())
 }
 
-/// What every handshake of this node needs.
+/// What every handshake of this node needs. Clones, and the configurations made
+/// of them, share it: what is replaced holds for the next handshake of each.
 #[derive(Clone)]
 pub struct Credentials {
     provider: Arc<CryptoProvider>,
-    own: Arc<SingleCertAndKey>,
+    own: Arc<Own>,
     members: Arc<Members>,
 }
 
@@ -51,10 +56,22 @@ impl Credentials {
         let signer = provider::sign::any_eddsa_type(&authority::pkcs8(secret))
             .expect("the document is well-formed and a seed is any 32 bytes");
         Self {
-            own: Arc::new(CertifiedKey::new(vec![leaf], signer).into()),
-            members: Arc::new(Members::new(authorities, &provider)),
+            own: Arc::new(Own(Slot::new(CertifiedKey::new(vec![leaf], signer)))),
+            members: Arc::new(Members {
+                trust: Slot::new(Trust::new(authorities, &provider)),
+                provider: provider.clone(),
+            }),
             provider,
         }
+    }
+
+    /// Shows `leaf`, a certificate of the same secret, and believes
+    /// `authorities` from now on. What is connected stays so.
+    pub fn replace(&self, leaf: CertificateDer<'static>, authorities: &[CertificateDer<'static>]) {
+        let signer = self.own.0.get().key.clone();
+        self.own.0.set(CertifiedKey::new(vec![leaf], signer));
+        let trust = Trust::new(authorities, &self.provider);
+        self.members.trust.set(trust);
     }
 
     pub fn client(&self, expect: Option<PeerId>) -> ClientConfig {
@@ -89,15 +106,63 @@ impl Credentials {
     }
 }
 
+/// Something that is looked at often and replaced seldom. Its lock is held for
+/// as long as it takes to copy a pointer.
+#[derive(Debug)]
+struct Slot<T>(RwLock<Arc<T>>);
+
+impl<T> Slot<T> {
+    fn new(value: T) -> Self {
+        Self(RwLock::new(Arc::new(value)))
+    }
+
+    fn get(&self) -> Arc<T> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, value: T) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+    }
+}
+
+/// The certificate that this node shows.
+#[derive(Debug)]
+struct Own(Slot<CertifiedKey>);
+
+impl ResolvesServerCert for Own {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.get())
+    }
+}
+
+impl ResolvesClientCert for Own {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.get())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
 /// Believes whoever shows a leaf that one of the authorities signed.
 #[derive(Debug)]
 struct Members {
-    roots: Arc<RootCertStore>,
-    clients: Arc<dyn ClientCertVerifier>,
+    trust: Slot<Trust>,
     provider: Arc<CryptoProvider>,
 }
 
-impl Members {
+/// The authorities that are believed.
+#[derive(Debug)]
+struct Trust {
+    roots: Arc<RootCertStore>,
+    clients: Arc<dyn ClientCertVerifier>,
+}
+
+impl Trust {
     fn new(authorities: &[CertificateDer<'static>], provider: &Arc<CryptoProvider>) -> Self {
         let mut roots = RootCertStore::empty();
         for authority in authorities {
@@ -110,16 +175,15 @@ impl Members {
             .clear_root_hint_subjects()
             .build()
             .expect("there is an authority, and no revocation list to be malformed");
-        Self {
-            roots,
-            clients,
-            provider: provider.clone(),
-        }
+        Self { roots, clients }
     }
+}
 
+impl Members {
     fn verify_server(&self, leaf: &ParsedCertificate<'_>) -> Result<(), Error> {
         let algorithms = self.provider.signature_verification_algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(leaf, &self.roots, &[], ANY_DATE, algorithms)
+        let trust = self.trust.get();
+        verify_server_cert_signed_by_trust_anchor(leaf, &trust.roots, &[], ANY_DATE, algorithms)
     }
 
     fn verify_signature(
@@ -144,7 +208,8 @@ impl ClientCertVerifier for Members {
         _intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.clients.verify_client_cert(leaf, &[], ANY_DATE)?;
+        let trust = self.trust.get();
+        let verified = trust.clients.verify_client_cert(leaf, &[], ANY_DATE)?;
         expect_peer(&ParsedCertificate::try_from(leaf)?, None)?;
         Ok(verified)
     }
@@ -341,6 +406,34 @@ mod tests {
             meet(&a, &b).unwrap();
             meet(&b, &a).unwrap();
         }
+    }
+
+    #[test]
+    fn a_node_changes_its_keys_while_it_runs() {
+        let (new, old) = (THEIRS, OURS);
+        let (a, b) = (
+            node(3, std::slice::from_ref(&old)),
+            node(4, std::slice::from_ref(&old)),
+        );
+        // A listener made its configuration long ago.
+        let listening = a.tls_server_config();
+        let stages = [
+            vec![old.clone(), new.clone()],
+            vec![new.clone(), old],
+            vec![new],
+        ];
+        for keys in stages {
+            for changed in [&a, &b] {
+                changed.use_keys(&keys).unwrap();
+                let peers = shake(b.tls_client_config(None), listening.clone()).unwrap();
+                assert_eq!(peers, (Some(a.peer_id()), Some(b.peer_id())));
+                meet(&a, &b).unwrap();
+            }
+        }
+        meet(&node(5, &[OURS]), &a).unwrap_err();
+        a.use_keys(&[SwarmKey::OPEN]).unwrap_err();
+        a.use_keys(&[]).unwrap_err();
+        meet(&a, &b).unwrap();
     }
 
     #[test]

@@ -129,16 +129,20 @@ pub struct Library {
     hasher: Hasher,
     /// Held throughout a scan.
     eyes: Mutex<Eyes>,
+    notice: Sender<()>,
     notices: Receiver<()>,
     /// Wakes [`Self::run`].
     wake: (Sender<()>, Receiver<()>),
     rescan_wanted: AtomicBool,
+    /// What is watched belongs to other roots than there are now.
+    roots_are_new: AtomicBool,
     ended: AtomicBool,
 }
 
 /// What scanning and hashing share.
 struct Core {
-    roots: Vec<Root>,
+    /// Held only to look or to replace them.
+    roots: Mutex<Arc<[Root]>>,
     probe: Probe,
     /// Never held while a music file is read or an event is sent.
     book: Mutex<Book>,
@@ -158,7 +162,7 @@ impl Library {
         let book = Book::open(index, setup.me, setup.sign, Instant::now())?;
         let (events, receiver) = async_channel::bounded(MAX_EVENTS);
         let core = Arc::new(Core {
-            roots: scan::name_roots(&setup.music),
+            roots: Mutex::new(scan::name_roots(&setup.music).into()),
             probe: setup.probe,
             book: Mutex::new(book),
             reader,
@@ -172,10 +176,12 @@ impl Library {
                 worker.hash(job, &hash, progress)
             })),
             core,
-            eyes: Mutex::new(Eyes::open(notice)),
+            eyes: Mutex::new(Eyes::open(notice.clone())),
+            notice,
             notices,
             wake: async_channel::bounded(1),
             rescan_wanted: AtomicBool::new(true),
+            roots_are_new: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         };
         Ok((library, receiver))
@@ -204,10 +210,17 @@ impl Library {
     /// Asks for a rescan whenever the music directories have changed. Goes on
     /// until it is dropped.
     pub async fn watch(&self) {
-        let roots = self.core.roots.iter().map(|root| root.path.clone());
+        let roots = || self.core.roots().iter().map(|r| r.path.clone()).collect();
         let is_watched = || self.eyes.try_lock().map_or(true, |eyes| eyes.are_open());
         let rescan = || self.request_rescan();
-        watch::watch(roots.collect(), &self.notices, is_watched, rescan).await;
+        watch::watch(roots, &self.notices, is_watched, rescan).await;
+    }
+
+    /// Makes these the music directories, and scans them.
+    pub fn set_music(&self, music: &[PathBuf]) {
+        *self.core.roots.lock().expect(NO_PANIC) = scan::name_roots(music).into();
+        self.roots_are_new.store(true, Ordering::Release);
+        self.request_rescan();
     }
 
     /// Makes [`Self::run`] scan once more.
@@ -355,6 +368,10 @@ impl Drop for Library {
 impl Core {
     fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().expect(NO_PANIC)
+    }
+
+    fn roots(&self) -> Arc<[Root]> {
+        self.roots.lock().expect(NO_PANIC).clone()
     }
 
     fn file(&self, no: EntryNo) -> Option<Box<Record>> {

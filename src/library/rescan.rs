@@ -6,13 +6,16 @@ use std::{
     ops::ControlFlow,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
     time::Instant,
 };
 
 use super::{
     index::{IndexError, Known, Record, Slot},
-    scan::{self, FoundFile, Seen},
-    tags, Core, Library, LibraryEvent,
+    scan::{self, FoundFile, Root, Seen},
+    tags,
+    watch::Eyes,
+    Core, Library, LibraryEvent,
 };
 use crate::{
     catalog::{Entry, Listed, MAX_PAGE_BYTES, MODIFIED, PAGE_ENTRIES},
@@ -25,8 +28,10 @@ impl Library {
     pub(super) fn rescan(&self) {
         let started = Instant::now();
         self.core.tell(LibraryEvent::ScanStarted);
+        let roots = self.core.roots();
         let mut rescan = Rescan {
             core: &self.core,
+            roots: &roots,
             seen: BTreeSet::new(),
             unplayable: BTreeSet::new(),
             listed: 0,
@@ -34,7 +39,10 @@ impl Library {
             problems: 0,
         };
         let mut eyes = self.eyes();
-        let outcome = scan::scan(&self.core.roots, |seen| {
+        if self.roots_are_new.swap(false, Ordering::AcqRel) {
+            *eyes = Eyes::open(self.notice.clone());
+        }
+        let outcome = scan::scan(&roots, |seen| {
             match seen {
                 Seen::Directory(dir) => eyes.see(dir),
                 Seen::File(found) => rescan.file(found),
@@ -67,6 +75,7 @@ impl Library {
 /// One scan on its way.
 struct Rescan<'a> {
     core: &'a Core,
+    roots: &'a [Root],
     seen: BTreeSet<EntryNo>,
     /// The files that cannot be played.
     unplayable: BTreeSet<Vec<u8>>,
@@ -161,7 +170,7 @@ impl Rescan<'_> {
         })?;
         let may_exist = |path: &Path| {
             unknown.iter().any(|dir| path.starts_with(dir))
-                && core.roots.iter().any(|root| path.starts_with(&root.path))
+                && self.roots.iter().any(|root| path.starts_with(&root.path))
         };
         for no in gone {
             let Some(record) = core.reader.file(no)? else {

@@ -18,20 +18,18 @@ use std::{
 use async_channel::{Receiver, Sender};
 use notify::{ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-/// Calls `rescan` whenever the content of `roots` has probably changed. Goes
-/// on until it is dropped. `notices` are those of [`Eyes`]; `is_watched` says
+/// Calls `rescan` whenever the content of `roots`, or what they are, has
+/// probably changed. Goes on until it is dropped. `notices` are those of [`Eyes`]; `is_watched` says
 /// whether they can be relied on.
 pub(super) async fn watch(
-    roots: Vec<PathBuf>,
+    roots: impl Fn() -> Vec<PathBuf>,
     notices: &Receiver<()>,
     is_watched: impl Fn() -> bool,
     rescan: impl Fn(),
 ) {
     let look = || {
-        smol::unblock({
-            let roots = roots.clone();
-            move || roots.iter().map(|root| identity(root)).collect::<Vec<_>>()
-        })
+        let roots = roots();
+        smol::unblock(move || roots.iter().map(|root| identity(root)).collect::<Vec<_>>())
     };
     let mut known = look().await;
     let mut changes = Debounce::default();

@@ -13,12 +13,14 @@ use crate::{
 };
 
 /// This machine's own interfaces, as far as finding others needs them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interfaces {
     /// The networks that they are on.
     pub subnets: Vec<Subnet>,
     /// The scopes (interface indices) on which a link-local address may lie.
     pub scopes: Vec<u32>,
+    /// Whether none of them has an address by which others can be reached.
+    pub are_down: bool,
 }
 
 /// The peers that the tracker says are here, without this one.
@@ -50,6 +52,11 @@ impl Directory {
     pub fn handle_registered(&mut self, at: IpAddr, now: Instant) {
         self.tracker_at = Some(at);
         self.unconfirmed = Some((self.peers.keys().copied().collect(), now + CONFIRM_WITHIN));
+    }
+
+    /// This machine's interfaces are others now.
+    pub fn handle_interfaces(&mut self, interfaces: Interfaces) {
+        self.interfaces = interfaces;
     }
 
     /// When [`Self::handle_timeout`] is due.
@@ -182,6 +189,7 @@ mod tests {
         let interfaces = Interfaces {
             subnets: vec![Subnet::new("192.168.1.5".parse().unwrap(), 24)],
             scopes: vec![2, 3],
+            are_down: false,
         };
         let mut directory = Directory::new(PeerId([0; 32]), interfaces);
         directory.handle_registered("192.168.1.1".parse().unwrap(), Instant::now());

@@ -16,6 +16,8 @@ pub struct Memory {
     pub queue: Vec<Arc<QueueItem>>,
     /// The position of the current track.
     pub current: Option<usize>,
+    /// Its default name, and what the swarm called it because that was taken.
+    pub known_as: Option<(String, String)>,
 }
 
 impl Default for Memory {
@@ -25,6 +27,7 @@ impl Default for Memory {
             options: Options::default(),
             queue: Vec::new(),
             current: None,
+            known_as: None,
         }
     }
 }
@@ -36,6 +39,7 @@ impl Memory {
             options: queue.options(),
             queue: queue.slots().iter().map(|slot| slot.item.clone()).collect(),
             current: queue.cursor().and_then(|id| queue.position(id)),
+            known_as: None,
         }
     }
 

@@ -36,6 +36,7 @@ pub use self::{
     directory::Interfaces,
     memory::Memory,
     plays::{FetchEvent, FetchId, Load, PlayAction, Source},
+    view::in_few_words,
 };
 use crate::{
     catalog::{Catalogue, Database, Member, SignedHead},
@@ -114,6 +115,16 @@ pub enum Event {
     },
     /// The sound devices of this machine.
     Devices(Vec<DeviceView>),
+    /// This machine's interfaces are others now.
+    Interfaces(Interfaces),
+    /// The configuration was read again.
+    Configured {
+        /// The loudest that is allowed, in per cent.
+        max_volume: u8,
+        /// What a person must know of it, one sentence each; those before are
+        /// over.
+        notices: Vec<String>,
+    },
 }
 
 /// What the library tells besides its catalogue.
@@ -173,6 +184,8 @@ pub enum PlayerAction {
 /// See the module's description.
 pub struct Node {
     me: PeerId,
+    /// What it asks to be called.
+    default_name: String,
     name: Arc<str>,
     role: Role,
     begun: Instant,
@@ -194,9 +207,11 @@ impl Node {
     pub fn new(setup: Setup, now: Instant) -> Self {
         Self {
             me: setup.me,
-            name: setup.name.into(),
+            name: setup.name.as_str().into(),
+            default_name: setup.name,
             role: setup.role,
             begun: now,
+            facts: view::Facts::new(&setup.interfaces),
             directory: Directory::new(setup.me, setup.interfaces),
             catalogues: Catalogues::default(),
             database: Database::default(),
@@ -204,7 +219,6 @@ impl Node {
             transport: Transport::new(setup.memory.volume, setup.max_volume),
             plays: Plays::new(setup.me, setup.seed),
             answers: Answers::new(),
-            facts: view::Facts::default(),
             leaving: Vec::new(),
             actions: VecDeque::new(),
             changed: Subsystems::NONE,
@@ -226,7 +240,11 @@ impl Node {
 
     /// What is to be remembered over a restart.
     pub fn memory(&self) -> Memory {
-        Memory::of(&self.queue, self.transport.volume())
+        let is_numbered = *self.name != *self.default_name;
+        Memory {
+            known_as: is_numbered.then(|| (self.default_name.clone(), self.name.to_string())),
+            ..Memory::of(&self.queue, self.transport.volume())
+        }
     }
 
     /// Takes an event.
@@ -258,6 +276,14 @@ impl Node {
                 sight,
             } => self.handle_control(ask, request, sight, now),
             Event::Devices(devices) => self.facts.devices = devices,
+            Event::Interfaces(interfaces) => self.handle_interfaces(interfaces),
+            Event::Configured {
+                max_volume,
+                notices,
+            } => {
+                self.transport.set_max_volume(max_volume);
+                self.facts.notices = notices;
+            }
         }
     }
 
@@ -369,6 +395,18 @@ impl Node {
             Ok(false) => {}
             Err(e) => log::debug!("the tracker sent a catalogue that cannot be used: {e}"),
         }
+    }
+
+    /// Where others are is seen from this machine's own networks.
+    fn handle_interfaces(&mut self, interfaces: Interfaces) {
+        self.facts.is_offline = interfaces.are_down;
+        self.directory.handle_interfaces(interfaces);
+        for record in self.directory.iter() {
+            let addresses = self.directory.addresses(record.peer);
+            let action = Action::Addresses(record.peer, addresses);
+            self.actions.push_back(action);
+        }
+        self.changed = self.changed.or(Subsystem::Neighbor.into());
     }
 
     fn forget_peers(&mut self, gone: impl IntoIterator<Item = PeerId>, now: Instant) {

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{directory::Directory, Node, Sight};
+use super::{directory::Directory, Interfaces, Node, Sight};
 use crate::{
     catalog::Database,
     control::view::{DeviceView, NodeView, PeerView},
@@ -25,6 +25,10 @@ pub struct Facts {
     pub scan_number: u32,
     /// The latest ones, in words.
     problems: Vec<String>,
+    /// What a person must know of the configuration.
+    pub notices: Vec<String>,
+    /// Whether this machine has no network.
+    pub is_offline: bool,
     output: Output,
     /// The name of the device that was opened last.
     open_device: String,
@@ -66,6 +70,13 @@ enum Output {
 }
 
 impl Facts {
+    pub fn new(interfaces: &Interfaces) -> Self {
+        Self {
+            is_offline: interfaces.are_down,
+            ..Self::default()
+        }
+    }
+
     /// Connecting anew does not hide why the connection before was lost.
     pub fn handle_connecting(&mut self, to: String) {
         if matches!(
@@ -192,14 +203,15 @@ impl Node {
         };
         let item = self.queue.cursor().and_then(|id| self.queue.get(id));
         let what = match (self.transport.state(), item) {
-            (PlayState::Play | PlayState::Pause, Some(item)) => format!(" {}", item.path),
+            (PlayState::Play | PlayState::Pause, Some(item)) => {
+                format!(" {}/{}", item.info.owner, item.path)
+            }
             _ => String::new(),
         };
-        let peers = self.directory.iter().count();
-        format!(
-            "{playing}{what}; {peers} other peers; tracker: {}",
-            self.facts.tracker_in_words()
-        )
+        let names = self.directory.iter().map(|record| &*record.name);
+        let sees = in_few_words(names, self.directory.iter().count());
+        let tracker = self.facts.tracker_in_words();
+        format!("{playing}{what}; sees {sees}; tracker: {tracker}")
     }
 }
 
@@ -231,6 +243,16 @@ pub(super) fn peer_views(
         own: false,
     });
     own.into_iter().chain(others).collect()
+}
+
+/// The first of `count` names, and how many more there are.
+pub fn in_few_words<'a>(names: impl Iterator<Item = &'a str>, count: usize) -> String {
+    let first: Vec<&str> = names.take(MAX_NAMES).collect();
+    match count - first.len() {
+        _ if count == 0 => "nobody".into(),
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
 }
 
 impl Facts {
@@ -272,19 +294,36 @@ impl Facts {
             }
             _ => {}
         }
+        if self.is_offline {
+            problems.insert(0, OFFLINE.to_owned());
+        }
         if let Output::Lost(why) = &self.output {
             problems.insert(0, format!("no sound: {why}"));
         }
+        problems.extend(self.notices.iter().cloned());
         problems
     }
 }
 
+/// As many as fit into the line that `systemctl status` shows.
+const MAX_NAMES: usize = 5;
+const OFFLINE: &str = "no network: this machine has no address by which others could reach it; \
+    see to its cable or Wi-Fi, all goes on by itself then";
 /// More sentences than anyone reads.
 const MAX_PROBLEMS: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_few() {
+        let names = ["a", "b", "c", "d", "e", "f", "g"];
+        let of = |count| in_few_words(names[..count].iter().copied(), count);
+        assert_eq!(of(0), "nobody");
+        assert_eq!(of(2), "a, b");
+        assert_eq!(of(7), "a, b, c, d, e and 2 more");
+    }
 
     #[test]
     fn playtime_leaves_pauses_out() {

@@ -8,6 +8,7 @@
 
 mod bytes;
 mod chatter;
+mod orders;
 mod perform;
 mod tasks;
 
@@ -22,7 +23,7 @@ use std::{
 use async_channel::{Receiver, Sender};
 use smol::{future, Task, Timer};
 
-use self::{chatter::Chatter, tasks::Tasks};
+use self::{chatter::Chatter, orders::Orders, tasks::Tasks};
 use crate::{
     content::{
         file::Blob,
@@ -97,12 +98,15 @@ pub struct Peer {
     device: OutputSpec,
     control: ControlNotifier,
     tracker: Sender<Command>,
+    orders: Orders,
     memories: Sender<Memory>,
     notifier: Arc<Notifier>,
     watchdog: Option<Duration>,
     /// When the service manager was told last.
     petted: Instant,
     chatter: Chatter,
+    /// Whether the last that was said of the tracker was that there is none.
+    is_lost: bool,
     inputs: Receiver<Input>,
     /// For the tasks, which answer with it.
     answer: Sender<Input>,
@@ -122,7 +126,6 @@ pub struct Peer {
     guests: Guests,
     visits: BTreeMap<GuestId, Visit>,
     /// A word to the tracker that its link had no room for.
-    telling: Option<Task<()>>,
     requests: BTreeMap<ControlId, Responder>,
     next_id: u64,
     tasks: Tasks,
@@ -137,11 +140,17 @@ struct Visit {
     _serving: Task<()>,
 }
 
-/// Ends a running peer.
+/// The way to a running peer.
 #[derive(Clone)]
-pub struct Stopper(Sender<Input>);
+pub struct Handle(Sender<Input>);
 
-impl Stopper {
+impl Handle {
+    /// Tells the node of what happens around it.
+    pub async fn tell(&self, event: Event) {
+        // One that has ended does not mind.
+        let _ = self.0.send(Input::Event(event)).await;
+    }
+
     /// Makes [`Peer::run`] leave the swarm and return.
     pub async fn stop(&self) {
         let _ = self.0.send(Input::Stop).await;
@@ -150,7 +159,7 @@ impl Stopper {
 
 impl Peer {
     /// Puts the parts together; nothing happens before [`Self::run`].
-    pub fn new(parts: Parts) -> (Self, Stopper) {
+    pub fn new(parts: Parts) -> (Self, Handle) {
         let (answer, inputs) = async_channel::bounded(MAX_INPUTS);
         let (asks_to, asks) = async_channel::bounded(MAX_INPUTS);
         let feeders = vec![
@@ -174,11 +183,13 @@ impl Peer {
             device: parts.device,
             control: parts.control,
             tracker: parts.tracker,
+            orders: Orders::default(),
             memories: parts.memories,
             notifier: parts.notifier,
             watchdog: parts.watchdog,
             petted: Instant::now(),
             chatter: Chatter::new(),
+            is_lost: false,
             inputs,
             answer: answer.clone(),
             asks_to,
@@ -191,13 +202,12 @@ impl Peer {
             slices: BTreeMap::new(),
             guests: Guests::default(),
             visits: BTreeMap::new(),
-            telling: None,
             requests: BTreeMap::new(),
             next_id: 0,
             tasks: Tasks::default(),
             _feeders: feeders,
         };
-        (peer, Stopper(answer))
+        (peer, Handle(answer))
     }
 
     /// Runs until it is stopped, then leaves the swarm.
@@ -242,7 +252,13 @@ impl Peer {
             }
             None
         };
-        future::or(async { self.inputs.recv().await.ok() }, time).await
+        let input = future::or(async { self.inputs.recv().await.ok() }, time);
+        let told = async {
+            tell(&self.tracker, &mut self.orders).await;
+            // There is nothing more to tell.
+            future::pending().await
+        };
+        future::or(told, input).await
     }
 
     fn take(&mut self, input: Input) {
@@ -299,7 +315,12 @@ impl Peer {
             },
             Input::Stop => return,
         };
+        let is_named = matches!(event, Event::Tracker(TrackerEvent::Registered { .. }));
         self.node.handle(event, Instant::now());
+        if is_named {
+            // It asks for that name again.
+            self.remember();
+        }
     }
 
     fn take_library(&mut self, event: LibraryEvent) -> Option<Event> {
@@ -340,7 +361,15 @@ impl Peer {
                 format!("the tracker refuses this node: {refusal}"),
             ),
             TrackerEvent::Lost { to, why } => {
-                (log::Level::Warn, format!("no tracker at {to}: {why}"))
+                let line = format!("no tracker at {to}: {why}");
+                // Once, not with each attempt, whatever each fails of.
+                let is_news = !std::mem::replace(&mut self.is_lost, true);
+                let level = if is_news {
+                    log::Level::Warn
+                } else {
+                    log::Level::Debug
+                };
+                (level, line)
             }
             TrackerEvent::Left { confirmed: true } => (log::Level::Info, "left the swarm".into()),
             TrackerEvent::Left { confirmed: false } => (
@@ -349,6 +378,7 @@ impl Peer {
             ),
             TrackerEvent::Connecting { .. } | TrackerEvent::Message(_) => return,
         };
+        self.is_lost &= matches!(event, TrackerEvent::Lost { .. });
         if let Some(level) = self.chatter.level(&line, level, Instant::now()) {
             log::log!(level, "{line}");
         }
@@ -427,18 +457,20 @@ impl Peer {
     async fn leave(mut self) {
         self.player.stop();
         self.library.end();
-        self.tell_tracker(Command::Leave);
+        // Nothing changes any more: what is remembered is written now.
+        self.memories.close();
+        self.orders.push(Command::Leave);
         let left = async {
+            tell(&self.tracker, &mut self.orders).await;
             while let Ok(input) = self.inputs.recv().await {
-                if matches!(
-                    input,
-                    Input::Event(Event::Tracker(TrackerEvent::Left { .. }))
-                ) {
-                    return;
+                if let Input::Event(Event::Tracker(left @ TrackerEvent::Left { .. })) = input {
+                    return left;
                 }
             }
+            TrackerEvent::Left { confirmed: false }
         };
-        within(LEAVE_TIMEOUT, left).await;
+        let left = within(LEAVE_TIMEOUT, left).await;
+        self.say(&left.unwrap_or(TrackerEvent::Left { confirmed: false }));
         // Nothing is taken any more: a reader that tells of itself must not
         // wait for room.
         self.inputs.close();
@@ -455,6 +487,15 @@ impl Peer {
     fn next_id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+}
+
+/// Passes `orders` on until there are none.
+async fn tell(to: &Sender<Command>, orders: &mut Orders) {
+    while let Some(order) = orders.first() {
+        // Without a tracker to be nobody takes them.
+        let _ = to.send(order.clone()).await;
+        orders.pop();
     }
 }
 

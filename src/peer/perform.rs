@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use async_channel::{Sender, TrySendError};
+use async_channel::Sender;
 use smol::Task;
 
 use super::{bytes::StoreBytes, Input, Peer};
@@ -357,23 +357,8 @@ impl Peer {
         });
     }
 
-    /// Tells the link to the tracker, or has a task tell it that is behind. What it
-    /// is asked for is asked again if it is lost; of what it is told, only the
-    /// latest counts: a newer catalogue, or that this node leaves.
     pub(super) fn tell_tracker(&mut self, command: Command) {
-        if !matches!(command, Command::Want { .. }) {
-            self.telling = None;
-        }
-        match self.tracker.try_send(command) {
-            Ok(()) | Err(TrySendError::Closed(_)) => {}
-            Err(TrySendError::Full(Command::Want { .. })) => {
-                log::debug!("the link to the tracker is behind");
-            }
-            Err(TrySendError::Full(command)) => {
-                let to = self.tracker.clone();
-                self.telling = Some(smol::spawn(async move { _ = to.send(command).await }));
-            }
-        }
+        self.orders.push(command);
     }
 }
 

@@ -295,6 +295,13 @@ impl Transport {
         }
     }
 
+    /// Sets the loudest that is allowed, in per cent; what is louder is turned
+    /// down.
+    pub fn set_max_volume(&mut self, max_volume: u8) {
+        self.max_volume = max_volume.min(100);
+        self.set_volume(self.volume);
+    }
+
     pub fn clear_error(&mut self) {
         if self.error.take().is_some() {
             self.note(Change::Player);

@@ -166,6 +166,7 @@ impl Host {
         let introduction = Introduction {
             name: name.into(),
             name_chosen: false,
+            known_as: None,
             port: crate::protocol::DEFAULT_PORT,
             bound: None,
         };

@@ -6,7 +6,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -34,7 +34,7 @@ pub struct Endpoint {
     transport: Arc<TransportConfig>,
     /// The networks that this machine is on, by which an open swarm tells who
     /// is near.
-    subnets: Arc<[Subnet]>,
+    subnets: Arc<RwLock<Vec<Subnet>>>,
 }
 
 /// A connection whose other end has shown who it is.
@@ -65,7 +65,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// Those of binding the socket.
-    pub fn bind(at: SocketAddr, identity: Identity, subnets: Arc<[Subnet]>) -> io::Result<Self> {
+    pub fn bind(at: SocketAddr, identity: Identity, subnets: Vec<Subnet>) -> io::Result<Self> {
         let socket = match UdpSocket::bind(at) {
             Err(e)
                 if at.ip().is_unspecified()
@@ -94,8 +94,13 @@ impl Endpoint {
             quic,
             identity,
             transport: Arc::new(transport()),
-            subnets,
+            subnets: Arc::new(RwLock::new(subnets)),
         })
+    }
+
+    /// This machine is on these networks now. Holds for all clones.
+    pub fn set_subnets(&self, subnets: Vec<Subnet>) {
+        *self.subnets.write().unwrap_or_else(PoisonError::into_inner) = subnets;
     }
 
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -136,7 +141,8 @@ impl Endpoint {
 
     /// In a swarm with a key, everybody; in an open one, who is near.
     fn may_talk_to(&self, ip: IpAddr) -> bool {
-        !self.identity.is_open() || is_near(ip, &self.subnets)
+        let subnets = self.subnets.read().unwrap_or_else(PoisonError::into_inner);
+        !self.identity.is_open() || is_near(ip, &subnets)
     }
 
     /// Says goodbye to everybody at once and waits until that is sent.
@@ -198,6 +204,11 @@ impl Connection {
     pub fn evict(&self) {
         self.quic.close(VarInt::from_u32(CLOSED_FULL), b"full");
     }
+}
+
+/// An IPv4 address that a dual-stack socket shows as IPv6, as what it is.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// `future`, or `None` after `limit`.

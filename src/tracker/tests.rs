@@ -39,6 +39,7 @@ impl Peer {
         let introduction = Introduction {
             name: name.into(),
             name_chosen: true,
+            known_as: None,
             port: 4670,
             bound: None,
         };

@@ -159,6 +159,7 @@ impl Setup {
             "[tracker]\nlisten = {listen:?}\nadvertise = false\n[peer]\nlisten = {listen:?}\n"
         );
         text += &match &self.tracker {
+            Some(list) if list.starts_with('[') => format!("tracker = {list}\n"),
             Some(tracker) => format!("tracker = {tracker:?}\n"),
             None => "tracker = \"none\"\n".into(),
         };
@@ -328,7 +329,22 @@ impl Node {
 
     /// Asks again and again until `done` is content with the answer.
     pub fn wait_for(&self, args: &[&str], what: &str, done: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_within(PATIENCE, args, what, done)
+    }
+
+    /// Waits for a status that may take a lease and a rest to come.
+    pub fn wait_long_for_status(&self, what: &str, done: impl Fn(&Value) -> bool) -> Value {
+        self.wait_within(PATIENCE * 2, &["status"], what, done)
+    }
+
+    fn wait_within(
+        &self,
+        patience: Duration,
+        args: &[&str],
+        what: &str,
+        done: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let deadline = Instant::now() + patience;
         loop {
             let value = self.json(args);
             if done(&value) {
@@ -411,6 +427,22 @@ impl Node {
         rows.iter()
             .map(|row| row["peer"].as_str().unwrap().to_owned())
             .collect()
+    }
+
+    /// Replaces a part of the configuration file, for the next start or SIGHUP.
+    pub fn reconfigure(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "no {from:?} in {text}");
+        fs::write(self.config(), text.replacen(from, to, 1)).unwrap();
+    }
+
+    /// Waits until nothing is left that a person should see to.
+    pub fn wait_for_no_problem(&self) {
+        self.wait_for_status("no problem", |status| {
+            status["node"]["problem"]
+                .as_array()
+                .is_none_or(Vec::is_empty)
+        });
     }
 
     pub fn pid(&self) -> u32 {

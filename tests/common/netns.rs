@@ -5,8 +5,11 @@
 //! the other's own network by the look of them. Who dials in the order in
 //! which addresses are found, or announces what it finds, never arrives.
 //! Nothing leaves the namespaces: they have no route but the cable.
+#![allow(dead_code)] // each test file uses a part of it
 
 use std::{
+    fs,
+    path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -57,6 +60,20 @@ impl Network {
         ["10.98.0.1", "10.98.0.2"][end]
     }
 
+    /// What the names in namespace 0 or 1 mean from now on, as in `/etc/hosts`.
+    /// To be called before anything runs there.
+    pub fn set_hosts(&self, end: usize, hosts: &str) {
+        let dir = self.etc(end);
+        fs::create_dir_all(&dir).unwrap();
+        // The same file stays: `ip netns exec` has mounted it.
+        fs::write(dir.join("hosts"), hosts).unwrap();
+    }
+
+    /// What `ip netns exec` puts over `/etc`.
+    fn etc(&self, end: usize) -> PathBuf {
+        Path::new("/etc/netns").join(&self.names[end])
+    }
+
     fn lead_nowhere(&self, end: usize) -> Result<(), String> {
         let name = &self.names[end];
         self.ip(end, &["link", "set", "lo", "up"])?;
@@ -88,14 +105,16 @@ impl Network {
         Ok(())
     }
 
-    fn ip(&self, end: usize, words: &[&str]) -> Result<(), String> {
+    /// Runs `ip` in namespace 0 or 1: cuts a cable, gives another address.
+    pub fn ip(&self, end: usize, words: &[&str]) -> Result<(), String> {
         ip(&[&["-n", &self.names[end]], words].concat())
     }
 }
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for name in &self.names {
+        for (end, name) in self.names.iter().enumerate() {
+            let _ = fs::remove_dir_all(self.etc(end));
             // It may not have come to be.
             let _ = ip(&["netns", "delete", name]);
         }

@@ -161,3 +161,24 @@ fn who_comes_back_is_there_with_its_newest_catalogue() {
         assert_same_heads(&world);
     }
 }
+
+/// The speakers are up, the network is not: an hour later it is, and is used
+/// before anybody has walked to a router.
+#[test]
+fn a_network_that_comes_an_hour_late_is_used() {
+    for seed in seeds(5) {
+        let mut world = World::new(seed, Weather::FAIR);
+        let hosts: Vec<Place> = (0..NAMES.len()).map(|n| Place::Host(HostNo(n))).collect();
+        world.cut(&hosts, &[Place::Tracker]);
+        for (n, name) in (0..).zip(NAMES) {
+            world.add(peer(name, FAST, &[Song::new(n, 30, FLAC)]));
+        }
+        world.run(3600 * SECOND);
+        assert_eq!(world.peers(HostNo(0)), [NAMES[0]], "itself alone");
+        world.heal();
+        // The longest rest, and the way there and back.
+        world.run(45 * SECOND);
+        assert_all_know(&mut world);
+        assert_same_heads(&world);
+    }
+}

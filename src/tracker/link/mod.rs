@@ -9,6 +9,9 @@
 //!   tried as seldom.
 //! - A tracker that is silent for a lease's length is lost, whatever TCP says.
 //! - A head goes out before anything that belongs to it.
+//! - A peer whose addresses change says so at once: it registers anew.
+//! - A default name that was numbered is asked for again, from any tracker, so
+//!   that nobody's restart renames a speaker. It is given up to who has it.
 //! - Leaving ends, confirmed or not.
 
 #[cfg(test)]
@@ -34,6 +37,8 @@ pub struct Introduction {
     pub name: String,
     /// Whether a person chose the name.
     pub name_chosen: bool,
+    /// What a tracker made of the name before.
+    pub known_as: Option<String>,
     /// The UDP port that the peer serves on.
     pub port: u16,
     /// The one address that it serves on, where it does not serve on all.
@@ -43,8 +48,13 @@ pub struct Introduction {
 /// What the node tells the link to its tracker.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// These are the trackers now (`host:port`), tried in turn.
+    /// These trackers are seen now (`host:port`), tried in turn. The one in use
+    /// stays in use.
     Trackers(Vec<String>),
+    /// A person wants these trackers and no others.
+    Configured(Vec<String>),
+    /// This node's own addresses are others now.
+    Moved,
     /// The node's own newest catalogue.
     Publish(Arc<Catalogue>),
     /// Ask for somebody's list or page. Forgotten when no tracker is
@@ -138,6 +148,8 @@ enum State {
     },
     Leaving {
         until: Instant,
+        /// Whether it goes on with another tracker.
+        moves_on: bool,
     },
     Left {
         confirmed: bool,
@@ -163,6 +175,8 @@ impl Link {
     pub fn handle_command(&mut self, command: Command, now: Instant) {
         match command {
             Command::Trackers(trackers) => self.handle_trackers(trackers, now),
+            Command::Configured(trackers) => self.handle_configured(trackers, now),
+            Command::Moved => self.handle_moved(now),
             Command::Publish(catalogue) => {
                 let head = *catalogue.head();
                 self.catalogue = Some(catalogue);
@@ -172,16 +186,16 @@ impl Link {
                 Want::List => ToTracker::WantList { owner },
                 Want::Page(index) => ToTracker::WantPage { owner, index },
             }),
-            Command::Leave => match self.state {
-                State::Up { .. } => {
-                    self.send(ToTracker::Leave);
-                    let until = now + LEAVE_TIMEOUT;
-                    self.state = State::Leaving { until };
-                }
-                State::Leaving { .. } => {}
+            Command::Leave => match &mut self.state {
+                // A registration that is under way may have been taken.
+                State::Up { .. } | State::Registering { .. } => self.begin_leaving(false, now),
+                State::Leaving { moves_on, .. } => *moves_on = false,
                 // Whoever asks again waits for an answer, too.
-                State::Left { confirmed } => self.tell(TrackerEvent::Left { confirmed }),
-                _ => self.end(false),
+                State::Left { confirmed } => {
+                    let confirmed = *confirmed;
+                    self.tell(TrackerEvent::Left { confirmed });
+                }
+                State::Resting { .. } | State::Connecting => self.end(false),
             },
         }
     }
@@ -196,9 +210,17 @@ impl Link {
             reached_at,
             until: now + REGISTER_TIMEOUT,
         };
+        let Introduction {
+            name,
+            name_chosen,
+            known_as,
+            ..
+        } = &self.introduction;
+        let name_chosen = *name_chosen || known_as.is_some();
+        let name = known_as.as_ref().unwrap_or(name).clone();
         self.send(ToTracker::Register(Registration {
-            name: self.introduction.name.clone(),
-            name_chosen: self.introduction.name_chosen,
+            name,
+            name_chosen,
             port: self.introduction.port,
             candidates,
         }));
@@ -210,7 +232,7 @@ impl Link {
             State::Connecting | State::Registering { .. } | State::Up { .. } => {
                 self.handle_lost(why, now);
             }
-            State::Leaving { .. } => self.end(false),
+            State::Leaving { .. } => self.finish_leaving(false, now),
             // It was told to end.
             State::Resting { .. } | State::Left { .. } => {}
         }
@@ -226,7 +248,10 @@ impl Link {
                 self.tell(TrackerEvent::AlreadyRegistered(registered));
             }
             FromTracker::Refused(_) if matches!(self.state, State::Leaving { .. }) => {
-                self.end(false);
+                self.finish_leaving(false, now);
+            }
+            FromTracker::Refused(Refusal::NameTaken { .. }) if self.has_given_up_its_name() => {
+                self.connect_anew(now);
             }
             FromTracker::Refused(refusal) => {
                 self.tell(TrackerEvent::Refused(refusal));
@@ -253,7 +278,7 @@ impl Link {
             }
             FromTracker::Left => {
                 if matches!(self.state, State::Leaving { .. }) {
-                    self.end(true);
+                    self.finish_leaving(true, now);
                 }
             }
             message @ (FromTracker::Peer(_)
@@ -269,7 +294,7 @@ impl Link {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Resting { until } => (!self.trackers.is_empty()).then_some(until),
-            State::Registering { until, .. } | State::Leaving { until } => Some(until),
+            State::Registering { until, .. } | State::Leaving { until, .. } => Some(until),
             State::Up { renew, silent } => Some(renew.min(silent)),
             State::Connecting | State::Left { .. } => None,
         }
@@ -288,7 +313,7 @@ impl Link {
                 *renew = now + RENEW_INTERVAL;
                 self.send(ToTracker::Renew);
             }
-            State::Leaving { until } if *until <= now => self.end(false),
+            State::Leaving { until, .. } if *until <= now => self.finish_leaving(false, now),
             _ => {}
         }
     }
@@ -326,10 +351,50 @@ impl Link {
         }
     }
 
+    /// Who is registered elsewhere says goodbye there first.
+    fn handle_configured(&mut self, trackers: Vec<String>, now: Instant) {
+        let in_use = self.trackers.get(self.current);
+        let stays = in_use.and_then(|to| trackers.iter().position(|listed| listed == to));
+        self.trackers = trackers;
+        self.failures = 0;
+        self.current = stays.unwrap_or(0);
+        match self.state {
+            State::Up { .. } | State::Registering { .. } if stays.is_none() => {
+                self.begin_leaving(true, now);
+            }
+            State::Connecting if stays.is_none() => self.connect_anew(now),
+            State::Resting { .. } => self.state = State::Resting { until: now },
+            _ => {}
+        }
+    }
+
+    /// The connection may be dead with the address that it came from, and in
+    /// any case the tracker tells the others what is not true any more.
+    fn handle_moved(&mut self, now: Instant) {
+        if !matches!(self.state, State::Leaving { .. } | State::Left { .. }) {
+            self.failures = 0;
+            self.connect_anew(now);
+        }
+    }
+
+    /// Whether a name that somebody else has now was one from before; then the
+    /// default one is tried again.
+    fn has_given_up_its_name(&mut self) -> bool {
+        self.introduction.known_as.take().is_some()
+    }
+
     fn handle_registered(&mut self, registered: Registered, now: Instant) {
         let State::Registering { reached_at, .. } = self.state else {
             return;
         };
+        let Introduction {
+            name,
+            name_chosen,
+            known_as,
+            ..
+        } = &mut self.introduction;
+        let is_numbered = !*name_chosen && registered.name != *name;
+        *known_as = is_numbered.then(|| registered.name.clone());
         self.state = State::Up {
             renew: now + RENEW_INTERVAL,
             silent: now + LEASE,
@@ -342,6 +407,12 @@ impl Link {
             let head = *own.head();
             self.send(ToTracker::Head(head));
         }
+    }
+
+    /// Gives up the connection that there may be.
+    fn connect_anew(&mut self, now: Instant) {
+        self.actions.push_back(Action::Disconnect);
+        self.state = State::Resting { until: now };
     }
 
     fn connect(&mut self) {
@@ -373,6 +444,24 @@ impl Link {
             Duration::ZERO
         };
         self.state = State::Resting { until: now + rest };
+    }
+
+    fn begin_leaving(&mut self, moves_on: bool, now: Instant) {
+        self.send(ToTracker::Leave);
+        let until = now + LEAVE_TIMEOUT;
+        self.state = State::Leaving { until, moves_on };
+    }
+
+    fn finish_leaving(&mut self, confirmed: bool, now: Instant) {
+        match self.state {
+            State::Leaving { moves_on: true, .. } => {
+                if self.trackers.is_empty() {
+                    self.tell(TrackerEvent::Left { confirmed });
+                }
+                self.connect_anew(now);
+            }
+            _ => self.end(confirmed),
+        }
     }
 
     fn end(&mut self, confirmed: bool) {

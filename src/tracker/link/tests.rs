@@ -4,6 +4,7 @@ fn link(trackers: &[&str], now: Instant) -> Link {
     let introduction = Introduction {
         name: "kitchen".into(),
         name_chosen: false,
+        known_as: None,
         port: 4670,
         bound: None,
     };
@@ -199,4 +200,142 @@ fn a_tracker_that_takes_and_drops_is_tried_ever_less_often() {
     link.handle_message(FromTracker::Renewed, now);
     link.handle_closed("closed".into(), now);
     assert!(link.poll_timeout().unwrap() - now <= FIRST_REST);
+}
+
+#[test]
+fn who_leaves_while_it_registers_says_so() {
+    let now = Instant::now();
+    let mut link = link(&["a"], now);
+    link.handle_timeout(now);
+    link.handle_connected(ip(), vec![], now);
+    actions(&mut link);
+    link.handle_command(Command::Leave, now);
+    assert_eq!(actions(&mut link), [Action::Send(ToTracker::Leave)]);
+    // The answer to the registration was on its way.
+    link.handle_message(registered(), now);
+    assert_eq!(actions(&mut link), []);
+    link.handle_message(FromTracker::Left, now);
+    let left = Action::Tell(TrackerEvent::Left { confirmed: true });
+    assert_eq!(actions(&mut link), [Action::Disconnect, left]);
+}
+
+#[test]
+fn who_has_moved_registers_anew_at_once() {
+    let now = Instant::now();
+    let mut link = up(now);
+    link.handle_command(Command::Moved, now);
+    assert_eq!(actions(&mut link), [Action::Disconnect]);
+    assert_eq!(link.poll_timeout(), Some(now));
+    link.handle_timeout(now);
+    assert!(actions(&mut link).contains(&Action::Connect { to: "a".into() }));
+    link.handle_connected(ip(), vec![ip()], now);
+    let sent = actions(&mut link);
+    assert!(
+        matches!(&sent[..], [Action::Send(ToTracker::Register(r))] if r.candidates == [ip()]),
+        "{sent:?}"
+    );
+}
+
+/// However long it has been tried in vain: a network that comes is used.
+#[test]
+fn a_network_that_comes_ends_the_rest() {
+    let mut now = Instant::now();
+    let mut link = link(&["a"], now);
+    for _ in 0..10 {
+        now = link.poll_timeout().unwrap();
+        link.handle_timeout(now);
+        link.handle_closed("unreachable".into(), now);
+    }
+    assert!(link.poll_timeout().unwrap() - now > FIRST_REST * 10);
+    link.handle_command(Command::Moved, now);
+    assert_eq!(link.poll_timeout(), Some(now));
+    // And if it is not well yet, it is not long until the next attempt.
+    link.handle_timeout(now);
+    link.handle_closed("unreachable".into(), now);
+    assert!(link.poll_timeout().unwrap() - now <= FIRST_REST);
+}
+
+/// The name that the link asks for when it connects next.
+fn asks_for(link: &mut Link, now: Instant) -> (String, bool) {
+    let due = link.poll_timeout().unwrap().max(now);
+    link.handle_timeout(due);
+    link.handle_connected(ip(), vec![], due);
+    let registration = actions(link).into_iter().find_map(|action| match action {
+        Action::Send(ToTracker::Register(registration)) => Some(registration),
+        _ => None,
+    });
+    let registration = registration.unwrap();
+    (registration.name, registration.name_chosen)
+}
+
+#[test]
+fn a_numbered_name_is_asked_for_again_and_given_up_to_who_has_it() {
+    let now = Instant::now();
+    let mut link = link(&["a", "b"], now);
+    assert_eq!(asks_for(&mut link, now), ("kitchen".into(), false));
+    link.handle_message(
+        FromTracker::Registered(Registered {
+            name: "kitchen-2".into(),
+            lease: LEASE,
+            seen_as: ip(),
+        }),
+        now,
+    );
+    link.handle_closed("it restarts".into(), now);
+    assert_eq!(asks_for(&mut link, now), ("kitchen-2".into(), true));
+    let taken = Refusal::NameTaken {
+        name: "kitchen-2".into(),
+        holder: ip(),
+    };
+    link.handle_message(FromTracker::Refused(taken), now);
+    assert_eq!(actions(&mut link), [Action::Disconnect], "nobody is told");
+    assert_eq!(asks_for(&mut link, now), ("kitchen".into(), false));
+}
+
+#[test]
+fn a_chosen_name_is_never_given_up() {
+    let now = Instant::now();
+    let introduction = Introduction {
+        name: "kitchen".into(),
+        name_chosen: true,
+        known_as: None,
+        port: 4670,
+        bound: None,
+    };
+    let mut link = Link::new(introduction, 1, now);
+    link.handle_command(Command::Trackers(vec!["a".into()]), now);
+    assert_eq!(asks_for(&mut link, now), ("kitchen".into(), true));
+    let taken = Refusal::NameTaken {
+        name: "kitchen".into(),
+        holder: ip(),
+    };
+    link.handle_message(FromTracker::Refused(taken.clone()), now);
+    assert!(actions(&mut link).contains(&Action::Tell(TrackerEvent::Refused(taken))));
+    assert_eq!(asks_for(&mut link, now), ("kitchen".into(), true));
+}
+
+#[test]
+fn a_tracker_that_a_person_does_not_want_any_more_is_left() {
+    let now = Instant::now();
+    let wanted = |names: &[&str]| {
+        let names = names.iter().map(|to| to.to_string()).collect();
+        Command::Configured(names)
+    };
+    let mut link = up(now);
+    link.handle_command(wanted(&["b", "a"]), now);
+    assert_eq!(actions(&mut link), [], "the one in use is among them");
+    link.handle_command(wanted(&["c"]), now);
+    assert_eq!(actions(&mut link), [Action::Send(ToTracker::Leave)]);
+    link.handle_message(FromTracker::Left, now);
+    assert_eq!(actions(&mut link), [Action::Disconnect]);
+    link.handle_timeout(link.poll_timeout().unwrap());
+    assert!(actions(&mut link).contains(&Action::Connect { to: "c".into() }));
+
+    let mut link = up(now);
+    link.handle_command(wanted(&[]), now);
+    actions(&mut link);
+    link.handle_timeout(now + LEAVE_TIMEOUT);
+    let left = Action::Tell(TrackerEvent::Left { confirmed: false });
+    assert_eq!(actions(&mut link), [left, Action::Disconnect]);
+    assert_eq!(link.poll_timeout(), None, "there is none to try");
 }

@@ -1,0 +1,219 @@
+//! Values of the configuration with a syntax of their own.
+
+use std::{
+    fmt,
+    net::{Ipv6Addr, SocketAddr},
+    str::FromStr,
+};
+
+use serde::{de, Deserialize, Deserializer};
+
+use crate::protocol::{check_name, DEFAULT_PORT};
+
+/// Where a peer's tracker is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrackerAt {
+    /// Found by mDNS.
+    Auto,
+    /// There is none.
+    None,
+    /// These, tried in turn.
+    These(Vec<HostPort>),
+}
+
+/// A host's name or address, and a TCP port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    pub host: String,
+    pub port: u16,
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl FromStr for HostPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad =
+            || format!("{text:?} is not a host: write \"host\", \"host:port\" or \"[v6]:port\"");
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Self {
+                host: address.ip().to_string(),
+                port: address.port(),
+            });
+        }
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|t| t.strip_suffix(']'))
+            .unwrap_or(text);
+        if bare.parse::<Ipv6Addr>().is_ok() {
+            return Ok(Self {
+                host: bare.into(),
+                port: DEFAULT_PORT,
+            });
+        }
+        let (host, port) = match text.split_once(':') {
+            Some((host, port)) => (host, port.parse().map_err(|_| bad())?),
+            None => (text, DEFAULT_PORT),
+        };
+        let is_host_char = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+        if host.is_empty() || !host.chars().all(is_host_char) || port == 0 {
+            return Err(bad());
+        }
+        Ok(Self {
+            host: host.into(),
+            port,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for TrackerAt {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(
+            untagged,
+            expecting = "expected \"auto\", \"none\", \"host[:port]\" or a list of hosts"
+        )]
+        enum Shape {
+            One(String),
+            Many(Vec<String>),
+        }
+        let hosts = match Shape::deserialize(from)? {
+            Shape::One(word) if word == "auto" => return Ok(Self::Auto),
+            Shape::One(word) if word == "none" => return Ok(Self::None),
+            Shape::One(host) => vec![host],
+            Shape::Many(hosts) => hosts,
+        };
+        let parsed: Result<Vec<HostPort>, String> = hosts.iter().map(|h| h.parse()).collect();
+        match parsed.map_err(de::Error::custom)? {
+            hosts if hosts.is_empty() => Ok(Self::None),
+            hosts if hosts.len() > MAX_TRACKERS => Err(de::Error::custom(format!(
+                "at most {MAX_TRACKERS} trackers can be listed"
+            ))),
+            hosts => Ok(Self::These(hosts)),
+        }
+    }
+}
+
+/// A node's name: one part of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeName(pub String);
+
+impl<'de> Deserialize<'de> for NodeName {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(from)?;
+        check_name(&name)
+            .map_err(|why| de::Error::custom(format!("{name:?} is not a name: {why}")))?;
+        Ok(Self(name))
+    }
+}
+
+/// A number of bytes: `"2 GiB"`, `"500 MB"`, or a plain number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let scale: u64 = match unit.trim() {
+            "" | "B" => 1,
+            "kB" | "KB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            _ => {
+                return Err(format!(
+                    "{text:?} is not a size: write for example \"2 GiB\" or \"500 MB\""
+                ))
+            }
+        };
+        number
+            .parse()
+            .ok()
+            .and_then(|number: u64| number.checked_mul(scale))
+            .map(Self)
+            .ok_or_else(|| {
+                format!("{text:?} is not a size: write for example \"2 GiB\" or \"500 MB\"")
+            })
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a size such as \"2 GiB\"")]
+        enum Shape {
+            Number(u64),
+            Text(String),
+        }
+        match Shape::deserialize(from)? {
+            Shape::Number(bytes) => Ok(Self(bytes)),
+            Shape::Text(text) => text.parse().map_err(de::Error::custom),
+        }
+    }
+}
+
+/// More trackers than anyone has; each is dialled in turn.
+const MAX_TRACKERS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Peer {
+        tracker: TrackerAt,
+    }
+
+    #[test]
+    fn trackers_are_given_in_four_ways() {
+        let of = |text: &str| {
+            toml::from_str::<Peer>(&format!("tracker = {text}"))
+                .unwrap()
+                .tracker
+        };
+        let host = |host: &str, port| HostPort {
+            host: host.into(),
+            port,
+        };
+        assert_eq!(of("\"auto\""), TrackerAt::Auto);
+        assert_eq!(of("\"none\""), TrackerAt::None);
+        assert_eq!(
+            of("\"attic.local\""),
+            TrackerAt::These(vec![host("attic.local", DEFAULT_PORT)])
+        );
+        assert_eq!(
+            of("[\"10.0.0.1:99\", \"[fd00::1]:98\", \"fd00::2\"]"),
+            TrackerAt::These(vec![
+                host("10.0.0.1", 99),
+                host("fd00::1", 98),
+                host("fd00::2", DEFAULT_PORT)
+            ])
+        );
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes) in [("2 GiB", 2 << 30), ("500MB", 500_000_000), ("17", 17)] {
+            assert_eq!(text.parse(), Ok(ByteSize(bytes)));
+        }
+        for text in ["", "GiB", "-1", "1.5 GiB", "99999999999 GiB"] {
+            assert!(text.parse::<ByteSize>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! This machine's own network, which comes and goes under the daemon: a Pi is
+//! up before its Wi-Fi, roams, and is given other addresses.
+
+use std::{net::IpAddr, time::Duration};
+
+use async_channel::Sender;
+use smol::Timer;
+
+use crate::{
+    interfaces,
+    node::{Event, Interfaces},
+    peer::Handle,
+    swarm::endpoint::Endpoint,
+    tracker::link::Command,
+};
+
+/// The network as it is at a moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    pub interfaces: Interfaces,
+    /// Where others may reach this node: all, since which of them a connection
+    /// comes from is the kernel's choice.
+    addresses: Vec<IpAddr>,
+}
+
+impl Network {
+    /// Looks at the interfaces, as a node that listens on `bound` sees them.
+    pub fn look(bound: IpAddr) -> Self {
+        let addresses = interfaces::outer_addresses();
+        Self {
+            interfaces: Interfaces {
+                subnets: interfaces::subnets(),
+                scopes: interfaces::scopes(),
+                are_down: addresses.is_empty() && !bound.is_loopback(),
+            },
+            addresses,
+        }
+    }
+}
+
+/// Tells everybody concerned when the network is not what was `known` any
+/// more. Goes on until it is dropped.
+pub async fn follow(
+    bound: IpAddr,
+    mut known: Network,
+    endpoint: Endpoint,
+    peer: Handle,
+    tracker: Sender<Command>,
+) {
+    loop {
+        Timer::after(LOOK_INTERVAL).await;
+        let found = Network::look(bound);
+        if found == known {
+            continue;
+        }
+        let interfaces = found.interfaces.clone();
+        endpoint.set_subnets(interfaces.subnets.clone());
+        if known.addresses != found.addresses {
+            log::info!("this machine's addresses are {:?} now", found.addresses);
+            // Without a tracker to be there is nobody to tell.
+            let _ = tracker.send(Command::Moved).await;
+        }
+        if known.interfaces != interfaces {
+            peer.tell(Event::Interfaces(interfaces)).await;
+        }
+        known = found;
+    }
+}
+
+/// A look costs a system call and a wake-up; a lease, which is what a peer
+/// that moves would lose, is three times as long.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
