@@ -56,7 +56,6 @@ struct Sample {
     at: Instant,
     cpu: f64,
     wakes: u64,
-    writes: u64,
     written: u64,
 }
 
@@ -73,7 +72,6 @@ impl Sample {
             at: Instant::now(),
             cpu: node.usage().0,
             wakes: tasks.flatten().filter_map(wakes).sum(),
-            writes: number(&io, "syscw:").unwrap_or(0),
             written: number(&io, "write_bytes:").unwrap_or(0),
         }
     }
@@ -84,12 +82,11 @@ impl Sample {
         let seconds = (now.at - self.at).as_secs_f64();
         let threads = fs::read_dir(format!("/proc/{}/task", node.pid())).unwrap();
         println!(
-            "{what:<28}{:>8.1}{:>9}{:>13.1}{:>13.0}{:>11.2}{:>8.1}",
+            "{what:<28}{:>8.1}{:>9}{:>13.1}{:>11.2}{:>8.1}",
             mega(node.usage().1),
             threads.count(),
             // A thread that has ended takes its number with it.
             now.wakes.saturating_sub(self.wakes) as f64 / seconds,
-            (now.writes - self.writes) as f64 / seconds * 3600.0,
             mega(now.written - self.written) / seconds * 3600.0,
             (now.cpu - self.cpu) / seconds * 100.0,
         );
@@ -110,10 +107,8 @@ fn roles(here: &Path) {
     let mut remote = peer.connect();
     remote.wait_for_tracks(1);
 
-    println!("\n                               RSS  threads     wake-ups       writes    written     CPU");
-    println!(
-        "                                MB              a second      an hour  MB an hour      %"
-    );
+    println!("\n                                 RSS  threads     wake-ups    written     CPU");
+    println!("                                  MB              a second  MB an hour      %");
     let at_rest = [("a tracker at rest", &tracker), ("a peer at rest", &peer)];
     let at_rest = at_rest.into_iter().chain([("both in one at rest", &both)]);
     let before: Vec<_> = at_rest
@@ -124,11 +119,18 @@ fn roles(here: &Path) {
         before.print(what, node);
     }
     let before = Sample::of(&peer);
+    let size = fs::metadata(music.join("long.flac")).unwrap().len();
     play(&mut remote);
-    before.print("a track of 20 MB arrives", &peer);
-    let before = Sample::of(&peer);
+    thread::sleep(SETTLE);
+    let arrived = Sample::of(&peer);
     thread::sleep(SPAN);
-    before.print("a peer that plays it", &peer);
+    arrived.print("a peer that plays", &peer);
+    println!(
+        "What it plays had {:.1} MB, came from another peer, and cost {:.1} MB written and {:.2} s of CPU.",
+        mega(size),
+        mega(arrived.written - before.written),
+        arrived.cpu - before.cpu,
+    );
 }
 
 /// Plays the long track, and waits until all of it is here.
@@ -153,16 +155,13 @@ fn swarm(here: &Path, count: usize) {
     owner.connect().wait_for_tracks(count);
     owner.settle();
     let peer = start(&nodes, "peer", &format!("p{count}"), TRACKER, None);
-    let empty = peer.usage().1;
     let mut remote = peer.connect();
     remote.wait_for_tracks(count);
     peer.settle();
-    let full = peer.usage().1;
     println!(
-        "\n{count} tracks: {:.1} MB resident, {:.1} MB at its start: {:.0} bytes a track; the owner {:.1} MB.",
-        mega(full),
-        mega(empty),
-        full.saturating_sub(empty) as f64 / count as f64,
+        "\n{count} tracks in the swarm: an idle peer has {:.1} MB resident (wanted: {:.1}), their owner {:.1} MB.",
+        mega(peer.usage().1),
+        10.0 + count as f64 * 250.0 / 1e6,
         mega(owner.usage().1),
     );
     for question in [
@@ -459,6 +458,8 @@ const DEVICE: &str = "P2PMUSIC_BENCH_DEVICE";
 const ALSA_CONFIG: &str = "ALSA_CONFIG_PATH";
 const LONG_SECONDS: u32 = 180;
 const SPAN: Duration = Duration::from_secs(20);
+/// What has arrived is kept, and the queue saved, within this.
+const SETTLE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Not the usual port, where a node may run.
 const TRACKER: &str = "127.0.0.1:46972";

@@ -310,8 +310,9 @@ fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> (T, &'a [u8]) {
 
 /// The `n`th of the ranges that end at `ends`.
 fn range(ends: &[u32], n: usize) -> Option<Range<usize>> {
+    let end = *ends.get(n)? as usize;
     let begin = n.checked_sub(1).map_or(0, |before| ends[before] as usize);
-    Some(begin..*ends.get(n)? as usize)
+    Some(begin..end)
 }
 
 /// The first byte of a record whose entry has been hashed.
@@ -373,7 +374,9 @@ mod tests {
                 let listed = entry.as_ref().and_then(Entry::listed);
                 prop_assert_eq!(page.path(n), listed.map(|it| (&*it.dir, &*it.name)));
             }
-            prop_assert_eq!(page.get(entries.len()), None);
+            for beyond in [0, 1, PAGE_ENTRIES] {
+                prop_assert_eq!(page.get(entries.len() + beyond), None);
+            }
             prop_assert_eq!(page.encode(), encode(&entries));
         }
     }
