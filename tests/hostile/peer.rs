@@ -14,7 +14,7 @@ use smol::future::FutureExt as _;
 
 use crate::{
     common::{audio, audio::Music, Node, Setup, PATIENCE},
-    watch::{serves, Watch},
+    watch::{assert_heard, serves, Watch},
     wire::{
         frame, hash, nobody, noise, page_with, receive_kind, register, send, Member, PeerReply,
         PeerRequest, Tls, ToTracker, OPEN, REGISTERED, WANT_LIST,
@@ -272,7 +272,7 @@ fn serves_of_two(tracker: &Node, frames: &[[i16; 2]]) {
     player.ctl_ok(&["add", "attic/song.wav"]);
     player.ctl_ok(&["play"]);
     player.wait_for_end();
-    audio::assert_same(&audio::read_wav(&player.recording()).1, frames);
+    assert_heard(&player, frames);
 }
 
 /// A member with a catalogue in order, whose music is not: what it answers is
@@ -309,7 +309,7 @@ fn a_holder_that_answers_nonsense() {
     player.ctl_ok(&["play"]);
     player.wait_for_end();
     // This, and nothing of what was before.
-    audio::assert_same(&audio::read_wav(&player.recording()).1, &frames);
+    assert_heard(&player, &frames);
     watch.end(&player, 32 << 20);
 }
 
