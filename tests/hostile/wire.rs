@@ -4,7 +4,6 @@
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
-    ops::Range,
     os::fd::AsRawFd as _,
     sync::Arc,
     time::Duration,
@@ -196,8 +195,9 @@ pub const WANT_LIST: u8 = 8;
 #[derive(Clone, Serialize)]
 pub enum PeerRequest {
     Resolve(u32),
-    /// Track, size, groups, and 0 for "I listen to it now".
-    Get(Id, u64, Vec<Range<u32>>, u8),
+    /// Track, size, groups (first, and the one behind the last), and 0 for "I listen
+    /// to it now".
+    Get(Id, u64, Vec<(u32, u32)>, u8),
     Head,
     List,
     Page(u32),
