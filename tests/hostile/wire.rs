@@ -219,7 +219,7 @@ pub fn page_with(name: &str, size: u64) -> Vec<u8> {
     let listed = (
         ("", name, size, 1_000_000_000i64, None::<Id>, 0u32),
         (44_100u32, 2u16, Some(16u8), (1u64, 0u32)),
-        (Vec::<Range<u64>>::new(), 44u64),
+        (Vec::<(u64, u64)>::new(), 44u64),
         (None::<&str>, None::<u32>, None::<u32>),
         [None::<&str>; 6],
     );
