@@ -267,7 +267,7 @@ impl ControlServer {
         };
         let unix = async {
             match self.socket.accept().await {
-                Ok(stream) => Event::Arrived(Client::unix(stream)),
+                Ok(stream) => Event::Arrived(Client::unix(stream).into()),
                 Err(error) => Event::Failed(error),
             }
         };
@@ -277,7 +277,7 @@ impl ControlServer {
             };
             match listener.accept().await {
                 Ok((stream, from)) => {
-                    Event::Arrived(Client::tcp(stream, from, self.password.clone()))
+                    Event::Arrived(Client::tcp(stream, from, self.password.clone()).into())
                 }
                 Err(error) => Event::Failed(error),
             }
@@ -285,7 +285,7 @@ impl ControlServer {
         future::or(future::or(ended, changed), future::or(unix, tcp)).await
     }
 
-    fn seat(&self, client: Client, id: u64, done: Sender<u64>) -> Seat {
+    fn seat(&self, client: Box<Client>, id: u64, done: Sender<u64>) -> Seat {
         let (bell, rung) = async_channel::bounded(1);
         let address = client.address();
         let events = self.events.clone();
@@ -312,7 +312,7 @@ fn has_room(clients: &BTreeMap<u64, Seat>, from: Option<IpAddr>) -> bool {
 }
 
 enum Event {
-    Arrived(Client),
+    Arrived(Box<Client>),
     Ended(u64),
     Changed,
     Failed(io::Error),

@@ -16,6 +16,7 @@ mod isobmff;
 mod mpeg;
 mod ogg;
 mod riff;
+mod vorbis;
 
 use std::ops::Range;
 

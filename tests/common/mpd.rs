@@ -25,7 +25,10 @@ impl Mpd {
     }
 
     pub fn connect_tcp(at: &str) -> Self {
-        let stream = TcpStream::connect(at).unwrap();
+        Self::over_tcp(TcpStream::connect(at).unwrap())
+    }
+
+    pub fn over_tcp(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         Self::over(Box::new(stream.try_clone().unwrap()), Box::new(stream))
     }

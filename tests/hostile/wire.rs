@@ -4,7 +4,6 @@
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
-    ops::Range,
     os::fd::AsRawFd as _,
     sync::Arc,
     time::Duration,
@@ -196,8 +195,9 @@ pub const WANT_LIST: u8 = 8;
 #[derive(Clone, Serialize)]
 pub enum PeerRequest {
     Resolve(u32),
-    /// Track, size, groups, and 0 for "I listen to it now".
-    Get(Id, u64, Vec<Range<u32>>, u8),
+    /// Track, size, groups (first, and the one behind the last), and 0 for "I listen
+    /// to it now".
+    Get(Id, u64, Vec<(u32, u32)>, u8),
     Head,
     List,
     Page(u32),
@@ -219,7 +219,7 @@ pub fn page_with(name: &str, size: u64) -> Vec<u8> {
     let listed = (
         ("", name, size, 1_000_000_000i64, None::<Id>, 0u32),
         (44_100u32, 2u16, Some(16u8), (1u64, 0u32)),
-        (Vec::<Range<u64>>::new(), 44u64),
+        (Vec::<(u64, u64)>::new(), 44u64),
         (None::<&str>, None::<u32>, None::<u32>),
         [None::<&str>; 6],
     );

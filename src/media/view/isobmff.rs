@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::{be_u32, Probe, Segment, Shown, ViewError};
+use super::{be_u32, Probe, Segment, Shown, ViewError, TAKE};
 
 pub(super) fn view<E>(file: &mut Probe<'_, '_, E>) -> Result<Shown, ViewError<E>> {
     if file.bytes(4, 4)? != *b"ftyp" {
@@ -24,7 +24,11 @@ pub(super) fn view<E>(file: &mut Probe<'_, '_, E>) -> Result<Shown, ViewError<E>
             b"mdat" if media.is_none() => media = Some(atom),
             b"free" | b"skip" | b"wide" => edits.push(Edit::hide(atom)),
             b"meta" => edits.push(Edit::hide(atom)),
-            b"moov" | b"mdat" | b"moof" | b"sidx" => plain = false,
+            b"moof" => {
+                plain = false;
+                check_samples(file, atom.body.clone(), 0)?;
+            }
+            b"moov" | b"mdat" | b"sidx" => plain = false,
             _ => {}
         }
     }
@@ -32,7 +36,11 @@ pub(super) fn view<E>(file: &mut Probe<'_, '_, E>) -> Result<Shown, ViewError<E>
     for atom in children(file, movie.body.clone())? {
         match &atom.kind {
             b"udta" | b"meta" | b"free" | b"skip" => edits.push(Edit::hide(&atom)),
-            b"trak" => check_tables(file, atom.body, 0)?,
+            b"trak" => {
+                check_tables(file, atom.body.clone(), 0)?;
+                check_samples(file, atom.body, 0)?;
+            }
+            b"mvex" => check_samples(file, atom.body, 0)?,
             _ => {}
         }
     }
@@ -123,6 +131,86 @@ fn check_tables<E>(
     Ok(())
 }
 
+/// Refuses samples that are longer than any of a sound's: the demuxer allocates what
+/// a table says before it reads.
+fn check_samples<E>(
+    file: &mut Probe<'_, '_, E>,
+    range: Range<u64>,
+    depth: u8,
+) -> Result<(), ViewError<E>> {
+    for atom in children(file, range)? {
+        let body = &atom.body;
+        let word = |file: &mut Probe<'_, '_, E>, at: u64| {
+            let at = body.start.saturating_add(at);
+            file.bytes(at, 4).map(|b| be_u32(&b))
+        };
+        match &atom.kind {
+            b"mdia" | b"minf" | b"stbl" | b"traf" if depth < DEPTH => {
+                check_samples(file, body.clone(), depth + 1)?;
+            }
+            b"stsz" => match word(file, 4)? {
+                0 => check_sizes(file, body.start + 12..body.end, 4, 0)?,
+                common => check_size(common)?,
+            },
+            b"trex" => check_size(word(file, 16)?)?,
+            b"tfhd" => {
+                let flags = word(file, 0)?;
+                if flags & 0x10 != 0 {
+                    let before = [(0x1, 8), (0x2, 4), (0x8, 4)];
+                    check_size(word(file, 8 + fields(flags, &before))?)?;
+                }
+            }
+            b"trun" => {
+                let flags = word(file, 0)?;
+                if flags & 0x200 != 0 {
+                    let table = body.start + 8 + fields(flags, &[(0x1, 4), (0x4, 4)]);
+                    let before = fields(flags, &[(0x100, 4)]);
+                    let row = 4 + before + fields(flags, &[(0x400, 4), (0x800, 4)]);
+                    check_sizes(file, table..body.end, row, before)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of those fields that `flags` say are there.
+fn fields(flags: u32, fields: &[(u32, u64)]) -> u64 {
+    let there = fields.iter().filter(|(flag, _)| flags & flag != 0);
+    there.map(|(_, len)| len).sum()
+}
+
+/// Checks the size at `at` in each `row` bytes of a table.
+fn check_sizes<E>(
+    file: &mut Probe<'_, '_, E>,
+    table: Range<u64>,
+    row: u64,
+    at: u64,
+) -> Result<(), ViewError<E>> {
+    let mut start = table.start;
+    while start < table.end {
+        let rows = (table.end - start).min(TAKE as u64 / row * row) / row;
+        if rows == 0 {
+            break;
+        }
+        // At most `TAKE`.
+        let part = file.bytes(start, (rows * row) as usize)?;
+        for row in part.chunks_exact(row as usize) {
+            check_size(be_u32(&row[at as usize..]))?;
+        }
+        start += rows * row;
+    }
+    Ok(())
+}
+
+fn check_size<E>(size: u32) -> Result<(), ViewError<E>> {
+    match size <= MAX_SAMPLE {
+        true => Ok(()),
+        false => Err(ViewError::Malformed("a sample is too long for a sound's")),
+    }
+}
+
 /// A stretch of the file that is shown otherwise.
 struct Edit {
     range: Range<u64>,
@@ -194,6 +282,9 @@ const ATOMS: usize = 256;
 
 /// trak, mdia, minf, stbl.
 const DEPTH: u8 = 3;
+
+/// Of one AAC frame: 6144 bits a channel, and room for who pads.
+const MAX_SAMPLE: u32 = 64 * 1024;
 
 /// Twice what the demuxer reads of what it skips.
 const TAIL: u64 = 128 * 1024;

@@ -2,7 +2,7 @@
 //! pictures, is replaced by an empty one. It shares pages with the setup packet,
 //! so both are paged anew.
 
-use super::{le_u32, Probe, Segment, Shown, ViewError, MAX_CHANNELS};
+use super::{le_u32, vorbis, Probe, Segment, Shown, ViewError, MAX_CHANNELS};
 
 pub(super) fn view<E>(
     file: &mut Probe<'_, '_, E>,
@@ -25,23 +25,23 @@ pub(super) fn view<E>(
     if found.is_none() {
         found = headers(file, &first)?;
     }
-    let shown = match found {
-        Some((setup, audio_start)) if audio_start < file.size => Shown {
-            segments: vec![
-                Segment::File(0..first.end()),
-                Segment::Bytes(repage(first.serial, &setup)),
-                Segment::File(audio_start..file.size),
-            ],
-            bits: None,
-            audio_start,
-        },
-        _ => Shown {
-            segments: vec![Segment::File(0..file.size)],
-            bits: None,
-            audio_start: 0,
-        },
-    };
-    Ok(shown)
+    let (setup, audio_start) = found
+        .filter(|(_, audio_start)| *audio_start < file.size)
+        .ok_or(ViewError::Malformed(
+            "its headers are not those of one plain stream",
+        ))?;
+    if !vorbis::has_sane_codebooks(&setup) {
+        return Err(ViewError::Malformed("its codebooks are impossible"));
+    }
+    Ok(Shown {
+        segments: vec![
+            Segment::File(0..first.end()),
+            Segment::Bytes(repage(first.serial, &setup)),
+            Segment::File(audio_start..file.size),
+        ],
+        bits: None,
+        audio_start,
+    })
 }
 
 /// The setup packet, and where the first page of sound begins; `None` where the

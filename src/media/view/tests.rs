@@ -177,6 +177,47 @@ fn an_m4a_keeps_its_offsets_and_loses_its_cover() {
     ));
 }
 
+/// Found by the fuzz target `decode`: the demuxer allocates before it reads.
+#[test]
+fn an_m4a_with_an_absurd_sample_is_refused() {
+    let nest =
+        |inner: Vec<u8>, kinds: &[&[u8; 4]]| kinds.iter().fold(inner, |i, kind| atom(kind, &i));
+    let words = |words: &[u32]| {
+        words
+            .iter()
+            .flat_map(|w| w.to_be_bytes())
+            .collect::<Vec<_>>()
+    };
+    let in_track = |table| nest(table, &[b"stbl", b"minf", b"mdia", b"trak", b"moov"]);
+    let empty = || atom(b"moov", &[]);
+    let whole = |size| in_track(atom(b"stsz", &words(&[0, size, 1])));
+    let listed = |size| in_track(atom(b"stsz", &words(&[0, 0, 2, 9, size])));
+    let extended = |size| nest(words(&[0, 1, 1, 0, size, 0]), &[b"trex", b"mvex", b"moov"]);
+    let header = |size| {
+        [
+            empty(),
+            nest(
+                words(&[0x10 | 0x8, 1, 0, size]),
+                &[b"tfhd", b"traf", b"moof"],
+            ),
+        ]
+        .concat()
+    };
+    let run = |size| {
+        let rows = words(&[0x100 | 0x200 | 0x1, 2, 0, 7, 9, 7, size]);
+        [empty(), nest(rows, &[b"trun", b"traf", b"moof"])].concat()
+    };
+    let files: [&dyn Fn(u32) -> Vec<u8>; 5] = [&whole, &listed, &extended, &header, &run];
+    for (n, file) in files.iter().enumerate() {
+        let build = |size| build(Format::M4a, &[atom(b"ftyp", b"M4A "), file(size)].concat());
+        assert!(build(768).is_ok(), "{n}");
+        assert!(
+            matches!(build(771_752_128), Err(ViewError::Malformed(_))),
+            "{n}"
+        );
+    }
+}
+
 const FORMATS: [Format; 5] = [
     Format::Wav,
     Format::Flac,
