@@ -7,14 +7,13 @@
 //! to any more, told no news, and dropped before long: the registry waits for
 //! nobody.
 
+mod outbox;
+
 use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        atomic::{AtomicUsize, Ordering},
-        Arc,
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -27,6 +26,7 @@ use smol::{
     Async, Executor, Task, Timer,
 };
 
+use self::outbox::{outbox, Frame, Frames, Outbox};
 use super::registry::{Action, Bulletin, ConnId, Place, Registry, Snapshot, MAX_PEERS};
 use crate::{
     id::PeerId,
@@ -34,9 +34,7 @@ use crate::{
     interfaces,
     near::{is_near, Subnet},
     port_owner::{port_owner, Transport},
-    protocol::{
-        encode_frame, encode_shared, read_frame, FromTracker, ToTracker, MAX_TRACKER_FRAME,
-    },
+    protocol::{read_frame, ToTracker, MAX_TRACKER_FRAME},
 };
 
 /// A tracker that listens, and serves while [`Self::run`] is polled.
@@ -449,121 +447,6 @@ fn bind(address: SocketAddr) -> io::Result<Async<TcpListener>> {
     }
 }
 
-/// A message, or several, in bytes that are shared where they go to many.
-#[derive(Clone)]
-struct Frame {
-    head: Arc<[u8]>,
-    /// A page's.
-    body: Option<Arc<[u8]>>,
-}
-
-impl Frame {
-    fn new(message: &FromTracker) -> Self {
-        let (head, body) = encode_shared(message);
-        let head = head.into();
-        Self { head, body }
-    }
-
-    /// Many messages that are sent at once.
-    fn join<'a>(messages: impl Iterator<Item = &'a FromTracker>) -> Self {
-        let frames: Vec<Vec<u8>> = messages.map(encode_frame).collect();
-        Self {
-            head: frames.concat().into(),
-            body: None,
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.head.len() + self.body.as_ref().map_or(0, |body| body.len())
-    }
-}
-
-/// Frames on their way to one peer, bounded in number and in bytes.
-struct Outbox {
-    frames: Sender<Frame>,
-    room: Arc<Room>,
-}
-
-/// The other end of an [`Outbox`].
-struct Frames {
-    frames: Receiver<Frame>,
-    room: Arc<Room>,
-}
-
-/// How much of an outbox is taken.
-struct Room {
-    frames: AtomicUsize,
-    bytes: AtomicUsize,
-    given_back: (Sender<()>, Receiver<()>),
-}
-
-fn outbox() -> (Outbox, Frames) {
-    let (sender, receiver) = async_channel::bounded(OUTBOX_FRAMES);
-    let room = Arc::new(Room {
-        frames: AtomicUsize::new(0),
-        bytes: AtomicUsize::new(0),
-        given_back: async_channel::bounded(1),
-    });
-    let frames = Frames {
-        frames: receiver,
-        room: room.clone(),
-    };
-    let outbox = Outbox {
-        frames: sender,
-        room,
-    };
-    (outbox, frames)
-}
-
-impl Outbox {
-    /// Whether there was room.
-    fn push(&self, frame: Frame) -> bool {
-        self.room.take(frame.len()) <= OUTBOX_BYTES
-            && !matches!(
-                self.frames.try_send(frame),
-                Err(async_channel::TrySendError::Full(_))
-            )
-    }
-
-    fn has_room(&self) -> bool {
-        self.room.is_enough()
-    }
-
-    /// What is in it still goes out.
-    fn close(&self) {
-        self.frames.close();
-    }
-}
-
-impl Room {
-    /// Gives how many bytes are taken by then.
-    fn take(&self, bytes: usize) -> usize {
-        self.frames.fetch_add(1, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
-    }
-
-    /// A frame has gone out.
-    fn give_back(&self, bytes: usize) {
-        self.frames.fetch_sub(1, Ordering::Relaxed);
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        // Full: whoever waits is woken already.
-        let _ = self.given_back.0.try_send(());
-    }
-
-    /// Whether more may be asked for by whoever reads it.
-    fn is_enough(&self) -> bool {
-        self.frames.load(Ordering::Relaxed) <= OUTBOX_FRAMES / 2
-            && self.bytes.load(Ordering::Relaxed) <= OUTBOX_BYTES / 2
-    }
-
-    async fn wait(&self) {
-        while !self.is_enough() {
-            // The other half of the channel is here, too.
-            let _ = self.given_back.1.recv().await;
-        }
-    }
-}
-
 /// Every peer, some of them twice because they are coming back.
 const MAX_CONNECTIONS: usize = MAX_PEERS + 64;
 /// Strangers cost a handshake each. Whoever else comes waits in the listener's
@@ -579,59 +462,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages that wait for the registry: each is at most one frame, and they
 /// wait for microseconds.
 const INBOX: usize = 16;
-/// Answers that wait for whoever asked for them; at half of it nothing more is
-/// read from it.
-const OUTBOX_FRAMES: usize = 64;
-/// The same in bytes: two of the longest pages, or a dozen ordinary ones.
-const OUTBOX_BYTES: usize = 4 * MAX_TRACKER_FRAME;
 /// A machine's networks change seldom, and asking takes as long as a handshake
 /// should.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// When the process has no file descriptors left, some come back.
 const ACCEPT_REST: Duration = Duration::from_millis(500);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn page() -> Frame {
-        Frame {
-            head: vec![0; MAX_TRACKER_FRAME].into(),
-            body: None,
-        }
-    }
-
-    #[test]
-    fn an_outbox_is_bounded_in_bytes_and_frames() {
-        let (outbox, frames) = outbox();
-        for _ in 0..4 {
-            assert!(outbox.push(page()));
-        }
-        frames
-            .room
-            .give_back(frames.frames.try_recv().unwrap().len());
-        assert!(outbox.push(page()));
-        assert!(!outbox.push(page()));
-
-        let (outbox, _frames) = super::outbox();
-        let empty = Frame::join([].into_iter());
-        let taken = (0..=OUTBOX_FRAMES).take_while(|_| outbox.push(empty.clone()));
-        assert_eq!(taken.count(), OUTBOX_FRAMES);
-    }
-
-    #[test]
-    fn who_does_not_read_is_not_listened_to() {
-        let (outbox, frames) = outbox();
-        let wait = || smol::block_on(future::poll_once(frames.room.wait()));
-        for _ in 0..2 {
-            outbox.push(page());
-            assert_eq!(wait(), Some(()));
-        }
-        outbox.push(page());
-        assert!(wait().is_none() && !outbox.has_room());
-        frames
-            .room
-            .give_back(frames.frames.try_recv().unwrap().len());
-        assert_eq!(wait(), Some(()));
-    }
-}
