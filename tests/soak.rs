@@ -21,6 +21,7 @@ use std::{
 use common::{
     audio::{self, Music},
     mpd::Mpd,
+    usage::{median, Sample},
     Node, Setup,
 };
 
@@ -61,14 +62,6 @@ struct Player {
     /// The frames of the file that nobody touches.
     refrain: Vec<[i16; 2]>,
     samples: Vec<Sample>,
-}
-
-#[derive(Clone, Copy)]
-struct Sample {
-    /// KiB.
-    rss: u64,
-    descriptors: u64,
-    threads: u64,
 }
 
 struct Soak {
@@ -244,9 +237,12 @@ impl Soak {
         self.errors.extend(found);
     }
 
+    /// At a moment of rest, or what is under way just then would be counted.
     fn sample(&mut self, at: Duration) {
+        self.dawdlers.clear();
         for player in &mut self.players[..RESIDENTS] {
-            let sample = Sample::of(player.node());
+            player.mpd().ask("stop");
+            let sample = Sample::at_rest(player.node());
             println!(
                 "{:>7} {:>7}  {:<8} {:>6.1}  {:>11}  {:>7}",
                 at.as_secs(),
@@ -303,7 +299,7 @@ impl Soak {
         self.errors.extend(self.tracker.iter().flat_map(errors));
         let mut complaints = std::mem::take(&mut self.errors);
         for player in &self.players[..RESIDENTS] {
-            complaints.extend(growth(player));
+            complaints.extend(growth(player.name, &player.samples));
         }
         assert!(complaints.is_empty(), "{}", complaints.join("\n"));
         println!("{} deeds, and nothing has grown.", self.deeds);
@@ -330,61 +326,32 @@ impl Player {
     }
 }
 
-impl Sample {
-    fn of(node: &Node) -> Self {
-        let of = format!("/proc/{}", node.pid());
-        let status = fs::read_to_string(format!("{of}/status")).unwrap();
-        let value = |key: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(key));
-            let number = line.and_then(|line| line.split_whitespace().next());
-            number.and_then(|number| number.parse().ok()).unwrap_or(0)
-        };
-        Self {
-            rss: value("VmRSS:"),
-            threads: value("Threads:"),
-            descriptors: fs::read_dir(format!("{of}/fd")).unwrap().count() as u64,
-        }
-    }
-}
-
 /// What has grown from the first third of the samples, without the very first
 /// ones, to the last.
-fn growth(player: &Player) -> Vec<String> {
-    let samples = &player.samples[player.samples.len() / WARM_UP..];
+fn growth(name: &str, samples: &[Sample]) -> Vec<String> {
+    let samples = &samples[samples.len() / WARM_UP..];
     let third = samples.len() / 3;
     assert!(third > 0, "too short: {} samples", samples.len());
     let (early, late) = (&samples[..third], &samples[samples.len() - third..]);
-    let both = |of: fn(&Sample) -> u64| (median(early, of), median(late, of));
-    let (rss, rss_late) = both(|s| s.rss);
-    let allowed = rss + rss * RSS_PERCENT / 100 + RSS_SLACK_KIB;
-    let rows = [
-        ("KiB of memory", rss, rss_late, allowed),
-        {
-            let (a, b) = both(|s| s.descriptors);
-            ("descriptors", a, b, a + FLAT)
-        },
-        {
-            let (a, b) = both(|s| s.threads);
-            ("threads", a, b, a + FLAT)
-        },
+    type Figure = (&'static str, fn(&Sample) -> u64, Slack);
+    let compare = |(what, of, slack): Figure| {
+        let (early, late) = (median(early, of), median(late, of));
+        println!("{name}: {what} {early} early, {late} late");
+        let allowed = early + early * slack.percent / 100 + slack.more;
+        (late > allowed).then(|| format!("{name}: {what} grew from {early} to {late}"))
+    };
+    let figures: [Figure; 3] = [
+        ("KiB of memory", |s| s.rss, MEMORY),
+        ("descriptors", |s| s.descriptors, FLAT),
+        ("threads", |s| s.threads, FLAT),
     ];
-    let mut complaints = Vec::new();
-    for (what, early, late, allowed) in rows {
-        println!("{}: {what} {early} early, {late} late", player.name);
-        if late > allowed {
-            complaints.push(format!(
-                "{}: {what} grew from {early} to {late}, {allowed} allowed",
-                player.name
-            ));
-        }
-    }
-    complaints
+    figures.into_iter().filter_map(compare).collect()
 }
 
-fn median(samples: &[Sample], of: fn(&Sample) -> u64) -> u64 {
-    let mut values: Vec<u64> = samples.iter().map(of).collect();
-    values.sort_unstable();
-    values[values.len() / 2]
+/// What a figure may grow by.
+struct Slack {
+    percent: u64,
+    more: u64,
 }
 
 /// What no log should have.
@@ -415,9 +382,26 @@ const MAX_DAWDLERS: usize = 6;
 const SAMPLES: u32 = 30;
 /// One in so many samples, the first ones, does not count: caches fill.
 const WARM_UP: usize = 6;
-/// What descriptors and threads may differ by: a client, a file, a helper of
-/// the pool that is about to go.
-const FLAT: u64 = 2;
-/// What memory may grow by: the allocator does not give back all at once.
-const RSS_PERCENT: u64 = 10;
-const RSS_SLACK_KIB: u64 = 2048;
+/// A client, a file, a helper of the pool that is about to go.
+const FLAT: Slack = Slack {
+    percent: 0,
+    more: 2,
+};
+/// In KiB: the allocator does not give back all at once.
+const MEMORY: Slack = Slack {
+    percent: 10,
+    more: 2048,
+};
+
+#[test]
+fn what_grows_is_noticed() {
+    let sample = |n: u64| Sample {
+        rss: 20_000 + 300 * n,
+        descriptors: 30 + n / 4,
+        threads: 12 + n % 3,
+    };
+    let samples: Vec<Sample> = (0..30).map(sample).collect();
+    let grown = growth("attic", &samples);
+    assert_eq!(grown.len(), 2, "memory and descriptors: {grown:?}");
+    assert_eq!(growth("attic", &[sample(1); 30]), [""; 0]);
+}

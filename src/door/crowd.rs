@@ -8,6 +8,8 @@
 //! Most take everybody's head and fetch the pages that change afterwards. Some,
 //! the *readers*, fetch every page of everybody, and check and drop it.
 
+mod albums;
+
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -34,10 +36,9 @@ use rustls::pki_types::ServerName;
 use smol::{future::FutureExt as _, io::AsyncWriteExt as _, Async, LocalExecutor, Timer};
 
 use crate::{
-    catalog::{Catalogue, Entry, Hash, Listed, Page, SharedTags, SignedHead, Tags, PAGE_ENTRIES},
-    id::{PeerId, TrackId},
+    catalog::{Catalogue, Entry, Hash, Page, SignedHead},
+    id::PeerId,
     identity::{Identity, SwarmKey, SERVER_NAME},
-    media::Format,
     protocol::{encode_frame, read_frame, FromTracker, MAX_TRACKER_FRAME},
     tracker::link::{Action, Command, Introduction, Link, TrackerEvent, Want},
 };
@@ -175,7 +176,7 @@ struct Fetch {
 }
 
 fn make(setup: CrowdSetup, tally: &Arc<Counters>) -> Vec<Shared> {
-    let pages = pages(setup.tracks);
+    let pages = albums::pages(setup.tracks);
     let peer = |number: usize| {
         let secret = *blake3::hash(&number.to_le_bytes()).as_bytes();
         let identity = Identity::from_secret(&secret, &[SwarmKey::OPEN]).expect("there is a key");
@@ -508,50 +509,6 @@ impl Peer {
 
 fn add(counter: &AtomicUsize) {
     counter.fetch_add(1, Ordering::Relaxed);
-}
-
-/// A library of albums, tagged as they usually are.
-fn pages(tracks: usize) -> Vec<Arc<Page>> {
-    let numbers: Vec<usize> = (0..tracks).collect();
-    let page = |numbers: &[usize]| {
-        let entries: Vec<_> = numbers.iter().map(|n| Some(entry(*n))).collect();
-        Arc::new(Page::new(&entries))
-    };
-    numbers.chunks(PAGE_ENTRIES).map(page).collect()
-}
-
-fn entry(n: usize) -> Entry {
-    let (album, track) = (n / 12, n % 12 + 1);
-    let artist: Arc<str> = format!("The Performers No. {}", album / 4).into();
-    let title = format!("Title of an ordinary length {n}");
-    let shared = SharedTags {
-        artist: Some(artist.clone()),
-        album: Some(format!("An Album of Songs, Vol. {album}").into()),
-        album_artist: Some(artist.clone()),
-        genre: Some("Alternative".into()),
-        date: Some("1997".into()),
-        composer: None,
-    };
-    Entry::Listed(Box::new(Listed {
-        dir: format!("{artist}/An Album of Songs, Vol. {album}").into(),
-        name: format!("{track:02} - {title}.flac").into(),
-        size: 25_000_000 + n as u64,
-        modified: 1_700_000_000 + n as i64,
-        track: Some(TrackId(*blake3::hash(&n.to_le_bytes()).as_bytes())),
-        format: Format::Flac,
-        rate: 44_100,
-        channels: 2,
-        bits: Some(16),
-        duration: Duration::from_millis(240_000 + n as u64),
-        opening: [0..16_384, 24_990_000..25_000_000].into(),
-        audio_start: 8_192,
-        tags: Tags {
-            title: Some(title.into()),
-            track: Some(track as u32),
-            disc: Some(1),
-            shared: Arc::new(shared),
-        },
-    }))
 }
 
 /// Catalogues that are fetched at a time.

@@ -8,6 +8,7 @@
 
 pub mod audio;
 pub mod mpd;
+pub mod usage;
 
 use std::{
     collections::BTreeSet,
