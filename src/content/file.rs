@@ -1,13 +1,14 @@
 //! The bytes of one track as they lie on a disk: a [`Blob`].
 //!
 //! A blob is a library file (whole, its owner's), a held track (whole, in the cache) or
-//! a partial one. Who plays it reads it blocking, asleep in [`Blob::wait`] until the
+//! a partial one, which goes on in memory when the disk can take no more of it. Who plays it reads it blocking, asleep in [`Blob::wait`] until the
 //! bytes are there; who serves it takes a proven slice.
 //!
 //! What must hold: only bytes that a [`Verified`] brought are ever given out of the
 //! cache. A library file is given to its own player as long as size, time and inode are
 //! those of when it was hashed; a slice for others is checked against the hash.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use bao_tree::io::sync::ReadAt;
+use bytes::Bytes;
 
 use super::blob::{encode, EncodeError, Verified, VerifiedItem};
 use super::disk::{DiskFile, Stamp};
@@ -59,6 +61,26 @@ pub(super) enum Hashes {
 struct Arrival {
     have: GroupSet,
     failed: Option<Arc<str>>,
+    /// Set once the disk can take no more of the track.
+    loose: Option<Loose>,
+}
+
+/// What is kept in memory since the disk cannot.
+struct Loose {
+    why: Arc<str>,
+    /// What the disk has.
+    kept: GroupSet,
+    groups: BTreeMap<Group, Bytes>,
+    bytes: usize,
+}
+
+/// An arriving track that cannot be kept.
+#[derive(Clone, Debug)]
+pub struct Unkept {
+    /// What the disk has of it all the same.
+    pub kept: GroupSet,
+    /// Why not more.
+    pub why: Arc<str>,
 }
 
 /// What ended a [`Blob::wait`].
@@ -126,6 +148,14 @@ impl Blob {
         Self::new(track, size, data, origin, store, have)
     }
 
+    /// An arriving track for which there is no place on a disk.
+    pub(super) fn placeless(track: TrackId, size: u64, why: Arc<str>, store: Weak<Store>) -> Self {
+        let (nowhere, have) = (Box::new(Nowhere), GroupSet::new());
+        let blob = Self::cached(track, size, nowhere, Box::new(Nowhere), store, have);
+        blob.come_loose(why);
+        blob
+    }
+
     fn new(
         track: TrackId,
         size: u64,
@@ -141,7 +171,11 @@ impl Blob {
             data,
             origin,
             store,
-            arrival: Mutex::new(Arrival { have, failed }),
+            arrival: Mutex::new(Arrival {
+                have,
+                failed,
+                loose: None,
+            }),
             arrived: Condvar::new(),
             stale: AtomicBool::new(false),
             finishing: Mutex::new(()),
@@ -195,6 +229,61 @@ impl Blob {
         written
     }
 
+    /// Takes verified items in as [`Self::write`] does. What the disk cannot take, even
+    /// after older tracks have made room, is kept in memory from then on, and the track
+    /// is [`Self::unkept`].
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`], and [`StoreError::Memory`] when nobody forgets.
+    pub fn take_in(&self, items: &[Verified]) -> Result<(), StoreError> {
+        loop {
+            let source = match self.write(items.iter().cloned()) {
+                Err(StoreError::Write { source, .. }) => source,
+                written => return written,
+            };
+            let store = self.store.upgrade();
+            let is_full = source.kind() == io::ErrorKind::StorageFull;
+            if !(is_full && store.is_some_and(|store| store.give_way())) {
+                let track = self.track;
+                self.come_loose(StoreError::Write { track, source }.to_string().into());
+            }
+        }
+    }
+
+    /// Whether the track cannot be kept.
+    pub fn unkept(&self) -> Option<Unkept> {
+        let arrival = self.arrival();
+        let loose = arrival.loose.as_ref()?;
+        let (kept, why) = (loose.kept.clone(), loose.why.clone());
+        Some(Unkept { kept, why })
+    }
+
+    /// Lets go of what is in memory of these groups.
+    pub fn forget(&self, groups: &GroupSet) {
+        let arrival = &mut *self.arrival();
+        let Some(loose) = &mut arrival.loose else {
+            return;
+        };
+        let here: GroupSet = loose.groups.keys().copied().collect();
+        let going = here.intersection(groups);
+        for group in going.iter() {
+            let bytes = loose.groups.remove(&group);
+            loose.bytes -= bytes.map_or(0, |bytes| bytes.len());
+        }
+        arrival.have = arrival.have.difference(&going);
+    }
+
+    fn come_loose(&self, why: Arc<str>) {
+        let mut arrival = self.arrival();
+        let kept = arrival.have.clone();
+        arrival.loose.get_or_insert(Loose {
+            why,
+            kept,
+            groups: BTreeMap::new(),
+            bytes: 0,
+        });
+    }
+
     fn write_item(&self, item: &Verified, have: &GroupSet) -> Result<Option<Group>, StoreError> {
         let (track, size) = (item.track(), item.size());
         if (track, size) != (self.track, self.size) {
@@ -206,6 +295,9 @@ impl Blob {
         let (Origin::Cache { outboard }, false) = (&self.origin, self.is_whole(have)) else {
             return Ok(None); // What is whole, and may be synced and named so, stays as it is.
         };
+        if let Some(loose) = &mut self.arrival().loose {
+            return loose.take(item);
+        }
         let failed = |source| StoreError::Write { track, source };
         match item.item() {
             VerifiedItem::Parent { offset, pair } => {
@@ -233,11 +325,19 @@ impl Blob {
         if offset >= self.size || buf.is_empty() {
             return Ok(Some(0));
         }
-        let here = self.arrival().have.first_missing(Group::of(offset));
-        let end = here.start().min(self.size);
+        let group = Group::of(offset);
+        let arrival = self.arrival();
+        let mut end = arrival.have.first_missing(group).start().min(self.size);
         if end <= offset {
             return Ok(None);
         }
+        if let Some(loose) = &arrival.loose {
+            if let Some(bytes) = loose.groups.get(&group) {
+                return Ok(Some(copy(bytes, offset - group.start(), buf)));
+            }
+            end = end.min(Group(group.0 + 1).start());
+        }
+        drop(arrival);
         self.check_unchanged()?;
         let n = usize::try_from(end - offset).map_or(buf.len(), |n| n.min(buf.len()));
         match self.data.read_at(offset, &mut buf[..n])? {
@@ -294,7 +394,13 @@ impl Blob {
     /// [`SliceError`]. Only for `NotHere` nothing was written; in all other cases what was
     /// written is true and may be cut short.
     pub fn slice(&self, groups: &GroupSet, out: &mut dyn Write) -> Result<(), SliceError> {
-        let missing = groups.difference(&self.arrival().have);
+        let arrival = self.arrival();
+        let missing = match arrival.loose {
+            // Nobody can tell what of the outboard came to the disk.
+            Some(_) => groups.clone(),
+            None => groups.difference(&arrival.have),
+        };
+        drop(arrival);
         if !missing.is_empty() {
             return Err(SliceError::NotHere(missing));
         }
@@ -382,6 +488,53 @@ impl Blob {
     }
 }
 
+impl Loose {
+    fn take(&mut self, item: &Verified) -> Result<Option<Group>, StoreError> {
+        let VerifiedItem::Group { group, bytes } = item.item() else {
+            return Ok(None); // Nothing is proven to others from memory.
+        };
+        if self.bytes + bytes.len() > MAX_LOOSE_BYTES {
+            let track = item.track();
+            return Err(StoreError::Memory { track });
+        }
+        if !self.kept.contains(*group) && !self.groups.contains_key(group) {
+            self.bytes += bytes.len();
+            // Its own copy: it may be a small part of a large buffer.
+            self.groups.insert(*group, Bytes::copy_from_slice(bytes));
+        }
+        Ok(Some(*group))
+    }
+}
+
+fn copy(bytes: &[u8], from: u64, buf: &mut [u8]) -> usize {
+    let rest = usize::try_from(from).ok().and_then(|from| bytes.get(from..));
+    let rest = rest.unwrap_or_default();
+    let n = rest.len().min(buf.len());
+    buf[..n].copy_from_slice(&rest[..n]);
+    n
+}
+
+/// The files of a track that has none.
+struct Nowhere;
+
+impl DiskFile for Nowhere {
+    fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn stamp(&self) -> io::Result<Stamp> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 impl fmt::Debug for Blob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Blob")
@@ -431,3 +584,7 @@ impl Write for Out<'_> {
         self.out.flush()
     }
 }
+
+/// Twice what the scheduler has in memory of a track that cannot be kept, for what
+/// was under way when that began.
+const MAX_LOOSE_BYTES: usize = 32 << 20;

@@ -80,16 +80,11 @@ impl StateDir {
     }
 }
 
-/// The directory of the cache, made if need be.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn cache_dir(config: &Config) -> Result<PathBuf, DirError> {
-    let path = config.cache.dir.clone().unwrap_or_else(|| {
+/// The directory of the cache, which need not exist.
+pub fn cache_dir(config: &Config) -> PathBuf {
+    config.cache.dir.clone().unwrap_or_else(|| {
         default_dir("CACHE_DIRECTORY", "/var/cache", "XDG_CACHE_HOME", ".cache")
-    });
-    create(&path, "cache.dir")?;
-    Ok(path)
+    })
 }
 
 /// systemd's directory, the system's for root, and the user's otherwise.

@@ -21,7 +21,6 @@ use self::{
 };
 use crate::{
     config::Config,
-    content::store::StoreError,
     control::server::BindError,
     discovery,
     id::PeerId,
@@ -49,8 +48,6 @@ pub enum DaemonError {
     Tracker(#[from] tracker::server::BindError),
     #[error(transparent)]
     Control(#[from] BindError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
     #[error(transparent)]
     Index(#[from] IndexError),
     #[error("cannot {what}: {source}")]

@@ -120,10 +120,10 @@ pub fn start(
     }
     let endpoint = bind_endpoint(config, &identity)?;
     let store = Store::open(
-        dirs::cache_dir(config)?,
+        dirs::cache_dir(config),
         config.cache.max.0,
         Arc::new(RealDisk),
-    )?;
+    );
     let (library, library_events) = open_library(config, state, &identity, store.clone())?;
     let (player_tells, player_events) = async_channel::bounded(EVENT_BOUND);
     let player = Player::spawn(config.audio.device.clone(), player_tells).map_err(|source| {

@@ -92,6 +92,17 @@ pub enum Event {
         track: TrackId,
         answer: Result<GroupSet, String>,
     },
+    /// The store cannot keep the track, for this reason; the disk has these
+    /// groups of it, and memory what else arrives.
+    Unkept {
+        track: TrackId,
+        kept: GroupSet,
+        why: String,
+    },
+    /// Nothing can be kept, for this reason.
+    CacheBroken(String),
+    /// The cache can be written again.
+    CacheMended,
     /// The reader stands at this byte.
     Demand {
         track: TrackId,
@@ -245,6 +256,12 @@ impl Node {
                     .handle_resolved(play, answer, &self.database, now);
             }
             Event::Opened { track, answer } => self.plays.handle_opened(track, answer),
+            Event::Unkept { track, kept, why } => {
+                self.facts.unkept = Some(why);
+                self.plays.handle_unkept(track, kept);
+            }
+            Event::CacheBroken(why) => self.facts.unkept = Some(why),
+            Event::CacheMended => self.facts.unkept = None,
             Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),
             Event::Fetch(fetch, event) => self.plays.handle_fetch(fetch, event, now),
             Event::Asked { ask, peer, request } => {
@@ -409,7 +426,9 @@ impl Node {
         self.facts.handle_player(&event);
         if matches!(
             event,
-            PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceLost { .. }
+            PlayerEvent::DeviceOpen { .. }
+                | PlayerEvent::DeviceLost { .. }
+                | PlayerEvent::DeviceBack
         ) {
             self.changed = self.changed.or(Subsystem::Output.into());
         }

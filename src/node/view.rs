@@ -24,6 +24,8 @@ pub struct Facts {
     /// The latest ones, in words.
     problems: Vec<String>,
     output: Output,
+    /// Why what is played is not kept, if it is not.
+    pub unkept: Option<String>,
     /// The name of the device that was opened last.
     open_device: String,
     /// The play that was asked for last, and when.
@@ -129,6 +131,7 @@ impl Facts {
                 ));
             }
             PlayerEvent::DeviceLost { why } => self.output = Output::Lost(why.clone()),
+            PlayerEvent::DeviceBack => self.output = Output::Closed,
             PlayerEvent::Started { play, at } => {
                 if let Some((_, since)) = self.asked.take_if(|(asked, _)| asked == play) {
                     self.first_sound = Some(at.saturating_duration_since(since));
@@ -166,6 +169,10 @@ impl Node {
                 .map(|play| self.source_names(play))
                 .unwrap_or_default(),
             first_sound: self.facts.first_sound,
+            no_sound: match &self.facts.output {
+                Output::Lost(why) => Some(why.clone()),
+                Output::Closed | Output::Open(_) => None,
+            },
             problems: self.facts.problems_in_words(),
             uptime: now.saturating_duration_since(self.begun),
             playtime: self.facts.playtime(now),
@@ -258,18 +265,23 @@ impl Facts {
     }
 
     fn problems_in_words(&self) -> Vec<String> {
-        let mut problems = self.problems.clone();
-        match &self.tracker {
-            TrackerState::Refused(refusal) => problems.insert(0, refusal.to_string()),
-            TrackerState::Lost { to, why } => {
-                problems.insert(0, format!("no tracker: {to}: {why}"));
-            }
-            _ => {}
-        }
-        if let Output::Lost(why) = &self.output {
-            problems.insert(0, format!("no sound: {why}"));
-        }
-        problems
+        let no_sound = match &self.output {
+            Output::Lost(why) => Some(format!("no sound: {why}")),
+            Output::Closed | Output::Open(_) => None,
+        };
+        let no_tracker = match &self.tracker {
+            TrackerState::Refused(refusal) => Some(refusal.to_string()),
+            TrackerState::Lost { to, why } => Some(format!("no tracker: {to}: {why}")),
+            _ => None,
+        };
+        let unkept = self.unkept.as_ref();
+        let unkept = unkept.map(|why| format!("what is played is not kept: {why}"));
+        let urgent = [no_sound, no_tracker, unkept];
+        urgent
+            .into_iter()
+            .flatten()
+            .chain(self.problems.iter().cloned())
+            .collect()
     }
 }
 

@@ -7,6 +7,7 @@
 //! channel, so that a burst slows those down who cause it.
 
 mod bytes;
+mod cache;
 mod perform;
 mod tasks;
 
@@ -96,6 +97,10 @@ pub struct Peer {
     watchdog: Option<Duration>,
     /// When the service manager was told last.
     petted: Instant,
+    /// Runs while the cache cannot be written, until it can.
+    mending: Option<Task<()>>,
+    /// Whether the log says that there is no sound.
+    silent: bool,
     /// The last log line about the tracker.
     said: Option<String>,
     inputs: Receiver<Input>,
@@ -160,6 +165,8 @@ impl Peer {
             notifier: parts.notifier,
             watchdog: parts.watchdog,
             petted: Instant::now(),
+            mending: None,
+            silent: false,
             said: None,
             inputs,
             answer: answer.clone(),
@@ -182,6 +189,7 @@ impl Peer {
     pub async fn run(mut self) {
         self.player.volume(self.node.volume());
         self.announce_held();
+        self.try_out_cache();
         self.look_for_devices();
         self.node
             .handle(Event::Library(self.library.catalogue()), Instant::now());
@@ -228,8 +236,23 @@ impl Peer {
             Input::Event(event) => {
                 match &event {
                     Event::Tracker(event) => self.say(event),
-                    // One that is unplugged leaves the list, too.
-                    Event::Player(PlayerEvent::DeviceLost { .. }) => self.look_for_devices(),
+                    Event::Unkept { why, .. } | Event::CacheBroken(why) => {
+                        self.handle_broken_cache(why);
+                    }
+                    Event::CacheMended => self.handle_mended_cache(),
+                    Event::Player(PlayerEvent::DeviceLost { why }) => {
+                        if !std::mem::replace(&mut self.silent, true) {
+                            log::warn!("no sound: {why}");
+                        }
+                        // One that is unplugged leaves the list, too.
+                        self.look_for_devices();
+                    }
+                    Event::Player(PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceBack) => {
+                        if std::mem::take(&mut self.silent) {
+                            log::info!("the audio device is back");
+                            self.look_for_devices();
+                        }
+                    }
                     Event::Player(PlayerEvent::Underrun { .. }) => {
                         log::debug!("the sound waits for bytes (underrun)");
                     }

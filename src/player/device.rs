@@ -3,11 +3,12 @@
 //! Only enumerated names can be opened. A name of the hardware (`hw:…`) gets
 //! the track's own rate and channels, or is said to be unable; the period is
 //! fixed. Any error of a stream but an xrun means that the device is lost: the
-//! error callback sets a flag and nothing else, since a dead server calls it
-//! millions of times.
+//! error callback sets a flag, and slows down whoever calls it again, since a
+//! dead server does so millions of times.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use rodio::cpal::traits::{DeviceTrait as _, HostTrait as _, StreamTrait as _};
@@ -16,6 +17,7 @@ use rodio::cpal::{
     SupportedBufferSize, SupportedStreamConfigRange,
 };
 
+use super::hush::{hush_thread, hushed};
 use super::output::{OutputError, Shape};
 use super::ring::{frames_in, Pcm, Renderer};
 
@@ -32,7 +34,7 @@ pub struct DeviceInfo {
 
 /// All names that can be put out to, in ALSA's order.
 pub fn devices() -> Vec<DeviceInfo> {
-    let found = enumerate();
+    let found = hushed(enumerate);
     let auto = choose_auto(&found).map(|d| d.name.clone());
     found
         .into_iter()
@@ -67,9 +69,13 @@ impl Card {
         }
     }
 
-    /// Finds it, if it is there. An error shows up again when it is needed.
-    pub fn find(&mut self) {
-        self.known = self.look_up().ok();
+    /// Finds it, if it is there.
+    ///
+    /// # Errors
+    /// [`OutputError`] if there is no such card, or it is busy.
+    pub fn find(&mut self) -> Result<(), OutputError> {
+        self.known = None;
+        self.known().map(|_| ())
     }
 
     /// The shape in which the card would put out sound of shape `wanted`.
@@ -102,12 +108,12 @@ impl Card {
         let known = self.known()?;
         let name = known.name.clone();
         let range = best_format(&known.abilities, shape.rate, shape.channels);
-        let opened = match range.map(|r| (r, r.sample_format())) {
+        let opened = hushed(|| match range.map(|r| (r, r.sample_format())) {
             Some((r, SampleFormat::I32)) => build::<i32>(&known.device, r, shape, renderer),
             Some((r, SampleFormat::I16)) => build::<i16>(&known.device, r, shape, renderer),
             Some((r, _)) => build::<f32>(&known.device, r, shape, renderer),
             None => Err("it does not take this rate".to_owned()),
-        };
+        });
         let format = match range.map(SupportedStreamConfigRange::sample_format) {
             Some(SampleFormat::I32) => "s32",
             Some(SampleFormat::I16) => "s16",
@@ -136,6 +142,10 @@ impl Card {
     }
 
     fn look_up(&self) -> Result<Known, OutputError> {
+        hushed(|| self.look_up_aloud())
+    }
+
+    fn look_up_aloud(&self) -> Result<Known, OutputError> {
         let found = enumerate();
         let chosen = match &self.wanted {
             Some(name) => found.iter().find(|d| d.name == *name),
@@ -154,7 +164,7 @@ impl Card {
             .supported_output_configs()
             .map_err(|e| OutputError::Unusable {
                 name: name.clone(),
-                why: e.to_string(),
+                why: in_words(&e),
             })?;
         Ok(Known {
             name: name.clone(),
@@ -214,14 +224,36 @@ fn build<T: Pcm + SizedSample>(
                 renderer.render(out);
             },
             move |error| {
-                if error.kind() != ErrorKind::Xrun {
-                    lose.store(true, Ordering::Release);
+                if is_loss(error.kind()) && lose.swap(true, Ordering::AcqRel) {
+                    // Again: nothing but the drop of the stream ends this.
+                    hush_thread();
+                    thread::sleep(ERROR_PAUSE);
                 }
             },
             None,
         )
-        .map_err(|e| e.to_string())?;
+        .map_err(|e| in_words(&e))?;
     Ok(CardLine { stream, lost })
+}
+
+/// Whether a stream that had this error is done with.
+fn is_loss(error: ErrorKind) -> bool {
+    !matches!(
+        error,
+        ErrorKind::Xrun | ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied
+    )
+}
+
+/// What the system said, and what can be done about it.
+fn in_words(error: &cpal::Error) -> String {
+    match error.kind() {
+        ErrorKind::DeviceBusy => "another program has it; `fuser -v /dev/snd/*` names it".into(),
+        ErrorKind::DeviceNotAvailable => "it is not there; is it plugged in?".into(),
+        ErrorKind::PermissionDenied => {
+            "this user may not use it; `sudo usermod -aG audio` lets a user".into()
+        }
+        _ => error.to_string(),
+    }
 }
 
 fn period(supported: &SupportedBufferSize, rate: u32) -> BufferSize {
@@ -330,3 +362,7 @@ const FALLBACK_RATES: [u32; 2] = [48_000, 44_100];
 /// be borne, because shorter ones underrun on a busy Pi without real-time
 /// priority.
 const PERIOD: Duration = Duration::from_millis(15);
+
+/// Between an error of a lost stream and the next, until the stream is dropped,
+/// which waits for it.
+const ERROR_PAUSE: Duration = Duration::from_millis(5);

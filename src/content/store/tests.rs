@@ -54,7 +54,7 @@ fn read_all(blob: &Blob) -> Vec<u8> {
 }
 
 fn mem_store(disk: &MemDisk) -> Arc<Store> {
-    Store::open("/cache".into(), CAP, Arc::new(disk.clone())).unwrap()
+    Store::open("/cache".into(), CAP, Arc::new(disk.clone()))
 }
 
 fn fetch(store: &Arc<Store>, bytes: &[u8]) -> Result<Arc<Blob>, StoreError> {
@@ -70,7 +70,7 @@ fn fetch(store: &Arc<Store>, bytes: &[u8]) -> Result<Arc<Blob>, StoreError> {
 fn life_of_a_track(disk: Arc<dyn Disk>, dir: PathBuf) {
     let bytes = song(10, 1);
     let (ob, size) = (outboard(&bytes), bytes.len() as u64);
-    let store = Store::open(dir.clone(), CAP, disk.clone()).unwrap();
+    let store = Store::open(dir.clone(), CAP, disk.clone());
     assert!(store.blob(ob.track).is_none());
 
     let blob = store.begin(ob.track, size).unwrap();
@@ -103,7 +103,7 @@ fn life_of_a_track(disk: Arc<dyn Disk>, dir: PathBuf) {
     assert_eq!(read_all(&blob), bytes);
     drop((blob, store));
 
-    let store = Store::open(dir, CAP, disk).unwrap();
+    let store = Store::open(dir, CAP, disk);
     assert_eq!(store.held(), [(ob.track, size)]);
     let blob = store.blob(ob.track).unwrap();
     assert_eq!(read_all(&blob), bytes);
