@@ -138,8 +138,16 @@ pub fn start(
     tasks.push(link);
     tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
     let (memories, remembered) = async_channel::bounded(1);
+    let (kept, memory_kept) = async_channel::bounded(1);
+    let (memory, damage) = memory::load(state.path());
+    let notices = damage.into_iter().chain(library.notice());
+    let notices = notices.chain(state.notice()).collect();
     let (peer, stopper) = Peer::new(Parts {
-        setup: setup(config, &identity, memory::load(state.path())),
+        setup: Setup {
+            notices,
+            ..setup(config, &identity, memory)
+        },
+        memory_kept,
         endpoint,
         store,
         library: library.clone(),
@@ -169,7 +177,7 @@ pub fn start(
         peer: smol::spawn(peer.run()),
         stopper,
         library,
-        memory: smol::spawn(memory::keep(remembered, state.path().to_owned())),
+        memory: smol::spawn(memory::keep(remembered, state.path().to_owned(), kept)),
     };
     Ok(Running {
         peer: Some(peer),
@@ -188,6 +196,7 @@ fn setup(config: &Config, identity: &Identity, memory: Memory) -> Setup {
             scopes: interfaces::scopes(),
         },
         memory,
+        notices: Vec::new(),
         max_volume: config.audio.max_volume,
         seed: seed(identity),
     }

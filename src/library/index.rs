@@ -23,13 +23,13 @@ use std::{
     fs, io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    WriteTransaction,
+    backends::InMemoryBackend, Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    StorageBackend, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
@@ -100,11 +100,22 @@ pub struct Index {
     pending: Vec<Change>,
     /// When the oldest of `pending` came.
     since: Option<Instant>,
+    /// It could not be written; when to try again.
+    trouble: Option<Instant>,
+    is_mended: bool,
+    notice: Option<String>,
 }
 
 /// Looks things up, at any time and from any thread; sees what was written.
 #[derive(Clone, Debug)]
-pub struct IndexReader(Arc<Database>);
+pub struct IndexReader(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// `None` between closing it after an error and being able to open it.
+    db: Mutex<Option<Database>>,
+    path: PathBuf,
+}
 
 impl Index {
     /// Opens the index in the directory `dir`, or makes one. `known_epoch` is
@@ -117,36 +128,54 @@ impl Index {
         let path = dir.join(FILE_NAME);
         match Self::open_file(&path, dir, known_epoch) {
             Err(IndexError { source, .. }) if is_damage(&source) => {
-                let aside = dir.join(ASIDE_NAME);
-                log::warn!(
-                    "{} is damaged ({source}) and put aside as {}; all music is read again",
+                let aside = put_aside(&path).map_err(|error| failed(&path, error))?;
+                let notice = format!(
+                    "{} was damaged ({source}) and is put aside as {}; all music is read again",
                     path.display(),
                     aside.display()
                 );
-                fs::rename(&path, &aside).map_err(|error| failed(&path, error))?;
-                Self::open_file(&path, dir, known_epoch)
+                log::warn!("{notice}");
+                let mut index = Self::open_file(&path, dir, known_epoch)?;
+                index.notice = Some(notice);
+                Ok(index)
+            }
+            Err(error) if is_unwritable(&error.source) => {
+                let notice = format!("{error}; what is learnt of the music is forgotten at the next start");
+                log::warn!("{notice}");
+                let mut index = Self::open_copy(&path, dir, known_epoch)?;
+                index.notice = Some(notice);
+                Ok(index)
             }
             result => result,
         }
     }
 
+    /// Works on a copy in memory, in an epoch of its own: nothing of it will be
+    /// known at the next start.
+    fn open_copy(path: &Path, dir: &Path, known_epoch: u64) -> Result<Self, IndexError> {
+        let backend = InMemoryBackend::new();
+        if let Ok(bytes) = fs::read(path) {
+            let copied = backend.set_len(bytes.len() as u64);
+            let copied = copied.and_then(|()| backend.write(0, &bytes));
+            copied.map_err(|error| failed(path, error))?;
+        }
+        let db = builder().create_with_backend(backend);
+        let db = db.map_err(|error| failed(path, error))?;
+        let last_epoch = read_epoch(dir).max(known_epoch);
+        let mut this = Self::of(db, path, dir, last_epoch);
+        if let Some(meta) = this.prepare().map_err(|error| failed(path, error))? {
+            this.epoch = last_epoch.max(meta.epoch) + 1;
+            this.next = meta.next;
+        }
+        this.flush()?;
+        Ok(this)
+    }
+
     fn open_file(path: &Path, dir: &Path, known_epoch: u64) -> Result<Self, IndexError> {
         let fail = |error| failed(path, error);
         let last_epoch = read_epoch(dir).max(known_epoch);
-        let db = redb::Builder::new()
-            .set_cache_size(CACHE_BYTES)
-            .set_check_integrity_on_open(true)
-            .create(path)
-            .map_err(|e| fail(e.into()))?;
-        let mut this = Self {
-            reader: IndexReader(Arc::new(db)),
-            dir: dir.to_owned(),
-            epoch: last_epoch + 1,
-            seq: 0,
-            next: 0,
-            pending: Vec::new(),
-            since: None,
-        };
+        let db = builder().create(path).map_err(|e| fail(e.into()))?;
+        let mut this = Self::of(db, path, dir, last_epoch);
         if let Some(meta) = this.prepare().map_err(fail)? {
             (this.epoch, this.seq, this.next) = (meta.epoch, meta.seq, meta.next);
             if this.epoch < last_epoch {
@@ -159,9 +188,36 @@ impl Index {
         Ok(this)
     }
 
+    fn of(db: Database, path: &Path, dir: &Path, last_epoch: u64) -> Self {
+        let db = Mutex::new(Some(db));
+        let path = path.to_owned();
+        Self {
+            reader: IndexReader(Arc::new(Shared { db, path })),
+            dir: dir.to_owned(),
+            epoch: last_epoch + 1,
+            seq: 0,
+            next: 0,
+            pending: Vec::new(),
+            since: None,
+            trouble: None,
+            is_mended: false,
+            notice: None,
+        }
+    }
+
+    /// What a person should know of how it was opened.
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
+    }
+
+    /// Whether it could not be written, and can be since this was asked last.
+    pub fn take_mended(&mut self) -> bool {
+        std::mem::take(&mut self.is_mended)
+    }
+
     /// Makes the tables where there are none; otherwise gives what they say.
     fn prepare(&self) -> Result<Option<Meta>, redb::Error> {
-        let txn = self.reader.0.begin_write()?;
+        let txn = self.reader.begin_write()?;
         let meta = {
             let mut meta = txn.open_table(META)?;
             txn.open_table(ENTRIES)?;
@@ -191,7 +247,7 @@ impl Index {
 
     /// Numbers everything anew if more than half of the numbers are holes.
     fn close_holes(&mut self) -> Result<(), redb::Error> {
-        let txn = self.reader.0.begin_write()?;
+        let txn = self.reader.begin_write()?;
         {
             let entries = txn.open_table(ENTRIES)?;
             if u64::from(self.next) < MIN_NUMBERS.max(entries.len()? * 2) {
@@ -305,19 +361,44 @@ impl Index {
     }
 
     /// Writes all that is pending, in one transaction. What cannot be written
-    /// is dropped: the next scan finds it again.
+    /// now waits; when that is too much it is dropped, and the scan after
+    /// [`Self::take_mended`] finds it again.
     ///
     /// # Errors
-    /// When the disk fails or is full.
+    /// When the disk fails or is full; [`IndexError::is_old`] unless that is new.
     pub fn flush(&mut self) -> Result<(), IndexError> {
-        let pending = std::mem::take(&mut self.pending);
+        let now = Instant::now();
         self.since = None;
-        self.write(&pending)
-            .map_err(|error| failed(Path::new(FILE_NAME), error))
+        let written = match self.trouble {
+            Some(retry) if now < retry => Err(redb::Error::PreviousIo),
+            Some(_) => self.reader.reopen().and_then(|()| self.write(&self.pending)),
+            None => self.write(&self.pending),
+        };
+        match written {
+            Ok(()) => {
+                self.pending.clear();
+                self.is_mended |= self.trouble.take().is_some();
+                Ok(())
+            }
+            Err(error) => {
+                if self.pending.len() > MAX_PENDING {
+                    self.pending.clear();
+                }
+                let was = self.trouble;
+                if was.is_none_or(|retry| now >= retry) {
+                    self.trouble = Some(now + RETRY);
+                }
+                let news = match was {
+                    Some(_) => redb::Error::PreviousIo,
+                    None => error,
+                };
+                Err(failed(&self.reader.0.path, news))
+            }
+        }
     }
 
     fn write(&self, changes: &[Change]) -> Result<(), redb::Error> {
-        let txn = self.reader.0.begin_write()?;
+        let txn = self.reader.begin_write()?;
         {
             let mut tables = Tables::open(&txn)?;
             for change in changes {
@@ -445,10 +526,33 @@ impl IndexReader {
         &self,
         f: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, IndexError> {
-        let result = self.0.begin_read().map_err(redb::Error::from);
+        let result = match &*self.db() {
+            Some(db) => db.begin_read().map_err(redb::Error::from),
+            None => Err(redb::Error::PreviousIo),
+        };
         result
             .and_then(|txn| f(&txn))
-            .map_err(|error| failed(Path::new(FILE_NAME), error))
+            .map_err(|error| failed(&self.0.path, error))
+    }
+
+    fn begin_write(&self) -> Result<WriteTransaction, redb::Error> {
+        match &*self.db() {
+            Some(db) => Ok(db.begin_write()?),
+            None => Err(redb::Error::PreviousIo),
+        }
+    }
+
+    /// After an error redb does nothing more with a file that is open.
+    fn reopen(&self) -> Result<(), redb::Error> {
+        let mut db = self.db();
+        // Its lock on the file goes first.
+        drop(db.take());
+        *db = Some(builder().open(&self.0.path)?);
+        Ok(())
+    }
+
+    fn db(&self) -> MutexGuard<'_, Option<Database>> {
+        self.0.db.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -458,6 +562,18 @@ impl IndexReader {
 pub struct IndexError {
     path: PathBuf,
     source: redb::Error,
+}
+
+impl IndexError {
+    /// Whether it has been told before, and nothing has changed since.
+    pub fn is_old(&self) -> bool {
+        matches!(self.source, redb::Error::PreviousIo)
+    }
+
+    /// The index file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 struct Meta {
@@ -478,11 +594,46 @@ fn is_damage(error: &redb::Error) -> bool {
     match error {
         redb::Error::Io(error) => matches!(
             error.kind(),
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+            io::ErrorKind::InvalidData
+                | io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::IsADirectory
         ),
         redb::Error::DatabaseAlreadyOpen | redb::Error::LockPoisoned(_) => false,
         _ => true,
     }
+}
+
+/// Whether the file may be well, but nothing can be written where it lies.
+fn is_unwritable(error: &redb::Error) -> bool {
+    matches!(error, redb::Error::Io(error) if matches!(
+        error.kind(),
+        io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+    ))
+}
+
+/// Gives what lies at `path` another name, replacing what had that; a directory
+/// there keeps it.
+fn put_aside(path: &Path) -> io::Result<PathBuf> {
+    let aside = path.with_file_name(ASIDE_NAME);
+    if fs::rename(path, &aside).is_ok() {
+        return Ok(aside);
+    }
+    let mut others = (2..=MAX_ASIDE).map(|n| path.with_file_name(format!("{ASIDE_NAME}-{n}")));
+    let free = others.find(|other| fs::symlink_metadata(other).is_err());
+    let aside = free.unwrap_or(aside);
+    fs::rename(path, &aside)?;
+    Ok(aside)
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = redb::Builder::new();
+    builder
+        .set_cache_size(CACHE_BYTES)
+        .set_check_integrity_on_open(true);
+    builder
 }
 
 /// The epoch is noted beside the index as well, for when that is damaged.
@@ -518,6 +669,16 @@ const BATCH_CHANGES: usize = 512;
 
 /// What a power cut may make the next scan read again.
 const BATCH_TIME: Duration = Duration::from_secs(2);
+
+/// Changes that wait for a disk that cannot be written; a few MB.
+const MAX_PENDING: usize = 4096;
+
+/// Opening reads the whole file.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// What was put aside and cannot be replaced is a directory, which no program
+/// makes there twice.
+const MAX_ASIDE: u32 = 9;
 
 /// Below this many numbers holes are not worth a new epoch.
 const MIN_NUMBERS: u64 = 4096;

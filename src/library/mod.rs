@@ -183,10 +183,20 @@ impl Library {
                 self.core.publish_if_due(true);
                 self.rest();
             }
+            if self.core.book().index().take_mended() {
+                // Whatever was dropped, and no problem, is found by it.
+                log::info!("the library's index can be written again");
+                self.rescan_wanted.store(true, Ordering::Release);
+            }
         }
         if let Err(error) = self.core.book().index().flush() {
             log::error!("{error}");
         }
+    }
+
+    /// What a person should know of how the index was found.
+    pub fn notice(&self) -> Option<String> {
+        self.core.book().index().notice().map(str::to_owned)
     }
 
     /// Asks for a rescan whenever the music directories have changed. Goes on
@@ -399,9 +409,20 @@ impl Core {
         let _ = self.events.send_blocking(event);
     }
 
-    /// A failing disk is said, and does not end the music.
+    /// A failing disk is said, once, and does not end the music.
     fn check<T>(&self, result: Result<T, IndexError>) -> Option<T> {
-        result.map_err(|error| log::error!("{error}")).ok()
+        let error = match result {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        if error.is_old() {
+            log::debug!("{error}");
+            return None;
+        }
+        let why = format!("{error}; what is new is not remembered until it can be written");
+        let path = error.path().to_owned();
+        self.tell(LibraryEvent::Problem { path, why });
+        None
     }
 }
 

@@ -68,6 +68,8 @@ pub struct Setup {
     pub interfaces: Interfaces,
     /// What it remembers from before.
     pub memory: Memory,
+    /// What was found wrong at the start, for people.
+    pub notices: Vec<String>,
     /// In per cent.
     pub max_volume: u8,
     /// Makes this node's chances its own.
@@ -99,6 +101,8 @@ pub enum Event {
         kept: GroupSet,
         why: String,
     },
+    /// Whether queue and volume can be remembered, when that changes.
+    Remembered(Result<(), String>),
     /// Nothing can be kept, for this reason.
     CacheBroken(String),
     /// The cache can be written again.
@@ -215,7 +219,7 @@ impl Node {
             transport: Transport::new(setup.memory.volume, setup.max_volume),
             plays: Plays::new(setup.me, setup.seed),
             answers: Answers::new(),
-            facts: view::Facts::default(),
+            facts: view::Facts::new(setup.notices),
             leaving: Vec::new(),
             actions: VecDeque::new(),
             changed: Subsystems::NONE,
@@ -260,6 +264,7 @@ impl Node {
                 self.facts.unkept = Some(why);
                 self.plays.handle_unkept(track, kept);
             }
+            Event::Remembered(kept) => self.facts.forgetful = kept.err(),
             Event::CacheBroken(why) => self.facts.unkept = Some(why),
             Event::CacheMended => self.facts.unkept = None,
             Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),

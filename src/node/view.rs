@@ -24,6 +24,10 @@ pub struct Facts {
     /// The latest ones, in words.
     problems: Vec<String>,
     output: Output,
+    /// What was found wrong at the start.
+    notices: Vec<String>,
+    /// Why queue and volume cannot be remembered.
+    pub forgetful: Option<String>,
     /// Why what is played is not kept, if it is not.
     pub unkept: Option<String>,
     /// The name of the device that was opened last.
@@ -66,6 +70,14 @@ enum Output {
 }
 
 impl Facts {
+    /// `notices` are what was found wrong at the start.
+    pub fn new(notices: Vec<String>) -> Self {
+        Self {
+            notices,
+            ..Self::default()
+        }
+    }
+
     /// Connecting anew does not hide why the connection before was lost.
     pub fn handle_connecting(&mut self, to: String) {
         if matches!(
@@ -276,12 +288,10 @@ impl Facts {
         };
         let unkept = self.unkept.as_ref();
         let unkept = unkept.map(|why| format!("what is played is not kept: {why}"));
-        let urgent = [no_sound, no_tracker, unkept];
-        urgent
-            .into_iter()
-            .flatten()
-            .chain(self.problems.iter().cloned())
-            .collect()
+        let now = [no_sound, no_tracker, unkept, self.forgetful.clone()];
+        let music = self.problems.iter().cloned();
+        let past = self.notices.iter().cloned();
+        now.into_iter().flatten().chain(music).chain(past).collect()
     }
 }
 
@@ -291,6 +301,29 @@ const MAX_PROBLEMS: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_most_urgent_problem_is_first() {
+        let mut facts = Facts::new(vec!["queue and volume begin anew".into()]);
+        facts.add_problem("/srv/music: it is empty".into());
+        facts.unkept = Some("the disk is full".into());
+        facts.tracker = TrackerState::Lost {
+            to: "attic".into(),
+            why: "timed out".into(),
+        };
+        facts.handle_player(&PlayerEvent::DeviceLost { why: "busy".into() });
+        let all = [
+            "no sound: busy",
+            "no tracker: attic: timed out",
+            "what is played is not kept: the disk is full",
+            "/srv/music: it is empty",
+            "queue and volume begin anew",
+        ];
+        assert_eq!(facts.problems_in_words(), all);
+        facts.handle_player(&PlayerEvent::DeviceBack);
+        facts.unkept = None;
+        assert_eq!(facts.problems_in_words(), [all[1], all[3], all[4]]);
+    }
 
     #[test]
     fn playtime_leaves_pauses_out() {

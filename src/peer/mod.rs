@@ -62,6 +62,8 @@ pub struct Parts {
     pub tracker_events: Receiver<TrackerEvent>,
     /// Where what is to be remembered goes; the latest wins.
     pub memories: Sender<Memory>,
+    /// Whether that works, when it changes; why not.
+    pub memory_kept: Receiver<Result<(), String>>,
     pub notifier: Arc<Notifier>,
     /// How often the service manager wants to hear that the loop turns.
     pub watchdog: Option<Duration>,
@@ -148,6 +150,9 @@ impl Peer {
             }),
             feed(parts.tracker_events, answer.clone(), |e| {
                 Input::Event(Event::Tracker(e))
+            }),
+            feed(parts.memory_kept, answer.clone(), |kept| {
+                Input::Event(Event::Remembered(kept))
             }),
             feed(parts.requests, answer.clone(), Input::Control),
             smol::spawn(accept(parts.endpoint.clone(), answer.clone())),

@@ -365,3 +365,6 @@ const RAMP: Duration = Duration::from_millis(5);
 /// After an underrun this much must wait before it sounds again, so that slow
 /// bytes give few long gaps instead of many short ones.
 const RESUME: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

@@ -176,6 +176,7 @@ impl Host {
             name: name.into(),
             role: Role::Peer,
             interfaces: Interfaces::default(),
+            notices: Vec::new(),
             memory: Memory::default(),
             max_volume: 100,
             seed,

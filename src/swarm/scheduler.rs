@@ -33,6 +33,8 @@ use crate::protocol::Class;
 use choose::SMALL_GROUPS;
 use source::{Source, Standing};
 pub use source::{SourceInfo, Why};
+#[cfg(test)]
+pub use window::WINDOW_GROUPS;
 use window::Window;
 
 /// A request of this scheduler.

@@ -363,3 +363,102 @@ fn a_reader_sleeps_until_bytes_come_or_it_is_told() {
     cancel.store(false, Ordering::Release);
     assert_eq!(blob.wait(blob.size(), &cancel), Wait::Here);
 }
+
+/// Takes in `groups` of `bytes`, as a fetch does.
+fn arrive(blob: &Blob, bytes: &[u8], groups: GroupSet) {
+    blob.take_in(&items(bytes, &groups)).unwrap();
+}
+
+#[test]
+fn a_disk_that_fills_up_under_a_track_leaves_the_rest_in_memory() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    let bytes = song(8, 5);
+    let (track, size) = (outboard(&bytes).track, bytes.len() as u64);
+    let blob = store.receive(track, size).unwrap();
+    arrive(&blob, &bytes, (0..2).into());
+    assert!(blob.unkept().is_none());
+    disk.limit_space(Some(0));
+    arrive(&blob, &bytes, (2..8).into());
+    let unkept = blob.unkept().unwrap();
+    assert!(unkept.why.contains("cannot write track"), "{}", unkept.why);
+    assert_eq!((unkept.kept, blob.have()), ((0..2).into(), GroupSet::all(size)));
+    assert_eq!(read_all(&blob), bytes);
+
+    // What has been heard is let go; the disk's part stays.
+    blob.forget(&(0..5).into());
+    assert_eq!(blob.have(), [0..2, 5..8].into_iter().flatten().map(Group).collect());
+    assert_eq!(blob.read_at(3 * GROUP_BYTES, &mut [0]).unwrap(), None);
+    arrive(&blob, &bytes, (2..5).into());
+    assert_eq!(read_all(&blob), bytes);
+
+    // It is neither served nor kept, and a later play tries the disk again.
+    let served = blob.slice(&(0..1).into(), &mut Vec::new());
+    assert!(matches!(served, Err(SliceError::NotHere(_))));
+    assert!(matches!(store.finish(&blob), Err(StoreError::Unkept { .. })));
+    disk.limit_space(None);
+    drop(blob);
+    let blob = store.receive(track, size).unwrap();
+    assert!(blob.unkept().is_none());
+    arrive(&blob, &bytes, GroupSet::all(size));
+    store.finish(&blob).unwrap();
+    assert_eq!(store.held(), [(track, size)]);
+}
+
+#[test]
+fn a_full_disk_takes_room_from_what_was_played_long_ago() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    let (old, new) = (song(6, 1), song(6, 2));
+    fetch(&store, &old).unwrap();
+    disk.limit_space(Some(0));
+    let blob = store.receive(outboard(&new).track, new.len() as u64).unwrap();
+    arrive(&blob, &new, GroupSet::all(new.len() as u64));
+    assert!(blob.unkept().is_none(), "{:?}", blob.unkept());
+    store.finish(&blob).unwrap();
+    assert_eq!(store.held(), [(blob.track(), blob.size())]);
+}
+
+#[test]
+fn what_has_no_place_at_all_arrives_in_memory_up_to_a_bound() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    disk.unplug(true);
+    assert!(store.check().is_err());
+    let bytes = song(5, 3);
+    let (track, size) = (outboard(&bytes).track, bytes.len() as u64);
+    let blob = store.receive(track, size).unwrap();
+    assert!(blob.unkept().unwrap().why.contains("/cache"), "{blob:?}");
+    arrive(&blob, &bytes, GroupSet::all(size));
+    assert_eq!(read_all(&blob), bytes);
+    assert!(blob.read_at(size, &mut [0]).unwrap() == Some(0));
+    disk.unplug(false);
+    store.check().unwrap();
+    drop(blob);
+    assert!(store.receive(track, size).unwrap().unkept().is_none());
+
+    // More than the cache may ever hold, but not more than can be heard.
+    let long = song(60, 4);
+    let blob = store.receive(outboard(&long).track, long.len() as u64).unwrap();
+    assert!(blob.unkept().unwrap().why.contains("raise cache.max"));
+    let huge = vec![7; 33 << 20];
+    let blob = store.receive(outboard(&huge).track, huge.len() as u64).unwrap();
+    let flood = blob.take_in(&items(&huge, &GroupSet::all(huge.len() as u64)));
+    assert!(matches!(flood, Err(StoreError::Memory { .. })));
+}
+
+/// A disk that is not mounted yet when the node starts.
+#[test]
+fn a_cache_that_comes_later_is_found_with_what_it_holds() {
+    let disk = MemDisk::default();
+    let bytes = song(4, 1);
+    fetch(&mem_store(&disk), &bytes).unwrap();
+    disk.unplug(true);
+    let other = song(3, 2);
+    let store = mem_store(&disk);
+    assert!(store.held().is_empty() && store.check().is_err());
+    assert!(store.receive(outboard(&other).track, other.len() as u64).is_ok());
+    disk.unplug(false);
+    store.check().unwrap();
+    assert_eq!(store.held(), [(outboard(&bytes).track, bytes.len() as u64)]);
+}
