@@ -61,6 +61,8 @@ pub(super) enum Hashes {
 struct Arrival {
     have: GroupSet,
     failed: Option<Arc<str>>,
+    /// Of a track that lay on the disk before: the groups that were seen to be true.
+    proven: Option<GroupSet>,
     /// Set once the disk can take no more of the track.
     loose: Option<Loose>,
 }
@@ -148,6 +150,20 @@ impl Blob {
         Self::new(track, size, data, origin, store, have)
     }
 
+    /// A whole track in the cache, since when nobody knows: disks rot, so each group is
+    /// proven again before it is read.
+    pub(super) fn held(
+        track: TrackId,
+        size: u64,
+        data: Box<dyn DiskFile>,
+        outboard: Box<dyn DiskFile>,
+        store: Weak<Store>,
+    ) -> Self {
+        let blob = Self::cached(track, size, data, outboard, store, GroupSet::all(size));
+        blob.arrival().proven = Some(GroupSet::new());
+        blob
+    }
+
     /// An arriving track for which there is no place on a disk.
     pub(super) fn placeless(track: TrackId, size: u64, why: Arc<str>, store: Weak<Store>) -> Self {
         let (nowhere, have) = (Box::new(Nowhere), GroupSet::new());
@@ -174,6 +190,7 @@ impl Blob {
             arrival: Mutex::new(Arrival {
                 have,
                 failed,
+                proven: None,
                 loose: None,
             }),
             arrived: Condvar::new(),
@@ -337,13 +354,36 @@ impl Blob {
             }
             end = end.min(Group(group.0 + 1).start());
         }
+        let is_proven = arrival.proven.as_ref().map(|proven| proven.contains(group));
         drop(arrival);
+        if let Some(is_proven) = is_proven {
+            end = end.min(Group(group.0 + 1).start());
+            if !is_proven {
+                self.prove(group)?;
+            }
+        }
         self.check_unchanged()?;
         let n = usize::try_from(end - offset).map_or(buf.len(), |n| n.min(buf.len()));
         match self.data.read_at(offset, &mut buf[..n])? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             n => Ok(Some(n)),
         }
+    }
+
+    /// Reads a group against the hash that it must have.
+    fn prove(&self, group: Group) -> io::Result<()> {
+        let proven = self.slice(&[group].into_iter().collect(), &mut io::sink());
+        proven.map_err(|error| match error {
+            SliceError::Read(error) => error,
+            _ => io::Error::new(
+                io::ErrorKind::InvalidData,
+                "its copy in the cache is damaged, and is fetched anew next time",
+            ),
+        })?;
+        if let Some(proven) = &mut self.arrival().proven {
+            proven.insert(group);
+        }
+        Ok(())
     }
 
     /// Sleeps until the byte at `offset` can be read, `cancel` is set, or it failed.
@@ -507,7 +547,9 @@ impl Loose {
 }
 
 fn copy(bytes: &[u8], from: u64, buf: &mut [u8]) -> usize {
-    let rest = usize::try_from(from).ok().and_then(|from| bytes.get(from..));
+    let rest = usize::try_from(from)
+        .ok()
+        .and_then(|from| bytes.get(from..));
     let rest = rest.unwrap_or_default();
     let n = rest.len().min(buf.len());
     buf[..n].copy_from_slice(&rest[..n]);

@@ -158,7 +158,9 @@ impl Store {
         }
         let found = self.layout.take_stock()?;
         for found in found {
-            inner.shelf.put(found.track, found.kind, found.size, found.bytes);
+            inner
+                .shelf
+                .put(found.track, found.kind, found.size, found.bytes);
         }
         let excess = inner.shelf.make_room(0, |_| false);
         for (track, kind) in excess.unwrap_or_default() {
@@ -246,7 +248,11 @@ impl Store {
             begun => begun,
         };
         match begun {
-            Err(error @ (StoreError::Io { .. } | StoreError::TooLarge { .. } | StoreError::Full { .. })) => {
+            Err(
+                error @ (StoreError::Io { .. }
+                | StoreError::TooLarge { .. }
+                | StoreError::Full { .. }),
+            ) => {
                 let (why, weak) = (error.to_string().into(), Arc::downgrade(self));
                 Ok(Arc::new(Blob::placeless(track, size, why, weak)))
             }
@@ -481,8 +487,7 @@ impl Store {
             .ok()?;
         let size = data.stamp().ok()?.size;
         let weak = Arc::downgrade(self);
-        let all = GroupSet::all(size);
-        Some(Blob::cached(track, size, data, outboard, weak, all))
+        Some(Blob::held(track, size, data, outboard, weak))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -107,9 +107,11 @@ impl StateDir {
 
 /// The directory of the cache, which need not exist.
 pub fn cache_dir(config: &Config) -> PathBuf {
-    config.cache.dir.clone().unwrap_or_else(|| {
-        default_dir("CACHE_DIRECTORY", "/var/cache", "XDG_CACHE_HOME", ".cache")
-    })
+    config
+        .cache
+        .dir
+        .clone()
+        .unwrap_or_else(|| default_dir("CACHE_DIRECTORY", "/var/cache", "XDG_CACHE_HOME", ".cache"))
 }
 
 /// systemd's directory, the system's for root, and the user's otherwise.

@@ -10,7 +10,7 @@ use std::{
 use async_channel::{Receiver, Sender};
 use smol::{future, Timer};
 
-use crate::node::Memory;
+use crate::{aside::put_aside, node::Memory};
 
 /// Saves what comes out of `memories`, a little later than it comes, since more
 /// follows when somebody turns a knob; the last at once, when the node ends.
@@ -34,7 +34,9 @@ pub async fn keep(
         let saved = smol::unblock(move || save(&memory, &to)).await;
         let saved = saved.map_err(|e| {
             let at = state_dir.display();
-            format!("{at}: queue and volume are not remembered: {e}; make room, or let it be written")
+            format!(
+                "{at}: queue and volume are not remembered: {e}; make room, or let it be written"
+            )
         });
         if saved.is_ok() != std::mem::replace(&mut works, saved.is_ok()) {
             match &saved {
@@ -56,9 +58,8 @@ pub fn load(state_dir: &Path) -> (Memory, Option<String>) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Default::default(),
         Err(error) => error,
     };
-    let aside = path.with_extension("json.damaged");
-    let becomes = match fs::rename(&path, &aside) {
-        Ok(()) => format!("is put aside as {}", aside.display()),
+    let becomes = match put_aside(&path) {
+        Ok(aside) => format!("is put aside as {}", aside.display()),
         Err(error) => format!("cannot be put aside ({error}): remove it"),
     };
     let notice = format!(

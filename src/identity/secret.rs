@@ -53,7 +53,9 @@ pub enum SecretError {
 
 fn read(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(MAX_FILE_BYTES)
+        .read_to_end(&mut bytes)?;
     // Garbage is no secret either, and is said to be damaged.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -28,14 +28,15 @@ use std::{
 };
 
 use redb::{
-    backends::InMemoryBackend, Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    StorageBackend, WriteTransaction,
+    backends::InMemoryBackend, Database, ReadTransaction, ReadableDatabase, ReadableTable,
+    ReadableTableMetadata, StorageBackend, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
 use self::tables::{decode, Change, Tables, ENTRIES, FILES, HELD, META, OLD_ENTRIES, UNPLAYABLE};
 use super::scan::Stamp;
 use crate::{
+    aside::put_aside,
     catalog::{Entry, Held, Listed, MAX_PAGES, PAGE_ENTRIES},
     id::{EntryNo, TrackId},
 };
@@ -140,7 +141,8 @@ impl Index {
                 Ok(index)
             }
             Err(error) if is_unwritable(&error.source) => {
-                let notice = format!("{error}; what is learnt of the music is forgotten at the next start");
+                let notice =
+                    format!("{error}; what is learnt of the music is forgotten at the next start");
                 log::warn!("{notice}");
                 let mut index = Self::open_copy(&path, dir, known_epoch)?;
                 index.notice = Some(notice);
@@ -208,6 +210,11 @@ impl Index {
     /// What a person should know of how it was opened.
     pub fn notice(&self) -> Option<&str> {
         self.notice.as_deref()
+    }
+
+    /// It cannot be written now: when to try again.
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.trouble
     }
 
     /// Whether it could not be written, and can be since this was asked last.
@@ -371,7 +378,10 @@ impl Index {
         self.since = None;
         let written = match self.trouble {
             Some(retry) if now < retry => Err(redb::Error::PreviousIo),
-            Some(_) => self.reader.reopen().and_then(|()| self.write(&self.pending)),
+            Some(_) => self
+                .reader
+                .reopen()
+                .and_then(|()| self.write(&self.pending)),
             None => self.write(&self.pending),
         };
         match written {
@@ -594,9 +604,7 @@ fn is_damage(error: &redb::Error) -> bool {
     match error {
         redb::Error::Io(error) => matches!(
             error.kind(),
-            io::ErrorKind::InvalidData
-                | io::ErrorKind::UnexpectedEof
-                | io::ErrorKind::IsADirectory
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::IsADirectory
         ),
         redb::Error::DatabaseAlreadyOpen | redb::Error::LockPoisoned(_) => false,
         _ => true,
@@ -612,20 +620,6 @@ fn is_unwritable(error: &redb::Error) -> bool {
             | io::ErrorKind::StorageFull
             | io::ErrorKind::QuotaExceeded
     ))
-}
-
-/// Gives what lies at `path` another name, replacing what had that; a directory
-/// there keeps it.
-fn put_aside(path: &Path) -> io::Result<PathBuf> {
-    let aside = path.with_file_name(ASIDE_NAME);
-    if fs::rename(path, &aside).is_ok() {
-        return Ok(aside);
-    }
-    let mut others = (2..=MAX_ASIDE).map(|n| path.with_file_name(format!("{ASIDE_NAME}-{n}")));
-    let free = others.find(|other| fs::symlink_metadata(other).is_err());
-    let aside = free.unwrap_or(aside);
-    fs::rename(path, &aside)?;
-    Ok(aside)
 }
 
 fn builder() -> redb::Builder {
@@ -657,6 +651,7 @@ fn write_epoch(dir: &Path, epoch: u64) -> io::Result<()> {
 const FORMAT: u64 = 1;
 
 const FILE_NAME: &str = "library.redb";
+#[cfg(test)]
 const ASIDE_NAME: &str = "library.redb.damaged";
 const EPOCH_NAME: &str = "library.epoch";
 
@@ -675,10 +670,6 @@ const MAX_PENDING: usize = 4096;
 
 /// Opening reads the whole file.
 const RETRY: Duration = Duration::from_secs(10);
-
-/// What was put aside and cannot be replaced is a directory, which no program
-/// makes there twice.
-const MAX_ASIDE: u32 = 9;
 
 /// Below this many numbers holes are not worth a new epoch.
 const MIN_NUMBERS: u64 = 4096;

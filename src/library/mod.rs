@@ -174,24 +174,38 @@ impl Library {
     pub fn run(&self) {
         let mut cursor = 0;
         while !self.has_ended() {
-            if self.rescan_wanted.swap(false, Ordering::AcqRel) {
+            // What is found while nothing can be written would be found again.
+            let may_look = self.is_writable();
+            if may_look && self.rescan_wanted.swap(false, Ordering::AcqRel) {
                 self.rescan();
                 cursor = 0;
-            } else if self.hash_next(&mut cursor) {
+            } else if may_look && self.hash_next(&mut cursor) {
                 self.core.publish_if_due(false);
             } else {
                 self.core.publish_if_due(true);
                 self.rest();
             }
-            if self.core.book().index().take_mended() {
-                // Whatever was dropped, and no problem, is found by it.
-                log::info!("the library's index can be written again");
-                self.rescan_wanted.store(true, Ordering::Release);
-            }
         }
         if let Err(error) = self.core.book().index().flush() {
             log::error!("{error}");
         }
+    }
+
+    /// Whether the index can be written; tries that when it is time to.
+    fn is_writable(&self) -> bool {
+        let mut book = self.core.book();
+        let index = book.index();
+        let retry = index.retry_at();
+        if retry.is_some_and(|at| Instant::now() >= at) {
+            // An error is an old one.
+            let _ = index.flush();
+        }
+        if index.take_mended() {
+            // A scan finds what was dropped, and that there is no problem.
+            log::info!("the library's index can be written again");
+            self.rescan_wanted.store(true, Ordering::Release);
+        }
+        index.retry_at().is_none()
     }
 
     /// What a person should know of how the index was found.
@@ -317,7 +331,10 @@ impl Library {
         let woken = async {
             let _ = self.wake.1.recv().await;
         };
-        let due = self.core.book().publish_at(true);
+        let mut book = self.core.book();
+        let publish = book.publish_at(true);
+        let due = publish.into_iter().chain(book.index().retry_at()).min();
+        drop(book);
         let due = async {
             match due {
                 Some(due) => {

@@ -83,8 +83,11 @@ impl Rescan<'_> {
     fn file(&mut self, found: FoundFile) {
         let roots = self.core.roots.iter();
         let is_in = roots.map(|root| found.path.starts_with(&root.path));
-        self.alive
-            .extend(is_in.enumerate().filter_map(|(n, is_in)| is_in.then_some(n)));
+        self.alive.extend(
+            is_in
+                .enumerate()
+                .filter_map(|(n, is_in)| is_in.then_some(n)),
+        );
         let Some(known) = self.core.check(self.core.reader.lookup(&found.path)) else {
             return;
         };
@@ -167,7 +170,8 @@ impl Rescan<'_> {
             }
             let mut had_music = false;
             let each = core.reader.each(0..u32::MAX, |_, slot| {
-                had_music = matches!(slot, Slot::File(record) if record.path().starts_with(&root.path));
+                had_music =
+                    matches!(slot, Slot::File(record) if record.path().starts_with(&root.path));
                 !had_music
             });
             core.check(each);

@@ -403,7 +403,8 @@ mod tests {
             files,
             ["|a.ogg", "b|1.FLAC", "b|2.mp3", r"caf\xe9|two\x0alines.wav"]
         );
-        assert!(problems.is_empty() && unknown.is_empty());
+        assert!(problems.is_empty());
+        assert_eq!(unknown, [root.join("folder.mp3")], "empty as a mount point");
     }
 
     #[test]

@@ -161,8 +161,7 @@ impl Engine {
         let expect = load.expect;
         let from = load.from;
         self.submit(load, from, true);
-        if let Some((rate, channels)) =
-            expect.filter(|_| !self.paused && self.device.opens_early())
+        if let Some((rate, channels)) = expect.filter(|_| !self.paused && self.device.opens_early())
         {
             // The decoder is being opened meanwhile. An error shows up again,
             // and is reported, when the decoder stands.

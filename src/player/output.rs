@@ -81,7 +81,9 @@ pub enum OutputError {
         name: String,
     },
     /// The device is open, and does not ask for sound any more.
-    #[error("audio device {name:?} takes no more sound: it, or its server, hangs; it is opened again")]
+    #[error(
+        "audio device {name:?} takes no more sound: it, or its server, hangs; it is opened again"
+    )]
     Stalled {
         /// Its name.
         name: String,

@@ -33,9 +33,9 @@ use crate::protocol::Class;
 use choose::SMALL_GROUPS;
 use source::{Source, Standing};
 pub use source::{SourceInfo, Why};
+use window::Window;
 #[cfg(test)]
 pub use window::WINDOW_GROUPS;
-use window::Window;
 
 /// A request of this scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
+    assert_heard,
     common::{
         audio::{self, Music},
         Node, Setup,
@@ -52,7 +53,7 @@ impl Swarm {
         self.player.wait_for_sound();
         self.player.wait_for_end();
         let (_, frames) = audio::read_wav(&self.player.recording());
-        audio::assert_same(&frames[heard..], sound);
+        assert_heard(&frames[heard..], sound);
         frames.len()
     }
 
@@ -89,7 +90,10 @@ fn a_full_disk_plays_from_memory_says_so_and_keeps_again_when_there_is_room() {
     swarm.wait_until_held(0);
 
     let dir = swarm.cache();
-    mounts::run(&swarm.player, &format!("mount -o remount,size=16m {}", dir.display()));
+    mounts::run(
+        &swarm.player,
+        &format!("mount -o remount,size=16m {}", dir.display()),
+    );
     wait_until_well(&swarm.player, "not kept");
     swarm.assert_heard("short", heard, &short);
     swarm.wait_until_held(1);
@@ -111,9 +115,15 @@ fn a_read_only_cache_is_played_past_and_used_when_it_can_be_written() {
     assert!(problem.contains(dir.to_str().unwrap()), "{problem}");
     assert!(problem.contains("Read-only file system"), "{problem}");
     let heard = swarm.assert_heard("song", 0, &sound);
-    mounts::run(&swarm.player, &format!("mount -o remount,rw {}", dir.display()));
+    mounts::run(
+        &swarm.player,
+        &format!("mount -o remount,rw {}", dir.display()),
+    );
     wait_until_well(&swarm.player, "not kept");
     swarm.assert_heard("song", heard, &sound);
     swarm.wait_until_held(1);
-    assert_eq!(super::times_said(&swarm.player, "WARN  what is played is not kept"), 1);
+    assert_eq!(
+        super::times_said(&swarm.player, "WARN  what is played is not kept"),
+        1
+    );
 }

@@ -29,7 +29,10 @@ fn a_directory_that_comes_later_is_found_by_itself() {
     let node = lone_peer(&dir).start();
     let problem = node.wait_for_problem("music directory");
     assert!(problem.contains(dir.to_str().unwrap()), "{problem}");
-    assert!(problem.contains("peer.music"), "it says what to do: {problem}");
+    assert!(
+        problem.contains("peer.music"),
+        "it says what to do: {problem}"
+    );
     music.wav("later/song.wav", 44_100, 0.2);
     node.wait_for_tracks("lone", 1);
     wait_until_well(&node, "music directory");

@@ -30,7 +30,11 @@ pub const DEVICE: &str = "house";
 impl Pulse {
     /// Not running yet; where it cannot be, says why.
     pub fn try_new() -> Result<Self, String> {
-        if Command::new("pulseaudio").arg("--version").output().is_err() {
+        if Command::new("pulseaudio")
+            .arg("--version")
+            .output()
+            .is_err()
+        {
             return Err("there is no `pulseaudio` (package pulseaudio)".into());
         }
         let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
@@ -68,7 +72,12 @@ impl Pulse {
         );
         let _ = fs::remove_file(self.socket());
         let server = Command::new("pulseaudio")
-            .args(["-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1"])
+            .args([
+                "-n",
+                "--daemonize=no",
+                "--use-pid-file=no",
+                "--exit-idle-time=-1",
+            ])
             .args(["--disable-shm=true", "-L", &protocol])
             .args(["-L", "module-null-sink sink_name=nobody rate=44100"])
             .env("HOME", home)

@@ -21,13 +21,12 @@ fn node(music: &Music, pulse: &Pulse, device: &str) -> Node {
     music.wav("song.wav", 44_100, 120.0);
     let mut setup = Setup {
         role: "peer",
+        name: Some("lone"),
         ..Setup::default()
     };
     setup.env = pulse.env();
     let node = setup.device(device).music(music.path()).start();
-    node.wait_for(&["ls"], "the track", |list| {
-        list.as_array().is_some_and(|list| !list.is_empty())
-    });
+    node.wait_for_tracks("lone", 1);
     node
 }
 
@@ -69,7 +68,10 @@ fn a_server_that_dies_is_said_once_and_the_track_goes_on_when_it_is_back() {
     let status = node.json(&["status"]);
     assert_eq!(status["status"]["state"], "play");
     let error = status["status"]["error"].as_str().unwrap_or_default();
-    assert!(error.contains(DEVICE), "MPD clients see it, too: {status:#}");
+    assert!(
+        error.contains(DEVICE),
+        "MPD clients see it, too: {status:#}"
+    );
     assert!(problems(&status)[0].starts_with("no sound"), "{status:#}");
     let place = standstill(&node);
     assert!(place >= 1.0, "{place}");

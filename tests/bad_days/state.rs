@@ -61,7 +61,10 @@ fn a_damaged_index_is_put_aside_and_the_swarm_sees_the_music_again() {
         damage(&index);
         node = node.restart();
         node.wait_for_tracks("owner", 1);
-        assert!(epoch(&node) > before, "{what}: heads are newer than all before");
+        assert!(
+            epoch(&node) > before,
+            "{what}: heads are newer than all before"
+        );
         // An empty file is a new index to redb: nothing is lost with it.
         if !["gone", "nothing"].contains(&what) {
             let problem = node.wait_for_problem("library.redb");
@@ -92,7 +95,9 @@ fn a_damaged_memory_is_put_aside_and_the_rest_is_kept() {
         node = node.restart();
         let status = node.json(&["status"]);
         assert_eq!(status["status"]["volume"], 30, "{what}");
-        let notice = problems(&status).iter().any(|p| p.contains("queue and volume begin anew"));
+        let notice = problems(&status)
+            .iter()
+            .any(|p| p.contains("queue and volume begin anew"));
         assert_eq!(notice, what != "gone", "{what}: {status:#}");
         let kept = fs::read(state(&node).join("identity.key")).unwrap();
         assert_eq!(identity, kept);
@@ -116,7 +121,10 @@ fn a_damaged_identity_is_refused_in_words_and_never_replaced() {
         assert!(!output.status.success(), "{what}");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains("identity.key"), "{what}: {said}");
-        assert!(said.contains("restore") && said.contains("new node"), "{what}: {said}");
+        assert!(
+            said.contains("restore") && said.contains("new node"),
+            "{what}: {said}"
+        );
         let _ = fs::remove_dir_all(&key);
         fs::write(&key, &secret).unwrap();
     }
@@ -134,7 +142,9 @@ fn a_damaged_cache_is_swept_and_fetched_anew() {
     let mut node = Setup::peer("player", &tracker).start();
     let cache = node.dir.path().join("cache");
     let files = |suffix: &str| -> Vec<PathBuf> {
-        let entries = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
+        let entries = fs::read_dir(&cache)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
         let is_it = |path: &PathBuf| path.to_string_lossy().ends_with(suffix);
         entries.filter(is_it).collect()
     };
@@ -182,11 +192,18 @@ fn a_state_directory_that_fills_up_is_said_and_loses_nothing_when_there_is_room(
     node.ctl_ok(&["volume", "44"]);
     node.ctl_ok(&["update"]);
     let problem = node.wait_for_problem("No space left on device");
-    assert!(problem.contains(place.path().to_str().unwrap()), "{problem}");
+    assert!(
+        problem.contains(place.path().to_str().unwrap()),
+        "{problem}"
+    );
     mounts::make_room(&node, place.path());
     node.wait_for_tracks("lone", 59);
     wait_until_well(&node, "No space");
-    assert!(times_said(&node, "No space left on device") < 5, "{}", node.log());
+    assert!(
+        times_said(&node, "No space left on device") < 5,
+        "{}",
+        node.log()
+    );
 }
 
 /// What the kernel makes of a card that goes bad.
@@ -206,7 +223,10 @@ fn a_read_only_state_directory_does_not_stop_the_music() {
         state: Some(state.clone()),
         ..lone_peer(music.path())
     };
-    let bind = format!("mount --bind {0} {0}; mount -o remount,ro,bind {0}", state.display());
+    let bind = format!(
+        "mount --bind {0} {0}; mount -o remount,ro,bind {0}",
+        state.display()
+    );
     let node = mounts::within(setup, &bind).start();
     node.wait_for_tracks("lone", 1);
     let problem = node.wait_for_problem("cannot be written");

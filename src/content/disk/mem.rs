@@ -178,7 +178,10 @@ impl Disk for MemDisk {
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.changing()?;
         let id = state.names.remove(path).ok_or_else(missing)?;
-        let freed = state.files.get(&id).map_or(0, |file| file.bytes.len() as u64);
+        let freed = state
+            .files
+            .get(&id)
+            .map_or(0, |file| file.bytes.len() as u64);
         state.space = state.space.map(|space| space + freed);
         Ok(())
     }

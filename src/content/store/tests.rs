@@ -294,6 +294,29 @@ fn a_held_track_that_rots_is_dropped() {
     assert_eq!(read_all(&fetch(&store, &bytes).unwrap()), bytes);
 }
 
+/// And when it is played: noise is not let through.
+#[test]
+fn a_held_track_that_rotted_while_the_node_was_off_is_not_played() {
+    let disk = MemDisk::default();
+    let bytes = song(4, 8);
+    let blob = fetch(&mem_store(&disk), &bytes).unwrap();
+    let path = format!("/cache/{}.data", blob.track().to_hex());
+    let file = disk.open(Path::new(&path)).unwrap();
+    file.write_at(2 * GROUP_BYTES + 7, b"rot").unwrap();
+    let store = mem_store(&disk);
+    assert_eq!(store.held().len(), 1, "it looks well");
+    let blob = store.blob(blob.track()).unwrap();
+    let mut buf = vec![0; 2 * GROUP_BYTES as usize];
+    let n = blob.read_at(0, &mut buf).unwrap().unwrap();
+    assert_eq!(buf[..n], bytes[..n]);
+    assert!(blob.read_at(GROUP_BYTES, &mut buf).is_ok());
+    let rotten = blob.read_at(2 * GROUP_BYTES, &mut buf).unwrap_err();
+    assert!(rotten.to_string().contains("damaged"), "{rotten}");
+    assert!(store.held().is_empty());
+    drop(blob);
+    assert_eq!(read_all(&fetch(&store, &bytes).unwrap()), bytes);
+}
+
 #[test]
 fn a_full_disk_is_an_error_that_loses_nothing() {
     let disk = MemDisk::default();
@@ -382,12 +405,18 @@ fn a_disk_that_fills_up_under_a_track_leaves_the_rest_in_memory() {
     arrive(&blob, &bytes, (2..8).into());
     let unkept = blob.unkept().unwrap();
     assert!(unkept.why.contains("cannot write track"), "{}", unkept.why);
-    assert_eq!((unkept.kept, blob.have()), ((0..2).into(), GroupSet::all(size)));
+    assert_eq!(
+        (unkept.kept, blob.have()),
+        ((0..2).into(), GroupSet::all(size))
+    );
     assert_eq!(read_all(&blob), bytes);
 
     // What has been heard is let go; the disk's part stays.
     blob.forget(&(0..5).into());
-    assert_eq!(blob.have(), [0..2, 5..8].into_iter().flatten().map(Group).collect());
+    assert_eq!(
+        blob.have(),
+        [0..2, 5..8].into_iter().flatten().map(Group).collect()
+    );
     assert_eq!(blob.read_at(3 * GROUP_BYTES, &mut [0]).unwrap(), None);
     arrive(&blob, &bytes, (2..5).into());
     assert_eq!(read_all(&blob), bytes);
@@ -395,7 +424,10 @@ fn a_disk_that_fills_up_under_a_track_leaves_the_rest_in_memory() {
     // It is neither served nor kept, and a later play tries the disk again.
     let served = blob.slice(&(0..1).into(), &mut Vec::new());
     assert!(matches!(served, Err(SliceError::NotHere(_))));
-    assert!(matches!(store.finish(&blob), Err(StoreError::Unkept { .. })));
+    assert!(matches!(
+        store.finish(&blob),
+        Err(StoreError::Unkept { .. })
+    ));
     disk.limit_space(None);
     drop(blob);
     let blob = store.receive(track, size).unwrap();
@@ -412,7 +444,9 @@ fn a_full_disk_takes_room_from_what_was_played_long_ago() {
     let (old, new) = (song(6, 1), song(6, 2));
     fetch(&store, &old).unwrap();
     disk.limit_space(Some(0));
-    let blob = store.receive(outboard(&new).track, new.len() as u64).unwrap();
+    let blob = store
+        .receive(outboard(&new).track, new.len() as u64)
+        .unwrap();
     arrive(&blob, &new, GroupSet::all(new.len() as u64));
     assert!(blob.unkept().is_none(), "{:?}", blob.unkept());
     store.finish(&blob).unwrap();
@@ -439,10 +473,14 @@ fn what_has_no_place_at_all_arrives_in_memory_up_to_a_bound() {
 
     // More than the cache may ever hold, but not more than can be heard.
     let long = song(60, 4);
-    let blob = store.receive(outboard(&long).track, long.len() as u64).unwrap();
+    let blob = store
+        .receive(outboard(&long).track, long.len() as u64)
+        .unwrap();
     assert!(blob.unkept().unwrap().why.contains("raise cache.max"));
     let huge = vec![7; 33 << 20];
-    let blob = store.receive(outboard(&huge).track, huge.len() as u64).unwrap();
+    let blob = store
+        .receive(outboard(&huge).track, huge.len() as u64)
+        .unwrap();
     let flood = blob.take_in(&items(&huge, &GroupSet::all(huge.len() as u64)));
     assert!(matches!(flood, Err(StoreError::Memory { .. })));
 }
@@ -457,7 +495,9 @@ fn a_cache_that_comes_later_is_found_with_what_it_holds() {
     let other = song(3, 2);
     let store = mem_store(&disk);
     assert!(store.held().is_empty() && store.check().is_err());
-    assert!(store.receive(outboard(&other).track, other.len() as u64).is_ok());
+    assert!(store
+        .receive(outboard(&other).track, other.len() as u64)
+        .is_ok());
     disk.unplug(false);
     store.check().unwrap();
     assert_eq!(store.held(), [(outboard(&bytes).track, bytes.len() as u64)]);

@@ -73,7 +73,11 @@ fn an_empty_ring_is_an_underrun_only_while_more_is_expected() {
     render(&mut renderer, 10);
     feed.push(&[0.5; 2]);
     feed.state.end_here();
-    assert_eq!(render(&mut renderer, 10).1, of(2, false), "the rest after an underrun");
+    assert_eq!(
+        render(&mut renderer, 10).1,
+        of(2, false),
+        "the rest after an underrun"
+    );
 }
 
 #[test]
@@ -97,7 +101,10 @@ fn what_lies_before_the_new_generation_is_faded_out_and_dropped() {
     feed.push(&[0.9; 20]);
     sounding(&mut feed, -0.5, 20);
     let (out, _) = render(&mut renderer, 20);
-    let turn = out.iter().position(|sample| *sample < 0.0).expect("the new one");
+    let turn = out
+        .iter()
+        .position(|sample| *sample < 0.0)
+        .expect("the new one");
     assert!(out[turn..].iter().all(|sample| *sample == -0.5), "{out:?}");
     assert!(turn <= 6, "at most a ramp of the old one: {out:?}");
 }
@@ -110,7 +117,10 @@ fn a_generation_that_begins_inside_a_track_fades_in() {
     feed.push(&[1.0; 50]);
     feed.state.release();
     let (out, _) = render(&mut renderer, 10);
-    assert!((out[0] - 0.2).abs() < 1e-5 && out[5..] == [1.0; 5], "{out:?}");
+    assert!(
+        (out[0] - 0.2).abs() < 1e-5 && out[5..] == [1.0; 5],
+        "{out:?}"
+    );
 }
 
 #[test]
@@ -148,7 +158,12 @@ fn the_gain_moves_in_a_ramp_and_then_stands() {
     feed.state.set_gain(0.5);
     let (out, _) = render(&mut renderer, 10);
     let steps = out.windows(2).map(|pair| pair[0] - pair[1]);
-    assert!(steps.into_iter().all(|step| (-1e-6..=0.2 + 1e-6).contains(&step)), "{out:?}");
+    assert!(
+        steps
+            .into_iter()
+            .all(|step| (-1e-6..=0.2 + 1e-6).contains(&step)),
+        "{out:?}"
+    );
     assert_eq!(out[3..], [0.5; 7]);
     feed.state.set_gain(1.0);
     assert_eq!(render(&mut renderer, 10).0[3..], [1.0; 7], "to the bit");
@@ -165,5 +180,8 @@ fn samples_of_16_and_24_bits_pass_exactly() {
         let float = sample as f32 / 8_388_608.0;
         assert_eq!(i32::from_sample(float), sample << 8);
     }
-    assert_eq!((i16::from_sample(2.0), i32::from_sample(-2.0)), (i16::MAX, i32::MIN));
+    assert_eq!(
+        (i16::from_sample(2.0), i32::from_sample(-2.0)),
+        (i16::MAX, i32::MIN)
+    );
 }

@@ -23,7 +23,7 @@ fn here(world: &World, host: HostNo, song: &Song) -> u32 {
 
 #[test]
 fn what_no_disk_takes_is_heard_to_its_end_from_a_window() {
-    for seed in seeds(5) {
+    for seed in seeds(2) {
         let mut world = World::new(seed, Weather::FAIR);
         let songs = [long_song(1), Song::new(2, 60, FLAC)];
         world.add(peer("kitchen", FAST, &songs));
@@ -50,7 +50,7 @@ fn what_no_disk_takes_is_heard_to_its_end_from_a_window() {
 
 #[test]
 fn back_and_forth_in_a_window_works_and_the_next_track_is_kept_again() {
-    for seed in seeds(5) {
+    for seed in seeds(2) {
         let mut world = World::new(seed, Weather::FAIR);
         let songs = [long_song(1), Song::new(2, 20, FLAC)];
         world.add(peer("kitchen", FAST, &songs));
@@ -60,9 +60,14 @@ fn back_and_forth_in_a_window_works_and_the_next_track_is_kept_again() {
         world.play(cellar, "kitchen");
         world.run(5 * SECOND);
         let found = problems(&mut world, cellar);
-        assert!(found[0].starts_with("what is played is not kept"), "{found:?}");
+        assert!(
+            found[0].starts_with("what is played is not kept"),
+            "{found:?}"
+        );
         for to in ["500", "3", "300", "580"] {
-            world.command(cellar, &format!("seekcur {to}")).expect("it plays");
+            world
+                .command(cellar, &format!("seekcur {to}"))
+                .expect("it plays");
             world.run(10 * SECOND);
             let story = world.story(cellar, &songs[0]);
             assert_eq!(story.fate, None, "at {to}: {story:?}");
