@@ -8,7 +8,8 @@
 //! cache. A library file is given to its own player as long as size, time and inode are
 //! those of when it was hashed; a slice for others is checked against the hash.
 
-use std::collections::BTreeMap;
+mod loose;
+
 use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -16,8 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use bao_tree::io::sync::ReadAt;
-use bytes::Bytes;
 
+use self::loose::Loose;
+pub use self::loose::Unkept;
 use super::blob::{encode, EncodeError, Verified, VerifiedItem};
 use super::disk::{DiskFile, Stamp};
 use super::ranges::GroupSet;
@@ -65,24 +67,6 @@ struct Arrival {
     proven: Option<GroupSet>,
     /// Set once the disk can take no more of the track.
     loose: Option<Loose>,
-}
-
-/// What is kept in memory since the disk cannot.
-struct Loose {
-    why: Arc<str>,
-    /// What the disk has.
-    kept: GroupSet,
-    groups: BTreeMap<Group, Bytes>,
-    bytes: usize,
-}
-
-/// An arriving track that cannot be kept.
-#[derive(Clone, Debug)]
-pub struct Unkept {
-    /// What the disk has of it all the same.
-    pub kept: GroupSet,
-    /// Why not more.
-    pub why: Arc<str>,
 }
 
 /// What ended a [`Blob::wait`].
@@ -164,14 +148,6 @@ impl Blob {
         blob
     }
 
-    /// An arriving track for which there is no place on a disk.
-    pub(super) fn placeless(track: TrackId, size: u64, why: Arc<str>, store: Weak<Store>) -> Self {
-        let (nowhere, have) = (Box::new(Nowhere), GroupSet::new());
-        let blob = Self::cached(track, size, nowhere, Box::new(Nowhere), store, have);
-        blob.come_loose(why);
-        blob
-    }
-
     fn new(
         track: TrackId,
         size: u64,
@@ -246,61 +222,6 @@ impl Blob {
         written
     }
 
-    /// Takes verified items in as [`Self::write`] does. What the disk cannot take, even
-    /// after older tracks have made room, is kept in memory from then on, and the track
-    /// is [`Self::unkept`].
-    ///
-    /// # Errors
-    /// [`StoreError::Foreign`], and [`StoreError::Memory`] when nobody forgets.
-    pub fn take_in(&self, items: &[Verified]) -> Result<(), StoreError> {
-        loop {
-            let source = match self.write(items.iter().cloned()) {
-                Err(StoreError::Write { source, .. }) => source,
-                written => return written,
-            };
-            let store = self.store.upgrade();
-            let is_full = source.kind() == io::ErrorKind::StorageFull;
-            if !(is_full && store.is_some_and(|store| store.give_way())) {
-                let track = self.track;
-                self.come_loose(StoreError::Write { track, source }.to_string().into());
-            }
-        }
-    }
-
-    /// Whether the track cannot be kept.
-    pub fn unkept(&self) -> Option<Unkept> {
-        let arrival = self.arrival();
-        let loose = arrival.loose.as_ref()?;
-        let (kept, why) = (loose.kept.clone(), loose.why.clone());
-        Some(Unkept { kept, why })
-    }
-
-    /// Lets go of what is in memory of these groups.
-    pub fn forget(&self, groups: &GroupSet) {
-        let arrival = &mut *self.arrival();
-        let Some(loose) = &mut arrival.loose else {
-            return;
-        };
-        let here: GroupSet = loose.groups.keys().copied().collect();
-        let going = here.intersection(groups);
-        for group in going.iter() {
-            let bytes = loose.groups.remove(&group);
-            loose.bytes -= bytes.map_or(0, |bytes| bytes.len());
-        }
-        arrival.have = arrival.have.difference(&going);
-    }
-
-    fn come_loose(&self, why: Arc<str>) {
-        let mut arrival = self.arrival();
-        let kept = arrival.have.clone();
-        arrival.loose.get_or_insert(Loose {
-            why,
-            kept,
-            groups: BTreeMap::new(),
-            bytes: 0,
-        });
-    }
-
     fn write_item(&self, item: &Verified, have: &GroupSet) -> Result<Option<Group>, StoreError> {
         let (track, size) = (item.track(), item.size());
         if (track, size) != (self.track, self.size) {
@@ -349,8 +270,8 @@ impl Blob {
             return Ok(None);
         }
         if let Some(loose) = &arrival.loose {
-            if let Some(bytes) = loose.groups.get(&group) {
-                return Ok(Some(copy(bytes, offset - group.start(), buf)));
+            if let Some(n) = loose.read_at(offset, buf) {
+                return Ok(Some(n));
             }
             end = end.min(Group(group.0 + 1).start());
         }
@@ -528,55 +449,6 @@ impl Blob {
     }
 }
 
-impl Loose {
-    fn take(&mut self, item: &Verified) -> Result<Option<Group>, StoreError> {
-        let VerifiedItem::Group { group, bytes } = item.item() else {
-            return Ok(None); // Nothing is proven to others from memory.
-        };
-        if self.bytes + bytes.len() > MAX_LOOSE_BYTES {
-            let track = item.track();
-            return Err(StoreError::Memory { track });
-        }
-        if !self.kept.contains(*group) && !self.groups.contains_key(group) {
-            self.bytes += bytes.len();
-            // Its own copy: it may be a small part of a large buffer.
-            self.groups.insert(*group, Bytes::copy_from_slice(bytes));
-        }
-        Ok(Some(*group))
-    }
-}
-
-fn copy(bytes: &[u8], from: u64, buf: &mut [u8]) -> usize {
-    let rest = usize::try_from(from)
-        .ok()
-        .and_then(|from| bytes.get(from..));
-    let rest = rest.unwrap_or_default();
-    let n = rest.len().min(buf.len());
-    buf[..n].copy_from_slice(&rest[..n]);
-    n
-}
-
-/// The files of a track that has none.
-struct Nowhere;
-
-impl DiskFile for Nowhere {
-    fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
-        Ok(0)
-    }
-
-    fn write_at(&self, _: u64, _: &[u8]) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn stamp(&self) -> io::Result<Stamp> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
 impl fmt::Debug for Blob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Blob")
@@ -626,7 +498,3 @@ impl Write for Out<'_> {
         self.out.flush()
     }
 }
-
-/// Twice what the scheduler has in memory of a track that cannot be kept, for what
-/// was under way when that began.
-const MAX_LOOSE_BYTES: usize = 32 << 20;

@@ -14,6 +14,8 @@
 //! Writing is batched, because the disk is an SD card. What was not written
 //! before a power cut is found again by the next scan.
 
+mod error;
+mod reader;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -23,17 +25,19 @@ use std::{
     fs, io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use redb::{
-    backends::InMemoryBackend, Database, ReadTransaction, ReadableDatabase, ReadableTable,
-    ReadableTableMetadata, StorageBackend, WriteTransaction,
+    backends::InMemoryBackend, Database, ReadableTable, ReadableTableMetadata, StorageBackend,
+    WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
+use self::error::{failed, is_damage, is_unwritable};
+use self::reader::builder;
 use self::tables::{decode, Change, Tables, ENTRIES, FILES, HELD, META, OLD_ENTRIES, UNPLAYABLE};
+pub use self::{error::IndexError, reader::IndexReader};
 use super::scan::Stamp;
 use crate::{
     aside::put_aside,
@@ -105,17 +109,6 @@ pub struct Index {
     trouble: Option<Instant>,
     is_mended: bool,
     notice: Option<String>,
-}
-
-/// Looks things up, at any time and from any thread; sees what was written.
-#[derive(Clone, Debug)]
-pub struct IndexReader(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    /// `None` between closing it after an error and being able to open it.
-    db: Mutex<Option<Database>>,
-    path: PathBuf,
 }
 
 impl Index {
@@ -191,10 +184,8 @@ impl Index {
     }
 
     fn of(db: Database, path: &Path, dir: &Path, last_epoch: u64) -> Self {
-        let db = Mutex::new(Some(db));
-        let path = path.to_owned();
         Self {
-            reader: IndexReader(Arc::new(Shared { db, path })),
+            reader: IndexReader::new(db, path.to_owned()),
             dir: dir.to_owned(),
             epoch: last_epoch + 1,
             seq: 0,
@@ -402,7 +393,7 @@ impl Index {
                     Some(_) => redb::Error::PreviousIo,
                     None => error,
                 };
-                Err(failed(&self.reader.0.path, news))
+                Err(failed(self.reader.path(), news))
             }
         }
     }
@@ -433,201 +424,10 @@ impl Index {
     }
 }
 
-impl IndexReader {
-    /// What is known about the file at `path`.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn lookup(&self, path: &Path) -> Result<Option<Known>, IndexError> {
-        self.read(|txn| {
-            let path = path.as_os_str().as_bytes();
-            if let Some(no) = txn.open_table(FILES)?.get(path)? {
-                let no = no.value();
-                let slot = txn.open_table(ENTRIES)?.get(no)?;
-                if let Some(Slot::File(record)) = slot.and_then(|v| decode(v.value())) {
-                    return Ok(Some(Known::Listed(EntryNo(no), record)));
-                }
-            }
-            let stamp = txn.open_table(UNPLAYABLE)?.get(path)?;
-            Ok(stamp.and_then(|v| decode(v.value())).map(Known::Unplayable))
-        })
-    }
-
-    /// The file with number `no`.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn file(&self, no: EntryNo) -> Result<Option<Box<Record>>, IndexError> {
-        self.read(|txn| {
-            let slot = txn.open_table(ENTRIES)?.get(no.0)?;
-            Ok(slot.and_then(|v| match decode(v.value())? {
-                Slot::File(record) => Some(record),
-                Slot::Held { .. } => None,
-            }))
-        })
-    }
-
-    /// The entries of page `page` as far as there are any, holes as `None`.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn page(&self, page: usize) -> Result<Vec<Option<Entry>>, IndexError> {
-        let first = (page * PAGE_ENTRIES) as u32;
-        let mut entries = Vec::new();
-        self.each(first..first + PAGE_ENTRIES as u32, |no, slot| {
-            entries.resize((no.0 - first) as usize, None);
-            entries.push(slot.entry());
-            true
-        })?;
-        Ok(entries)
-    }
-
-    /// Calls `f` with what has a number in `range`, in order, until it
-    /// returns false.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn each(
-        &self,
-        range: std::ops::Range<u32>,
-        mut f: impl FnMut(EntryNo, Slot) -> bool,
-    ) -> Result<(), IndexError> {
-        self.read(|txn| {
-            for item in txn.open_table(ENTRIES)?.range(range)? {
-                let (no, slot) = item?;
-                if let Some(slot) = decode(slot.value()) {
-                    if !f(EntryNo(no.value()), slot) {
-                        break;
-                    }
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// The paths of the files that cannot be played.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn unplayable(&self) -> Result<Vec<Vec<u8>>, IndexError> {
-        self.read(|txn| {
-            let table = txn.open_table(UNPLAYABLE)?;
-            let paths = table.iter()?.map(|item| Ok(item?.0.value().to_vec()));
-            paths.collect()
-        })
-    }
-
-    /// The numbers of all held tracks.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn held(&self) -> Result<Vec<(TrackId, EntryNo)>, IndexError> {
-        self.read(|txn| {
-            let table = txn.open_table(HELD)?;
-            let held = table.iter()?.map(|item| {
-                let (track, no) = item?;
-                Ok((TrackId(track.value()), EntryNo(no.value())))
-            });
-            held.collect()
-        })
-    }
-
-    fn read<T>(
-        &self,
-        f: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
-    ) -> Result<T, IndexError> {
-        let result = match &*self.db() {
-            Some(db) => db.begin_read().map_err(redb::Error::from),
-            None => Err(redb::Error::PreviousIo),
-        };
-        result
-            .and_then(|txn| f(&txn))
-            .map_err(|error| failed(&self.0.path, error))
-    }
-
-    fn begin_write(&self) -> Result<WriteTransaction, redb::Error> {
-        match &*self.db() {
-            Some(db) => Ok(db.begin_write()?),
-            None => Err(redb::Error::PreviousIo),
-        }
-    }
-
-    /// After an error redb does nothing more with a file that is open.
-    fn reopen(&self) -> Result<(), redb::Error> {
-        let mut db = self.db();
-        // Its lock on the file goes first.
-        drop(db.take());
-        *db = Some(builder().open(&self.0.path)?);
-        Ok(())
-    }
-
-    fn db(&self) -> MutexGuard<'_, Option<Database>> {
-        self.0.db.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Why the index cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("the library's index {path}: {source}", path = path.display())]
-pub struct IndexError {
-    path: PathBuf,
-    source: redb::Error,
-}
-
-impl IndexError {
-    /// Whether it has been told before, and nothing has changed since.
-    pub fn is_old(&self) -> bool {
-        matches!(self.source, redb::Error::PreviousIo)
-    }
-
-    /// The index file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
 struct Meta {
     epoch: u64,
     seq: u64,
     next: u32,
-}
-
-fn failed(path: &Path, error: impl Into<redb::Error>) -> IndexError {
-    IndexError {
-        path: path.to_owned(),
-        source: error.into(),
-    }
-}
-
-/// Whether the file is at fault, rather than the disk or another process.
-fn is_damage(error: &redb::Error) -> bool {
-    match error {
-        redb::Error::Io(error) => matches!(
-            error.kind(),
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::IsADirectory
-        ),
-        redb::Error::DatabaseAlreadyOpen | redb::Error::LockPoisoned(_) => false,
-        _ => true,
-    }
-}
-
-/// Whether the file may be well, but nothing can be written where it lies.
-fn is_unwritable(error: &redb::Error) -> bool {
-    matches!(error, redb::Error::Io(error) if matches!(
-        error.kind(),
-        io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::PermissionDenied
-            | io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-    ))
-}
-
-fn builder() -> redb::Builder {
-    let mut builder = redb::Builder::new();
-    builder
-        .set_cache_size(CACHE_BYTES)
-        .set_check_integrity_on_open(true);
-    builder
 }
 
 /// The epoch is noted beside the index as well, for when that is damaged.
@@ -654,10 +454,6 @@ const FILE_NAME: &str = "library.redb";
 #[cfg(test)]
 const ASIDE_NAME: &str = "library.redb.damaged";
 const EPOCH_NAME: &str = "library.epoch";
-
-/// redb's own default is 1 GiB; the upper levels of the trees of 100,000
-/// files fit into this.
-const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// A transaction costs an SD card some ten pages, whatever is in it.
 const BATCH_CHANGES: usize = 512;

@@ -366,3 +366,36 @@ const PERIOD: Duration = Duration::from_millis(15);
 /// Between an error of a lost stream and the next, until the stream is dropped,
 /// which waits for it.
 const ERROR_PAUSE: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_cannot_be_had_is_said_with_what_to_do() {
+        for (kind, words) in [
+            (ErrorKind::DeviceBusy, "fuser"),
+            (ErrorKind::DeviceNotAvailable, "plugged in"),
+            (ErrorKind::PermissionDenied, "usermod"),
+        ] {
+            let said = in_words(&kind.into());
+            assert!(said.contains(words), "{kind:?}: {said}");
+        }
+        let other = cpal::Error::with_message(ErrorKind::BackendError, "no such server");
+        assert_eq!(in_words(&other), "no such server");
+    }
+
+    #[test]
+    fn an_xrun_is_no_loss_and_what_is_unknown_is_one() {
+        let losses = [
+            ErrorKind::DeviceNotAvailable,
+            ErrorKind::StreamInvalidated,
+            ErrorKind::BackendError,
+            ErrorKind::DeviceBusy,
+        ];
+        assert!(losses.into_iter().all(is_loss));
+        assert!(![ErrorKind::Xrun, ErrorKind::DeviceChanged]
+            .into_iter()
+            .any(is_loss));
+    }
+}
