@@ -130,15 +130,17 @@ impl Keeper {
     /// Whether the open line is to be closed because it is lost, and why.
     pub fn check(&mut self, now: Instant) -> Option<OutputError> {
         let line = self.line.as_ref()?;
-        if line.is_lost() {
-            return Some(self.output.lost(line));
-        }
-        let stalled = self.pulse.as_mut()?.is_gone(line.state.calls(), now);
-        let name = line.what.clone();
-        stalled.then(|| {
-            self.output.forget();
-            OutputError::Stalled { name }
-        })
+        let error = match line.lost() {
+            Some(error) => error,
+            None => {
+                let stalled = self.pulse.as_mut()?.is_gone(line.state.calls(), now);
+                let name = line.what.clone();
+                stalled.then_some(OutputError::Stalled { name })?
+            }
+        };
+        // It may come back as another one.
+        self.output.forget();
+        Some(error)
     }
 
     /// The device failed; tells it if that is news.

@@ -73,12 +73,12 @@ pub enum OutputError {
         why: String,
     },
     /// The device was open, and failed.
-    #[error(
-        "audio device {name:?} is gone; is it plugged in, does its server run? It is tried again"
-    )]
+    #[error("audio device {name:?} is gone ({why}); is it plugged in, does its server run?")]
     Gone {
         /// Its name.
         name: String,
+        /// What the system said.
+        why: String,
     },
     /// The device is open, and does not ask for sound any more.
     #[error(
@@ -215,16 +215,6 @@ impl Output {
         Ok((line, feed))
     }
 
-    /// What to say of a line that is lost.
-    pub fn lost(&mut self, line: &Line) -> OutputError {
-        self.forget();
-        let name = line.what.clone();
-        match &line.kind {
-            LineKind::Card(_) => OutputError::Gone { name },
-            LineKind::Paced(_) => OutputError::Full { name },
-        }
-    }
-
     /// Looks the device up anew next time: it may come back as another one.
     pub fn forget(&mut self) {
         if let Self::Card(card) = self {
@@ -275,11 +265,15 @@ impl Line {
         }
     }
 
-    /// Whether the device is gone.
-    pub fn is_lost(&self) -> bool {
+    /// Why it makes no sound any more, if so.
+    pub fn lost(&self) -> Option<OutputError> {
+        let name = self.what.clone();
         match &self.kind {
-            LineKind::Card(line) => line.is_lost(),
-            LineKind::Paced(line) => line.is_lost(),
+            LineKind::Card(line) => {
+                let why = line.lost()?.to_owned();
+                Some(OutputError::Gone { name, why })
+            }
+            LineKind::Paced(line) => line.is_lost().then_some(OutputError::Full { name }),
         }
     }
 }
