@@ -229,15 +229,18 @@ fn build<T: Pcm + SizedSample>(
                 renderer.render(out);
             },
             move |error| {
-                let in_a_row = errors.fetch_add(1, Ordering::Relaxed) + 1;
-                if !is_loss(error.kind(), in_a_row) {
+                if is_harmless(error.kind()) {
                     return;
                 }
-                if lose.set(in_words(&error)).is_err() {
-                    // Again: nothing but the drop of the stream ends this.
-                    hush_thread();
-                    thread::sleep(ERROR_PAUSE);
+                let in_a_row = errors.fetch_add(1, Ordering::Relaxed) + 1;
+                if is_loss(error.kind(), in_a_row) {
+                    // What comes after the first is not news.
+                    let _ = lose.set(in_words(&error));
                 }
+                // Nothing but the drop of the stream, or the passing of time,
+                // ends this.
+                hush_thread();
+                thread::sleep(ERROR_PAUSE);
             },
             None,
         )
@@ -249,10 +252,17 @@ fn build<T: Pcm + SizedSample>(
 /// last, is done with. PulseAudio's plugin fails once in a while and goes on.
 fn is_loss(error: ErrorKind, in_a_row: u32) -> bool {
     match error {
-        ErrorKind::Xrun | ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => false,
         ErrorKind::DeviceNotAvailable | ErrorKind::StreamInvalidated => true,
-        _ => in_a_row >= MAX_ERRORS,
+        error => !is_harmless(error) && in_a_row >= MAX_ERRORS,
     }
+}
+
+/// Whether it is nothing to speak of.
+fn is_harmless(error: ErrorKind) -> bool {
+    matches!(
+        error,
+        ErrorKind::Xrun | ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied
+    )
 }
 
 /// What the system said, and what can be done about it.
@@ -374,11 +384,11 @@ const FALLBACK_RATES: [u32; 2] = [48_000, 44_100];
 /// priority.
 const PERIOD: Duration = Duration::from_millis(15);
 
-/// Errors in a row that a stream may have and be well: a dead one has a million.
-const MAX_ERRORS: u32 = 16;
+/// Errors in a row that a stream may have and be well, which with the pauses is
+/// 150 ms: a dead one would have a million.
+const MAX_ERRORS: u32 = 30;
 
-/// Between an error of a lost stream and the next, until the stream is dropped,
-/// which waits for it.
+/// Between an error of a stream and the next; also its drop waits for this.
 const ERROR_PAUSE: Duration = Duration::from_millis(5);
 
 #[cfg(test)]

@@ -83,8 +83,14 @@ fn a_server_that_dies_is_said_once_and_the_track_goes_on_when_it_is_back() {
     assert_goes_on_from(&node, place);
     let status = node.json(&["status"]);
     assert!(status["status"]["error"].is_null(), "{status:#}");
-    assert_eq!(times_said(&node, "WARN  no sound"), 2, "once for each time");
-    assert_eq!(times_said(&node, "the audio device is back"), 2);
+    // Once for each time, not for each try; a busy machine's server may fail more often.
+    let said = times_said(&node, "WARN  no sound");
+    let healed = times_said(&node, "the audio device is back");
+    assert!(
+        said >= 2 && said - healed <= 1,
+        "{said} and {healed}:\n{}",
+        node.log()
+    );
     assert_eq!(times_said(&node, "ALSA lib"), 0, "{}", node.log());
 }
 
@@ -143,7 +149,7 @@ fn a_device_whose_name_appears_later_is_found() {
         rows.any(|row| row["device"] == DEVICE)
     });
     assert!(!devices.is_null());
-    assert_eq!(times_said(&node, "WARN  no sound"), 1, "{}", node.log());
+    assert_eq!(times_said(&node, "WARN  no sound: no audio device"), 1);
 }
 
 /// What nothing plays to is looked for, too, so that `status` is true.
