@@ -252,11 +252,12 @@ impl Peer {
                         // One that is unplugged leaves the list, too.
                         self.look_for_devices();
                     }
-                    Event::Player(PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceBack) => {
-                        if std::mem::take(&mut self.silent) {
-                            log::info!("the audio device is back");
-                            self.look_for_devices();
-                        }
+                    Event::Player(PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceBack)
+                        if self.silent =>
+                    {
+                        self.silent = false;
+                        log::info!("the audio device is back");
+                        self.look_for_devices();
                     }
                     Event::Player(PlayerEvent::Underrun { .. }) => {
                         log::debug!("the sound waits for bytes (underrun)");
