@@ -23,8 +23,10 @@ fn state(node: &Node) -> PathBuf {
     node.dir.path().join("state")
 }
 
+type Damage = fn(&Path);
+
 /// What can become of a file.
-const DAMAGES: [(&str, fn(&Path)); 5] = [
+const DAMAGES: [(&str, Damage); 5] = [
     ("garbage", |path| fs::write(path, [0xa5; 3000]).unwrap()),
     ("half of it", |path| {
         let bytes = fs::read(path).unwrap();
