@@ -1,5 +1,6 @@
 //! p2pmusic turns a handful of speakers into one peer-to-peer music swarm.
 
+mod aside;
 mod catalog;
 mod cli;
 mod config;

@@ -1,12 +1,14 @@
 //! The bytes of one track as they lie on a disk: a [`Blob`].
 //!
 //! A blob is a library file (whole, its owner's), a held track (whole, in the cache) or
-//! a partial one. Who plays it reads it blocking, asleep in [`Blob::wait`] until the
+//! a partial one, which goes on in memory when the disk can take no more of it. Who plays it reads it blocking, asleep in [`Blob::wait`] until the
 //! bytes are there; who serves it takes a proven slice.
 //!
 //! What must hold: only bytes that a [`Verified`] brought are ever given out of the
 //! cache. A library file is given to its own player as long as size, time and inode are
 //! those of when it was hashed; a slice for others is checked against the hash.
+
+mod loose;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -16,6 +18,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use bao_tree::io::sync::ReadAt;
 
+use self::loose::Loose;
+pub use self::loose::Unkept;
 use super::blob::{encode, EncodeError, Verified, VerifiedItem};
 use super::disk::{DiskFile, Stamp};
 use super::ranges::GroupSet;
@@ -59,6 +63,10 @@ pub(super) enum Hashes {
 struct Arrival {
     have: GroupSet,
     failed: Option<Arc<str>>,
+    /// Of a track that lay on the disk before: the groups that were seen to be true.
+    proven: Option<GroupSet>,
+    /// Set once the disk can take no more of the track.
+    loose: Option<Loose>,
 }
 
 /// What ended a [`Blob::wait`].
@@ -126,6 +134,20 @@ impl Blob {
         Self::new(track, size, data, origin, store, have)
     }
 
+    /// A whole track in the cache, since when nobody knows: disks rot, so each group is
+    /// proven again before it is read.
+    pub(super) fn held(
+        track: TrackId,
+        size: u64,
+        data: Box<dyn DiskFile>,
+        outboard: Box<dyn DiskFile>,
+        store: Weak<Store>,
+    ) -> Self {
+        let blob = Self::cached(track, size, data, outboard, store, GroupSet::all(size));
+        blob.arrival().proven = Some(GroupSet::new());
+        blob
+    }
+
     fn new(
         track: TrackId,
         size: u64,
@@ -141,7 +163,12 @@ impl Blob {
             data,
             origin,
             store,
-            arrival: Mutex::new(Arrival { have, failed }),
+            arrival: Mutex::new(Arrival {
+                have,
+                failed,
+                proven: None,
+                loose: None,
+            }),
             arrived: Condvar::new(),
             stale: AtomicBool::new(false),
             finishing: Mutex::new(()),
@@ -206,6 +233,9 @@ impl Blob {
         let (Origin::Cache { outboard }, false) = (&self.origin, self.is_whole(have)) else {
             return Ok(None); // What is whole, and may be synced and named so, stays as it is.
         };
+        if let Some(loose) = &mut self.arrival().loose {
+            return loose.take(item);
+        }
         let failed = |source| StoreError::Write { track, source };
         match item.item() {
             VerifiedItem::Parent { offset, pair } => {
@@ -233,10 +263,25 @@ impl Blob {
         if offset >= self.size || buf.is_empty() {
             return Ok(Some(0));
         }
-        let here = self.arrival().have.first_missing(Group::of(offset));
-        let end = here.start().min(self.size);
+        let group = Group::of(offset);
+        let arrival = self.arrival();
+        let mut end = arrival.have.first_missing(group).start().min(self.size);
         if end <= offset {
             return Ok(None);
+        }
+        if let Some(loose) = &arrival.loose {
+            if let Some(n) = loose.read_at(offset, buf) {
+                return Ok(Some(n));
+            }
+            end = end.min(Group(group.0 + 1).start());
+        }
+        let is_proven = arrival.proven.as_ref().map(|proven| proven.contains(group));
+        drop(arrival);
+        if let Some(is_proven) = is_proven {
+            end = end.min(Group(group.0 + 1).start());
+            if !is_proven {
+                self.prove(group)?;
+            }
         }
         self.check_unchanged()?;
         let n = usize::try_from(end - offset).map_or(buf.len(), |n| n.min(buf.len()));
@@ -244,6 +289,22 @@ impl Blob {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             n => Ok(Some(n)),
         }
+    }
+
+    /// Reads a group against the hash that it must have.
+    fn prove(&self, group: Group) -> io::Result<()> {
+        let proven = self.slice(&[group].into_iter().collect(), &mut io::sink());
+        proven.map_err(|error| match error {
+            SliceError::Read(error) => error,
+            _ => io::Error::new(
+                io::ErrorKind::InvalidData,
+                "its copy in the cache is damaged, and is fetched anew next time",
+            ),
+        })?;
+        if let Some(proven) = &mut self.arrival().proven {
+            proven.insert(group);
+        }
+        Ok(())
     }
 
     /// Sleeps until the byte at `offset` can be read, `cancel` is set, or it failed.
@@ -294,7 +355,13 @@ impl Blob {
     /// [`SliceError`]. Only for `NotHere` nothing was written; in all other cases what was
     /// written is true and may be cut short.
     pub fn slice(&self, groups: &GroupSet, out: &mut dyn Write) -> Result<(), SliceError> {
-        let missing = groups.difference(&self.arrival().have);
+        let arrival = self.arrival();
+        let missing = match arrival.loose {
+            // Nobody can tell what of the outboard came to the disk.
+            Some(_) => groups.clone(),
+            None => groups.difference(&arrival.have),
+        };
+        drop(arrival);
         if !missing.is_empty() {
             return Err(SliceError::NotHere(missing));
         }

@@ -45,10 +45,9 @@ struct Files {
 }
 
 impl Layout {
-    /// Makes the directory if need be.
-    pub(super) fn open(dir: PathBuf, disk: Arc<dyn Disk>) -> Result<Self, StoreError> {
-        disk.create_dir(&dir).map_err(failed("create", &dir))?;
-        Ok(Self { dir, disk })
+    /// Touches nothing yet.
+    pub(super) fn new(dir: PathBuf, disk: Arc<dyn Disk>) -> Self {
+        Self { dir, disk }
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -59,8 +58,11 @@ impl Layout {
         &*self.disk
     }
 
-    /// What is whole, least recently written first; the rest is removed.
+    /// What is whole, least recently written first; the rest is removed. Makes the
+    /// directory if need be.
     pub(super) fn take_stock(&self) -> Result<Vec<Found>, StoreError> {
+        let made = self.disk.create_dir(&self.dir);
+        made.map_err(failed("create", &self.dir))?;
         let names = self.disk.list(&self.dir);
         let mut tracks = BTreeMap::new();
         for path in names.map_err(failed("list", &self.dir))? {
@@ -115,6 +117,17 @@ impl Layout {
             self.disk.create(&path).map_err(failed("create", &path))
         };
         Ok((create(PART)?, create(PART_OUTBOARD)?))
+    }
+
+    /// Writes something, and removes it.
+    pub(super) fn try_out(&self) -> Result<(), StoreError> {
+        let path = self.dir.join(TRIAL);
+        let file = self.disk.create(&path).map_err(failed("create", &path))?;
+        let written = file
+            .write_at(0, &[0; TRIAL_BYTES])
+            .and_then(|()| file.sync());
+        let removed = self.remove_file(&path);
+        written.map_err(failed("write", &path)).and(removed)
     }
 
     /// Syncs the files of a track that has arrived and gives them their lasting names.
@@ -229,3 +242,8 @@ const PART: &str = ".part";
 const PART_OUTBOARD: &str = ".part.outboard";
 /// A library file's outboard while it is written.
 const OUTBOARD_PART: &str = ".outboard.part";
+
+/// What is written to see whether that works: more than what a disk that is full
+/// takes by chance.
+const TRIAL: &str = "trial";
+const TRIAL_BYTES: usize = 1 << 20;

@@ -158,22 +158,30 @@ impl Shelf {
 
     /// While there is more than the cap, the next that may go.
     pub fn excess(&self, in_use: impl Fn(TrackId) -> bool) -> Option<(TrackId, Kind)> {
-        if self.used <= self.cap {
-            return None;
-        }
-        let mut items = self.by_age().into_iter();
-        items
-            .find(|(track, _)| !self.pins.contains_key(track) && !in_use(*track))
-            .map(|(track, item)| (track, item.kind))
+        (self.used > self.cap).then(|| self.oldest(in_use))?
+    }
+
+    /// The least recently used item that may go.
+    pub fn oldest(&self, in_use: impl Fn(TrackId) -> bool) -> Option<(TrackId, Kind)> {
+        self.oldest_where(|_| true, in_use)
     }
 
     /// The least recently used partial track that may go.
     pub fn oldest_partial(&self, in_use: impl Fn(TrackId) -> bool) -> Option<TrackId> {
+        let partial = self.oldest_where(|kind| kind == Kind::Partial, in_use)?;
+        Some(partial.0)
+    }
+
+    fn oldest_where(
+        &self,
+        which: impl Fn(Kind) -> bool,
+        in_use: impl Fn(TrackId) -> bool,
+    ) -> Option<(TrackId, Kind)> {
         self.by_age()
             .into_iter()
-            .filter(|(_, item)| item.kind == Kind::Partial)
-            .map(|(track, _)| track)
-            .find(|track| !self.pins.contains_key(track) && !in_use(*track))
+            .map(|(track, item)| (track, item.kind))
+            .filter(|(_, kind)| which(*kind))
+            .find(|(track, _)| !self.pins.contains_key(track) && !in_use(*track))
     }
 
     fn by_age(&self) -> Vec<(TrackId, &Item)> {

@@ -6,6 +6,8 @@
 //! All calls block on the disk. The lock inside is never held while a track is read,
 //! written, hashed or synced.
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -13,9 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
+pub use self::error::StoreError;
 use super::blob::Outboard;
 use super::disk::{Disk, DiskFile};
-use super::file::{Blob, Hashes};
+use super::file::{Blob, Hashes, Unkept};
 use super::hash::hash_open;
 use super::layout::{footprint, Layout};
 use super::ranges::GroupSet;
@@ -30,6 +33,8 @@ pub struct Store {
 
 struct Inner {
     shelf: Shelf,
+    /// Whether the shelf shows what lies in the directory.
+    stocked: bool,
     /// Files by content; equal ones lie side by side.
     library: BTreeMap<(TrackId, PathBuf), Listed>,
     /// Arriving tracks, kept while nobody plays them too.
@@ -44,103 +49,47 @@ struct Listed {
     modified: SystemTime,
 }
 
-/// Why the store cannot do it.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The cache directory, or a file in it, cannot be used.
-    #[error("cache: cannot {doing} {}: {source}", path.display())]
-    Io {
-        /// A verb: "create", "rename".
-        doing: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Arriving bytes cannot be written, mostly because the disk is full.
-    #[error("cache: cannot write track {track}: {source}")]
-    Write {
-        /// The arriving track.
-        track: TrackId,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The track alone is larger than the cache may be.
-    #[error("track {track} needs {needs} bytes and cache.max is {cap}: raise cache.max")]
-    TooLarge {
-        /// The track.
-        track: TrackId,
-        /// Its size and its outboard's.
-        needs: u64,
-        /// The cap in bytes.
-        cap: u64,
-    },
-    /// Everything in the cache is being played, fetched or pinned.
-    #[error(
-        "no room for track {track}: all of the cache ({cap} bytes) is in use; raise cache.max"
-    )]
-    Full {
-        /// The track that found no room.
-        track: TrackId,
-        /// The cap in bytes.
-        cap: u64,
-    },
-    /// The track is known with another size; sizes come from catalogues, which may lie.
-    #[error("track {track} has {known} bytes here, not {claimed}")]
-    WrongSize {
-        /// The track.
-        track: TrackId,
-        /// Its size here.
-        known: u64,
-        /// The size that was asked for.
-        claimed: u64,
-    },
-    /// Items of one track were given to another.
-    #[error("bytes of track {track} given to track {blob}")]
-    Foreign {
-        /// The items' track.
-        track: TrackId,
-        /// The track that they were given to.
-        blob: TrackId,
-    },
-    /// The track has not all arrived.
-    #[error("track {track} is not complete")]
-    Incomplete {
-        /// The track.
-        track: TrackId,
-    },
-}
-
 impl Store {
     /// Opens the cache in `dir` (made if need be) with room for `cap_bytes`.
     ///
     /// Removes what was left arriving or half-renamed, and what no longer fits the cap.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] when the directory cannot be made, listed or cleaned.
-    pub fn open(
-        dir: PathBuf,
-        cap_bytes: u64,
-        disk: Arc<dyn Disk>,
-    ) -> Result<Arc<Self>, StoreError> {
-        let layout = Layout::open(dir, disk)?;
-        let mut shelf = Shelf::new(cap_bytes);
-        for found in layout.take_stock()? {
-            shelf.put(found.track, found.kind, found.size, found.bytes);
-        }
-        let excess = shelf.make_room(0, |_| false);
-        for (track, kind) in excess.unwrap_or_default() {
-            layout.remove(track, kind)?;
-        }
-        Ok(Arc::new(Self {
-            layout,
+    /// A directory that cannot be used now is tried again when something is to be kept;
+    /// [`Self::check`] tells why it cannot.
+    pub fn open(dir: PathBuf, cap_bytes: u64, disk: Arc<dyn Disk>) -> Arc<Self> {
+        let store = Arc::new(Self {
+            layout: Layout::new(dir, disk),
             inner: Mutex::new(Inner {
-                shelf,
+                shelf: Shelf::new(cap_bytes),
+                stocked: false,
                 library: BTreeMap::new(),
                 partial: BTreeMap::new(),
                 open: BTreeMap::new(),
             }),
-        }))
+        });
+        if let Err(error) = store.take_stock() {
+            log::warn!("{error}; nothing is kept until it can be used");
+        }
+        store
+    }
+
+    /// Finds what is in the directory, unless that has been done.
+    fn take_stock(&self) -> Result<(), StoreError> {
+        let mut inner = self.inner();
+        if inner.stocked {
+            return Ok(());
+        }
+        let found = self.layout.take_stock()?;
+        for found in found {
+            inner
+                .shelf
+                .put(found.track, found.kind, found.size, found.bytes);
+        }
+        let excess = inner.shelf.make_room(0, |_| false);
+        for (track, kind) in excess.unwrap_or_default() {
+            self.layout.remove(track, kind)?;
+        }
+        inner.stocked = true;
+        Ok(())
     }
 
     /// Gives the cache room for `cap_bytes` from now on, and removes what no longer
@@ -227,6 +176,44 @@ impl Store {
         self.create_partial(track, size)
     }
 
+    /// The same for who plays it: where the cache has no place for it, it arrives in
+    /// memory, and is [`Blob::unkept`].
+    ///
+    /// # Errors
+    /// [`StoreError::WrongSize`].
+    pub fn receive(self: &Arc<Self>, track: TrackId, size: u64) -> Result<Arc<Blob>, StoreError> {
+        let begun = self.begin(track, size);
+        // What had to be in memory may find a place on the disk this time.
+        let begun = match begun {
+            Ok(blob) if blob.unkept().is_some() => {
+                drop(blob);
+                self.drop_unused_partial(track)
+                    .and_then(|_| self.begin(track, size))
+            }
+            begun => begun,
+        };
+        match begun {
+            Err(
+                error @ (StoreError::Io { .. }
+                | StoreError::TooLarge { .. }
+                | StoreError::Full { .. }),
+            ) => {
+                let (why, weak) = (error.to_string().into(), Arc::downgrade(self));
+                Ok(Arc::new(Blob::placeless(track, size, why, weak)))
+            }
+            begun => begun,
+        }
+    }
+
+    /// Looks whether the cache can be written, and how it stands with room.
+    ///
+    /// # Errors
+    /// `Io`, with the file's name.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.take_stock()?;
+        self.layout.try_out()
+    }
+
     /// Makes a complete blob last: synced, named, listed by [`Self::held`].
     ///
     /// Nothing to do for one that is whole already. May be called again after an error.
@@ -242,6 +229,9 @@ impl Store {
         let arriving = self.inner().partial.get(&track).cloned();
         if !arriving.is_some_and(|partial| Arc::ptr_eq(&partial, blob)) {
             return Ok(());
+        }
+        if let Some(Unkept { why, .. }) = blob.unkept() {
+            return Err(StoreError::Unkept { track, why });
         }
         if !blob.is_complete() {
             return Err(StoreError::Incomplete { track });
@@ -281,6 +271,7 @@ impl Store {
     /// `Full`, `TooLarge` or `Io`; the outboard can be made again.
     pub fn keep_outboard(&self, outboard: &Outboard) -> Result<(), StoreError> {
         let (track, bytes) = (outboard.track, outboard.hashes.len() as u64);
+        self.take_stock()?;
         let mut inner = self.inner();
         if inner.shelf.kind(track).is_some() {
             return Ok(()); // It is there, or will be when the track is complete.
@@ -326,6 +317,16 @@ impl Store {
         }))
     }
 
+    /// The disk is full: removes what was used longest ago; whether there was something.
+    pub(super) fn give_way(&self) -> bool {
+        let mut inner = self.inner();
+        let oldest = inner.shelf.oldest(|track| inner.in_use(track));
+        oldest.is_some_and(|(track, kind)| {
+            log::debug!("the disk is full: track {track} makes room");
+            self.remove_item(&mut inner, track, kind).is_ok()
+        })
+    }
+
     /// Drops what the cache has of `track`, because a slice of it was found to be wrong.
     pub(super) fn discard(&self, track: TrackId) {
         let mut inner = self.inner();
@@ -352,6 +353,7 @@ impl Store {
         track: TrackId,
         size: u64,
     ) -> Result<Arc<Blob>, StoreError> {
+        self.take_stock()?;
         let mut inner = self.inner();
         if let Some(blob) = inner.at_hand(track) {
             return same_size(blob, size); // Another thread was faster.
@@ -430,8 +432,7 @@ impl Store {
             .ok()?;
         let size = data.stamp().ok()?.size;
         let weak = Arc::downgrade(self);
-        let all = GroupSet::all(size);
-        Some(Blob::cached(track, size, data, outboard, weak, all))
+        Some(Blob::held(track, size, data, outboard, weak))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

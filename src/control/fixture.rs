@@ -167,6 +167,7 @@ pub fn view(role: Role) -> NodeView {
         arrived: Some(0.5),
         sources: Vec::new(),
         first_sound: Some(Duration::from_millis(240)),
+        no_sound: None,
         problems: vec!["the clock is not set".into()],
         uptime: Duration::from_secs(3600),
         playtime: Duration::from_secs(60),

@@ -26,7 +26,9 @@ pub struct NodeView {
     pub sources: Vec<Arc<str>>,
     /// From the last `play` to its first sound.
     pub first_sound: Option<Duration>,
-    /// What a person should see to, one sentence each.
+    /// Why the output is lost, if it is.
+    pub no_sound: Option<String>,
+    /// What a person should see to, one sentence each, the most urgent first.
     pub problems: Vec<String>,
     pub uptime: Duration,
     /// How long there has been sound.

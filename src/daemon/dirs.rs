@@ -14,6 +14,8 @@ pub struct StateDir {
     path: PathBuf,
     /// Released by the kernel, whatever becomes of the process.
     _lock: Flock<fs::File>,
+    /// Why nothing can be written to it, if so.
+    unwritable: Option<io::Error>,
 }
 
 /// Why a directory cannot be used.
@@ -25,7 +27,7 @@ pub enum DirError {
         key: &'static str,
         source: io::Error,
     },
-    #[error("{}: cannot be written: {source}", path.display())]
+    #[error("{}: cannot be written: {source}; make room, or let its user write there, or set `state_dir` to another place", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error(
         "{}: another p2pmusic uses this state directory{}; stop it first, or set `state_dir` to another place",
@@ -57,13 +59,22 @@ impl StateDir {
             path: lock_path.clone(),
             source,
         };
-        let file = fs::File::options()
+        let opened = fs::File::options()
             .create(true)
             .truncate(false)
             .read(true)
             .write(true)
-            .open(&lock_path)
-            .map_err(write)?;
+            .open(&lock_path);
+        // A card that went bad is mounted read-only; its music can be played.
+        let file = match &opened {
+            Err(_) => fs::File::open(&lock_path).ok(),
+            Ok(_) => None,
+        };
+        let (file, unwritable) = match (opened, file) {
+            (Ok(file), _) => (file, None),
+            (Err(error), Some(file)) => (file, Some(error)),
+            (Err(error), None) => return Err(write(error)),
+        };
         let lock =
             Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| DirError::Locked {
                 path: path.clone(),
@@ -71,9 +82,25 @@ impl StateDir {
                     .ok()
                     .filter(|pid| !pid.is_empty()),
             })?;
-        give_to_owner_of(&path, &lock).map_err(write)?;
-        fs::write(&lock_path, std::process::id().to_string()).map_err(write)?;
-        Ok(Self { path, _lock: lock })
+        if unwritable.is_none() {
+            give_to_owner_of(&path, &lock).map_err(write)?;
+        }
+        let named = fs::write(&lock_path, std::process::id().to_string());
+        Ok(Self {
+            path,
+            _lock: lock,
+            unwritable: unwritable.or(named.err()),
+        })
+    }
+
+    /// What a person should know of it.
+    pub fn notice(&self) -> Option<String> {
+        let error = self.unwritable.as_ref()?;
+        let at = self.path.display();
+        Some(format!(
+            "{at} cannot be written ({error}): queue, volume and what is learnt of the music \
+             are forgotten at the next start; let it be written, then restart p2pmusic"
+        ))
     }
 
     pub fn path(&self) -> &Path {
@@ -81,16 +108,13 @@ impl StateDir {
     }
 }
 
-/// The directory of the cache, made if need be.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn cache_dir(config: &Config) -> Result<PathBuf, DirError> {
-    let path = config.cache.dir.clone().unwrap_or_else(|| {
-        default_dir("CACHE_DIRECTORY", "/var/cache", "XDG_CACHE_HOME", ".cache")
-    });
-    create(&path, "cache.dir")?;
-    Ok(path)
+/// The directory of the cache, which need not exist.
+pub fn cache_dir(config: &Config) -> PathBuf {
+    config
+        .cache
+        .dir
+        .clone()
+        .unwrap_or_else(|| default_dir("CACHE_DIRECTORY", "/var/cache", "XDG_CACHE_HOME", ".cache"))
 }
 
 /// systemd's directory, the system's for root, and the user's otherwise.

@@ -7,14 +7,21 @@ use std::{
     time::Duration,
 };
 
-use async_channel::Receiver;
+use async_channel::{Receiver, Sender};
 use smol::{future, Timer};
 
-use crate::node::Memory;
+use crate::{aside::put_aside, node::Memory};
 
 /// Saves what comes out of `memories`, a little later than it comes, since more
 /// follows when somebody turns a knob; the last at once, when the node ends.
-pub async fn keep(memories: Receiver<Memory>, state_dir: PathBuf) {
+///
+/// Tells whether that worked, as often as that changes.
+pub async fn keep(
+    memories: Receiver<Memory>,
+    state_dir: PathBuf,
+    kept: Sender<Result<(), String>>,
+) {
+    let mut works = true;
     while let Ok(mut memory) = memories.recv().await {
         let newer = async {
             while let Ok(latest) = memories.recv().await {
@@ -24,19 +31,43 @@ pub async fn keep(memories: Receiver<Memory>, state_dir: PathBuf) {
         let rest = async { _ = Timer::after(SAVE_AFTER).await };
         future::or(newer, rest).await;
         let to = state_dir.clone();
-        if let Err(e) = smol::unblock(move || save(&memory, &to)).await {
-            log::warn!(
-                "{}: queue and volume are not remembered: {e}",
-                state_dir.display()
-            );
+        let saved = smol::unblock(move || save(&memory, &to)).await;
+        let saved = saved.map_err(|e| {
+            let at = state_dir.display();
+            format!(
+                "{at}: queue and volume are not remembered: {e}; make room, or let it be written"
+            )
+        });
+        if saved.is_ok() != std::mem::replace(&mut works, saved.is_ok()) {
+            match &saved {
+                Ok(()) => log::info!("queue and volume are remembered again"),
+                Err(why) => log::warn!("{why}"),
+            }
+            let _ = kept.send(saved).await;
         }
     }
 }
 
-/// What was saved last. What is damaged or missing is as if it had never been.
-pub fn load(state_dir: &Path) -> Memory {
-    let text = fs::read_to_string(path(state_dir)).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_default()
+/// What was saved last, and what a person should know of that. What is missing is
+/// as if it had never been; what is damaged is put aside.
+pub fn load(state_dir: &Path) -> (Memory, Option<String>) {
+    let path = path(state_dir);
+    let read = fs::read(&path).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
+    let error = match read {
+        Ok(memory) => return (memory, None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Default::default(),
+        Err(error) => error,
+    };
+    let becomes = match put_aside(&path) {
+        Ok(aside) => format!("is put aside as {}", aside.display()),
+        Err(error) => format!("cannot be put aside ({error}): remove it"),
+    };
+    let notice = format!(
+        "{} cannot be read ({error}) and {becomes}; queue and volume begin anew",
+        path.display()
+    );
+    log::warn!("{notice}");
+    (Memory::default(), Some(notice))
 }
 
 /// Replaces what was saved, whole or not at all.

@@ -26,7 +26,6 @@ use self::{
 };
 use crate::{
     config::Config,
-    content::store::StoreError,
     control::server::BindError,
     discovery,
     id::PeerId,
@@ -54,8 +53,6 @@ pub enum DaemonError {
     Tracker(#[from] tracker::server::BindError),
     #[error(transparent)]
     Control(#[from] BindError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
     #[error(transparent)]
     Index(#[from] IndexError),
     #[error("cannot {what}: {source}")]

@@ -163,10 +163,10 @@ pub fn start(
     let network = Network::look(config.peer.listen.ip());
     let endpoint = bind_endpoint(config, &identity, &network)?;
     let store = Store::open(
-        dirs::cache_dir(config)?,
+        dirs::cache_dir(config),
         config.cache.max.0,
         Arc::new(RealDisk),
-    )?;
+    );
     let (library, library_events) = open_library(config, state, &identity, store.clone())?;
     let (player_tells, player_events) = async_channel::bounded(EVENT_BOUND);
     let player = Player::spawn(config.audio.device.clone(), player_tells).map_err(|source| {
@@ -176,7 +176,7 @@ pub fn start(
         }
     })?;
     let port = endpoint.local_addr().map_or(0, |at| at.port());
-    let memory = memory::load(state.path());
+    let (memory, damage) = memory::load(state.path());
     let introduction = introduction(config, port, &memory);
     let (tracker_at, wanted) = async_channel::bounded(1);
     let wanted = Wanted {
@@ -188,8 +188,15 @@ pub fn start(
     tasks.push(link);
     tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
     let (memories, remembered) = async_channel::bounded(1);
+    let (kept, memory_kept) = async_channel::bounded(1);
+    let found = damage.into_iter().chain(library.notice());
+    let found = found.chain(state.notice()).collect();
     let (peer, handle) = Peer::new(Parts {
-        setup: setup(config, &identity, memory, &network),
+        setup: Setup {
+            found,
+            ..setup(config, &identity, memory, &network)
+        },
+        memory_kept,
         endpoint: endpoint.clone(),
         store: store.clone(),
         library: library.clone(),
@@ -215,7 +222,7 @@ pub fn start(
         library,
         store,
         tracker_at,
-        memory: smol::spawn(memory::keep(remembered, state.path().to_owned())),
+        memory: smol::spawn(memory::keep(remembered, state.path().to_owned(), kept)),
     };
     Ok(Running {
         peer: Some(peer),
@@ -271,6 +278,7 @@ fn setup(config: &Config, identity: &Identity, memory: Memory, network: &Network
         role: config.role,
         interfaces: network.interfaces.clone(),
         memory,
+        found: Vec::new(),
         max_volume: config.audio.max_volume,
         seed: seed(identity),
     }

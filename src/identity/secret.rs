@@ -22,6 +22,9 @@ pub fn load_or_make(state_dir: &Path) -> Result<[u8; 32], SecretError> {
             encoding::decode(PREFIX, text.trim()).map_err(|why| SecretError::Damaged { path, why })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => make(state_dir, path),
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            Err(SecretError::Directory { path })
+        }
         Err(source) => Err(SecretError::Read { path, source }),
     }
 }
@@ -37,8 +40,16 @@ pub fn replace(state_dir: &Path) -> Result<[u8; 32], SecretError> {
 /// Why the node's secret is not to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    #[error("the node's identity {path:?} cannot be read: {source}")]
+    #[error(
+        "the node's identity {path:?} cannot be read: {source}; \
+         its owner must be the user that p2pmusic runs as"
+    )]
     Read { path: PathBuf, source: io::Error },
+    #[error(
+        "the node's identity {path:?} is a directory; restore the file, \
+         or remove the directory to start as a new node"
+    )]
+    Directory { path: PathBuf },
     #[error("the node's identity {path:?} cannot be written: {source}")]
     Write { path: PathBuf, source: io::Error },
     #[error(
@@ -49,10 +60,12 @@ pub enum SecretError {
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let file = File::open(path)?;
-    file.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_FILE_BYTES)
+        .read_to_end(&mut bytes)?;
+    // Garbage is no secret either, and is said to be damaged.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn make(state_dir: &Path, path: PathBuf) -> Result<[u8; 32], SecretError> {

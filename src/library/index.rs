@@ -14,6 +14,8 @@
 //! Writing is batched, because the disk is an SD card. What was not written
 //! before a power cut is found again by the next scan.
 
+mod error;
+mod reader;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -23,19 +25,22 @@ use std::{
     fs, io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    backends::InMemoryBackend, Database, ReadableTable, ReadableTableMetadata, StorageBackend,
     WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 
+use self::error::{failed, is_damage, is_unwritable};
+use self::reader::builder;
 use self::tables::{decode, Change, Tables, ENTRIES, FILES, HELD, META, OLD_ENTRIES, UNPLAYABLE};
+pub use self::{error::IndexError, reader::IndexReader};
 use super::scan::Stamp;
 use crate::{
+    aside::put_aside,
     catalog::{Entry, Held, Listed, MAX_PAGES, PAGE_ENTRIES},
     id::{EntryNo, TrackId},
 };
@@ -106,11 +111,11 @@ pub struct Index {
     pending: Vec<Change>,
     /// When the oldest of `pending` came.
     since: Option<Instant>,
+    /// It could not be written; when to try again.
+    trouble: Option<Instant>,
+    is_mended: bool,
+    notice: Option<String>,
 }
-
-/// Looks things up, at any time and from any thread; sees what was written.
-#[derive(Clone, Debug)]
-pub struct IndexReader(Arc<Database>);
 
 impl Index {
     /// Opens the index in the directory `dir`, or makes one. `known_epoch` is
@@ -123,36 +128,55 @@ impl Index {
         let path = dir.join(FILE_NAME);
         match Self::open_file(&path, dir, known_epoch) {
             Err(IndexError { source, .. }) if is_damage(&source) => {
-                let aside = dir.join(ASIDE_NAME);
-                log::warn!(
-                    "{} is damaged ({source}) and put aside as {}; all music is read again",
+                let aside = put_aside(&path).map_err(|error| failed(&path, error))?;
+                let notice = format!(
+                    "{} was damaged ({source}) and is put aside as {}; all music is read again",
                     path.display(),
                     aside.display()
                 );
-                fs::rename(&path, &aside).map_err(|error| failed(&path, error))?;
-                Self::open_file(&path, dir, known_epoch)
+                log::warn!("{notice}");
+                let mut index = Self::open_file(&path, dir, known_epoch)?;
+                index.notice = Some(notice);
+                Ok(index)
+            }
+            Err(error) if is_unwritable(&error.source) => {
+                let notice =
+                    format!("{error}; what is learnt of the music is forgotten at the next start");
+                log::warn!("{notice}");
+                let mut index = Self::open_copy(&path, dir, known_epoch)?;
+                index.notice = Some(notice);
+                Ok(index)
             }
             result => result,
         }
     }
 
+    /// Works on a copy in memory, in an epoch of its own: nothing of it will be
+    /// known at the next start.
+    fn open_copy(path: &Path, dir: &Path, known_epoch: u64) -> Result<Self, IndexError> {
+        let backend = InMemoryBackend::new();
+        if let Ok(bytes) = fs::read(path) {
+            let copied = backend.set_len(bytes.len() as u64);
+            let copied = copied.and_then(|()| backend.write(0, &bytes));
+            copied.map_err(|error| failed(path, error))?;
+        }
+        let db = builder().create_with_backend(backend);
+        let db = db.map_err(|error| failed(path, error))?;
+        let last_epoch = read_epoch(dir).max(known_epoch);
+        let mut this = Self::of(db, path, dir, last_epoch);
+        if let Some(meta) = this.prepare().map_err(|error| failed(path, error))? {
+            this.epoch = last_epoch.max(meta.epoch) + 1;
+            this.next = meta.next;
+        }
+        this.flush()?;
+        Ok(this)
+    }
+
     fn open_file(path: &Path, dir: &Path, known_epoch: u64) -> Result<Self, IndexError> {
         let fail = |error| failed(path, error);
         let last_epoch = read_epoch(dir).max(known_epoch);
-        let db = redb::Builder::new()
-            .set_cache_size(CACHE_BYTES)
-            .set_check_integrity_on_open(true)
-            .create(path)
-            .map_err(|e| fail(e.into()))?;
-        let mut this = Self {
-            reader: IndexReader(Arc::new(db)),
-            dir: dir.to_owned(),
-            epoch: last_epoch + 1,
-            seq: 0,
-            next: 0,
-            pending: Vec::new(),
-            since: None,
-        };
+        let db = builder().create(path).map_err(|e| fail(e.into()))?;
+        let mut this = Self::of(db, path, dir, last_epoch);
         if let Some(meta) = this.prepare().map_err(fail)? {
             (this.epoch, this.seq, this.next) = (meta.epoch, meta.seq, meta.next);
             if this.epoch < last_epoch {
@@ -165,9 +189,39 @@ impl Index {
         Ok(this)
     }
 
+    fn of(db: Database, path: &Path, dir: &Path, last_epoch: u64) -> Self {
+        Self {
+            reader: IndexReader::new(db, path.to_owned()),
+            dir: dir.to_owned(),
+            epoch: last_epoch + 1,
+            seq: 0,
+            next: 0,
+            pending: Vec::new(),
+            since: None,
+            trouble: None,
+            is_mended: false,
+            notice: None,
+        }
+    }
+
+    /// What a person should know of how it was opened.
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
+    }
+
+    /// It cannot be written now: when to try again.
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.trouble
+    }
+
+    /// Whether it could not be written, and can be since this was asked last.
+    pub fn take_mended(&mut self) -> bool {
+        std::mem::take(&mut self.is_mended)
+    }
+
     /// Makes the tables where there are none; otherwise gives what they say.
     fn prepare(&self) -> Result<Option<Meta>, redb::Error> {
-        let txn = self.reader.0.begin_write()?;
+        let txn = self.reader.begin_write()?;
         let meta = {
             let mut meta = txn.open_table(META)?;
             txn.open_table(ENTRIES)?;
@@ -197,7 +251,7 @@ impl Index {
 
     /// Numbers everything anew if more than half of the numbers are holes.
     fn close_holes(&mut self) -> Result<(), redb::Error> {
-        let txn = self.reader.0.begin_write()?;
+        let txn = self.reader.begin_write()?;
         {
             let entries = txn.open_table(ENTRIES)?;
             if u64::from(self.next) < MIN_NUMBERS.max(entries.len()? * 2) {
@@ -311,19 +365,47 @@ impl Index {
     }
 
     /// Writes all that is pending, in one transaction. What cannot be written
-    /// is dropped: the next scan finds it again.
+    /// now waits; when that is too much it is dropped, and the scan after
+    /// [`Self::take_mended`] finds it again.
     ///
     /// # Errors
-    /// When the disk fails or is full.
+    /// When the disk fails or is full; [`IndexError::is_old`] unless that is new.
     pub fn flush(&mut self) -> Result<(), IndexError> {
-        let pending = std::mem::take(&mut self.pending);
+        let now = Instant::now();
         self.since = None;
-        self.write(&pending)
-            .map_err(|error| failed(Path::new(FILE_NAME), error))
+        let written = match self.trouble {
+            Some(retry) if now < retry => Err(redb::Error::PreviousIo),
+            Some(_) => self
+                .reader
+                .reopen()
+                .and_then(|()| self.write(&self.pending)),
+            None => self.write(&self.pending),
+        };
+        match written {
+            Ok(()) => {
+                self.pending.clear();
+                self.is_mended |= self.trouble.take().is_some();
+                Ok(())
+            }
+            Err(error) => {
+                if self.pending.len() > MAX_PENDING {
+                    self.pending.clear();
+                }
+                let was = self.trouble;
+                if was.is_none_or(|retry| now >= retry) {
+                    self.trouble = Some(now + RETRY);
+                }
+                let news = match was {
+                    Some(_) => redb::Error::PreviousIo,
+                    None => error,
+                };
+                Err(failed(self.reader.path(), news))
+            }
+        }
     }
 
     fn write(&self, changes: &[Change]) -> Result<(), redb::Error> {
-        let txn = self.reader.0.begin_write()?;
+        let txn = self.reader.begin_write()?;
         {
             let mut tables = Tables::open(&txn)?;
             for change in changes {
@@ -348,147 +430,10 @@ impl Index {
     }
 }
 
-impl IndexReader {
-    /// What is known about the file at `path`.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn lookup(&self, path: &Path) -> Result<Option<Known>, IndexError> {
-        self.read(|txn| {
-            let path = path.as_os_str().as_bytes();
-            if let Some(no) = txn.open_table(FILES)?.get(path)? {
-                let no = no.value();
-                let slot = txn.open_table(ENTRIES)?.get(no)?;
-                if let Some(Slot::File(record)) = slot.and_then(|v| decode(v.value())) {
-                    return Ok(Some(Known::Listed(EntryNo(no), record)));
-                }
-            }
-            let stamp = txn.open_table(UNPLAYABLE)?.get(path)?;
-            Ok(stamp.and_then(|v| decode(v.value())).map(Known::Unplayable))
-        })
-    }
-
-    /// The file with number `no`.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn file(&self, no: EntryNo) -> Result<Option<Box<Record>>, IndexError> {
-        self.read(|txn| {
-            let slot = txn.open_table(ENTRIES)?.get(no.0)?;
-            Ok(slot.and_then(|v| match decode(v.value())? {
-                Slot::File(record) => Some(record),
-                Slot::Held { .. } => None,
-            }))
-        })
-    }
-
-    /// The entries of page `page` as far as there are any, holes as `None`.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn page(&self, page: usize) -> Result<Vec<Option<Entry>>, IndexError> {
-        let first = (page * PAGE_ENTRIES) as u32;
-        let mut entries = Vec::new();
-        self.each(first..first + PAGE_ENTRIES as u32, |no, slot| {
-            entries.resize((no.0 - first) as usize, None);
-            entries.push(slot.entry());
-            true
-        })?;
-        Ok(entries)
-    }
-
-    /// Calls `f` with what has a number in `range`, in order, until it
-    /// returns false.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn each(
-        &self,
-        range: std::ops::Range<u32>,
-        mut f: impl FnMut(EntryNo, Slot) -> bool,
-    ) -> Result<(), IndexError> {
-        self.read(|txn| {
-            for item in txn.open_table(ENTRIES)?.range(range)? {
-                let (no, slot) = item?;
-                if let Some(slot) = decode(slot.value()) {
-                    if !f(EntryNo(no.value()), slot) {
-                        break;
-                    }
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// The paths of the files that cannot be played.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn unplayable(&self) -> Result<Vec<Vec<u8>>, IndexError> {
-        self.read(|txn| {
-            let table = txn.open_table(UNPLAYABLE)?;
-            let paths = table.iter()?.map(|item| Ok(item?.0.value().to_vec()));
-            paths.collect()
-        })
-    }
-
-    /// The numbers of all held tracks.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn held(&self) -> Result<Vec<(TrackId, EntryNo)>, IndexError> {
-        self.read(|txn| {
-            let table = txn.open_table(HELD)?;
-            let held = table.iter()?.map(|item| {
-                let (track, no) = item?;
-                Ok((TrackId(track.value()), EntryNo(no.value())))
-            });
-            held.collect()
-        })
-    }
-
-    fn read<T>(
-        &self,
-        f: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
-    ) -> Result<T, IndexError> {
-        let result = self.0.begin_read().map_err(redb::Error::from);
-        result
-            .and_then(|txn| f(&txn))
-            .map_err(|error| failed(Path::new(FILE_NAME), error))
-    }
-}
-
-/// Why the index cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("the library's index {path}: {source}", path = path.display())]
-pub struct IndexError {
-    path: PathBuf,
-    source: redb::Error,
-}
-
 struct Meta {
     epoch: u64,
     seq: u64,
     next: u32,
-}
-
-fn failed(path: &Path, error: impl Into<redb::Error>) -> IndexError {
-    IndexError {
-        path: path.to_owned(),
-        source: error.into(),
-    }
-}
-
-/// Whether the file is at fault, rather than the disk or another process.
-fn is_damage(error: &redb::Error) -> bool {
-    match error {
-        redb::Error::Io(error) => matches!(
-            error.kind(),
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-        ),
-        redb::Error::DatabaseAlreadyOpen | redb::Error::LockPoisoned(_) => false,
-        _ => true,
-    }
 }
 
 /// The epoch is noted beside the index as well, for when that is damaged.
@@ -512,18 +457,21 @@ fn write_epoch(dir: &Path, epoch: u64) -> io::Result<()> {
 const FORMAT: u64 = 1;
 
 const FILE_NAME: &str = "library.redb";
+#[cfg(test)]
 const ASIDE_NAME: &str = "library.redb.damaged";
 const EPOCH_NAME: &str = "library.epoch";
-
-/// redb's own default is 1 GiB; the upper levels of the trees of 100,000
-/// files fit into this.
-const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// A transaction costs an SD card some ten pages, whatever is in it.
 const BATCH_CHANGES: usize = 512;
 
 /// What a power cut may make the next scan read again.
 const BATCH_TIME: Duration = Duration::from_secs(2);
+
+/// Changes that wait for a disk that cannot be written; a few MB.
+const MAX_PENDING: usize = 4096;
+
+/// Opening reads the whole file.
+const RETRY: Duration = Duration::from_secs(10);
 
 /// Below this many numbers holes are not worth a new epoch.
 const MIN_NUMBERS: u64 = 4096;

@@ -192,10 +192,12 @@ impl Library {
     pub fn run(&self) {
         let mut cursor = 0;
         while !self.has_ended() {
-            if self.rescan_wanted.swap(false, Ordering::AcqRel) {
+            // What is found while nothing can be written would be found again.
+            let may_look = self.is_writable();
+            if may_look && self.rescan_wanted.swap(false, Ordering::AcqRel) {
                 self.rescan();
                 cursor = 0;
-            } else if self.hash_next(&mut cursor) {
+            } else if may_look && self.hash_next(&mut cursor) {
                 self.core.publish_if_due(false);
             } else {
                 self.core.publish_if_due(true);
@@ -205,6 +207,28 @@ impl Library {
         if let Err(error) = self.core.book().index().flush() {
             log::error!("{error}");
         }
+    }
+
+    /// Whether the index can be written; tries that when it is time to.
+    fn is_writable(&self) -> bool {
+        let mut book = self.core.book();
+        let index = book.index();
+        let retry = index.retry_at();
+        if retry.is_some_and(|at| Instant::now() >= at) {
+            // An error is an old one.
+            let _ = index.flush();
+        }
+        if index.take_mended() {
+            // A scan finds what was dropped, and that there is no problem.
+            log::info!("the library's index can be written again");
+            self.rescan_wanted.store(true, Ordering::Release);
+        }
+        index.retry_at().is_none()
+    }
+
+    /// What a person should know of how the index was found.
+    pub fn notice(&self) -> Option<String> {
+        self.core.book().index().notice().map(str::to_owned)
     }
 
     /// Asks for a rescan whenever the music directories have changed. Goes on
@@ -332,7 +356,10 @@ impl Library {
         let woken = async {
             let _ = self.wake.1.recv().await;
         };
-        let due = self.core.book().publish_at(true);
+        let mut book = self.core.book();
+        let publish = book.publish_at(true);
+        let due = publish.into_iter().chain(book.index().retry_at()).min();
+        drop(book);
         let due = async {
             match due {
                 Some(due) => {
@@ -428,9 +455,20 @@ impl Core {
         let _ = self.events.send_blocking(event);
     }
 
-    /// A failing disk is said, and does not end the music.
+    /// A failing disk is said, once, and does not end the music.
     fn check<T>(&self, result: Result<T, IndexError>) -> Option<T> {
-        result.map_err(|error| log::error!("{error}")).ok()
+        let error = match result {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        if error.is_old() {
+            log::debug!("{error}");
+            return None;
+        }
+        let why = format!("{error}; what is new is not remembered until it can be written");
+        let path = error.path().to_owned();
+        self.tell(LibraryEvent::Problem { path, why });
+        None
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::File,
+    fs::{self, File},
     ops::ControlFlow,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -34,6 +34,7 @@ impl Library {
             roots: &roots,
             seen: BTreeSet::new(),
             unplayable: BTreeSet::new(),
+            alive: BTreeSet::new(),
             listed: 0,
             skipped: 0,
             problems: 0,
@@ -55,9 +56,10 @@ impl Library {
             }
         });
         drop(eyes);
-        let ControlFlow::Continue(unknown) = outcome else {
+        let ControlFlow::Continue(mut unknown) = outcome else {
             return;
         };
+        rescan.doubt_empty_roots(&mut unknown);
         let swept = rescan.sweep(&unknown);
         self.core.check(swept);
         let Rescan {
@@ -79,6 +81,8 @@ struct Rescan<'a> {
     seen: BTreeSet<EntryNo>,
     /// The files that cannot be played.
     unplayable: BTreeSet<Vec<u8>>,
+    /// The roots that have music, by number.
+    alive: BTreeSet<usize>,
     listed: usize,
     skipped: usize,
     problems: usize,
@@ -86,6 +90,13 @@ struct Rescan<'a> {
 
 impl Rescan<'_> {
     fn file(&mut self, found: FoundFile) {
+        let roots = self.roots.iter();
+        let is_in = roots.map(|root| found.path.starts_with(&root.path));
+        self.alive.extend(
+            is_in
+                .enumerate()
+                .filter_map(|(n, is_in)| is_in.then_some(n)),
+        );
         let Some(known) = self.core.check(self.core.reader.lookup(&found.path)) else {
             return;
         };
@@ -158,8 +169,31 @@ impl Rescan<'_> {
         }
     }
 
+    /// A root that had music and has not one file of it: a mount point with
+    /// something else in it is likelier than a collection deleted at once.
+    fn doubt_empty_roots(&mut self, unknown: &mut Vec<PathBuf>) {
+        let core = self.core;
+        for (n, root) in self.roots.iter().enumerate() {
+            if self.alive.contains(&n) || unknown.contains(&root.path) {
+                continue;
+            }
+            let mut had_music = false;
+            let each = core.reader.each(0..u32::MAX, |_, slot| {
+                had_music =
+                    matches!(slot, Slot::File(record) if record.path().starts_with(&root.path));
+                !had_music
+            });
+            core.check(each);
+            if had_music {
+                unknown.push(root.path.clone());
+                let why = "there is no music in it any more; is its disk mounted?".to_owned();
+                self.problem(root.path.clone(), why);
+            }
+        }
+    }
+
     /// Takes out what was not seen; what may still exist is only hidden.
-    fn sweep(&self, unknown: &[PathBuf]) -> Result<(), IndexError> {
+    fn sweep(&mut self, unknown: &[PathBuf]) -> Result<(), IndexError> {
         let core = self.core;
         let mut gone = Vec::new();
         core.reader.each(0..u32::MAX, |no, slot| {
@@ -169,18 +203,23 @@ impl Rescan<'_> {
             true
         })?;
         let may_exist = |path: &Path| {
-            unknown.iter().any(|dir| path.starts_with(dir))
-                && self.roots.iter().any(|root| path.starts_with(&root.path))
+            let is_ours = self.roots.iter().any(|root| path.starts_with(&root.path));
+            unknown.iter().find(|dir| is_ours && path.starts_with(dir))
         };
+        let mut hiding = BTreeSet::new();
         for no in gone {
             let Some(record) = core.reader.file(no)? else {
                 continue;
             };
             let mut book = core.book();
-            if !may_exist(record.path()) {
-                book.remove(no);
-            } else if !record.absent {
-                book.hide(no);
+            match may_exist(record.path()) {
+                None => book.remove(no),
+                Some(dir) => {
+                    hiding.insert(dir);
+                    if !record.absent {
+                        book.hide(no);
+                    }
+                }
             }
             if book.index().is_due(Instant::now()) {
                 book.index().flush()?;
@@ -189,6 +228,14 @@ impl Rescan<'_> {
         for path in core.reader.unplayable()? {
             if !self.unplayable.contains(&path) {
                 core.book().index().forget_unplayable(path);
+            }
+        }
+        // Of the others it has been said.
+        let is_empty = |dir: &Path| fs::read_dir(dir).is_ok_and(|mut dir| dir.next().is_none());
+        for dir in hiding {
+            if is_empty(dir) && self.roots.iter().all(|root| root.path != *dir) {
+                let why = "it is empty, and had music; is its disk mounted?".to_owned();
+                self.problem(dir.clone(), why);
             }
         }
         // Hashing goes by what is written.

@@ -177,7 +177,10 @@ impl<V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'_, V> {
         let problem = match fs::read_dir(&root.path).map(|mut entries| entries.next().is_none()) {
             Ok(false) => None,
             Ok(true) => Some("it is empty; is its disk mounted?".to_owned()),
-            Err(error) => Some(format!("cannot read this music directory: {error}")),
+            Err(error) => Some(format!(
+                "cannot read this music directory: {error}; is its disk mounted? \
+                 Else make it, or take it out of `peer.music`"
+            )),
         };
         if let Some(why) = problem {
             return self.unknown(root.path.clone(), why);
@@ -218,6 +221,12 @@ impl<V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'_, V> {
                 return self.unknown(path, format!("cannot read this directory: {error}"))
             }
         };
+        if names.is_empty() {
+            // What an unplugged disk leaves behind, here too; but most empty
+            // directories are nothing to speak of.
+            self.unknown.push(path);
+            return ControlFlow::Continue(());
+        }
         let first_subdir = stack.len();
         for name in names {
             if name.as_bytes().starts_with(b".") {
@@ -394,7 +403,8 @@ mod tests {
             files,
             ["|a.ogg", "b|1.FLAC", "b|2.mp3", r"caf\xe9|two\x0alines.wav"]
         );
-        assert!(problems.is_empty() && unknown.is_empty());
+        assert!(problems.is_empty());
+        assert_eq!(unknown, [root.join("folder.mp3")], "empty as a mount point");
     }
 
     #[test]

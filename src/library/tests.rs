@@ -180,6 +180,59 @@ fn an_unplugged_disk_hides_its_music_and_forgets_nothing() {
     assert_eq!(house.probed(), 0);
 }
 
+/// A disk below the music directory, and one whose mount point is not empty.
+#[test]
+fn a_mount_point_in_any_shape_hides_its_music_and_forgets_nothing() {
+    let house = House::new();
+    house.write("music/a.wav", "a");
+    house.write("music/disk/b.wav", "b");
+    house.write("usb/c.wav", "c");
+    let (library, events) = house.open(&["music", "usb"]);
+    let all = named(&[
+        (0, "music/a.wav"),
+        (1, "music/disk/b.wav"),
+        (2, "usb/c.wav"),
+    ]);
+    assert_eq!(scan(&library, &events), all);
+    while events.try_recv().is_ok() {}
+    let mut cursor = 0;
+    while library.hash_next(&mut cursor) {}
+
+    for (mount, left_behind, hidden) in [("music/disk", None, 1), ("usb", Some("README"), 2)] {
+        fs::rename(house.path(mount), house.path("elsewhere")).unwrap();
+        fs::create_dir(house.path(mount)).unwrap();
+        if let Some(name) = left_behind {
+            house.write(&format!("{mount}/{name}"), "mount the disk here");
+        }
+        while events.try_recv().is_ok() {}
+        library.rescan();
+        let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
+        let asks = |event: &LibraryEvent| {
+            matches!(
+                event,
+                LibraryEvent::Problem { path, why }
+                    if *path == house.path(mount) && why.contains("is its disk mounted?")
+            )
+        };
+        assert!(told.iter().any(asks), "{mount}: {told:?}");
+        publish(&library);
+        let shown = all.iter().filter(|(no, _)| *no != hidden);
+        assert_eq!(
+            tracks(&library),
+            shown.cloned().collect::<Vec<_>>(),
+            "{mount}"
+        );
+
+        fs::remove_dir_all(house.path(mount)).unwrap();
+        fs::rename(house.path("elsewhere"), house.path(mount)).unwrap();
+        house.probed();
+        assert_eq!(scan(&library, &events), all, "{mount}");
+        assert_eq!(house.probed(), 0);
+        let mut cursor = 0;
+        assert!(!library.hash_next(&mut cursor), "all hashes are known");
+    }
+}
+
 #[test]
 fn held_copies_are_sources_with_numbers_of_their_own() {
     let house = House::new();

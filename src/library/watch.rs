@@ -169,7 +169,7 @@ const QUIET: Duration = Duration::from_secs(2);
 const LATEST: Duration = Duration::from_secs(30);
 
 /// How soon a plugged-in disk is noticed; one stat(2) a root.
-const LOOK_INTERVAL: Duration = Duration::from_secs(15);
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A scan without changes reads every directory: seconds on a Pi.
 const UNWATCHED_INTERVAL: Duration = Duration::from_secs(15 * 60);

@@ -69,6 +69,8 @@ pub struct Setup {
     pub interfaces: Interfaces,
     /// What it remembers from before.
     pub memory: Memory,
+    /// What was found wrong at the start, for people.
+    pub found: Vec<String>,
     /// In per cent.
     pub max_volume: u8,
     /// Makes this node's chances its own.
@@ -93,6 +95,19 @@ pub enum Event {
         track: TrackId,
         answer: Result<GroupSet, String>,
     },
+    /// The store cannot keep the track, for this reason; the disk has these
+    /// groups of it, and memory what else arrives.
+    Unkept {
+        track: TrackId,
+        kept: GroupSet,
+        why: String,
+    },
+    /// Whether queue and volume can be remembered, when that changes.
+    Remembered(Result<(), String>),
+    /// Nothing can be kept, for this reason.
+    CacheBroken(String),
+    /// The cache can be written again.
+    CacheMended,
     /// The reader stands at this byte.
     Demand {
         track: TrackId,
@@ -211,7 +226,7 @@ impl Node {
             default_name: setup.name,
             role: setup.role,
             begun: now,
-            facts: view::Facts::new(&setup.interfaces),
+            facts: view::Facts::new(&setup.interfaces, setup.found),
             directory: Directory::new(setup.me, setup.interfaces),
             catalogues: Catalogues::default(),
             database: Database::default(),
@@ -263,6 +278,13 @@ impl Node {
                     .handle_resolved(play, answer, &self.database, now);
             }
             Event::Opened { track, answer } => self.plays.handle_opened(track, answer),
+            Event::Unkept { track, kept, why } => {
+                self.facts.unkept = Some(why);
+                self.plays.handle_unkept(track, kept);
+            }
+            Event::Remembered(kept) => self.facts.forgetful = kept.err(),
+            Event::CacheBroken(why) => self.facts.unkept = Some(why),
+            Event::CacheMended => self.facts.unkept = None,
             Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),
             Event::Fetch(fetch, event) => self.plays.handle_fetch(fetch, event, now),
             Event::Asked { ask, peer, request } => {
@@ -438,7 +460,9 @@ impl Node {
         self.facts.handle_player(&event);
         if matches!(
             event,
-            PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceLost { .. }
+            PlayerEvent::DeviceOpen { .. }
+                | PlayerEvent::DeviceLost { .. }
+                | PlayerEvent::DeviceBack
         ) {
             self.changed = self.changed.or(Subsystem::Output.into());
         }

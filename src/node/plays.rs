@@ -57,6 +57,8 @@ pub enum PlayAction {
     Keep(TrackId),
     /// What is missing of the track will not come.
     GiveUp { track: TrackId, why: String },
+    /// These groups are not needed any more, and nothing keeps them.
+    Forget { track: TrackId, groups: GroupSet },
     /// Nobody plays the track any more.
     Close(TrackId),
     /// The play cannot go on.
@@ -141,7 +143,7 @@ impl Plays {
     fn is_busy(&self) -> bool {
         let needs = |stream: &Stream| stream.plays && stream.open && !stream.given_up;
         let mut playing = self.streams.values().filter(|stream| needs(stream));
-        playing.any(|stream| stream.scheduler.have().count() < group_count(stream.size))
+        playing.any(|stream| stream.scheduler.is_hungry())
     }
 
     /// Begins a play. One that is not [`Request::next`] ends all others.
@@ -246,6 +248,13 @@ impl Plays {
                 }
                 self.sweep();
             }
+        }
+    }
+
+    /// The store cannot keep the track, but for these groups: memory has the rest.
+    pub fn handle_unkept(&mut self, track: TrackId, kept: GroupSet) {
+        if let Some(stream) = self.streams.get_mut(&track) {
+            stream.scheduler.handle_unkept(kept);
         }
     }
 
@@ -466,6 +475,9 @@ impl Plays {
                 self.actions.push_back(PlayAction::Cancel(fetch));
             }
             scheduler::Action::Complete => self.actions.push_back(PlayAction::Keep(track)),
+            scheduler::Action::Forget { groups } => {
+                self.actions.push_back(PlayAction::Forget { track, groups });
+            }
             scheduler::Action::Stuck { why } => self.handle_stuck(track, &why),
         }
     }

@@ -30,6 +30,12 @@ pub struct Facts {
     /// Whether this machine has no network.
     pub is_offline: bool,
     output: Output,
+    /// What was found wrong at the start.
+    found: Vec<String>,
+    /// Why queue and volume cannot be remembered.
+    pub forgetful: Option<String>,
+    /// Why what is played is not kept, if it is not.
+    pub unkept: Option<String>,
     /// The name of the device that was opened last.
     open_device: String,
     /// The play that was asked for last, and when.
@@ -70,9 +76,11 @@ enum Output {
 }
 
 impl Facts {
-    pub fn new(interfaces: &Interfaces) -> Self {
+    /// `found` is what was found wrong at the start.
+    pub fn new(interfaces: &Interfaces, found: Vec<String>) -> Self {
         Self {
             is_offline: interfaces.are_down,
+            found,
             ..Self::default()
         }
     }
@@ -142,6 +150,7 @@ impl Facts {
                 ));
             }
             PlayerEvent::DeviceLost { why } => self.output = Output::Lost(why.clone()),
+            PlayerEvent::DeviceBack => self.output = Output::Closed,
             PlayerEvent::Started { play, at } => {
                 if let Some((_, since)) = self.asked.take_if(|(asked, _)| asked == play) {
                     self.first_sound = Some(at.saturating_duration_since(since));
@@ -178,6 +187,10 @@ impl Node {
                 .map(|play| self.source_names(play))
                 .unwrap_or_default(),
             first_sound: self.facts.first_sound,
+            no_sound: match &self.facts.output {
+                Output::Lost(why) => Some(why.clone()),
+                Output::Closed | Output::Open(_) => None,
+            },
             problems: self.facts.problems_in_words(),
             uptime: now.saturating_duration_since(self.begun),
             playtime: self.facts.playtime(now),
@@ -286,22 +299,28 @@ impl Facts {
     }
 
     fn problems_in_words(&self) -> Vec<String> {
-        let mut problems = self.problems.clone();
-        match &self.tracker {
-            TrackerState::Refused(refusal) => problems.insert(0, refusal.to_string()),
-            TrackerState::Lost { to, why } => {
-                problems.insert(0, format!("no tracker: {to}: {why}"));
-            }
-            _ => {}
-        }
-        if self.is_offline {
-            problems.insert(0, OFFLINE.to_owned());
-        }
-        if let Output::Lost(why) = &self.output {
-            problems.insert(0, format!("no sound: {why}"));
-        }
-        problems.extend(self.notices.iter().cloned());
-        problems
+        let no_sound = match &self.output {
+            Output::Lost(why) => Some(format!("no sound: {why}")),
+            Output::Closed | Output::Open(_) => None,
+        };
+        let no_tracker = match &self.tracker {
+            TrackerState::Refused(refusal) => Some(refusal.to_string()),
+            TrackerState::Lost { to, why } => Some(format!("no tracker: {to}: {why}")),
+            _ => None,
+        };
+        let offline = self.is_offline.then(|| OFFLINE.to_owned());
+        let unkept = self.unkept.as_ref();
+        let unkept = unkept.map(|why| format!("what is played is not kept: {why}"));
+        let now = [
+            no_sound,
+            offline,
+            no_tracker,
+            unkept,
+            self.forgetful.clone(),
+        ];
+        let music = self.problems.iter().cloned();
+        let rest = self.notices.iter().chain(&self.found).cloned();
+        now.into_iter().flatten().chain(music).chain(rest).collect()
     }
 }
 
@@ -323,6 +342,32 @@ mod tests {
         assert_eq!(of(0), "nobody");
         assert_eq!(of(2), "a, b");
         assert_eq!(of(7), "a, b, c, d, e and 2 more");
+    }
+
+    #[test]
+    fn the_most_urgent_problem_is_first() {
+        let mut facts = Facts::new(
+            &Interfaces::default(),
+            vec!["queue and volume begin anew".into()],
+        );
+        facts.add_problem("/srv/music: it is empty".into());
+        facts.unkept = Some("the disk is full".into());
+        facts.tracker = TrackerState::Lost {
+            to: "attic".into(),
+            why: "timed out".into(),
+        };
+        facts.handle_player(&PlayerEvent::DeviceLost { why: "busy".into() });
+        let all = [
+            "no sound: busy",
+            "no tracker: attic: timed out",
+            "what is played is not kept: the disk is full",
+            "/srv/music: it is empty",
+            "queue and volume begin anew",
+        ];
+        assert_eq!(facts.problems_in_words(), all);
+        facts.handle_player(&PlayerEvent::DeviceBack);
+        facts.unkept = None;
+        assert_eq!(facts.problems_in_words(), [all[1], all[3], all[4]]);
     }
 
     #[test]

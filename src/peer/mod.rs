@@ -7,6 +7,7 @@
 //! channel, so that a burst slows those down who cause it.
 
 mod bytes;
+mod cache;
 mod chatter;
 mod orders;
 mod perform;
@@ -66,6 +67,8 @@ pub struct Parts {
     pub tracker_events: Receiver<TrackerEvent>,
     /// Where what is to be remembered goes; the latest wins.
     pub memories: Sender<Memory>,
+    /// Whether that works, when it changes; why not.
+    pub memory_kept: Receiver<Result<(), String>>,
     pub notifier: Arc<Notifier>,
     /// How often the service manager wants to hear that the loop turns.
     pub watchdog: Option<Duration>,
@@ -107,6 +110,10 @@ pub struct Peer {
     chatter: Chatter,
     /// Whether the last that was said of the tracker was that there is none.
     is_lost: bool,
+    /// Runs while the cache cannot be written, until it can.
+    mending: Option<Task<()>>,
+    /// Whether the log says that there is no sound.
+    silent: bool,
     inputs: Receiver<Input>,
     /// For the tasks, which answer with it.
     answer: Sender<Input>,
@@ -171,6 +178,9 @@ impl Peer {
             feed(parts.tracker_events, answer.clone(), |e| {
                 Input::Event(Event::Tracker(e))
             }),
+            feed(parts.memory_kept, answer.clone(), |kept| {
+                Input::Event(Event::Remembered(kept))
+            }),
             feed(parts.requests, answer.clone(), Input::Control),
             smol::spawn(accept(parts.endpoint.clone(), answer.clone())),
         ];
@@ -190,6 +200,8 @@ impl Peer {
             petted: Instant::now(),
             chatter: Chatter::new(),
             is_lost: false,
+            mending: None,
+            silent: false,
             inputs,
             answer: answer.clone(),
             asks_to,
@@ -214,6 +226,7 @@ impl Peer {
     pub async fn run(mut self) {
         self.player.volume(self.node.volume());
         self.announce_held();
+        self.try_out_cache();
         self.look_for_devices();
         self.node
             .handle(Event::Library(self.library.catalogue()), Instant::now());
@@ -266,8 +279,24 @@ impl Peer {
             Input::Event(event) => {
                 match &event {
                     Event::Tracker(event) => self.say(event),
-                    // One that is unplugged leaves the list, too.
-                    Event::Player(PlayerEvent::DeviceLost { .. }) => self.look_for_devices(),
+                    Event::Unkept { why, .. } | Event::CacheBroken(why) => {
+                        self.handle_broken_cache(why);
+                    }
+                    Event::CacheMended => self.handle_mended_cache(),
+                    Event::Player(PlayerEvent::DeviceLost { why }) => {
+                        if !std::mem::replace(&mut self.silent, true) {
+                            log::warn!("no sound: {why}");
+                        }
+                        // One that is unplugged leaves the list, too.
+                        self.look_for_devices();
+                    }
+                    Event::Player(PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceBack)
+                        if self.silent =>
+                    {
+                        self.silent = false;
+                        log::info!("the audio device is back");
+                        self.look_for_devices();
+                    }
                     Event::Player(PlayerEvent::Underrun { .. }) => {
                         log::debug!("the sound waits for bytes (underrun)");
                     }

@@ -1,6 +1,13 @@
 //! What the node wants, done.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Arc,
+    },
+    time::Duration,
+};
 
 use async_channel::Sender;
 use smol::Task;
@@ -9,9 +16,9 @@ use super::{bytes::StoreBytes, Input, Peer};
 use crate::{
     catalog::Need,
     content::{
-        file::Blob,
+        file::{Blob, Unkept},
         ranges::GroupSet,
-        store::{Pin, Store},
+        store::{Pin, Store, StoreError},
     },
     control::view::{Subsystem, Subsystems},
     id::{EntryNo, PeerId, TrackId},
@@ -25,7 +32,7 @@ use crate::{
     swarm::{
         endpoint::within,
         fetch::{self, Order, Progress},
-        link::Link,
+        link::{Link, LinkHandle},
         provide::{Done, Reply},
     },
     tracker::link::{self as tracker_link, Command},
@@ -112,6 +119,11 @@ impl Peer {
                     blob.fail(why);
                 }
             }
+            PlayAction::Forget { track, groups } => {
+                if let Some((blob, _)) = self.blobs.get(&track) {
+                    blob.forget(&groups);
+                }
+            }
             PlayAction::Close(track) => {
                 self.opening.remove(&track);
                 self.blobs.remove(&track);
@@ -152,7 +164,7 @@ impl Peer {
         let (store, to) = (self.store.clone(), self.answer.clone());
         let task = smol::spawn(async move {
             let opened = smol::unblock(move || {
-                let blob = store.begin(track, size).map_err(|e| e.to_string())?;
+                let blob = store.receive(track, size).map_err(|e| e.to_string())?;
                 Ok((blob, store.pin(track)))
             });
             let opened = opened.await;
@@ -169,11 +181,16 @@ impl Peer {
     ) -> Option<Event> {
         // What has been closed meanwhile must not stay pinned.
         drop(self.opening.remove(&track)?);
+        let unkept = opened.as_ref().ok().and_then(|(blob, _)| blob.unkept());
         let answer = opened.map(|(blob, pin)| {
             let have = blob.have();
             self.blobs.insert(track, (blob, pin));
             have
         });
+        if let Some(unkept) = unkept {
+            // Before the first request goes out.
+            self.take(Input::Event(not_kept(track, unkept)));
+        }
         Some(Event::Opened { track, answer })
     }
 
@@ -181,32 +198,21 @@ impl Peer {
         let link = self.links.get(&source).map(Link::handle);
         let blob = self.blobs.get(&id.track).map(|(blob, _)| blob.clone());
         let to = self.answer.clone();
-        let tell = move |event| {
-            let to = to.clone();
-            async move { _ = to.send(Input::Event(Event::Fetch(id, event))).await }
+        let order = Order {
+            track: id.track,
+            size,
+            groups,
+            class,
         };
         let task = smol::spawn(async move {
-            let (Some(link), Some(blob)) = (link, blob) else {
-                let gone = "it is not in the swarm any more".to_owned();
-                return tell(FetchEvent::Done(fetch::lost(gone))).await;
+            let event = match link.zip(blob) {
+                Some((link, blob)) => fetch_into(&link, order, blob, id, &to).await,
+                None => {
+                    let gone = "it is not in the swarm any more".to_owned();
+                    FetchEvent::Done(fetch::lost(gone))
+                }
             };
-            let order = Order {
-                track: id.track,
-                size,
-                groups,
-                class,
-            };
-            let progress = |progress| {
-                tell(match progress {
-                    Progress::FirstByte => FetchEvent::FirstByte,
-                    Progress::Groups(groups) => FetchEvent::Groups(groups),
-                })
-            };
-            let event = match fetch::fetch(&link, order, blob, progress).await {
-                Ok(outcome) => FetchEvent::Done(outcome),
-                Err(e) => FetchEvent::NotKept(e.to_string()),
-            };
-            tell(event).await;
+            let _ = to.send(Input::Event(Event::Fetch(id, event))).await;
         });
         self.fetches.retain(|_, task| !task.is_finished());
         self.fetches.insert(id, task);
@@ -277,11 +283,18 @@ impl Peer {
             return;
         };
         let (store, library) = (self.store.clone(), self.library.clone());
-        self.tasks
-            .spawn(smol::unblock(move || match store.finish(&blob) {
-                Ok(()) => library.set_held(&store.held()),
-                Err(e) => log::warn!("a track is not kept: {e}"),
-            }));
+        let to = self.answer.clone();
+        self.tasks.spawn(async move {
+            let kept = smol::unblock(move || {
+                store.finish(&blob)?;
+                library.set_held(&store.held());
+                Ok::<_, StoreError>(())
+            });
+            if let Err(e) = kept.await {
+                let broken = Event::CacheBroken(e.to_string());
+                let _ = to.send(Input::Event(broken)).await;
+            }
+        });
     }
 
     fn set_addresses(&mut self, peer: PeerId, addresses: Vec<SocketAddr>) {
@@ -367,6 +380,46 @@ fn own_file(library: &Library, entry: EntryNo) -> Result<FileBytes, String> {
         .file(entry)
         .ok_or("it is no longer in the library")?;
     FileBytes::open(&file.path).map_err(|e| format!("{}: {e}", file.path.display()))
+}
+
+/// Fetches what is ordered, and tells how far it came; how it ended comes back.
+async fn fetch_into(
+    link: &LinkHandle,
+    order: Order,
+    blob: Arc<Blob>,
+    id: FetchId,
+    to: &Sender<Input>,
+) -> FetchEvent {
+    let watched = blob.clone();
+    let is_known = AtomicBool::new(watched.unkept().is_some());
+    let progress = |progress| {
+        let unkept = watched.unkept();
+        let unkept = unkept.filter(|_| !is_known.swap(true, Ordering::Relaxed));
+        let event = match progress {
+            Progress::FirstByte => FetchEvent::FirstByte,
+            Progress::Groups(groups) => FetchEvent::Groups(groups),
+        };
+        let unkept = unkept.map(|unkept| not_kept(id.track, unkept));
+        let events = unkept.into_iter().chain([Event::Fetch(id, event)]);
+        let to = to.clone();
+        async move {
+            for event in events {
+                let _ = to.send(Input::Event(event)).await;
+            }
+        }
+    };
+    match fetch::fetch(link, order, blob, progress).await {
+        Ok(outcome) => FetchEvent::Done(outcome),
+        Err(e) => FetchEvent::NotKept(e.to_string()),
+    }
+}
+
+fn not_kept(track: TrackId, unkept: Unkept) -> Event {
+    Event::Unkept {
+        track,
+        kept: unkept.kept,
+        why: unkept.why.to_string(),
+    }
 }
 
 /// Tells who asked for a hash how far it is, and then the hash.

@@ -2,12 +2,13 @@
 //!
 //! Only enumerated names can be opened. A name of the hardware (`hw:…`) gets
 //! the track's own rate and channels, or is said to be unable; the period is
-//! fixed. Any error of a stream but an xrun means that the device is lost: the
-//! error callback sets a flag and nothing else, since a dead server calls it
-//! millions of times.
+//! fixed. Errors of a stream that come one upon the other mean that the device is lost: the
+//! error callback notes why, and slows down whoever calls it again, since a
+//! dead server does so millions of times.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use rodio::cpal::traits::{DeviceTrait as _, HostTrait as _, StreamTrait as _};
@@ -16,6 +17,7 @@ use rodio::cpal::{
     SupportedBufferSize, SupportedStreamConfigRange,
 };
 
+use super::hush::{hush_thread, hushed};
 use super::output::{OutputError, Shape};
 use super::ring::{frames_in, Pcm, Renderer};
 
@@ -32,7 +34,7 @@ pub struct DeviceInfo {
 
 /// All names that can be put out to, in ALSA's order.
 pub fn devices() -> Vec<DeviceInfo> {
-    let found = enumerate();
+    let found = hushed(enumerate);
     let auto = choose_auto(&found).map(|d| d.name.clone());
     found
         .into_iter()
@@ -67,9 +69,13 @@ impl Card {
         }
     }
 
-    /// Finds it, if it is there. An error shows up again when it is needed.
-    pub fn find(&mut self) {
-        self.known = self.look_up().ok();
+    /// Finds it, if it is there.
+    ///
+    /// # Errors
+    /// [`OutputError`] if there is no such card, or it is busy.
+    pub fn find(&mut self) -> Result<(), OutputError> {
+        self.known = None;
+        self.known().map(|_| ())
     }
 
     /// The shape in which the card would put out sound of shape `wanted`.
@@ -102,12 +108,12 @@ impl Card {
         let known = self.known()?;
         let name = known.name.clone();
         let range = best_format(&known.abilities, shape.rate, shape.channels);
-        let opened = match range.map(|r| (r, r.sample_format())) {
+        let opened = hushed(|| match range.map(|r| (r, r.sample_format())) {
             Some((r, SampleFormat::I32)) => build::<i32>(&known.device, r, shape, renderer),
             Some((r, SampleFormat::I16)) => build::<i16>(&known.device, r, shape, renderer),
             Some((r, _)) => build::<f32>(&known.device, r, shape, renderer),
             None => Err("it does not take this rate".to_owned()),
-        };
+        });
         let format = match range.map(SupportedStreamConfigRange::sample_format) {
             Some(SampleFormat::I32) => "s32",
             Some(SampleFormat::I16) => "s16",
@@ -136,6 +142,10 @@ impl Card {
     }
 
     fn look_up(&self) -> Result<Known, OutputError> {
+        hushed(|| self.look_up_aloud())
+    }
+
+    fn look_up_aloud(&self) -> Result<Known, OutputError> {
         let found = enumerate();
         let chosen = match &self.wanted {
             Some(name) => found.iter().find(|d| d.name == *name),
@@ -154,7 +164,7 @@ impl Card {
             .supported_output_configs()
             .map_err(|e| OutputError::Unusable {
                 name: name.clone(),
-                why: e.to_string(),
+                why: in_words(&e),
             })?;
         Ok(Known {
             name: name.clone(),
@@ -169,14 +179,15 @@ impl Card {
 /// An open card.
 pub struct CardLine {
     stream: Stream,
-    lost: Arc<AtomicBool>,
+    /// Why it is lost, once it is.
+    lost: Arc<OnceLock<String>>,
 }
 
 impl CardLine {
     /// Lets the card run; it begins to sound as soon as its buffer is full.
     pub fn start(&self) {
-        if self.stream.play().is_err() {
-            self.lost.store(true, Ordering::Release);
+        if let Err(error) = self.stream.play() {
+            let _ = self.lost.set(in_words(&error));
         }
     }
 
@@ -188,9 +199,9 @@ impl CardLine {
             .saturating_mul(2)
     }
 
-    /// Whether the card is gone.
-    pub fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
+    /// Why the card is gone, if it is.
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.get().map(String::as_str)
     }
 }
 
@@ -200,8 +211,11 @@ fn build<T: Pcm + SizedSample>(
     shape: Shape,
     mut renderer: Renderer,
 ) -> Result<CardLine, String> {
-    let lost = Arc::new(AtomicBool::new(false));
+    let lost = Arc::new(OnceLock::new());
     let lose = lost.clone();
+    // Since it asked for sound last.
+    let errors = Arc::new(AtomicU32::new(0));
+    let well = errors.clone();
     let config = StreamConfig {
         channels: shape.channels,
         sample_rate: shape.rate,
@@ -211,17 +225,56 @@ fn build<T: Pcm + SizedSample>(
         .build_output_stream::<T, _, _>(
             config,
             move |out, _| {
+                well.store(0, Ordering::Relaxed);
                 renderer.render(out);
             },
             move |error| {
-                if error.kind() != ErrorKind::Xrun {
-                    lose.store(true, Ordering::Release);
+                if is_harmless(error.kind()) {
+                    return;
                 }
+                let in_a_row = errors.fetch_add(1, Ordering::Relaxed) + 1;
+                if is_loss(error.kind(), in_a_row) {
+                    // What comes after the first is not news.
+                    let _ = lose.set(in_words(&error));
+                }
+                // Nothing but the drop of the stream, or the passing of time,
+                // ends this.
+                hush_thread();
+                thread::sleep(ERROR_PAUSE);
             },
             None,
         )
-        .map_err(|e| e.to_string())?;
+        .map_err(|e| in_words(&e))?;
     Ok(CardLine { stream, lost })
+}
+
+/// Whether a stream that had this error, the so many-th since it asked for sound
+/// last, is done with. PulseAudio's plugin fails once in a while and goes on.
+fn is_loss(error: ErrorKind, in_a_row: u32) -> bool {
+    match error {
+        ErrorKind::DeviceNotAvailable | ErrorKind::StreamInvalidated => true,
+        error => !is_harmless(error) && in_a_row >= MAX_ERRORS,
+    }
+}
+
+/// Whether it is nothing to speak of.
+fn is_harmless(error: ErrorKind) -> bool {
+    matches!(
+        error,
+        ErrorKind::Xrun | ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied
+    )
+}
+
+/// What the system said, and what can be done about it.
+fn in_words(error: &cpal::Error) -> String {
+    match error.kind() {
+        ErrorKind::DeviceBusy => "another program has it; `fuser -v /dev/snd/*` names it".into(),
+        ErrorKind::DeviceNotAvailable => "it is not there; is it plugged in?".into(),
+        ErrorKind::PermissionDenied => {
+            "this user may not use it; `sudo usermod -aG audio` lets a user".into()
+        }
+        _ => error.to_string(),
+    }
 }
 
 fn period(supported: &SupportedBufferSize, rate: u32) -> BufferSize {
@@ -330,3 +383,44 @@ const FALLBACK_RATES: [u32; 2] = [48_000, 44_100];
 /// be borne, because shorter ones underrun on a busy Pi without real-time
 /// priority.
 const PERIOD: Duration = Duration::from_millis(15);
+
+/// Errors in a row that a stream may have and be well, which with the pauses is
+/// 150 ms: a dead one would have a million.
+const MAX_ERRORS: u32 = 30;
+
+/// Between an error of a stream and the next; also its drop waits for this.
+const ERROR_PAUSE: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_cannot_be_had_is_said_with_what_to_do() {
+        for (kind, words) in [
+            (ErrorKind::DeviceBusy, "fuser"),
+            (ErrorKind::DeviceNotAvailable, "plugged in"),
+            (ErrorKind::PermissionDenied, "usermod"),
+        ] {
+            let said = in_words(&kind.into());
+            assert!(said.contains(words), "{kind:?}: {said}");
+        }
+        let other = cpal::Error::with_message(ErrorKind::BackendError, "no such server");
+        assert_eq!(in_words(&other), "no such server");
+    }
+
+    #[test]
+    fn an_xrun_is_no_loss_and_what_does_not_end_is_one() {
+        for (kind, in_a_row, is_lost) in [
+            (ErrorKind::Xrun, u32::MAX, false),
+            (ErrorKind::DeviceChanged, u32::MAX, false),
+            (ErrorKind::DeviceNotAvailable, 1, true),
+            (ErrorKind::StreamInvalidated, 1, true),
+            (ErrorKind::BackendError, 1, false),
+            (ErrorKind::BackendError, MAX_ERRORS, true),
+            (ErrorKind::DeviceBusy, MAX_ERRORS, true),
+        ] {
+            assert_eq!(is_loss(kind, in_a_row), is_lost, "{kind:?} {in_a_row}");
+        }
+    }
+}

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use super::feeder::{Feeder, Go, Job, JobId, Report};
 use super::inbox::{Inbox, Mail};
+use super::keeper::Keeper;
 use super::outbox::Outbox;
-use super::output::{Line, Output, OutputError, OutputSpec, Shape};
-use super::ring::Feed;
+use super::output::{OutputError, OutputSpec, Shape};
 use super::{Board, Load, Mark, PlayerEvent};
 use crate::media::decode::{Cancel, End, Progress};
 
@@ -36,9 +36,7 @@ pub fn spawn(
         board,
         events: Outbox::new(events),
         feeder,
-        output: Output::new(spec),
-        line: None,
-        spare: None,
+        device: Keeper::new(spec),
         tracks: VecDeque::new(),
         next: None,
         jobs: 0,
@@ -46,7 +44,6 @@ pub fn spawn(
         gain: gain_of(FULL_VOLUME),
         starving: false,
         quiet_since: Instant::now(),
-        retry: None,
     };
     thread::Builder::new()
         .name("audio".into())
@@ -58,10 +55,7 @@ struct Engine {
     board: Arc<Board>,
     events: Outbox,
     feeder: Feeder,
-    output: Output,
-    line: Option<Line>,
-    /// The ring of `line`, as long as no job has got it.
-    spare: Option<Feed>,
+    device: Keeper,
     /// What is heard, and behind it the successor once it is decoded.
     tracks: VecDeque<Track>,
     /// The successor before that.
@@ -72,7 +66,6 @@ struct Engine {
     starving: bool,
     /// Since when nothing has sounded.
     quiet_since: Instant,
-    retry: Option<Retry>,
 }
 
 struct Track {
@@ -90,15 +83,10 @@ struct Track {
     announced: bool,
 }
 
-#[derive(Clone, Copy)]
-struct Retry {
-    at: Instant,
-    pause: Duration,
-}
-
 impl Engine {
     fn run(mut self) {
-        self.output.look_up();
+        let found = self.device.look_up(Instant::now());
+        self.tell(found);
         loop {
             let wait = self.attend(Instant::now());
             let mail = self.inbox.take(wait);
@@ -108,13 +96,13 @@ impl Engine {
             self.handle(mail);
         }
         self.forget_tracks();
-        self.close_line();
+        self.device.close();
     }
 
     fn handle(&mut self, mail: Mail) {
         if let Some(volume) = mail.volume {
             self.gain = gain_of(volume);
-            if let Some(line) = &self.line {
+            if let Some(line) = self.device.line() {
                 line.state.set_gain(self.gain);
             }
         }
@@ -169,12 +157,11 @@ impl Engine {
     fn load(&mut self, load: Load) {
         self.forget_tracks();
         self.next = None;
-        self.retry = None;
+        self.device.hurry(Instant::now());
         let expect = load.expect;
         let from = load.from;
         self.submit(load, from, true);
-        if let Some((rate, channels)) =
-            expect.filter(|_| !self.paused && self.output.shape_is_known_early())
+        if let Some((rate, channels)) = expect.filter(|_| !self.paused && self.device.opens_early())
         {
             // The decoder is being opened meanwhile. An error shows up again,
             // and is reported, when the decoder stands.
@@ -183,14 +170,15 @@ impl Engine {
                 channels,
                 bits: None,
             };
-            let _ = self.ensure_line(shape);
+            if let Ok(opened) = self.device.open(shape, self.gain, self.paused) {
+                self.tell(opened);
+            }
         }
     }
 
     fn stop(&mut self) {
         self.forget_tracks();
         self.next = None;
-        self.retry = None;
     }
 
     fn set_next(&mut self, next: Option<Load>) {
@@ -213,16 +201,17 @@ impl Engine {
     fn set_paused(&mut self, paused: bool) {
         self.paused = paused;
         self.quiet_since = Instant::now();
-        match &self.line {
+        match self.device.line() {
             Some(line) => line.state.set_paused(paused),
             // The device was closed during a long pause.
-            None if !paused => self.admit(),
+            None if !paused => {
+                self.device.hurry(Instant::now());
+                self.admit();
+            }
             None => {}
         }
         if !paused && self.tracks.front().is_some_and(|t| t.first.is_some()) {
-            if let Some(line) = &mut self.line {
-                line.start();
-            }
+            self.device.start(Instant::now());
         }
     }
 
@@ -241,7 +230,7 @@ impl Engine {
 
     /// Drops what is in the ring and cancels all jobs.
     fn silence(&mut self) -> VecDeque<Track> {
-        if let Some(line) = &self.line {
+        if let Some(line) = self.device.line() {
             line.state.drop_all();
         }
         for track in &self.tracks {
@@ -254,7 +243,7 @@ impl Engine {
 
     fn forget_tracks(&mut self) {
         self.silence();
-        if let Some(line) = &self.line {
+        if let Some(line) = self.device.line() {
             line.state.end_here();
         }
     }
@@ -295,7 +284,7 @@ impl Engine {
                 return self.submit(load, from, false);
             }
         }
-        if let Some(line) = &self.line {
+        if let Some(line) = self.device.line() {
             line.state.end_here();
         }
     }
@@ -309,86 +298,54 @@ impl Engine {
         let Some(shape) = track.shape.filter(|_| !track.admitted) else {
             return;
         };
-        if self.retry.is_some_and(|retry| Instant::now() < retry.at) {
+        if !self.device.may_try(Instant::now()) {
             return;
         }
-        if self.paused && self.line.is_none() {
+        if self.paused && self.device.line().is_none() {
             return; // a device is opened for sound, not for a pause
         }
         let alone = self.tracks.len() == 1;
-        let fits = match self.output.plan(shape) {
-            Ok(plan) => self.line.as_ref().is_some_and(|line| line.shape == plan),
+        let fits = match self.device.fits(shape) {
+            Ok(fits) => fits,
             Err(e) => return self.device_failed(&e),
         };
         if !fits && !alone {
             return; // when the one before has been heard
         }
-        if let Err(e) = self.ensure_line(shape) {
-            return self.device_failed(&e);
+        match self.device.open(shape, self.gain, self.paused) {
+            Ok(opened) => self.tell(opened),
+            Err(e) => return self.device_failed(&e),
         }
-        self.retry = None;
-        let (Some(track), Some(line)) = (self.tracks.back_mut(), &self.line) else {
+        let feed = self.device.take_feed();
+        let (Some(track), Some(line)) = (self.tracks.back_mut(), self.device.line()) else {
             return;
         };
         track.admitted = true;
         self.feeder.go(Go {
             job: track.job.id,
-            feed: self.spare.take(),
+            feed,
             prime: line.prime,
         });
     }
 
-    /// Opens the line for `shape` unless it is open.
-    fn ensure_line(&mut self, shape: Shape) -> Result<(), OutputError> {
-        let plan = self.output.plan(shape)?;
-        if self.line.as_ref().is_some_and(|line| line.shape == plan) {
-            return Ok(());
-        }
-        self.close_line();
-        log::trace!("opening the device");
-        let (line, feed) = self.output.open(plan, self.gain)?;
-        log::trace!("the device is open");
-        line.state.set_paused(self.paused);
-        self.events.push(PlayerEvent::DeviceOpen {
-            what: line.what.clone(),
-            rate: plan.rate,
-            channels: plan.channels,
-            format: line.format,
-            resampled: plan.rate != shape.rate,
-        });
-        self.line = Some(line);
-        self.spare = Some(feed);
-        Ok(())
-    }
-
-    fn close_line(&mut self) {
-        self.spare = None;
-        if let Some(line) = self.line.take() {
-            self.output.close(line);
-        }
-    }
-
     fn device_failed(&mut self, error: &OutputError) {
-        let pause = self
-            .retry
-            .map_or(FIRST_RETRY, |retry| (retry.pause * 2).min(LAST_RETRY));
-        if self.retry.is_none() {
-            let why = error.to_string();
-            self.events.push(PlayerEvent::DeviceLost { why });
+        let lost = self.device.fail(error, Instant::now());
+        self.tell(lost);
+    }
+
+    fn tell(&mut self, news: Option<PlayerEvent>) {
+        if let Some(event) = news {
+            self.events.push(event);
         }
-        self.retry = Some(Retry {
-            at: Instant::now() + pause,
-            pause,
-        });
     }
 
     /// Lets the current track be heard.
     fn sound(&mut self) {
-        if let Some(line) = &mut self.line {
+        if let Some(line) = self.device.line() {
             line.state.release();
-            if !self.paused {
-                line.start();
-            }
+        }
+        if !self.paused {
+            self.device.start(Instant::now());
         }
     }
 
@@ -403,24 +360,30 @@ impl Engine {
     }
 
     fn attend_line(&mut self, now: Instant) {
-        if self.line.as_ref().is_some_and(Line::is_lost) {
-            let why = self
-                .line
-                .as_ref()
-                .map_or_else(String::new, |l| l.what.clone());
+        if let Some(error) = self.device.check(now) {
             self.suspend();
-            self.events.push(PlayerEvent::DeviceLost { why });
-            self.retry = Some(Retry {
-                at: now + FIRST_RETRY,
-                pause: FIRST_RETRY,
-            });
+            self.device_failed(&error);
         }
-        if self.line.is_some() && self.is_quiet() && now >= self.quiet_since + IDLE_CLOSE {
+        let is_open = self.device.line().is_some();
+        if is_open && self.is_quiet() && now >= self.quiet_since + IDLE_CLOSE {
             self.suspend();
         }
-        if self.retry.is_some_and(|retry| now >= retry.at) {
-            self.admit();
+        if self.retry_at().is_some_and(|at| now >= at) {
+            if self.is_quiet() {
+                let found = self.device.look_up(now);
+                self.tell(found);
+            } else {
+                self.admit();
+            }
         }
+    }
+
+    /// When to try a lost device again; not while the decoder waits for bytes,
+    /// which will ask for it.
+    fn retry_at(&self) -> Option<Instant> {
+        let waits = |track: &Track| track.shape.is_some() && !track.admitted;
+        let is_wanted = self.is_quiet() || self.tracks.back().is_some_and(waits);
+        self.device.retry_at().filter(|_| is_wanted)
     }
 
     /// Nothing sounds, nor is anything on its way.
@@ -436,11 +399,11 @@ impl Engine {
                 self.restart(position);
             }
         }
-        self.close_line();
+        self.device.close();
     }
 
     fn announce(&mut self) {
-        let (Some(line), Some(track)) = (&self.line, self.tracks.front_mut()) else {
+        let (Some(line), Some(track)) = (self.device.line(), self.tracks.front_mut()) else {
             return;
         };
         let play = track.load.play;
@@ -503,7 +466,7 @@ impl Engine {
         let Some((_, last)) = track.end else {
             return false;
         };
-        let line = self.line.as_ref();
+        let line = self.device.line();
         !track.admitted || line.is_none_or(|line| line.state.read() >= last)
     }
 
@@ -516,8 +479,8 @@ impl Engine {
                 play: track.load.play,
                 origin: track.job.from,
                 placed: self
-                    .line
-                    .as_ref()
+                    .device
+                    .line()
                     .zip(track.first)
                     .map(|(line, first)| (line.state.clone(), first, line.shape.rate)),
             })
@@ -531,7 +494,7 @@ impl Engine {
     fn next_look(&self, now: Instant) -> Option<Duration> {
         let mut wait = None::<Duration>;
         let mut at_most = |limit: Duration| wait = Some(wait.map_or(limit, |w| w.min(limit)));
-        if let Some(line) = &self.line {
+        if let Some(line) = self.device.line() {
             at_most(WATCH);
             if self.is_quiet() {
                 at_most((self.quiet_since + IDLE_CLOSE).saturating_duration_since(now));
@@ -546,8 +509,8 @@ impl Engine {
                 }
             }
         }
-        if let Some(retry) = self.retry.filter(|_| !self.tracks.is_empty()) {
-            at_most(retry.at.saturating_duration_since(now));
+        if let Some(retry) = self.retry_at() {
+            at_most(retry.saturating_duration_since(now));
         }
         if !self.events.is_empty() {
             at_most(WATCH);
@@ -580,10 +543,3 @@ const STARTING: Duration = Duration::from_millis(2);
 /// for the silence in its buffer to pass; so this only spans the moment between
 /// two orders.
 const IDLE_CLOSE: Duration = Duration::from_secs(3);
-
-/// The first pause before a lost device is tried again: a re-plugged DAC takes
-/// about this long to appear.
-const FIRST_RETRY: Duration = Duration::from_millis(250);
-
-/// The longest, so that a DAC plugged in next week sounds at once, nearly.
-const LAST_RETRY: Duration = Duration::from_secs(5);

@@ -8,7 +8,10 @@
 mod device;
 mod engine;
 mod feeder;
+mod health;
+mod hush;
 mod inbox;
+mod keeper;
 mod outbox;
 mod output;
 mod paced;
@@ -69,12 +72,14 @@ pub enum PlayerEvent {
         /// The device lacks the track's rate, so the sound is interpolated.
         resampled: bool,
     },
-    /// The device is gone or cannot be opened; it will be tried again for as
-    /// long as something is to be played.
+    /// The device is gone or cannot be opened; it is tried again until it is
+    /// back. Told once for each reason, not for each try.
     DeviceLost {
         /// What the system said.
         why: String,
     },
+    /// The device that was lost is there again, while nothing sounds.
+    DeviceBack,
     /// The first sound of a play, or the first after a seek.
     Started {
         /// Which.

@@ -73,7 +73,32 @@ pub enum OutputError {
         /// What the system said.
         why: String,
     },
-    /// The WAV file cannot be written.
+    /// The device was open, and failed.
+    #[error("audio device {name:?} is gone ({why}); is it plugged in, does its server run?")]
+    Gone {
+        /// Its name.
+        name: String,
+        /// What the system said.
+        why: String,
+    },
+    /// The device is open, and does not ask for sound any more.
+    #[error(
+        "audio device {name:?} takes no more sound: it, or its server, hangs; it is opened again"
+    )]
+    Stalled {
+        /// Its name.
+        name: String,
+    },
+    /// Closing the device did not come to an end, several times.
+    #[error("the audio device hangs and cannot be closed; restart its server, or p2pmusic")]
+    Hangs,
+    /// What was put out can no longer be written.
+    #[error("audio output {name} cannot be written any more; is its disk full?")]
+    Full {
+        /// Its name.
+        name: String,
+    },
+    /// The WAV file cannot be made.
     #[error("audio output {}: {why}", path.display())]
     File {
         /// Its path.
@@ -116,9 +141,14 @@ impl Output {
     }
 
     /// Finds the device, which takes longer than opening it, before it is needed.
-    pub fn look_up(&mut self) {
-        if let Self::Card(card) = self {
-            card.find();
+    ///
+    /// # Errors
+    /// [`OutputError`] if it is not there, or busy. It shows up again when the
+    /// device is needed.
+    pub fn look_up(&mut self) -> Result<(), OutputError> {
+        match self {
+            Self::Card(card) => card.find(),
+            Self::Null | Self::Wav(_) => Ok(()),
         }
     }
 
@@ -187,12 +217,23 @@ impl Output {
         Ok((line, feed))
     }
 
-    /// Takes back what [`Self::open`] gave, closing the device.
-    pub fn close(&mut self, line: Line) {
+    /// Looks the device up anew next time: it may come back as another one.
+    pub fn forget(&mut self) {
+        if let Self::Card(card) = self {
+            card.forget();
+        }
+    }
+
+    /// Takes back what [`Self::open`] gave. A card is closed by dropping what
+    /// comes back, which may take for ever.
+    pub fn close(&mut self, line: Line) -> Option<CardLine> {
         match (self, line.kind) {
-            (Self::Wav(target), LineKind::Paced(paced)) => target.keep(paced.stop()),
-            (Self::Card(card), LineKind::Card(line)) if line.is_lost() => card.forget(),
-            _ => {}
+            (Self::Wav(target), LineKind::Paced(paced)) => {
+                target.keep(paced.stop());
+                None
+            }
+            (_, LineKind::Card(line)) => Some(line),
+            _ => None,
         }
     }
 }
@@ -226,11 +267,15 @@ impl Line {
         }
     }
 
-    /// Whether the device is gone.
-    pub fn is_lost(&self) -> bool {
+    /// Why it makes no sound any more, if so.
+    pub fn lost(&self) -> Option<OutputError> {
+        let name = self.what.clone();
         match &self.kind {
-            LineKind::Card(line) => line.is_lost(),
-            LineKind::Paced(line) => line.is_lost(),
+            LineKind::Card(line) => {
+                let why = line.lost()?.to_owned();
+                Some(OutputError::Gone { name, why })
+            }
+            LineKind::Paced(line) => line.is_lost().then_some(OutputError::Full { name }),
         }
     }
 }

@@ -77,6 +77,7 @@ impl Feed {
 #[derive(Debug)]
 pub struct RingState {
     // Told by the callback:
+    calls: AtomicU64,
     read: AtomicU64,
     starved: AtomicBool,
     underruns: AtomicU32,
@@ -97,6 +98,7 @@ pub struct RingState {
 impl RingState {
     fn new(gain: f32) -> Self {
         Self {
+            calls: AtomicU64::new(0),
             read: AtomicU64::new(0),
             starved: AtomicBool::new(false),
             underruns: AtomicU32::new(0),
@@ -110,6 +112,11 @@ impl RingState {
             gain: AtomicU32::new(gain.to_bits()),
             epoch: Instant::now(),
         }
+    }
+
+    /// How often the device has asked for sound.
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// Frames that left the ring, played or dropped.
@@ -221,6 +228,7 @@ pub struct Renderer {
 impl Renderer {
     /// Fills `out`, whole frames, with what is to be heard now.
     pub fn render<T: Pcm>(&mut self, out: &mut [T]) -> Rendered {
+        self.state.calls.fetch_add(1, Ordering::Relaxed);
         let frames = out.len() / self.channels;
         let mut done = 0;
         while done < frames {
@@ -357,3 +365,6 @@ const RAMP: Duration = Duration::from_millis(5);
 /// After an underrun this much must wait before it sounds again, so that slow
 /// bytes give few long gaps instead of many short ones.
 const RESUME: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

@@ -69,6 +69,8 @@ pub struct Host {
     pub conn: Option<ConnId>,
     player: Player,
     pub store: Store,
+    /// Nothing that arrives can be kept.
+    pub disk_is_full: bool,
     /// Whom the node has given addresses for.
     pub reach: BTreeSet<PeerId>,
     /// What it asked of others.
@@ -175,6 +177,7 @@ impl Host {
             name: name.into(),
             role: Role::Peer,
             interfaces: Interfaces::default(),
+            found: Vec::new(),
             memory: Memory::default(),
             max_volume: 100,
             seed,
@@ -192,6 +195,7 @@ impl Host {
             conn: None,
             player: Player::new(now),
             store: Store::default(),
+            disk_is_full: false,
             reach: BTreeSet::new(),
             calls: BTreeMap::new(),
             served: BTreeMap::new(),
@@ -409,7 +413,9 @@ impl World {
                 stories.entry(*play).or_default().fate = Some(Fate::Failed(why.clone()));
                 (play, format!("fails: {why}"))
             }
-            PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceLost { .. } => return,
+            PlayerEvent::DeviceOpen { .. }
+            | PlayerEvent::DeviceLost { .. }
+            | PlayerEvent::DeviceBack => return,
         };
         let ends = matches!(
             event,
@@ -498,9 +504,15 @@ impl World {
             PlayAction::Open { track, size } => {
                 let blob = this.store.0.entry(track).or_default();
                 (blob.size, blob.failed) = (size, None);
-                let answer = Ok(blob.have.clone());
+                let kept = blob.have.clone();
+                let answer = Ok(kept.clone());
                 this.node
                     .handle(node::Event::Opened { track, answer }, self.now);
+                if this.disk_is_full {
+                    let why = "no space left".to_owned();
+                    this.node
+                        .handle(node::Event::Unkept { track, kept, why }, self.now);
+                }
             }
             PlayAction::Load(load) => self.load(host, load),
             PlayAction::Keep(track) => {
@@ -513,6 +525,10 @@ impl World {
                 self.note(host, format_args!("gives {track} up: {why}"));
                 let blob = self.hosts[host.0].store.0.entry(track).or_default();
                 blob.failed = Some(why);
+            }
+            PlayAction::Forget { track, groups } => {
+                let blob = this.store.0.entry(track).or_default();
+                blob.have = blob.have.difference(&groups);
             }
             PlayAction::Close(track) => self.note(host, format_args!("closes {track}")),
             // The node keeps this one to itself.

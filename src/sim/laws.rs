@@ -16,6 +16,7 @@ const PURE: &[&str] = &[
     "id.rs",
     "near.rs",
     "node",
+    "player/health.rs",
     "player/queue.rs",
     "player/transport.rs",
     "protocol.rs",
@@ -84,6 +85,14 @@ const ALLOWED: &[(&str, &str, &str)] = &[
         "std::io",
         "the traits that bao-tree reads and writes through",
     ),
+];
+
+/// Who may ask what time it is, and what for. Everything else goes by the
+/// monotonic clock, or by the times of files, which are only compared.
+const WALL_CLOCK: &[(&str, &str)] = &[
+    ("daemon/logging.rs", "the time of a log line"),
+    ("daemon/parts.rs", "a seed, for which any number does"),
+    ("peer/mod.rs", "when the database changed, as MPD shows it"),
 ];
 
 /// Who may use what of a feature folder that is not its own, and why; `node`,
@@ -351,6 +360,42 @@ fn pure_rooms_are_pure() {
     assert!(
         missing.is_empty(),
         "these rooms are gone or have moved: {missing:?}"
+    );
+}
+
+/// A clock that jumps by years changes a date on the screen, and nothing else.
+#[test]
+fn the_wall_clock_is_for_what_is_shown_only() {
+    let mut breaches = Vec::new();
+    let mut used = vec![false; WALL_CLOCK.len()];
+    for source in sources() {
+        for word in [
+            "SystemTime::now",
+            "chrono",
+            "CLOCK_REALTIME",
+            "OffsetDateTime",
+        ] {
+            let lines = lines_with(&source.code, word);
+            match WALL_CLOCK.iter().position(|(path, _)| *path == source.path) {
+                Some(known) => used[known] |= !lines.is_empty(),
+                None => breaches.extend(
+                    lines
+                        .iter()
+                        .map(|line| format!("src/{}:{line}", source.path)),
+                ),
+            }
+        }
+    }
+    assert!(
+        breaches.is_empty(),
+        "what time it is decides in\n{}",
+        breaches.join("\n")
+    );
+    let unused = WALL_CLOCK.iter().zip(used).filter(|(_, used)| !used);
+    assert_eq!(
+        unused.count(),
+        0,
+        "a file of {WALL_CLOCK:?} does not ask any more"
     );
 }
 

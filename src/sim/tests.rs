@@ -1,5 +1,6 @@
 //! What must hold in every swarm.
 
+mod bad_days;
 mod chaos;
 mod playing;
 mod presence;

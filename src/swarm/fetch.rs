@@ -144,7 +144,7 @@ async fn receive<Told: Future<Output = ()> + Send>(
                 .filter_map(Verified::group)
                 .collect::<GroupSet>();
             let blob = blob.clone();
-            smol::unblock(move || blob.write(items)).await?;
+            smol::unblock(move || blob.take_in(&items)).await?;
             if !groups.is_empty() {
                 log::trace!("groups {groups:?} are here");
                 progress(Progress::Groups(groups)).await;

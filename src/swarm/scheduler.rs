@@ -22,6 +22,7 @@
 
 mod choose;
 mod source;
+mod window;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -34,6 +35,9 @@ use crate::protocol::Class;
 use choose::SMALL_GROUPS;
 use source::{Source, Standing};
 pub use source::{SourceInfo, Why};
+use window::Window;
+#[cfg(test)]
+pub use window::WINDOW_GROUPS;
 
 /// A request of this scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +57,8 @@ pub enum Action {
     Cancel { req: RequestId },
     /// Every group is here. The last action.
     Complete,
+    /// Let go of these groups: nothing keeps them, and the listener is far from them.
+    Forget { groups: GroupSet },
     /// Nobody is left who could bring what is missing; a new source may change that.
     Stuck { why: Vec<(PeerId, Why)> },
 }
@@ -91,6 +97,8 @@ pub struct Scheduler {
     told: (u64, Instant),
     /// When it was polled last.
     polled: Instant,
+    /// Set where the track cannot be kept, and only some of it is to be here at a time.
+    window: Option<Window>,
     /// Bytes that a second of this track takes, when it is known.
     bitrate: Option<u64>,
     sources: BTreeMap<PeerId, Source>,
@@ -131,6 +139,7 @@ impl Scheduler {
             head: Group(0),
             told: (0, now),
             polled: now,
+            window: None,
             bitrate: None,
             sources: BTreeMap::new(),
             requests: BTreeMap::new(),
@@ -271,7 +280,14 @@ impl Scheduler {
         if let Some(req) = self.cancels.pop_front() {
             return Some(Action::Cancel { req });
         }
+        if let Some(groups) = self.excess() {
+            self.have = self.have.difference(&groups);
+            return Some(Action::Forget { groups });
+        }
         let missing = self.missing();
+        if missing.is_empty() && self.window.is_some() {
+            return None;
+        }
         if missing.is_empty() {
             return (!std::mem::replace(&mut self.complete_said, true)).then_some(Action::Complete);
         }
@@ -297,8 +313,13 @@ impl Scheduler {
         requests.chain(sources).min()
     }
 
+    /// Whether there is something left to ask for now.
+    pub fn is_hungry(&self) -> bool {
+        !self.missing().is_empty()
+    }
+
     fn missing(&self) -> GroupSet {
-        GroupSet::all(self.size).difference(&self.have)
+        self.wanted().difference(&self.have)
     }
 
     /// What requests are out for, and what of that was asked for twice.

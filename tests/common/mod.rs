@@ -72,6 +72,10 @@ pub struct Setup {
     pub identity_of: Option<PathBuf>,
     /// An existing directory to share.
     pub music: Option<PathBuf>,
+    /// An existing directory; defaults to one in the node's own.
+    pub state: Option<PathBuf>,
+    /// The same.
+    pub cache: Option<PathBuf>,
     /// Defaults to the null output.
     pub device: Option<String>,
     /// Whole lines for `[control]`.
@@ -150,7 +154,8 @@ impl Setup {
         if let Some(name) = self.name {
             text += &format!("name = {name:?}\n");
         }
-        text += &format!("state_dir = {:?}\n", dir.join("state"));
+        let state = self.state.clone().unwrap_or_else(|| dir.join("state"));
+        text += &format!("state_dir = {state:?}\n");
         if let Some(key) = &self.key {
             let file = dir.join("key");
             fs::write(&file, key).unwrap();
@@ -167,7 +172,8 @@ impl Setup {
         if let Some(music) = &self.music {
             text += &format!("music = [{music:?}]\n");
         }
-        text += &format!("[cache]\ndir = {:?}\n", dir.join("cache"));
+        let cache = self.cache.clone().unwrap_or_else(|| dir.join("cache"));
+        text += &format!("[cache]\ndir = {cache:?}\n");
         let device = match self.device.as_deref().unwrap_or("null") {
             "recorded" => format!("wav:{}", dir.join("out.wav").display()),
             device => device.to_owned(),
@@ -470,6 +476,16 @@ impl Node {
     pub fn signal(&self, signal: &str) {
         let signal: Signal = format!("SIG{signal}").parse().unwrap();
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// Starts it once more, after [`Self::kill`], and waits until it ends by itself.
+    pub fn run_to_its_end(&self) -> Output {
+        command(&self.prefix, BINARY)
+            .args(["run", "--config"])
+            .arg(self.config())
+            .envs(self.env.iter().cloned())
+            .output()
+            .unwrap()
     }
 
     /// Waits until the process has ended.

@@ -25,6 +25,8 @@ struct State {
     space: Option<u64>,
     /// Changes that still work; `None` is no limit.
     changes: Option<u64>,
+    /// It is not mounted.
+    unplugged: bool,
 }
 
 #[derive(Clone, Default)]
@@ -76,8 +78,21 @@ impl MemDisk {
         self.state().changes = changes;
     }
 
+    /// From now on, directories are neither found nor made.
+    pub fn unplug(&self, unplugged: bool) {
+        self.state().unplugged = unplugged;
+    }
+
+    fn mounted(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.state();
+        match state.unplugged {
+            true => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            false => Ok(state),
+        }
+    }
+
     fn changing(&self) -> io::Result<MutexGuard<'_, State>> {
-        let mut state = self.state();
+        let mut state = self.mounted()?;
         if state.changes == Some(0) {
             return Err(io::Error::other("the power is gone"));
         }
@@ -161,11 +176,14 @@ impl Disk for MemDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.changing()?
-            .names
-            .remove(path)
-            .map(|_| ())
-            .ok_or_else(missing)
+        let mut state = self.changing()?;
+        let id = state.names.remove(path).ok_or_else(missing)?;
+        let freed = state
+            .files
+            .get(&id)
+            .map_or(0, |file| file.bytes.len() as u64);
+        state.space = state.space.map(|space| space + freed);
+        Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
@@ -179,13 +197,13 @@ impl Disk for MemDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
-        let state = self.state();
+        let state = self.mounted()?;
         let here = state.names.keys().filter(|path| path.parent() == Some(dir));
         Ok(here.cloned().collect())
     }
 
     fn create_dir(&self, _dir: &Path) -> io::Result<()> {
-        Ok(())
+        self.mounted().map(|_| ())
     }
 }
 

@@ -54,7 +54,7 @@ fn read_all(blob: &Blob) -> Vec<u8> {
 }
 
 fn mem_store(disk: &MemDisk) -> Arc<Store> {
-    Store::open("/cache".into(), CAP, Arc::new(disk.clone())).unwrap()
+    Store::open("/cache".into(), CAP, Arc::new(disk.clone()))
 }
 
 fn fetch(store: &Arc<Store>, bytes: &[u8]) -> Result<Arc<Blob>, StoreError> {
@@ -70,7 +70,7 @@ fn fetch(store: &Arc<Store>, bytes: &[u8]) -> Result<Arc<Blob>, StoreError> {
 fn life_of_a_track(disk: Arc<dyn Disk>, dir: PathBuf) {
     let bytes = song(10, 1);
     let (ob, size) = (outboard(&bytes), bytes.len() as u64);
-    let store = Store::open(dir.clone(), CAP, disk.clone()).unwrap();
+    let store = Store::open(dir.clone(), CAP, disk.clone());
     assert!(store.blob(ob.track).is_none());
 
     let blob = store.begin(ob.track, size).unwrap();
@@ -103,7 +103,7 @@ fn life_of_a_track(disk: Arc<dyn Disk>, dir: PathBuf) {
     assert_eq!(read_all(&blob), bytes);
     drop((blob, store));
 
-    let store = Store::open(dir, CAP, disk).unwrap();
+    let store = Store::open(dir, CAP, disk);
     assert_eq!(store.held(), [(ob.track, size)]);
     let blob = store.blob(ob.track).unwrap();
     assert_eq!(read_all(&blob), bytes);
@@ -294,6 +294,29 @@ fn a_held_track_that_rots_is_dropped() {
     assert_eq!(read_all(&fetch(&store, &bytes).unwrap()), bytes);
 }
 
+/// And when it is played: noise is not let through.
+#[test]
+fn a_held_track_that_rotted_while_the_node_was_off_is_not_played() {
+    let disk = MemDisk::default();
+    let bytes = song(4, 8);
+    let blob = fetch(&mem_store(&disk), &bytes).unwrap();
+    let path = format!("/cache/{}.data", blob.track().to_hex());
+    let file = disk.open(Path::new(&path)).unwrap();
+    file.write_at(2 * GROUP_BYTES + 7, b"rot").unwrap();
+    let store = mem_store(&disk);
+    assert_eq!(store.held().len(), 1, "it looks well");
+    let blob = store.blob(blob.track()).unwrap();
+    let mut buf = vec![0; 2 * GROUP_BYTES as usize];
+    let n = blob.read_at(0, &mut buf).unwrap().unwrap();
+    assert_eq!(buf[..n], bytes[..n]);
+    assert!(blob.read_at(GROUP_BYTES, &mut buf).is_ok());
+    let rotten = blob.read_at(2 * GROUP_BYTES, &mut buf).unwrap_err();
+    assert!(rotten.to_string().contains("damaged"), "{rotten}");
+    assert!(store.held().is_empty());
+    drop(blob);
+    assert_eq!(read_all(&fetch(&store, &bytes).unwrap()), bytes);
+}
+
 #[test]
 fn a_full_disk_is_an_error_that_loses_nothing() {
     let disk = MemDisk::default();
@@ -362,4 +385,120 @@ fn a_reader_sleeps_until_bytes_come_or_it_is_told() {
     });
     cancel.store(false, Ordering::Release);
     assert_eq!(blob.wait(blob.size(), &cancel), Wait::Here);
+}
+
+/// Takes in `groups` of `bytes`, as a fetch does.
+fn arrive(blob: &Blob, bytes: &[u8], groups: GroupSet) {
+    blob.take_in(&items(bytes, &groups)).unwrap();
+}
+
+#[test]
+fn a_disk_that_fills_up_under_a_track_leaves_the_rest_in_memory() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    let bytes = song(8, 5);
+    let (track, size) = (outboard(&bytes).track, bytes.len() as u64);
+    let blob = store.receive(track, size).unwrap();
+    arrive(&blob, &bytes, (0..2).into());
+    assert!(blob.unkept().is_none());
+    disk.limit_space(Some(0));
+    arrive(&blob, &bytes, (2..8).into());
+    let unkept = blob.unkept().unwrap();
+    assert!(unkept.why.contains("cannot write track"), "{}", unkept.why);
+    assert_eq!(
+        (unkept.kept, blob.have()),
+        ((0..2).into(), GroupSet::all(size))
+    );
+    assert_eq!(read_all(&blob), bytes);
+
+    // What has been heard is let go; the disk's part stays.
+    blob.forget(&(0..5).into());
+    assert_eq!(
+        blob.have(),
+        [0..2, 5..8].into_iter().flatten().map(Group).collect()
+    );
+    assert_eq!(blob.read_at(3 * GROUP_BYTES, &mut [0]).unwrap(), None);
+    arrive(&blob, &bytes, (2..5).into());
+    assert_eq!(read_all(&blob), bytes);
+
+    // It is neither served nor kept, and a later play tries the disk again.
+    let served = blob.slice(&(0..1).into(), &mut Vec::new());
+    assert!(matches!(served, Err(SliceError::NotHere(_))));
+    assert!(matches!(
+        store.finish(&blob),
+        Err(StoreError::Unkept { .. })
+    ));
+    disk.limit_space(None);
+    drop(blob);
+    let blob = store.receive(track, size).unwrap();
+    assert!(blob.unkept().is_none());
+    arrive(&blob, &bytes, GroupSet::all(size));
+    store.finish(&blob).unwrap();
+    assert_eq!(store.held(), [(track, size)]);
+}
+
+#[test]
+fn a_full_disk_takes_room_from_what_was_played_long_ago() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    let (old, new) = (song(6, 1), song(6, 2));
+    fetch(&store, &old).unwrap();
+    disk.limit_space(Some(0));
+    let blob = store
+        .receive(outboard(&new).track, new.len() as u64)
+        .unwrap();
+    arrive(&blob, &new, GroupSet::all(new.len() as u64));
+    assert!(blob.unkept().is_none(), "{:?}", blob.unkept());
+    store.finish(&blob).unwrap();
+    assert_eq!(store.held(), [(blob.track(), blob.size())]);
+}
+
+#[test]
+fn what_has_no_place_at_all_arrives_in_memory_up_to_a_bound() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    disk.unplug(true);
+    assert!(store.check().is_err());
+    let bytes = song(5, 3);
+    let (track, size) = (outboard(&bytes).track, bytes.len() as u64);
+    let blob = store.receive(track, size).unwrap();
+    assert!(blob.unkept().unwrap().why.contains("/cache"), "{blob:?}");
+    arrive(&blob, &bytes, GroupSet::all(size));
+    assert_eq!(read_all(&blob), bytes);
+    assert!(blob.read_at(size, &mut [0]).unwrap() == Some(0));
+    disk.unplug(false);
+    store.check().unwrap();
+    drop(blob);
+    assert!(store.receive(track, size).unwrap().unkept().is_none());
+
+    // More than the cache may ever hold, but not more than can be heard.
+    let long = song(60, 4);
+    let blob = store
+        .receive(outboard(&long).track, long.len() as u64)
+        .unwrap();
+    assert!(blob.unkept().unwrap().why.contains("raise cache.max"));
+    let huge = vec![7; 33 << 20];
+    let blob = store
+        .receive(outboard(&huge).track, huge.len() as u64)
+        .unwrap();
+    let flood = blob.take_in(&items(&huge, &GroupSet::all(huge.len() as u64)));
+    assert!(matches!(flood, Err(StoreError::Memory { .. })));
+}
+
+/// A disk that is not mounted yet when the node starts.
+#[test]
+fn a_cache_that_comes_later_is_found_with_what_it_holds() {
+    let disk = MemDisk::default();
+    let bytes = song(4, 1);
+    fetch(&mem_store(&disk), &bytes).unwrap();
+    disk.unplug(true);
+    let other = song(3, 2);
+    let store = mem_store(&disk);
+    assert!(store.held().is_empty() && store.check().is_err());
+    assert!(store
+        .receive(outboard(&other).track, other.len() as u64)
+        .is_ok());
+    disk.unplug(false);
+    store.check().unwrap();
+    assert_eq!(store.held(), [(outboard(&bytes).track, bytes.len() as u64)]);
 }

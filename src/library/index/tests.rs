@@ -49,6 +49,64 @@ fn a_damaged_index_is_put_aside_and_the_next_epoch_begins() {
 }
 
 #[test]
+fn whatever_lies_in_its_place_is_put_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE_NAME);
+    for n in 1..=3 {
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("something"), n.to_string()).unwrap();
+        let index = Index::open(dir.path(), 0).unwrap();
+        assert!(index.notice().unwrap().contains("put aside as"));
+        assert_eq!(index.epoch(), n);
+        drop(index);
+        fs::remove_file(&path).unwrap();
+    }
+    let kept = |name: &str| fs::read_to_string(dir.path().join(name).join("something"));
+    assert_eq!(kept(ASIDE_NAME).unwrap(), "1");
+    assert_eq!(kept(&format!("{ASIDE_NAME}-3")).unwrap(), "3");
+}
+
+#[test]
+fn a_copy_in_memory_knows_what_the_file_knows_and_leaves_it_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE_NAME);
+    let mut index = Index::open(dir.path(), 0).unwrap();
+    index.put(None, record("a"));
+    index.flush().unwrap();
+    drop(index);
+    let bytes = fs::read(&path).unwrap();
+    let mut copy = Index::open_copy(&path, dir.path(), 0).unwrap();
+    assert_eq!(names(&copy), [(0, "a".to_owned())]);
+    assert!(
+        copy.epoch() > 1,
+        "its heads are told from those of the file"
+    );
+    assert_eq!(copy.put(None, record("b")), Some(EntryNo(1)));
+    copy.flush().unwrap();
+    assert_eq!(names(&copy).len(), 2);
+    assert_eq!(fs::read(&path).unwrap(), bytes);
+}
+
+/// The disk is there, and then it is not: redb gives up for good, this does not.
+#[test]
+fn what_cannot_be_written_waits_and_is_written_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = Index::open(dir.path(), 0).unwrap();
+    index.put(None, record("a"));
+    // As after an error of the disk.
+    index.reader.db().take();
+    assert!(index.flush().is_err());
+    index.put(None, record("b"));
+    let again = index.flush().unwrap_err();
+    assert!(again.is_old() && !index.take_mended());
+    assert!(index.reader().file(EntryNo(0)).is_err());
+    index.trouble = Some(Instant::now());
+    index.flush().unwrap();
+    assert!(index.take_mended() && !index.take_mended());
+    assert_eq!(names(&index), [(0, "a".to_owned()), (1, "b".to_owned())]);
+}
+
+#[test]
 fn flipped_bytes_never_end_the_process() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE_NAME);

@@ -111,7 +111,9 @@ impl Desk<'_> {
         if let Some(scan) = self.view.updating {
             reply.pair("updating_db", scan);
         }
-        if let Some(error) = self.transport.error() {
+        let plays = self.transport.state() == PlayState::Play;
+        let no_sound = self.view.no_sound.as_deref().filter(|_| plays);
+        if let Some(error) = self.transport.error().or(no_sound) {
             reply.pair("error", error);
         }
     }

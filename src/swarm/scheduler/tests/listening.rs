@@ -59,7 +59,7 @@ fn poll(world: &mut World) {
                 ..
             } => world.fetch(req, source, groups),
             Action::Cancel { req } => world.cancel(req),
-            Action::Complete => {}
+            Action::Complete | Action::Forget { .. } => {}
             Action::Stuck { why } => panic!("stuck: {why:?}"),
         }
     }

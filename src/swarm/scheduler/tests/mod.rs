@@ -104,6 +104,7 @@ impl World {
                         ..
                     } => self.fetch(req, source, groups),
                     Action::Cancel { req } => self.cancel(req),
+                    Action::Forget { .. } => unreachable!("nobody said that it is not kept"),
                     Action::Complete | Action::Stuck { .. } => return action,
                 }
             }

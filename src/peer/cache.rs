@@ -1,0 +1,56 @@
+//! A cache that cannot be written: the disk is full, read-only, or not there.
+//!
+//! Playing goes on in memory; this says it once, and looks now and then whether
+//! the cause is gone.
+
+use std::time::Duration;
+
+use smol::Timer;
+
+use super::{Input, Peer};
+use crate::node::Event;
+
+impl Peer {
+    /// Finds out whether the cache can be written, before it is needed.
+    pub(super) fn try_out_cache(&mut self) {
+        let (store, to) = (self.store.clone(), self.answer.clone());
+        self.tasks.spawn(async move {
+            if let Err(e) = smol::unblock(move || store.check()).await {
+                let broken = Event::CacheBroken(e.to_string());
+                let _ = to.send(Input::Event(broken)).await;
+            }
+        });
+    }
+
+    /// Something could not be kept. A track that is too large for the cache is
+    /// among this; what comes after it can be kept, as the next look finds.
+    pub(super) fn handle_broken_cache(&mut self, why: &str) {
+        if self.mending.is_some() {
+            return;
+        }
+        log::warn!("what is played is not kept: {why}");
+        let (store, to) = (self.store.clone(), self.answer.clone());
+        self.mending = Some(smol::spawn(async move {
+            loop {
+                Timer::after(LOOK_AGAIN).await;
+                let store = store.clone();
+                if smol::unblock(move || store.check()).await.is_ok() {
+                    let _ = to.send(Input::Event(Event::CacheMended)).await;
+                    return;
+                }
+            }
+        }));
+    }
+
+    /// What the directory holds is known now, if it was not there before.
+    pub(super) fn handle_mended_cache(&mut self) {
+        if self.mending.take().is_some() {
+            log::info!("the cache can be written again");
+            self.announce_held();
+        }
+    }
+}
+
+/// Somebody who has made room looks at `status` about this much later. One look
+/// writes 1 MiB.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);

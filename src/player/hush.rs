@@ -1,0 +1,33 @@
+//! Keeps alsa-lib from writing to stderr, which is this program's log.
+//!
+//! It says there what its error codes say, several lines for each attempt to
+//! open a device; a lost one is tried for days.
+
+use alsa::Output;
+
+/// Runs `f`, and gives what alsa-lib said meanwhile to whoever debugs.
+///
+/// Only this thread is heard.
+pub fn hushed<T>(f: impl FnOnce() -> T) -> T {
+    // Without memory for a buffer alsa-lib speaks for itself.
+    let Ok(said) = Output::local_error_handler() else {
+        return f();
+    };
+    let result = f();
+    for line in said.borrow().to_string().lines().take(MAX_LINES) {
+        if !line.is_empty() {
+            log::debug!("alsa-lib: {line}");
+        }
+    }
+    result
+}
+
+/// Has what alsa-lib says on this thread kept to itself from now on, until the
+/// thread ends.
+pub fn hush_thread() {
+    // As above.
+    let _ = Output::local_error_handler();
+}
+
+/// A misspelt configuration makes a line for each of its names.
+const MAX_LINES: usize = 16;

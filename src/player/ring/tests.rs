@@ -1,0 +1,187 @@
+//! The fifth law: what the device's callback does with every state of the ring.
+
+use super::*;
+
+/// Frames a second: a ring of 400, ramps of 5, and 100 after an underrun.
+const RATE: u32 = 1000;
+
+/// A ring of one channel, at full gain.
+fn mono() -> (Feed, Renderer) {
+    ring(RATE, 1, 1.0)
+}
+
+/// Content of `count` frames of value `value` that sounds, without a fade.
+fn sounding(feed: &mut Feed, value: f32, count: usize) -> u64 {
+    let first = feed.begin(false);
+    feed.state.expect_more();
+    feed.push(&vec![value; count]);
+    feed.state.release();
+    first
+}
+
+/// What one call puts out, and what it says of it.
+fn render(renderer: &mut Renderer, frames: usize) -> (Vec<f32>, Rendered) {
+    let mut out = vec![9.0; frames];
+    let rendered = renderer.render(&mut out);
+    (out, rendered)
+}
+
+fn of(frames: usize, starved: bool) -> Rendered {
+    Rendered { frames, starved }
+}
+
+#[test]
+fn frames_come_out_as_they_went_in_and_are_counted() {
+    let (mut feed, mut renderer) = ring(RATE, 2, 1.0);
+    assert_eq!(feed.room(), 400);
+    let samples: Vec<f32> = (0..20).map(|n| n as f32).collect();
+    feed.begin(false);
+    feed.push(&samples);
+    let (out, rendered) = render(&mut renderer, 8);
+    assert_eq!((out, rendered), (vec![0.0; 8], of(0, false)), "held");
+    feed.state.release();
+    assert_eq!(feed.state.first_frame_at(), None);
+    assert_eq!(render(&mut renderer, 8).0, samples[..8]);
+    assert!(feed.state.first_frame_at().is_some());
+    assert_eq!((feed.state.written(), feed.state.read()), (10, 4));
+    assert_eq!(feed.state.calls(), 2);
+    feed.push(&vec![1.0; 1000]);
+    assert_eq!(feed.state.written(), 404, "what does not fit is lost");
+}
+
+#[test]
+fn an_empty_ring_is_an_underrun_only_while_more_is_expected() {
+    let (mut feed, mut renderer) = mono();
+    sounding(&mut feed, 0.5, 4);
+    let (out, rendered) = render(&mut renderer, 10);
+    assert_eq!(rendered, of(4, true));
+    assert_eq!(out, [vec![0.5; 4], vec![0.0; 6]].concat());
+    assert!(feed.state.is_starved());
+    // A little is not enough to go on with, unless it is the rest.
+    feed.push(&[0.5; 99]);
+    assert_eq!(render(&mut renderer, 10).1, of(0, true));
+    feed.push(&[0.5; 1]);
+    let (out, rendered) = render(&mut renderer, 10);
+    assert_eq!(rendered, of(10, false));
+    assert!(out[0] < 0.5 && out[9] == 0.5, "it fades in: {out:?}");
+
+    feed.state.end_here();
+    assert_eq!(render(&mut renderer, 200).1, of(90, false), "the end");
+    assert!(!feed.state.is_starved());
+    let (mut feed, mut renderer) = mono();
+    sounding(&mut feed, 0.5, 1);
+    render(&mut renderer, 10);
+    feed.push(&[0.5; 2]);
+    feed.state.end_here();
+    assert_eq!(
+        render(&mut renderer, 10).1,
+        of(2, false),
+        "the rest after an underrun"
+    );
+}
+
+#[test]
+fn what_lies_before_the_new_generation_is_faded_out_and_dropped() {
+    let (mut feed, mut renderer) = mono();
+    sounding(&mut feed, 1.0, 300);
+    render(&mut renderer, 10);
+    feed.state.drop_all();
+    let (out, _) = render(&mut renderer, 10);
+    let ramp = [0.8, 0.6, 0.4, 0.2, 0.0];
+    for (sample, expected) in out.iter().zip(ramp.into_iter().chain([0.0; 5])) {
+        assert!((sample - expected).abs() < 1e-5, "{out:?}");
+    }
+    assert_eq!(feed.state.read(), 300, "the rest is gone");
+    assert_eq!(feed.room(), 400);
+
+    let first = sounding(&mut feed, 0.25, 20);
+    assert_eq!(first, 300);
+    assert_eq!(render(&mut renderer, 5).0, [0.25; 5], "none of the old one");
+    // Begun anew while it sounds, without silencing it before.
+    feed.push(&[0.9; 20]);
+    sounding(&mut feed, -0.5, 20);
+    let (out, _) = render(&mut renderer, 20);
+    let turn = out
+        .iter()
+        .position(|sample| *sample < 0.0)
+        .expect("the new one");
+    assert!(out[turn..].iter().all(|sample| *sample == -0.5), "{out:?}");
+    assert!(turn <= 6, "at most a ramp of the old one: {out:?}");
+}
+
+#[test]
+fn a_generation_that_begins_inside_a_track_fades_in() {
+    let (mut feed, mut renderer) = mono();
+    feed.begin(true);
+    feed.state.expect_more();
+    feed.push(&[1.0; 50]);
+    feed.state.release();
+    let (out, _) = render(&mut renderer, 10);
+    assert!(
+        (out[0] - 0.2).abs() < 1e-5 && out[5..] == [1.0; 5],
+        "{out:?}"
+    );
+}
+
+#[test]
+fn a_pause_keeps_what_was_not_heard_and_is_no_underrun() {
+    let (mut feed, mut renderer) = mono();
+    let first = feed.begin(false);
+    feed.state.expect_more();
+    feed.push(&(0..40).map(|n| n as f32 + 1.0).collect::<Vec<_>>());
+    feed.state.release();
+    assert_eq!(first, 0);
+    render(&mut renderer, 10);
+    feed.state.set_paused(true);
+    assert_eq!(render(&mut renderer, 10).1, of(5, false), "a ramp");
+    for _ in 0..5 {
+        assert_eq!(render(&mut renderer, 10).1, of(0, false));
+    }
+    assert_eq!(feed.state.read(), 15);
+    feed.state.set_paused(false);
+    let (out, rendered) = render(&mut renderer, 10);
+    assert_eq!(rendered, of(10, false));
+    assert_eq!(out[5..], [21.0, 22.0, 23.0, 24.0, 25.0], "at its place");
+
+    // An empty ring that pauses does not starve.
+    render(&mut renderer, 15);
+    feed.state.set_paused(true);
+    assert_eq!(render(&mut renderer, 10).1, of(0, false));
+    assert!(!feed.state.is_starved());
+}
+
+#[test]
+fn the_gain_moves_in_a_ramp_and_then_stands() {
+    let (mut feed, mut renderer) = mono();
+    sounding(&mut feed, 1.0, 60);
+    render(&mut renderer, 10);
+    feed.state.set_gain(0.5);
+    let (out, _) = render(&mut renderer, 10);
+    let steps = out.windows(2).map(|pair| pair[0] - pair[1]);
+    assert!(
+        steps
+            .into_iter()
+            .all(|step| (-1e-6..=0.2 + 1e-6).contains(&step)),
+        "{out:?}"
+    );
+    assert_eq!(out[3..], [0.5; 7]);
+    feed.state.set_gain(1.0);
+    assert_eq!(render(&mut renderer, 10).0[3..], [1.0; 7], "to the bit");
+}
+
+#[test]
+fn samples_of_16_and_24_bits_pass_exactly() {
+    for sample in [i16::MIN, -1, 0, 1, 12_345, i16::MAX] {
+        let float = f32::from(sample) / 32_768.0;
+        assert_eq!(i16::from_sample(float), sample);
+        assert_eq!(i32::from_sample(float), i32::from(sample) << 16);
+    }
+    for sample in [-8_388_608, -1, 1, 8_388_607] {
+        let float = sample as f32 / 8_388_608.0;
+        assert_eq!(i32::from_sample(float), sample << 8);
+    }
+    assert_eq!(
+        (i16::from_sample(2.0), i32::from_sample(-2.0)),
+        (i16::MAX, i32::MIN)
+    );
+}

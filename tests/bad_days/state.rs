@@ -1,0 +1,238 @@
+//! What a node keeps of itself, damaged.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    common::{audio::Music, Node, Setup},
+    mounts, problems, times_said, wait_until_well,
+};
+
+fn lone_peer(music: &Path) -> Setup {
+    Setup {
+        role: "peer",
+        name: Some("lone"),
+        ..Setup::default()
+    }
+    .music(music)
+}
+
+fn state(node: &Node) -> PathBuf {
+    node.dir.path().join("state")
+}
+
+type Damage = fn(&Path);
+
+/// What can become of a file.
+const DAMAGES: [(&str, Damage); 5] = [
+    ("garbage", |path| fs::write(path, [0xa5; 3000]).unwrap()),
+    ("half of it", |path| {
+        let bytes = fs::read(path).unwrap();
+        fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    }),
+    ("nothing", |path| fs::write(path, "").unwrap()),
+    ("a directory", |path| {
+        fs::remove_file(path).unwrap();
+        fs::create_dir(path).unwrap();
+        fs::write(path.join("something"), "").unwrap();
+    }),
+    ("gone", |path| fs::remove_file(path).unwrap()),
+];
+
+/// The epoch that the node writes beside its index.
+fn epoch(node: &Node) -> u64 {
+    let text = fs::read_to_string(state(node).join("library.epoch")).unwrap();
+    text.trim().parse().unwrap()
+}
+
+#[test]
+fn a_damaged_index_is_put_aside_and_the_swarm_sees_the_music_again() {
+    let music = Music::new();
+    music.wav("song.wav", 44_100, 0.3);
+    let tracker = Setup::tracker().start();
+    let other = Setup::peer("other", &tracker).start();
+    let mut node = Setup::peer("owner", &tracker).music(music.path()).start();
+    other.wait_for_tracks("owner", 1);
+    for (what, damage) in DAMAGES {
+        let before = epoch(&node);
+        node.signal("TERM");
+        assert!(node.wait_for_exit().success());
+        let index = state(&node).join("library.redb");
+        damage(&index);
+        node = node.restart();
+        node.wait_for_tracks("owner", 1);
+        assert!(
+            epoch(&node) > before,
+            "{what}: heads are newer than all before"
+        );
+        // An empty file is a new index to redb: nothing is lost with it.
+        if !["gone", "nothing"].contains(&what) {
+            let problem = node.wait_for_problem("library.redb");
+            assert!(problem.contains("put aside as"), "{what}: {problem}");
+        }
+        other.wait_for_tracks("owner", 1);
+        // What the others see is the new one: it can be played.
+        other.ctl_ok(&["clear"]);
+        other.ctl_ok(&["play", "owner/song.wav"]);
+        other.wait_for_sound();
+    }
+    let aside = state(&node).join("library.redb.damaged");
+    assert!(aside.exists(), "nothing is thrown away");
+}
+
+#[test]
+fn a_damaged_memory_is_put_aside_and_the_rest_is_kept() {
+    let music = Music::new();
+    music.wav("song.wav", 44_100, 0.3);
+    let mut node = lone_peer(music.path()).start();
+    node.wait_for_tracks("lone", 1);
+    for (what, damage) in DAMAGES {
+        node.ctl_ok(&["volume", "61"]);
+        node.signal("TERM");
+        assert!(node.wait_for_exit().success());
+        damage(&state(&node).join("memory.json"));
+        let identity = fs::read(state(&node).join("identity.key")).unwrap();
+        node = node.restart();
+        let status = node.json(&["status"]);
+        assert_eq!(status["status"]["volume"], 30, "{what}");
+        let notice = problems(&status)
+            .iter()
+            .any(|p| p.contains("queue and volume begin anew"));
+        assert_eq!(notice, what != "gone", "{what}: {status:#}");
+        let kept = fs::read(state(&node).join("identity.key")).unwrap();
+        assert_eq!(identity, kept);
+        node.wait_for_tracks("lone", 1);
+    }
+}
+
+#[test]
+fn a_damaged_identity_is_refused_in_words_and_never_replaced() {
+    let mut node = Setup {
+        role: "peer",
+        ..Setup::default()
+    }
+    .start();
+    node.kill();
+    let key = state(&node).join("identity.key");
+    let secret = fs::read(&key).unwrap();
+    for (what, damage) in &DAMAGES[..4] {
+        damage(&key);
+        let output = node.run_to_its_end();
+        assert!(!output.status.success(), "{what}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("identity.key"), "{what}: {said}");
+        assert!(
+            said.contains("restore") && said.contains("new node"),
+            "{what}: {said}"
+        );
+        let _ = fs::remove_dir_all(&key);
+        fs::write(&key, &secret).unwrap();
+    }
+    // As it was, all is well.
+    let node = node.restart();
+    assert!(problems(&node.json(&["status"])).is_empty());
+}
+
+#[test]
+fn a_damaged_cache_is_swept_and_fetched_anew() {
+    let music = Music::new();
+    music.wav("song.wav", 44_100, 0.5);
+    let tracker = Setup::tracker().start();
+    let _owner = Setup::peer("owner", &tracker).music(music.path()).start();
+    let mut node = Setup::peer("player", &tracker).start();
+    let cache = node.dir.path().join("cache");
+    let files = |suffix: &str| -> Vec<PathBuf> {
+        let entries = fs::read_dir(&cache)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let is_it = |path: &PathBuf| path.to_string_lossy().ends_with(suffix);
+        entries.filter(is_it).collect()
+    };
+    for (what, damage) in DAMAGES {
+        for suffix in [".data", ".outboard"] {
+            node.wait_for_tracks("owner", 1);
+            node.ctl_ok(&["clear"]);
+            node.ctl_ok(&["play", "owner/song.wav"]);
+            node.wait_for_sound();
+            node.wait_for_status("a held copy", |_| files(".data").len() == 1);
+            node.wait_for_end();
+            node.signal("TERM");
+            assert!(node.wait_for_exit().success());
+            damage(&files(suffix)[0]);
+            node = node.restart();
+            let is_held = files(".data").iter().any(|path| path.is_file());
+            assert!(!is_held, "{what} as {suffix}");
+            // Nobody but a test makes directories there.
+            for path in files("").iter().filter(|path| path.is_dir()) {
+                fs::remove_dir_all(path).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_state_directory_that_fills_up_is_said_and_loses_nothing_when_there_is_room() {
+    if let Err(why) = mounts::are_possible() {
+        return eprintln!("skipped: {why}");
+    }
+    let music = Music::new();
+    music.wav("1.wav", 44_100, 0.2);
+    let place = tempfile::tempdir().unwrap();
+    let mount = format!("mount -t tmpfs -o size=4m tmpfs {}", place.path().display());
+    let setup = Setup {
+        state: Some(place.path().to_owned()),
+        ..lone_peer(music.path())
+    };
+    let node = mounts::within(setup, &mount).start();
+    node.wait_for_tracks("lone", 1);
+    mounts::fill_up(&node, place.path());
+    for n in 2..60 {
+        music.wav(&format!("{n}.wav"), 44_100, 0.02);
+    }
+    node.ctl_ok(&["volume", "44"]);
+    node.ctl_ok(&["update"]);
+    let problem = node.wait_for_problem("No space left on device");
+    assert!(
+        problem.contains(place.path().to_str().unwrap()),
+        "{problem}"
+    );
+    mounts::make_room(&node, place.path());
+    node.wait_for_tracks("lone", 59);
+    wait_until_well(&node, "No space");
+    assert!(
+        times_said(&node, "No space left on device") < 5,
+        "{}",
+        node.log()
+    );
+}
+
+/// What the kernel makes of a card that goes bad.
+#[test]
+fn a_read_only_state_directory_does_not_stop_the_music() {
+    if let Err(why) = mounts::are_possible() {
+        return eprintln!("skipped: {why}");
+    }
+    let music = Music::new();
+    music.wav("song.wav", 44_100, 60.0);
+    let mut first = lone_peer(music.path()).start();
+    first.wait_for_tracks("lone", 1);
+    first.signal("TERM");
+    assert!(first.wait_for_exit().success());
+    let state = state(&first);
+    let setup = Setup {
+        state: Some(state.clone()),
+        ..lone_peer(music.path())
+    };
+    let bind = format!(
+        "mount --bind {0} {0}; mount -o remount,ro,bind {0}",
+        state.display()
+    );
+    let node = mounts::within(setup, &bind).start();
+    node.wait_for_tracks("lone", 1);
+    let problem = node.wait_for_problem("cannot be written");
+    assert!(problem.contains(state.to_str().unwrap()), "{problem}");
+    node.ctl_ok(&["play", "song"]);
+    node.wait_for_sound();
+}
