@@ -1,6 +1,6 @@
 mod listening;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 
@@ -49,10 +49,15 @@ struct Remote {
 }
 
 enum Event {
-    FirstByte(RequestId),
-    Group(RequestId, Group),
+    /// The request is there: the answer begins.
+    Asked(RequestId, PeerId, GroupSet),
+    /// The source has sent what is first in its line.
+    Sent(PeerId),
     Done(RequestId, Outcome),
 }
+
+/// What a source sends, one group after the other; the one at the front is under way.
+type Line = VecDeque<(RequestId, Option<Group>)>;
 
 /// A scheduler among simulated sources, in virtual time.
 struct World {
@@ -63,8 +68,7 @@ struct World {
     events: BTreeMap<(Instant, u64), Event>,
     running: BTreeMap<RequestId, (PeerId, GroupSet)>,
     liars: BTreeSet<PeerId>,
-    /// When a source has sent what it was asked for.
-    free_at: BTreeMap<PeerId, Instant>,
+    lines: BTreeMap<PeerId, Line>,
     log: Vec<(Duration, Action)>,
     /// Groups that came for the second time.
     wasted: u32,
@@ -86,7 +90,7 @@ impl World {
             events: BTreeMap::new(),
             running: BTreeMap::new(),
             liars: BTreeSet::new(),
-            free_at: BTreeMap::new(),
+            lines: BTreeMap::new(),
             log: Vec::new(),
             wasted: 0,
         }
@@ -144,28 +148,90 @@ impl World {
     }
 
     fn deliver(&mut self, event: Event) {
-        let now = self.now;
         match event {
-            Event::FirstByte(req) => self.scheduler.handle_first_byte(req, now),
-            Event::Group(req, group) => {
-                self.wasted += u32::from(self.scheduler.have().contains(group));
-                self.scheduler.handle_group(req, group, now);
+            Event::Asked(req, source, groups) => {
+                self.scheduler.handle_first_byte(req, self.now);
+                let line = self.lines.entry(source).or_default();
+                let idle = line.is_empty();
+                line.extend(groups.iter().map(|group| (req, Some(group))));
+                line.push_back((req, None));
+                if idle {
+                    self.send(source);
+                }
             }
-            Event::Done(req, outcome) => {
-                if let Some((peer, _)) = self.running.remove(&req) {
-                    if outcome == Outcome::Liar {
-                        self.liars.insert(peer);
+            Event::Sent(source) => {
+                let Some((req, group)) = self.lines.get_mut(&source).and_then(Line::pop_front)
+                else {
+                    return;
+                };
+                if self.running.contains_key(&req) {
+                    match group {
+                        Some(group) => self.arrive(req, source, group),
+                        None => self.done(req, Outcome::Complete),
                     }
                 }
-                self.scheduler.handle_done(req, outcome, now);
+                self.send(source);
+            }
+            Event::Done(req, outcome) => self.done(req, outcome),
+        }
+    }
+
+    /// Has the line of `source` send what is first in it and still wanted.
+    fn send(&mut self, source: PeerId) {
+        let rate = self.remotes[&source].rate;
+        let Some(line) = self.lines.get_mut(&source) else {
+            return;
+        };
+        while line
+            .front()
+            .is_some_and(|(req, _)| !self.running.contains_key(req))
+        {
+            line.pop_front();
+        }
+        if let Some((_, group)) = line.front() {
+            let bytes = group.map_or(0, |_| GROUP_BYTES);
+            let at = self.now + Duration::from_micros(bytes * 1_000_000 / rate);
+            self.at(at, Event::Sent(source));
+        }
+    }
+
+    fn arrive(&mut self, req: RequestId, source: PeerId, group: Group) {
+        let since = self.now - self.start;
+        match self.remotes[&source].manner {
+            Manner::FallsSilentAt(when) if since >= when => {}
+            Manner::DiesAt(when) if since >= when => {
+                self.done(req, Outcome::ConnectionLost("timed out".into()));
+            }
+            Manner::Lacks(from) if group.0 >= from => self.done(req, Outcome::Short),
+            Manner::LiesInGroup(n) if group.0 == n => self.done(req, Outcome::Liar),
+            _ => {
+                self.wasted += u32::from(self.scheduler.have().contains(group));
+                self.scheduler.handle_group(req, group, self.now);
             }
         }
+    }
+
+    fn done(&mut self, req: RequestId, outcome: Outcome) {
+        let fell_silent =
+            |m: &Manner, since| matches!(m, Manner::FallsSilentAt(when) if since >= *when);
+        if let Some((peer, _)) = self.running.get(&req) {
+            let (peer, since) = (*peer, self.now - self.start);
+            if fell_silent(&self.remotes[&peer].manner, since) {
+                return;
+            }
+            self.running.remove(&req);
+            if outcome == Outcome::Liar {
+                self.liars.insert(peer);
+            }
+        }
+        self.scheduler.handle_done(req, outcome, self.now);
     }
 
     fn cancel(&mut self, req: RequestId) {
         self.running.remove(&req);
         self.events.retain(|_, event| match event {
-            Event::FirstByte(r) | Event::Group(r, _) | Event::Done(r, _) => *r != req,
+            Event::Asked(r, ..) | Event::Done(r, _) => *r != req,
+            Event::Sent(_) => true,
         });
     }
 
@@ -188,36 +254,18 @@ impl World {
 
     fn answer(&mut self, req: RequestId, source: PeerId, groups: &GroupSet) {
         let remote = self.remotes[&source].clone();
-        let mut at = self.now + remote.latency;
-        if let Manner::BusyTimes(left @ 1..) = remote.manner {
-            self.remotes.get_mut(&source).unwrap().manner = Manner::BusyTimes(left - 1);
-            return self.at(at, Event::Done(req, Outcome::Busy(None)));
-        }
-        match remote.manner {
-            Manner::Silent => return,
-            Manner::Refuses(outcome) => return self.at(at, Event::Done(req, outcome)),
-            _ => self.at(at, Event::FirstByte(req)),
-        }
-        at = at.max(self.free_at.get(&source).copied().unwrap_or(at));
-        for group in groups.iter() {
-            at += Duration::from_micros(GROUP_BYTES * 1_000_000 / remote.rate);
-            match remote.manner {
-                Manner::FallsSilentAt(when) if at >= self.start + when => return,
-                Manner::DiesAt(when) if at >= self.start + when => {
-                    let lost = Outcome::ConnectionLost("timed out".into());
-                    return self.at(at, Event::Done(req, lost));
-                }
-                Manner::Lacks(from) if group.0 >= from => {
-                    return self.at(at, Event::Done(req, Outcome::Short));
-                }
-                Manner::LiesInGroup(n) if group.0 == n => {
-                    return self.at(at, Event::Done(req, Outcome::Liar));
-                }
-                _ => self.at(at, Event::Group(req, group)),
+        let at = self.now + remote.latency;
+        let event = match remote.manner {
+            Manner::BusyTimes(left @ 1..) => {
+                self.remotes.get_mut(&source).unwrap().manner = Manner::BusyTimes(left - 1);
+                Event::Done(req, Outcome::Busy(None))
             }
-        }
-        self.free_at.insert(source, at);
-        self.at(at, Event::Done(req, Outcome::Complete));
+            Manner::Silent => return,
+            Manner::FallsSilentAt(when) if at >= self.start + when => return,
+            Manner::Refuses(outcome) => Event::Done(req, outcome),
+            _ => Event::Asked(req, source, groups.clone()),
+        };
+        self.at(at, event);
     }
 
     fn at(&mut self, at: Instant, event: Event) {
