@@ -319,9 +319,10 @@ impl Scheduler {
 }
 
 /// Whether what is due after `slack` should not be left to who brings it after `eta`, when
-/// another could after `soonest`. Half of the time and less is worth what is lost.
+/// another could after `soonest`: in time, or in less than half of the time, which is worth
+/// what is lost.
 fn is_too_late(eta: Duration, slack: Duration, soonest: Duration) -> bool {
-    is_late(eta, slack) && soonest.saturating_mul(2) < eta
+    is_late(eta, slack) && (soonest <= slack || soonest.saturating_mul(2) < eta)
 }
 
 fn is_late(eta: Duration, slack: Duration) -> bool {
