@@ -9,6 +9,10 @@ use super::{
 use crate::{id::TrackId, media::Format};
 
 /// An [`Entry`] of a page.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "views live on the stack, and nearly all are of listed entries"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryRef<'a> {
     Listed(ListedRef<'a>),
