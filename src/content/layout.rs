@@ -124,7 +124,7 @@ impl Layout {
         let path = self.dir.join(TRIAL);
         let file = self.disk.create(&path).map_err(failed("create", &path))?;
         let written = file
-            .write_at(0, &[0; TRIAL_BYTES])
+            .write_at(0, &vec![0; TRIAL_BYTES])
             .and_then(|()| file.sync());
         let removed = self.remove_file(&path);
         written.map_err(failed("write", &path)).and(removed)
