@@ -18,13 +18,13 @@
 mod answers;
 mod catalogues;
 mod directory;
+mod events;
 mod memory;
 mod plays;
 mod view;
 
 use std::{
     collections::VecDeque,
-    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -34,167 +34,30 @@ pub use self::{
     answers::{Answer, AskId},
     catalogues::Want,
     directory::Interfaces,
+    events::{Action, ControlId, Event, PlayerAction, ScanEvent, Setup, Sight},
     memory::Memory,
     plays::{FetchEvent, FetchId, Load, PlayAction, Source},
     view::in_few_words,
 };
 use crate::{
-    catalog::{Catalogue, Database, Member, SignedHead},
+    catalog::{Database, Member},
     config::Role,
-    content::ranges::GroupSet,
     control::{
         mpd::{
             apply::{self, apply, Context, Errand, Outcome},
-            args::Ack,
             reply::Reply,
         },
-        view::{DeviceView, Subsystem, Subsystems},
+        view::{Subsystem, Subsystems},
     },
-    id::{PeerId, TrackId},
+    id::PeerId,
     player::{
         queue::Queue,
         transport::{PlayState, Transport, TransportAction},
         PlayId, PlayerEvent,
     },
-    protocol::{FromTracker, PeerRequest},
+    protocol::FromTracker,
     tracker::link::TrackerEvent,
 };
-
-/// What a node is told once.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    pub me: PeerId,
-    pub name: String,
-    pub role: Role,
-    pub interfaces: Interfaces,
-    /// What it remembers from before.
-    pub memory: Memory,
-    /// What was found wrong at the start, for people.
-    pub found: Vec<String>,
-    /// In per cent.
-    pub max_volume: u8,
-    /// Makes this node's chances its own.
-    pub seed: u64,
-}
-
-/// What happened to the node.
-#[derive(Clone, Debug)]
-pub enum Event {
-    Tracker(TrackerEvent),
-    /// The own library has a new catalogue.
-    Library(Arc<Catalogue>),
-    Scan(ScanEvent),
-    Player(PlayerEvent),
-    /// What an owner said its entry is, or why there is no answer.
-    Resolved {
-        play: PlayId,
-        answer: Result<(TrackId, u64), String>,
-    },
-    /// The store has made room, with what was there already.
-    Opened {
-        track: TrackId,
-        answer: Result<GroupSet, String>,
-    },
-    /// The store cannot keep the track, for this reason; the disk has these
-    /// groups of it, and memory what else arrives.
-    Unkept {
-        track: TrackId,
-        kept: GroupSet,
-        why: String,
-    },
-    /// Whether queue and volume can be remembered, when that changes.
-    Remembered(Result<(), String>),
-    /// Nothing can be kept, for this reason.
-    CacheBroken(String),
-    /// The cache can be written again.
-    CacheMended,
-    /// The reader stands at this byte.
-    Demand {
-        track: TrackId,
-        offset: u64,
-    },
-    Fetch(FetchId, FetchEvent),
-    /// Another peer asks.
-    Asked {
-        ask: AskId,
-        peer: PeerId,
-        request: PeerRequest,
-    },
-    /// A slice is sent, or was given up.
-    Answered(AskId),
-    /// A client of the control socket wants something.
-    Control {
-        ask: ControlId,
-        request: apply::Request,
-        sight: Sight,
-    },
-    /// The sound devices of this machine.
-    Devices(Vec<DeviceView>),
-    /// This machine's interfaces are others now.
-    Interfaces(Interfaces),
-    /// The configuration was read again.
-    Configured {
-        /// The loudest that is allowed, in per cent.
-        max_volume: u8,
-        /// What a person must know of it, one sentence each; those before are
-        /// over.
-        notices: Vec<String>,
-    },
-}
-
-/// What the library tells besides its catalogue.
-#[derive(Clone, Debug)]
-pub enum ScanEvent {
-    Started,
-    Done,
-    Problem(String),
-}
-
-/// Names a request of a control client's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ControlId(pub u64);
-
-/// What a control request finds outside the node.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Sight {
-    /// Where the player is.
-    pub position: Option<(PlayId, Duration)>,
-    /// Seconds since 1970, for what is shown only.
-    pub wall_clock: i64,
-}
-
-/// What the node wants done, in this order.
-#[derive(Debug)]
-pub enum Action {
-    Play(PlayAction),
-    Transport(PlayerAction),
-    /// Ask the tracker for a piece of a catalogue.
-    Want(Want),
-    /// Tell the tracker about the own catalogue.
-    Publish(Arc<Catalogue>),
-    /// Where a peer may be dialled now; nowhere when it is gone.
-    Addresses(PeerId, Vec<SocketAddr>),
-    Answer(AskId, Answer),
-    Reply(ControlId, Result<Outcome, Ack>),
-    /// Wake the control clients that wait for these.
-    Changed(Subsystems),
-    Rescan,
-    /// Somebody shows this head as this node's own: see to it that the next
-    /// one is newer.
-    Outdo(SignedHead),
-    Leave,
-}
-
-/// What the player is to do besides loading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlayerAction {
-    Pause,
-    Resume,
-    Stop,
-    ClearNext,
-    Seek { play: PlayId, to: Duration },
-    Volume(u8),
-}
 
 /// See the module's description.
 pub struct Node {
