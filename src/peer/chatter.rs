@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::tracker::link::TrackerEvent;
+
 /// Keeps the log quiet: says nothing twice in a row, and where lines come too fast,
 /// says them to who debugs only.
 #[derive(Debug)]
@@ -9,6 +11,8 @@ pub struct Chatter {
     last: String,
     /// When the last line was due, one after the other.
     due: Option<Instant>,
+    /// Whether the last that was said was that there is no tracker.
+    is_lost: bool,
 }
 
 impl Chatter {
@@ -16,12 +20,58 @@ impl Chatter {
         Self {
             last: String::new(),
             due: None,
+            is_lost: false,
+        }
+    }
+
+    /// Logs how this node stands with its tracker, when that changes.
+    pub fn say(&mut self, event: &TrackerEvent, now: Instant) {
+        let (level, line) = match event {
+            TrackerEvent::Registered {
+                registered,
+                reached_at,
+            } => {
+                let name = &registered.name;
+                (
+                    log::Level::Info,
+                    format!("registered with {reached_at} as {name:?}"),
+                )
+            }
+            TrackerEvent::AlreadyRegistered(registered) => (
+                log::Level::Info,
+                format!("this node is already registered as {:?}", registered.name),
+            ),
+            TrackerEvent::Refused(refusal) => (
+                log::Level::Warn,
+                format!("the tracker refuses this node: {refusal}"),
+            ),
+            TrackerEvent::Lost { to, why } => {
+                let line = format!("no tracker at {to}: {why}");
+                // Once, not with each attempt, whatever each fails of.
+                let is_news = !std::mem::replace(&mut self.is_lost, true);
+                let level = if is_news {
+                    log::Level::Warn
+                } else {
+                    log::Level::Debug
+                };
+                (level, line)
+            }
+            TrackerEvent::Left { confirmed: true } => (log::Level::Info, "left the swarm".into()),
+            TrackerEvent::Left { confirmed: false } => (
+                log::Level::Info,
+                "left the swarm; the tracker did not answer".into(),
+            ),
+            TrackerEvent::Connecting { .. } | TrackerEvent::Message(_) => return,
+        };
+        self.is_lost &= matches!(event, TrackerEvent::Lost { .. });
+        if let Some(level) = self.level(&line, level, now) {
+            log::log!(level, "{line}");
         }
     }
 
     /// How loud to say `line`, which is worth `level`; `None` when it has just been
     /// said.
-    pub fn level(&mut self, line: &str, level: log::Level, now: Instant) -> Option<log::Level> {
+    fn level(&mut self, line: &str, level: log::Level, now: Instant) -> Option<log::Level> {
         if self.last == line {
             return None;
         }

@@ -12,11 +12,11 @@ mod chatter;
 mod orders;
 mod perform;
 mod tasks;
+mod visits;
 
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    net::IpAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -24,7 +24,12 @@ use std::{
 use async_channel::{Receiver, Sender};
 use smol::{future, Task, Timer};
 
-use self::{chatter::Chatter, orders::Orders, tasks::Tasks};
+use self::{
+    chatter::Chatter,
+    orders::Orders,
+    tasks::Tasks,
+    visits::{accept, Visit},
+};
 use crate::{
     content::{
         file::Blob,
@@ -42,9 +47,9 @@ use crate::{
     service::Notifier,
     swarm::{
         endpoint::{within, Connection, Endpoint},
-        guests::{self, GuestId, Guests, Knock},
+        guests::{GuestId, Guests},
         link::Link,
-        provide::{self, Ask, Reply},
+        provide::{Ask, Reply},
     },
     tracker::link::{Command, TrackerEvent},
 };
@@ -108,8 +113,6 @@ pub struct Peer {
     /// When the service manager was told last.
     petted: Instant,
     chatter: Chatter,
-    /// Whether the last that was said of the tracker was that there is none.
-    is_lost: bool,
     /// Runs while the cache cannot be written, until it can.
     mending: Option<Task<()>>,
     /// Whether the log says that there is no sound.
@@ -132,19 +135,11 @@ pub struct Peer {
     slices: BTreeMap<AskId, Receiver<Infallible>>,
     guests: Guests,
     visits: BTreeMap<GuestId, Visit>,
-    /// A word to the tracker that its link had no room for.
     requests: BTreeMap<ControlId, Responder>,
     next_id: u64,
     tasks: Tasks,
     /// Where what the parts tell is taken from.
     _feeders: Vec<Task<()>>,
-}
-
-/// A connection that another peer opened, and the task that answers what comes over
-/// it.
-struct Visit {
-    connection: Connection,
-    _serving: Task<()>,
 }
 
 /// The way to a running peer.
@@ -199,7 +194,6 @@ impl Peer {
             watchdog: parts.watchdog,
             petted: Instant::now(),
             chatter: Chatter::new(),
-            is_lost: false,
             mending: None,
             silent: false,
             inputs,
@@ -278,7 +272,7 @@ impl Peer {
         let event = match input {
             Input::Event(event) => {
                 match &event {
-                    Event::Tracker(event) => self.say(event),
+                    Event::Tracker(event) => self.chatter.say(event, Instant::now()),
                     Event::Unkept { why, .. } | Event::CacheBroken(why) => {
                         self.handle_broken_cache(why);
                     }
@@ -368,78 +362,6 @@ impl Peer {
         })
     }
 
-    /// Logs how this node stands with its tracker, when that changes.
-    fn say(&mut self, event: &TrackerEvent) {
-        let (level, line) = match event {
-            TrackerEvent::Registered {
-                registered,
-                reached_at,
-            } => {
-                let name = &registered.name;
-                (
-                    log::Level::Info,
-                    format!("registered with {reached_at} as {name:?}"),
-                )
-            }
-            TrackerEvent::AlreadyRegistered(registered) => (
-                log::Level::Info,
-                format!("this node is already registered as {:?}", registered.name),
-            ),
-            TrackerEvent::Refused(refusal) => (
-                log::Level::Warn,
-                format!("the tracker refuses this node: {refusal}"),
-            ),
-            TrackerEvent::Lost { to, why } => {
-                let line = format!("no tracker at {to}: {why}");
-                // Once, not with each attempt, whatever each fails of.
-                let is_news = !std::mem::replace(&mut self.is_lost, true);
-                let level = if is_news {
-                    log::Level::Warn
-                } else {
-                    log::Level::Debug
-                };
-                (level, line)
-            }
-            TrackerEvent::Left { confirmed: true } => (log::Level::Info, "left the swarm".into()),
-            TrackerEvent::Left { confirmed: false } => (
-                log::Level::Info,
-                "left the swarm; the tracker did not answer".into(),
-            ),
-            TrackerEvent::Connecting { .. } | TrackerEvent::Message(_) => return,
-        };
-        self.is_lost &= matches!(event, TrackerEvent::Lost { .. });
-        if let Some(level) = self.chatter.level(&line, level, Instant::now()) {
-            log::log!(level, "{line}");
-        }
-    }
-
-    /// A peer has connected by itself: its link may use that connection, and for
-    /// want of room another may have to go.
-    fn adopt(&mut self, connection: Connection) {
-        let guest = GuestId(self.next_id());
-        let peer = connection.peer;
-        if let Some(link) = self.links.get(&peer) {
-            link.offer(connection.clone());
-        }
-        let (asks, to) = (self.asks_to.clone(), self.answer.clone());
-        let served = connection.clone();
-        let task = smol::spawn(async move {
-            provide::serve(served, asks).await;
-            let _ = to.send(Input::Parted(guest)).await;
-        });
-        let visit = Visit {
-            connection,
-            _serving: task,
-        };
-        self.visits.insert(guest, visit);
-        let is_listed = |peer| self.links.contains_key(&peer);
-        let goes = self.guests.handle_connected(guest, peer, is_listed);
-        if let Some(visit) = goes.and_then(|goes| self.visits.remove(&goes)) {
-            log::debug!("no room for a connection of {}", visit.connection.peer);
-            visit.connection.evict();
-        }
-    }
-
     /// Has the volume and the queue kept over a restart.
     fn remember(&self) {
         // The latest replaces one that is not written yet.
@@ -499,7 +421,8 @@ impl Peer {
             TrackerEvent::Left { confirmed: false }
         };
         let left = within(LEAVE_TIMEOUT, left).await;
-        self.say(&left.unwrap_or(TrackerEvent::Left { confirmed: false }));
+        let left = left.unwrap_or(TrackerEvent::Left { confirmed: false });
+        self.chatter.say(&left, Instant::now());
         // Nothing is taken any more: a reader that tells of itself must not
         // wait for room.
         self.inputs.close();
@@ -541,38 +464,6 @@ fn feed<T: Send + 'static>(
             }
         }
     })
-}
-
-/// Accepts connections; each finishes its handshake in a task of its own. Those that
-/// do not get that far are not worth a word.
-async fn accept(endpoint: Endpoint, to: Sender<Input>) {
-    let mut handshakes: Vec<(IpAddr, Task<()>)> = Vec::new();
-    while let Some(knocking) = endpoint.accept().await {
-        handshakes.retain(|(_, task)| !task.is_finished());
-        let (from, is_proven) = (knocking.address, knocking.is_proven());
-        let others = handshakes.iter().map(|(address, _)| *address);
-        let accepting = match guests::knock(from, is_proven, others) {
-            Knock::ShakeHands => knocking.accept(),
-            Knock::Prove => {
-                knocking.prove();
-                None
-            }
-            Knock::Ignore => {
-                knocking.ignore();
-                None
-            }
-        };
-        let Some(accepting) = accepting else {
-            continue;
-        };
-        let to = to.clone();
-        let task = smol::spawn(async move {
-            if let Some(connection) = accepting.finish().await {
-                let _ = to.send(Input::Connected(connection)).await;
-            }
-        });
-        handshakes.push((from, task));
-    }
 }
 
 /// A whole stop takes at most 2 s, and a tracker that is there answers within

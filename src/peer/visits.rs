@@ -1,0 +1,81 @@
+//! Connections that other peers open: who is let in, and who has to go for them.
+
+use std::net::IpAddr;
+
+use async_channel::Sender;
+use smol::Task;
+
+use super::{Input, Peer};
+use crate::swarm::{
+    endpoint::{Connection, Endpoint},
+    guests::{self, GuestId, Knock},
+    provide,
+};
+
+/// A connection that another peer opened, and the task that answers what comes over
+/// it.
+pub struct Visit {
+    connection: Connection,
+    _serving: Task<()>,
+}
+
+impl Peer {
+    /// A peer has connected by itself: its link may use that connection, and for
+    /// want of room another may have to go.
+    pub(super) fn adopt(&mut self, connection: Connection) {
+        let guest = GuestId(self.next_id());
+        let peer = connection.peer;
+        if let Some(link) = self.links.get(&peer) {
+            link.offer(connection.clone());
+        }
+        let (asks, to) = (self.asks_to.clone(), self.answer.clone());
+        let served = connection.clone();
+        let task = smol::spawn(async move {
+            provide::serve(served, asks).await;
+            let _ = to.send(Input::Parted(guest)).await;
+        });
+        let visit = Visit {
+            connection,
+            _serving: task,
+        };
+        self.visits.insert(guest, visit);
+        let is_listed = |peer| self.links.contains_key(&peer);
+        let goes = self.guests.handle_connected(guest, peer, is_listed);
+        if let Some(visit) = goes.and_then(|goes| self.visits.remove(&goes)) {
+            log::debug!("no room for a connection of {}", visit.connection.peer);
+            visit.connection.evict();
+        }
+    }
+}
+
+/// Accepts connections; each finishes its handshake in a task of its own. Those that
+/// do not get that far are not worth a word.
+pub async fn accept(endpoint: Endpoint, to: Sender<Input>) {
+    let mut handshakes: Vec<(IpAddr, Task<()>)> = Vec::new();
+    while let Some(knocking) = endpoint.accept().await {
+        handshakes.retain(|(_, task)| !task.is_finished());
+        let (from, is_proven) = (knocking.address, knocking.is_proven());
+        let others = handshakes.iter().map(|(address, _)| *address);
+        let accepting = match guests::knock(from, is_proven, others) {
+            Knock::ShakeHands => knocking.accept(),
+            Knock::Prove => {
+                knocking.prove();
+                None
+            }
+            Knock::Ignore => {
+                knocking.ignore();
+                None
+            }
+        };
+        let Some(accepting) = accepting else {
+            continue;
+        };
+        let to = to.clone();
+        let task = smol::spawn(async move {
+            if let Some(connection) = accepting.finish().await {
+                let _ = to.send(Input::Connected(connection)).await;
+            }
+        });
+        handshakes.push((from, task));
+    }
+}
