@@ -27,8 +27,8 @@ use crate::{
     },
     id::PeerId,
     protocol::{
-        encode_frame, read_frame, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME, RESET_BUSY,
-        RESET_CHANGED, RESET_FAULT,
+        encode_frame, read_frame, Class, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME,
+        RESET_BUSY, RESET_CHANGED, RESET_FAULT,
     },
 };
 
@@ -93,7 +93,7 @@ async fn answer(
     };
     // Nothing more is read, nor kept for who sends it nevertheless.
     let _ = recv.stop(VarInt::from_u32(0));
-    let priority = priority(send.id());
+    let priority = priority(&request, send.id());
     let (reply, replies) = async_channel::bounded(REPLIES_UNDER_WAY);
     if asks
         .send(Ask {
@@ -144,13 +144,22 @@ async fn answer(
     let _ = send.finish();
 }
 
-/// QUIC's priority of the answers on `stream`: one request after the other.
-/// Side by side, all would arrive as late as the last one, and the decoder
-/// waits for the first.
-fn priority(stream: StreamId) -> i32 {
+/// QUIC's priority of the answer on `stream`: what is listened to before what is
+/// fetched ahead, and then one request after the other. Side by side, all would
+/// arrive as late as the last one, and the decoder waits for the first.
+fn priority(request: &PeerRequest, stream: StreamId) -> i32 {
+    let class = match request {
+        PeerRequest::Get(get) => get.class,
+        _ => Class::Now,
+    };
+    let rank = match class {
+        Class::Now => 0,
+        Class::Next => 1,
+        Class::Rest => 2,
+    };
     let age = stream.index() % TURN;
-    // It is less than `TURN`, which fits.
-    -i32::try_from(age).unwrap_or(0)
+    // Less than three turns, which fits.
+    -i32::try_from(rank * TURN + age).unwrap_or(0)
 }
 
 /// Sends the header and the slice, which is checked as it is read.
@@ -247,7 +256,7 @@ impl Write for Pipe {
 
 /// Requests of a connection until their order begins anew, far more than can
 /// be under way.
-const TURN: u64 = 1 << 30;
+const TURN: u64 = 1 << 28;
 /// Requests that a connection may make: a track of 1000 kbit/s in the smallest slices
 /// is two a second, a gigabit a hundred; more is no listening.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(5);
@@ -266,3 +275,31 @@ const REPLIES_UNDER_WAY: usize = 2;
 const PIECE_BYTES: usize = 33 * 1024;
 /// One piece being encoded while another is being sent.
 const PIECES_UNDER_WAY: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{id::TrackId, protocol::Get};
+
+    #[test]
+    fn what_is_listened_to_is_sent_first_and_the_oldest_of_that() {
+        let priority = |class, number| {
+            let get = Get {
+                track: TrackId([0; 32]),
+                size: 1,
+                groups: Vec::new(),
+                class,
+            };
+            let stream = StreamId::new(quinn::Side::Client, quinn::Dir::Bi, number);
+            priority(&PeerRequest::Get(get), stream)
+        };
+        let order = [
+            priority(Class::Now, 1),
+            priority(Class::Now, 70_000),
+            priority(Class::Next, 0),
+            priority(Class::Rest, 2),
+            priority(Class::Rest, TURN - 1),
+        ];
+        assert!(order.is_sorted_by(|a, b| a > b), "{order:?}");
+    }
+}

@@ -87,16 +87,15 @@ impl Scheduler {
     /// What was asked of one silent source alone, and of whom; what the reader comes to
     /// first goes first.
     fn late(&self, now: Instant) -> Vec<(PeerId, GroupSet)> {
-        let silent = self.requests.values().filter(|request| request.late);
-        let mut late: Vec<_> = silent.map(|r| (r.source, &r.groups)).collect();
-        if late.is_empty() {
+        let mut silent = self.requests.values().filter(|r| r.late).peekable();
+        if silent.peek().is_none() {
             return Vec::new();
         }
         let (_, twice) = self.asked();
         let done = twice.union(&self.have);
-        let alone = late.drain(..).filter_map(|(peer, groups)| {
-            let alone = groups.difference(&done);
-            Some((self.slack(alone.first()?, now), peer, alone))
+        let alone = silent.filter_map(|request| {
+            let groups = request.groups.difference(&done);
+            Some((self.slack(groups.first()?, now), request.source, groups))
         });
         let mut alone: Vec<_> = alone.collect();
         alone.sort_by_key(|(slack, ..)| *slack);
