@@ -15,36 +15,66 @@ use crate::{
 
 #[test]
 fn a_storm_of_announcements() {
-    let network = match Network::try_new() {
-        Ok(network) => network,
-        Err(why) => return eprintln!("skipped: {why}"),
-    };
-    let setup = |end: usize, role, name| Setup {
+    let Some(network) = network() else { return };
+    // It looks for a tracker while there is none.
+    let peer = node(&network, 1, "peer", "south");
+    let watch = Watch::begin(&peer);
+    storm(&network);
+    peer.ctl_ok(&["status"]);
+
+    let both = advertised(node(&network, 0, "both", "north"));
+    storm(&network);
+    wait_until_found(&peer);
+    // Who has found it stays with it, and who is found bears it, too.
+    let watch_both = Watch::begin(&both);
+    storm(&network);
+    for (node, watch) in [(&peer, watch), (&both, watch_both)] {
+        wait_until_found(node);
+        watch.end(node, GROWN);
+    }
+}
+
+/// They are too few for a flood, but more than a peer keeps, and say that they will
+/// be there for years.
+#[test]
+fn a_crowd_of_false_trackers() {
+    let Some(network) = network() else { return };
+    let peer = node(&network, 1, "peer", "south");
+    let mut sender = Sender::new(&network);
+    for n in 1..=100 {
+        sender.send(&announcement(n, &[10, 98, 1, n as u8], TRACKER));
+    }
+    peer.wait_for_line("no tracker at 10.98.1.");
+    let _both = advertised(node(&network, 0, "both", "north"));
+    wait_until_found(&peer);
+}
+
+/// The namespaces, or none where they cannot be made; why is printed.
+fn network() -> Option<Network> {
+    Network::try_new()
+        .inspect_err(|why| eprintln!("skipped: {why}"))
+        .ok()
+}
+
+fn node(network: &Network, end: usize, role: &'static str, name: &'static str) -> Node {
+    Setup {
         role,
         name: Some(name),
         listen: Some("[::]:0".into()),
         tracker: Some("auto".into()),
         prefix: network.prefix(end),
         ..Setup::default()
-    };
-    // It looks for a tracker while there is none.
-    let peer = setup(1, "peer", "south").start();
-    let watch = Watch::begin(&peer);
-    let from = network.address(0);
-    storm(&network, from);
-    still_answers(&peer);
+    }
+    .start()
+}
 
-    // Nor does the storm end when there is one.
-    let both = advertised(setup(0, "both", "north").start());
-    let watch_both = Watch::begin(&both);
-    thread::scope(|scope| {
-        scope.spawn(|| storm(&network, from));
-        peer.wait_until_registered();
+/// Waits until the node has found the true tracker: it may first have to forget the
+/// others, and to try some of them.
+fn wait_until_found(peer: &Node) {
+    peer.wait_long_for_status("the registration", |status| {
+        let tracker = status["node"]["tracker"].as_str();
+        tracker.is_some_and(|text| text.starts_with("registered with "))
     });
-    still_answers(&peer);
-    still_answers(&both);
-    watch.end(&peer, GROWN);
-    watch_both.end(&both, GROWN);
 }
 
 /// The same node, which from now on announces its tracker.
@@ -60,32 +90,42 @@ fn advertised(mut node: Node) -> Node {
     node.restart()
 }
 
-fn still_answers(node: &Node) {
-    node.ctl_ok(&["status"]);
+/// A neighbour in namespace 0.
+struct Sender {
+    socket: UdpSocket,
+    sent: u32,
 }
 
-/// Sends all that a neighbour without manners could, from `address` in namespace 0.
-fn storm(network: &Network, address: &str) {
-    let socket = thread::scope(|scope| {
-        // A namespace is a thread's; the socket stays in the one it is made in.
-        let made = scope.spawn(|| {
-            let namespace = fs::File::open(network.file(0)).unwrap();
-            setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
-            UdpSocket::bind((address, 0)).unwrap()
+impl Sender {
+    fn new(network: &Network) -> Self {
+        let socket = thread::scope(|scope| {
+            // A namespace is a thread's; the socket stays in the one it is made in.
+            let made = scope.spawn(|| {
+                let namespace = fs::File::open(network.file(0)).unwrap();
+                setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+                UdpSocket::bind((network.address(0), 0)).unwrap()
+            });
+            made.join().unwrap()
         });
-        made.join().unwrap()
-    });
-    let mut sent = 0;
-    let mut send = |packet: &[u8]| {
+        Self { socket, sent: 0 }
+    }
+
+    fn send(&mut self, packet: &[u8]) {
         // A queue that is full is no reason to stop.
-        let _ = socket.send_to(packet, "224.0.0.251:5353");
-        sent += 1;
+        let _ = self.socket.send_to(packet, "224.0.0.251:5353");
+        self.sent += 1;
         // Else the kernel drops most of it before anybody has to read it.
-        if sent % BURST == 0 {
+        if self.sent % BURST == 0 {
             thread::sleep(Duration::from_millis(1));
         }
-    };
-    let whole = announcement(0, &[10, 98, 0, 77], b"v=p2pmusic/1");
+    }
+}
+
+/// Sends all that a neighbour without manners could.
+fn storm(network: &Network) {
+    let mut sender = Sender::new(network);
+    let mut send = |packet: &[u8]| sender.send(packet);
+    let whole = announcement(0, &[10, 98, 0, 77], TRACKER);
     for n in 0..300 {
         send(&noise(n, 1400));
         send(&[&whole[..12], &noise(n, 300)].concat());
@@ -100,13 +140,13 @@ fn storm(network: &Network, address: &str) {
         let [_, _, high, low] = n.to_be_bytes();
         // Every fourth could be a tracker, where nobody answers.
         match n % 4 {
-            0 => send(&announcement(n, &[10, 98, high, low], b"v=p2pmusic/1")),
+            0 => send(&announcement(n, &[10, 98, high, low], TRACKER)),
             1 => send(&announcement(
                 n,
                 &[10, 98, high, low],
                 &noise(n.into(), 200),
             )),
-            2 => send(&announcement(n, &noise(n.into(), 7), b"v=p2pmusic/1")),
+            2 => send(&announcement(n, &noise(n.into(), 7), TRACKER)),
             _ => send(&announcement(n, &[255; 4], b"")),
         }
     }
@@ -152,6 +192,8 @@ fn record(name: &[u8], kind: u8, data: &[u8]) -> Vec<u8> {
 
 /// Of a response with one answer.
 const HEAD: [u8; 12] = *b"\0\0\x84\0\0\0\0\x01\0\0\0\0";
+/// The text of a tracker's announcement, as far as it is looked at.
+const TRACKER: &[u8] = b"v=p2pmusic/1";
 /// Twice as many records as are remembered before all are forgotten, and more.
 const ANNOUNCEMENTS: u32 = 8000;
 /// Packets in a row.
