@@ -194,9 +194,9 @@ fn record(name: &[u8], kind: u8, data: &[u8]) -> Vec<u8> {
 const HEAD: [u8; 12] = *b"\0\0\x84\0\0\0\0\x01\0\0\0\0";
 /// The text of a tracker's announcement, as far as it is looked at.
 const TRACKER: &[u8] = b"v=p2pmusic/1";
-/// Twice as many records as are remembered before all are forgotten, and more.
+/// Several times the records that are remembered before all is forgotten.
 const ANNOUNCEMENTS: u32 = 8000;
 /// Packets in a row.
 const BURST: u32 = 16;
 /// Records of the neighbourhood, and what the allocator keeps of them.
-const GROWN: u64 = 32 << 20;
+const GROWN: u64 = 24 << 20;
