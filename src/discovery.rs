@@ -6,6 +6,9 @@
 //! found is a hint and nothing more: whoever answers there still has to show
 //! a certificate of the swarm.
 //!
+//! Anybody near can announce more than is kept, and for years. Then all is forgotten
+//! and asked for again, so that who is there no more takes no place for ever.
+//!
 //! Without multicast nothing is found, which is said once; discovery goes on
 //! trying, since a Pi's network comes up after its daemons.
 
@@ -52,7 +55,9 @@ pub async fn browse(trackers: Sender<Vec<String>>) {
                         return;
                     }
                     answers += 1;
-                    if answers % LOOK_EVERY == 0 && browsing.remembers_too_much().await {
+                    if found.is_crowded
+                        || answers % LOOK_EVERY == 0 && browsing.remembers_too_much().await
+                    {
                         log::debug!("mDNS is flooded with answers; beginning anew");
                         break;
                     }
@@ -156,14 +161,19 @@ impl Complaint {
 
 /// The trackers that are announced now, by the service's full name.
 #[derive(Debug, Default)]
-struct Found(BTreeMap<String, Vec<SocketAddr>>);
+struct Found {
+    trackers: BTreeMap<String, Vec<SocketAddr>>,
+    /// Whether one was left out: it may be the true one, and those that are kept
+    /// may have claimed to be there for years.
+    is_crowded: bool,
+}
 
 impl Found {
     /// Whether the addresses are others now.
     fn handle(&mut self, event: ServiceEvent) -> bool {
         match event {
             ServiceEvent::ServiceResolved(service) => self.handle_resolved(&service),
-            ServiceEvent::ServiceRemoved(_, name) => self.0.remove(&name).is_some(),
+            ServiceEvent::ServiceRemoved(_, name) => self.trackers.remove(&name).is_some(),
             _ => false,
         }
     }
@@ -174,21 +184,22 @@ impl Found {
             return false;
         }
         let name = service.get_fullname();
-        if self.0.len() >= MAX_TRACKERS && !self.0.contains_key(name) {
-            return false;
-        }
         let addresses = service.get_addresses().iter();
         let addresses = addresses.map(|ip| to_address(ip, service.get_port()));
         let addresses = in_order(addresses.filter(is_dialable));
         if addresses.is_empty() {
-            return self.0.remove(name).is_some();
+            return self.trackers.remove(name).is_some();
         }
-        let before = self.0.insert(name.to_owned(), addresses.clone());
+        if self.trackers.len() >= MAX_TRACKERS && !self.trackers.contains_key(name) {
+            self.is_crowded = true;
+            return false;
+        }
+        let before = self.trackers.insert(name.to_owned(), addresses.clone());
         before != Some(addresses)
     }
 
     fn addresses(&self) -> Vec<String> {
-        self.0
+        self.trackers
             .values()
             .flatten()
             .map(SocketAddr::to_string)
@@ -275,9 +286,14 @@ mod tests {
     fn strangers_are_ignored_and_floods_bounded() {
         let mut found = Found::default();
         assert!(!found.handle(resolved("attic", "p2pmusic/9", "10.0.0.7", 4670)));
-        for n in 0..2 * MAX_TRACKERS {
-            found.handle(resolved(&format!("n{n}"), "p2pmusic/1", "10.0.0.7", 4670));
+        let nth = |n| resolved(&format!("n{n}"), "p2pmusic/1", "10.0.0.7", 4670);
+        for n in 0..MAX_TRACKERS {
+            assert!(found.handle(nth(n)));
         }
+        found.handle(nth(0));
+        assert!(!found.is_crowded);
+        assert!(!found.handle(nth(MAX_TRACKERS)));
+        assert!(found.is_crowded);
         assert_eq!(found.addresses().len(), MAX_TRACKERS);
     }
 

@@ -45,7 +45,8 @@ use super::{
 use crate::port_owner::{port_owner, Transport};
 
 /// Clients at a time: a household's phones and some scripts. With a command
-/// list of 2 MiB each, they hold at most 64 MiB.
+/// list each, whose memory [`MAX_LIST_BYTES`](super::mpd::session::MAX_LIST_BYTES)
+/// bounds, they hold at most 64 MiB.
 pub const MAX_CLIENTS: usize = 32;
 
 /// Of these on TCP, so that a network never keeps out who is on the machine.

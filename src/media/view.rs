@@ -7,6 +7,10 @@
 //! also refuses what is known to make the demuxer panic or allocate without
 //! bound.
 //!
+//! The decoder's library chooses the demuxer itself, by the first bytes that look
+//! like any of its formats, and takes no more than a hint. So each view begins with
+//! what begins its own format and no other: what was checked as one is read as one.
+//!
 //! What must hold: the samples are those of the file; and nothing in a file,
 //! each byte of which may be hostile, makes building the view panic, loop or
 //! grow. What is merely unusual is shown as it is.
@@ -51,6 +55,8 @@ pub struct View {
 enum Segment {
     /// These bytes of the file.
     File(Range<u64>),
+    /// These bytes of the file, which are sound in Ogg and no headers.
+    OggSound(Range<u64>),
     /// So many zeros.
     Zeros(u64),
     /// These bytes, made up.
@@ -60,7 +66,7 @@ enum Segment {
 impl Segment {
     fn len(&self) -> u64 {
         match self {
-            Self::File(range) => range.end.saturating_sub(range.start),
+            Self::File(range) | Self::OggSound(range) => range.end.saturating_sub(range.start),
             Self::Zeros(len) => *len,
             Self::Bytes(bytes) => bytes.len() as u64,
         }
@@ -137,6 +143,7 @@ impl View {
             let out = &mut buf[..count];
             return match segment {
                 Segment::File(range) => read(range.start + within, out),
+                Segment::OggSound(range) => ogg::read_sound(range.start, within, out, read),
                 Segment::Zeros(_) => {
                     out.fill(0);
                     Ok(count)

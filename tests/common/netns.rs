@@ -60,6 +60,11 @@ impl Network {
         ["10.98.0.1", "10.98.0.2"][end]
     }
 
+    /// What a thread enters namespace 0 or 1 by.
+    pub fn file(&self, end: usize) -> PathBuf {
+        Path::new("/run/netns").join(&self.names[end])
+    }
+
     /// What the names in namespace 0 or 1 mean from now on, as in `/etc/hosts`.
     /// To be called before anything runs there.
     pub fn set_hosts(&self, end: usize, hosts: &str) {

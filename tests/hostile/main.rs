@@ -3,15 +3,19 @@
 //!
 //! The attackers speak the protocols by an implementation of their own
 //! ([`wire`]), which shares no line with the one under test. Every storm is
-//! bounded in count and time, and comes from loopback addresses only. During each,
-//! somebody honest is served; after each, the same process is there, with the
-//! descriptors that it had, hardly more memory, and nothing worth a word in its
-//! log.
+//! bounded in count and time, and comes from loopback addresses or from a network
+//! that the test has made for it. During each, somebody honest is served; after
+//! each, the same process is there, with the descriptors that it had, hardly more
+//! memory, and nothing worth a word in its log.
 
 #[path = "../common/mod.rs"]
 mod common;
 
+#[path = "../common/netns.rs"]
+mod netns;
+
 mod control;
+mod mdns;
 mod peer;
 mod tracker;
 mod watch;

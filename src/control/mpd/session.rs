@@ -21,8 +21,13 @@ use crate::control::view::Subsystems;
 /// What the server says first; the version is that of the protocol.
 pub const GREETING: &str = "OK MPD 0.23.5\n";
 
-/// Bytes in a command list, MPD's default for `max_command_list_size`.
+/// Bytes in a command list, the ends of its lines included: MPD's default for
+/// `max_command_list_size`. The list takes no more memory than that.
 pub const MAX_LIST_BYTES: usize = 2 * 1024 * 1024;
+
+/// Lines in a command list. Those that are about the conversation only are run in one
+/// go, which must not keep the other tasks waiting for longer than a moment.
+pub const MAX_LIST_LINES: usize = 64 * 1024;
 
 /// Wrong passwords before the connection is closed: guessing costs a
 /// connection for every few guesses.
@@ -60,7 +65,9 @@ pub enum End {
     Closed,
     #[error("it sent a line of more than {MAX_LINE} bytes")]
     LongLine,
-    #[error("it sent a command list of more than {MAX_LIST_BYTES} bytes")]
+    #[error(
+        "it sent a command list of more than {MAX_LIST_BYTES} bytes or {MAX_LIST_LINES} lines"
+    )]
     LongList,
     #[error("it sent something else than noidle while idle")]
     NotIdle,
@@ -88,11 +95,39 @@ enum Mode {
 
 #[derive(Debug, Default)]
 struct List {
-    lines: VecDeque<String>,
-    bytes: usize,
+    /// The lines, each with its end: a string for each would cost several times what
+    /// a short line has.
+    text: String,
+    lines: usize,
+    /// Where in it the line begins that is run next.
+    next: usize,
     confirm: bool,
     /// The index of the line that is run.
     index: usize,
+}
+
+impl List {
+    /// Whether there was room for `line`.
+    fn push(&mut self, line: &str) -> bool {
+        let needed = self.text.len() + line.len() + 1;
+        if needed > MAX_LIST_BYTES || self.lines == MAX_LIST_LINES {
+            return false;
+        }
+        if needed > self.text.capacity() {
+            let room = (2 * self.text.capacity()).clamp(needed, MAX_LIST_BYTES);
+            self.text.reserve_exact(room - self.text.len());
+        }
+        self.text.push_str(line);
+        self.text.push('\n');
+        self.lines += 1;
+        true
+    }
+
+    fn pop(&mut self) -> Option<String> {
+        let (line, _) = self.text[self.next..].split_once('\n')?;
+        self.next += line.len() + 1;
+        Some(line.to_owned())
+    }
 }
 
 impl Session {
@@ -158,7 +193,7 @@ impl Session {
         match std::mem::replace(&mut self.mode, Mode::Ready) {
             Mode::Idle(wanted) => self.step_idle(wanted),
             Mode::Batch(mut list) => {
-                match list.lines.pop_front() {
+                match list.pop() {
                     Some(line) => self.run(&line, Some(list)),
                     None => self.write("OK\n"),
                 }
@@ -225,13 +260,8 @@ impl Session {
     fn collect(&mut self, line: String, mut list: List) {
         match name_and_use(&line) {
             Some(("command_list_end", _)) => self.mode = Mode::Batch(list),
-            _ if list.bytes + line.len() > MAX_LIST_BYTES => self.end(End::LongList),
-            _ => {
-                // An empty line costs memory, too.
-                list.bytes += line.len() + size_of::<String>();
-                list.lines.push_back(line);
-                self.mode = Mode::Collecting(list);
-            }
+            _ if list.push(&line) => self.mode = Mode::Collecting(list),
+            _ => self.end(End::LongList),
         }
     }
 

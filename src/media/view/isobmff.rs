@@ -15,24 +15,53 @@ pub(super) fn view<E>(file: &mut Probe<'_, '_, E>) -> Result<Shown, ViewError<E>
         return Err(ViewError::Malformed("the ftyp atom is missing"));
     }
     let mut edits = Vec::new();
-    let (mut movie, mut media) = (None, None);
+    let (mut movies, mut media) = (0, None);
     let mut plain = true;
     let atoms = children(file, 0..file.size)?;
+    if atoms[0].body.end > FILE_TYPE {
+        return Err(ViewError::Malformed("the ftyp atom is too long"));
+    }
     for atom in &atoms {
         match &atom.kind {
-            b"moov" if movie.is_none() => movie = Some(atom),
+            // The demuxer reads every one, and takes the last.
+            b"moov" => {
+                movies += 1;
+                check_movie(file, atom, &mut edits)?;
+            }
             b"mdat" if media.is_none() => media = Some(atom),
             b"free" | b"skip" | b"wide" => edits.push(Edit::hide(atom)),
             b"meta" => edits.push(Edit::hide(atom)),
             b"moof" => {
                 plain = false;
+                check_length(atom)?;
                 check_samples(file, atom.body.clone(), 0)?;
             }
-            b"moov" | b"mdat" | b"sidx" => plain = false,
+            b"mdat" | b"sidx" => plain = false,
             _ => {}
         }
     }
-    let movie = movie.ok_or(ViewError::Malformed("the moov atom is missing"))?;
+    if movies == 0 {
+        return Err(ViewError::Malformed("the moov atom is missing"));
+    }
+    let audio_start = media.map_or(0, |media| media.body.start);
+    let plain = plain && movies == 1;
+    if let Some(edit) = media.filter(|_| plain).and_then(Edit::lengthen) {
+        edits.push(edit);
+    }
+    Ok(Shown {
+        segments: apply(edits, file.size),
+        bits: None,
+        audio_start,
+    })
+}
+
+/// Checks all that the demuxer reads of a `moov` atom, and hides what it need not.
+fn check_movie<E>(
+    file: &mut Probe<'_, '_, E>,
+    movie: &Atom,
+    edits: &mut Vec<Edit>,
+) -> Result<(), ViewError<E>> {
+    check_length(movie)?;
     for atom in children(file, movie.body.clone())? {
         match &atom.kind {
             b"udta" | b"meta" | b"free" | b"skip" => edits.push(Edit::hide(&atom)),
@@ -44,15 +73,16 @@ pub(super) fn view<E>(file: &mut Probe<'_, '_, E>) -> Result<Shown, ViewError<E>
             _ => {}
         }
     }
-    let audio_start = media.map_or(0, |media| media.body.start);
-    if let Some(edit) = media.filter(|_| plain).and_then(Edit::lengthen) {
-        edits.push(edit);
+    Ok(())
+}
+
+fn check_length<E>(atom: &Atom) -> Result<(), ViewError<E>> {
+    match atom.body.end - atom.start <= MOVIE {
+        true => Ok(()),
+        false => Err(ViewError::Malformed(
+            "its tables are longer than any sound's",
+        )),
     }
-    Ok(Shown {
-        segments: apply(edits, file.size),
-        bits: None,
-        audio_start,
-    })
 }
 
 struct Atom {
@@ -61,13 +91,17 @@ struct Atom {
     body: Range<u64>,
 }
 
-/// The atoms in a range of the file. One that is cut off ends with the range.
+/// The atoms that fill a range of the file. Where bytes are left over, the demuxer
+/// would read a header that begins in them and ends outside.
 fn children<E>(file: &mut Probe<'_, '_, E>, range: Range<u64>) -> Result<Vec<Atom>, ViewError<E>> {
     let mut atoms = Vec::new();
     let mut start = range.start;
-    while range.end.saturating_sub(start) >= 8 {
+    while start < range.end {
         if atoms.len() == ATOMS {
             return Err(ViewError::Malformed("it has too many atoms"));
+        }
+        if range.end - start < 8 {
+            return Err(ViewError::Malformed("an atom is cut off"));
         }
         let head = file.bytes(start, 8)?;
         let (len, head_len) = match be_u32(&head) {
@@ -105,7 +139,7 @@ fn check_tables<E>(
             file.bytes(atom.body.start + at, 4).map(|b| be_u32(&b))
         };
         let (count_at, entry) = match &atom.kind {
-            b"mdia" | b"minf" | b"stbl" if depth < DEPTH => {
+            b"mdia" | b"minf" | b"stbl" | b"edts" if depth < DEPTH => {
                 check_tables(file, atom.body.clone(), depth + 1)?;
                 continue;
             }
@@ -116,6 +150,10 @@ fn check_tables<E>(
                 }
                 continue;
             }
+            b"elst" => match file.bytes(atom.body.start, 1)?[0] {
+                1 => (4, 20),
+                _ => (4, 12),
+            },
             b"stts" | b"ctts" | b"co64" => (4, 8),
             b"stsc" => (4, 12),
             b"stco" => (4, 4),
@@ -125,7 +163,7 @@ fn check_tables<E>(
         };
         let claimed = u64::from(u32_at(file, count_at)?) * entry;
         if claimed > there.saturating_sub(count_at + 4) {
-            return Err(ViewError::Malformed("a table claims too many entries"));
+            return Err(ViewError::Malformed(TOO_MANY));
         }
     }
     Ok(())
@@ -161,11 +199,14 @@ fn check_samples<E>(
                 }
             }
             b"trun" => {
-                let flags = word(file, 0)?;
+                let (flags, count) = (word(file, 0)?, u64::from(word(file, 4)?));
+                let table = body.start + 8 + fields(flags, &[(0x1, 4), (0x4, 4)]);
+                let before = fields(flags, &[(0x100, 4)]);
+                let row = before + fields(flags, &[(0x200, 4), (0x400, 4), (0x800, 4)]);
+                if count > RUN || count * row > body.end.saturating_sub(table) {
+                    return Err(ViewError::Malformed(TOO_MANY));
+                }
                 if flags & 0x200 != 0 {
-                    let table = body.start + 8 + fields(flags, &[(0x1, 4), (0x4, 4)]);
-                    let before = fields(flags, &[(0x100, 4)]);
-                    let row = 4 + before + fields(flags, &[(0x400, 4), (0x800, 4)]);
                     check_sizes(file, table..body.end, row, before)?;
                 }
             }
@@ -276,6 +317,20 @@ fn apply(mut edits: Vec<Edit>, size: u64) -> Vec<Segment> {
     segments.retain(|segment| segment.len() > 0);
     segments
 }
+
+const TOO_MANY: &str = "a table claims too many entries";
+
+/// Some brands of four bytes; with more, the bytes of its length could look like the
+/// beginning of another format to the demuxer's search.
+const FILE_TYPE: u64 = 4096;
+
+/// A day of AAC has 10 million samples, of which a table has four bytes each; a
+/// longer movie would be read into memory all the same.
+const MOVIE: u64 = 64 * 1024 * 1024;
+
+/// Samples in one run of a fragment, of which nothing need be said but how many: some
+/// hours.
+const RUN: u64 = 1 << 20;
 
 /// Atoms side by side; encoders write ten.
 const ATOMS: usize = 256;

@@ -1,5 +1,10 @@
-//! MP3: the tags around the frames are left out. At the end those are ID3v1 and
-//! APEv2, whose pictures the demuxer would search for frames.
+//! MP3: the view is the frames, from the first header that another follows to the
+//! tags at the end: ID3v1 and APEv2, whose pictures the demuxer would search for
+//! frames.
+//!
+//! The demuxer is chosen by the first bytes that look like any of its formats, so
+//! what is shown must begin with a frame: a movie or a page of Ogg that stood before
+//! it would reach a parser that expects to be handed only what was checked.
 
 use super::{le_u32, Probe, Segment, Shown, ViewError};
 
@@ -19,9 +24,8 @@ pub(super) fn view<E>(file: &mut Probe<'_, '_, E>) -> Result<Shown, ViewError<E>
             .filter(|&bytes| bytes <= end - start)
             .unwrap_or(0);
     }
-    if start == end {
-        return Err(ViewError::Malformed("there is nothing but tags"));
-    }
+    let start = first_frame(file, start, end)?
+        .ok_or(ViewError::Malformed("there is no frame of MPEG Layer III"))?;
     Ok(Shown {
         segments: vec![Segment::File(start..end)],
         bits: None,
@@ -38,5 +42,82 @@ fn ape_bytes(footer: &[u8]) -> Option<u64> {
         .then_some(size + if has_header { APE_FOOTER } else { 0 })
 }
 
+/// Where the first frame begins that another of its kind follows, or none can.
+fn first_frame<E>(
+    file: &mut Probe<'_, '_, E>,
+    start: u64,
+    end: u64,
+) -> Result<Option<u64>, ViewError<E>> {
+    let last = end.min(start.saturating_add(SEARCH));
+    let mut at = start;
+    while at < last {
+        let len = WINDOW.min(end - at);
+        let window = file.bytes(at, len as usize)?;
+        let is_tail = at + len == end;
+        // What begins later has not all of its frame in this window.
+        let step = if is_tail { WINDOW } else { WINDOW - REACH };
+        let found = (0..window.len().min(step as usize)).find(|&i| {
+            Frame::parse(&window[i..]).is_some_and(|frame| {
+                match window.get(i + frame.bytes..).and_then(Frame::parse) {
+                    Some(next) => next.kind == frame.kind,
+                    None => is_tail && i + frame.bytes + HEADER > window.len(),
+                }
+            })
+        });
+        if let Some(i) = found {
+            return Ok(Some(at + i as u64));
+        }
+        at += step;
+    }
+    Ok(None)
+}
+
+/// What the four bytes of a frame's header say (ISO/IEC 11172-3, 2.4.1.3).
+struct Frame {
+    /// With its header.
+    bytes: usize,
+    /// What all frames of a stream have in common: version, layer and rate.
+    kind: [u8; 2],
+}
+
+impl Frame {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let &[0xff, kind, sizes, _] = bytes.first_chunk()? else {
+            return None;
+        };
+        // The last bit says that there is no checksum.
+        let (rates, kilobits, slots) = match kind & 0xfe {
+            0xfa => ([44_100, 48_000, 32_000], &MPEG_1, 144),
+            0xf2 => ([22_050, 24_000, 16_000], &MPEG_2, 72),
+            0xe2 => ([11_025, 12_000, 8_000], &MPEG_2, 72),
+            _ => return None,
+        };
+        let rate = *rates.get(usize::from(sizes >> 2 & 3))?;
+        // 0 is the free format, which the decoder does not know; 15 is forbidden.
+        let kilobits = *kilobits.get(usize::from(sizes >> 4).checked_sub(1)?)?;
+        Some(Self {
+            bytes: slots * kilobits * 1000 / rate + usize::from(sizes >> 1 & 1),
+            kind: [kind & 0xfe, sizes & 0x0c],
+        })
+    }
+}
+
+const MPEG_1: [usize; 14] = [
+    32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320,
+];
+/// And of MPEG 2.5, which goes on where MPEG 2 ends.
+const MPEG_2: [usize; 14] = [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160];
+
 const ID3V1: u64 = 128;
 const APE_FOOTER: u64 = 32;
+const HEADER: usize = 4;
+
+/// The longest frame, 320 kbit/s at 32 kHz, and the header after it.
+const REACH: u64 = 1441 + HEADER as u64;
+
+/// Read at once: less than what the decoder reads for its first sound.
+const WINDOW: u64 = 4096;
+
+/// How far a frame is looked for, as the demuxer's own search goes: a tag whose size
+/// is wrong has its picture here.
+const SEARCH: u64 = 1024 * 1024;

@@ -1,8 +1,12 @@
 //! Vorbis in Ogg (RFC 3533, Vorbis I): the comment packet, which holds the
 //! pictures, is replaced by an empty one. It shares pages with the setup packet,
 //! so both are paged anew.
+//!
+//! The demuxer takes headers wherever they come, in the midst of the sound as well,
+//! and allocates what their lengths say. No decoder ever hears of those, since a track
+//! ends where another stream begins; so they are spoilt while the sound is read.
 
-use super::{le_u32, vorbis, Probe, Segment, Shown, ViewError, MAX_CHANNELS};
+use super::{le_u32, vorbis, Probe, ReadAt, Segment, Shown, ViewError, MAX_CHANNELS};
 
 pub(super) fn view<E>(
     file: &mut Probe<'_, '_, E>,
@@ -37,11 +41,52 @@ pub(super) fn view<E>(
         segments: vec![
             Segment::File(0..first.end()),
             Segment::Bytes(repage(first.serial, &setup)),
-            Segment::File(audio_start..file.size),
+            Segment::OggSound(audio_start..file.size),
         ],
         bits: None,
         audio_start,
     })
+}
+
+/// Reads sound at `within` bytes after `start`, and spoils each header that ends there:
+/// its page's checksum is then wrong, and the demuxer drops it.
+pub(super) fn read_sound<E>(
+    start: u64,
+    within: u64,
+    out: &mut [u8],
+    read: &mut ReadAt<'_, E>,
+) -> Result<usize, E> {
+    let count = read(start + within, out)?;
+    let mut before = [0; LONGEST - 1];
+    let len = within.min(before.len() as u64) as usize;
+    let before = &mut before[..len];
+    let from = start + within - len as u64;
+    let mut done = 0;
+    while done < len {
+        match read(from + done as u64, &mut before[done..])? {
+            0 => break,
+            more => done += more,
+        }
+    }
+    spoil_headers(before, &mut out[..count]);
+    Ok(count)
+}
+
+fn spoil_headers(before: &[u8], sound: &mut [u8]) {
+    let mut last = [0; LONGEST];
+    let mut ends_header = |byte| {
+        last.rotate_left(1);
+        last[LONGEST - 1] = byte;
+        HEADERS.iter().any(|header| last.ends_with(header))
+    };
+    for &byte in before {
+        ends_header(byte);
+    }
+    for byte in sound {
+        if ends_header(*byte) {
+            *byte = !*byte;
+        }
+    }
 }
 
 /// The setup packet, and where the first page of sound begins; `None` where the
@@ -192,6 +237,11 @@ impl Page {
 
 /// No vendor, no comments, the framing bit.
 const COMMENT: &[u8] = b"\x03vorbis\0\0\0\0\0\0\0\0\x01";
+
+/// How those packets begin that the demuxer would take in the midst of the sound:
+/// comment and setup of Vorbis, Opus' comment, and the first one of FLAC.
+const HEADERS: [&[u8]; 4] = [b"\x03vorbis", b"\x05vorbis", b"OpusTags", b"\x7fFLAC"];
+const LONGEST: usize = 8;
 
 /// The identification packet has this many bytes.
 const IDENT: usize = 30;

@@ -129,9 +129,16 @@ fn only_the_sound_of_a_wav_is_shown() {
     ));
 }
 
+/// Of 128 kbit/s at 44.1 kHz.
+fn mp3_frames(count: usize) -> Vec<u8> {
+    let mut frame = vec![0x55; 417];
+    frame[..4].copy_from_slice(&[0xff, 0xfb, 0x90, 0]);
+    frame.repeat(count)
+}
+
 #[test]
 fn the_tags_around_mp3_frames_are_left_out() {
-    let frames = vec![0x55; 4_000];
+    let frames = mp3_frames(10);
     let id3 = [&b"ID3\x04\0\0\0\0\x10\0"[..], &[0xff; 2_048]].concat();
     let mut ape = vec![0xff; 500];
     ape.extend_from_slice(b"APETAGEX");
@@ -143,10 +150,56 @@ fn the_tags_around_mp3_frames_are_left_out() {
         [&id3[..], &frames, &ape, &id3v1].concat(),
         [&id3[..], &id3, &frames, &ape].concat(),
         [&frames[..], &id3v1].concat(),
+        // A tag that is longer than it says.
+        [&id3[..2_000], &id3[10..], &[0xff; 9_000], &frames].concat(),
         frames.clone(),
     ] {
         let view = build(Format::Mp3, &file).unwrap();
         assert_eq!(show(&view, &file).0, frames);
+    }
+}
+
+/// Found by the fuzz target `decode`: the demuxer is chosen by what comes first.
+#[test]
+fn what_stands_before_the_first_frame_is_not_shown() {
+    let movie = [atom(b"ftyp", b"M4A \0\0\0\0"), atom(b"moov", &[0xff; 90])].concat();
+    for other in [&movie[..], b"OggS\0\x02", b"RIFF", b"fLaC", b"\xff\xf1"] {
+        let bare = [other, &[0; 4_000]].concat();
+        let refused = build(Format::Mp3, &bare);
+        assert!(matches!(refused, Err(ViewError::Malformed(_))), "{other:?}");
+        let file = [&bare[..], &mp3_frames(3)].concat();
+        let view = build(Format::Mp3, &file).unwrap();
+        assert_eq!(show(&view, &file).0, mp3_frames(3));
+        assert_eq!(view.audio_start() as usize, bare.len());
+    }
+    let long = [atom(b"ftyp", &[0xff; 0xfffb00]), movie].concat();
+    let refused = build(Format::M4a, &long);
+    assert!(matches!(refused, Err(ViewError::Malformed(_))));
+}
+
+#[test]
+fn headers_in_the_sound_of_an_ogg_are_spoilt() {
+    let sound = b"OggS.\x03vorbis\xff\xff\xff\x7fOpusTags...\x05vorbis..\x7fFLAC vorbis".repeat(3);
+    let spoilt = {
+        let mut spoilt = sound.clone();
+        for at in (0..spoilt.len()).step_by(sound.len() / 3) {
+            for end in [11, 23, 33, 40] {
+                spoilt[at + end] = !spoilt[at + end];
+            }
+        }
+        spoilt
+    };
+    // Whatever a header is cut into.
+    for step in [1, 3, 7, 8, 999] {
+        let mut shown = Vec::new();
+        while shown.len() < sound.len() {
+            let mut buf = vec![0; step];
+            let read = ogg::read_sound(5, shown.len() as u64, &mut buf, &mut |at, buf| {
+                Ok::<_, Infallible>(read_slice(&sound, at - 5, buf))
+            });
+            shown.extend_from_slice(&buf[..read.unwrap()]);
+        }
+        assert_eq!(shown, spoilt, "in steps of {step}");
     }
 }
 
@@ -216,6 +269,39 @@ fn an_m4a_with_an_absurd_sample_is_refused() {
             "{n}"
         );
     }
+}
+
+#[test]
+fn no_table_of_an_m4a_is_beyond_the_check() {
+    let kind = || atom(b"ftyp", b"M4A \0\0\0\0");
+    let boast = |kind| atom(kind, &[0, 0, 0, 0, 0xff, 0, 0, 0]);
+    let nest =
+        |inner: Vec<u8>, kinds: &[&[u8; 4]]| kinds.iter().fold(inner, |i, kind| atom(kind, &i));
+    let stbl: &[&[u8; 4]] = &[b"stbl", b"minf", b"mdia", b"trak", b"moov"];
+    let refused = |atoms: Vec<u8>| {
+        let built = build(Format::M4a, &[kind(), atoms].concat());
+        matches!(built, Err(ViewError::Malformed(_)))
+    };
+    let bare = || atom(b"moov", &[]);
+    assert!(!refused(bare()));
+    for table in [b"stts", b"ctts", b"co64", b"stsc", b"stco"] {
+        assert!(refused(nest(boast(table), stbl)), "{table:?}");
+        // In a movie behind the first.
+        assert!(refused([bare(), nest(boast(table), stbl)].concat()));
+    }
+    assert!(refused(nest(boast(b"elst"), &[b"edts", b"trak", b"moov"])));
+    for flags in [[0, 0, 0, 0], [0, 0, 1, 0]] {
+        let run = atom(b"trun", &[&flags[..], &[0xff, 0, 0, 0]].concat());
+        let fragment = nest(run, &[b"traf", b"moof"]);
+        assert!(refused([bare(), fragment].concat()), "{flags:?}");
+    }
+    // The demuxer finds a table that begins in the byte left over of the first atom.
+    let tail = [&[0][..], &[0, 0, 0, b's'], b"tts\0", &[0xff; 107]].concat();
+    let track = nest(
+        [atom(b"stbl", &[0]), tail[1..].to_vec()].concat(),
+        &stbl[1..],
+    );
+    assert!(refused(track));
 }
 
 const FORMATS: [Format; 5] = [

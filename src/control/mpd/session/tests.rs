@@ -104,6 +104,26 @@ fn sessions_end_at_their_bounds() {
 }
 
 #[test]
+fn a_list_of_short_lines_costs_no_more_memory_than_its_bound() {
+    for (line, count) in [
+        ("ping\n".to_owned(), MAX_LIST_LINES),
+        ("x".repeat(60) + "\n", MAX_LIST_BYTES / 61),
+    ] {
+        let mut session = greeted(None);
+        say(&mut session, "command_list_begin\n");
+        for _ in 0..count {
+            assert_eq!(say(&mut session, &line), (String::new(), None));
+        }
+        let Mode::Collecting(list) = &session.mode else {
+            panic!("not a list");
+        };
+        assert_eq!(list.text.len(), count * line.len());
+        assert!(list.text.capacity() <= MAX_LIST_BYTES);
+        assert_eq!(say(&mut session, &line).1, Some(End::LongList));
+    }
+}
+
+#[test]
 fn a_password_opens_what_is_closed() {
     let mut session = greeted(Some("sesame"));
     let refused = "ACK [4@0] {play} you don't have permission for \"play\"\n";

@@ -1,0 +1,202 @@
+//! Storms on mDNS, in a network of the test's own.
+//!
+//! Who browses has to remember what strangers announce, for as long as they say.
+
+use std::{fs, net::UdpSocket, thread, time::Duration};
+
+use nix::sched::{setns, CloneFlags};
+
+use crate::{
+    common::{Node, Setup},
+    netns::Network,
+    watch::Watch,
+    wire::noise,
+};
+
+#[test]
+fn a_storm_of_announcements() {
+    let Some(network) = network() else { return };
+    // It looks for a tracker while there is none.
+    let peer = node(&network, 1, "peer", "south");
+    let watch = Watch::begin(&peer);
+    storm(&network);
+    peer.ctl_ok(&["status"]);
+
+    let both = advertised(node(&network, 0, "both", "north"));
+    storm(&network);
+    wait_until_found(&peer);
+    // Who has found it stays with it, and who is found bears it, too.
+    let watch_both = Watch::begin(&both);
+    storm(&network);
+    for (node, watch) in [(&peer, watch), (&both, watch_both)] {
+        wait_until_found(node);
+        watch.end(node, GROWN);
+    }
+}
+
+/// They are too few for a flood, but more than a peer keeps, and say that they will
+/// be there for years.
+#[test]
+fn a_crowd_of_false_trackers() {
+    let Some(network) = network() else { return };
+    let peer = node(&network, 1, "peer", "south");
+    let mut sender = Sender::new(&network);
+    for n in 1..=100 {
+        sender.send(&announcement(n, &[10, 98, 1, n as u8], TRACKER));
+    }
+    peer.wait_for_line("no tracker at 10.98.1.");
+    let _both = advertised(node(&network, 0, "both", "north"));
+    wait_until_found(&peer);
+}
+
+/// The namespaces, or none where they cannot be made; why is printed.
+fn network() -> Option<Network> {
+    Network::try_new()
+        .inspect_err(|why| eprintln!("skipped: {why}"))
+        .ok()
+}
+
+fn node(network: &Network, end: usize, role: &'static str, name: &'static str) -> Node {
+    Setup {
+        role,
+        name: Some(name),
+        listen: Some("[::]:0".into()),
+        tracker: Some("auto".into()),
+        prefix: network.prefix(end),
+        ..Setup::default()
+    }
+    .start()
+}
+
+/// Waits until the node has found the true tracker: it may first have to forget the
+/// others, and to try some of them.
+fn wait_until_found(peer: &Node) {
+    peer.wait_long_for_status("the registration", |status| {
+        let tracker = status["node"]["tracker"].as_str();
+        tracker.is_some_and(|text| text.starts_with("registered with "))
+    });
+}
+
+/// The same node, which from now on announces its tracker.
+fn advertised(mut node: Node) -> Node {
+    node.kill();
+    let file = node.dir.path().join("p2pmusic.toml");
+    let silent = fs::read_to_string(&file).unwrap();
+    fs::write(
+        &file,
+        silent.replace("advertise = false", "advertise = true"),
+    )
+    .unwrap();
+    node.restart()
+}
+
+/// A neighbour in namespace 0.
+struct Sender {
+    socket: UdpSocket,
+    sent: u32,
+}
+
+impl Sender {
+    fn new(network: &Network) -> Self {
+        let socket = thread::scope(|scope| {
+            // A namespace is a thread's; the socket stays in the one it is made in.
+            let made = scope.spawn(|| {
+                let namespace = fs::File::open(network.file(0)).unwrap();
+                setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+                UdpSocket::bind((network.address(0), 0)).unwrap()
+            });
+            made.join().unwrap()
+        });
+        Self { socket, sent: 0 }
+    }
+
+    fn send(&mut self, packet: &[u8]) {
+        // A queue that is full is no reason to stop.
+        let _ = self.socket.send_to(packet, "224.0.0.251:5353");
+        self.sent += 1;
+        // Else the kernel drops most of it before anybody has to read it.
+        if self.sent % BURST == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Sends all that a neighbour without manners could.
+fn storm(network: &Network) {
+    let mut sender = Sender::new(network);
+    let mut send = |packet: &[u8]| sender.send(packet);
+    let whole = announcement(0, &[10, 98, 0, 77], TRACKER);
+    for n in 0..300 {
+        send(&noise(n, 1400));
+        send(&[&whole[..12], &noise(n, 300)].concat());
+    }
+    for len in 0..whole.len() {
+        send(&whole[..len]);
+    }
+    // A name that points at itself, and counts of records that are not there.
+    send(&[&HEAD[..], b"\xc0\x0c\0\x0c\0\x01\0\0\0\x78\0\x02\xc0\x0c"].concat());
+    send(&[b"\0\0\x84\0\xff\xff\xff\xff\xff\xff\xff\xff", &whole[12..]].concat());
+    for n in 1..=ANNOUNCEMENTS {
+        let [_, _, high, low] = n.to_be_bytes();
+        // Every fourth could be a tracker, where nobody answers.
+        match n % 4 {
+            0 => send(&announcement(n, &[10, 98, high, low], TRACKER)),
+            1 => send(&announcement(
+                n,
+                &[10, 98, high, low],
+                &noise(n.into(), 200),
+            )),
+            2 => send(&announcement(n, &noise(n.into(), 7), TRACKER)),
+            _ => send(&announcement(n, &[255; 4], b"")),
+        }
+    }
+}
+
+/// A response (RFC 6763, section 12.1) that announces instance `n` of the service at
+/// `address`, for as long as can be said.
+fn announcement(n: u32, address: &[u8], text: &[u8]) -> Vec<u8> {
+    let service = name(&["_p2pmusic", "_tcp", "local"]);
+    let label = format!("storm-{n}");
+    let instance = name(&[&label, "_p2pmusic", "_tcp", "local"]);
+    let host = name(&[&format!("host-{n}"), "local"]);
+    let text = [&[text.len() as u8], text].concat();
+    let place = [&[0, 0, 0, 0, 0x12, 0x34][..], &host].concat();
+    [
+        &b"\0\0\x84\0\0\0\0\x04\0\0\0\0"[..],
+        &record(&service, 12, &instance),
+        &record(&instance, 33, &place),
+        &record(&instance, 16, &text),
+        &record(&host, 1, address),
+    ]
+    .concat()
+}
+
+fn name(labels: &[&str]) -> Vec<u8> {
+    let labels = labels
+        .iter()
+        .map(|l| [&[l.len() as u8], l.as_bytes()].concat());
+    [&labels.collect::<Vec<_>>().concat()[..], &[0]].concat()
+}
+
+fn record(name: &[u8], kind: u8, data: &[u8]) -> Vec<u8> {
+    let forever = u32::MAX >> 1;
+    [
+        name,
+        &[0, kind, 0, 1],
+        &forever.to_be_bytes(),
+        &(data.len() as u16).to_be_bytes(),
+        data,
+    ]
+    .concat()
+}
+
+/// Of a response with one answer.
+const HEAD: [u8; 12] = *b"\0\0\x84\0\0\0\0\x01\0\0\0\0";
+/// The text of a tracker's announcement, as far as it is looked at.
+const TRACKER: &[u8] = b"v=p2pmusic/1";
+/// Several times the records that are remembered before all is forgotten.
+const ANNOUNCEMENTS: u32 = 8000;
+/// Packets in a row.
+const BURST: u32 = 16;
+/// Records of the neighbourhood, and what the allocator keeps of them.
+const GROWN: u64 = 24 << 20;
