@@ -115,7 +115,7 @@ impl Sender {
         let _ = self.socket.send_to(packet, "224.0.0.251:5353");
         self.sent += 1;
         // Else the kernel drops most of it before anybody has to read it.
-        if self.sent % BURST == 0 {
+        if self.sent.is_multiple_of(BURST) {
             thread::sleep(Duration::from_millis(1));
         }
     }
