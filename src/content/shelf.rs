@@ -15,6 +15,9 @@ pub struct Shelf {
     used: u64,
     clock: u64,
     items: BTreeMap<TrackId, Item>,
+    /// The same by when they were used last: a shelf has 100,000 outboards, and sorting
+    /// them for each that is put there took a CPU for minutes.
+    by_age: BTreeMap<u64, TrackId>,
     pins: BTreeMap<TrackId, u32>,
 }
 
@@ -51,6 +54,7 @@ impl Shelf {
             used: 0,
             clock: 0,
             items: BTreeMap::new(),
+            by_age: BTreeMap::new(),
             pins: BTreeMap::new(),
         }
     }
@@ -97,11 +101,13 @@ impl Shelf {
             last_used: self.clock,
         };
         self.items.insert(track, item);
+        self.by_age.insert(self.clock, track);
     }
 
     pub fn remove(&mut self, track: TrackId) {
         if let Some(item) = self.items.remove(&track) {
             self.used -= item.bytes;
+            self.by_age.remove(&item.last_used);
         }
     }
 
@@ -109,7 +115,9 @@ impl Shelf {
     pub fn touch(&mut self, track: TrackId) {
         if let Some(item) = self.items.get_mut(&track) {
             self.clock += 1;
+            self.by_age.remove(&item.last_used);
             item.last_used = self.clock;
+            self.by_age.insert(self.clock, track);
         }
     }
 
@@ -138,7 +146,7 @@ impl Shelf {
     ) -> Result<Vec<(TrackId, Kind)>, NoRoom> {
         let mut excess = self.used.saturating_add(bytes).saturating_sub(self.cap);
         let mut going = Vec::new();
-        for (track, item) in self.by_age() {
+        for (track, item) in self.oldest_first() {
             if excess == 0 {
                 break;
             }
@@ -177,17 +185,15 @@ impl Shelf {
         which: impl Fn(Kind) -> bool,
         in_use: impl Fn(TrackId) -> bool,
     ) -> Option<(TrackId, Kind)> {
-        self.by_age()
-            .into_iter()
+        self.oldest_first()
             .map(|(track, item)| (track, item.kind))
             .filter(|(_, kind)| which(*kind))
             .find(|(track, _)| !self.pins.contains_key(track) && !in_use(*track))
     }
 
-    fn by_age(&self) -> Vec<(TrackId, &Item)> {
-        let mut items: Vec<_> = self.items.iter().map(|(t, item)| (*t, item)).collect();
-        items.sort_by_key(|(_, item)| item.last_used);
-        items
+    fn oldest_first(&self) -> impl Iterator<Item = (TrackId, &Item)> {
+        let known = |track: &TrackId| Some((*track, self.items.get(track)?));
+        self.by_age.values().filter_map(known)
     }
 }
 
