@@ -95,8 +95,20 @@ fn with_bitrate(remotes: Vec<Remote>, seed: u64) -> World {
     world
 }
 
+/// The same cases in every run, as `sim` does it: `P2PMUSIC_SEED` gives others.
+fn repeatable() -> ProptestConfig {
+    let seed = std::env::var("P2PMUSIC_SEED").ok();
+    let seed = seed.and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    ProptestConfig {
+        cases: 32,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(seed),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(repeatable())]
 
     /// However the rates are spread over the sources.
     #[test]
