@@ -135,12 +135,12 @@ impl Node {
                 self.rebuild(now);
             }
             Event::Scan(event) => self.handle_scan(event),
-            Event::Player(event) => self.handle_player(event),
+            Event::Player(event) => self.handle_player(event, now),
             Event::Resolved { play, answer } => {
                 self.plays
                     .handle_resolved(play, answer, &self.database, now);
             }
-            Event::Opened { track, answer } => self.plays.handle_opened(track, answer),
+            Event::Opened { track, answer } => self.plays.handle_opened(track, answer, now),
             Event::Unkept { track, kept, why } => {
                 self.facts.unkept = Some(why);
                 self.plays.handle_unkept(track, kept);
@@ -319,8 +319,11 @@ impl Node {
         self.changed = self.changed.or(Subsystem::Update.into());
     }
 
-    fn handle_player(&mut self, event: PlayerEvent) {
+    fn handle_player(&mut self, event: PlayerEvent, now: Instant) {
         self.facts.handle_player(&event);
+        if let PlayerEvent::Underrun { play } = event {
+            self.plays.handle_underrun(play, now);
+        }
         if matches!(
             event,
             PlayerEvent::DeviceOpen { .. }
