@@ -5,6 +5,7 @@ mod chaos;
 mod playing;
 mod presence;
 mod repeat;
+mod waiting;
 
 use std::time::Duration;
 
