@@ -69,6 +69,8 @@ pub struct Host {
     pub conn: Option<ConnId>,
     player: Player,
     pub store: Store,
+    /// Groups that came although they were here.
+    pub twice: u64,
     /// Nothing that arrives can be kept.
     pub disk_is_full: bool,
     /// Whom the node has given addresses for.
@@ -194,6 +196,7 @@ impl Host {
             manner,
             conn: None,
             player: Player::new(now),
+            twice: 0,
             store: Store::default(),
             disk_is_full: false,
             reach: BTreeSet::new(),

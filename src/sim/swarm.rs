@@ -231,6 +231,7 @@ impl World {
             (Purpose::Fetch(id), Packet::Slice) => node::Event::Fetch(id, FetchEvent::FirstByte),
             (Purpose::Fetch(id), Packet::Group(group)) => {
                 let blob = this.store.0.entry(id.track).or_default();
+                this.twice += u64::from(blob.have.contains(group));
                 blob.have.insert(group);
                 blob.failed = None;
                 let groups = GroupSet::from_iter([group]);

@@ -109,6 +109,8 @@ pub struct Scheduler {
     audio_start: u64,
     /// The sound is held back, so the reader goes no further.
     held: bool,
+    /// The reader has gone on from what a decoder reads to open the track.
+    past_opening: bool,
     sources: BTreeMap<PeerId, Source>,
     requests: BTreeMap<RequestId, Request>,
     cancels: VecDeque<RequestId>,
@@ -151,6 +153,7 @@ impl Scheduler {
             bitrate: None,
             audio_start: 0,
             held: false,
+            past_opening: false,
             sources: BTreeMap::new(),
             requests: BTreeMap::new(),
             cancels: VecDeque::new(),
@@ -211,6 +214,7 @@ impl Scheduler {
     pub fn handle_demand(&mut self, offset: u64, now: Instant) {
         self.head = Group::of(offset).min(Group(group_count(self.size)));
         self.told = (offset.min(self.size), now);
+        self.past_opening |= !self.is_opening();
         if self.have.contains(self.head) || self.asked().0.contains(self.head) {
             return;
         }

@@ -330,7 +330,7 @@ impl Scheduler {
     }
 
     /// Whether the reader is still in the opening, before the first sound.
-    fn is_opening(&self) -> bool {
+    pub(super) fn is_opening(&self) -> bool {
         self.opening.contains(self.head)
     }
 

@@ -32,7 +32,7 @@ pub struct Lead {
 impl Scheduler {
     /// What the sound has to wait for; `None` when it may begin.
     pub fn lead(&self, now: Instant) -> Option<Lead> {
-        let ear = self.told.0.max(self.audio_start);
+        let ear = self.ear();
         let ahead = self.missing().at_or_after(Group::of(ear));
         let first = ahead.first()?;
         let wait = self
@@ -49,6 +49,15 @@ impl Scheduler {
             rate: self.rate_of_all(),
             bitrate: self.bitrate.unwrap_or(GUESSED_BITRATE),
         })
+    }
+
+    /// Where the listener is, in bytes. Before the first sound the reader goes to and fro in
+    /// the opening.
+    fn ear(&self) -> u64 {
+        match self.past_opening {
+            true => self.told.0,
+            false => self.audio_start,
+        }
     }
 
     /// By how much the latest of what is under way would be too late.
