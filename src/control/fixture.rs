@@ -151,6 +151,27 @@ pub fn peers() -> Vec<PeerView> {
     vec![peer("kitchen", 1, true), peer("studio", 2, false)]
 }
 
+pub fn stats() -> Vec<(&'static str, String)> {
+    let pairs = [
+        ("uptime_seconds", "3600.000"),
+        ("plays", "2"),
+        ("underruns", "1"),
+        ("underrun_seconds", "0.300"),
+        ("underrun_longest_seconds", "0.300"),
+        ("received_bytes", "1234567"),
+        ("first_sound", "all"),
+        ("count", "2"),
+        ("p50_seconds", "0.012"),
+        ("max_seconds", "0.040"),
+        ("peer", "studio"),
+        ("received_bytes", "1234567"),
+        ("liar", "attic"),
+        ("file", "attic/song.wav"),
+        ("lies", "1"),
+    ];
+    pairs.map(|(name, value)| (name, value.to_owned())).into()
+}
+
 pub fn view(role: Role) -> NodeView {
     NodeView {
         peer: PeerId([1; 32]),
@@ -173,7 +194,6 @@ pub fn view(role: Role) -> NodeView {
         playtime: Duration::from_secs(60),
         db_update: 1_700_000_000,
         updating: None,
-        stats: vec![("bytes_received", "17".into())],
     }
 }
 
@@ -198,6 +218,7 @@ pub fn serve(socket: &Path) {
                 database: &database,
                 view: &view,
                 peers: &peers,
+                stats: &stats,
             };
             let result = apply(event.request, &mut context);
             match event.responder.answer(result) {
