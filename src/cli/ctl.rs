@@ -5,6 +5,7 @@
 
 pub(super) mod client;
 mod show;
+mod stats;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -19,6 +20,7 @@ use clap::{Args, Subcommand};
 use self::{
     client::{Client, Record},
     show::{clock, Scene},
+    stats::Stats,
 };
 
 use crate::config::DEFAULT_SOCKET;
@@ -95,7 +97,7 @@ enum Ctl {
     Leave,
     /// Look for new and changed files in this node's library
     Update,
-    /// Show counters
+    /// Show how well it plays: times, underruns, and where the bytes came from
     Stats(Listing),
     /// Show what plays and how the node is
     Status {
@@ -227,8 +229,11 @@ fn answer(client: &mut Client, command: &Ctl) -> Result<String, CtlError> {
             Ok(listing.show(&devices, show::devices))
         }
         Ctl::Stats(listing) => {
-            let stats = [client.run(&["p2p_stats"])?];
-            Ok(listing.show(&stats, |stats| show::pairs(&stats[0])))
+            let stats = Stats::new(client.run(&["p2p_stats"])?);
+            Ok(match listing.json {
+                true => stats.json(),
+                false => stats.show(),
+            })
         }
         Ctl::Status { listing, .. } => {
             let scene = Scene::ask(client)?;
