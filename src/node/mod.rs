@@ -152,16 +152,17 @@ impl Node {
             Event::CacheBroken(why) => self.facts.unkept = Some(why),
             Event::CacheMended => self.facts.unkept = None,
             Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),
-            Event::Fetch(fetch, event) => self.handle_fetch(fetch, event, now),
+            Event::Fetch(fetch, event) => {
+                self.count_fetch(fetch, &event, now);
+                self.plays.handle_fetch(fetch, event, now);
+            }
             Event::Asked { ask, peer, request } => {
                 self.stats.handle_asked(&request);
                 self.answers
                     .handle_ask(ask, peer, request, self.catalogues.own(), now);
             }
             Event::Answered { ask, sent } => {
-                let peer = self.answers.asker(ask);
-                let peer = peer.map(|peer| (peer, self.name_of(peer)));
-                self.stats.traffic.handle_sent(peer, sent);
+                self.count_sent(ask, sent);
                 self.answers.handle_done(ask, now);
             }
             Event::Control {
@@ -392,35 +393,8 @@ impl Node {
         self.actions.push_back(Action::Transport(order));
     }
 
-    fn handle_fetch(&mut self, fetch: FetchId, event: FetchEvent, now: Instant) {
-        let have = self.plays.have(fetch.track);
-        let file = || self.database.file_of(fetch.track);
-        let traffic = &mut self.stats.traffic;
-        traffic.handle_event(fetch, &event, have, file, now);
-        self.plays.handle_fetch(fetch, event, now);
-    }
-
     fn handle_play(&mut self, action: PlayAction, now: Instant) {
-        match &action {
-            PlayAction::Fetch {
-                fetch,
-                source,
-                size,
-                ..
-            } => {
-                let name = self.name_of(*source);
-                let traffic = &mut self.stats.traffic;
-                traffic.handle_fetch(*fetch, *source, name, *size);
-            }
-            PlayAction::Cancel(fetch) => self.stats.traffic.handle_cancel(*fetch),
-            PlayAction::Load(load) => {
-                if let Some(local) = self.plays.local(load.play) {
-                    self.stats.sound.handle_load(load.play, local);
-                }
-            }
-            PlayAction::Failed(play, _) => self.stats.sound.handle_failed(*play, now),
-            _ => {}
-        }
+        self.count_play(&action, now);
         match action {
             PlayAction::Failed(play, why) => {
                 let failed = PlayerEvent::Failed { play, why };

@@ -7,6 +7,7 @@
 //! the player has it. What is fetched belongs to a stream, one per content,
 //! so that a track that follows itself is fetched once.
 
+mod here;
 mod shape;
 mod stream;
 
@@ -21,7 +22,6 @@ pub use self::{
     shape::{Load, Source},
     stream::{FetchEvent, FetchId},
 };
-use super::stats::{Local, Origin};
 use crate::{
     catalog::Database,
     content::ranges::GroupSet,
@@ -314,31 +314,6 @@ impl Plays {
             groups: stream.scheduler.have().count(),
             of: group_count(stream.size),
         })
-    }
-
-    /// What is here of a track that is fetched.
-    pub fn have(&self, track: TrackId) -> Option<&GroupSet> {
-        Some(self.streams.get(&track)?.scheduler.have())
-    }
-
-    /// What of the content of `play` is on this machine; nothing as long as that is
-    /// being found out.
-    pub fn local(&self, play: PlayId) -> Option<Local> {
-        let play = self.plays.get(&play)?;
-        let Stage::Loaded(track) = play.stage else {
-            return None;
-        };
-        let Some(track) = track else {
-            let (origin, bytes) = (Origin::OwnDisk, play.shape.size);
-            return Some(Local { origin, bytes });
-        };
-        let stream = self.streams.get(&track)?;
-        let bytes = stream.scheduler.have().bytes(stream.size);
-        let origin = match bytes < stream.size {
-            true => Origin::Swarm,
-            false => Origin::Cache,
-        };
-        Some(Local { origin, bytes })
     }
 
     /// Whom the content of `play` is fetched from now.

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 pub use self::sound::{Local, Origin};
 use self::{sound::Sound, traffic::Traffic};
-use super::Answer;
+use super::{Answer, AskId, FetchEvent, FetchId, Node, PlayAction};
 use crate::protocol::PeerRequest;
 
 /// See the module's description.
@@ -72,5 +72,51 @@ impl Stats {
     /// The tracker that this node was registered with is lost.
     pub fn handle_tracker_lost(&mut self) {
         self.tracker_losses += 1;
+    }
+}
+
+impl Node {
+    /// The counters as Prometheus reads them.
+    pub fn exposition(&self, now: Instant) -> String {
+        self.stats.exposition(now)
+    }
+
+    /// Something is to be done for the plays.
+    pub(super) fn count_play(&mut self, action: &PlayAction, now: Instant) {
+        match action {
+            PlayAction::Fetch {
+                fetch,
+                source,
+                size,
+                ..
+            } => {
+                let name = self.name_of(*source);
+                let traffic = &mut self.stats.traffic;
+                traffic.handle_fetch(*fetch, *source, name, *size);
+            }
+            PlayAction::Cancel(fetch) => self.stats.traffic.handle_cancel(*fetch),
+            PlayAction::Load(load) => {
+                if let Some(local) = self.plays.local(load.play) {
+                    self.stats.sound.handle_load(load.play, local);
+                }
+            }
+            PlayAction::Failed(play, _) => self.stats.sound.handle_failed(*play, now),
+            _ => {}
+        }
+    }
+
+    /// Something comes of a fetch that the plays have not heard of yet.
+    pub(super) fn count_fetch(&mut self, fetch: FetchId, event: &FetchEvent, now: Instant) {
+        let have = self.plays.have(fetch.track);
+        let file = || self.database.file_of(fetch.track);
+        let traffic = &mut self.stats.traffic;
+        traffic.handle_event(fetch, event, have, file, now);
+    }
+
+    /// A slice is over that is not forgotten yet.
+    pub(super) fn count_sent(&mut self, ask: AskId, bytes: u64) {
+        let peer = self.answers.asker(ask);
+        let peer = peer.map(|peer| (peer, self.name_of(peer)));
+        self.stats.traffic.handle_sent(peer, bytes);
     }
 }

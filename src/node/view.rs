@@ -193,11 +193,6 @@ impl Node {
         problems
     }
 
-    /// The counters as Prometheus reads them.
-    pub fn exposition(&self, now: Instant) -> String {
-        self.stats.exposition(now)
-    }
-
     /// What a peer is called; its id in few digits where nobody has told.
     pub(super) fn name_of(&self, peer: PeerId) -> Arc<str> {
         let member = self.database.member(peer);

@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod chaos;
+mod numbers;
 mod playing;
 mod presence;
 mod repeat;
