@@ -101,14 +101,6 @@ impl Database {
             Some((member, no, entry))
         })
     }
-
-    /// What a content is called by somebody who lists it, as MPD names it.
-    pub fn file_of(&self, track: TrackId) -> Option<String> {
-        let mut copies = self.holders(track);
-        copies.find_map(|(member, _, entry)| {
-            Some(format!("{}/{}", member.name, entry.listed()?.path()))
-        })
-    }
 }
 
 fn find_path<'a>(member: &'a Member, path: &str) -> Option<Found<'a>> {

@@ -108,7 +108,7 @@ impl Node {
     /// Something comes of a fetch that the plays have not heard of yet.
     pub(super) fn count_fetch(&mut self, fetch: FetchId, event: &FetchEvent, now: Instant) {
         let have = self.plays.have(fetch.track);
-        let file = || self.database.file_of(fetch.track);
+        let file = || self.plays.file(fetch.track);
         let traffic = &mut self.stats.traffic;
         traffic.handle_event(fetch, event, have, file, now);
     }

@@ -1,6 +1,6 @@
 //! What of the plays' bytes is on this machine, for who counts it.
 
-use super::{Plays, Stage};
+use super::{Play, Plays, Stage};
 use crate::{
     content::ranges::GroupSet,
     id::TrackId,
@@ -12,6 +12,13 @@ impl Plays {
     /// What is here of a track that is fetched.
     pub fn have(&self, track: TrackId) -> Option<&GroupSet> {
         Some(self.streams.get(&track)?.scheduler.have())
+    }
+
+    /// What was asked for, of which `track` turned out to be the content.
+    pub fn file(&self, track: TrackId) -> Option<String> {
+        let is_of_track = |play: &&Play| matches!(play.stage, Stage::Opening(t) | Stage::Loaded(Some(t)) if t == track);
+        let item = &self.plays.values().find(is_of_track)?.request.item;
+        Some(format!("{}/{}", item.info.owner, item.path))
     }
 
     /// What of the content of `play` is on this machine; nothing as long as that is

@@ -46,7 +46,7 @@ pub struct Lie {
     pub peer: PeerId,
     pub name: Arc<str>,
     pub track: TrackId,
-    /// What the track is called in the swarm, if anybody lists it.
+    /// What was to be played.
     pub file: Option<String>,
     pub times: u64,
     pub last: Instant,
@@ -113,7 +113,7 @@ impl Traffic {
     }
 
     /// Something came of a request; `have` is what was here of the track before.
-    /// `file` is asked for the track's name when somebody lied about it.
+    /// `file` is asked what was to be played when somebody lied about it.
     pub fn handle_event(
         &mut self,
         id: FetchId,
