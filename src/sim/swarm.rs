@@ -29,7 +29,7 @@ pub struct CallId(pub u64);
 pub struct Call {
     to: Life,
     progress: Instant,
-    purpose: Purpose,
+    pub purpose: Purpose,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,10 @@
 //! What a node says of itself is what happened.
 
 use super::*;
-use crate::sim::net::Place;
+use crate::{
+    node::{Event, FetchEvent},
+    sim::{net::Place, swarm::Purpose},
+};
 
 /// The lines of `p2p_stats` that are of the whole node, and the sum of those that are of
 /// its peers.
@@ -61,6 +64,32 @@ fn every_byte_of_a_track_is_counted_once() {
         assert_eq!(numbers.peers("received_bytes"), received, "seed {seed}");
         assert_eq!(numbers.node("plays"), 1.0, "seed {seed}");
     }
+}
+
+#[test]
+fn what_was_here_already_is_a_duplicate() {
+    let mut world = World::new(7, Weather::FAIR);
+    let song = Song::new(1, 60, FLAC);
+    world.add(peer("kitchen", FLAC * 2, std::slice::from_ref(&song)));
+    let cellar = world.add(peer("cellar", FAST, &[]));
+    world.run(3 * SECOND);
+    world.play(cellar, "kitchen");
+    world.run(5 * SECOND);
+    let now = world.now;
+    let this = &mut world.hosts[cellar.0];
+    let mut out = this.calls.values().filter_map(|call| match call.purpose {
+        Purpose::Fetch(fetch) => Some(fetch),
+        Purpose::Resolve(_) => None,
+    });
+    let fetch = out.next().expect("it has not arrived yet");
+    let here = this.store.0[&song.track].have.clone();
+    let again = Event::Fetch(fetch, FetchEvent::Groups(here.clone()));
+    this.node.handle(again, now);
+    let numbers = Numbers::of(&mut world, cellar);
+    let bytes = here.bytes(song.size) as f64;
+    assert!(bytes > 0.0);
+    assert_eq!(numbers.node("duplicate_bytes"), bytes);
+    assert_eq!(numbers.node("received_bytes"), 2.0 * bytes);
 }
 
 #[test]
