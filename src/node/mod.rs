@@ -143,7 +143,7 @@ impl Node {
                 self.plays
                     .handle_resolved(play, answer, &self.database, now);
             }
-            Event::Opened { track, answer } => self.plays.handle_opened(track, answer),
+            Event::Opened { track, answer } => self.plays.handle_opened(track, answer, now),
             Event::Unkept { track, kept, why } => {
                 self.facts.unkept = Some(why);
                 self.plays.handle_unkept(track, kept);
@@ -337,6 +337,9 @@ impl Node {
     fn handle_player(&mut self, event: PlayerEvent, now: Instant) {
         self.facts.handle_player(&event);
         self.stats.sound.handle_player(&event, now);
+        if let PlayerEvent::Underrun { play } = event {
+            self.plays.handle_underrun(play, now);
+        }
         if matches!(
             event,
             PlayerEvent::DeviceOpen { .. }

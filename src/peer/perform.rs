@@ -108,11 +108,15 @@ impl Peer {
                 size,
                 groups,
                 class,
+                // The link finds that out by itself.
+                renew: _,
             } => {
                 self.fetch(fetch, source, size, groups, class);
             }
             PlayAction::Cancel(fetch) => _ = self.fetches.remove(&fetch),
             PlayAction::Load(load) => self.load(load),
+            PlayAction::Hold(play) => self.player.hold(play),
+            PlayAction::Sound(play) => self.player.sound(play),
             PlayAction::Keep(track) => self.keep(track),
             PlayAction::GiveUp { track, why } => {
                 if let Some((blob, _)) = self.blobs.get(&track) {
@@ -270,6 +274,7 @@ impl Peer {
             from: load.from,
             expect: Some((load.rate, load.channels)),
             paused: load.paused,
+            held: load.held,
         };
         match load.next {
             true => self.player.next(order),

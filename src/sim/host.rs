@@ -497,6 +497,7 @@ impl World {
                 size,
                 groups,
                 class,
+                renew: _,
             } => {
                 self.call_get(host, fetch, source, size, groups, class);
             }
@@ -515,6 +516,8 @@ impl World {
                 }
             }
             PlayAction::Load(load) => self.load(host, load),
+            PlayAction::Hold(play) => this.player.hold(play, true),
+            PlayAction::Sound(play) => this.player.hold(play, false),
             PlayAction::Keep(track) => {
                 let size = this.store.0.get(&track).map_or(0, |blob| blob.size);
                 this.library.hold(track, size);

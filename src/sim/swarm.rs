@@ -42,6 +42,7 @@ pub enum Purpose {
 #[derive(Debug)]
 pub struct Served {
     asker: Life,
+    class: Class,
     /// Once it is let in.
     slice: Option<Slice>,
     gone: bool,
@@ -185,8 +186,13 @@ impl World {
     pub fn arrive(&mut self, host: HostNo, from: Life, call: CallId, packet: Packet) {
         match packet {
             Packet::Request(request) => {
+                let class = match &request {
+                    PeerRequest::Get(get) => get.class,
+                    _ => Class::Now,
+                };
                 let served = Served {
                     asker: from,
+                    class,
                     slice: None,
                     gone: false,
                 };
@@ -384,8 +390,8 @@ impl World {
     }
 
     /// Puts a group on the line, if that is free. Receivers take turns; each
-    /// is sent what it asked for in that order, as QUIC streams without
-    /// fairness are.
+    /// is sent what it listens to first, and otherwise what it asked for in that
+    /// order, as the streams of a real holder are.
     fn pump(&mut self, host: HostNo) {
         if self.hosts[host.0].sending {
             return;
@@ -401,8 +407,9 @@ impl World {
                 .served
                 .iter_mut()
                 .filter(|(_, served)| served.asker == asker);
-            let mut slices = slices.filter_map(|(call, s)| Some((*call, s.slice.as_mut()?)));
-            let Some((call, slice)) = slices.next() else {
+            let slices = slices.filter_map(|(call, s)| Some((s.class, *call, s.slice.as_mut()?)));
+            let first = slices.min_by_key(|(class, call, _)| (*class, *call));
+            let Some((_, call, slice)) = first else {
                 continue;
             };
             this.turns.push_back(asker);
