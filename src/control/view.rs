@@ -22,6 +22,8 @@ pub struct NodeView {
     pub position: Option<Duration>,
     /// How much of the current track is here, from 0 to 1.
     pub arrived: Option<f32>,
+    /// What the sound waits for, in words, while it does.
+    pub waits_for: Option<String>,
     /// The names of those that the current track is being fetched from.
     pub sources: Vec<Arc<str>>,
     /// From the last `play` to its first sound.

@@ -13,6 +13,7 @@ use crate::{
     id::PeerId,
     player::{transport::PlayState, PlayId, PlayerEvent},
     protocol::{PeerState, Refusal},
+    swarm::scheduler::Lead,
 };
 
 /// What no room of the node keeps, but a person may want to know.
@@ -171,6 +172,9 @@ impl Node {
             devices: self.facts.device_views(),
             position: position.map(|(_, at)| at),
             arrived: arrived.map(|a| a.groups as f32 / a.of.max(1) as f32),
+            waits_for: playing
+                .and_then(|play| self.plays.lead(play, now))
+                .map(in_words),
             sources: playing
                 .map(|play| self.source_names(play))
                 .unwrap_or_default(),
@@ -231,6 +235,21 @@ impl Node {
         let sees = in_few_words(names, self.directory.iter().count());
         let tracker = self.facts.tracker_in_words();
         format!("{playing}{what}; sees {sees}; tracker: {tracker}")
+    }
+}
+
+/// What sound waits for.
+fn in_words(lead: Lead) -> String {
+    let whole = |time: Duration| time.as_secs_f64().ceil();
+    let (here, needed) = (lead.here.as_secs(), whole(lead.needed));
+    let kilobytes = |bytes: u64| bytes / 1000;
+    let bitrate = kilobytes(lead.bitrate);
+    match lead.rate {
+        Some(rate) => format!(
+            "{needed} s of sound, of which {here} s are here: {} kB/s arrive, and it takes {bitrate}",
+            kilobytes(rate)
+        ),
+        None => format!("{needed} s of sound, of which {here} s are here"),
     }
 }
 

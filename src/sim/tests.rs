@@ -6,6 +6,7 @@ mod numbers;
 mod playing;
 mod presence;
 mod repeat;
+mod waiting;
 
 use std::time::Duration;
 

@@ -66,6 +66,9 @@ impl Scene {
         if playing {
             row("", self.bar());
         }
+        if let Some(what) = self.node.get("waits_for") {
+            row("waits for", what.to_owned());
+        }
         for (name, key) in [("album", "Album"), ("file", "file"), ("format", "Format")] {
             if let Some(value) = self.song.get(key) {
                 row(name, value.to_owned());

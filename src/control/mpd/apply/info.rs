@@ -186,6 +186,9 @@ impl Desk<'_> {
             if let Some(arrived) = view.arrived {
                 reply.pair("arrived", format_args!("{:.3}", arrived.clamp(0.0, 1.0)));
             }
+            if let Some(what) = &view.waits_for {
+                reply.pair("waits_for", what);
+            }
             if !view.sources.is_empty() {
                 reply.pair("source", view.sources.join(", "));
             }
