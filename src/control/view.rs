@@ -39,8 +39,6 @@ pub struct NodeView {
     pub db_update: i64,
     /// The number of the scan that is under way.
     pub updating: Option<u32>,
-    /// Counters for `p2p_stats`, in the order to show them.
-    pub stats: Vec<(&'static str, String)>,
 }
 
 /// A peer as this node sees it.

@@ -80,8 +80,13 @@ pub enum Event {
         peer: PeerId,
         request: PeerRequest,
     },
-    /// A slice is sent, or was given up.
-    Answered(AskId),
+    /// A slice is sent, or was given up after this many bytes; or an entry is resolved.
+    Answered {
+        ask: AskId,
+        sent: u64,
+    },
+    /// Whether the file of counters can be written, when that changes.
+    StatsWritten(Result<(), String>),
     /// A client of the control socket wants something.
     Control {
         ask: ControlId,

@@ -21,6 +21,7 @@ mod directory;
 mod events;
 mod memory;
 mod plays;
+mod stats;
 mod view;
 
 use std::{
@@ -29,7 +30,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{answers::Answers, catalogues::Catalogues, directory::Directory, plays::Plays};
+use self::{
+    answers::Answers, catalogues::Catalogues, directory::Directory, plays::Plays, stats::Stats,
+};
 pub use self::{
     answers::{Answer, AskId},
     catalogues::Want,
@@ -66,7 +69,6 @@ pub struct Node {
     default_name: String,
     name: Arc<str>,
     role: Role,
-    begun: Instant,
     directory: Directory,
     catalogues: Catalogues,
     database: Database,
@@ -75,6 +77,7 @@ pub struct Node {
     plays: Plays,
     answers: Answers,
     facts: view::Facts,
+    stats: Stats,
     /// Clients that wait for the tracker to confirm that this node has left.
     leaving: Vec<ControlId>,
     actions: VecDeque<Action>,
@@ -88,7 +91,7 @@ impl Node {
             name: setup.name.as_str().into(),
             default_name: setup.name,
             role: setup.role,
-            begun: now,
+            stats: Stats::new(now),
             facts: view::Facts::new(&setup.interfaces, setup.found),
             directory: Directory::new(setup.me, setup.interfaces),
             catalogues: Catalogues::default(),
@@ -149,17 +152,25 @@ impl Node {
             Event::CacheBroken(why) => self.facts.unkept = Some(why),
             Event::CacheMended => self.facts.unkept = None,
             Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),
-            Event::Fetch(fetch, event) => self.plays.handle_fetch(fetch, event, now),
+            Event::Fetch(fetch, event) => {
+                self.count_fetch(fetch, &event, now);
+                self.plays.handle_fetch(fetch, event, now);
+            }
             Event::Asked { ask, peer, request } => {
+                self.stats.handle_asked(&request);
                 self.answers
                     .handle_ask(ask, peer, request, self.catalogues.own(), now);
             }
-            Event::Answered(ask) => self.answers.handle_done(ask, now),
+            Event::Answered { ask, sent } => {
+                self.count_sent(ask, sent);
+                self.answers.handle_done(ask, now);
+            }
             Event::Control {
                 ask,
                 request,
                 sight,
             } => self.handle_control(ask, request, sight, now),
+            Event::StatsWritten(written) => self.facts.unwritten = written.err(),
             Event::Devices(devices) => self.facts.devices = devices,
             Event::Interfaces(interfaces) => self.handle_interfaces(interfaces),
             Event::Configured {
@@ -181,10 +192,11 @@ impl Node {
             if let Some(action) = self.transport.poll() {
                 self.handle_transport(action, now);
             } else if let Some(action) = self.plays.poll(now) {
-                self.handle_play(action);
+                self.handle_play(action, now);
             } else if let Some(want) = self.catalogues.poll() {
                 return Some(Action::Want(want));
             } else if let Some((ask, answer)) = self.answers.poll(now) {
+                self.stats.handle_answer(&answer);
                 return Some(Action::Answer(ask, answer));
             } else if !self.changed.is_empty() {
                 return Some(Action::Changed(std::mem::take(&mut self.changed)));
@@ -218,6 +230,9 @@ impl Node {
         match event {
             TrackerEvent::Connecting { to } => self.facts.handle_connecting(to),
             TrackerEvent::Lost { to, why } => {
+                if let view::TrackerState::Registered(_) = self.facts.tracker {
+                    self.stats.handle_tracker_lost();
+                }
                 self.facts.tracker = view::TrackerState::Lost { to, why };
                 self.catalogues.handle_lost();
             }
@@ -321,6 +336,7 @@ impl Node {
 
     fn handle_player(&mut self, event: PlayerEvent, now: Instant) {
         self.facts.handle_player(&event);
+        self.stats.sound.handle_player(&event, now);
         if let PlayerEvent::Underrun { play } = event {
             self.plays.handle_underrun(play, now);
         }
@@ -351,7 +367,7 @@ impl Node {
                 from,
                 paused,
             } => {
-                self.facts.started(play, now);
+                self.stats.sound.handle_start(play, paused, now);
                 return self.begin_play(play, item, from, paused, false, now);
             }
             TransportAction::Prepare { play, item } => {
@@ -376,10 +392,12 @@ impl Node {
             TransportAction::Seek { play, to } => PlayerAction::Seek { play, to },
             TransportAction::Volume(volume) => PlayerAction::Volume(volume),
         };
+        self.stats.sound.handle_order(&order, now);
         self.actions.push_back(Action::Transport(order));
     }
 
-    fn handle_play(&mut self, action: PlayAction) {
+    fn handle_play(&mut self, action: PlayAction, now: Instant) {
+        self.count_play(&action, now);
         match action {
             PlayAction::Failed(play, why) => {
                 let failed = PlayerEvent::Failed { play, why };
@@ -427,12 +445,14 @@ impl Node {
         let view = self.view(sight, now);
         let own = self.role.is_peer().then_some((self.me, &self.name));
         let peers = || view::peer_views(own, &self.directory, &self.database);
+        let stats = || self.stats.pairs(now);
         let mut context = Context {
             queue: &mut self.queue,
             transport: &mut self.transport,
             database: &self.database,
             view: &view,
             peers: &peers,
+            stats: &stats,
         };
         match apply(request, &mut context) {
             Ok(Outcome::Later(Errand::Update { .. })) => {

@@ -7,6 +7,7 @@
 //! the player has it. What is fetched belongs to a stream, one per content,
 //! so that a track that follows itself is fetched once.
 
+mod here;
 mod shape;
 mod stream;
 
@@ -344,6 +345,7 @@ impl Plays {
                     stream.scheduler.handle_group(fetch.request, group, now);
                 }
             }
+            FetchEvent::Wasted(_) => {}
             FetchEvent::Done(outcome) => {
                 stream.fetching.remove(&fetch.request);
                 stream.scheduler.handle_done(fetch.request, outcome, now);

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         Arc,
     },
     time::Duration,
@@ -351,16 +351,16 @@ impl Peer {
         let (library, to) = (self.library.clone(), self.answer.clone());
         self.tasks.spawn(async move {
             say_hash(&library, entry, &reply).await;
-            let _ = to.send(Input::Event(Event::Answered(ask))).await;
+            let answered = Event::Answered { ask, sent: 0 };
+            let _ = to.send(Input::Event(answered)).await;
         });
     }
 
     fn answer_slice(&mut self, ask: AskId, track: TrackId, size: u64, groups: GroupSet) {
         let to = self.answer.clone();
         let Some(reply) = self.asks.remove(&ask) else {
-            return self
-                .node
-                .handle(Event::Answered(ask), std::time::Instant::now());
+            let answered = Event::Answered { ask, sent: 0 };
+            return self.node.handle(answered, std::time::Instant::now());
         };
         let store = self.store.clone();
         let library = self.library.clone();
@@ -368,10 +368,13 @@ impl Peer {
         self.slices.insert(ask, over.clone());
         self.tasks.spawn(async move {
             let blob = smol::unblock(move || serve_from(&store, &library, track)).await;
-            let answer = slice_or_no(blob, size, groups, done);
+            let sent = Arc::<AtomicU64>::default();
+            let answer = slice_or_no(blob, size, groups, done, sent.clone());
             let _ = reply.send(answer).await;
             let _ = over.recv().await;
-            let _ = to.send(Input::Event(Event::Answered(ask))).await;
+            let sent = sent.load(Ordering::Relaxed);
+            let answered = Event::Answered { ask, sent };
+            let _ = to.send(Input::Event(answered)).await;
         });
     }
 
@@ -403,6 +406,7 @@ async fn fetch_into(
         let event = match progress {
             Progress::FirstByte => FetchEvent::FirstByte,
             Progress::Groups(groups) => FetchEvent::Groups(groups),
+            Progress::Wasted(bytes) => FetchEvent::Wasted(bytes),
         };
         let unkept = unkept.map(|unkept| not_kept(id.track, unkept));
         let events = unkept.into_iter().chain([Event::Fetch(id, event)]);
@@ -460,9 +464,20 @@ async fn say_hash(library: &Arc<Library>, entry: EntryNo, reply: &Sender<Reply>)
 }
 
 /// The answer to who asked for a slice; `done` goes with it.
-fn slice_or_no(blob: Option<Arc<Blob>>, size: u64, groups: GroupSet, done: Done) -> Reply {
+fn slice_or_no(
+    blob: Option<Arc<Blob>>,
+    size: u64,
+    groups: GroupSet,
+    done: Done,
+    sent: Arc<AtomicU64>,
+) -> Reply {
     match blob {
-        Some(blob) if blob.size() == size => Reply::Slice { blob, groups, done },
+        Some(blob) if blob.size() == size => Reply::Slice {
+            blob,
+            groups,
+            done,
+            sent,
+        },
         Some(_) => Reply::Message(PeerReply::No(Decline::Changed)),
         None => Reply::Message(PeerReply::No(Decline::NotAvailable)),
     }
@@ -495,7 +510,7 @@ mod tests {
     #[test]
     fn saying_no_to_a_slice_gives_its_slot_back_at_once() {
         let (done, over) = async_channel::bounded(1);
-        let answer = slice_or_no(None, 1, GroupSet::all(1), done);
+        let answer = slice_or_no(None, 1, GroupSet::all(1), done, Arc::default());
         assert!(matches!(answer, Reply::Message(PeerReply::No(_))));
         assert!(over.is_closed());
     }

@@ -29,7 +29,7 @@ pub struct CallId(pub u64);
 pub struct Call {
     to: Life,
     progress: Instant,
-    purpose: Purpose,
+    pub purpose: Purpose,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -286,7 +286,8 @@ impl World {
         };
         let (track, size) = (song.track, song.size);
         let news = this.library.set_hashed(entry);
-        this.node.handle(node::Event::Answered(ask), self.now);
+        this.node
+            .handle(node::Event::Answered { ask, sent: 0 }, self.now);
         let call = CallId(ask.0);
         if let Some(served) = this.served.remove(&call) {
             self.send(host, served.asker, call, Packet::Resolved { track, size });
@@ -351,7 +352,13 @@ impl World {
         let asker = served.asker;
         if served.slice.is_none() {
             this.served.remove(&call);
-            this.node.handle(node::Event::Answered(AskId(call.0)), now);
+            this.node.handle(
+                node::Event::Answered {
+                    ask: AskId(call.0),
+                    sent: 0,
+                },
+                now,
+            );
             if let Some(why) = refusal {
                 self.send(host, asker, call, Packet::No(why));
             }
@@ -468,8 +475,13 @@ impl World {
     fn forget_served(&mut self, host: HostNo, call: CallId) {
         let this = &mut self.hosts[host.0];
         this.served.remove(&call);
-        this.node
-            .handle(node::Event::Answered(AskId(call.0)), self.now);
+        this.node.handle(
+            node::Event::Answered {
+                ask: AskId(call.0),
+                sent: 0,
+            },
+            self.now,
+        );
     }
 
     /// The asker does not want it any more.

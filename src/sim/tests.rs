@@ -3,6 +3,7 @@
 mod bad_days;
 mod chaos;
 mod listening;
+mod numbers;
 mod playing;
 mod presence;
 mod repeat;

@@ -10,7 +10,10 @@
 
 use std::{
     io::{self, Write},
-    sync::Arc,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Arc,
+    },
     time::{Duration, Instant},
 };
 
@@ -46,11 +49,13 @@ pub enum Reply {
     Message(PeerReply),
     List(Arc<[Hash]>),
     Page(Arc<Page>),
-    /// Send the verified slice; `done` is dropped when that is over.
+    /// Send the verified slice, counting its bytes in `sent`; `done` is dropped when
+    /// that is over.
     Slice {
         blob: Arc<Blob>,
         groups: GroupSet,
         done: Done,
+        sent: Arc<AtomicU64>,
     },
 }
 
@@ -122,9 +127,14 @@ async fn answer(
                 write(&mut send, &encode_frame(&PeerReply::Page(page.encode()))).await;
                 false
             }
-            Reply::Slice { blob, groups, done } => {
+            Reply::Slice {
+                blob,
+                groups,
+                done,
+                sent,
+            } => {
                 let sent = async {
-                    send_slice(&mut send, blob, groups, priority).await;
+                    send_slice(&mut send, blob, groups, priority, &sent).await;
                     true
                 };
                 let given_up = async {
@@ -163,7 +173,13 @@ fn priority(request: &PeerRequest, stream: StreamId) -> i32 {
 }
 
 /// Sends the header and the slice, which is checked as it is read.
-async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, priority: i32) {
+async fn send_slice(
+    send: &mut SendStream,
+    blob: Arc<Blob>,
+    groups: GroupSet,
+    priority: i32,
+    sent: &AtomicU64,
+) {
     let (to, pieces) = async_channel::bounded(PIECES_UNDER_WAY);
     let encoding = smol::unblock(move || {
         let mut pipe = Pipe {
@@ -190,6 +206,7 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, pr
         if !write(send, &piece).await {
             return;
         }
+        sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
     }
     let result: Result<(), SliceError> = encoding.await;
     if let Err(e) = result {

@@ -21,7 +21,7 @@ pub struct FetchId {
     pub track: TrackId,
     /// Each fetching of a track counts its requests from 0: what is still
     /// told about the one before is not about this one.
-    pub(super) stream: u64,
+    pub(in crate::node) stream: u64,
     pub request: RequestId,
 }
 
@@ -32,6 +32,8 @@ pub enum FetchEvent {
     FirstByte,
     /// Groups are verified and stored.
     Groups(GroupSet),
+    /// So many bytes came and could not be used.
+    Wasted(u64),
     /// Nothing more comes.
     Done(Outcome),
     /// What came could not be kept, for this reason.

@@ -55,7 +55,7 @@ impl Desk<'_> {
             Info::Peers => (self.peers)().iter().for_each(|p| peer(p, &mut reply)),
             Info::NodeStatus => self.node_status(&mut reply),
             Info::NodeStats => {
-                for (name, value) in &self.view.stats {
+                for (name, value) in (self.stats)() {
                     reply.pair(name, value);
                 }
             }
