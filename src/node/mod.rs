@@ -420,10 +420,16 @@ impl Node {
         let Some(item) = self.queue.get(item).cloned() else {
             return;
         };
-        if !next {
-            // What sounds ends now, not when the new track has arrived.
-            self.actions
-                .push_back(Action::Transport(PlayerAction::Stop));
+        // What sounds ends now, not when the new track has arrived; and what was to
+        // follow is not played if the new successor never arrives.
+        match next {
+            false => self
+                .actions
+                .push_back(Action::Transport(PlayerAction::Stop)),
+            true if self.plays.has_next() => self
+                .actions
+                .push_back(Action::Transport(PlayerAction::ClearNext)),
+            true => {}
         }
         let request = plays::Request {
             play,

@@ -230,6 +230,11 @@ impl Plays {
         self.sweep();
     }
 
+    /// Whether something is made ready behind what plays.
+    pub fn has_next(&self) -> bool {
+        self.plays.values().any(|play| play.request.next)
+    }
+
     /// Nothing is made ready any more.
     pub fn handle_clear_next(&mut self) {
         self.forget(|play| play.request.next);
