@@ -274,7 +274,8 @@ pub enum Decline {
     Denied,
     #[error("the file changed on its disk")]
     Changed,
-    /// Ask those to whom this peer has lately sent the groups.
+    /// Ask those to whom this peer has lately sent the groups. One that has only a part of
+    /// the track, and not what was asked for, names itself and what it has.
     #[error("others have it")]
     Elsewhere(Vec<(PeerId, Vec<Range<u32>>)>),
 }

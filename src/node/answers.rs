@@ -10,8 +10,11 @@ use crate::{
     catalog::{Catalogue, Hash, Page, SignedHead},
     content::ranges::GroupSet,
     id::{EntryNo, PeerId, TrackId},
-    protocol::{Decline, Get, PeerRequest},
-    swarm::serving::{self, Admission, Serving, Ticket},
+    protocol::{Class, Decline, Get, PeerRequest},
+    swarm::{
+        elsewhere::Elsewhere,
+        serving::{self, Admission, Serving, Ticket},
+    },
 };
 
 /// Names a question of another peer's for as long as it is open.
@@ -37,11 +40,16 @@ pub enum Answer {
     GiveUp,
 }
 
-/// Answers from the own catalogue at once, and lets slices wait for a slot.
+/// Answers from the own catalogue at once, lets slices wait for a slot, and sends who asks
+/// for what others have just got to these.
 pub struct Answers {
     serving: Serving,
+    elsewhere: Elsewhere,
     /// Slices that wait or are being sent.
     slices: BTreeMap<Ticket, Slice>,
+    /// Slices that are on their way to somebody else just now, in the order in which they
+    /// were asked for, and until when that is waited for.
+    held: VecDeque<(Instant, Slice)>,
     /// Entries that are being looked up or hashed, and for whom.
     resolving: BTreeMap<AskId, PeerId>,
     ready: VecDeque<(AskId, Answer)>,
@@ -53,9 +61,25 @@ struct Slice {
     track: TrackId,
     size: u64,
     groups: GroupSet,
+    class: Class,
+    is_started: bool,
 }
 
 impl Slice {
+    /// Whether somebody is likely to wait for these very groups: a decoder that opens the
+    /// track, or a reader that has nothing left.
+    fn is_urgent(&self) -> bool {
+        self.class == Class::Now && self.groups.count() <= SMALL_GROUPS
+    }
+
+    /// How long it may be held.
+    fn patience(&self) -> Duration {
+        match self.class {
+            Class::Now => HOLD_NOW,
+            Class::Next | Class::Rest => HOLD_REST,
+        }
+    }
+
     fn answer(&self) -> (AskId, Answer) {
         let (track, size, groups) = (self.track, self.size, self.groups.clone());
         (
@@ -73,6 +97,8 @@ impl Answers {
     pub fn new() -> Self {
         Self {
             serving: Serving::new(),
+            elsewhere: Elsewhere::new(),
+            held: VecDeque::new(),
             slices: BTreeMap::new(),
             resolving: BTreeMap::new(),
             ready: VecDeque::new(),
@@ -117,8 +143,9 @@ impl Answers {
         self.ready.push_back((ask, answer));
     }
 
-    /// A slice is sent, an entry resolved, or either was given up.
-    pub fn handle_done(&mut self, ask: AskId, now: Instant) {
+    /// A slice is sent, an entry resolved, or either was given up; `groups` have reached
+    /// who asked.
+    pub fn handle_done(&mut self, ask: AskId, groups: &GroupSet, now: Instant) {
         if self.resolving.remove(&ask).is_some() {
             return;
         }
@@ -127,31 +154,62 @@ impl Answers {
             .iter()
             .find(|(_, slice)| slice.ask == ask)
             .map(|(t, _)| *t);
-        if let Some(ticket) = ticket {
-            self.slices.remove(&ticket);
-            self.serving.handle_done(ticket, now);
+        let Some((ticket, slice)) = ticket.and_then(|t| Some((t, self.slices.remove(&t)?))) else {
+            return;
+        };
+        let groups = groups.intersection(&slice.groups);
+        self.serving.handle_done(ticket, groups.count(), now);
+        if !groups.is_empty() {
+            let (track, peer) = (slice.track, slice.peer);
+            self.elsewhere.handle_sent(track, peer, &groups, now);
         }
+        self.look_at_held(now);
     }
 
     /// A peer is gone: nothing of its waits any longer.
     pub fn handle_gone(&mut self, peer: PeerId) {
         self.serving.handle_gone(peer);
+        self.elsewhere.handle_gone(peer);
         let ready = &mut self.ready;
-        self.slices.retain(|_, slice| {
+        let mut stays = |slice: &Slice| {
             if slice.peer == peer {
                 ready.push_back((slice.ask, NOT_HERE));
             }
             slice.peer != peer
-        });
+        };
+        self.slices.retain(|_, slice| stays(slice));
+        self.held.retain(|(_, slice)| stays(slice));
+    }
+
+    /// Whether what plays here is short of bytes itself.
+    pub fn handle_short(&mut self, is_short: bool) {
+        self.serving.handle_short(is_short);
     }
 
     /// The next answer.
     pub fn poll(&mut self, now: Instant) -> Option<(AskId, Answer)> {
+        if self.held.iter().any(|(until, _)| *until <= now) {
+            self.look_at_held(now);
+        }
         if let Some(ready) = self.ready.pop_front() {
             return Some(ready);
         }
         match self.serving.poll(now)? {
-            serving::Action::Start(ticket) => self.slices.get(&ticket).map(Slice::answer),
+            serving::Action::Start(ticket) => {
+                let slice = self.slices.get_mut(&ticket)?;
+                slice.is_started = true;
+                let slice = &self.slices[&ticket];
+                // While it waited, others may have got it.
+                match send_away(&mut self.elsewhere, &self.serving, slice, now) {
+                    Some(no) => {
+                        let answer = (slice.ask, no);
+                        self.slices.remove(&ticket);
+                        self.serving.handle_done(ticket, 0, now);
+                        Some(answer)
+                    }
+                    None => Some(slice.answer()),
+                }
+            }
             serving::Action::Busy { ticket, retry } => {
                 let slice = self.slices.remove(&ticket)?;
                 Some((slice.ask, Answer::No(Decline::Busy { retry })))
@@ -165,7 +223,8 @@ impl Answers {
 
     /// When [`Self::poll`] may have something to say without an event.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.serving.poll_timeout()
+        let held = self.held.iter().map(|(until, _)| *until);
+        self.serving.poll_timeout().into_iter().chain(held).min()
     }
 
     fn handle_get(&mut self, ask: AskId, peer: PeerId, get: Get, now: Instant) {
@@ -177,17 +236,32 @@ impl Answers {
             Ok(groups) if (1..=MAX_GET_GROUPS).contains(&groups.count()) => groups,
             _ => return self.ready.push_back((ask, NOT_HERE)),
         };
-        let admission = self.serving.handle_request(peer, get.class, &groups, now);
         let slice = Slice {
             ask,
             peer,
             track: get.track,
             size: get.size,
             groups,
+            class: get.class,
+            is_started: false,
         };
-        match admission {
+        if let Some(no) = send_away(&mut self.elsewhere, &self.serving, &slice, now) {
+            self.ready.push_back((ask, no));
+        } else if self.may_be_held(&slice) && self.is_under_way(&slice) {
+            self.held.push_back((now + slice.patience(), slice));
+        } else {
+            self.admit(slice, now);
+        }
+    }
+
+    fn admit(&mut self, mut slice: Slice, now: Instant) {
+        let Slice {
+            ask, peer, class, ..
+        } = slice;
+        match self.serving.handle_request(peer, class, &slice.groups, now) {
             Admission::Start(ticket) => {
                 self.ready.push_back(slice.answer());
+                slice.is_started = true;
                 self.slices.insert(ticket, slice);
             }
             Admission::Wait(ticket) => {
@@ -199,8 +273,65 @@ impl Answers {
             }
         }
     }
+
+    /// Something has been sent, or time has passed: what was waited for may be had of
+    /// others now, or has to be sent from here.
+    fn look_at_held(&mut self, now: Instant) {
+        for (until, slice) in std::mem::take(&mut self.held) {
+            if let Some(no) = send_away(&mut self.elsewhere, &self.serving, &slice, now) {
+                self.ready.push_back((slice.ask, no));
+            } else if now < until && self.is_under_way(&slice) {
+                self.held.push_back((until, slice));
+            } else {
+                self.admit(slice, now);
+            }
+        }
+    }
+
+    fn may_be_held(&self, slice: &Slice) -> bool {
+        let of_peer = self.held.iter().filter(|(_, s)| s.peer == slice.peer);
+        !slice.is_urgent()
+            && self.held.len() < MAX_HELD
+            && of_peer.count() < MAX_HELD_PER_PEER
+    }
+
+    /// Whether the first of it is being sent to somebody else.
+    fn is_under_way(&self, slice: &Slice) -> bool {
+        let Some(first) = slice.groups.first() else {
+            return false;
+        };
+        let mut started = self.slices.values().filter(|s| s.is_started);
+        started.any(|s| s.peer != slice.peer && s.track == slice.track && s.groups.contains(first))
+    }
 }
 
+/// The answer to who is better off with others. Who may be waiting for sound is sent away
+/// only if it would wait even longer here.
+fn send_away(
+    elsewhere: &mut Elsewhere,
+    serving: &Serving,
+    slice: &Slice,
+    now: Instant,
+) -> Option<Answer> {
+    let backlog = serving.backlog(slice.peer)?;
+    if slice.is_urgent() && backlog < URGENT_BACKLOG {
+        return None;
+    }
+    let named = elsewhere.send_away(slice.track, slice.peer, &slice.groups, now)?;
+    Some(Answer::No(Decline::Elsewhere(named)))
+}
+
+/// What a scheduler asks for at once when somebody waits for it, or it knows nothing of us.
+const SMALL_GROUPS: u32 = 4;
+/// To be sent away costs a round trip, and maybe a handshake of a few more.
+const URGENT_BACKLOG: Duration = Duration::from_millis(250);
+/// Shorter than a scheduler's least patience with a silent source.
+const HOLD_NOW: Duration = Duration::from_millis(150);
+/// A MiB at 8 Mbit/s.
+const HOLD_REST: Duration = Duration::from_secs(1);
+/// As many as may wait for a slot.
+const MAX_HELD: usize = 64;
+const MAX_HELD_PER_PEER: usize = 4;
 /// Groups that a request may be for: 4 MiB, four times what our scheduler asks for.
 const MAX_GET_GROUPS: u32 = 256;
 /// Of one peer at a time: for what plays, for what is next, and one that it has given

@@ -80,8 +80,8 @@ pub enum Event {
         peer: PeerId,
         request: PeerRequest,
     },
-    /// A slice is sent, or was given up.
-    Answered(AskId),
+    /// A slice is sent, or was given up; these groups have reached who asked.
+    Answered(AskId, GroupSet),
     /// A client of the control socket wants something.
     Control {
         ask: ControlId,

@@ -149,12 +149,16 @@ impl Node {
             Event::CacheBroken(why) => self.facts.unkept = Some(why),
             Event::CacheMended => self.facts.unkept = None,
             Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),
-            Event::Fetch(fetch, event) => self.plays.handle_fetch(fetch, event, now),
+            Event::Fetch(fetch, event) => {
+                let who_is = |peer| Some(self.directory.get(peer)?.name.as_str().into());
+                self.plays.handle_fetch(fetch, event, who_is, now);
+            }
             Event::Asked { ask, peer, request } => {
+                self.answers.handle_short(self.plays.is_short(now));
                 self.answers
                     .handle_ask(ask, peer, request, self.catalogues.own(), now);
             }
-            Event::Answered(ask) => self.answers.handle_done(ask, now),
+            Event::Answered(ask, groups) => self.answers.handle_done(ask, &groups, now),
             Event::Control {
                 ask,
                 request,

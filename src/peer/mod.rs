@@ -16,7 +16,6 @@ mod visits;
 
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -33,6 +32,7 @@ use self::{
 use crate::{
     content::{
         file::Blob,
+        ranges::GroupSet,
         store::{Pin, Store},
     },
     control::{
@@ -132,7 +132,7 @@ pub struct Peer {
     blobs: BTreeMap<TrackId, (Arc<Blob>, Pin)>,
     asks: BTreeMap<AskId, Sender<Reply>>,
     /// Slices that are being sent; closing one has it given up.
-    slices: BTreeMap<AskId, Receiver<Infallible>>,
+    slices: BTreeMap<AskId, Receiver<GroupSet>>,
     guests: Guests,
     visits: BTreeMap<GuestId, Visit>,
     requests: BTreeMap<ControlId, Responder>,
@@ -294,7 +294,7 @@ impl Peer {
                     Event::Player(PlayerEvent::Underrun { .. }) => {
                         log::debug!("the sound waits for bytes (underrun)");
                     }
-                    Event::Answered(ask) => _ = self.slices.remove(ask),
+                    Event::Answered(ask, _) => _ = self.slices.remove(ask),
                     Event::Player(PlayerEvent::Resumed { .. }) => log::debug!("the sound goes on"),
                     _ => {}
                 }

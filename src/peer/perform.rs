@@ -30,6 +30,7 @@ use crate::{
     player::{self, PlayId, PlayerEvent},
     protocol::{Class, Decline, PeerReply},
     swarm::{
+        elsewhere,
         endpoint::within,
         fetch::{self, Order, Progress},
         link::{Link, LinkHandle},
@@ -346,27 +347,29 @@ impl Peer {
         let (library, to) = (self.library.clone(), self.answer.clone());
         self.tasks.spawn(async move {
             say_hash(&library, entry, &reply).await;
-            let _ = to.send(Input::Event(Event::Answered(ask))).await;
+            let over = Event::Answered(ask, GroupSet::new());
+            let _ = to.send(Input::Event(over)).await;
         });
     }
 
     fn answer_slice(&mut self, ask: AskId, track: TrackId, size: u64, groups: GroupSet) {
         let to = self.answer.clone();
         let Some(reply) = self.asks.remove(&ask) else {
-            return self
-                .node
-                .handle(Event::Answered(ask), std::time::Instant::now());
+            let over = Event::Answered(ask, GroupSet::new());
+            return self.node.handle(over, std::time::Instant::now());
         };
+        let me = self.endpoint.peer_id();
         let store = self.store.clone();
         let library = self.library.clone();
         let (done, over) = async_channel::bounded(1);
         self.slices.insert(ask, over.clone());
         self.tasks.spawn(async move {
             let blob = smol::unblock(move || serve_from(&store, &library, track)).await;
-            let answer = slice_or_no(blob, size, groups, done);
+            let answer = slice_or_no(blob, me, size, &groups, done);
             let _ = reply.send(answer).await;
-            let _ = over.recv().await;
-            let _ = to.send(Input::Event(Event::Answered(ask))).await;
+            let arrived = over.recv().await.unwrap_or_default();
+            let over = Event::Answered(ask, arrived);
+            let _ = to.send(Input::Event(over)).await;
         });
     }
 
@@ -454,12 +457,24 @@ async fn say_hash(library: &Arc<Library>, entry: EntryNo, reply: &Sender<Reply>)
     }
 }
 
-/// The answer to who asked for a slice; `done` goes with it.
-fn slice_or_no(blob: Option<Arc<Blob>>, size: u64, groups: GroupSet, done: Done) -> Reply {
-    match blob {
-        Some(blob) if blob.size() == size => Reply::Slice { blob, groups, done },
-        Some(_) => Reply::Message(PeerReply::No(Decline::Changed)),
-        None => Reply::Message(PeerReply::No(Decline::NotAvailable)),
+/// The answer to who asked for a slice: as far as it is here. `done` goes with it.
+fn slice_or_no(
+    blob: Option<Arc<Blob>>,
+    me: PeerId,
+    size: u64,
+    groups: &GroupSet,
+    done: Done,
+) -> Reply {
+    let no = |why| Reply::Message(PeerReply::No(why));
+    let Some(blob) = blob else {
+        return no(Decline::NotAvailable);
+    };
+    if blob.size() != size {
+        return no(Decline::Changed);
+    }
+    match elsewhere::offer(me, groups, &blob.servable()) {
+        Ok(groups) => Reply::Slice { blob, groups, done },
+        Err(why) => no(why),
     }
 }
 
@@ -490,7 +505,7 @@ mod tests {
     #[test]
     fn saying_no_to_a_slice_gives_its_slot_back_at_once() {
         let (done, over) = async_channel::bounded(1);
-        let answer = slice_or_no(None, 1, GroupSet::all(1), done);
+        let answer = slice_or_no(None, PeerId([1; 32]), 1, &GroupSet::all(1), done);
         assert!(matches!(answer, Reply::Message(PeerReply::No(_))));
         assert!(over.is_closed());
     }

@@ -81,6 +81,8 @@ pub struct Host {
     pub turns: VecDeque<Life>,
     pub uplink: u64,
     pub sending: bool,
+    /// Bytes of each track that it has put on its line.
+    pub sent: BTreeMap<TrackId, u64>,
     pub publishes: bool,
     replies: BTreeMap<ControlId, Result<Outcome, Ack>>,
     last_control: u64,
@@ -202,6 +204,7 @@ impl Host {
             turns: VecDeque::new(),
             uplink,
             sending: false,
+            sent: BTreeMap::new(),
             publishes: false,
             replies: BTreeMap::new(),
             last_control: 0,

@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod chaos;
+mod house;
 mod playing;
 mod presence;
 mod repeat;

@@ -46,7 +46,8 @@ pub enum Reply {
     Message(PeerReply),
     List(Arc<[Hash]>),
     Page(Arc<Page>),
-    /// Send the verified slice; `done` is dropped when that is over.
+    /// Send the verified slice; `done` is told when it is there, and dropped in any case
+    /// when that is over.
     Slice {
         blob: Arc<Blob>,
         groups: GroupSet,
@@ -54,9 +55,9 @@ pub enum Reply {
     },
 }
 
-/// Closes its channel when a slice is sent, or given up. Whoever closes the other end
-/// has it given up.
-pub type Done = Sender<std::convert::Infallible>;
+/// Says which groups have reached who asked, and closes its channel when a slice is sent,
+/// or given up. Whoever closes the other end has it given up.
+pub type Done = Sender<GroupSet>;
 
 /// Answers the questions that come over `connection` until it ends.
 pub async fn serve(connection: Connection, asks: Sender<Ask>) {
@@ -124,7 +125,11 @@ async fn answer(
             }
             Reply::Slice { blob, groups, done } => {
                 let sent = async {
-                    send_slice(&mut send, blob, groups, priority).await;
+                    if send_slice(&mut send, blob, groups.clone(), priority).await {
+                        let arrived = send.finish().is_ok() && has_arrived(&mut send).await;
+                        // It has room for the one word.
+                        let _ = arrived.then(|| done.try_send(groups));
+                    }
                     true
                 };
                 let given_up = async {
@@ -162,8 +167,20 @@ fn priority(request: &PeerRequest, stream: StreamId) -> i32 {
     -i32::try_from(rank * TURN + age).unwrap_or(0)
 }
 
-/// Sends the header and the slice, which is checked as it is read.
-async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, priority: i32) {
+/// Waits until all that was sent is confirmed: what only lies in a buffer still takes its
+/// time on the line, and its receiver cannot pass it on.
+async fn has_arrived(send: &mut SendStream) -> bool {
+    matches!(within(STALL, send.stopped()).await, Some(Ok(None)))
+}
+
+/// Sends the header and the slice, which is checked as it is read; whether that was all of
+/// it.
+async fn send_slice(
+    send: &mut SendStream,
+    blob: Arc<Blob>,
+    groups: GroupSet,
+    priority: i32,
+) -> bool {
     let (to, pieces) = async_channel::bounded(PIECES_UNDER_WAY);
     let encoding = smol::unblock(move || {
         let mut pipe = Pipe {
@@ -182,19 +199,19 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, pr
             // answer is asked for elsewhere.
             let _ = send.set_priority(i32::MAX);
             if !write(send, &header).await {
-                return;
+                return false;
             }
             let _ = send.set_priority(priority);
             begun = true;
         }
         if !write(send, &piece).await {
-            return;
+            return false;
         }
     }
     let result: Result<(), SliceError> = encoding.await;
-    if let Err(e) = result {
+    if let Err(e) = &result {
         log::debug!("a slice could not be sent: {e}");
-        let no = match &e {
+        let no = match e {
             SliceError::Changed => Decline::Changed,
             _ => Decline::NotAvailable,
         };
@@ -211,6 +228,7 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, pr
             write(send, &encode_frame(&PeerReply::No(no))).await;
         }
     }
+    result.is_ok()
 }
 
 /// Writes all of `bytes`, unless the asker has gone or does not take them.

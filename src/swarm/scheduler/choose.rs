@@ -74,12 +74,10 @@ impl Scheduler {
         let mut opening: Vec<GroupSet> = self.opening.iter_ranges().map(Into::into).collect();
         // Head, audio start and tail side by side, before the second part of a long head.
         opening.sort_by_key(|range| range.intersects(asked));
-        let ahead = free.at_or_after(self.head);
-        let behind = free.difference(&ahead);
         opening
             .iter()
             .map(|range| range.intersection(free).take(SMALL_GROUPS))
-            .chain([ahead, behind])
+            .chain(self.in_turn(free))
             .filter(|piece| !piece.is_empty())
             .collect()
     }
@@ -300,7 +298,7 @@ impl Scheduler {
     }
 
     /// Bytes of the track that `time` of it takes.
-    fn bytes_in(&self, time: Duration) -> u64 {
+    pub(super) fn bytes_in(&self, time: Duration) -> u64 {
         let rate = self.bitrate.unwrap_or(GUESSED_BITRATE);
         let bytes = u128::from(rate) * time.as_micros() / 1_000_000;
         u64::try_from(bytes).unwrap_or(u64::MAX)
