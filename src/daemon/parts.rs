@@ -280,8 +280,17 @@ fn setup(config: &Config, identity: &Identity, memory: Memory, network: &Network
         memory,
         found: Vec::new(),
         max_volume: config.audio.max_volume,
+        names_others: names_others(),
         seed: seed(identity),
     }
+}
+
+/// Only a bench has a node that does not, for comparison.
+fn names_others() -> bool {
+    #[cfg(feature = "door")]
+    return std::env::var_os("P2PMUSIC_BENCH_ALONE").is_none();
+    #[cfg(not(feature = "door"))]
+    true
 }
 
 fn bind_endpoint(

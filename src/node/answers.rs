@@ -44,7 +44,7 @@ pub enum Answer {
 /// for what others have just got to these.
 pub struct Answers {
     serving: Serving,
-    elsewhere: Elsewhere,
+    elsewhere: Option<Elsewhere>,
     /// Slices that wait or are being sent.
     slices: BTreeMap<Ticket, Slice>,
     /// Slices that are on their way to somebody else just now, in the order in which they
@@ -66,20 +66,6 @@ struct Slice {
 }
 
 impl Slice {
-    /// Whether somebody is likely to wait for these very groups: a decoder that opens the
-    /// track, or a reader that has nothing left.
-    fn is_urgent(&self) -> bool {
-        self.class == Class::Now && self.groups.count() <= SMALL_GROUPS
-    }
-
-    /// How long it may be held.
-    fn patience(&self) -> Duration {
-        match self.class {
-            Class::Now => HOLD_NOW,
-            Class::Next | Class::Rest => HOLD_REST,
-        }
-    }
-
     fn answer(&self) -> (AskId, Answer) {
         let (track, size, groups) = (self.track, self.size, self.groups.clone());
         (
@@ -94,10 +80,11 @@ impl Slice {
 }
 
 impl Answers {
-    pub fn new() -> Self {
+    /// `names_others`: whether anybody is sent to others at all.
+    pub fn new(names_others: bool) -> Self {
         Self {
             serving: Serving::new(),
-            elsewhere: Elsewhere::new(),
+            elsewhere: names_others.then(Elsewhere::new),
             held: VecDeque::new(),
             slices: BTreeMap::new(),
             resolving: BTreeMap::new(),
@@ -159,9 +146,8 @@ impl Answers {
         };
         let groups = groups.intersection(&slice.groups);
         self.serving.handle_done(ticket, groups.count(), now);
-        if !groups.is_empty() {
-            let (track, peer) = (slice.track, slice.peer);
-            self.elsewhere.handle_sent(track, peer, &groups, now);
+        if let (Some(elsewhere), false) = (&mut self.elsewhere, groups.is_empty()) {
+            elsewhere.handle_sent(slice.track, slice.peer, &groups, now);
         }
         self.look_at_held(now);
     }
@@ -169,7 +155,9 @@ impl Answers {
     /// A peer is gone: nothing of its waits any longer.
     pub fn handle_gone(&mut self, peer: PeerId) {
         self.serving.handle_gone(peer);
-        self.elsewhere.handle_gone(peer);
+        if let Some(elsewhere) = &mut self.elsewhere {
+            elsewhere.handle_gone(peer);
+        }
         let ready = &mut self.ready;
         let mut stays = |slice: &Slice| {
             if slice.peer == peer {
@@ -248,7 +236,7 @@ impl Answers {
         if let Some(no) = send_away(&mut self.elsewhere, &self.serving, &slice, now) {
             self.ready.push_back((ask, no));
         } else if self.may_be_held(&slice) && self.is_under_way(&slice) {
-            self.held.push_back((now + slice.patience(), slice));
+            self.held.push_back((now + HOLD, slice));
         } else {
             self.admit(slice, now);
         }
@@ -290,45 +278,42 @@ impl Answers {
 
     fn may_be_held(&self, slice: &Slice) -> bool {
         let of_peer = self.held.iter().filter(|(_, s)| s.peer == slice.peer);
-        !slice.is_urgent()
+        self.elsewhere.is_some()
+            && slice.class != Class::Now
             && self.held.len() < MAX_HELD
             && of_peer.count() < MAX_HELD_PER_PEER
     }
 
-    /// Whether the first of it is being sent to somebody else.
+    /// Whether some of it is being sent to somebody else.
     fn is_under_way(&self, slice: &Slice) -> bool {
-        let Some(first) = slice.groups.first() else {
-            return false;
-        };
-        let mut started = self.slices.values().filter(|s| s.is_started);
-        started.any(|s| s.peer != slice.peer && s.track == slice.track && s.groups.contains(first))
+        let started = self.slices.values().filter(|s| s.is_started);
+        let mut others = started.filter(|s| s.peer != slice.peer && s.track == slice.track);
+        others.any(|s| s.groups.intersects(&slice.groups))
     }
 }
 
-/// The answer to who is better off with others. Who may be waiting for sound is sent away
+/// The answer to who is better off with others. Who is about to listen to it is sent away
 /// only if it would wait even longer here.
 fn send_away(
-    elsewhere: &mut Elsewhere,
+    elsewhere: &mut Option<Elsewhere>,
     serving: &Serving,
     slice: &Slice,
     now: Instant,
 ) -> Option<Answer> {
     let backlog = serving.backlog(slice.peer)?;
-    if slice.is_urgent() && backlog < URGENT_BACKLOG {
+    if slice.class == Class::Now && backlog < URGENT_BACKLOG {
         return None;
     }
+    let elsewhere = elsewhere.as_mut()?;
     let named = elsewhere.send_away(slice.track, slice.peer, &slice.groups, now)?;
     Some(Answer::No(Decline::Elsewhere(named)))
 }
 
-/// What a scheduler asks for at once when somebody waits for it, or it knows nothing of us.
-const SMALL_GROUPS: u32 = 4;
 /// To be sent away costs a round trip, and maybe a handshake of a few more.
 const URGENT_BACKLOG: Duration = Duration::from_millis(250);
-/// Shorter than a scheduler's least patience with a silent source.
-const HOLD_NOW: Duration = Duration::from_millis(150);
-/// A MiB at 8 Mbit/s.
-const HOLD_REST: Duration = Duration::from_secs(1);
+/// How long what is not due yet waits for somebody else to have got it: half a MiB at
+/// 8 Mbit/s, and shorter than a scheduler takes for silence.
+const HOLD: Duration = Duration::from_millis(600);
 /// As many as may wait for a slot.
 const MAX_HELD: usize = 64;
 const MAX_HELD_PER_PEER: usize = 4;

@@ -33,6 +33,8 @@ pub struct Setup {
     pub found: Vec<String>,
     /// In per cent.
     pub max_volume: u8,
+    /// Whether who asks for what others have just got may be sent to these.
+    pub names_others: bool,
     /// Makes this node's chances its own.
     pub seed: u64,
 }

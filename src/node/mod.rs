@@ -96,7 +96,7 @@ impl Node {
             queue: setup.memory.recall(setup.seed),
             transport: Transport::new(setup.memory.volume, setup.max_volume),
             plays: Plays::new(setup.me, setup.seed),
-            answers: Answers::new(),
+            answers: Answers::new(setup.names_others),
             leaving: Vec::new(),
             actions: VecDeque::new(),
             changed: Subsystems::NONE,

@@ -55,6 +55,8 @@ pub enum Manner {
     Liar,
     /// Says that its files have changed.
     Changed,
+    /// Serves all by itself.
+    Alone,
 }
 
 /// See the module's description.
@@ -182,6 +184,7 @@ impl Host {
             found: Vec::new(),
             memory: Memory::default(),
             max_volume: 100,
+            names_others: manner != Manner::Alone,
             seed,
         };
         let mut link = Link::new(introduction, seed, now);

@@ -352,6 +352,9 @@ impl World {
             }
             return;
         }
+        let begun = format!("sends {groups} to {}", self.hosts[asker.host.0].name);
+        self.note(host, begun);
+        let this = &mut self.hosts[host.0];
         if !this.turns.contains(&asker) {
             this.turns.push_back(asker);
         }

@@ -198,10 +198,10 @@ pub const MAX_NAMED: usize = 4;
 
 /// The others must have at least one in so many of the groups that were asked for: to ask
 /// again for the rest costs a round trip.
-const WORTH_IT: u32 = 4;
+const WORTH_IT: u32 = 16;
 
-/// Who asks again within this is served. Longer than a receiver tries the others.
-const AGAIN: Duration = Duration::from_secs(5);
+/// Who asks again within this is served. Longer than an asker tries the others.
+const AGAIN: Duration = Duration::from_secs(15);
 
 /// A receiver that was sent nothing for so long may have skipped the track.
 const KEEP: Duration = Duration::from_secs(60);
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(away(&mut them, 2, 8..16, now), None, "nobody has these");
         assert_eq!(away(&mut them, 2, 6..8, now), None, "it comes again");
         assert!(away(&mut them, 2, 6..8, now + AGAIN).is_some());
-        assert_eq!(away(&mut them, 3, 0..64, now), None, "not worth it");
+        assert_eq!(away(&mut them, 3, 7..64, now), None, "not worth it");
         them.handle_gone(peer(1));
         assert_eq!(away(&mut them, 4, 0..8, now), None, "it has left");
     }

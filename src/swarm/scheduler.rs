@@ -377,6 +377,7 @@ impl Scheduler {
         for source in self.sources.values_mut() {
             source.end_rest(now);
         }
+        self.hurry(now);
         while let Some(req) = self.too_slow(now) {
             self.cancel(&[req]);
         }

@@ -150,6 +150,7 @@ impl Scheduler {
             answered: false,
             late: false,
         };
+        let class = self.class_on_wire(&request, now);
         self.requests.insert(req, request);
         Some(Action::Fetch {
             req,

@@ -1,8 +1,9 @@
 //! Sources that other sources name: listeners like this one, who have a part of the track.
 //!
 //! Who names them is not asked for the same again until they were tried: for [`TRY_THEM`],
-//! or until one of them fails. So a name that leads nowhere costs a request, and who has
-//! given [`MAX_MISLED`] such names is taken as busy when it gives another.
+//! shorter for what is due soon, or until one of them fails. So a name that leads nowhere
+//! costs a request, and who has given [`MAX_MISLED`] such names is taken as busy when it
+//! gives another.
 //!
 //! Listeners can only trade what they do not all get at the same time. So as soon as others
 //! are known to listen, what is not due soon is asked for from a point on that chance
@@ -11,16 +12,18 @@
 use std::time::{Duration, Instant};
 
 use super::source::{Source, SourceInfo};
-use super::Scheduler;
+use super::{Request, Scheduler, NEAR};
 use crate::content::ranges::GroupSet;
 use crate::id::{group_count, Group, PeerId};
+use crate::protocol::Class;
 
 /// What a source has to do with naming others, and being named.
 #[derive(Debug, Default)]
 pub(super) struct Naming {
     /// It has named others for these, until then.
     elsewhere: GroupSet,
-    until: Option<Instant>,
+    /// Since when, at the latest.
+    since: Option<Instant>,
     /// Names of its that have led nowhere, since one led to something.
     misled: u32,
     /// Who named it.
@@ -36,24 +39,25 @@ impl Naming {
         }
     }
 
+    /// When it may be asked again.
     pub(super) fn until(&self) -> Option<Instant> {
-        self.until
+        Some(self.since? + TRY_THEM)
     }
 
     pub(super) fn expire(&mut self, now: Instant) {
-        if self.until.is_some_and(|until| until <= now) {
-            (self.elsewhere, self.until) = (GroupSet::new(), None);
+        if self.until().is_some_and(|until| until <= now) {
+            (self.elsewhere, self.since) = (GroupSet::new(), None);
         }
     }
 
     fn add(&mut self, groups: &GroupSet, now: Instant) {
         self.elsewhere = self.elsewhere.union(groups);
-        self.until.get_or_insert(now + TRY_THEM);
+        self.since = Some(now);
     }
 
     fn take_back(&mut self, groups: &GroupSet) {
         self.elsewhere = self.elsewhere.difference(groups);
-        self.until = self.until.filter(|_| !self.elsewhere.is_empty());
+        self.since = self.since.filter(|_| !self.elsewhere.is_empty());
     }
 }
 
@@ -87,6 +91,22 @@ impl Scheduler {
             source.handle_busy(None, self.random.draw(), now);
         } else {
             source.naming.add(&theirs, now);
+        }
+    }
+
+    /// What is due now and was not brought by those who were named is asked of who named
+    /// them.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if self.spread_from.is_none() {
+            return;
+        }
+        let near = Group::of(self.head.start().saturating_add(self.bytes_in(NEAR)));
+        let near = GroupSet::from(self.head.0..near.0.saturating_add(1)).union(&self.opening);
+        let named = self.sources.values_mut().map(|source| &mut source.naming);
+        for naming in named {
+            if naming.since.is_some_and(|since| now >= since + TRY_THEM_NEAR) {
+                naming.take_back(&near);
+            }
         }
     }
 
@@ -127,6 +147,17 @@ impl Scheduler {
         pieces
     }
 
+    /// How urgent a request is to who serves it: as "now" goes only what is due soon. The rest
+    /// of what plays has the time to come from others.
+    pub(super) fn class_on_wire(&self, request: &Request, now: Instant) -> Class {
+        let first = request.groups.first();
+        let slack = first.map_or(Duration::MAX, |first| self.slack(first, now));
+        match request.class {
+            Class::Now if slack > DUE_SOON => Class::Next,
+            class => class,
+        }
+    }
+
     /// What a source that has only a part says of itself.
     fn handle_only_this(&mut self, peer: PeerId, asked: &GroupSet, groups: GroupSet) {
         let lacks = asked.difference(&groups);
@@ -156,9 +187,11 @@ impl Scheduler {
     }
 }
 
-/// Who was named has answered or failed by then: a handshake, and what a small request
-/// takes where many ask.
-const TRY_THEM: Duration = Duration::from_secs(1);
+/// Who was named has brought it by then: others ask, too, and it may be a lot.
+const TRY_THEM: Duration = Duration::from_secs(10);
+
+/// Or has at least begun with what is due: a handshake, and what a small request takes.
+const TRY_THEM_NEAR: Duration = Duration::from_millis(300);
 
 /// Names in a row that lead nowhere: two answers full of them.
 const MAX_MISLED: u32 = 8;
@@ -166,6 +199,6 @@ const MAX_MISLED: u32 = 8;
 /// Sources of a part at a time: a house has fewer speakers, and each is a connection.
 const MAX_PARTS: usize = 16;
 
-/// What the reader comes to within this long is asked for in order: time enough for all
-/// that can go wrong with a source, and for another to be asked.
-const DUE_SOON: Duration = Duration::from_secs(10);
+/// What the reader comes to within this long is asked for in order: time enough for a
+/// source to stall, and for another to be asked.
+const DUE_SOON: Duration = Duration::from_secs(5);
