@@ -66,14 +66,14 @@ impl House {
         for (n, name) in house.boxes.iter().enumerate() {
             run(&format!("ip netns add {name}"))?;
             run(&format!(
-                "ip link add up netns {name} type veth peer name port{n} netns {s}"
+                "ip link add wire netns {name} type veth peer name port{n} netns {s}"
             ))?;
             run(&format!("ip -n {s} link set port{n} master lan up"))?;
             run(&format!("ip -n {name} link set lo up"))?;
-            run(&format!("ip -n {name} address add {}/24 dev up", address(n)))?;
-            run(&format!("ip -n {name} link set up up"))?;
+            run(&format!("ip -n {name} address add {}/24 dev wire", address(n)))?;
+            run(&format!("ip -n {name} link set wire up"))?;
             run(&format!(
-                "tc -n {name} qdisc add dev up root tbf rate {RATE} burst 32kb latency 50ms"
+                "tc -n {name} qdisc add dev wire root tbf rate {RATE} burst 32kb latency 50ms"
             ))?;
         }
         Ok(house)
@@ -148,7 +148,7 @@ impl House {
     fn sent_by(&self, n: usize) -> u64 {
         let name = &self.boxes[n];
         let bytes = run(&format!(
-            "ip netns exec {name} cat /sys/class/net/up/statistics/tx_bytes"
+            "ip netns exec {name} cat /sys/class/net/wire/statistics/tx_bytes"
         ));
         bytes.unwrap().trim().parse().unwrap()
     }

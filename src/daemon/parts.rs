@@ -4,7 +4,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
         atomic::{AtomicBool, Ordering},
-        Arc,
+        Arc, Mutex, PoisonError,
     },
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -35,7 +35,7 @@ use crate::{
     peer::{Handle, Parts, Peer},
     player::{Player, EVENT_BOUND},
     service::{self, Notifier},
-    swarm::endpoint::Endpoint,
+    swarm::{budget::Budget, endpoint::Endpoint, provide::SharedBudget},
     tracker::{
         client,
         link::{Command, Introduction, TrackerEvent},
@@ -58,6 +58,7 @@ struct Speaker {
     handle: Handle,
     library: Arc<Library>,
     store: Arc<Store>,
+    budget: SharedBudget,
     /// Where the tracker is wanted to be; the latest counts.
     tracker_at: Sender<TrackerAt>,
     /// Saves what is to be remembered; ends with the peer.
@@ -86,6 +87,10 @@ impl Running {
                 library.set_held(&store.held());
             })
             .await;
+        }
+        if let Some(upload) = changes.upload {
+            let mut budget = speaker.budget.lock().unwrap_or_else(PoisonError::into_inner);
+            budget.set_rate(upload.map(|rate| rate.0));
         }
         if let Some(at) = &changes.tracker {
             // The link lives as long as the peer.
@@ -175,6 +180,8 @@ pub fn start(
             source,
         }
     })?;
+    let upload = config.peer.upload.map(|rate| rate.0);
+    let budget: SharedBudget = Arc::new(Mutex::new(Budget::new(upload)));
     let port = endpoint.local_addr().map_or(0, |at| at.port());
     let (memory, damage) = memory::load(state.path());
     let introduction = introduction(config, port, &memory);
@@ -198,6 +205,7 @@ pub fn start(
         },
         memory_kept,
         endpoint: endpoint.clone(),
+        budget: budget.clone(),
         store: store.clone(),
         library: library.clone(),
         library_events,
@@ -221,6 +229,7 @@ pub fn start(
         handle,
         library,
         store,
+        budget,
         tracker_at,
         memory: smol::spawn(memory::keep(remembered, state.path().to_owned(), kept)),
     };

@@ -325,3 +325,83 @@ const MAX_RESOLVES_PER_PEER: usize = 3;
 /// One of one's own comes to its end in about this long.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(5);
 const NOT_HERE: Answer = Answer::No(Decline::NotAvailable);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACK: TrackId = TrackId([7; 32]);
+
+    fn peer(n: u8) -> PeerId {
+        PeerId([n; 32])
+    }
+
+    fn ask(answers: &mut Answers, id: u64, of: u8, class: Class, now: Instant) {
+        let get = Get {
+            track: TRACK,
+            size: 1 << 20,
+            groups: vec![0..16],
+            class,
+        };
+        answers.handle_ask(AskId(id), peer(of), PeerRequest::Get(get), None, now);
+    }
+
+    fn is_sent(answer: Option<(AskId, Answer)>, id: u64) -> bool {
+        matches!(answer, Some((ask, Answer::Slice { .. })) if ask == AskId(id))
+    }
+
+    #[test]
+    fn what_is_sent_to_one_is_had_of_that_one_by_the_others() {
+        let now = Instant::now();
+        let mut answers = Answers::new(true);
+        for n in [1, 2, 3] {
+            ask(&mut answers, n.into(), n, Class::Rest, now);
+        }
+        assert!(is_sent(answers.poll(now), 1));
+        assert!(answers.poll(now).is_none(), "the others wait for that");
+        // Somebody is served all the time, or they would be, too.
+        ask(&mut answers, 9, 9, Class::Now, now);
+        assert!(is_sent(answers.poll(now), 9));
+        answers.handle_done(AskId(1), &(0..16).into(), now);
+        for id in [2, 3] {
+            let Some((ask, Answer::No(Decline::Elsewhere(named)))) = answers.poll(now) else {
+                panic!("{id} is not sent away");
+            };
+            assert_eq!((ask, named), (AskId(id), vec![(peer(1), vec![0..16])]));
+        }
+        ask(&mut answers, 4, 2, Class::Rest, now);
+        answers.handle_done(AskId(9), &GroupSet::new(), now);
+        assert!(is_sent(answers.poll(now), 4), "it comes again");
+    }
+
+    #[test]
+    fn who_is_about_to_listen_is_not_held_and_who_is_held_not_for_long() {
+        let now = Instant::now();
+        let mut answers = Answers::new(true);
+        ask(&mut answers, 1, 1, Class::Rest, now);
+        ask(&mut answers, 2, 2, Class::Rest, now);
+        ask(&mut answers, 3, 3, Class::Now, now);
+        assert!(is_sent(answers.poll(now), 1));
+        assert!(is_sent(answers.poll(now), 3));
+        assert!(answers.poll(now).is_none());
+        let late = answers.poll_timeout().expect("one is held");
+        assert_eq!(late, now + HOLD);
+        assert!(is_sent(answers.poll(late), 2));
+        ask(&mut answers, 4, 4, Class::Rest, late);
+        answers.handle_gone(peer(4));
+        assert!(matches!(answers.poll(late), Some((AskId(4), NOT_HERE))));
+        assert_eq!(answers.poll_timeout(), None);
+    }
+
+    #[test]
+    fn who_is_short_of_music_sends_none_that_is_only_fetched() {
+        let now = Instant::now();
+        let mut answers = Answers::new(true);
+        answers.handle_short(true);
+        ask(&mut answers, 1, 1, Class::Rest, now);
+        let answer = answers.poll(now);
+        assert!(matches!(answer, Some((_, Answer::No(Decline::Busy { .. })))));
+        ask(&mut answers, 2, 2, Class::Now, now);
+        assert!(is_sent(answers.poll(now), 2));
+    }
+}

@@ -49,7 +49,7 @@ use crate::{
         endpoint::{within, Connection, Endpoint},
         guests::{GuestId, Guests},
         link::Link,
-        provide::{Ask, Reply},
+        provide::{Ask, Reply, SharedBudget},
     },
     tracker::link::{Command, TrackerEvent},
 };
@@ -58,6 +58,8 @@ use crate::{
 pub struct Parts {
     pub setup: Setup,
     pub endpoint: Endpoint,
+    /// What may be sent to others.
+    pub budget: SharedBudget,
     pub store: Arc<Store>,
     pub library: Arc<Library>,
     pub library_events: Receiver<LibraryEvent>,
@@ -100,6 +102,7 @@ enum Input {
 pub struct Peer {
     node: Node,
     endpoint: Endpoint,
+    budget: SharedBudget,
     store: Arc<Store>,
     library: Arc<Library>,
     player: Player,
@@ -182,6 +185,7 @@ impl Peer {
         let peer = Self {
             node: Node::new(parts.setup, Instant::now()),
             endpoint: parts.endpoint,
+            budget: parts.budget,
             store: parts.store,
             library: parts.library,
             player: parts.player,

@@ -34,7 +34,7 @@ use crate::{
         endpoint::within,
         fetch::{self, Order, Progress},
         link::{Link, LinkHandle},
-        provide::{Done, Reply},
+        provide::{Done, Reply, SharedBudget},
     },
     tracker::link::{self as tracker_link, Command},
 };
@@ -359,13 +359,14 @@ impl Peer {
             return self.node.handle(over, std::time::Instant::now());
         };
         let me = self.endpoint.peer_id();
+        let budget = self.budget.clone();
         let store = self.store.clone();
         let library = self.library.clone();
         let (done, over) = async_channel::bounded(1);
         self.slices.insert(ask, over.clone());
         self.tasks.spawn(async move {
             let blob = smol::unblock(move || serve_from(&store, &library, track)).await;
-            let answer = slice_or_no(blob, me, size, &groups, done);
+            let answer = slice_or_no(blob, me, size, &groups, (budget, done));
             let _ = reply.send(answer).await;
             let arrived = over.recv().await.unwrap_or_default();
             let over = Event::Answered(ask, arrived);
@@ -463,7 +464,7 @@ fn slice_or_no(
     me: PeerId,
     size: u64,
     groups: &GroupSet,
-    done: Done,
+    (budget, done): (SharedBudget, Done),
 ) -> Reply {
     let no = |why| Reply::Message(PeerReply::No(why));
     let Some(blob) = blob else {
@@ -473,7 +474,12 @@ fn slice_or_no(
         return no(Decline::Changed);
     }
     match elsewhere::offer(me, groups, &blob.servable()) {
-        Ok(groups) => Reply::Slice { blob, groups, done },
+        Ok(groups) => Reply::Slice {
+            blob,
+            groups,
+            budget,
+            done,
+        },
         Err(why) => no(why),
     }
 }
@@ -505,7 +511,8 @@ mod tests {
     #[test]
     fn saying_no_to_a_slice_gives_its_slot_back_at_once() {
         let (done, over) = async_channel::bounded(1);
-        let answer = slice_or_no(None, PeerId([1; 32]), 1, &GroupSet::all(1), done);
+        let way = (SharedBudget::default(), done);
+        let answer = slice_or_no(None, PeerId([1; 32]), 1, &GroupSet::all(1), way);
         assert!(matches!(answer, Reply::Message(PeerReply::No(_))));
         assert!(over.is_closed());
     }

@@ -10,7 +10,7 @@
 
 use std::{
     io::{self, Write},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -18,7 +18,10 @@ use async_channel::Sender;
 use quinn::{RecvStream, SendStream, StreamId, VarInt};
 use smol::{future, lock::Semaphore, Task, Timer};
 
-use super::endpoint::{within, Connection};
+use super::{
+    budget::Budget,
+    endpoint::{within, Connection},
+};
 use crate::{
     catalog::{Hash, Page},
     content::{
@@ -51,9 +54,13 @@ pub enum Reply {
     Slice {
         blob: Arc<Blob>,
         groups: GroupSet,
+        budget: SharedBudget,
         done: Done,
     },
 }
+
+/// What all connections together may send.
+pub type SharedBudget = Arc<Mutex<Budget>>;
 
 /// Says which groups have reached who asked, and closes its channel when a slice is sent,
 /// or given up. Whoever closes the other end has it given up.
@@ -94,7 +101,8 @@ async fn answer(
     };
     // Nothing more is read, nor kept for who sends it nevertheless.
     let _ = recv.stop(VarInt::from_u32(0));
-    let priority = priority(&request, send.id());
+    let class = class(&request);
+    let priority = priority(class, send.id());
     let (reply, replies) = async_channel::bounded(REPLIES_UNDER_WAY);
     if asks
         .send(Ask {
@@ -123,9 +131,15 @@ async fn answer(
                 write(&mut send, &encode_frame(&PeerReply::Page(page.encode()))).await;
                 false
             }
-            Reply::Slice { blob, groups, done } => {
+            Reply::Slice {
+                blob,
+                groups,
+                budget,
+                done,
+            } => {
+                let turn = Turn { class, priority, budget };
                 let sent = async {
-                    if send_slice(&mut send, blob, groups.clone(), priority).await {
+                    if send_slice(&mut send, blob, groups.clone(), &turn).await {
                         let arrived = send.finish().is_ok() && has_arrived(&mut send).await;
                         // It has room for the one word.
                         let _ = arrived.then(|| done.try_send(groups));
@@ -149,14 +163,41 @@ async fn answer(
     let _ = send.finish();
 }
 
+fn class(request: &PeerRequest) -> Class {
+    match request {
+        PeerRequest::Get(get) => get.class,
+        _ => Class::Now,
+    }
+}
+
+/// When a slice is sent, as seen from all that is to be sent.
+struct Turn {
+    class: Class,
+    /// Within its connection.
+    priority: i32,
+    budget: SharedBudget,
+}
+
+impl Turn {
+    /// Waits until `bytes` may be sent.
+    async fn comes(&self, bytes: usize) {
+        let now = Instant::now();
+        let due = self.book(bytes, now);
+        if due > now {
+            Timer::at(due).await;
+        }
+    }
+
+    fn book(&self, bytes: usize, now: Instant) -> Instant {
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        budget.book(bytes as u64, self.class, now)
+    }
+}
+
 /// QUIC's priority of the answer on `stream`: what is listened to before what is
 /// fetched ahead, and then one request after the other. Side by side, all would
 /// arrive as late as the last one, and the decoder waits for the first.
-fn priority(request: &PeerRequest, stream: StreamId) -> i32 {
-    let class = match request {
-        PeerRequest::Get(get) => get.class,
-        _ => Class::Now,
-    };
+fn priority(class: Class, stream: StreamId) -> i32 {
     let rank = match class {
         Class::Now => 0,
         Class::Next => 1,
@@ -179,7 +220,7 @@ async fn send_slice(
     send: &mut SendStream,
     blob: Arc<Blob>,
     groups: GroupSet,
-    priority: i32,
+    turn: &Turn,
 ) -> bool {
     let (to, pieces) = async_channel::bounded(PIECES_UNDER_WAY);
     let encoding = smol::unblock(move || {
@@ -201,9 +242,10 @@ async fn send_slice(
             if !write(send, &header).await {
                 return false;
             }
-            let _ = send.set_priority(priority);
+            let _ = send.set_priority(turn.priority);
             begun = true;
         }
+        turn.comes(piece.len()).await;
         if !write(send, &piece).await {
             return false;
         }
@@ -309,7 +351,7 @@ mod tests {
                 class,
             };
             let stream = StreamId::new(quinn::Side::Client, quinn::Dir::Bi, number);
-            priority(&PeerRequest::Get(get), stream)
+            super::priority(super::class(&PeerRequest::Get(get)), stream)
         };
         let order = [
             priority(Class::Now, 1),

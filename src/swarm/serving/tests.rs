@@ -207,3 +207,43 @@ fn a_newcomer_does_not_overtake_who_waits() {
     assert_eq!(serving.poll(now), Some(Action::Start(waited)));
     assert_eq!(serving.poll(now), None);
 }
+
+/// One asks for little pieces, one for large ones, both for as much as they may: what
+/// they get is the same in bytes.
+#[test]
+fn peers_get_the_same_in_bytes_and_not_in_requests() {
+    let mut now = Instant::now();
+    let mut serving = Serving::new();
+    let mut running: VecDeque<(Ticket, u8, u32)> = VecDeque::new();
+    let mut waiting: BTreeMap<Ticket, (u8, u32)> = BTreeMap::new();
+    let mut sent = BTreeMap::from([(1, 0), (2, 0), (3, 0), (4, 0), (5, 0)]);
+    for _ in 0..4000 {
+        for n in 1..=5u8 {
+            let groups = if n == 1 { 64 } else { 8 };
+            let all = GroupSet::from(0..groups);
+            match serving.handle_request(peer(n), Class::Rest, &all, now) {
+                Admission::Start(ticket) => running.push_back((ticket, n, groups)),
+                Admission::Wait(ticket) => _ = waiting.insert(ticket, (n, groups)),
+                Admission::Busy { .. } => {}
+            }
+        }
+        now += Duration::from_millis(20);
+        if let Some((ticket, n, groups)) = running.pop_front() {
+            *sent.entry(n).or_default() += groups;
+            serving.handle_done(ticket, groups, now);
+        }
+        while let Some(action) = serving.poll(now) {
+            match action {
+                Action::Start(ticket) => {
+                    let (n, groups) = waiting.remove(&ticket).expect("it waits");
+                    running.push_back((ticket, n, groups));
+                }
+                Action::Busy { ticket, .. } => _ = waiting.remove(&ticket),
+                Action::GiveUp(_) => {}
+            }
+        }
+    }
+    let (most, least) = (sent.values().max(), sent.values().min());
+    let (most, least) = (*most.expect("five"), *least.expect("five"));
+    assert!(most <= least * 2, "{sent:?}");
+}
