@@ -389,7 +389,8 @@ mod tests {
         assert!(is_sent(answers.poll(late), 2));
         ask(&mut answers, 4, 4, Class::Rest, late);
         answers.handle_gone(peer(4));
-        assert!(matches!(answers.poll(late), Some((AskId(4), NOT_HERE))));
+        let gone = answers.poll(late);
+        assert!(matches!(gone, Some((AskId(4), Answer::No(Decline::NotAvailable)))));
         assert_eq!(answers.poll_timeout(), None);
     }
 

@@ -19,7 +19,7 @@ use quinn::{RecvStream, SendStream, StreamId, VarInt};
 use smol::{future, lock::Semaphore, Task, Timer};
 
 use super::{
-    budget::Budget,
+    budget::{Booking, Budget},
     endpoint::{within, Connection},
 };
 use crate::{
@@ -181,14 +181,20 @@ struct Turn {
 impl Turn {
     /// Waits until `bytes` may be sent.
     async fn comes(&self, bytes: usize) {
-        let now = Instant::now();
-        let due = self.book(bytes, now);
-        if due > now {
-            Timer::at(due).await;
+        loop {
+            let now = Instant::now();
+            match self.book(bytes, now) {
+                Booking::At(due) if due <= now => return,
+                Booking::At(due) => {
+                    Timer::at(due).await;
+                    return;
+                }
+                Booking::AskAgain(then) => _ = Timer::at(then).await,
+            }
         }
     }
 
-    fn book(&self, bytes: usize, now: Instant) -> Instant {
+    fn book(&self, bytes: usize, now: Instant) -> Booking {
         let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
         budget.book(bytes as u64, self.class, now)
     }

@@ -263,7 +263,10 @@ impl Scheduler {
         if let Outcome::Elsewhere(named) = outcome {
             return self.handle_elsewhere(request.source, &missing, named, now);
         }
-        self.handle_not_brought(request.source, &missing);
+        // Who is busy may bring it yet.
+        if !matches!(outcome, Outcome::Busy(_)) {
+            self.handle_not_brought(request.source, &missing);
+        }
         let Some(source) = self.sources.get_mut(&request.source) else {
             return;
         };

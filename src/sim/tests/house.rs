@@ -13,7 +13,7 @@ fn house(seed: u64, manner: Manner) -> (World, Vec<HostNo>, Song, f64) {
         "attic", "bath", "cellar", "den", "east", "front", "garage", "hall",
     ];
     let mut world = World::new(seed, Weather::FAIR);
-    let song = Song::new(1, 60, FLAC);
+    let song = Song::new(1, 120, FLAC);
     let holder = world.add(Setting {
         manner,
         ..peer("kitchen", LINE, &[song.clone()])
@@ -28,7 +28,7 @@ fn house(seed: u64, manner: Manner) -> (World, Vec<HostNo>, Song, f64) {
     for host in &listeners {
         world.play(*host, "kitchen");
     }
-    world.run(70 * SECOND);
+    world.run(60 * SECOND);
     let sent = world.hosts[holder.0].sent[&song.track];
     let times = sent as f64 / song.size as f64;
     (world, listeners.into(), song, times)
@@ -44,7 +44,8 @@ fn a_house_full_of_listeners_takes_a_track_from_its_holder_about_once() {
             let settled = story.started.expect("it sounds") + SECOND;
             let late = story.underruns.iter().filter(|at| **at > settled);
             assert_eq!(late.count(), 0, "{story:?}");
-            assert_eq!(story.fate, Some(Fate::Heard));
+            let whole = world.hosts[host.0].library.holds(song.track);
+            assert!(whole, "{} has not got it", world.hosts[host.0].name);
         }
     }
 }
@@ -54,6 +55,6 @@ fn a_house_full_of_listeners_takes_a_track_from_its_holder_about_once() {
 fn a_holder_that_serves_all_by_itself_sends_it_to_each() {
     for seed in seeds(1) {
         let (.., times) = house(seed, Manner::Alone);
-        assert!(times > 5.0, "its holder has sent it {times:.2} times");
+        assert!(times > 4.0, "its holder has sent it {times:.2} times");
     }
 }

@@ -201,4 +201,4 @@ const MAX_PARTS: usize = 16;
 
 /// What the reader comes to within this long is asked for in order: time enough for a
 /// source to stall, and for another to be asked.
-const DUE_SOON: Duration = Duration::from_secs(5);
+const DUE_SOON: Duration = Duration::from_secs(3);
