@@ -70,7 +70,10 @@ impl House {
             ))?;
             run(&format!("ip -n {s} link set port{n} master lan up"))?;
             run(&format!("ip -n {name} link set lo up"))?;
-            run(&format!("ip -n {name} address add {}/24 dev wire", address(n)))?;
+            run(&format!(
+                "ip -n {name} address add {}/24 dev wire",
+                address(n)
+            ))?;
             run(&format!("ip -n {name} link set wire up"))?;
             run(&format!(
                 "tc -n {name} qdisc add dev wire root tbf rate {RATE} burst 32kb latency 50ms"
@@ -114,7 +117,11 @@ impl House {
         Found {
             times: sent as f64 / f64::from(BYTES),
             sounds: sounds.collect(),
-            whole: whole.into_iter().flatten().map(|t| t.as_secs_f64()).collect(),
+            whole: whole
+                .into_iter()
+                .flatten()
+                .map(|t| t.as_secs_f64())
+                .collect(),
         }
     }
 

@@ -7,9 +7,7 @@
 
 use std::path::PathBuf;
 
-use super::{
-    Audio, ByteSize, Cache, Config, Control, Log, Peer, Rate, Swarm, Tracker, TrackerAt,
-};
+use super::{Audio, ByteSize, Cache, Config, Control, Log, Peer, Rate, Swarm, Tracker, TrackerAt};
 
 /// The difference between the running configuration and the one just read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

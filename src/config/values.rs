@@ -244,10 +244,22 @@ mod tests {
 
     #[test]
     fn rates_have_units_and_are_not_nothing() {
-        for (text, bytes) in [("20 Mbit/s", 2_500_000), ("2MB/s", 2_000_000), ("8 kbit/s", 1_000)] {
+        for (text, bytes) in [
+            ("20 Mbit/s", 2_500_000),
+            ("2MB/s", 2_000_000),
+            ("8 kbit/s", 1_000),
+        ] {
             assert_eq!(text.parse(), Ok(Rate(bytes)));
         }
-        for text in ["", "20", "0 Mbit/s", "Mbit/s", "-1 MB/s", "20 Mbit", "99999999999 Gbit/s"] {
+        for text in [
+            "",
+            "20",
+            "0 Mbit/s",
+            "Mbit/s",
+            "-1 MB/s",
+            "20 Mbit",
+            "99999999999 Gbit/s",
+        ] {
             assert!(text.parse::<Rate>().is_err(), "{text}");
         }
     }

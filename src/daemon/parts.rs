@@ -89,7 +89,10 @@ impl Running {
             .await;
         }
         if let Some(upload) = changes.upload {
-            let mut budget = speaker.budget.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut budget = speaker
+                .budget
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             budget.set_rate(upload.map(|rate| rate.0));
         }
         if let Some(at) = &changes.tracker {

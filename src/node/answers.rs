@@ -390,7 +390,10 @@ mod tests {
         ask(&mut answers, 4, 4, Class::Rest, late);
         answers.handle_gone(peer(4));
         let gone = answers.poll(late);
-        assert!(matches!(gone, Some((AskId(4), Answer::No(Decline::NotAvailable)))));
+        assert!(matches!(
+            gone,
+            Some((AskId(4), Answer::No(Decline::NotAvailable)))
+        ));
         assert_eq!(answers.poll_timeout(), None);
     }
 
@@ -401,7 +404,10 @@ mod tests {
         answers.handle_short(true);
         ask(&mut answers, 1, 1, Class::Rest, now);
         let answer = answers.poll(now);
-        assert!(matches!(answer, Some((_, Answer::No(Decline::Busy { .. })))));
+        assert!(matches!(
+            answer,
+            Some((_, Answer::No(Decline::Busy { .. })))
+        ));
         ask(&mut answers, 2, 2, Class::Now, now);
         assert!(is_sent(answers.poll(now), 2));
     }

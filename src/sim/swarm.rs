@@ -270,6 +270,10 @@ impl World {
             Answer::Head(_) | Answer::List(_) | Answer::Page(_) => return,
         };
         if let Some(served) = self.hosts[host.0].served.remove(&call) {
+            if let Packet::No(why) = &packet {
+                let declines = format!("{}: {why:?}", self.hosts[served.asker.host.0].name);
+                self.note(host, declines);
+            }
             self.send(host, served.asker, call, packet);
         }
     }
@@ -281,7 +285,8 @@ impl World {
         };
         let (track, size) = (song.track, song.size);
         let news = this.library.set_hashed(entry);
-        this.node.handle(node::Event::Answered(ask, GroupSet::new()), self.now);
+        this.node
+            .handle(node::Event::Answered(ask, GroupSet::new()), self.now);
         let call = CallId(ask.0);
         if let Some(served) = this.served.remove(&call) {
             self.send(host, served.asker, call, Packet::Resolved { track, size });

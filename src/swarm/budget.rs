@@ -111,7 +111,10 @@ mod tests {
         let rate = 1_000_000;
         let classes = [[Class::Rest; 8], [Class::Next; 8]].concat();
         let sent = send(rate, &[classes, vec![Class::Now; 2]].concat());
-        let listened = sent.iter().filter(|(.., n)| *n >= 16).map(|(_, bytes, _)| bytes);
+        let listened = sent
+            .iter()
+            .filter(|(.., n)| *n >= 16)
+            .map(|(_, bytes, _)| bytes);
         let listened: u64 = listened.sum();
         assert!(listened >= 55 * rate, "{listened}");
     }

@@ -82,7 +82,10 @@ impl Elsewhere {
     ) -> Option<Named> {
         self.expire(now);
         let receivers = self.tracks.get(&track)?;
-        if receivers.get(&asker).is_some_and(|r| r.comes_again(groups, now)) {
+        if receivers
+            .get(&asker)
+            .is_some_and(|r| r.comes_again(groups, now))
+        {
             return None;
         }
         let mut others: Vec<_> = receivers
@@ -116,8 +119,12 @@ impl Elsewhere {
 
     fn receiver(&mut self, track: TrackId, peer: PeerId, now: Instant) -> &mut Receiver {
         if !self.tracks.contains_key(&track) && self.tracks.len() >= MAX_TRACKS {
-            let heard = |receivers: &BTreeMap<_, Receiver>| receivers.values().map(|r| r.heard).max();
-            let oldest = self.tracks.iter().min_by_key(|(_, receivers)| heard(receivers));
+            let heard =
+                |receivers: &BTreeMap<_, Receiver>| receivers.values().map(|r| r.heard).max();
+            let oldest = self
+                .tracks
+                .iter()
+                .min_by_key(|(_, receivers)| heard(receivers));
             if let Some(oldest) = oldest.map(|(track, _)| *track) {
                 self.tracks.remove(&oldest);
             }
@@ -261,7 +268,10 @@ mod tests {
         }
         let mut named = |n| {
             let named = away(&mut them, n, 0..8, now).expect("eight have it");
-            named.into_iter().map(|(peer, _)| peer.0[0]).collect::<Vec<_>>()
+            named
+                .into_iter()
+                .map(|(peer, _)| peer.0[0])
+                .collect::<Vec<_>>()
         };
         assert_eq!(named(100), [0, 1, 2, 3]);
         assert_eq!(named(101), [4, 5, 6, 7]);
@@ -269,7 +279,9 @@ mod tests {
 
     #[test]
     fn a_slice_ends_where_its_holder_has_no_more() {
-        let have = [0..4, 6..8].into_iter().fold(GroupSet::new(), |set, r| set.union(&r.into()));
+        let have = [0..4, 6..8]
+            .into_iter()
+            .fold(GroupSet::new(), |set, r| set.union(&r.into()));
         let offer = |groups: Range<u32>| offer(peer(1), &groups.into(), &have);
         assert_eq!(offer(2..8), Ok((2..4).into()));
         assert_eq!(offer(6..8), Ok((6..8).into()));

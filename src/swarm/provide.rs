@@ -137,7 +137,11 @@ async fn answer(
                 budget,
                 done,
             } => {
-                let turn = Turn { class, priority, budget };
+                let turn = Turn {
+                    class,
+                    priority,
+                    budget,
+                };
                 let sent = async {
                     if send_slice(&mut send, blob, groups.clone(), &turn).await {
                         let arrived = send.finish().is_ok() && has_arrived(&mut send).await;
@@ -222,12 +226,7 @@ async fn has_arrived(send: &mut SendStream) -> bool {
 
 /// Sends the header and the slice, which is checked as it is read; whether that was all of
 /// it.
-async fn send_slice(
-    send: &mut SendStream,
-    blob: Arc<Blob>,
-    groups: GroupSet,
-    turn: &Turn,
-) -> bool {
+async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, turn: &Turn) -> bool {
     let (to, pieces) = async_channel::bounded(PIECES_UNDER_WAY);
     let encoding = smol::unblock(move || {
         let mut pipe = Pipe {

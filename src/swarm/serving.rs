@@ -198,9 +198,7 @@ impl Serving {
         let startable = self.waiting.iter().enumerate();
         startable
             .filter(|(_, (_, r))| self.has_slot(r.peer, r.class))
-            .min_by_key(|(_, (ticket, r))| {
-                (r.class, self.shares.of(r.peer, now), *ticket)
-            })
+            .min_by_key(|(_, (ticket, r))| (r.class, self.shares.of(r.peer, now), *ticket))
             .map(|(at, _)| at)
     }
 

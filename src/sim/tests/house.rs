@@ -38,7 +38,9 @@ fn house(seed: u64, manner: Manner) -> (World, Vec<HostNo>, Song, f64) {
 fn a_house_full_of_listeners_takes_a_track_from_its_holder_about_once() {
     for seed in seeds(2) {
         let (world, listeners, song, times) = house(seed, Manner::Honest);
-        assert!(times < 2.0, "its holder has sent it {times:.2} times");
+        // Once by itself; the opening, and what is due at once, to each; and what it has
+        // nothing better to do than to send.
+        assert!(times < 2.5, "its holder has sent it {times:.2} times");
         for host in listeners {
             let story = world.story(host, &song);
             let settled = story.started.expect("it sounds") + SECOND;

@@ -104,7 +104,10 @@ impl Scheduler {
         let near = GroupSet::from(self.head.0..near.0.saturating_add(1)).union(&self.opening);
         let named = self.sources.values_mut().map(|source| &mut source.naming);
         for naming in named {
-            if naming.since.is_some_and(|since| now >= since + TRY_THEM_NEAR) {
+            if naming
+                .since
+                .is_some_and(|since| now >= since + TRY_THEM_NEAR)
+            {
                 naming.take_back(&near);
             }
         }
