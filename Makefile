@@ -5,6 +5,7 @@
 #   make check     format, lints, tests, documentation
 #   make bench     print the figures: first sound, memory, bytes moved, a tracker under load
 #   make fuzz      feed every decoder hostile bytes, FUZZ_SECONDS=60 each
+#   make sim       5,000 simulated swarms of each kind: SEEDS=5000, or SEED=7 for one
 #   make soak      a week in an hour: MINUTES=30 of all that happens to nodes
 #   make install   into $(DESTDIR)$(PREFIX)
 
@@ -26,7 +27,7 @@ FUZZ_TARGETS = $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ_LIMITS = -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=1024 \
     -malloc_limit_mb=256 -max_len=16384
 
-.PHONY: all deps deps-demo deps-test build demo test check lint bench fuzz soak \
+.PHONY: all deps deps-demo deps-test build demo test check lint bench fuzz sim soak \
     install uninstall clean
 
 all: build
@@ -73,6 +74,13 @@ lint: deps
 
 check: lint test
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+
+# Every law of the simulation with many seeds; a failure prints its own. Optimised, which
+# takes longer to build and is ten times as fast.
+SEEDS ?= 5000
+sim: deps
+	CARGO_PROFILE_TEST_OPT_LEVEL=2 $(if $(SEED),P2PMUSIC_SEED=$(SEED),P2PMUSIC_SEEDS=$(SEEDS)) \
+	    $(CARGO) test --locked --lib sim::tests
 
 # The sanitizers want a nightly compiler, or a stable one that is told so.
 # What is found lies in fuzz/artifacts.

@@ -39,6 +39,7 @@ pub struct Config {
     pub cache: Cache,
     pub audio: Audio,
     pub control: Control,
+    pub stats: Stats,
     pub log: Log,
 }
 
@@ -177,6 +178,14 @@ impl Default for Control {
 /// Where `p2pmusic ctl` finds the daemon unless told otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/p2pmusic/ctl.sock";
 
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Stats {
+    /// The file that the numbers are written to for Prometheus, if they are.
+    #[serde(deserialize_with = "prom_file")]
+    pub prometheus: Option<PathBuf>,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
@@ -298,6 +307,19 @@ fn percent<'de, D: Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
     }
 }
 
+/// node_exporter reads no other file, and a service has no directory of its own that a
+/// path could start from.
+fn prom_file<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(from)?;
+    match path.is_absolute() && path.extension().is_some_and(|end| end == "prom") {
+        true => Ok(Some(path)),
+        false => Err(de::Error::custom(format!(
+            "{} is not a file for Prometheus: write a whole path that ends in \".prom\"",
+            path.display()
+        ))),
+    }
+}
+
 fn level<'de, D: Deserializer<'de>>(from: D) -> Result<log::LevelFilter, D::Error> {
     let word = String::deserialize(from)?;
     word.parse().map_err(|_| {
@@ -361,6 +383,10 @@ mod tests {
             (
                 "[tracker]\nlisten = \"nonsense\"",
                 &["line 2", "socket address"],
+            ),
+            (
+                "[stats]\nprometheus = \"/run/numbers.txt\"",
+                &["line 2", "/run/numbers.txt", ".prom"],
             ),
             ("[log]\nlevel = \"loud\"", &["line 2", "loud", "debug"]),
         ] {

@@ -5,6 +5,7 @@
 
 pub(super) mod client;
 mod show;
+mod stats;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -19,6 +20,7 @@ use clap::{Args, Subcommand};
 use self::{
     client::{Client, Record},
     show::{clock, Scene},
+    stats::Stats,
 };
 
 use crate::config::DEFAULT_SOCKET;
@@ -95,7 +97,34 @@ enum Ctl {
     Leave,
     /// Look for new and changed files in this node's library
     Update,
-    /// Show counters
+    /// Show how well it plays: times, underruns, and where the bytes came from
+    ///
+    /// All counts begin with the node. With --json it is one object:
+    ///
+    /// uptime_seconds; plays (tracks that were heard), plays_failed
+    ///
+    /// first_sound: from the command to the first sound, of all, and by where the bytes
+    /// were (swarm, cache, own_disk): count, p50_seconds, p90_seconds, p99_seconds (at most
+    /// an eighth too high), max_seconds
+    ///
+    /// underruns, underrun_seconds, underrun_longest_seconds: the device had no bytes;
+    /// rebuffers, rebuffer_seconds, rebuffer_longest_seconds: the sound waited for bytes and
+    /// went on
+    ///
+    /// own_disk_bytes, cache_bytes: of tracks that were heard, what was on this machine
+    ///
+    /// received_bytes (verified), duplicate_bytes (those of them that were here already),
+    /// wasted_bytes (of wrong or unfinished groups), sent_bytes (of slices, with their
+    /// hashes), refusals (requests that were answered with no), connections_lost, lies
+    /// (answers with wrong bytes): in all, and in peers for each peer, with its name (peer)
+    /// and id. Of more than 64 peers, those that brought and took the least are one,
+    /// "others/"
+    ///
+    /// requests (slices that others asked for), requests_declined (whatever they asked for),
+    /// tracker_losses
+    ///
+    /// liars: the last 16 who sent wrong bytes, with the file that was to be played, its
+    /// track, how often (lies), and ago_seconds
     Stats(Listing),
     /// Show what plays and how the node is
     Status {
@@ -227,8 +256,11 @@ fn answer(client: &mut Client, command: &Ctl) -> Result<String, CtlError> {
             Ok(listing.show(&devices, show::devices))
         }
         Ctl::Stats(listing) => {
-            let stats = [client.run(&["p2p_stats"])?];
-            Ok(listing.show(&stats, |stats| show::pairs(&stats[0])))
+            let stats = Stats::new(client.run(&["p2p_stats"])?);
+            Ok(match listing.json {
+                true => stats.json(),
+                false => stats.show(),
+            })
         }
         Ctl::Status { listing, .. } => {
             let scene = Scene::ask(client)?;

@@ -7,7 +7,9 @@
 
 use std::path::PathBuf;
 
-use super::{Audio, ByteSize, Cache, Config, Control, Log, Peer, Rate, Swarm, Tracker, TrackerAt};
+use super::{
+    Audio, ByteSize, Cache, Config, Control, Log, Peer, Rate, Stats, Swarm, Tracker, TrackerAt,
+};
 
 /// The difference between the running configuration and the one just read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct Changes {
     /// Another cap, or none any more.
     pub upload: Option<Option<Rate>>,
     pub tracker: Option<TrackerAt>,
+    /// Another file for Prometheus, or none any more.
+    pub prometheus: Option<Option<PathBuf>>,
     /// The keys lie in another file. One with other keys in it does not show
     /// here.
     pub key_file: Option<PathBuf>,
@@ -42,6 +46,7 @@ pub fn changes(running: &Config, read: &Config) -> Changes {
         cache,
         audio,
         control,
+        stats,
         log: Log { level },
     } = read;
     let mut changes = Changes {
@@ -61,7 +66,7 @@ pub fn changes(running: &Config, read: &Config) -> Changes {
         changes.compare("tracker.advertise", &running.tracker.advertise, advertise);
     }
     if running.role.is_peer() {
-        changes.compare_speaker(running, (peer, cache, audio));
+        changes.compare_speaker(running, (peer, cache, audio, stats));
     }
     changes.compare_control(&running.control, control);
     changes
@@ -77,6 +82,7 @@ impl Changes {
             cache_max,
             upload,
             tracker,
+            prometheus,
             key_file,
             at_restart: _,
         } = self;
@@ -87,6 +93,7 @@ impl Changes {
             ("cache.max", cache_max.is_some()),
             ("peer.upload", upload.is_some()),
             ("peer.tracker", tracker.is_some()),
+            ("stats.prometheus", prometheus.is_some()),
             ("swarm.key_file", key_file.is_some()),
         ];
         let changed = keys.into_iter().filter(|(_, changed)| *changed);
@@ -106,13 +113,16 @@ impl Changes {
         if let Some(tracker) = changes.tracker {
             running.peer.tracker = tracker;
         }
+        if let Some(prometheus) = changes.prometheus {
+            running.stats.prometheus = prometheus;
+        }
         if changes.key_file.is_some() {
             running.swarm.key_file = changes.key_file;
         }
     }
 
     /// What concerns a node that plays.
-    fn compare_speaker(&mut self, running: &Config, read: (&Peer, &Cache, &Audio)) {
+    fn compare_speaker(&mut self, running: &Config, read: (&Peer, &Cache, &Audio, &Stats)) {
         let (
             Peer {
                 tracker,
@@ -122,7 +132,9 @@ impl Changes {
             },
             Cache { dir, max },
             Audio { device, max_volume },
+            Stats { prometheus },
         ) = read;
+        self.prometheus = differs(&running.stats.prometheus, prometheus);
         self.tracker = differs(&running.peer.tracker, tracker);
         self.compare("peer.listen", &running.peer.listen, listen);
         self.music = differs(&running.peer.music, music);
@@ -192,6 +204,8 @@ mod tests {
         group = "music"
         mpd = "127.0.0.1:3"
         password = "sesame"
+        [stats]
+        prometheus = "/run/p2pmusic/p2pmusic.prom"
         [log]
         level = "debug"
     "#;
@@ -209,7 +223,8 @@ mod tests {
                 "audio.max_volume",
                 "cache.max",
                 "peer.upload",
-                "peer.tracker"
+                "peer.tracker",
+                "stats.prometheus"
             ]
         );
         assert_eq!(

@@ -128,6 +128,11 @@ impl GroupSet {
         self.ranges.first().map(|r| Group(r.start))
     }
 
+    /// The last group of the set.
+    pub fn last(&self) -> Option<Group> {
+        self.ranges.last().map(|r| Group(r.end - 1))
+    }
+
     /// The first group from `from` on that is not in the set.
     pub fn first_missing(&self, from: Group) -> Group {
         self.range_of(from.0).map_or(from, |r| Group(r.end))

@@ -151,6 +151,10 @@ pub fn peers() -> Vec<PeerView> {
     vec![peer("kitchen", 1, true), peer("studio", 2, false)]
 }
 
+pub fn stats() -> Vec<(&'static str, String)> {
+    vec![("underruns", "0".to_owned())]
+}
+
 pub fn view(role: Role) -> NodeView {
     NodeView {
         peer: PeerId([1; 32]),
@@ -165,6 +169,7 @@ pub fn view(role: Role) -> NodeView {
         }],
         position: None,
         arrived: Some(0.5),
+        waits_for: None,
         sources: Vec::new(),
         first_sound: Some(Duration::from_millis(240)),
         no_sound: None,
@@ -173,7 +178,6 @@ pub fn view(role: Role) -> NodeView {
         playtime: Duration::from_secs(60),
         db_update: 1_700_000_000,
         updating: None,
-        stats: vec![("bytes_received", "17".into())],
     }
 }
 
@@ -198,6 +202,7 @@ pub fn serve(socket: &Path) {
                 database: &database,
                 view: &view,
                 peers: &peers,
+                stats: &stats,
             };
             let result = apply(event.request, &mut context);
             match event.responder.answer(result) {

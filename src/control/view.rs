@@ -22,6 +22,8 @@ pub struct NodeView {
     pub position: Option<Duration>,
     /// How much of the current track is here, from 0 to 1.
     pub arrived: Option<f32>,
+    /// What the sound waits for, in words, while it does.
+    pub waits_for: Option<String>,
     /// The names of those that the current track is being fetched from.
     pub sources: Vec<Arc<str>>,
     /// From the last `play` to its first sound.
@@ -37,8 +39,6 @@ pub struct NodeView {
     pub db_update: i64,
     /// The number of the scan that is under way.
     pub updating: Option<u32>,
-    /// Counters for `p2p_stats`, in the order to show them.
-    pub stats: Vec<(&'static str, String)>,
 }
 
 /// A peer as this node sees it.

@@ -33,6 +33,7 @@ pub async fn run(
     (requests, notices): (Receiver<ControlEvent>, Receiver<Vec<String>>),
     status: Option<TrackerStatus>,
 ) {
+    let begun = Instant::now();
     let mut noticed = Vec::new();
     while let Ok(ControlEvent { request, responder }) = requests.recv().await {
         // A node of its own for each request: it knows what the tracker knows
@@ -40,7 +41,7 @@ pub async fn run(
         let now = Instant::now();
         let Sight { here, interfaces } = look();
         setup.interfaces = interfaces;
-        let mut node = Node::new(setup.clone(), now);
+        let mut node = Node::new(setup.clone(), begun);
         let snapshot = match &status {
             Some(status) => status.snapshot().await,
             None => None,

@@ -7,6 +7,7 @@
 //! last.
 
 pub mod dirs;
+mod exposition;
 mod logging;
 mod lookout;
 mod memory;

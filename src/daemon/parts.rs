@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
     sync::{
         atomic::{AtomicBool, Ordering},
         Arc, Mutex, PoisonError,
@@ -13,7 +14,7 @@ use async_channel::{Receiver, Sender};
 use smol::{future, Task};
 
 use super::{
-    dirs,
+    dirs, exposition,
     lookout::{self, Sight},
     memory,
     network::{self, Network},
@@ -61,6 +62,8 @@ struct Speaker {
     budget: SharedBudget,
     /// Where the tracker is wanted to be; the latest counts.
     tracker_at: Sender<TrackerAt>,
+    /// Where the numbers for Prometheus are wanted; the latest counts.
+    prometheus: Sender<Option<PathBuf>>,
     /// Saves what is to be remembered; ends with the peer.
     memory: Task<()>,
 }
@@ -98,6 +101,10 @@ impl Running {
         if let Some(at) = &changes.tracker {
             // The link lives as long as the peer.
             let _ = speaker.tracker_at.force_send(at.clone());
+        }
+        if let Some(path) = &changes.prometheus {
+            // It is kept as long as the peer lives.
+            let _ = speaker.prometheus.force_send(path.clone());
         }
         let configured = Event::Configured {
             max_volume: config.audio.max_volume,
@@ -223,6 +230,9 @@ pub fn start(
         notifier,
         watchdog: service::watchdog_interval(),
     });
+    let (prometheus, moved) = async_channel::bounded(1);
+    let exposing = exposition::keep(config.stats.prometheus.clone(), moved, handle.clone());
+    tasks.push(smol::spawn(exposing));
     let bound = config.peer.listen.ip();
     let following = network::follow(bound, network, endpoint, handle.clone(), commands);
     tasks.push(smol::spawn(following));
@@ -234,6 +244,7 @@ pub fn start(
         store,
         budget,
         tracker_at,
+        prometheus,
         memory: smol::spawn(memory::keep(remembered, state.path().to_owned(), kept)),
     };
     Ok(Running {

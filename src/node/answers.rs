@@ -130,6 +130,12 @@ impl Answers {
         self.ready.push_back((ask, answer));
     }
 
+    /// Whom a slice that waits or is being sent is for.
+    pub fn asker(&self, ask: AskId) -> Option<PeerId> {
+        let mut slices = self.slices.values();
+        slices.find(|slice| slice.ask == ask).map(|s| s.peer)
+    }
+
     /// A slice is sent, an entry resolved, or either was given up; `groups` have reached
     /// who asked.
     pub fn handle_done(&mut self, ask: AskId, groups: &GroupSet, now: Instant) {

@@ -82,8 +82,15 @@ pub enum Event {
         peer: PeerId,
         request: PeerRequest,
     },
-    /// A slice is sent, or was given up; these groups have reached who asked.
-    Answered(AskId, GroupSet),
+    /// A slice is sent, or was given up after this many bytes; or an entry is resolved.
+    Answered {
+        ask: AskId,
+        sent: u64,
+        /// What has reached who asked, as it confirms.
+        arrived: GroupSet,
+    },
+    /// Whether the file of counters can be written, when that changes.
+    StatsWritten(Result<(), String>),
     /// A client of the control socket wants something.
     Control {
         ask: ControlId,

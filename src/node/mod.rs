@@ -21,6 +21,7 @@ mod directory;
 mod events;
 mod memory;
 mod plays;
+mod stats;
 mod view;
 
 use std::{
@@ -29,7 +30,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{answers::Answers, catalogues::Catalogues, directory::Directory, plays::Plays};
+use self::{
+    answers::Answers, catalogues::Catalogues, directory::Directory, plays::Plays, stats::Stats,
+};
 pub use self::{
     answers::{Answer, AskId},
     catalogues::Want,
@@ -66,7 +69,6 @@ pub struct Node {
     default_name: String,
     name: Arc<str>,
     role: Role,
-    begun: Instant,
     directory: Directory,
     catalogues: Catalogues,
     database: Database,
@@ -75,6 +77,7 @@ pub struct Node {
     plays: Plays,
     answers: Answers,
     facts: view::Facts,
+    stats: Stats,
     /// Clients that wait for the tracker to confirm that this node has left.
     leaving: Vec<ControlId>,
     actions: VecDeque<Action>,
@@ -88,7 +91,7 @@ impl Node {
             name: setup.name.as_str().into(),
             default_name: setup.name,
             role: setup.role,
-            begun: now,
+            stats: Stats::new(now),
             facts: view::Facts::new(&setup.interfaces, setup.found),
             directory: Directory::new(setup.me, setup.interfaces),
             catalogues: Catalogues::default(),
@@ -135,12 +138,12 @@ impl Node {
                 self.rebuild(now);
             }
             Event::Scan(event) => self.handle_scan(event),
-            Event::Player(event) => self.handle_player(event),
+            Event::Player(event) => self.handle_player(event, now),
             Event::Resolved { play, answer } => {
                 self.plays
                     .handle_resolved(play, answer, &self.database, now);
             }
-            Event::Opened { track, answer } => self.plays.handle_opened(track, answer),
+            Event::Opened { track, answer } => self.plays.handle_opened(track, answer, now),
             Event::Unkept { track, kept, why } => {
                 self.facts.unkept = Some(why);
                 self.plays.handle_unkept(track, kept);
@@ -150,20 +153,26 @@ impl Node {
             Event::CacheMended => self.facts.unkept = None,
             Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),
             Event::Fetch(fetch, event) => {
+                self.count_fetch(fetch, &event, now);
                 let who_is = |peer| Some(self.directory.get(peer)?.name.as_str().into());
                 self.plays.handle_fetch(fetch, event, who_is, now);
             }
             Event::Asked { ask, peer, request } => {
+                self.stats.handle_asked(&request);
                 self.answers.handle_short(self.plays.is_short(now));
                 self.answers
                     .handle_ask(ask, peer, request, self.catalogues.own(), now);
             }
-            Event::Answered(ask, groups) => self.answers.handle_done(ask, &groups, now),
+            Event::Answered { ask, sent, arrived } => {
+                self.count_sent(ask, sent);
+                self.answers.handle_done(ask, &arrived, now);
+            }
             Event::Control {
                 ask,
                 request,
                 sight,
             } => self.handle_control(ask, request, sight, now),
+            Event::StatsWritten(written) => self.facts.unwritten = written.err(),
             Event::Devices(devices) => self.facts.devices = devices,
             Event::Interfaces(interfaces) => self.handle_interfaces(interfaces),
             Event::Configured {
@@ -185,10 +194,11 @@ impl Node {
             if let Some(action) = self.transport.poll() {
                 self.handle_transport(action, now);
             } else if let Some(action) = self.plays.poll(now) {
-                self.handle_play(action);
+                self.handle_play(action, now);
             } else if let Some(want) = self.catalogues.poll() {
                 return Some(Action::Want(want));
             } else if let Some((ask, answer)) = self.answers.poll(now) {
+                self.stats.handle_answer(&answer);
                 return Some(Action::Answer(ask, answer));
             } else if !self.changed.is_empty() {
                 return Some(Action::Changed(std::mem::take(&mut self.changed)));
@@ -222,6 +232,9 @@ impl Node {
         match event {
             TrackerEvent::Connecting { to } => self.facts.handle_connecting(to),
             TrackerEvent::Lost { to, why } => {
+                if let view::TrackerState::Registered(_) = self.facts.tracker {
+                    self.stats.handle_tracker_lost();
+                }
                 self.facts.tracker = view::TrackerState::Lost { to, why };
                 self.catalogues.handle_lost();
             }
@@ -323,8 +336,12 @@ impl Node {
         self.changed = self.changed.or(Subsystem::Update.into());
     }
 
-    fn handle_player(&mut self, event: PlayerEvent) {
+    fn handle_player(&mut self, event: PlayerEvent, now: Instant) {
         self.facts.handle_player(&event);
+        self.stats.sound.handle_player(&event, now);
+        if let PlayerEvent::Underrun { play } = event {
+            self.plays.handle_underrun(play, now);
+        }
         if matches!(
             event,
             PlayerEvent::DeviceOpen { .. }
@@ -352,7 +369,7 @@ impl Node {
                 from,
                 paused,
             } => {
-                self.facts.started(play, now);
+                self.stats.sound.handle_start(play, paused, now);
                 return self.begin_play(play, item, from, paused, false, now);
             }
             TransportAction::Prepare { play, item } => {
@@ -377,10 +394,12 @@ impl Node {
             TransportAction::Seek { play, to } => PlayerAction::Seek { play, to },
             TransportAction::Volume(volume) => PlayerAction::Volume(volume),
         };
+        self.stats.sound.handle_order(&order, now);
         self.actions.push_back(Action::Transport(order));
     }
 
-    fn handle_play(&mut self, action: PlayAction) {
+    fn handle_play(&mut self, action: PlayAction, now: Instant) {
+        self.count_play(&action, now);
         match action {
             PlayAction::Failed(play, why) => {
                 let failed = PlayerEvent::Failed { play, why };
@@ -403,10 +422,16 @@ impl Node {
         let Some(item) = self.queue.get(item).cloned() else {
             return;
         };
-        if !next {
-            // What sounds ends now, not when the new track has arrived.
-            self.actions
-                .push_back(Action::Transport(PlayerAction::Stop));
+        // What sounds ends now, not when the new track has arrived; and what was to
+        // follow is not played if the new successor never arrives.
+        match next {
+            false => self
+                .actions
+                .push_back(Action::Transport(PlayerAction::Stop)),
+            true if self.plays.has_next() => self
+                .actions
+                .push_back(Action::Transport(PlayerAction::ClearNext)),
+            true => {}
         }
         let request = plays::Request {
             play,
@@ -428,12 +453,14 @@ impl Node {
         let view = self.view(sight, now);
         let own = self.role.is_peer().then_some((self.me, &self.name));
         let peers = || view::peer_views(own, &self.directory, &self.database);
+        let stats = || self.stats.pairs(now);
         let mut context = Context {
             queue: &mut self.queue,
             transport: &mut self.transport,
             database: &self.database,
             view: &view,
             peers: &peers,
+            stats: &stats,
         };
         match apply(request, &mut context) {
             Ok(Outcome::Later(Errand::Update { .. })) => {

@@ -7,6 +7,7 @@
 //! the player has it. What is fetched belongs to a stream, one per content,
 //! so that a track that follows itself is fetched once.
 
+mod here;
 mod shape;
 mod stream;
 
@@ -27,7 +28,7 @@ use crate::{
     id::{group_count, EntryNo, PeerId, TrackId},
     player::{queue::QueueItem, PlayId},
     protocol::Class,
-    swarm::scheduler::{self, Outcome, Why},
+    swarm::scheduler::{self, Lead, Outcome, Pace, Why},
 };
 
 /// What has to be done for the plays.
@@ -48,11 +49,17 @@ pub enum PlayAction {
         size: u64,
         groups: GroupSet,
         class: Class,
+        /// The connection to it is silent: make another.
+        renew: bool,
     },
     /// Do not wait for that any longer.
     Cancel(FetchId),
     /// Let the player have it.
     Load(Load),
+    /// Make no sound of it until [`Self::Sound`]: it would not go on.
+    Hold(PlayId),
+    /// Enough of it is here to go on with.
+    Sound(PlayId),
     /// All groups are there: keep the track.
     Keep(TrackId),
     /// What is missing of the track will not come.
@@ -88,6 +95,10 @@ pub struct Plays {
     plays: BTreeMap<PlayId, Play>,
     streams: BTreeMap<TrackId, Stream>,
     streams_begun: u64,
+    /// How fast the sources of earlier tracks were, of those that are still here.
+    paces: BTreeMap<PeerId, Pace>,
+    /// Whether, when last looked at, what plays needed all that its sources can send.
+    busy: bool,
     actions: VecDeque<PlayAction>,
     seed: u64,
 }
@@ -96,6 +107,8 @@ struct Play {
     request: Request,
     shape: Shape,
     stage: Stage,
+    /// The player makes no sound of it before it is told to.
+    held: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -103,6 +116,16 @@ enum Stage {
     Resolving { peer: PeerId },
     Opening(TrackId),
     Loaded(Option<TrackId>),
+}
+
+impl Stage {
+    /// The content that the player has been given.
+    fn loaded(self) -> Option<TrackId> {
+        match self {
+            Self::Loaded(track) => track,
+            Self::Resolving { .. } | Self::Opening(_) => None,
+        }
+    }
 }
 
 impl Plays {
@@ -113,6 +136,8 @@ impl Plays {
             plays: BTreeMap::new(),
             streams: BTreeMap::new(),
             streams_begun: 0,
+            paces: BTreeMap::new(),
+            busy: false,
             actions: VecDeque::new(),
             seed,
         }
@@ -124,26 +149,63 @@ impl Plays {
             if let Some(action) = self.actions.pop_front() {
                 return Some(action);
             }
-            let busy = self.is_busy();
+            let busy = self.streams.values().any(|stream| stream.is_busy(now));
+            self.busy = busy;
             let active = self.streams.iter_mut().filter(|(_, s)| s.is_active(busy));
             let mut polled = active.filter_map(|(t, s)| Some((*t, s.scheduler.poll(now)?)));
-            let (track, action) = polled.next()?;
-            self.handle_scheduler(track, action);
+            match polled.next() {
+                Some((track, action)) => self.handle_scheduler(track, action),
+                None => return self.let_sound(now),
+            }
         }
     }
 
     /// When [`Self::poll`] may have something to do without an event.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let busy = self.is_busy();
-        let active = self.streams.values().filter(|s| s.is_active(busy));
+        let active = self.streams.values().filter(|s| s.is_active(self.busy));
         active.filter_map(|s| s.scheduler.poll_timeout()).min()
     }
 
-    /// Whether what plays now still needs all that its sources can send.
-    fn is_busy(&self) -> bool {
-        let needs = |stream: &Stream| stream.plays && stream.open && !stream.given_up;
-        let mut playing = self.streams.values().filter(|stream| needs(stream));
-        playing.any(|stream| stream.scheduler.is_hungry())
+    /// Has a play sound that was held back and is not any more.
+    fn let_sound(&mut self, now: Instant) -> Option<PlayAction> {
+        let streams = &self.streams;
+        let ready = |play: &&mut Play| {
+            let stream = play.stage.loaded().and_then(|track| streams.get(&track));
+            play.held && stream.is_some_and(|stream| stream.lead(now).is_none())
+        };
+        let play = self.plays.values_mut().find(ready)?;
+        play.held = false;
+        let (id, track) = (play.request.play, play.stage.loaded()?);
+        self.set_held(track, false, now);
+        Some(PlayAction::Sound(id))
+    }
+
+    /// The sound of a play ran dry: it waits until enough is here to go on with.
+    pub fn handle_underrun(&mut self, play: PlayId, now: Instant) {
+        let Some(waiting) = self.plays.get_mut(&play) else {
+            return;
+        };
+        let stream = waiting.stage.loaded().and_then(|t| self.streams.get(&t));
+        if waiting.held || stream.is_none_or(|stream| stream.lead(now).is_none()) {
+            return;
+        }
+        waiting.held = true;
+        if let Some(track) = waiting.stage.loaded() {
+            self.set_held(track, true, now);
+        }
+        self.actions.push_back(PlayAction::Hold(play));
+    }
+
+    /// What the sound of `play` waits for, if it is held back.
+    pub fn lead(&self, play: PlayId, now: Instant) -> Option<Lead> {
+        let play = self.plays.get(&play).filter(|play| play.held)?;
+        self.streams.get(&play.stage.loaded()?)?.lead(now)
+    }
+
+    fn set_held(&mut self, track: TrackId, held: bool, now: Instant) {
+        if let Some(stream) = self.streams.get_mut(&track) {
+            stream.scheduler.handle_held(held, now);
+        }
     }
 
     /// Begins a play. One that is not [`Request::next`] ends all others.
@@ -160,12 +222,17 @@ impl Plays {
                 self.plays.insert(play, begun);
                 // A track that follows itself has its place already.
                 if let Stage::Opening(track) = stage {
-                    self.load_if_open(track);
+                    self.load_if_open(track, now);
                 }
             }
             Err(why) => self.actions.push_back(PlayAction::Failed(play, why)),
         }
         self.sweep();
+    }
+
+    /// Whether something is made ready behind what plays.
+    pub fn has_next(&self) -> bool {
+        self.plays.values().any(|play| play.request.next)
     }
 
     /// Nothing is made ready any more.
@@ -213,7 +280,7 @@ impl Plays {
                 let shape = waiting.shape.clone();
                 self.open(track, &shape, database, Some(peer), now);
                 self.set_role(track);
-                self.load_if_open(track);
+                self.load_if_open(track, now);
             }
             Err(why) => {
                 self.plays.remove(&play);
@@ -223,7 +290,12 @@ impl Plays {
     }
 
     /// The store has made room, or could not.
-    pub fn handle_opened(&mut self, track: TrackId, answer: Result<GroupSet, String>) {
+    pub fn handle_opened(
+        &mut self,
+        track: TrackId,
+        answer: Result<GroupSet, String>,
+        now: Instant,
+    ) {
         let Some(stream) = self.streams.get_mut(&track) else {
             return;
         };
@@ -231,7 +303,7 @@ impl Plays {
             Ok(have) => {
                 stream.open = true;
                 stream.scheduler.handle_have(&have);
-                self.load_if_open(track);
+                self.load_if_open(track, now);
             }
             Err(why) => {
                 let of_track = |play: &Play| play.stage == Stage::Opening(track);
@@ -291,6 +363,7 @@ impl Plays {
                     stream.scheduler.handle_group(fetch.request, group, now);
                 }
             }
+            FetchEvent::Wasted(_) => {}
             FetchEvent::Done(mut outcome) => {
                 stream.fetching.remove(&fetch.request);
                 if let Outcome::Elsewhere(named) = &mut outcome {
@@ -311,8 +384,10 @@ impl Plays {
 
     /// Catalogues or peers have changed: sources may have come or gone.
     pub fn handle_database(&mut self, database: &Database, now: Instant) {
+        self.paces
+            .retain(|peer, _| database.member(*peer).is_some());
         for (track, stream) in &mut self.streams {
-            stream.set_sources(*track, database, self.me, now);
+            stream.set_sources(*track, database, self.me, &self.paces, now);
             stream.forget_named(|peer| database.member(peer).is_some());
         }
     }
@@ -362,6 +437,7 @@ impl Plays {
                 request,
                 shape,
                 stage: Stage::Loaded(None),
+                held: false,
             });
         }
         if let Some(track) = track {
@@ -378,6 +454,7 @@ impl Plays {
                 request,
                 shape,
                 stage: Stage::Opening(track),
+                held: false,
             });
         }
         let found = found.ok_or_else(|| self.nobody_has(&item, database))?;
@@ -388,6 +465,7 @@ impl Plays {
             request,
             shape: Shape::of(found.listed),
             stage: Stage::Resolving { peer },
+            held: false,
         })
     }
 
@@ -422,7 +500,9 @@ impl Plays {
         self.seed = self.seed.wrapping_add(1);
         self.streams_begun += 1;
         let mut stream = Stream::new(self.streams_begun, shape, resolver, self.seed, now);
-        stream.set_sources(track, database, self.me, now);
+        let under_way = self.streams.values().flat_map(|s| s.scheduler.paces());
+        self.paces.extend(under_way);
+        stream.set_sources(track, database, self.me, &self.paces, now);
         self.streams.insert(track, stream);
         self.actions.push_back(PlayAction::Open {
             track,
@@ -449,10 +529,11 @@ impl Plays {
     }
 
     /// Hands what waits for `track` to the player once the store has room.
-    fn load_if_open(&mut self, track: TrackId) {
-        if !self.streams.get(&track).is_some_and(|stream| stream.open) {
+    fn load_if_open(&mut self, track: TrackId, now: Instant) {
+        let stream = self.streams.get_mut(&track);
+        let Some(stream) = stream.filter(|stream| stream.open) else {
             return;
-        }
+        };
         for play in self
             .plays
             .values_mut()
@@ -460,6 +541,8 @@ impl Plays {
         {
             play.stage = Stage::Loaded(Some(track));
             let load = play.shape.load(&play.request, Source::Store(track));
+            play.held = load.held;
+            stream.scheduler.handle_held(load.held, now);
             self.actions.push_back(PlayAction::Load(load));
         }
     }
@@ -474,6 +557,7 @@ impl Plays {
                 source,
                 groups,
                 class,
+                renew,
             } => {
                 stream.fetching.insert(req, source);
                 let fetch = stream.fetch_id(track, req);
@@ -484,6 +568,7 @@ impl Plays {
                     size,
                     groups,
                     class,
+                    renew,
                 });
             }
             scheduler::Action::Cancel { req } => {
@@ -534,6 +619,7 @@ impl Plays {
     /// Ends a stream and what was asked for it.
     fn close(&mut self, track: TrackId) {
         if let Some(stream) = self.streams.remove(&track) {
+            self.paces.extend(stream.scheduler.paces());
             let requests = stream.fetching.keys();
             let cancels = requests.map(|req| PlayAction::Cancel(stream.fetch_id(track, *req)));
             self.actions.extend(cancels);

@@ -13,6 +13,7 @@ use crate::{
     id::PeerId,
     player::{transport::PlayState, PlayId, PlayerEvent},
     protocol::{PeerState, Refusal},
+    swarm::scheduler::Lead,
 };
 
 /// What no room of the node keeps, but a person may want to know.
@@ -36,12 +37,10 @@ pub struct Facts {
     pub forgetful: Option<String>,
     /// Why what is played is not kept, if it is not.
     pub unkept: Option<String>,
+    /// Why the file of counters is not written.
+    pub unwritten: Option<String>,
     /// The name of the device that was opened last.
     open_device: String,
-    /// The play that was asked for last, and when.
-    asked: Option<(PlayId, Instant)>,
-    first_sound: Option<Duration>,
-    underruns: u64,
     /// How long it has played, without what plays now, and since when that does.
     played: Duration,
     playing_since: Option<Instant>,
@@ -107,10 +106,6 @@ impl Facts {
         }
     }
 
-    pub fn started(&mut self, play: PlayId, now: Instant) {
-        self.asked = Some((play, now));
-    }
-
     /// Whether the player plays now, neither stopped nor paused.
     pub fn handle_sounding(&mut self, sounds: bool, now: Instant) {
         match (self.playing_since, sounds) {
@@ -151,12 +146,6 @@ impl Facts {
             }
             PlayerEvent::DeviceLost { why } => self.output = Output::Lost(why.clone()),
             PlayerEvent::DeviceBack => self.output = Output::Closed,
-            PlayerEvent::Started { play, at } => {
-                if let Some((_, since)) = self.asked.take_if(|(asked, _)| asked == play) {
-                    self.first_sound = Some(at.saturating_duration_since(since));
-                }
-            }
-            PlayerEvent::Underrun { .. } => self.underruns += 1,
             _ => {}
         }
     }
@@ -183,21 +172,42 @@ impl Node {
             devices: self.facts.device_views(),
             position: position.map(|(_, at)| at),
             arrived: arrived.map(|a| a.groups as f32 / a.of.max(1) as f32),
+            waits_for: playing
+                .and_then(|play| self.plays.lead(play, now))
+                .map(in_words),
             sources: playing
                 .map(|play| self.source_names(play))
                 .unwrap_or_default(),
-            first_sound: self.facts.first_sound,
+            first_sound: self.stats.sound.latest(),
             no_sound: match &self.facts.output {
                 Output::Lost(why) => Some(why.clone()),
                 Output::Closed | Output::Open(_) => None,
             },
-            problems: self.facts.problems_in_words(),
-            uptime: now.saturating_duration_since(self.begun),
+            problems: self.problems_in_words(now),
+            uptime: self.stats.uptime(now),
             playtime: self.facts.playtime(now),
             db_update: self.facts.db_update,
             updating: self.facts.scanning.then_some(self.facts.scan_number),
-            stats: vec![("underruns", self.facts.underruns.to_string())],
         }
+    }
+
+    fn problems_in_words(&self, now: Instant) -> Vec<String> {
+        let mut problems = self.facts.problems_in_words();
+        problems.extend(self.stats.traffic.lies_in_words(now));
+        problems
+    }
+
+    /// What a peer is called; its id in few digits where nobody has told.
+    pub(super) fn name_of(&self, peer: PeerId) -> Arc<str> {
+        let member = self.database.member(peer);
+        let known = member.map(|member| member.name.clone());
+        known.unwrap_or_else(|| {
+            let mut records = self.directory.iter();
+            match records.find(|record| record.peer == peer) {
+                Some(record) => record.name.as_str().into(),
+                None => peer.to_string().into(),
+            }
+        })
     }
 
     fn source_names(&self, play: PlayId) -> Vec<Arc<str>> {
@@ -225,6 +235,21 @@ impl Node {
         let sees = in_few_words(names, self.directory.iter().count());
         let tracker = self.facts.tracker_in_words();
         format!("{playing}{what}; sees {sees}; tracker: {tracker}")
+    }
+}
+
+/// What sound waits for.
+fn in_words(lead: Lead) -> String {
+    let whole = |time: Duration| time.as_secs_f64().ceil();
+    let (here, needed) = (lead.here.as_secs(), whole(lead.needed));
+    let kilobytes = |bytes: u64| bytes / 1000;
+    let bitrate = kilobytes(lead.bitrate);
+    match lead.rate {
+        Some(rate) => format!(
+            "{needed} s of sound, of which {here} s are here: {} kB/s arrive, and it takes {bitrate}",
+            kilobytes(rate)
+        ),
+        None => format!("{needed} s of sound, of which {here} s are here"),
     }
 }
 
@@ -317,6 +342,7 @@ impl Facts {
             no_tracker,
             unkept,
             self.forgetful.clone(),
+            self.unwritten.clone(),
         ];
         let music = self.problems.iter().cloned();
         let rest = self.notices.iter().chain(&self.found).cloned();

@@ -94,6 +94,8 @@ enum Input {
     Opened(TrackId, Result<(Arc<Blob>, Pin), String>),
     /// An own file is ready for the player, or is not there.
     Found(Load, Result<FileBytes, String>),
+    /// Somebody wants the counters as Prometheus reads them.
+    Count(Sender<String>),
     /// Leave the swarm and end.
     Stop,
 }
@@ -154,6 +156,13 @@ impl Handle {
     pub async fn tell(&self, event: Event) {
         // One that has ended does not mind.
         let _ = self.0.send(Input::Event(event)).await;
+    }
+
+    /// The counters as Prometheus reads them; `None` when the peer has ended.
+    pub async fn exposition(&self) -> Option<String> {
+        let (to, exposition) = async_channel::bounded(1);
+        self.0.send(Input::Count(to)).await.ok()?;
+        exposition.recv().await.ok()
     }
 
     /// Makes [`Peer::run`] leave the swarm and return.
@@ -298,7 +307,7 @@ impl Peer {
                     Event::Player(PlayerEvent::Underrun { .. }) => {
                         log::debug!("the sound waits for bytes (underrun)");
                     }
-                    Event::Answered(ask, _) => _ = self.slices.remove(ask),
+                    Event::Answered { ask, .. } => _ = self.slices.remove(ask),
                     Event::Player(PlayerEvent::Resumed { .. }) => log::debug!("the sound goes on"),
                     _ => {}
                 }
@@ -340,6 +349,11 @@ impl Peer {
                 Some(event) => event,
                 None => return,
             },
+            Input::Count(to) => {
+                // It has room for the one answer.
+                let _ = to.try_send(self.node.exposition(Instant::now()));
+                return;
+            }
             Input::Stop => return,
         };
         let is_named = matches!(event, Event::Tracker(TrackerEvent::Registered { .. }));

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         Arc,
     },
     time::Duration,
@@ -109,11 +109,15 @@ impl Peer {
                 size,
                 groups,
                 class,
+                // The link finds that out by itself.
+                renew: _,
             } => {
                 self.fetch(fetch, source, size, groups, class);
             }
             PlayAction::Cancel(fetch) => _ = self.fetches.remove(&fetch),
             PlayAction::Load(load) => self.load(load),
+            PlayAction::Hold(play) => self.player.hold(play),
+            PlayAction::Sound(play) => self.player.sound(play),
             PlayAction::Keep(track) => self.keep(track),
             PlayAction::GiveUp { track, why } => {
                 if let Some((blob, _)) = self.blobs.get(&track) {
@@ -271,6 +275,7 @@ impl Peer {
             from: load.from,
             expect: Some((load.rate, load.channels)),
             paused: load.paused,
+            held: load.held,
         };
         match load.next {
             true => self.player.next(order),
@@ -347,7 +352,11 @@ impl Peer {
         let (library, to) = (self.library.clone(), self.answer.clone());
         self.tasks.spawn(async move {
             say_hash(&library, entry, &reply).await;
-            let over = Event::Answered(ask, GroupSet::new());
+            let over = Event::Answered {
+                ask,
+                sent: 0,
+                arrived: GroupSet::new(),
+            };
             let _ = to.send(Input::Event(over)).await;
         });
     }
@@ -355,7 +364,11 @@ impl Peer {
     fn answer_slice(&mut self, ask: AskId, track: TrackId, size: u64, groups: GroupSet) {
         let to = self.answer.clone();
         let Some(reply) = self.asks.remove(&ask) else {
-            let over = Event::Answered(ask, GroupSet::new());
+            let over = Event::Answered {
+                ask,
+                sent: 0,
+                arrived: GroupSet::new(),
+            };
             return self.node.handle(over, std::time::Instant::now());
         };
         let me = self.endpoint.peer_id();
@@ -366,10 +379,13 @@ impl Peer {
         self.slices.insert(ask, over.clone());
         self.tasks.spawn(async move {
             let blob = smol::unblock(move || serve_from(&store, &library, track)).await;
-            let answer = slice_or_no(blob, me, size, &groups, (budget, done));
+            let sent = Arc::<AtomicU64>::default();
+            let way = (budget, done, sent.clone());
+            let answer = slice_or_no(blob, me, size, &groups, way);
             let _ = reply.send(answer).await;
             let arrived = over.recv().await.unwrap_or_default();
-            let over = Event::Answered(ask, arrived);
+            let sent = sent.load(Ordering::Relaxed);
+            let over = Event::Answered { ask, sent, arrived };
             let _ = to.send(Input::Event(over)).await;
         });
     }
@@ -402,6 +418,7 @@ async fn fetch_into(
         let event = match progress {
             Progress::FirstByte => FetchEvent::FirstByte,
             Progress::Groups(groups) => FetchEvent::Groups(groups),
+            Progress::Wasted(bytes) => FetchEvent::Wasted(bytes),
         };
         let unkept = unkept.map(|unkept| not_kept(id.track, unkept));
         let events = unkept.into_iter().chain([Event::Fetch(id, event)]);
@@ -464,7 +481,7 @@ fn slice_or_no(
     me: PeerId,
     size: u64,
     groups: &GroupSet,
-    (budget, done): (SharedBudget, Done),
+    (budget, done, sent): (SharedBudget, Done, Arc<AtomicU64>),
 ) -> Reply {
     let no = |why| Reply::Message(PeerReply::No(why));
     let Some(blob) = blob else {
@@ -479,6 +496,7 @@ fn slice_or_no(
             groups,
             budget,
             done,
+            sent,
         },
         Err(why) => no(why),
     }
@@ -511,7 +529,7 @@ mod tests {
     #[test]
     fn saying_no_to_a_slice_gives_its_slot_back_at_once() {
         let (done, over) = async_channel::bounded(1);
-        let way = (SharedBudget::default(), done);
+        let way = (SharedBudget::default(), done, Arc::default());
         let answer = slice_or_no(None, PeerId([1; 32]), 1, &GroupSet::all(1), way);
         assert!(matches!(answer, Reply::Message(PeerReply::No(_))));
         assert!(over.is_closed());

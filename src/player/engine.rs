@@ -17,7 +17,7 @@ use super::inbox::{Inbox, Mail};
 use super::keeper::Keeper;
 use super::outbox::Outbox;
 use super::output::{OutputError, OutputSpec, Shape};
-use super::{Board, Load, Mark, PlayerEvent};
+use super::{Board, Load, Mark, PlayId, PlayerEvent};
 use crate::media::decode::{Cancel, End, Progress};
 
 /// Starts the thread.
@@ -118,6 +118,9 @@ impl Engine {
         if let Some(load) = mail.load {
             self.load(*load);
         }
+        if let Some((play, held)) = mail.held {
+            self.set_held(play, held);
+        }
         if let Some((play, position)) = mail.seek {
             if self.tracks.front().is_some_and(|t| t.load.play == play) {
                 self.restart(position);
@@ -210,8 +213,27 @@ impl Engine {
             }
             None => {}
         }
-        if !paused && self.tracks.front().is_some_and(|t| t.first.is_some()) {
+        let is_ready = |track: &Track| track.first.is_some() && !track.load.held;
+        if !paused && self.tracks.front().is_some_and(is_ready) {
             self.device.start(Instant::now());
+        }
+    }
+
+    /// Holds the sound of what plays back, if it has run dry, or lets it go on.
+    fn set_held(&mut self, play: PlayId, held: bool) {
+        let line = self.device.line();
+        let Some(track) = self.tracks.front_mut().filter(|t| t.load.play == play) else {
+            return;
+        };
+        match line {
+            // It went on by itself meanwhile.
+            Some(line) if held && !line.state.is_starved() => return,
+            Some(line) if held => line.state.hold(),
+            _ => {}
+        }
+        track.load.held = held;
+        if track.first.is_some() {
+            self.sound();
         }
     }
 
@@ -339,8 +361,11 @@ impl Engine {
         }
     }
 
-    /// Lets the current track be heard.
+    /// Lets the current track be heard, unless it is held back.
     fn sound(&mut self) {
+        if self.tracks.front().is_none_or(|track| track.load.held) {
+            return;
+        }
         if let Some(line) = self.device.line() {
             line.state.release();
         }
@@ -499,7 +524,7 @@ impl Engine {
             if self.is_quiet() {
                 at_most((self.quiet_since + IDLE_CLOSE).saturating_duration_since(now));
             } else if let Some(track) = self.tracks.front() {
-                if track.first.is_some() && !track.announced {
+                if track.first.is_some() && !track.announced && !track.load.held {
                     at_most(STARTING);
                 }
                 if let Some((_, last)) = track.end {

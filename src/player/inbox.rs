@@ -29,6 +29,8 @@ pub struct Mail {
     pub seek: Option<(PlayId, Duration)>,
     /// Pause or go on.
     pub paused: Option<bool>,
+    /// Make no sound of a play, or go on.
+    pub held: Option<(PlayId, bool)>,
     /// 0 to 100.
     pub volume: Option<u8>,
     /// End the thread.
@@ -45,6 +47,7 @@ impl Mail {
             && self.next.is_none()
             && self.seek.is_none()
             && self.paused.is_none()
+            && self.held.is_none()
             && self.volume.is_none()
             && self.reports.is_empty()
     }

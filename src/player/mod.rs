@@ -54,6 +54,8 @@ pub struct Load {
     pub expect: Option<(u32, u16)>,
     /// Get ready, but make no sound before [`Player::resume`].
     pub paused: bool,
+    /// Get ready, but make no sound before [`Player::sound`].
+    pub held: bool,
 }
 
 /// What happened, in the order in which it was heard.
@@ -163,7 +165,7 @@ impl Player {
     }
 
     /// Plays `load` after the current track, without a gap where rate and
-    /// channels are the same. Its `paused` does not count.
+    /// channels are the same. Its `paused` and `held` do not count.
     pub fn next(&self, load: Load) {
         self.inbox
             .post(|mail| mail.next = Some(Some(Box::new(load))));
@@ -182,6 +184,16 @@ impl Player {
     /// Goes on after [`Self::pause`].
     pub fn resume(&self) {
         self.inbox.post(|mail| mail.paused = Some(false));
+    }
+
+    /// Makes no sound of `play`, which has run dry, before [`Self::sound`].
+    pub fn hold(&self, play: PlayId) {
+        self.inbox.post(|mail| mail.held = Some((play, true)));
+    }
+
+    /// Lets `play` sound as soon as it can.
+    pub fn sound(&self, play: PlayId) {
+        self.inbox.post(|mail| mail.held = Some((play, false)));
     }
 
     /// Falls silent and forgets what plays and what follows. No event tells of

@@ -146,6 +146,11 @@ impl RingState {
         self.content_start.store(self.written(), Ordering::Release);
     }
 
+    /// Silences what is in the ring, until [`Self::release`].
+    pub fn hold(&self) {
+        self.held.store(true, Ordering::Release);
+    }
+
     /// Lets the content sound that [`Feed::begin`] declared.
     pub fn release(&self) {
         self.first_frame.store(0, Ordering::Release);

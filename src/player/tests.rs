@@ -46,6 +46,7 @@ fn load(play: u64, path: &Path) -> Load {
         from: Duration::ZERO,
         expect: Some((RATE, 2)),
         paused: false,
+        held: false,
     }
 }
 

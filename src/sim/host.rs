@@ -71,6 +71,8 @@ pub struct Host {
     pub conn: Option<ConnId>,
     player: Player,
     pub store: Store,
+    /// Groups that came although they were here.
+    pub twice: u64,
     /// Nothing that arrives can be kept.
     pub disk_is_full: bool,
     /// Whom the node has given addresses for.
@@ -199,6 +201,7 @@ impl Host {
             manner,
             conn: None,
             player: Player::new(now),
+            twice: 0,
             store: Store::default(),
             disk_is_full: false,
             reach: BTreeSet::new(),
@@ -503,6 +506,7 @@ impl World {
                 size,
                 groups,
                 class,
+                renew: _,
             } => {
                 self.call_get(host, fetch, source, size, groups, class);
             }
@@ -521,6 +525,8 @@ impl World {
                 }
             }
             PlayAction::Load(load) => self.load(host, load),
+            PlayAction::Hold(play) => this.player.hold(play, true),
+            PlayAction::Sound(play) => this.player.hold(play, false),
             PlayAction::Keep(track) => {
                 let size = this.store.0.get(&track).map_or(0, |blob| blob.size);
                 this.library.hold(track, size);

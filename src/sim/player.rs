@@ -70,6 +70,8 @@ struct Voice {
     base: (Instant, u64),
     started: bool,
     starving: bool,
+    /// It makes no sound before it is told to.
+    held: bool,
     end: Option<Result<(), String>>,
     /// The last stretch that was told of.
     stretch: Option<u64>,
@@ -114,6 +116,14 @@ impl Player {
         self.paused = paused;
         if let Some(voice) = self.voices.front_mut() {
             voice.base = (now, voice.heard);
+        }
+    }
+
+    /// Holds the sound of `play` back, if it has run dry, or lets it go on.
+    pub fn hold(&mut self, play: PlayId, held: bool) {
+        let front = self.voices.front_mut().filter(|voice| voice.play == play);
+        if let Some(voice) = front.filter(|voice| !held || voice.starving) {
+            voice.held = held;
         }
     }
 
@@ -206,7 +216,7 @@ impl Player {
         };
         let is_primed = voice.is_open()
             && (voice.read - voice.heard >= voice.bytes_in(PRIME) || voice.end.is_some());
-        if is_primed && (!voice.started || voice.starving) && !self.paused {
+        if is_primed && !voice.held && (!voice.started || voice.starving) && !self.paused {
             let play = voice.play;
             let event = match voice.started {
                 true => PlayerEvent::Resumed { play },
@@ -263,6 +273,7 @@ impl Voice {
             opened: 0,
             started: false,
             starving: false,
+            held: load.held,
             end: None,
             stretch: None,
             waits: false,

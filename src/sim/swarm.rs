@@ -29,7 +29,7 @@ pub struct CallId(pub u64);
 pub struct Call {
     to: Life,
     progress: Instant,
-    purpose: Purpose,
+    pub purpose: Purpose,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,7 @@ pub enum Purpose {
 #[derive(Debug)]
 pub struct Served {
     asker: Life,
+    class: Class,
     /// Once it is let in.
     slice: Option<Slice>,
     gone: bool,
@@ -187,8 +188,13 @@ impl World {
     pub fn arrive(&mut self, host: HostNo, from: Life, call: CallId, packet: Packet) {
         match packet {
             Packet::Request(request) => {
+                let class = match &request {
+                    PeerRequest::Get(get) => get.class,
+                    _ => Class::Now,
+                };
                 let served = Served {
                     asker: from,
+                    class,
                     slice: None,
                     gone: false,
                 };
@@ -227,6 +233,7 @@ impl World {
             (Purpose::Fetch(id), Packet::Slice) => node::Event::Fetch(id, FetchEvent::FirstByte),
             (Purpose::Fetch(id), Packet::Group(group)) => {
                 let blob = this.store.0.entry(id.track).or_default();
+                this.twice += u64::from(blob.have.contains(group));
                 blob.have.insert(group);
                 blob.failed = None;
                 let groups = GroupSet::from_iter([group]);
@@ -285,8 +292,14 @@ impl World {
         };
         let (track, size) = (song.track, song.size);
         let news = this.library.set_hashed(entry);
-        this.node
-            .handle(node::Event::Answered(ask, GroupSet::new()), self.now);
+        this.node.handle(
+            node::Event::Answered {
+                ask,
+                sent: 0,
+                arrived: GroupSet::new(),
+            },
+            self.now,
+        );
         let call = CallId(ask.0);
         if let Some(served) = this.served.remove(&call) {
             self.send(host, served.asker, call, Packet::Resolved { track, size });
@@ -350,7 +363,11 @@ impl World {
         let asker = served.asker;
         if served.slice.is_none() {
             this.served.remove(&call);
-            let over = node::Event::Answered(AskId(call.0), GroupSet::new());
+            let over = node::Event::Answered {
+                ask: AskId(call.0),
+                sent: 0,
+                arrived: GroupSet::new(),
+            };
             this.node.handle(over, now);
             if let Some(why) = refusal {
                 self.send(host, asker, call, Packet::No(why));
@@ -387,8 +404,8 @@ impl World {
     }
 
     /// Puts a group on the line, if that is free. Receivers take turns; each
-    /// is sent what it asked for in that order, as QUIC streams without
-    /// fairness are.
+    /// is sent what it listens to first, and otherwise what it asked for in that
+    /// order, as the streams of a real holder are.
     fn pump(&mut self, host: HostNo) {
         if self.hosts[host.0].sending {
             return;
@@ -404,8 +421,9 @@ impl World {
                 .served
                 .iter_mut()
                 .filter(|(_, served)| served.asker == asker);
-            let mut slices = slices.filter_map(|(call, s)| Some((*call, s.slice.as_mut()?)));
-            let Some((call, slice)) = slices.next() else {
+            let slices = slices.filter_map(|(call, s)| Some((s.class, *call, s.slice.as_mut()?)));
+            let first = slices.min_by_key(|(class, call, _)| (*class, *call));
+            let Some((_, call, slice)) = first else {
                 continue;
             };
             this.turns.push_back(asker);
@@ -473,8 +491,12 @@ impl World {
         let served = this.served.remove(&call);
         let slice = served.and_then(|served| served.slice);
         let arrived = slice.map_or_else(GroupSet::new, |s| s.all.difference(&s.left));
-        this.node
-            .handle(node::Event::Answered(AskId(call.0), arrived), self.now);
+        let over = node::Event::Answered {
+            ask: AskId(call.0),
+            sent: 0,
+            arrived: arrived,
+        };
+        this.node.handle(over, self.now);
     }
 
     /// The asker does not want it any more.

@@ -3,9 +3,12 @@
 mod bad_days;
 mod chaos;
 mod house;
+mod listening;
+mod numbers;
 mod playing;
 mod presence;
 mod repeat;
+mod waiting;
 
 use std::time::Duration;
 
@@ -13,8 +16,10 @@ use super::{
     host::{Fate, Manner, Setting, Story},
     music::Song,
     net::{HostNo, Weather},
+    random::Random,
     world::World,
 };
+use crate::id::GROUP_BYTES;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// CD quality FLAC, in bytes a second.
@@ -22,14 +27,18 @@ const FLAC: u64 = 120_000;
 /// What a good line carries, in bytes a second.
 const FAST: u64 = 5_000_000;
 
-/// The seeds to run: some, or the one that is asked for.
+/// The seeds to run: some, or as many as are asked for, or the very one.
 fn seeds(count: u64) -> std::ops::RangeInclusive<u64> {
-    match std::env::var("P2PMUSIC_SEED") {
-        Ok(seed) => {
-            let seed = seed.parse().expect("P2PMUSIC_SEED is a number");
-            seed..=seed
-        }
-        Err(_) => 1..=count,
+    let number = |name| {
+        let text = std::env::var(name).ok()?;
+        Some(
+            text.parse()
+                .unwrap_or_else(|_| panic!("{name} is a number")),
+        )
+    };
+    match number("P2PMUSIC_SEED") {
+        Some(seed) => seed..=seed,
+        None => 1..=number("P2PMUSIC_SEEDS").unwrap_or(count),
     }
 }
 

@@ -57,6 +57,8 @@ pub enum Progress {
     FirstByte,
     /// These groups are verified and in the store.
     Groups(GroupSet),
+    /// So many bytes came and are of no use: of a wrong or an unfinished group.
+    Wasted(u64),
 }
 
 /// Asks what an entry of a peer's catalogue hashes to, as long as the peer
@@ -119,26 +121,34 @@ pub async fn fetch<Told: Future<Output = ()> + Send>(
     log::trace!("a slice begins");
     progress(Progress::FirstByte).await;
     let verifier = Verifier::new(order.track, order.size, &order.groups);
-    receive(&mut answer, verifier, &blob, &progress).await
+    let (outcome, unused) = receive(&mut answer, verifier, &blob, &progress).await?;
+    if unused > 0 {
+        progress(Progress::Wasted(unused as u64)).await;
+    }
+    Ok(outcome)
 }
 
-/// Takes the slice as it comes, piece by piece.
+/// Takes the slice as it comes, piece by piece. Gives also how many bytes of it could
+/// not be used.
 async fn receive<Told: Future<Output = ()> + Send>(
     answer: &mut RecvStream,
     mut verifier: Verifier,
     blob: &Arc<Blob>,
     progress: &(impl Fn(Progress) -> Told + Sync),
-) -> Result<Outcome, StoreError> {
+) -> Result<(Outcome, usize), StoreError> {
     let mut buffer = BytesMut::new();
     while verifier.needs().is_some() {
         let chunk = match within(PROGRESS_TIMEOUT, answer.read_chunk(READ_BYTES, true)).await {
             Some(Ok(Some(chunk))) => chunk,
-            Some(Ok(None)) => return Ok(Outcome::Short),
-            Some(Err(e)) => return Ok(broken(&e)),
-            None => return Ok(Outcome::ConnectionLost(AskError::Silent.to_string())),
+            Some(Ok(None)) => return Ok((Outcome::Short, buffer.len())),
+            Some(Err(e)) => return Ok((broken(&e), buffer.len())),
+            None => {
+                let silent = Outcome::ConnectionLost(AskError::Silent.to_string());
+                return Ok((silent, buffer.len()));
+            }
         };
         buffer.extend_from_slice(&chunk.bytes);
-        let (items, liar) = verify(&mut verifier, &mut buffer);
+        let (items, wrong) = verify(&mut verifier, &mut buffer);
         if !items.is_empty() {
             let groups = items
                 .iter()
@@ -151,23 +161,24 @@ async fn receive<Told: Future<Output = ()> + Send>(
                 progress(Progress::Groups(groups)).await;
             }
         }
-        if liar {
-            return Ok(Outcome::Liar);
+        if let Some(wrong) = wrong {
+            return Ok((Outcome::Liar, wrong + buffer.len()));
         }
     }
-    Ok(Outcome::Complete)
+    Ok((Outcome::Complete, buffer.len()))
 }
 
-/// Verifies as many whole items as `buffer` has. Says whether one was wrong.
-fn verify(verifier: &mut Verifier, buffer: &mut BytesMut) -> (Vec<Verified>, bool) {
+/// Verifies as many whole items as `buffer` has, up to one that is wrong, of which it
+/// gives the length.
+fn verify(verifier: &mut Verifier, buffer: &mut BytesMut) -> (Vec<Verified>, Option<usize>) {
     let mut items = Vec::new();
     while let Some(len) = verifier.needs().filter(|len| *len <= buffer.len()) {
         match verifier.push(buffer.split_to(len).freeze()) {
             Ok(item) => items.push(item),
-            Err(_) => return (items, true),
+            Err(_) => return (items, Some(len)),
         }
     }
-    (items, false)
+    (items, None)
 }
 
 /// Opens a stream, sends the request, and gives the stream of the answer.

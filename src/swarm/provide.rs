@@ -10,7 +10,10 @@
 
 use std::{
     io::{self, Write},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, PoisonError,
+    },
     time::{Duration, Instant},
 };
 
@@ -49,13 +52,14 @@ pub enum Reply {
     Message(PeerReply),
     List(Arc<[Hash]>),
     Page(Arc<Page>),
-    /// Send the verified slice; `done` is told when it is there, and dropped in any case
-    /// when that is over.
+    /// Send the verified slice, counting its bytes in `sent`; `done` is told when it is
+    /// there, and dropped in any case when that is over.
     Slice {
         blob: Arc<Blob>,
         groups: GroupSet,
         budget: SharedBudget,
         done: Done,
+        sent: Arc<AtomicU64>,
     },
 }
 
@@ -136,11 +140,13 @@ async fn answer(
                 groups,
                 budget,
                 done,
+                sent,
             } => {
                 let turn = Turn {
                     class,
                     priority,
                     budget,
+                    sent,
                 };
                 let sent = async {
                     if send_slice(&mut send, blob, groups.clone(), &turn).await {
@@ -180,6 +186,8 @@ struct Turn {
     /// Within its connection.
     priority: i32,
     budget: SharedBudget,
+    /// Counts its bytes.
+    sent: Arc<AtomicU64>,
 }
 
 impl Turn {
@@ -254,6 +262,7 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, tu
         if !write(send, &piece).await {
             return false;
         }
+        turn.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
     }
     let result: Result<(), SliceError> = encoding.await;
     if let Err(e) = &result {

@@ -23,6 +23,7 @@
 mod choose;
 mod elsewhere;
 mod source;
+mod start;
 mod window;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -34,8 +35,9 @@ use crate::id::{group_count, Group, PeerId};
 use crate::protocol::Class;
 
 use choose::SMALL_GROUPS;
+pub use source::{Pace, SourceInfo, Why};
 use source::{Source, Standing};
-pub use source::{SourceInfo, Why};
+pub use start::Lead;
 use window::Window;
 #[cfg(test)]
 pub use window::WINDOW_GROUPS;
@@ -53,6 +55,8 @@ pub enum Action {
         source: PeerId,
         groups: GroupSet,
         class: Class,
+        /// The connection to it is silent: make another.
+        renew: bool,
     },
     /// Stop a request; nothing needs to be told about it any more.
     Cancel { req: RequestId },
@@ -104,6 +108,12 @@ pub struct Scheduler {
     window: Option<Window>,
     /// Bytes that a second of this track takes, when it is known.
     bitrate: Option<u64>,
+    /// Where in the file the sound begins, in bytes.
+    audio_start: u64,
+    /// The sound is held back, so the reader goes no further.
+    held: bool,
+    /// The reader has gone on from what a decoder reads to open the track.
+    past_opening: bool,
     sources: BTreeMap<PeerId, Source>,
     requests: BTreeMap<RequestId, Request>,
     cancels: VecDeque<RequestId>,
@@ -147,6 +157,9 @@ impl Scheduler {
             polled: now,
             window: None,
             bitrate: None,
+            audio_start: 0,
+            held: false,
+            past_opening: false,
             sources: BTreeMap::new(),
             requests: BTreeMap::new(),
             cancels: VecDeque::new(),
@@ -208,6 +221,7 @@ impl Scheduler {
     pub fn handle_demand(&mut self, offset: u64, now: Instant) {
         self.head = Group::of(offset).min(Group(group_count(self.size)));
         self.told = (offset.min(self.size), now);
+        self.past_opening |= !self.is_opening();
         if self.have.contains(self.head) || self.asked().0.contains(self.head) {
             return;
         }
@@ -220,6 +234,25 @@ impl Scheduler {
     /// A second of the track takes this many bytes.
     pub fn handle_bitrate(&mut self, bytes_per_second: u64) {
         self.bitrate = Some(bytes_per_second.max(1));
+    }
+
+    /// The sound begins at this byte; before it lie tags and pictures.
+    pub fn handle_audio_start(&mut self, offset: u64) {
+        self.audio_start = offset.min(self.size);
+    }
+
+    /// The sound is held back, or goes on.
+    pub fn handle_held(&mut self, held: bool, now: Instant) {
+        if self.held != held {
+            self.told = (self.position(now), now);
+            self.held = held;
+        }
+    }
+
+    /// What was measured of the sources, for the next track.
+    pub fn paces(&self) -> impl Iterator<Item = (PeerId, Pace)> + '_ {
+        let sources = self.sources.iter();
+        sources.filter_map(|(peer, source)| Some((*peer, source.pace()?)))
     }
 
     /// The source has begun to answer.
@@ -384,6 +417,8 @@ impl Scheduler {
         while let Some(req) = self.too_slow(now) {
             self.cancel(&[req]);
         }
+        let in_the_way = self.in_the_way(now);
+        self.cancel(&in_the_way);
         for req in stalled {
             self.cancels.push_back(req);
             if let Some(request) = self.requests.remove(&req) {

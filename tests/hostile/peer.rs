@@ -303,6 +303,15 @@ fn a_holder_that_answers_nonsense() {
             status["status"]["error"].is_string() || status["status"]["state"] == "stop"
         });
     }
+    // Those whose slices were wrong are named; the others only failed.
+    for liar in ["liar-54", "liar-55"] {
+        player.wait_for_problem(&format!("{liar} sent wrong bytes of {liar}/nothing.wav: "));
+    }
+    let stats = player.json(&["stats"]);
+    let liars = stats["liars"].as_array().unwrap();
+    assert!(liars.len() == 2, "{stats:#}");
+    assert!(stats["wasted_bytes"].as_u64() > Some(0), "{stats:#}");
+    assert_eq!(stats["received_bytes"], 0, "{stats:#}");
     player.ctl_ok(&["clear"]);
     player.ctl_ok(&["add", "attic/song.wav"]);
     player.ctl_ok(&["play"]);

@@ -66,6 +66,9 @@ impl Scene {
         if playing {
             row("", self.bar());
         }
+        if let Some(what) = self.node.get("waits_for") {
+            row("waits for", what.to_owned());
+        }
         for (name, key) in [("album", "Album"), ("file", "file"), ("format", "Format")] {
             if let Some(value) = self.song.get(key) {
                 row(name, value.to_owned());
@@ -235,11 +238,6 @@ pub(super) fn devices(devices: &[Record]) -> String {
     table(&devices.iter().map(row).collect::<Vec<_>>(), &[])
 }
 
-pub(super) fn pairs(record: &Record) -> String {
-    let row = |(key, value): &(String, String)| vec![key.clone(), value.clone()];
-    table(&record.0.iter().map(row).collect::<Vec<_>>(), &[])
-}
-
 pub(super) fn json(records: &[Record]) -> String {
     pretty(&Value::Array(records.iter().map(object).collect()))
 }
@@ -274,7 +272,7 @@ fn length(song: &Record) -> String {
 }
 
 /// Rows with their columns under each other, those in `right` to the right.
-fn table(rows: &[Vec<String>], right: &[usize]) -> String {
+pub(super) fn table(rows: &[Vec<String>], right: &[usize]) -> String {
     let mut widths = Vec::<usize>::new();
     for row in rows {
         widths.resize(widths.len().max(row.len()), 0);
@@ -339,7 +337,7 @@ fn value(key: &str, text: &str) -> Value {
     }
 }
 
-fn pretty(value: &Value) -> String {
+pub(super) fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 

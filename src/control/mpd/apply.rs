@@ -51,6 +51,8 @@ pub struct Context<'a> {
     /// All known peers, this node included: looked up by those commands only
     /// that show them.
     pub peers: &'a dyn Fn() -> Vec<PeerView>,
+    /// The lines of `p2p_stats`.
+    pub stats: &'a dyn Fn() -> Vec<(&'static str, String)>,
 }
 
 /// A [`Context`] for one client's request.
@@ -60,6 +62,7 @@ struct Desk<'a> {
     database: &'a Database,
     view: &'a NodeView,
     peers: &'a dyn Fn() -> Vec<PeerView>,
+    stats: &'a dyn Fn() -> Vec<(&'static str, String)>,
     tags: TagMask,
 }
 
@@ -99,6 +102,7 @@ pub fn apply(request: Request, context: &mut Context<'_>) -> Result<Outcome, Ack
         database: context.database,
         view: context.view,
         peers: context.peers,
+        stats: context.stats,
         tags: request.tags,
     };
     let command = match request.task {

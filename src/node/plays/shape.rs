@@ -16,6 +16,8 @@ pub struct Load {
     pub play: PlayId,
     pub from: Duration,
     pub paused: bool,
+    /// Whether it makes no sound before [`PlayAction::Sound`](super::PlayAction::Sound).
+    pub held: bool,
     /// Whether it follows the current play instead of replacing it.
     pub next: bool,
     pub source: Source,
@@ -84,6 +86,7 @@ impl Shape {
             play: request.play,
             from: request.from,
             paused: request.paused,
+            held: !request.next && matches!(source, Source::Store(_)),
             next: request.next,
             source,
             format: self.format,

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::shape::Shape;
@@ -12,7 +12,7 @@ use crate::{
     content::ranges::GroupSet,
     id::{PeerId, TrackId},
     protocol::Class,
-    swarm::scheduler::{Outcome, RequestId, Scheduler, SourceInfo, Why},
+    swarm::scheduler::{Lead, Outcome, Pace, RequestId, Scheduler, SourceInfo, Why},
 };
 
 /// Names a request to a source.
@@ -21,7 +21,7 @@ pub struct FetchId {
     pub track: TrackId,
     /// Each fetching of a track counts its requests from 0: what is still
     /// told about the one before is not about this one.
-    pub(super) stream: u64,
+    pub(in crate::node) stream: u64,
     pub request: RequestId,
 }
 
@@ -32,6 +32,8 @@ pub enum FetchEvent {
     FirstByte,
     /// Groups are verified and stored.
     Groups(GroupSet),
+    /// So many bytes came and could not be used.
+    Wasted(u64),
     /// Nothing more comes.
     Done(Outcome),
     /// What came could not be kept, for this reason.
@@ -73,6 +75,7 @@ impl Stream {
     ) -> Self {
         let mut scheduler = Scheduler::new(shape.size, &shape.opening, seed, now);
         scheduler.handle_role(Class::Next);
+        scheduler.handle_audio_start(shape.audio_start);
         if !shape.duration.is_zero() {
             scheduler.handle_bitrate((shape.size as f64 / shape.duration.as_secs_f64()) as u64);
         }
@@ -91,8 +94,15 @@ impl Stream {
         }
     }
 
+    /// Whether it plays, and needs all that its sources can send: there is more
+    /// to come, and not so soon that the next track must be begun.
+    pub fn is_busy(&self, now: Instant) -> bool {
+        let needs = self.plays && self.open && !self.given_up;
+        needs && self.scheduler.is_hungry() && self.scheduler.time_left(now) > PREFETCH
+    }
+
     /// Whether it may ask for something: the next track waits until the one
-    /// that plays is here, so that it never takes the line away from it.
+    /// that plays is here, so that it does not take the line away from it.
     pub fn is_active(&self, busy: bool) -> bool {
         self.open && (self.plays || !busy)
     }
@@ -106,8 +116,21 @@ impl Stream {
         }
     }
 
+    /// What its sound has to wait for, if it may not begin. What will not come is not
+    /// waited for.
+    pub fn lead(&self, now: Instant) -> Option<Lead> {
+        self.scheduler.lead(now).filter(|_| !self.given_up)
+    }
+
     /// Tells the scheduler who has come and who has gone.
-    pub fn set_sources(&mut self, track: TrackId, database: &Database, me: PeerId, now: Instant) {
+    pub fn set_sources(
+        &mut self,
+        track: TrackId,
+        database: &Database,
+        me: PeerId,
+        paces: &BTreeMap<PeerId, Pace>,
+        now: Instant,
+    ) {
         let holders = database.holders(track).map(|(member, _, _)| member);
         let resolver = self.resolver.and_then(|peer| database.member(peer));
         let members = holders.chain(resolver).filter(|member| member.peer != me);
@@ -116,7 +139,11 @@ impl Stream {
             .collect();
         let sources: BTreeSet<PeerId> = names.keys().copied().collect();
         for peer in sources.difference(&self.sources) {
-            self.scheduler.add_source(*peer, SourceInfo::default(), now);
+            let info = SourceInfo {
+                have: None,
+                pace: paces.get(peer).copied(),
+            };
+            self.scheduler.add_source(*peer, info, now);
         }
         for peer in self.sources.difference(&sources) {
             self.scheduler.remove_source(*peer);
@@ -171,3 +198,7 @@ impl Stream {
         }
     }
 }
+
+/// So long before the end of a track the next one is fetched in any case: a play that
+/// begins cold may need this much, and what plays goes first at the sources.
+const PREFETCH: Duration = Duration::from_secs(30);

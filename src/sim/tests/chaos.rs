@@ -1,6 +1,6 @@
 //! Swarms in which everything goes wrong, and then nothing more.
 
-use super::*;
+use super::{listening::any_weather, *};
 use crate::sim::net::Place;
 
 const NAMES: [&str; 5] = ["kitchen", "cellar", "attic", "garden", "hall"];
@@ -8,9 +8,11 @@ const NAMES: [&str; 5] = ["kitchen", "cellar", "attic", "garden", "hall"];
 const TROUBLE: usize = 60;
 
 /// A swarm, half of whose songs are on several hosts, some of them not
-/// hashed, with one host that lies or has changed now and then.
+/// hashed, with one host that lies or has changed now and then, in any weather.
 fn swarm(seed: u64) -> World {
-    let mut world = World::new(seed, Weather::POOR);
+    let mut weather = any_weather(&mut Random::new(seed));
+    weather.breaks = Weather::POOR.breaks;
+    let mut world = World::new(seed, weather);
     for (n, name) in (0..).zip(NAMES) {
         let mut songs = Vec::new();
         for song in 0..4 {
@@ -69,6 +71,7 @@ fn trouble(world: &mut World) {
         1 => world.cut(&[Place::Host(host)], &[Place::Host(other)]),
         2 => world.cut(&[Place::Host(host)], &[Place::Tracker]),
         3..6 => world.heal(),
+        12 | 13 => world.hosts[host.0].uplink = FLAC / 4 + world.random.below(4 * FLAC),
         6 if world.tracker.alive => world.kill_tracker(),
         9..12 if !world.hosts[host.0].alive => world.revive(host),
         7..9 if !world.tracker.alive => world.restart_tracker(),

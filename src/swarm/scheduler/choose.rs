@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::source::Source;
-use super::{Action, Class, Request, RequestId, Scheduler};
+use super::{Action, Class, Request, RequestId, Scheduler, NEAR};
 use crate::content::ranges::GroupSet;
 use crate::id::{Group, PeerId, GROUP_BYTES};
 
@@ -139,6 +139,7 @@ impl Scheduler {
         let (source, offer) = offers.min_by_key(|(_, o)| (o.skips, o.eta, o.tie))?;
         let groups = offer.groups;
         let class = self.class(groups.first()?);
+        let renew = self.sources.get(&source)?.is_lost();
         let req = RequestId(self.next_req);
         self.next_req += 1;
         let request = Request {
@@ -157,12 +158,43 @@ impl Scheduler {
             source,
             groups,
             class,
+            renew,
         })
+    }
+
+    /// What stands in the way of a group that is late at a silent source and due soon:
+    /// the requests at the quickest of the others that are not due as soon and have not
+    /// begun to come. They are taken back; the late group goes first then.
+    pub(super) fn in_the_way(&self, now: Instant) -> Vec<RequestId> {
+        let late = self.late(now).into_iter().next();
+        // Nobody hears it while the sound is held back.
+        let Some((silent, piece)) = late.filter(|_| !self.held) else {
+            return Vec::new();
+        };
+        let first = piece.take(1);
+        let slack = first.first().map_or(NEAR, |first| self.slack(first, now));
+        let others = self.sources.keys().filter(|peer| **peer != silent);
+        if slack >= NEAR || self.soonest(others, &piece, now) <= slack {
+            return Vec::new();
+        }
+        let able = self.sources.iter().filter(|(peer, source)| {
+            let able = **peer != silent && self.may_be_asked(**peer, now);
+            able && !source.part_of(&first).is_empty()
+        });
+        let quickest = able.min_by_key(|(_, source)| source.eta(first.bytes(self.size)));
+        let gives_way = |request: &Request| {
+            let due = request.groups.first().map(|group| self.slack(group, now));
+            quickest.is_some_and(|(quickest, _)| request.source == *quickest)
+                && !request.groups.intersects(&self.have)
+                && due.is_some_and(|due| due > slack + YIELD)
+        };
+        let in_the_way = self.requests.iter().filter(|(_, r)| gives_way(r));
+        in_the_way.map(|(req, _)| *req).collect()
     }
 
     /// When the first group of `piece` could be here from one of `peers`, also from one that
     /// has no room for another request now.
-    fn soonest<'a>(
+    pub(super) fn soonest<'a>(
         &self,
         peers: impl Iterator<Item = &'a PeerId>,
         piece: &GroupSet,
@@ -285,8 +317,11 @@ impl Scheduler {
 
     /// Where the reader is about now. It tells that in strides, goes on at the track's
     /// rate between them, and stands still where a group is missing.
-    fn position(&self, now: Instant) -> u64 {
+    pub(super) fn position(&self, now: Instant) -> u64 {
         let (told, at) = self.told;
+        if self.held {
+            return told;
+        }
         let since = now.saturating_duration_since(at).min(STRIDE_TIME);
         let moved = self.bytes_in(since).min(STRIDE);
         let missing = self.have.first_missing(Group::of(told)).start();
@@ -294,7 +329,7 @@ impl Scheduler {
     }
 
     /// Whether the reader is still in the opening, before the first sound.
-    fn is_opening(&self) -> bool {
+    pub(super) fn is_opening(&self) -> bool {
         self.opening.contains(self.head)
     }
 
@@ -307,8 +342,13 @@ impl Scheduler {
 
     /// How urgent a group is.
     pub(super) fn class(&self, group: Group) -> Class {
-        let soon = Group::of(self.head.start().saturating_add(self.bytes_in(SOON)));
-        if self.opening.contains(group) || (self.head <= group && group <= soon) {
+        // Before the first sound the reader is anywhere in the opening.
+        let from = match self.is_opening() {
+            true => self.head.min(Group::of(self.audio_start)),
+            false => self.head,
+        };
+        let soon = Group::of(from.start().saturating_add(self.bytes_in(SOON)));
+        if self.opening.contains(group) || (from <= group && group <= soon) {
             self.role
         } else {
             Class::Rest
@@ -352,11 +392,16 @@ const MIN_ROOM: u64 = 2 * GROUP_BYTES;
 /// sound still has what lies between reader and device.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// What lies so far ahead of the play head is played soon.
-const SOON: Duration = Duration::from_secs(30);
+/// Who is due so much later gives way; less is not worth asking for again.
+const YIELD: Duration = Duration::from_millis(500);
+
+/// What lies so far ahead of the play head is played soon. More than the last stretch of a
+/// track in which the next one is begun: what is asked for as less urgent than that one
+/// comes after it.
+const SOON: Duration = Duration::from_secs(60);
 
 /// The rate while it is unknown: CD quality FLAC.
-const GUESSED_BITRATE: u64 = 140_000;
+pub(super) const GUESSED_BITRATE: u64 = 140_000;
 
 /// The reader tells where it stands at least this often, in bytes; a reader that does not
 /// move (paused) is taken to stand there.

@@ -12,8 +12,17 @@ use crate::id::{PeerId, GROUP_BYTES};
 pub struct SourceInfo {
     /// The groups that it has; `None` is all.
     pub have: Option<GroupSet>,
-    /// Round trip of an open connection to it.
-    pub rtt: Option<Duration>,
+    /// How fast it was before.
+    pub pace: Option<Pace>,
+}
+
+/// How fast a source is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// From a request to the beginning of its answer.
+    pub rtt: Duration,
+    /// Bytes a second, once enough came to tell.
+    pub rate: Option<u64>,
 }
 
 /// Why a source brings nothing (more).
@@ -60,6 +69,8 @@ pub(super) struct Source {
     failing_since: Option<Instant>,
     /// When it last sent anything.
     heard: Option<Instant>,
+    /// It was given up for its silence, and has not been heard since.
+    lost: bool,
     pub(super) naming: Naming,
 }
 
@@ -68,14 +79,15 @@ impl Source {
         Self {
             have: info.have,
             lacks: GroupSet::new(),
-            rtt: info.rtt,
-            meter: Meter::default(),
+            rtt: info.pace.map(|pace| pace.rtt),
+            meter: Meter::of(info.pace.and_then(|pace| pace.rate)),
             tie,
             out: None,
             rest_until: None,
             in_a_row: 0,
             failing_since: None,
             heard: None,
+            lost: false,
             naming: Naming::default(),
         }
     }
@@ -83,7 +95,7 @@ impl Source {
     /// It showed up again, or told anew what it has.
     pub(super) fn refresh(&mut self, info: SourceInfo, now: Instant) {
         self.have = info.have;
-        self.rtt = info.rtt.or(self.rtt);
+        self.rtt = self.rtt.or(info.pace.map(|pace| pace.rtt));
         self.lacks = GroupSet::new();
         if self.out.is_some() && self.out != Some(Why::Liar) {
             self.out = None;
@@ -192,6 +204,34 @@ impl Source {
         self.meter.rate
     }
 
+    /// What was measured of it, if it was heard.
+    pub(super) fn pace(&self) -> Option<Pace> {
+        self.heard?;
+        let (rtt, rate) = (self.rtt?, self.meter.rate);
+        Some(Pace { rtt, rate })
+    }
+
+    pub(super) fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// Whether its connection is not worth another request.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// As [`Self::eta`], for one that has owed the next group since `since`: who takes its
+    /// time for one is taken to take as much for each.
+    pub(super) fn eta_of_late(&self, bytes: u64, since: Duration) -> Duration {
+        let groups = u32::try_from(bytes.div_ceil(GROUP_BYTES)).unwrap_or(u32::MAX);
+        let doubt = match self.meter.rate {
+            Some(_) => 1,
+            None => DOUBT,
+        };
+        let each = since.saturating_sub(self.rtt.unwrap_or(GUESSED_RTT)) * doubt;
+        self.eta(bytes).max(each.saturating_mul(groups))
+    }
+
     /// How long until it has sent `bytes` more.
     pub(super) fn eta(&self, bytes: u64) -> Duration {
         let rate = self.meter.rate.unwrap_or(GUESSED_RATE).max(1);
@@ -209,8 +249,10 @@ impl Source {
         let Some(rtt) = self.rtt else {
             return FIRST_PATIENCE;
         };
-        let rate = self.meter.rate.unwrap_or(GUESSED_RATE).max(1);
-        let groups = Duration::from_micros(2 * GROUP_BYTES * 1_000_000 / rate);
+        let Some(rate) = self.meter.rate else {
+            return (rtt * 4).clamp(FIRST_PATIENCE, MAX_PATIENCE);
+        };
+        let groups = Duration::from_micros(2 * GROUP_BYTES * 1_000_000 / rate.max(1));
         (rtt * 4 + groups).clamp(MIN_PATIENCE, MAX_PATIENCE)
     }
 
@@ -221,6 +263,7 @@ impl Source {
 
     pub(super) fn handle_first_byte(&mut self, sent: Instant, now: Instant) {
         self.heard = Some(now);
+        self.lost = false;
         let sample = now.saturating_duration_since(sent);
         self.rtt = Some(match self.rtt {
             Some(rtt) => (rtt * 7 + sample) / 8,
@@ -251,6 +294,7 @@ impl Source {
 
     /// It failed; after [`PATIENCE`] of nothing else it is out.
     pub(super) fn handle_failure(&mut self, why: Why, random: u64, now: Instant) {
+        self.lost |= why == Why::TimedOut;
         let since = *self.failing_since.get_or_insert(now);
         self.rest(random, now);
         if now >= since + PATIENCE {
@@ -280,6 +324,12 @@ struct Meter {
 }
 
 impl Meter {
+    /// One that begins with what was measured before.
+    fn of(rate: Option<u64>) -> Self {
+        let (window, last) = (None, None);
+        Self { rate, window, last }
+    }
+
     /// A response begins; what the source did not send while it was not asked does not count.
     fn handle_start(&mut self, now: Instant) {
         let idle = self.last.is_none_or(|last| now > last + WINDOW);
@@ -316,10 +366,14 @@ impl Meter {
 const GUESSED_RATE: u64 = 1_000_000;
 
 /// Silences that are no reason to ask elsewhere. The first holds a handshake, and is twice
-/// what a busy Wi-Fi takes for it; the least is what a busy Pi may take to get to it.
+/// what a busy Wi-Fi takes for it, or a group of somebody whose pace is not known; the least
+/// is what a busy Pi may take to get to it.
 pub(super) const FIRST_PATIENCE: Duration = Duration::from_millis(400);
 const MIN_PATIENCE: Duration = Duration::from_millis(200);
 const MAX_PATIENCE: Duration = Duration::from_millis(800);
+
+/// Whose pace is not known may take so much longer for a group than it has till now.
+const DOUBT: u32 = 4;
 
 /// A round trip to start from, with a handshake in it.
 const GUESSED_RTT: Duration = Duration::from_millis(50);

@@ -55,7 +55,7 @@ impl Desk<'_> {
             Info::Peers => (self.peers)().iter().for_each(|p| peer(p, &mut reply)),
             Info::NodeStatus => self.node_status(&mut reply),
             Info::NodeStats => {
-                for (name, value) in &self.view.stats {
+                for (name, value) in (self.stats)() {
                     reply.pair(name, value);
                 }
             }
@@ -185,6 +185,9 @@ impl Desk<'_> {
             reply.flag("waiting", self.transport.is_waiting());
             if let Some(arrived) = view.arrived {
                 reply.pair("arrived", format_args!("{:.3}", arrived.clamp(0.0, 1.0)));
+            }
+            if let Some(what) = &view.waits_for {
+                reply.pair("waits_for", what);
             }
             if !view.sources.is_empty() {
                 reply.pair("source", view.sources.join(", "));

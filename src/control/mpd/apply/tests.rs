@@ -41,6 +41,7 @@ impl Node {
             database: &self.database,
             view: &self.view,
             peers: &fixture::peers,
+            stats: &fixture::stats,
         };
         apply(Request { task, tags }, context)
     }

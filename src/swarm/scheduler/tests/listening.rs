@@ -6,14 +6,13 @@ use super::*;
 /// Bytes a second of the track: half a minute of it.
 const BITRATE: u64 = SIZE / 30;
 
-/// What the listener is given before the sound starts.
-const LEAD: Duration = Duration::from_secs(2);
-
 /// How a listener fared.
 #[derive(Debug, Default)]
 struct Heard {
     /// How often, and at which byte, the reader had to wait.
     waits: Vec<u64>,
+    /// When it began for the first time.
+    begun: Option<Duration>,
     end: bool,
 }
 
@@ -22,8 +21,8 @@ fn listen(world: &mut World) -> Heard {
     let mut heard = Heard::default();
     let mut at = 0;
     let mut begun = false;
-    let lead = BITRATE * LEAD.as_secs();
     let mut due = world.now;
+    world.scheduler.handle_held(true, world.now);
     for _ in 0..1_000_000 {
         poll(world);
         let ahead = world.scheduler.have().first_missing(Group::of(at)).start();
@@ -32,12 +31,21 @@ fn listen(world: &mut World) -> Heard {
             return heard;
         }
         if !begun {
-            begun = ahead >= (at + lead).min(SIZE);
+            begun = ahead > at && world.scheduler.lead(world.now).is_none();
             due = world.now;
+            if begun {
+                world.scheduler.handle_held(false, world.now);
+                heard.begun.get_or_insert(world.now - world.start);
+            }
         } else if world.now >= due {
             if ahead <= at {
                 heard.waits.push(at);
-                begun = false; // It begins anew, with a lead.
+                world.scheduler.handle_demand(at, world.now);
+                begun = world.scheduler.lead(world.now).is_none();
+                world.scheduler.handle_held(!begun, world.now);
+                if !begun {
+                    continue;
+                }
             }
             world.scheduler.handle_demand(at, world.now);
             at += STEP;
@@ -133,7 +141,8 @@ proptest! {
     ) {
         let dead = Remote { manner: Manner::FallsSilentAt(Duration::from_millis(dies)), ..remote(share, ms) };
         let heard = listen(&mut with_bitrate(vec![dead, remote(other, other_ms)], seed));
-        prop_assert!(heard.end && heard.waits.is_empty(), "{heard:?}");
+        let in_its_first_second = dies < 1_000;
+        prop_assert!(heard.end && heard.waits.len() <= usize::from(in_its_first_second), "{heard:?}");
     }
 }
 
@@ -143,9 +152,6 @@ fn without_faults_hardly_anything_comes_twice() {
         let mut world = with_bitrate(shares.map(|share| remote(share, 20)).into(), seed);
         assert!(listen(&mut world).end);
         let wasted = world.wasted;
-        assert!(
-            wasted * 100 <= group_count(SIZE),
-            "{wasted} with {shares:?}"
-        );
+        assert!(wasted * 50 <= group_count(SIZE), "{wasted} with {shares:?}");
     }
 }

@@ -471,7 +471,7 @@ fn a_seek_drops_what_is_far_and_asks_there_at_once() {
 fn a_class_tells_what_is_played_soon_from_the_rest() {
     let mut scheduler = scheduler(1);
     scheduler.handle_bitrate(GROUP_BYTES);
-    let classes = |s: &Scheduler| [0, 30, 31, 125, 299].map(|n| s.class(Group(n)));
+    let classes = |s: &Scheduler| [0, 60, 61, 125, 299].map(|n| s.class(Group(n)));
     use Class::{Next, Now, Rest};
     assert_eq!(classes(&scheduler), [Now, Now, Rest, Now, Now]);
     scheduler.handle_role(Next);

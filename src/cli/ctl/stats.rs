@@ -1,0 +1,297 @@
+//! What `p2p_stats` says, as people and scripts see it.
+//!
+//! JSON is one object: what counts for the whole node by its name, `first_sound` by where
+//! the bytes were, and the lists `peers` and `liars`. Names and units are those of the
+//! reply (`node/stats/wire.rs` has them).
+
+use serde_json::{Map, Number, Value};
+
+use super::{
+    client::Record,
+    show::{pretty, table},
+};
+
+/// The reply, taken apart.
+pub(super) struct Stats {
+    node: Record,
+    first_sounds: Vec<Record>,
+    peers: Vec<Record>,
+    liars: Vec<Record>,
+}
+
+impl Stats {
+    pub fn new(reply: Record) -> Self {
+        let begins = |pair: &(String, String)| SECTIONS.contains(&&*pair.0);
+        let mut node = reply.0;
+        let first = node.iter().position(begins).unwrap_or(node.len());
+        let sections = Record(node.split_off(first)).split(&SECTIONS);
+        let of = |key: &str| {
+            let begins = |section: &&Record| section.0.first().is_some_and(|(name, _)| name == key);
+            sections.iter().filter(begins).cloned().collect()
+        };
+        let [first_sounds, peers, liars] = SECTIONS.map(of);
+        Self {
+            node: Record(node),
+            first_sounds,
+            peers,
+            liars,
+        }
+    }
+
+    pub fn json(&self) -> String {
+        let mut all = object(&self.node);
+        let mut first_sounds = Map::new();
+        for first_sound in &self.first_sounds {
+            let mut times = object(first_sound);
+            if let Some(Value::String(from)) = times.remove("first_sound") {
+                first_sounds.insert(from, Value::Object(times));
+            }
+        }
+        let list = |records: &[Record]| records.iter().map(|r| Value::Object(object(r))).collect();
+        all.insert("first_sound".into(), Value::Object(first_sounds));
+        all.insert("peers".into(), list(&self.peers));
+        all.insert("liars".into(), list(&self.liars));
+        pretty(&Value::Object(all))
+    }
+
+    /// One screen: of many peers the busiest.
+    pub fn show(&self) -> String {
+        let node = &self.node;
+        let count = |key| node.get(key).unwrap_or("0").to_owned();
+        let size = |key| bytes(node.number(key).unwrap_or(0.0));
+        let stalls = |number: &str, name: &str| match node.number(number) {
+            Some(count) if count > 0.0 => {
+                let time = |of: &str| time(node.number(&format!("{name}_{of}")).unwrap_or(0.0));
+                let (all, longest) = (time("seconds"), time("longest_seconds"));
+                format!("{count}, {all} in all, {longest} the longest")
+            }
+            _ => "none".into(),
+        };
+        let row = |name: &str, text: String| vec![name.to_owned(), text];
+        let rows = [
+            row("up for", time(node.number("uptime_seconds").unwrap_or(0.0))),
+            row(
+                "plays",
+                format!("{}, {} failed", count("plays"), count("plays_failed")),
+            ),
+            row("underruns", stalls("underruns", "underrun")),
+            row("rebuffers", stalls("rebuffers", "rebuffer")),
+            row("own disk", format!("{} played", size("own_disk_bytes"))),
+            row("cache", format!("{} played", size("cache_bytes"))),
+            row(
+                "received",
+                format!(
+                    "{}, {} of it twice, {} wasted",
+                    size("received_bytes"),
+                    size("duplicate_bytes"),
+                    size("wasted_bytes")
+                ),
+            ),
+            row("sent", size("sent_bytes")),
+            row(
+                "asked",
+                format!(
+                    "{} times, {} declined",
+                    count("requests"),
+                    count("requests_declined")
+                ),
+            ),
+            row(
+                "lost",
+                format!(
+                    "{} connections, {} times the tracker",
+                    count("connections_lost"),
+                    count("tracker_losses")
+                ),
+            ),
+        ];
+        let parts = [
+            table(&rows, &[]),
+            self.show_first_sounds(),
+            self.show_peers(),
+            self.show_liars(),
+        ];
+        let parts = parts.into_iter().filter(|part| !part.is_empty());
+        parts.collect::<Vec<_>>().join("\n")
+    }
+
+    fn show_first_sounds(&self) -> String {
+        let heard = |times: &&Record| times.number("count").unwrap_or(0.0) > 0.0;
+        let row = |times: &Record| {
+            let value = |key| times.number(key).map(time).unwrap_or_default();
+            let from = times.get("first_sound").unwrap_or_default();
+            let from = match from {
+                "own_disk" => "own disk",
+                from => from,
+            };
+            vec![
+                from.to_owned(),
+                times.get("count").unwrap_or_default().to_owned(),
+                value("p50_seconds"),
+                value("p90_seconds"),
+                value("p99_seconds"),
+                value("max_seconds"),
+            ]
+        };
+        let rows: Vec<_> = self.first_sounds.iter().filter(heard).map(row).collect();
+        let head = ["first sound", "plays", "p50", "p90", "p99", "longest"];
+        with_head(head, rows)
+    }
+
+    fn show_peers(&self) -> String {
+        let row = |peer: &Record| {
+            let size = |key| bytes(peer.number(key).unwrap_or(0.0));
+            let count = |key| peer.get(key).unwrap_or("0").to_owned();
+            vec![
+                peer.get("peer").unwrap_or_default().to_owned(),
+                size("received_bytes"),
+                size("duplicate_bytes"),
+                size("wasted_bytes"),
+                size("sent_bytes"),
+                count("refusals"),
+                count("connections_lost"),
+            ]
+        };
+        let rows = self.peers.iter().take(MAX_PEERS).map(row).collect();
+        let head = [
+            "peer", "received", "twice", "wasted", "sent", "refused", "lost",
+        ];
+        let mut text = with_head(head, rows);
+        if let Some(more @ 1..) = self.peers.len().checked_sub(MAX_PEERS) {
+            text += &format!("and {more} more: `p2pmusic ctl stats --json`\n");
+        }
+        text
+    }
+
+    fn show_liars(&self) -> String {
+        let row = |liar: &Record| {
+            let about = liar.get("file").or(liar.get("track"));
+            vec![
+                "liar".to_owned(),
+                liar.get("liar").unwrap_or_default().to_owned(),
+                format!("wrong bytes of {}", about.unwrap_or("?")),
+            ]
+        };
+        let rows: Vec<_> = self.liars.iter().take(MAX_LIARS).map(row).collect();
+        table(&rows, &[])
+    }
+}
+
+/// A table with its columns named, numbers to the right; nothing without rows.
+fn with_head<const N: usize>(head: [&str; N], rows: Vec<Vec<String>>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let head = vec![head.map(str::to_owned).to_vec()];
+    let right: Vec<usize> = (1..N).collect();
+    table(&[head, rows].concat(), &right)
+}
+
+fn object(record: &Record) -> Map<String, Value> {
+    let value = |key: &str, text: &str| match serde_json::from_str::<Number>(text) {
+        Ok(number) if !TEXTS.contains(&key) => Value::Number(number),
+        _ => text.into(),
+    };
+    let pairs = record.0.iter();
+    pairs
+        .map(|(key, text)| (key.clone(), value(key, text)))
+        .collect()
+}
+
+/// A number of bytes to three digits or so.
+fn bytes(count: f64) -> String {
+    let units = [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
+    match units.into_iter().find(|(unit, _)| count >= *unit) {
+        Some((unit, name)) => format!("{:.1} {name}", count / unit),
+        None => format!("{count} B"),
+    }
+}
+
+/// A time to three digits or so.
+fn time(seconds: f64) -> String {
+    let whole = seconds as u64;
+    let (days, hours, minutes) = (whole / 86_400, whole / 3600 % 24, whole / 60 % 60);
+    match seconds {
+        _ if days > 0 => format!("{days} d {hours} h"),
+        _ if hours > 0 => format!("{hours} h {minutes} min"),
+        _ if minutes > 0 => format!("{minutes} min {} s", whole % 60),
+        _ if seconds >= 1.0 => format!("{seconds:.1} s"),
+        _ => format!("{:.0} ms", seconds * 1e3),
+    }
+}
+
+/// What a part of the reply begins with.
+const SECTIONS: [&str; 3] = ["first_sound", "peer", "liar"];
+
+/// What is no number, even if it looks like one: others choose their names.
+const TEXTS: [&str; 6] = ["first_sound", "peer", "id", "liar", "track", "file"];
+
+/// With what else there is they fit on a screen of 24 lines and some.
+const MAX_PEERS: usize = 10;
+const MAX_LIARS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stats(pairs: &[(&str, &str)]) -> Stats {
+        let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        Stats::new(Record(pairs.iter().map(pair).collect()))
+    }
+
+    const SOME: &[(&str, &str)] = &[
+        ("uptime_seconds", "3725.000"),
+        ("plays", "2"),
+        ("underruns", "1"),
+        ("underrun_seconds", "0.300"),
+        ("underrun_longest_seconds", "0.300"),
+        ("received_bytes", "1234567"),
+        ("first_sound", "all"),
+        ("count", "2"),
+        ("p50_seconds", "0.012"),
+        ("max_seconds", "1.540"),
+        ("peer", "17"),
+        ("id", "00"),
+        ("received_bytes", "1234567"),
+        ("liar", "attic"),
+        ("file", "attic/song.wav"),
+        ("lies", "1"),
+    ];
+
+    #[test]
+    fn scripts_get_numbers_and_names() {
+        let value: Value = serde_json::from_str(&stats(SOME).json()).unwrap();
+        let expected = serde_json::json!({
+            "uptime_seconds": 3725.0,
+            "plays": 2,
+            "underruns": 1,
+            "underrun_seconds": 0.3,
+            "underrun_longest_seconds": 0.3,
+            "received_bytes": 1_234_567,
+            "first_sound": {"all": {"count": 2, "p50_seconds": 0.012, "max_seconds": 1.54}},
+            "peers": [{"peer": "17", "id": "00", "received_bytes": 1_234_567}],
+            "liars": [{"liar": "attic", "file": "attic/song.wav", "lies": 1}],
+        });
+        assert_eq!(value, expected);
+    }
+
+    #[test]
+    fn people_get_a_screen() {
+        let text = stats(SOME).show();
+        for line in [
+            "up for     1 h 2 min",
+            "underruns  1, 300 ms in all, 300 ms the longest",
+            "rebuffers  none",
+            "received   1.2 MB, 0 B of it twice, 0 B wasted",
+            "first sound  plays    p50  p90  p99  longest",
+            "all              2  12 ms              1.5 s",
+            "liar  attic  wrong bytes of attic/song.wav",
+        ] {
+            assert!(text.lines().any(|l| l == line), "no {line:?} in\n{text}");
+        }
+        let many: Vec<_> = (0..60).map(|_| ("peer", "x")).collect();
+        let text = stats(&many).show();
+        assert!(text.contains("and 50 more"), "{text}");
+        assert!(text.lines().count() < 25, "{text}");
+    }
+}

@@ -1,0 +1,43 @@
+//! What of the plays' bytes is on this machine, for who counts it.
+
+use super::{Play, Plays, Stage};
+use crate::{
+    content::ranges::GroupSet,
+    id::TrackId,
+    node::stats::{Local, Origin},
+    player::PlayId,
+};
+
+impl Plays {
+    /// What is here of a track that is fetched.
+    pub fn have(&self, track: TrackId) -> Option<&GroupSet> {
+        Some(self.streams.get(&track)?.scheduler.have())
+    }
+
+    /// What was asked for, of which `track` turned out to be the content.
+    pub fn file(&self, track: TrackId) -> Option<String> {
+        let is_of_track = |play: &&Play| matches!(play.stage, Stage::Opening(t) | Stage::Loaded(Some(t)) if t == track);
+        let item = &self.plays.values().find(is_of_track)?.request.item;
+        Some(format!("{}/{}", item.info.owner, item.path))
+    }
+
+    /// What of the content of `play` is on this machine; nothing as long as that is
+    /// being found out.
+    pub fn local(&self, play: PlayId) -> Option<Local> {
+        let play = self.plays.get(&play)?;
+        let Stage::Loaded(track) = play.stage else {
+            return None;
+        };
+        let Some(track) = track else {
+            let (origin, bytes) = (Origin::OwnDisk, play.shape.size);
+            return Some(Local { origin, bytes });
+        };
+        let stream = self.streams.get(&track)?;
+        let bytes = stream.scheduler.have().bytes(stream.size);
+        let origin = match bytes < stream.size {
+            true => Origin::Swarm,
+            false => Origin::Cache,
+        };
+        Some(Local { origin, bytes })
+    }
+}

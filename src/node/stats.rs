@@ -1,0 +1,122 @@
+//! Numbers about the node itself: how soon and how smoothly it sounds, where the bytes
+//! came from, what it sent, who lied.
+//!
+//! Fed by the events and actions that pass the node anyway; costs no timer and nothing
+//! but counting. What must hold:
+//! - Whatever happens, and whoever comes, the memory is bounded: histograms have fixed
+//!   buckets, of many peers the busiest have a row, and the rest one together, so that
+//!   sums stay true.
+//! - Every verified byte is counted once, under the peer that sent it, and so is every
+//!   byte that was read and thrown away.
+//!
+//! Counters begin at 0 with the node and never go down. Not here: what is on disks,
+//! which the store knows; what QUIC costs below the bytes that are asked for.
+
+mod histogram;
+mod prometheus;
+mod sound;
+mod traffic;
+mod wire;
+
+use std::time::{Duration, Instant};
+
+pub use self::sound::{Local, Origin};
+use self::{sound::Sound, traffic::Traffic};
+use super::{Answer, AskId, FetchEvent, FetchId, Node, PlayAction};
+use crate::protocol::PeerRequest;
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct Stats {
+    begun: Instant,
+    pub sound: Sound,
+    pub traffic: Traffic,
+    /// Slices that others have asked for.
+    requests: u64,
+    /// Questions of others, of whatever kind, that were answered with no.
+    declined: u64,
+    /// How often the tracker was lost that this node was registered with.
+    tracker_losses: u64,
+}
+
+impl Stats {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            begun: now,
+            sound: Sound::default(),
+            traffic: Traffic::default(),
+            requests: 0,
+            declined: 0,
+            tracker_losses: 0,
+        }
+    }
+
+    pub fn uptime(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.begun)
+    }
+
+    /// Another peer asks.
+    pub fn handle_asked(&mut self, request: &PeerRequest) {
+        if matches!(request, PeerRequest::Get(_)) {
+            self.requests += 1;
+        }
+    }
+
+    /// Another peer is answered.
+    pub fn handle_answer(&mut self, answer: &Answer) {
+        if matches!(answer, Answer::No(_) | Answer::GiveUp) {
+            self.declined += 1;
+        }
+    }
+
+    /// The tracker that this node was registered with is lost.
+    pub fn handle_tracker_lost(&mut self) {
+        self.tracker_losses += 1;
+    }
+}
+
+impl Node {
+    /// The counters as Prometheus reads them.
+    pub fn exposition(&self, now: Instant) -> String {
+        self.stats.exposition(now)
+    }
+
+    /// Something is to be done for the plays.
+    pub(super) fn count_play(&mut self, action: &PlayAction, now: Instant) {
+        match action {
+            PlayAction::Fetch {
+                fetch,
+                source,
+                size,
+                ..
+            } => {
+                let name = self.name_of(*source);
+                let traffic = &mut self.stats.traffic;
+                traffic.handle_fetch(*fetch, *source, name, *size);
+            }
+            PlayAction::Cancel(fetch) => self.stats.traffic.handle_cancel(*fetch),
+            PlayAction::Load(load) => {
+                if let Some(local) = self.plays.local(load.play) {
+                    self.stats.sound.handle_load(load.play, local);
+                }
+            }
+            PlayAction::Failed(play, _) => self.stats.sound.handle_failed(*play, now),
+            _ => {}
+        }
+    }
+
+    /// Something comes of a fetch that the plays have not heard of yet.
+    pub(super) fn count_fetch(&mut self, fetch: FetchId, event: &FetchEvent, now: Instant) {
+        let have = self.plays.have(fetch.track);
+        let file = || self.plays.file(fetch.track);
+        let traffic = &mut self.stats.traffic;
+        traffic.handle_event(fetch, event, have, file, now);
+    }
+
+    /// A slice is over that is not forgotten yet.
+    pub(super) fn count_sent(&mut self, ask: AskId, bytes: u64) {
+        let peer = self.answers.asker(ask);
+        let peer = peer.map(|peer| (peer, self.name_of(peer)));
+        self.stats.traffic.handle_sent(peer, bytes);
+    }
+}

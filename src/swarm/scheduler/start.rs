@@ -1,0 +1,172 @@
+//! Whether sound that begins now would go on to the end.
+//!
+//! Two things must hold. What is under way comes before the listener does: the way of each
+//! group and what stands before it, at the pace of its source. And all that is missing
+//! comes before the end does, at the rate of all sources together. On a good network both
+//! hold as soon as the first group is here; where they do not, the sound waits for as much
+//! as is needed and no more. (After G. Kreitz and F. Niemelä, "Spotify – Large Scale, Low
+//! Latency, P2P Music-on-Demand Streaming", 2010, section III-D, where the rate of the
+//! recent past is simulated forward; a track of constant rate needs a division only.)
+
+use std::time::{Duration, Instant};
+
+use super::choose::GUESSED_BITRATE;
+use super::source::{Source, Standing};
+use super::{Request, Scheduler};
+use crate::content::ranges::GroupSet;
+use crate::id::Group;
+
+/// What sound waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lead {
+    /// So much is here, from where the listener is on.
+    pub here: Duration,
+    /// So much is needed, as it looks now.
+    pub needed: Duration,
+    /// Bytes a second that all sources bring together, if that is known.
+    pub rate: Option<u64>,
+    /// Bytes a second that the track takes.
+    pub bitrate: u64,
+}
+
+impl Scheduler {
+    /// What the sound has to wait for; `None` when it may begin.
+    pub fn lead(&self, now: Instant) -> Option<Lead> {
+        let ear = self.ear();
+        let ahead = self.missing().at_or_after(Group::of(ear));
+        let first = ahead.first()?;
+        let wait = self
+            .longest_wait(ear, now)
+            .max(self.wait_for_next(first, ear, now));
+        let short = self.shortfall(&ahead, ear);
+        if wait.is_zero() && short == 0 {
+            return None;
+        }
+        let here = self.time_of(first.start().saturating_sub(ear));
+        Some(Lead {
+            here,
+            needed: here + wait.max(self.time_of(short)),
+            rate: self.rate_of_all(),
+            bitrate: self.bitrate.unwrap_or(GUESSED_BITRATE),
+        })
+    }
+
+    /// Where the listener is, in bytes. Before the first sound the reader goes to and fro in
+    /// the opening.
+    fn ear(&self) -> u64 {
+        match self.past_opening {
+            true => self.told.0,
+            false => self.audio_start,
+        }
+    }
+
+    /// By how much the latest of what is under way would be too late.
+    fn longest_wait(&self, ear: u64, now: Instant) -> Duration {
+        let waits = self.sources.iter().map(|(peer, source)| {
+            let of_peer = self.requests.values().filter(|r| r.source == *peer);
+            let mut before = 0;
+            let waits = of_peer.flat_map(|request| {
+                let missing = request.groups.difference(&self.have);
+                let since = silence(source, request, now);
+                let wait = self.wait_for(&missing, source, before, since, ear);
+                before += missing.bytes(self.size);
+                wait
+            });
+            waits.max().unwrap_or_default()
+        });
+        waits.max().unwrap_or_default()
+    }
+
+    /// By how much the first and the last of `missing` would be too late: one of them is the
+    /// latest, whichever of source and track is the faster.
+    fn wait_for(
+        &self,
+        missing: &GroupSet,
+        source: &Source,
+        before: u64,
+        since: Duration,
+        ear: u64,
+    ) -> Option<Duration> {
+        let first = missing.first()?;
+        let last = missing.last()?;
+        let ends = [
+            (first, missing.take(1).bytes(self.size)),
+            (last, missing.bytes(self.size)),
+        ];
+        let waits = ends.map(|(group, bytes)| {
+            let eta = source.eta_of_late(before + bytes, since);
+            let safe = eta + eta / 4 + jitter(source);
+            safe.saturating_sub(self.time_of(group.start().saturating_sub(ear)))
+        });
+        waits.into_iter().max()
+    }
+
+    /// The same for the next group, if nobody was asked for it.
+    fn wait_for_next(&self, next: Group, ear: u64, now: Instant) -> Duration {
+        if self.asked().0.contains(next) {
+            return Duration::ZERO;
+        }
+        let piece = GroupSet::from_iter([next]);
+        let soonest = self.soonest(self.sources.keys(), &piece, now).min(LONGEST);
+        let safe = soonest + soonest / 4;
+        safe.saturating_sub(self.time_of(next.start().saturating_sub(ear)))
+    }
+
+    /// Bytes of `missing` that would not be here by the end of the track.
+    fn shortfall(&self, missing: &GroupSet, ear: u64) -> u64 {
+        let Some(rate) = self.rate_of_all() else {
+            return 0;
+        };
+        let left = self.time_of(self.size.saturating_sub(ear));
+        let safe = u128::from(rate) * RELIED_ON_PER_CENT / 100;
+        let by_then = safe * left.as_micros() / 1_000_000;
+        let by_then = u64::try_from(by_then).unwrap_or(u64::MAX);
+        missing.bytes(self.size).saturating_sub(by_then)
+    }
+
+    /// The rates of those who can bring something; `None` while one is not known, which is
+    /// so until it has sent for longer than a good network takes for all that is asked for.
+    fn rate_of_all(&self) -> Option<u64> {
+        let missing = self.missing();
+        let able = |source: &&Source| source.standing() == Standing::In && source.has_any(&missing);
+        let rates = self.sources.values().filter(able).map(Source::rate);
+        rates.sum()
+    }
+
+    /// How long the reader still goes until the end of the track.
+    pub fn time_left(&self, now: Instant) -> Duration {
+        self.time_of(self.size.saturating_sub(self.position(now)))
+    }
+
+    /// How long `bytes` of the track sound.
+    fn time_of(&self, bytes: u64) -> Duration {
+        let rate = self.bitrate.unwrap_or(GUESSED_BITRATE);
+        let micros = u128::from(bytes) * 1_000_000 / u128::from(rate);
+        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+}
+
+/// How long a source has sent nothing of what it owes.
+fn silence(source: &Source, request: &Request, now: Instant) -> Duration {
+    let since = source
+        .heard()
+        .map_or(request.sent, |heard| heard.max(request.sent));
+    now.saturating_duration_since(since)
+}
+
+/// How much later than expected something may come: a lost packet and its repetition.
+fn jitter(source: &Source) -> Duration {
+    source
+        .rtt()
+        .map_or(Duration::ZERO, |rtt| (rtt * 3).min(LONGEST_JITTER))
+}
+
+/// What was measured is not what will be: so much of it is counted on. With sources that
+/// are together a fifth faster than the music nothing is waited for.
+const RELIED_ON_PER_CENT: u128 = 90;
+
+/// More is not lost packets but a source that stands still.
+const LONGEST_JITTER: Duration = Duration::from_secs(1);
+
+/// For one that nobody can bring now.
+const LONGEST: Duration = Duration::from_secs(60);
