@@ -18,7 +18,7 @@ use serde::{de, Deserialize, Deserializer};
 
 pub use self::{
     changes::{changes, Changes},
-    values::{ByteSize, NodeName, TrackerAt},
+    values::{ByteSize, NodeName, Rate, TrackerAt},
 };
 use crate::{player::OutputSpec, protocol::DEFAULT_PORT};
 
@@ -103,6 +103,8 @@ pub struct Peer {
     pub tracker: TrackerAt,
     pub listen: SocketAddr,
     pub music: Vec<PathBuf>,
+    /// The most that is sent to other peers; as much as the line carries unless set.
+    pub upload: Option<Rate>,
 }
 
 impl Default for Peer {
@@ -111,6 +113,7 @@ impl Default for Peer {
             tracker: TrackerAt::Auto,
             listen: any(DEFAULT_PORT),
             music: Vec::new(),
+            upload: None,
         }
     }
 }
@@ -370,6 +373,7 @@ mod tests {
             ),
             ("[audio]\nmax_volume = 300", &["line 2", "300", "0 to 100"]),
             ("[cache]\nmax = \"2 XB\"", &["line 2", "2 XB", "GiB"]),
+            ("[peer]\nupload = \"20\"", &["line 2", "20", "Mbit/s"]),
             (
                 "[peer]\ntracker = 7",
                 &["line 2", "auto", "none", "host[:port]"],

@@ -234,9 +234,9 @@ pub struct Get {
 /// How urgent a request is to who sent it. Ordered: the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Class {
-    /// Part of what is playing now.
+    /// Due within seconds.
     Now,
-    /// Part of the track that is played next.
+    /// Part of what is playing that is due later, or of the track that is played next.
     Next,
     /// Whatever else.
     Rest,
@@ -274,7 +274,8 @@ pub enum Decline {
     Denied,
     #[error("the file changed on its disk")]
     Changed,
-    /// Ask those to whom this peer has lately sent the groups.
+    /// Ask those to whom this peer has lately sent the groups. One that has only a part of
+    /// the track, and not what was asked for, names itself and what it has.
     #[error("others have it")]
     Elsewhere(Vec<(PeerId, Vec<Range<u32>>)>),
 }

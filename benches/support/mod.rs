@@ -13,6 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The node.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_p2pmusic");
+
 /// Longer than anything here may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -49,29 +52,9 @@ impl Node<'_> {
         let config = self.dir.join("p2pmusic.toml");
         fs::create_dir_all(self.dir).unwrap();
         fs::write(&config, self.config(&socket)).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_p2pmusic"))
-            .args(["run", "--config"])
-            .arg(config)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let lines = Arc::<Lines>::default();
-        let writer = lines.clone();
-        thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                let arrived = (Instant::now(), line);
-                writer.lines.lock().unwrap().push(arrived);
-                writer.grown.notify_all();
-            }
-        });
-        let running = Running {
-            child,
-            lines,
-            socket,
-        };
-        running.line_after(None, "ready");
-        running
+        let mut command = Command::new(BINARY);
+        command.args(["run", "--config"]).arg(config);
+        Running::start(command, socket)
     }
 
     fn config(&self, socket: &Path) -> String {
@@ -100,6 +83,28 @@ impl Node<'_> {
 }
 
 impl Running {
+    /// Runs `command`, a node whose control socket this is, and waits until it is ready.
+    pub fn start(mut command: Command, socket: PathBuf) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let lines = Arc::<Lines>::default();
+        let writer = lines.clone();
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let arrived = (Instant::now(), line);
+                writer.lines.lock().unwrap().push(arrived);
+                writer.grown.notify_all();
+            }
+        });
+        let running = Running {
+            child,
+            lines,
+            socket,
+        };
+        running.line_after(None, "ready");
+        running
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

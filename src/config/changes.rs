@@ -7,7 +7,9 @@
 
 use std::path::PathBuf;
 
-use super::{Audio, ByteSize, Cache, Config, Control, Log, Peer, Stats, Swarm, Tracker, TrackerAt};
+use super::{
+    Audio, ByteSize, Cache, Config, Control, Log, Peer, Rate, Stats, Swarm, Tracker, TrackerAt,
+};
 
 /// The difference between the running configuration and the one just read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct Changes {
     /// In per cent.
     pub max_volume: Option<u8>,
     pub cache_max: Option<ByteSize>,
+    /// Another cap, or none any more.
+    pub upload: Option<Option<Rate>>,
     pub tracker: Option<TrackerAt>,
     /// Another file for Prometheus, or none any more.
     pub prometheus: Option<Option<PathBuf>>,
@@ -76,6 +80,7 @@ impl Changes {
             music,
             max_volume,
             cache_max,
+            upload,
             tracker,
             prometheus,
             key_file,
@@ -86,6 +91,7 @@ impl Changes {
             ("peer.music", music.is_some()),
             ("audio.max_volume", max_volume.is_some()),
             ("cache.max", cache_max.is_some()),
+            ("peer.upload", upload.is_some()),
             ("peer.tracker", tracker.is_some()),
             ("stats.prometheus", prometheus.is_some()),
             ("swarm.key_file", key_file.is_some()),
@@ -100,6 +106,7 @@ impl Changes {
         running.log.level = changes.log_level.unwrap_or(running.log.level);
         running.audio.max_volume = changes.max_volume.unwrap_or(running.audio.max_volume);
         running.cache.max = changes.cache_max.unwrap_or(running.cache.max);
+        running.peer.upload = changes.upload.unwrap_or(running.peer.upload);
         if let Some(music) = changes.music {
             running.peer.music = music;
         }
@@ -121,6 +128,7 @@ impl Changes {
                 tracker,
                 listen,
                 music,
+                upload,
             },
             Cache { dir, max },
             Audio { device, max_volume },
@@ -130,6 +138,7 @@ impl Changes {
         self.tracker = differs(&running.peer.tracker, tracker);
         self.compare("peer.listen", &running.peer.listen, listen);
         self.music = differs(&running.peer.music, music);
+        self.upload = differs(&running.peer.upload, upload);
         self.compare("cache.dir", &running.cache.dir, dir);
         self.cache_max = differs(&running.cache.max, max);
         self.compare("audio.device", &running.audio.device, device);
@@ -183,6 +192,7 @@ mod tests {
         tracker = "attic"
         listen = "127.0.0.1:2"
         music = ["/srv/music"]
+        upload = "20 Mbit/s"
         [cache]
         dir = "/var/tmp"
         max = "1 GiB"
@@ -212,6 +222,7 @@ mod tests {
                 "peer.music",
                 "audio.max_volume",
                 "cache.max",
+                "peer.upload",
                 "peer.tracker",
                 "stats.prometheus"
             ]

@@ -168,6 +168,41 @@ impl<'de> Deserialize<'de> for ByteSize {
     }
 }
 
+/// Bytes a second: `"20 Mbit/s"` or `"2 MB/s"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(pub u64);
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let bits: Option<u64> = match unit.trim() {
+            "kbit/s" => Some(1_000),
+            "Mbit/s" => Some(1_000_000),
+            "Gbit/s" => Some(1_000_000_000),
+            "kB/s" | "KB/s" => Some(8_000),
+            "MB/s" => Some(8_000_000),
+            _ => None,
+        };
+        let number = number.parse().ok().filter(|number: &u64| *number > 0);
+        let bits = bits.zip(number).and_then(|(bits, n)| n.checked_mul(bits));
+        bits.map(|bits| Self(bits / 8)).ok_or_else(|| {
+            format!("{text:?} is not a rate: write for example \"20 Mbit/s\" or \"2 MB/s\"")
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
 /// More trackers than anyone has; each is dialled in turn.
 const MAX_TRACKERS: usize = 8;
 
@@ -205,6 +240,28 @@ mod tests {
                 host("fd00::2", DEFAULT_PORT)
             ])
         );
+    }
+
+    #[test]
+    fn rates_have_units_and_are_not_nothing() {
+        for (text, bytes) in [
+            ("20 Mbit/s", 2_500_000),
+            ("2MB/s", 2_000_000),
+            ("8 kbit/s", 1_000),
+        ] {
+            assert_eq!(text.parse(), Ok(Rate(bytes)));
+        }
+        for text in [
+            "",
+            "20",
+            "0 Mbit/s",
+            "Mbit/s",
+            "-1 MB/s",
+            "20 Mbit",
+            "99999999999 Gbit/s",
+        ] {
+            assert!(text.parse::<Rate>().is_err(), "{text}");
+        }
     }
 
     #[test]

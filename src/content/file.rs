@@ -189,6 +189,16 @@ impl Blob {
         self.arrival().have.clone()
     }
 
+    /// The groups that others can be served; none of a track that goes on in memory, since
+    /// nobody can tell what of its outboard came to the disk.
+    pub fn servable(&self) -> GroupSet {
+        let arrival = self.arrival();
+        match arrival.loose {
+            Some(_) => GroupSet::new(),
+            None => arrival.have.clone(),
+        }
+    }
+
     pub fn is_complete(&self) -> bool {
         self.is_whole(&self.arrival().have)
     }

@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     sync::{
         atomic::{AtomicBool, Ordering},
-        Arc,
+        Arc, Mutex, PoisonError,
     },
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -36,7 +36,7 @@ use crate::{
     peer::{Handle, Parts, Peer},
     player::{Player, EVENT_BOUND},
     service::{self, Notifier},
-    swarm::endpoint::Endpoint,
+    swarm::{budget::Budget, endpoint::Endpoint, provide::SharedBudget},
     tracker::{
         client,
         link::{Command, Introduction, TrackerEvent},
@@ -59,6 +59,7 @@ struct Speaker {
     handle: Handle,
     library: Arc<Library>,
     store: Arc<Store>,
+    budget: SharedBudget,
     /// Where the tracker is wanted to be; the latest counts.
     tracker_at: Sender<TrackerAt>,
     /// Where the numbers for Prometheus are wanted; the latest counts.
@@ -89,6 +90,13 @@ impl Running {
                 library.set_held(&store.held());
             })
             .await;
+        }
+        if let Some(upload) = changes.upload {
+            let mut budget = speaker
+                .budget
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            budget.set_rate(upload.map(|rate| rate.0));
         }
         if let Some(at) = &changes.tracker {
             // The link lives as long as the peer.
@@ -182,6 +190,8 @@ pub fn start(
             source,
         }
     })?;
+    let upload = config.peer.upload.map(|rate| rate.0);
+    let budget: SharedBudget = Arc::new(Mutex::new(Budget::new(upload)));
     let port = endpoint.local_addr().map_or(0, |at| at.port());
     let (memory, damage) = memory::load(state.path());
     let introduction = introduction(config, port, &memory);
@@ -205,6 +215,7 @@ pub fn start(
         },
         memory_kept,
         endpoint: endpoint.clone(),
+        budget: budget.clone(),
         store: store.clone(),
         library: library.clone(),
         library_events,
@@ -231,6 +242,7 @@ pub fn start(
         handle,
         library,
         store,
+        budget,
         tracker_at,
         prometheus,
         memory: smol::spawn(memory::keep(remembered, state.path().to_owned(), kept)),
@@ -291,8 +303,17 @@ fn setup(config: &Config, identity: &Identity, memory: Memory, network: &Network
         memory,
         found: Vec::new(),
         max_volume: config.audio.max_volume,
+        names_others: names_others(),
         seed: seed(identity),
     }
+}
+
+/// Only a bench has a node that does not, for comparison.
+fn names_others() -> bool {
+    #[cfg(feature = "door")]
+    return std::env::var_os("P2PMUSIC_BENCH_ALONE").is_none();
+    #[cfg(not(feature = "door"))]
+    true
 }
 
 fn bind_endpoint(

@@ -10,8 +10,11 @@ use crate::{
     catalog::{Catalogue, Hash, Page, SignedHead},
     content::ranges::GroupSet,
     id::{EntryNo, PeerId, TrackId},
-    protocol::{Decline, Get, PeerRequest},
-    swarm::serving::{self, Admission, Serving, Ticket},
+    protocol::{Class, Decline, Get, PeerRequest},
+    swarm::{
+        elsewhere::Elsewhere,
+        serving::{self, Admission, Serving, Ticket},
+    },
 };
 
 /// Names a question of another peer's for as long as it is open.
@@ -37,11 +40,16 @@ pub enum Answer {
     GiveUp,
 }
 
-/// Answers from the own catalogue at once, and lets slices wait for a slot.
+/// Answers from the own catalogue at once, lets slices wait for a slot, and sends who asks
+/// for what others have just got to these.
 pub struct Answers {
     serving: Serving,
+    elsewhere: Option<Elsewhere>,
     /// Slices that wait or are being sent.
     slices: BTreeMap<Ticket, Slice>,
+    /// Slices that are on their way to somebody else just now, in the order in which they
+    /// were asked for, and until when that is waited for.
+    held: VecDeque<(Instant, Slice)>,
     /// Entries that are being looked up or hashed, and for whom.
     resolving: BTreeMap<AskId, PeerId>,
     ready: VecDeque<(AskId, Answer)>,
@@ -53,6 +61,8 @@ struct Slice {
     track: TrackId,
     size: u64,
     groups: GroupSet,
+    class: Class,
+    is_started: bool,
 }
 
 impl Slice {
@@ -70,9 +80,12 @@ impl Slice {
 }
 
 impl Answers {
-    pub fn new() -> Self {
+    /// `names_others`: whether anybody is sent to others at all.
+    pub fn new(names_others: bool) -> Self {
         Self {
             serving: Serving::new(),
+            elsewhere: names_others.then(Elsewhere::new),
+            held: VecDeque::new(),
             slices: BTreeMap::new(),
             resolving: BTreeMap::new(),
             ready: VecDeque::new(),
@@ -123,8 +136,9 @@ impl Answers {
         slices.find(|slice| slice.ask == ask).map(|s| s.peer)
     }
 
-    /// A slice is sent, an entry resolved, or either was given up.
-    pub fn handle_done(&mut self, ask: AskId, now: Instant) {
+    /// A slice is sent, an entry resolved, or either was given up; `groups` have reached
+    /// who asked.
+    pub fn handle_done(&mut self, ask: AskId, groups: &GroupSet, now: Instant) {
         if self.resolving.remove(&ask).is_some() {
             return;
         }
@@ -133,31 +147,63 @@ impl Answers {
             .iter()
             .find(|(_, slice)| slice.ask == ask)
             .map(|(t, _)| *t);
-        if let Some(ticket) = ticket {
-            self.slices.remove(&ticket);
-            self.serving.handle_done(ticket, now);
+        let Some((ticket, slice)) = ticket.and_then(|t| Some((t, self.slices.remove(&t)?))) else {
+            return;
+        };
+        let groups = groups.intersection(&slice.groups);
+        self.serving.handle_done(ticket, groups.count(), now);
+        if let (Some(elsewhere), false) = (&mut self.elsewhere, groups.is_empty()) {
+            elsewhere.handle_sent(slice.track, slice.peer, &groups, now);
         }
+        self.look_at_held(now);
     }
 
     /// A peer is gone: nothing of its waits any longer.
     pub fn handle_gone(&mut self, peer: PeerId) {
         self.serving.handle_gone(peer);
+        if let Some(elsewhere) = &mut self.elsewhere {
+            elsewhere.handle_gone(peer);
+        }
         let ready = &mut self.ready;
-        self.slices.retain(|_, slice| {
+        let mut stays = |slice: &Slice| {
             if slice.peer == peer {
                 ready.push_back((slice.ask, NOT_HERE));
             }
             slice.peer != peer
-        });
+        };
+        self.slices.retain(|_, slice| stays(slice));
+        self.held.retain(|(_, slice)| stays(slice));
+    }
+
+    /// Whether what plays here is short of bytes itself.
+    pub fn handle_short(&mut self, is_short: bool) {
+        self.serving.handle_short(is_short);
     }
 
     /// The next answer.
     pub fn poll(&mut self, now: Instant) -> Option<(AskId, Answer)> {
+        if self.held.iter().any(|(until, _)| *until <= now) {
+            self.look_at_held(now);
+        }
         if let Some(ready) = self.ready.pop_front() {
             return Some(ready);
         }
         match self.serving.poll(now)? {
-            serving::Action::Start(ticket) => self.slices.get(&ticket).map(Slice::answer),
+            serving::Action::Start(ticket) => {
+                let slice = self.slices.get_mut(&ticket)?;
+                slice.is_started = true;
+                let slice = &self.slices[&ticket];
+                // While it waited, others may have got it.
+                match send_away(&mut self.elsewhere, &self.serving, slice, now) {
+                    Some(no) => {
+                        let answer = (slice.ask, no);
+                        self.slices.remove(&ticket);
+                        self.serving.handle_done(ticket, 0, now);
+                        Some(answer)
+                    }
+                    None => Some(slice.answer()),
+                }
+            }
             serving::Action::Busy { ticket, retry } => {
                 let slice = self.slices.remove(&ticket)?;
                 Some((slice.ask, Answer::No(Decline::Busy { retry })))
@@ -171,7 +217,8 @@ impl Answers {
 
     /// When [`Self::poll`] may have something to say without an event.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.serving.poll_timeout()
+        let held = self.held.iter().map(|(until, _)| *until);
+        self.serving.poll_timeout().into_iter().chain(held).min()
     }
 
     fn handle_get(&mut self, ask: AskId, peer: PeerId, get: Get, now: Instant) {
@@ -183,17 +230,32 @@ impl Answers {
             Ok(groups) if (1..=MAX_GET_GROUPS).contains(&groups.count()) => groups,
             _ => return self.ready.push_back((ask, NOT_HERE)),
         };
-        let admission = self.serving.handle_request(peer, get.class, &groups, now);
         let slice = Slice {
             ask,
             peer,
             track: get.track,
             size: get.size,
             groups,
+            class: get.class,
+            is_started: false,
         };
-        match admission {
+        if let Some(no) = send_away(&mut self.elsewhere, &self.serving, &slice, now) {
+            self.ready.push_back((ask, no));
+        } else if self.may_be_held(&slice) && self.is_under_way(&slice) {
+            self.held.push_back((now + HOLD, slice));
+        } else {
+            self.admit(slice, now);
+        }
+    }
+
+    fn admit(&mut self, mut slice: Slice, now: Instant) {
+        let Slice {
+            ask, peer, class, ..
+        } = slice;
+        match self.serving.handle_request(peer, class, &slice.groups, now) {
             Admission::Start(ticket) => {
                 self.ready.push_back(slice.answer());
+                slice.is_started = true;
                 self.slices.insert(ticket, slice);
             }
             Admission::Wait(ticket) => {
@@ -205,8 +267,62 @@ impl Answers {
             }
         }
     }
+
+    /// Something has been sent, or time has passed: what was waited for may be had of
+    /// others now, or has to be sent from here.
+    fn look_at_held(&mut self, now: Instant) {
+        for (until, slice) in std::mem::take(&mut self.held) {
+            if let Some(no) = send_away(&mut self.elsewhere, &self.serving, &slice, now) {
+                self.ready.push_back((slice.ask, no));
+            } else if now < until && self.is_under_way(&slice) {
+                self.held.push_back((until, slice));
+            } else {
+                self.admit(slice, now);
+            }
+        }
+    }
+
+    fn may_be_held(&self, slice: &Slice) -> bool {
+        let of_peer = self.held.iter().filter(|(_, s)| s.peer == slice.peer);
+        self.elsewhere.is_some()
+            && slice.class != Class::Now
+            && self.held.len() < MAX_HELD
+            && of_peer.count() < MAX_HELD_PER_PEER
+    }
+
+    /// Whether some of it is being sent to somebody else.
+    fn is_under_way(&self, slice: &Slice) -> bool {
+        let started = self.slices.values().filter(|s| s.is_started);
+        let mut others = started.filter(|s| s.peer != slice.peer && s.track == slice.track);
+        others.any(|s| s.groups.intersects(&slice.groups))
+    }
 }
 
+/// The answer to who is better off with others. Who is about to listen to it is sent away
+/// only if it would wait even longer here.
+fn send_away(
+    elsewhere: &mut Option<Elsewhere>,
+    serving: &Serving,
+    slice: &Slice,
+    now: Instant,
+) -> Option<Answer> {
+    let backlog = serving.backlog(slice.peer)?;
+    if slice.class == Class::Now && backlog < URGENT_BACKLOG {
+        return None;
+    }
+    let elsewhere = elsewhere.as_mut()?;
+    let named = elsewhere.send_away(slice.track, slice.peer, &slice.groups, now)?;
+    Some(Answer::No(Decline::Elsewhere(named)))
+}
+
+/// To be sent away costs a round trip, and maybe a handshake of a few more.
+const URGENT_BACKLOG: Duration = Duration::from_millis(250);
+/// How long what is not due yet waits for somebody else to have got it: half a MiB at
+/// 8 Mbit/s, and shorter than a scheduler takes for silence.
+const HOLD: Duration = Duration::from_millis(600);
+/// As many as may wait for a slot.
+const MAX_HELD: usize = 64;
+const MAX_HELD_PER_PEER: usize = 4;
 /// Groups that a request may be for: 4 MiB, four times what our scheduler asks for.
 const MAX_GET_GROUPS: u32 = 256;
 /// Of one peer at a time: for what plays, for what is next, and one that it has given
@@ -215,3 +331,90 @@ const MAX_RESOLVES_PER_PEER: usize = 3;
 /// One of one's own comes to its end in about this long.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(5);
 const NOT_HERE: Answer = Answer::No(Decline::NotAvailable);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACK: TrackId = TrackId([7; 32]);
+
+    fn peer(n: u8) -> PeerId {
+        PeerId([n; 32])
+    }
+
+    fn ask(answers: &mut Answers, id: u64, of: u8, class: Class, now: Instant) {
+        let get = Get {
+            track: TRACK,
+            size: 1 << 20,
+            groups: vec![0..16],
+            class,
+        };
+        answers.handle_ask(AskId(id), peer(of), PeerRequest::Get(get), None, now);
+    }
+
+    fn is_sent(answer: Option<(AskId, Answer)>, id: u64) -> bool {
+        matches!(answer, Some((ask, Answer::Slice { .. })) if ask == AskId(id))
+    }
+
+    #[test]
+    fn what_is_sent_to_one_is_had_of_that_one_by_the_others() {
+        let now = Instant::now();
+        let mut answers = Answers::new(true);
+        for n in [1, 2, 3] {
+            ask(&mut answers, n.into(), n, Class::Rest, now);
+        }
+        assert!(is_sent(answers.poll(now), 1));
+        assert!(answers.poll(now).is_none(), "the others wait for that");
+        // Somebody is served all the time, or they would be, too.
+        ask(&mut answers, 9, 9, Class::Now, now);
+        assert!(is_sent(answers.poll(now), 9));
+        answers.handle_done(AskId(1), &(0..16).into(), now);
+        for id in [2, 3] {
+            let Some((ask, Answer::No(Decline::Elsewhere(named)))) = answers.poll(now) else {
+                panic!("{id} is not sent away");
+            };
+            assert_eq!((ask, named), (AskId(id), vec![(peer(1), vec![0..16])]));
+        }
+        ask(&mut answers, 4, 2, Class::Rest, now);
+        answers.handle_done(AskId(9), &GroupSet::new(), now);
+        assert!(is_sent(answers.poll(now), 4), "it comes again");
+    }
+
+    #[test]
+    fn who_is_about_to_listen_is_not_held_and_who_is_held_not_for_long() {
+        let now = Instant::now();
+        let mut answers = Answers::new(true);
+        ask(&mut answers, 1, 1, Class::Rest, now);
+        ask(&mut answers, 2, 2, Class::Rest, now);
+        ask(&mut answers, 3, 3, Class::Now, now);
+        assert!(is_sent(answers.poll(now), 1));
+        assert!(is_sent(answers.poll(now), 3));
+        assert!(answers.poll(now).is_none());
+        let late = answers.poll_timeout().expect("one is held");
+        assert_eq!(late, now + HOLD);
+        assert!(is_sent(answers.poll(late), 2));
+        ask(&mut answers, 4, 4, Class::Rest, late);
+        answers.handle_gone(peer(4));
+        let gone = answers.poll(late);
+        assert!(matches!(
+            gone,
+            Some((AskId(4), Answer::No(Decline::NotAvailable)))
+        ));
+        assert_eq!(answers.poll_timeout(), None);
+    }
+
+    #[test]
+    fn who_is_short_of_music_sends_none_that_is_only_fetched() {
+        let now = Instant::now();
+        let mut answers = Answers::new(true);
+        answers.handle_short(true);
+        ask(&mut answers, 1, 1, Class::Rest, now);
+        let answer = answers.poll(now);
+        assert!(matches!(
+            answer,
+            Some((_, Answer::No(Decline::Busy { .. })))
+        ));
+        ask(&mut answers, 2, 2, Class::Now, now);
+        assert!(is_sent(answers.poll(now), 2));
+    }
+}

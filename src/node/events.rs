@@ -33,6 +33,8 @@ pub struct Setup {
     pub found: Vec<String>,
     /// In per cent.
     pub max_volume: u8,
+    /// Whether who asks for what others have just got may be sent to these.
+    pub names_others: bool,
     /// Makes this node's chances its own.
     pub seed: u64,
 }
@@ -84,6 +86,8 @@ pub enum Event {
     Answered {
         ask: AskId,
         sent: u64,
+        /// What has reached who asked, as it confirms.
+        arrived: GroupSet,
     },
     /// Whether the file of counters can be written, when that changes.
     StatsWritten(Result<(), String>),

@@ -99,7 +99,7 @@ impl Node {
             queue: setup.memory.recall(setup.seed),
             transport: Transport::new(setup.memory.volume, setup.max_volume),
             plays: Plays::new(setup.me, setup.seed),
-            answers: Answers::new(),
+            answers: Answers::new(setup.names_others),
             leaving: Vec::new(),
             actions: VecDeque::new(),
             changed: Subsystems::NONE,
@@ -154,16 +154,18 @@ impl Node {
             Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),
             Event::Fetch(fetch, event) => {
                 self.count_fetch(fetch, &event, now);
-                self.plays.handle_fetch(fetch, event, now);
+                let who_is = |peer| Some(self.directory.get(peer)?.name.as_str().into());
+                self.plays.handle_fetch(fetch, event, who_is, now);
             }
             Event::Asked { ask, peer, request } => {
                 self.stats.handle_asked(&request);
+                self.answers.handle_short(self.plays.is_short(now));
                 self.answers
                     .handle_ask(ask, peer, request, self.catalogues.own(), now);
             }
-            Event::Answered { ask, sent } => {
+            Event::Answered { ask, sent, arrived } => {
                 self.count_sent(ask, sent);
-                self.answers.handle_done(ask, now);
+                self.answers.handle_done(ask, &arrived, now);
             }
             Event::Control {
                 ask,

@@ -28,7 +28,7 @@ use crate::{
     id::{group_count, EntryNo, PeerId, TrackId},
     player::{queue::QueueItem, PlayId},
     protocol::Class,
-    swarm::scheduler::{self, Lead, Pace, Why},
+    swarm::scheduler::{self, Lead, Outcome, Pace, Why},
 };
 
 /// What has to be done for the plays.
@@ -337,8 +337,21 @@ impl Plays {
         }
     }
 
-    /// Something came of a fetch.
-    pub fn handle_fetch(&mut self, fetch: FetchId, event: FetchEvent, now: Instant) {
+    /// Whether what plays is about to run out of bytes.
+    pub fn is_short(&self, now: Instant) -> bool {
+        let mut playing = self.streams.values().filter(|s| s.plays && s.open);
+        playing.any(|s| !s.given_up && s.scheduler.is_short(now))
+    }
+
+    /// Something came of a fetch. Who is not in the swarm (`who_is` knows no name) is not
+    /// asked, whoever names it.
+    pub fn handle_fetch(
+        &mut self,
+        fetch: FetchId,
+        event: FetchEvent,
+        who_is: impl Fn(PeerId) -> Option<Arc<str>>,
+        now: Instant,
+    ) {
         let stream = self.streams.get_mut(&fetch.track);
         let Some(stream) = stream.filter(|stream| stream.number == fetch.stream) else {
             return;
@@ -351,8 +364,11 @@ impl Plays {
                 }
             }
             FetchEvent::Wasted(_) => {}
-            FetchEvent::Done(outcome) => {
+            FetchEvent::Done(mut outcome) => {
                 stream.fetching.remove(&fetch.request);
+                if let Outcome::Elsewhere(named) = &mut outcome {
+                    named.retain(|(peer, _)| *peer != self.me && stream.knows(*peer, &who_is));
+                }
                 stream.scheduler.handle_done(fetch.request, outcome, now);
             }
             FetchEvent::NotKept(why) => {
@@ -372,6 +388,7 @@ impl Plays {
             .retain(|peer, _| database.member(*peer).is_some());
         for (track, stream) in &mut self.streams {
             stream.set_sources(*track, database, self.me, &self.paces, now);
+            stream.forget_named(|peer| database.member(peer).is_some());
         }
     }
 

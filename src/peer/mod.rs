@@ -16,7 +16,6 @@ mod visits;
 
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -33,6 +32,7 @@ use self::{
 use crate::{
     content::{
         file::Blob,
+        ranges::GroupSet,
         store::{Pin, Store},
     },
     control::{
@@ -49,7 +49,7 @@ use crate::{
         endpoint::{within, Connection, Endpoint},
         guests::{GuestId, Guests},
         link::Link,
-        provide::{Ask, Reply},
+        provide::{Ask, Reply, SharedBudget},
     },
     tracker::link::{Command, TrackerEvent},
 };
@@ -58,6 +58,8 @@ use crate::{
 pub struct Parts {
     pub setup: Setup,
     pub endpoint: Endpoint,
+    /// What may be sent to others.
+    pub budget: SharedBudget,
     pub store: Arc<Store>,
     pub library: Arc<Library>,
     pub library_events: Receiver<LibraryEvent>,
@@ -102,6 +104,7 @@ enum Input {
 pub struct Peer {
     node: Node,
     endpoint: Endpoint,
+    budget: SharedBudget,
     store: Arc<Store>,
     library: Arc<Library>,
     player: Player,
@@ -134,7 +137,7 @@ pub struct Peer {
     blobs: BTreeMap<TrackId, (Arc<Blob>, Pin)>,
     asks: BTreeMap<AskId, Sender<Reply>>,
     /// Slices that are being sent; closing one has it given up.
-    slices: BTreeMap<AskId, Receiver<Infallible>>,
+    slices: BTreeMap<AskId, Receiver<GroupSet>>,
     guests: Guests,
     visits: BTreeMap<GuestId, Visit>,
     requests: BTreeMap<ControlId, Responder>,
@@ -191,6 +194,7 @@ impl Peer {
         let peer = Self {
             node: Node::new(parts.setup, Instant::now()),
             endpoint: parts.endpoint,
+            budget: parts.budget,
             store: parts.store,
             library: parts.library,
             player: parts.player,

@@ -30,10 +30,11 @@ use crate::{
     player::{self, PlayId, PlayerEvent},
     protocol::{Class, Decline, PeerReply},
     swarm::{
+        elsewhere,
         endpoint::within,
         fetch::{self, Order, Progress},
         link::{Link, LinkHandle},
-        provide::{Done, Reply},
+        provide::{Done, Reply, SharedBudget},
     },
     tracker::link::{self as tracker_link, Command},
 };
@@ -351,17 +352,27 @@ impl Peer {
         let (library, to) = (self.library.clone(), self.answer.clone());
         self.tasks.spawn(async move {
             say_hash(&library, entry, &reply).await;
-            let answered = Event::Answered { ask, sent: 0 };
-            let _ = to.send(Input::Event(answered)).await;
+            let over = Event::Answered {
+                ask,
+                sent: 0,
+                arrived: GroupSet::new(),
+            };
+            let _ = to.send(Input::Event(over)).await;
         });
     }
 
     fn answer_slice(&mut self, ask: AskId, track: TrackId, size: u64, groups: GroupSet) {
         let to = self.answer.clone();
         let Some(reply) = self.asks.remove(&ask) else {
-            let answered = Event::Answered { ask, sent: 0 };
-            return self.node.handle(answered, std::time::Instant::now());
+            let over = Event::Answered {
+                ask,
+                sent: 0,
+                arrived: GroupSet::new(),
+            };
+            return self.node.handle(over, std::time::Instant::now());
         };
+        let me = self.endpoint.peer_id();
+        let budget = self.budget.clone();
         let store = self.store.clone();
         let library = self.library.clone();
         let (done, over) = async_channel::bounded(1);
@@ -369,12 +380,13 @@ impl Peer {
         self.tasks.spawn(async move {
             let blob = smol::unblock(move || serve_from(&store, &library, track)).await;
             let sent = Arc::<AtomicU64>::default();
-            let answer = slice_or_no(blob, size, groups, done, sent.clone());
+            let way = (budget, done, sent.clone());
+            let answer = slice_or_no(blob, me, size, &groups, way);
             let _ = reply.send(answer).await;
-            let _ = over.recv().await;
+            let arrived = over.recv().await.unwrap_or_default();
             let sent = sent.load(Ordering::Relaxed);
-            let answered = Event::Answered { ask, sent };
-            let _ = to.send(Input::Event(answered)).await;
+            let over = Event::Answered { ask, sent, arrived };
+            let _ = to.send(Input::Event(over)).await;
         });
     }
 
@@ -463,23 +475,30 @@ async fn say_hash(library: &Arc<Library>, entry: EntryNo, reply: &Sender<Reply>)
     }
 }
 
-/// The answer to who asked for a slice; `done` goes with it.
+/// The answer to who asked for a slice: as far as it is here. `done` goes with it.
 fn slice_or_no(
     blob: Option<Arc<Blob>>,
+    me: PeerId,
     size: u64,
-    groups: GroupSet,
-    done: Done,
-    sent: Arc<AtomicU64>,
+    groups: &GroupSet,
+    (budget, done, sent): (SharedBudget, Done, Arc<AtomicU64>),
 ) -> Reply {
-    match blob {
-        Some(blob) if blob.size() == size => Reply::Slice {
+    let no = |why| Reply::Message(PeerReply::No(why));
+    let Some(blob) = blob else {
+        return no(Decline::NotAvailable);
+    };
+    if blob.size() != size {
+        return no(Decline::Changed);
+    }
+    match elsewhere::offer(me, groups, &blob.servable()) {
+        Ok(groups) => Reply::Slice {
             blob,
             groups,
+            budget,
             done,
             sent,
         },
-        Some(_) => Reply::Message(PeerReply::No(Decline::Changed)),
-        None => Reply::Message(PeerReply::No(Decline::NotAvailable)),
+        Err(why) => no(why),
     }
 }
 
@@ -510,7 +529,8 @@ mod tests {
     #[test]
     fn saying_no_to_a_slice_gives_its_slot_back_at_once() {
         let (done, over) = async_channel::bounded(1);
-        let answer = slice_or_no(None, 1, GroupSet::all(1), done, Arc::default());
+        let way = (SharedBudget::default(), done, Arc::default());
+        let answer = slice_or_no(None, PeerId([1; 32]), 1, &GroupSet::all(1), way);
         assert!(matches!(answer, Reply::Message(PeerReply::No(_))));
         assert!(over.is_closed());
     }

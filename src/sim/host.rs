@@ -55,6 +55,8 @@ pub enum Manner {
     Liar,
     /// Says that its files have changed.
     Changed,
+    /// Serves all by itself.
+    Alone,
 }
 
 /// See the module's description.
@@ -83,6 +85,8 @@ pub struct Host {
     pub turns: VecDeque<Life>,
     pub uplink: u64,
     pub sending: bool,
+    /// Bytes of each track that it has put on its line.
+    pub sent: BTreeMap<TrackId, u64>,
     pub publishes: bool,
     replies: BTreeMap<ControlId, Result<Outcome, Ack>>,
     last_control: u64,
@@ -182,6 +186,7 @@ impl Host {
             found: Vec::new(),
             memory: Memory::default(),
             max_volume: 100,
+            names_others: manner != Manner::Alone,
             seed,
         };
         let mut link = Link::new(introduction, seed, now);
@@ -205,6 +210,7 @@ impl Host {
             turns: VecDeque::new(),
             uplink,
             sending: false,
+            sent: BTreeMap::new(),
             publishes: false,
             replies: BTreeMap::new(),
             last_control: 0,

@@ -17,7 +17,7 @@ use crate::{
     node::{self, Answer, AskId, FetchEvent, FetchId},
     player::PlayId,
     protocol::{Class, Decline, Get, PeerRequest},
-    swarm::{scheduler::Outcome, serving::SLOTS},
+    swarm::{elsewhere, fetch::declined, scheduler::Outcome, serving::SLOTS},
 };
 
 /// A request of one host to another; no two in the world have the same.
@@ -50,7 +50,9 @@ pub struct Served {
 
 #[derive(Debug)]
 struct Slice {
+    track: TrackId,
     size: u64,
+    all: GroupSet,
     left: GroupSet,
     /// When the last piece arrives: those after it do not overtake it.
     last: Instant,
@@ -238,7 +240,7 @@ impl World {
                 node::Event::Fetch(id, FetchEvent::Groups(groups))
             }
             (Purpose::Fetch(id), Packet::End(outcome)) => done(id, outcome),
-            (Purpose::Fetch(id), Packet::No(why)) => done(id, declined(why)),
+            (Purpose::Fetch(id), Packet::No(why)) => done(id, declined(&why)),
             _ => return,
         };
         this.node.handle(event, now);
@@ -275,6 +277,10 @@ impl World {
             Answer::Head(_) | Answer::List(_) | Answer::Page(_) => return,
         };
         if let Some(served) = self.hosts[host.0].served.remove(&call) {
+            if let Packet::No(why) = &packet {
+                let declines = format!("{}: {why:?}", self.hosts[served.asker.host.0].name);
+                self.note(host, declines);
+            }
             self.send(host, served.asker, call, packet);
         }
     }
@@ -286,8 +292,14 @@ impl World {
         };
         let (track, size) = (song.track, song.size);
         let news = this.library.set_hashed(entry);
-        this.node
-            .handle(node::Event::Answered { ask, sent: 0 }, self.now);
+        this.node.handle(
+            node::Event::Answered {
+                ask,
+                sent: 0,
+                arrived: GroupSet::new(),
+            },
+            self.now,
+        );
         let call = CallId(ask.0);
         if let Some(served) = this.served.remove(&call) {
             self.send(host, served.asker, call, Packet::Resolved { track, size });
@@ -315,7 +327,7 @@ impl World {
                 .get(&track)
                 .map(|blob| (blob.size, blob.have.clone())),
         };
-        let manner = this.manner;
+        let (manner, me) = (this.manner, this.library.owner());
         let Some(served) = this.served.get_mut(&call) else {
             return;
         };
@@ -325,45 +337,46 @@ impl World {
             Some((known, _)) if known != size || manner == Manner::Changed => {
                 Some(Decline::Changed)
             }
-            Some((_, have)) => {
-                // A slice ends with the first group that is not here.
-                let lacking = groups.difference(&have).first();
-                let left = lacking.map_or(groups.clone(), |end| groups.clip(end.0));
-                let end = match lacking {
-                    _ if manner == Manner::Liar => Outcome::Liar,
-                    Some(_) => Outcome::Short,
-                    None => Outcome::Complete,
-                };
-                let left = if manner == Manner::Liar {
-                    left.take(1)
-                } else {
-                    left
-                };
-                served.slice = Some(Slice {
-                    size,
-                    left,
-                    last: now,
-                    stalled: false,
-                    end,
-                });
-                None
-            }
+            Some((_, have)) => match elsewhere::offer(me, &groups, &have) {
+                Ok(here) => {
+                    let end = match here == groups {
+                        _ if manner == Manner::Liar => Outcome::Liar,
+                        true => Outcome::Complete,
+                        false => Outcome::Short,
+                    };
+                    let lies = manner == Manner::Liar;
+                    let left = if lies { here.take(1) } else { here };
+                    served.slice = Some(Slice {
+                        track,
+                        size,
+                        all: left.clone(),
+                        left,
+                        last: now,
+                        stalled: false,
+                        end,
+                    });
+                    None
+                }
+                Err(why) => Some(why),
+            },
         };
         let asker = served.asker;
         if served.slice.is_none() {
             this.served.remove(&call);
-            this.node.handle(
-                node::Event::Answered {
-                    ask: AskId(call.0),
-                    sent: 0,
-                },
-                now,
-            );
+            let over = node::Event::Answered {
+                ask: AskId(call.0),
+                sent: 0,
+                arrived: GroupSet::new(),
+            };
+            this.node.handle(over, now);
             if let Some(why) = refusal {
                 self.send(host, asker, call, Packet::No(why));
             }
             return;
         }
+        let begun = format!("sends {groups} to {}", self.hosts[asker.host.0].name);
+        self.note(host, begun);
+        let this = &mut self.hosts[host.0];
         if !this.turns.contains(&asker) {
             this.turns.push_back(asker);
         }
@@ -424,6 +437,7 @@ impl World {
             };
             slice.left.remove(group);
             let bytes = GroupSet::from_iter([group]).bytes(slice.size);
+            *this.sent.entry(slice.track).or_default() += bytes;
             this.sending = true;
             let time = Duration::from_micros(bytes * 1_000_000 / this.uplink);
             return self.plan(host, time, Event::Sent { call, group });
@@ -474,14 +488,15 @@ impl World {
 
     fn forget_served(&mut self, host: HostNo, call: CallId) {
         let this = &mut self.hosts[host.0];
-        this.served.remove(&call);
-        this.node.handle(
-            node::Event::Answered {
-                ask: AskId(call.0),
-                sent: 0,
-            },
-            self.now,
-        );
+        let served = this.served.remove(&call);
+        let slice = served.and_then(|served| served.slice);
+        let arrived = slice.map_or_else(GroupSet::new, |s| s.all.difference(&s.left));
+        let over = node::Event::Answered {
+            ask: AskId(call.0),
+            sent: 0,
+            arrived: arrived,
+        };
+        this.node.handle(over, self.now);
     }
 
     /// The asker does not want it any more.
@@ -552,17 +567,6 @@ fn fail(purpose: Purpose, why: &str) -> Event {
         },
     };
     Event::Node(event.into())
-}
-
-/// As the fetching side takes it.
-fn declined(why: Decline) -> Outcome {
-    match why {
-        Decline::NotAvailable => Outcome::NotAvailable,
-        Decline::Busy { retry } => Outcome::Busy(Some(retry)),
-        Decline::Denied => Outcome::Denied,
-        Decline::Changed => Outcome::Changed,
-        Decline::Elsewhere(_) => Outcome::Busy(None),
-    }
 }
 
 /// A fetch or a question without an answer is given up.

@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod chaos;
+mod house;
 mod listening;
 mod numbers;
 mod playing;

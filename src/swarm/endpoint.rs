@@ -103,6 +103,11 @@ impl Endpoint {
         *self.subnets.write().unwrap_or_else(PoisonError::into_inner) = subnets;
     }
 
+    /// Who this node is to the others.
+    pub fn peer_id(&self) -> PeerId {
+        self.identity.peer_id()
+    }
+
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.quic.local_addr()
     }

@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use quinn::{ReadError, RecvStream, VarInt};
 
 use super::{
+    elsewhere,
     endpoint::within,
     link::{LinkHandle, NoConnection},
     scheduler::Outcome,
@@ -113,7 +114,7 @@ pub async fn fetch<Told: Future<Output = ()> + Send>(
     };
     match next_reply(&mut answer).await {
         Ok(PeerReply::Slice) => {}
-        Ok(PeerReply::No(why)) => return Ok(declined(why)),
+        Ok(PeerReply::No(why)) => return Ok(declined(&why)),
         Ok(other) => return Ok(Outcome::ConnectionLost(unexpected(&other).to_string())),
         Err(e) => return Ok(Outcome::ConnectionLost(e.to_string())),
     }
@@ -211,13 +212,14 @@ pub fn lost(why: String) -> Outcome {
     Outcome::ConnectionLost(why)
 }
 
-fn declined(why: Decline) -> Outcome {
+/// What a refusal means to a scheduler.
+pub fn declined(why: &Decline) -> Outcome {
     match why {
         Decline::NotAvailable => Outcome::NotAvailable,
-        Decline::Busy { retry } => Outcome::Busy(Some(retry)),
+        Decline::Busy { retry } => Outcome::Busy(Some(*retry)),
         Decline::Denied => Outcome::Denied,
         Decline::Changed => Outcome::Changed,
-        Decline::Elsewhere(_) => Outcome::Busy(None),
+        Decline::Elsewhere(named) => Outcome::Elsewhere(elsewhere::read(named)),
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
     io::{self, Write},
     sync::{
         atomic::{AtomicU64, Ordering},
-        Arc,
+        Arc, Mutex, PoisonError,
     },
     time::{Duration, Instant},
 };
@@ -21,7 +21,10 @@ use async_channel::Sender;
 use quinn::{RecvStream, SendStream, StreamId, VarInt};
 use smol::{future, lock::Semaphore, Task, Timer};
 
-use super::endpoint::{within, Connection};
+use super::{
+    budget::{Booking, Budget},
+    endpoint::{within, Connection},
+};
 use crate::{
     catalog::{Hash, Page},
     content::{
@@ -49,19 +52,23 @@ pub enum Reply {
     Message(PeerReply),
     List(Arc<[Hash]>),
     Page(Arc<Page>),
-    /// Send the verified slice, counting its bytes in `sent`; `done` is dropped when
-    /// that is over.
+    /// Send the verified slice, counting its bytes in `sent`; `done` is told when it is
+    /// there, and dropped in any case when that is over.
     Slice {
         blob: Arc<Blob>,
         groups: GroupSet,
+        budget: SharedBudget,
         done: Done,
         sent: Arc<AtomicU64>,
     },
 }
 
-/// Closes its channel when a slice is sent, or given up. Whoever closes the other end
-/// has it given up.
-pub type Done = Sender<std::convert::Infallible>;
+/// What all connections together may send.
+pub type SharedBudget = Arc<Mutex<Budget>>;
+
+/// Says which groups have reached who asked, and closes its channel when a slice is sent,
+/// or given up. Whoever closes the other end has it given up.
+pub type Done = Sender<GroupSet>;
 
 /// Answers the questions that come over `connection` until it ends.
 pub async fn serve(connection: Connection, asks: Sender<Ask>) {
@@ -98,7 +105,8 @@ async fn answer(
     };
     // Nothing more is read, nor kept for who sends it nevertheless.
     let _ = recv.stop(VarInt::from_u32(0));
-    let priority = priority(&request, send.id());
+    let class = class(&request);
+    let priority = priority(class, send.id());
     let (reply, replies) = async_channel::bounded(REPLIES_UNDER_WAY);
     if asks
         .send(Ask {
@@ -130,11 +138,22 @@ async fn answer(
             Reply::Slice {
                 blob,
                 groups,
+                budget,
                 done,
                 sent,
             } => {
+                let turn = Turn {
+                    class,
+                    priority,
+                    budget,
+                    sent,
+                };
                 let sent = async {
-                    send_slice(&mut send, blob, groups, priority, &sent).await;
+                    if send_slice(&mut send, blob, groups.clone(), &turn).await {
+                        let arrived = send.finish().is_ok() && has_arrived(&mut send).await;
+                        // It has room for the one word.
+                        let _ = arrived.then(|| done.try_send(groups));
+                    }
                     true
                 };
                 let given_up = async {
@@ -154,14 +173,49 @@ async fn answer(
     let _ = send.finish();
 }
 
+fn class(request: &PeerRequest) -> Class {
+    match request {
+        PeerRequest::Get(get) => get.class,
+        _ => Class::Now,
+    }
+}
+
+/// When a slice is sent, as seen from all that is to be sent.
+struct Turn {
+    class: Class,
+    /// Within its connection.
+    priority: i32,
+    budget: SharedBudget,
+    /// Counts its bytes.
+    sent: Arc<AtomicU64>,
+}
+
+impl Turn {
+    /// Waits until `bytes` may be sent.
+    async fn comes(&self, bytes: usize) {
+        loop {
+            let now = Instant::now();
+            match self.book(bytes, now) {
+                Booking::At(due) if due <= now => return,
+                Booking::At(due) => {
+                    Timer::at(due).await;
+                    return;
+                }
+                Booking::AskAgain(then) => _ = Timer::at(then).await,
+            }
+        }
+    }
+
+    fn book(&self, bytes: usize, now: Instant) -> Booking {
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        budget.book(bytes as u64, self.class, now)
+    }
+}
+
 /// QUIC's priority of the answer on `stream`: what is listened to before what is
 /// fetched ahead, and then one request after the other. Side by side, all would
 /// arrive as late as the last one, and the decoder waits for the first.
-fn priority(request: &PeerRequest, stream: StreamId) -> i32 {
-    let class = match request {
-        PeerRequest::Get(get) => get.class,
-        _ => Class::Now,
-    };
+fn priority(class: Class, stream: StreamId) -> i32 {
     let rank = match class {
         Class::Now => 0,
         Class::Next => 1,
@@ -172,14 +226,15 @@ fn priority(request: &PeerRequest, stream: StreamId) -> i32 {
     -i32::try_from(rank * TURN + age).unwrap_or(0)
 }
 
-/// Sends the header and the slice, which is checked as it is read.
-async fn send_slice(
-    send: &mut SendStream,
-    blob: Arc<Blob>,
-    groups: GroupSet,
-    priority: i32,
-    sent: &AtomicU64,
-) {
+/// Waits until all that was sent is confirmed: what only lies in a buffer still takes its
+/// time on the line, and its receiver cannot pass it on.
+async fn has_arrived(send: &mut SendStream) -> bool {
+    matches!(within(STALL, send.stopped()).await, Some(Ok(None)))
+}
+
+/// Sends the header and the slice, which is checked as it is read; whether that was all of
+/// it.
+async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, turn: &Turn) -> bool {
     let (to, pieces) = async_channel::bounded(PIECES_UNDER_WAY);
     let encoding = smol::unblock(move || {
         let mut pipe = Pipe {
@@ -198,20 +253,21 @@ async fn send_slice(
             // answer is asked for elsewhere.
             let _ = send.set_priority(i32::MAX);
             if !write(send, &header).await {
-                return;
+                return false;
             }
-            let _ = send.set_priority(priority);
+            let _ = send.set_priority(turn.priority);
             begun = true;
         }
+        turn.comes(piece.len()).await;
         if !write(send, &piece).await {
-            return;
+            return false;
         }
-        sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+        turn.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
     }
     let result: Result<(), SliceError> = encoding.await;
-    if let Err(e) = result {
+    if let Err(e) = &result {
         log::debug!("a slice could not be sent: {e}");
-        let no = match &e {
+        let no = match e {
             SliceError::Changed => Decline::Changed,
             _ => Decline::NotAvailable,
         };
@@ -228,6 +284,7 @@ async fn send_slice(
             write(send, &encode_frame(&PeerReply::No(no))).await;
         }
     }
+    result.is_ok()
 }
 
 /// Writes all of `bytes`, unless the asker has gone or does not take them.
@@ -308,7 +365,7 @@ mod tests {
                 class,
             };
             let stream = StreamId::new(quinn::Side::Client, quinn::Dir::Bi, number);
-            priority(&PeerRequest::Get(get), stream)
+            super::priority(super::class(&PeerRequest::Get(get)), stream)
         };
         let order = [
             priority(Class::Now, 1),

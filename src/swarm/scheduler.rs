@@ -21,6 +21,7 @@
 //! Not here: bytes, verification, connections.
 
 mod choose;
+mod elsewhere;
 mod source;
 mod start;
 mod window;
@@ -76,6 +77,8 @@ pub enum Outcome {
     Short,
     /// The source has too much to do; ask again after this long, if it said.
     Busy(Option<Duration>),
+    /// The source names others who have some of it, or itself with all that it has.
+    Elsewhere(Vec<(PeerId, GroupSet)>),
     /// The source does not have the track.
     NotAvailable,
     /// The source does not give it to us.
@@ -116,6 +119,9 @@ pub struct Scheduler {
     cancels: VecDeque<RequestId>,
     next_req: u64,
     random: Random,
+    /// Once others are known to listen: where chance has this one begin with what is not
+    /// due soon.
+    spread_from: Option<u32>,
     /// Whether `Stuck` was said since the last event that could change it.
     stuck_said: bool,
     complete_said: bool,
@@ -159,6 +165,7 @@ impl Scheduler {
             cancels: VecDeque::new(),
             next_req: 0,
             random: Random(seed),
+            spread_from: None,
             stuck_said: false,
             complete_said: false,
         }
@@ -286,6 +293,13 @@ impl Scheduler {
             return; // Cancelled before.
         };
         let missing = request.groups.difference(&self.have);
+        if let Outcome::Elsewhere(named) = outcome {
+            return self.handle_elsewhere(request.source, &missing, named, now);
+        }
+        // Who is busy may bring it yet.
+        if !matches!(outcome, Outcome::Busy(_)) {
+            self.handle_not_brought(request.source, &missing);
+        }
         let Some(source) = self.sources.get_mut(&request.source) else {
             return;
         };
@@ -295,7 +309,8 @@ impl Scheduler {
             Outcome::ConnectionLost(why) => {
                 source.handle_failure(Why::Lost(why), self.random.draw(), now);
             }
-            Outcome::NotAvailable => source.put_out(Why::NotAvailable),
+            Outcome::NotAvailable => source.handle_not_available(),
+            Outcome::Elsewhere(_) => {} // Dealt with above.
             Outcome::Denied => source.put_out(Why::Denied),
             Outcome::Changed => source.put_out(Why::Changed),
             Outcome::Liar => source.put_out(Why::Liar),
@@ -351,6 +366,12 @@ impl Scheduler {
         !self.missing().is_empty()
     }
 
+    /// Whether the reader comes to what is not here before long.
+    pub fn is_short(&self, now: Instant) -> bool {
+        let next = self.missing().at_or_after(self.head).first();
+        next.is_some_and(|next| self.slack(next, now) < NEAR)
+    }
+
     fn missing(&self) -> GroupSet {
         self.wanted().difference(&self.have)
     }
@@ -385,11 +406,14 @@ impl Scheduler {
         for req in late {
             if let Some(request) = self.requests.get_mut(&req) {
                 request.late = true;
+                let (peer, late) = (request.source, request.groups.difference(&self.have));
+                self.handle_not_brought(peer, &late);
             }
         }
         for source in self.sources.values_mut() {
             source.end_rest(now);
         }
+        self.hurry(now);
         while let Some(req) = self.too_slow(now) {
             self.cancel(&[req]);
         }
@@ -398,6 +422,7 @@ impl Scheduler {
         for req in stalled {
             self.cancels.push_back(req);
             if let Some(request) = self.requests.remove(&req) {
+                self.handle_not_brought(request.source, &request.groups);
                 if let Some(source) = self.sources.get_mut(&request.source) {
                     source.handle_failure(Why::TimedOut, self.random.draw(), now);
                 }

@@ -3,19 +3,25 @@
 //! What must hold:
 //! - What somebody listens to goes before what is played next, and that before the rest;
 //!   slots are kept free so that a listener never waits for others' fetching ahead.
-//! - Among peers of one class, who is being sent the least goes first; then, who was
-//!   started the longest ago. No peer can fill the slots or the queue by asking more.
+//! - Among peers of one class, who was sent the least lately goes first, by bytes and not
+//!   by requests. No peer can fill the slots or the queue by asking more.
+//! - Who is short of music itself serves less: nothing that is only fetched, and of the
+//!   rest little at a time.
 //! - Who takes its answer too slowly gives its slot up while others wait for one.
 //! - Every request is started, or told to come again before its asker gives up on us.
 //! - Slots and queue are bounded, whatever is asked.
 //!
 //! Not here: the sending, and how fast it goes; congestion control shares the line.
 
+mod pace;
+mod share;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use self::{pace::Pace, share::Shares};
 use crate::content::ranges::GroupSet;
-use crate::id::PeerId;
+use crate::id::{PeerId, GROUP_BYTES};
 use crate::protocol::Class;
 
 /// A request that was let in, waiting or started.
@@ -51,9 +57,10 @@ pub struct Serving {
     running: BTreeMap<Ticket, Request>,
     /// In order of arrival.
     waiting: VecDeque<(Ticket, Request)>,
-    /// The last start of each peer that has requests here, as a count of all starts.
-    last_start: BTreeMap<PeerId, u64>,
-    starts: u64,
+    shares: Shares,
+    pace: Pace,
+    /// What plays here is short of bytes itself.
+    is_short: bool,
     next_ticket: u64,
 }
 
@@ -95,6 +102,10 @@ impl Serving {
             since: now,
             is_given_up: false,
         };
+        if self.is_short && class == Class::Rest {
+            let retry = RETRY_WHEN_SHORT;
+            return Admission::Busy { retry };
+        }
         let ticket = Ticket(self.next_ticket);
         let overtakes = |(_, other): &(Ticket, Request)| {
             other.class <= class && self.has_slot(other.peer, other.class)
@@ -114,23 +125,39 @@ impl Serving {
         Admission::Wait(ticket)
     }
 
-    /// A request was served, failed, or was given up by its asker.
-    pub fn handle_done(&mut self, ticket: Ticket, _now: Instant) {
-        self.running.remove(&ticket);
+    /// A request was served, failed, or was given up by its asker; so many groups of it
+    /// have reached that.
+    pub fn handle_done(&mut self, ticket: Ticket, groups: u32, now: Instant) {
+        if self.running.remove(&ticket).is_some() {
+            let idle = self.running.is_empty();
+            let bytes = u64::from(groups) * GROUP_BYTES;
+            self.pace.handle_sent(bytes, idle, now);
+        }
         self.waiting.retain(|(t, _)| *t != ticket);
-        self.forget_idle();
+    }
+
+    /// Whether what plays here is short of bytes itself.
+    pub fn handle_short(&mut self, is_short: bool) {
+        self.is_short = is_short;
+    }
+
+    /// How long what others than `peer` are being sent will take yet, at the pace at which
+    /// they take it; `None` when that is nothing.
+    pub fn backlog(&self, peer: PeerId) -> Option<Duration> {
+        let others = self.running.values().filter(|r| r.peer != peer);
+        let groups: u64 = others.map(|r| u64::from(r.groups)).sum();
+        (groups > 0).then(|| self.pace.time_for(groups * GROUP_BYTES))
     }
 
     /// A peer's connection is gone, and its requests with it.
     pub fn handle_gone(&mut self, peer: PeerId) {
         self.running.retain(|_, request| request.peer != peer);
         self.waiting.retain(|(_, request)| request.peer != peer);
-        self.forget_idle();
     }
 
     /// The next thing to do about a waiting request.
     pub fn poll(&mut self, now: Instant) -> Option<Action> {
-        if let Some(at) = self.best_waiting() {
+        if let Some(at) = self.best_waiting(now) {
             let (ticket, request) = self.waiting.remove(at)?;
             self.start(ticket, request, now);
             return Some(Action::Start(ticket));
@@ -144,7 +171,6 @@ impl Serving {
             return None;
         }
         let (ticket, _) = self.waiting.pop_front()?;
-        self.forget_idle();
         let retry = self.retry();
         Some(Action::Busy { ticket, retry })
     }
@@ -168,14 +194,11 @@ impl Serving {
         self.waiting.len()
     }
 
-    fn best_waiting(&self) -> Option<usize> {
+    fn best_waiting(&self, now: Instant) -> Option<usize> {
         let startable = self.waiting.iter().enumerate();
         startable
             .filter(|(_, (_, r))| self.has_slot(r.peer, r.class))
-            .min_by_key(|(_, (ticket, r))| {
-                let last = self.last_start.get(&r.peer).copied();
-                (r.class, self.sending(r.peer), last, *ticket)
-            })
+            .min_by_key(|(_, (ticket, r))| (r.class, self.shares.of(r.peer, now), *ticket))
             .map(|(at, _)| at)
     }
 
@@ -212,31 +235,18 @@ impl Serving {
             Class::Next => SLOTS_NEXT,
             Class::Rest => SLOTS_REST,
         };
+        let slots = match self.is_short {
+            true => slots.min(SLOTS_WHEN_SHORT),
+            false => slots,
+        };
         of_peer < SLOTS_PER_PEER && self.running.len() < slots
     }
 
-    /// Groups that a peer is being sent.
-    fn sending(&self, peer: PeerId) -> u64 {
-        let of_peer = self.running.values().filter(|r| r.peer == peer);
-        of_peer.map(|r| u64::from(r.groups)).sum()
-    }
-
     fn start(&mut self, ticket: Ticket, mut request: Request, now: Instant) {
-        self.starts += 1;
-        self.last_start.insert(request.peer, self.starts);
+        self.shares.charge(request.peer, request.groups, now);
+        self.pace.handle_start(now);
         request.since = now;
         self.running.insert(ticket, request);
-    }
-
-    /// Starts are remembered only of peers that are here, so that nothing grows.
-    fn forget_idle(&mut self) {
-        let Self {
-            running, waiting, ..
-        } = self;
-        self.last_start.retain(|peer, _| {
-            running.values().any(|r| r.peer == *peer)
-                || waiting.iter().any(|(_, r)| r.peer == *peer)
-        });
     }
 
     /// The fuller it is, the later one may come again.
@@ -254,6 +264,10 @@ pub const SLOTS: usize = 16;
 /// finds one free.
 const SLOTS_NEXT: usize = 12;
 const SLOTS_REST: usize = 8;
+
+/// And of all, while what plays here is short of bytes itself: the line is shared, and one
+/// listener elsewhere is as much worth as the one here.
+const SLOTS_WHEN_SHORT: usize = 2;
 
 /// What one receiver's scheduler has at one source: four, and one for a seek.
 const SLOTS_PER_PEER: usize = 5;
@@ -276,215 +290,8 @@ const GROUP_TIME: Duration = Duration::from_micros(62_500);
 /// About what a slot takes to come free: 1 MiB at 2 MB/s.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// Who is short of music has some again, or has run out of sources, after this long.
+const RETRY_WHEN_SHORT: Duration = Duration::from_secs(2);
+
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn peer(n: u8) -> PeerId {
-        PeerId([n; 32])
-    }
-
-    fn ask(serving: &mut Serving, n: u8, class: Class, now: Instant) -> Admission {
-        serving.handle_request(peer(n), class, &(0..16).into(), now)
-    }
-
-    fn class() -> impl Strategy<Value = Class> {
-        prop_oneof![Just(Class::Now), Just(Class::Next), Just(Class::Rest)]
-    }
-
-    #[derive(Clone, Debug)]
-    enum Event {
-        Ask(u8, Class),
-        Done(proptest::sample::Index),
-        Gone(u8),
-        Pass(u64),
-    }
-
-    fn events() -> impl Strategy<Value = Vec<Event>> {
-        let event = prop_oneof![
-            6 => (0u8..30, class()).prop_map(|(n, class)| Event::Ask(n, class)),
-            3 => any::<proptest::sample::Index>().prop_map(Event::Done),
-            1 => (0u8..30).prop_map(Event::Gone),
-            1 => (0u64..2000).prop_map(Event::Pass),
-        ];
-        proptest::collection::vec(event, 0..400)
-    }
-
-    proptest! {
-        #[test]
-        fn every_bound_holds_and_every_request_is_answered(events in events()) {
-            let mut serving = Serving::new();
-            let mut now = Instant::now();
-            let mut open: BTreeMap<Ticket, u8> = BTreeMap::new();
-            for event in events {
-                match event {
-                    Event::Ask(n, class) => match ask(&mut serving, n, class, now) {
-                        Admission::Start(ticket) | Admission::Wait(ticket) => {
-                            prop_assert!(open.insert(ticket, n).is_none());
-                        }
-                        Admission::Busy { retry } => prop_assert!(retry >= RETRY),
-                    },
-                    Event::Done(index) if !open.is_empty() => {
-                        let ticket = *open.keys().nth(index.index(open.len())).unwrap();
-                        open.remove(&ticket);
-                        serving.handle_done(ticket, now);
-                    }
-                    Event::Done(_) => {}
-                    Event::Gone(n) => {
-                        open.retain(|_, peer| *peer != n);
-                        serving.handle_gone(peer(n));
-                    }
-                    Event::Pass(ms) => now += Duration::from_millis(ms),
-                }
-                while let Some(action) = serving.poll(now) {
-                    match action {
-                        Action::Start(ticket) => prop_assert!(open.contains_key(&ticket)),
-                        Action::Busy { ticket, .. } => prop_assert!(open.remove(&ticket).is_some()),
-                        Action::GiveUp(ticket) => {
-                            prop_assert!(serving.waiting() > 0 && open.contains_key(&ticket));
-                        }
-                    }
-                }
-                prop_assert!(serving.poll_timeout().is_none_or(|at| at > now));
-                prop_assert_eq!(serving.running() + serving.waiting(), open.len());
-                prop_assert!(serving.running() <= SLOTS && serving.waiting() <= MAX_WAITING);
-                for n in 0..30 {
-                    let of_peer = |r: &Request| r.peer == peer(n);
-                    prop_assert!(serving.running.values().filter(|r| of_peer(r)).count() <= SLOTS_PER_PEER);
-                    prop_assert!(serving.waiting.iter().filter(|(_, r)| of_peer(r)).count() <= MAX_WAITING_PER_PEER);
-                }
-                prop_assert!(serving.last_start.len() <= open.len());
-            }
-        }
-    }
-
-    #[test]
-    fn a_listener_finds_a_slot_however_much_is_fetched_ahead() {
-        let now = Instant::now();
-        let mut serving = Serving::new();
-        for n in 0..40 {
-            ask(&mut serving, n, Class::Rest, now);
-        }
-        for n in 40..80 {
-            ask(&mut serving, n, Class::Next, now);
-        }
-        assert_eq!(serving.running(), SLOTS_NEXT);
-        let listener = ask(&mut serving, 99, Class::Now, now);
-        assert!(matches!(listener, Admission::Start(_)));
-    }
-
-    #[test]
-    fn a_greedy_peer_does_not_hold_the_others_up() {
-        let now = Instant::now();
-        let mut serving = Serving::new();
-        let greedy: Vec<_> = (0..20)
-            .map(|_| ask(&mut serving, 1, Class::Now, now))
-            .collect();
-        let count = |wanted: fn(&Admission) -> bool| greedy.iter().filter(|a| wanted(a)).count();
-        assert_eq!(count(|a| matches!(a, Admission::Start(_))), SLOTS_PER_PEER);
-        assert_eq!(
-            count(|a| matches!(a, Admission::Wait(_))),
-            MAX_WAITING_PER_PEER
-        );
-        let modest = ask(&mut serving, 2, Class::Now, now);
-        assert!(matches!(modest, Admission::Start(_)));
-    }
-
-    #[test]
-    fn a_free_slot_goes_to_the_urgent_then_to_who_is_sent_the_least() {
-        let now = Instant::now();
-        let mut serving = Serving::new();
-        let mut started = Vec::new();
-        for n in [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 5, 5, 5] {
-            if let Admission::Start(ticket) = ask(&mut serving, n, Class::Now, now) {
-                started.push(ticket);
-            }
-        }
-        assert_eq!(serving.running(), SLOTS);
-        let mut wait = |n, class| match ask(&mut serving, n, class, now) {
-            Admission::Wait(ticket) => ticket,
-            other => panic!("{other:?}"),
-        };
-        let rest = wait(6, Class::Rest);
-        let (much, little) = (wait(1, Class::Now), wait(4, Class::Now));
-        let mut order = Vec::new();
-        for ticket in started.iter().skip(4) {
-            serving.handle_done(*ticket, now);
-            while let Some(Action::Start(ticket)) = serving.poll(now) {
-                order.push(ticket);
-            }
-        }
-        assert_eq!(order, [little, much, rest]);
-    }
-
-    #[test]
-    fn who_waited_long_enough_is_told_to_come_again() {
-        let now = Instant::now();
-        let mut serving = Serving::new();
-        let mut last = None;
-        for n in 0..=SLOTS as u8 {
-            last = Some(ask(&mut serving, n, Class::Now, now));
-        }
-        let Some(Admission::Wait(ticket)) = last else {
-            panic!("{last:?}");
-        };
-        assert_eq!(serving.poll(now), None);
-        let at = serving.poll_timeout().unwrap();
-        let retry = RETRY;
-        // By then the others have had their time, too.
-        assert_eq!(serving.poll(at), Some(Action::GiveUp(Ticket(0))));
-        assert_eq!(serving.poll(at), Some(Action::Busy { ticket, retry }));
-        assert_eq!(serving.poll_timeout(), None);
-    }
-
-    /// However slowly some read, who comes then gets a slot within what it waits for
-    /// one and a second try.
-    #[test]
-    fn slow_readers_give_their_slots_to_who_waits() {
-        let now = Instant::now();
-        let mut serving = Serving::new();
-        for n in 0..SLOTS as u8 {
-            ask(&mut serving, n / 4, Class::Now, now);
-        }
-        let slow = now + SLOW_START + GROUP_TIME * 16;
-        let Admission::Wait(waits) = ask(&mut serving, 99, Class::Now, slow - RETRY) else {
-            panic!("there is a slot left");
-        };
-        assert_eq!(serving.poll(slow - RETRY), None, "they still have time");
-        assert_eq!(serving.poll_timeout(), Some(slow));
-        assert_eq!(serving.poll(slow), Some(Action::GiveUp(Ticket(0))));
-        assert_eq!(serving.poll(slow), None, "one for one");
-        serving.handle_done(Ticket(0), slow);
-        assert_eq!(serving.poll(slow), Some(Action::Start(waits)));
-    }
-
-    #[test]
-    fn nobody_gives_up_a_slot_for_who_is_less_urgent() {
-        let now = Instant::now();
-        let mut serving = Serving::new();
-        for n in 0..SLOTS as u8 {
-            ask(&mut serving, n, Class::Now, now);
-        }
-        let late = now + Duration::from_secs(60);
-        let rest = ask(&mut serving, 99, Class::Rest, late);
-        assert!(matches!(rest, Admission::Wait(_)));
-        assert_eq!(serving.poll(late), None);
-    }
-
-    #[test]
-    fn a_newcomer_does_not_overtake_who_waits() {
-        let now = Instant::now();
-        let mut serving = Serving::new();
-        for n in 0..=SLOTS as u8 {
-            ask(&mut serving, n, Class::Now, now);
-        }
-        serving.handle_done(Ticket(0), now);
-        let newcomer = ask(&mut serving, 99, Class::Now, now);
-        assert!(matches!(newcomer, Admission::Wait(_)));
-        let waited = Ticket(SLOTS as u64);
-        assert_eq!(serving.poll(now), Some(Action::Start(waited)));
-        assert_eq!(serving.poll(now), None);
-    }
-}
+mod tests;

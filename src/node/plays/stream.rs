@@ -47,6 +47,8 @@ pub struct Stream {
     pub scheduler: Scheduler,
     /// Whom the scheduler knows as sources.
     pub sources: BTreeSet<PeerId>,
+    /// Who was named by a source, and is none by its catalogue: it has a part.
+    named: BTreeSet<PeerId>,
     /// What all that ever were sources are, or were, called.
     pub names: BTreeMap<PeerId, Arc<str>>,
     /// Who said what the track is; it has it before its catalogue says so.
@@ -81,6 +83,7 @@ impl Stream {
             number,
             scheduler,
             sources: BTreeSet::new(),
+            named: BTreeSet::new(),
             names: BTreeMap::new(),
             resolver,
             size: shape.size,
@@ -147,6 +150,35 @@ impl Stream {
         }
         self.sources = sources;
         self.names.extend(names);
+    }
+
+    /// Whether `peer`, whom a source names, is somebody in the swarm.
+    pub fn knows(&mut self, peer: PeerId, who_is: impl Fn(PeerId) -> Option<Arc<str>>) -> bool {
+        let name = who_is(peer);
+        if let Some(name) = &name {
+            self.names.insert(peer, name.clone());
+            if !self.sources.contains(&peer) {
+                self.named.insert(peer);
+            }
+        }
+        name.is_some()
+    }
+
+    /// Forgets of those who were named who is not here any more.
+    pub fn forget_named(&mut self, is_here: impl Fn(PeerId) -> bool) {
+        let Self {
+            named,
+            sources,
+            scheduler,
+            ..
+        } = self;
+        named.retain(|peer| {
+            let stays = is_here(*peer);
+            if !stays && !sources.contains(peer) {
+                scheduler.remove_source(*peer);
+            }
+            stays
+        });
     }
 
     /// What keeps the listener from the rest, in words. Who has left is not in

@@ -141,6 +141,7 @@ impl Traffic {
                 match outcome {
                     Outcome::Complete | Outcome::Short => {}
                     Outcome::Busy(_)
+                    | Outcome::Elsewhere(_)
                     | Outcome::NotAvailable
                     | Outcome::Denied
                     | Outcome::Changed => counts.refusals += 1,

@@ -74,12 +74,10 @@ impl Scheduler {
         let mut opening: Vec<GroupSet> = self.opening.iter_ranges().map(Into::into).collect();
         // Head, audio start and tail side by side, before the second part of a long head.
         opening.sort_by_key(|range| range.intersects(asked));
-        let ahead = free.at_or_after(self.head);
-        let behind = free.difference(&ahead);
         opening
             .iter()
             .map(|range| range.intersection(free).take(SMALL_GROUPS))
-            .chain([ahead, behind])
+            .chain(self.in_turn(free))
             .filter(|piece| !piece.is_empty())
             .collect()
     }
@@ -153,6 +151,7 @@ impl Scheduler {
             answered: false,
             late: false,
         };
+        let class = self.class_on_wire(&request, now);
         self.requests.insert(req, request);
         Some(Action::Fetch {
             req,

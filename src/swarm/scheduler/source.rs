@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::elsewhere::Naming;
 use crate::content::ranges::GroupSet;
-use crate::id::GROUP_BYTES;
+use crate::id::{PeerId, GROUP_BYTES};
 
 /// What is known of a source when it appears.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,6 +71,7 @@ pub(super) struct Source {
     heard: Option<Instant>,
     /// It was given up for its silence, and has not been heard since.
     lost: bool,
+    pub(super) naming: Naming,
 }
 
 impl Source {
@@ -86,6 +88,7 @@ impl Source {
             failing_since: None,
             heard: None,
             lost: false,
+            naming: Naming::default(),
         }
     }
 
@@ -129,28 +132,71 @@ impl Source {
     /// Forgets a rest that is over, so that it is no time to wake at.
     pub(super) fn end_rest(&mut self, now: Instant) {
         self.rest_until = self.rest_until.filter(|until| *until > now);
+        self.naming.expire(now);
     }
 
     pub(super) fn may_be_asked(&self, now: Instant) -> bool {
         self.out.is_none() && self.rest_until.is_none_or(|until| until <= now)
     }
 
-    /// When its rest ends, if it is in the running.
+    /// When its rest ends, or it may be asked again for what others were to bring, if it is
+    /// in the running.
     pub(super) fn resting_until(&self) -> Option<Instant> {
-        self.rest_until.filter(|_| self.out.is_none())
+        let ends = self.rest_until.into_iter().chain(self.naming.until());
+        ends.min().filter(|_| self.out.is_none())
     }
 
     /// What of `groups` it can be asked for.
     pub(super) fn part_of(&self, groups: &GroupSet) -> GroupSet {
+        self.naming.left_of(self.has_of(groups))
+    }
+
+    /// Whether it may still bring any of `groups`, now or after its rest.
+    pub(super) fn has_any(&self, groups: &GroupSet) -> bool {
+        self.out.is_none() && !self.has_of(groups).is_empty()
+    }
+
+    fn has_of(&self, groups: &GroupSet) -> GroupSet {
         match &self.have {
             Some(have) => groups.intersection(have).difference(&self.lacks),
             None => groups.difference(&self.lacks),
         }
     }
 
-    /// Whether it may still bring any of `groups`, now or after its rest.
-    pub(super) fn has_any(&self, groups: &GroupSet) -> bool {
-        self.out.is_none() && !self.part_of(groups).is_empty()
+    /// What it has, if it is a source of a part only and in the running.
+    pub(super) fn part(&self) -> Option<&GroupSet> {
+        self.have.as_ref().filter(|_| self.out.is_none())
+    }
+
+    /// Another source has said that it has these, too. Says whether it may be asked.
+    pub(super) fn handle_named(&mut self, by: PeerId, groups: &GroupSet, now: Instant) -> bool {
+        if matches!(self.out, Some(Why::Liar | Why::Denied | Why::Changed)) {
+            return false;
+        }
+        self.out = None;
+        self.naming.by = Some(by);
+        self.lacks = self.lacks.difference(groups);
+        if let Some(have) = &mut self.have {
+            *have = have.union(groups);
+        }
+        self.may_be_asked(now)
+    }
+
+    /// It has said that it has these groups and no others, and lacks what it was asked for.
+    pub(super) fn handle_only_this(&mut self, groups: GroupSet, lacks: &GroupSet) {
+        self.lacks = self.lacks.difference(&groups).union(lacks);
+        if let Some(have) = &mut self.have {
+            *have = groups;
+        }
+    }
+
+    /// It does not have the track, or nothing any more of a part that it had.
+    pub(super) fn handle_not_available(&mut self) {
+        if let Some(have) = &mut self.have {
+            *have = GroupSet::new();
+        } else {
+            self.put_out(Why::NotAvailable);
+        }
     }
 
     /// Bytes a second, once measured.

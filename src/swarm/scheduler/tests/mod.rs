@@ -1,3 +1,4 @@
+mod elsewhere;
 mod listening;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

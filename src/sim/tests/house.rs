@@ -1,0 +1,62 @@
+//! A house full of speakers that start the same track, of which one box has a copy.
+
+use super::*;
+
+/// What each line carries up: 20 Mbit/s.
+const LINE: u64 = 2_500_000;
+const FULL: usize = 8;
+
+/// A track that eight listeners start at once, and what its only holder sent of it: how
+/// many times the whole.
+fn house(seed: u64, manner: Manner) -> (World, Vec<HostNo>, Song, f64) {
+    const NAMES: [&str; FULL] = [
+        "attic", "bath", "cellar", "den", "east", "front", "garage", "hall",
+    ];
+    let mut world = World::new(seed, Weather::FAIR);
+    let song = Song::new(1, 120, FLAC);
+    let holder = world.add(Setting {
+        manner,
+        ..peer("kitchen", LINE, &[song.clone()])
+    });
+    let listeners = NAMES.map(|name| {
+        world.add(Setting {
+            manner,
+            ..peer(name, LINE, &[])
+        })
+    });
+    world.run(3 * SECOND);
+    for host in &listeners {
+        world.play(*host, "kitchen");
+    }
+    world.run(60 * SECOND);
+    let sent = world.hosts[holder.0].sent[&song.track];
+    let times = sent as f64 / song.size as f64;
+    (world, listeners.into(), song, times)
+}
+
+#[test]
+fn a_house_full_of_listeners_takes_a_track_from_its_holder_about_once() {
+    for seed in seeds(2) {
+        let (world, listeners, song, times) = house(seed, Manner::Honest);
+        // Once by itself; the opening, and what is due at once, to each; and what it has
+        // nothing better to do than to send.
+        assert!(times < 2.5, "its holder has sent it {times:.2} times");
+        for host in listeners {
+            let story = world.story(host, &song);
+            let settled = story.started.expect("it sounds") + SECOND;
+            let late = story.underruns.iter().filter(|at| **at > settled);
+            assert_eq!(late.count(), 0, "{story:?}");
+            let whole = world.hosts[host.0].library.holds(song.track);
+            assert!(whole, "{} has not got it", world.hosts[host.0].name);
+        }
+    }
+}
+
+/// What the test above would see of a holder that sends nobody to others.
+#[test]
+fn a_holder_that_serves_all_by_itself_sends_it_to_each() {
+    for seed in seeds(1) {
+        let (.., times) = house(seed, Manner::Alone);
+        assert!(times > 4.0, "its holder has sent it {times:.2} times");
+    }
+}
