@@ -333,6 +333,7 @@ const RESOLVE_AGAIN: Duration = Duration::from_secs(5);
 const NOT_HERE: Answer = Answer::No(Decline::NotAvailable);
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // lists of ranges are what is meant
 mod tests {
     use super::*;
 

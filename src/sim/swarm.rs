@@ -494,7 +494,7 @@ impl World {
         let over = node::Event::Answered {
             ask: AskId(call.0),
             sent: 0,
-            arrived: arrived,
+            arrived,
         };
         this.node.handle(over, self.now);
     }

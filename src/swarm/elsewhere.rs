@@ -225,6 +225,7 @@ const MAX_RECEIVERS: usize = 64;
 const MAX_RANGES: usize = 256;
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // lists of ranges are what is meant
 mod tests {
     use proptest::prelude::*;
 

@@ -16,7 +16,7 @@ fn house(seed: u64, manner: Manner) -> (World, Vec<HostNo>, Song, f64) {
     let song = Song::new(1, 120, FLAC);
     let holder = world.add(Setting {
         manner,
-        ..peer("kitchen", LINE, &[song.clone()])
+        ..peer("kitchen", LINE, std::slice::from_ref(&song))
     });
     let listeners = NAMES.map(|name| {
         world.add(Setting {

@@ -20,7 +20,8 @@ fn asks(scheduler: &mut Scheduler, now: Instant) -> Vec<(RequestId, PeerId, Grou
 }
 
 fn opened(seed: u64, now: Instant) -> Scheduler {
-    let mut scheduler = Scheduler::new(SIZE, &[0..4 * GROUP_BYTES], seed, now);
+    let head = [0..4 * GROUP_BYTES, 0..1];
+    let mut scheduler = Scheduler::new(SIZE, &head, seed, now);
     scheduler.handle_have(&(0..4).into());
     scheduler.handle_demand(4 * GROUP_BYTES, now);
     scheduler.add_source(peer(1), SourceInfo::default(), now);
