@@ -1,38 +1,57 @@
 //! A cap on what this peer sends, and who goes first under it.
 //!
-//! A piece that is due now books its time and is sent then. Everything else is sent only
-//! when nothing is booked, and asks again otherwise. So under a cap a listener elsewhere
-//! stands behind one piece at most of what somebody only fetches.
+//! Whoever has a piece to send asks, and is either let through or told when to ask again.
+//! Of those who wait the most urgent goes first, of these the peer that was served longest
+//! ago, and of its requests the oldest: the order in which an open line sends them.
 //!
 //! What must hold: over any time, no more is sent than the cap allows, but for [`BURST`]
-//! and one piece.
+//! and one piece; and who does not ask again stands in nobody's way for longer than
+//! [`PATIENCE`].
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use crate::protocol::Class;
+use crate::{id::PeerId, protocol::Class};
 
 /// See the module's description.
 #[derive(Debug, Default)]
 pub struct Budget {
     /// Bytes a second; `None` is as fast as the line.
     rate: Option<u64>,
-    /// When all that was booked will have been sent.
+    /// When all that was let through will have been sent.
     until: Option<Instant>,
+    /// Who was told to ask again, and when.
+    waiting: Vec<(Piece, Instant)>,
+    /// When each peer was let through last.
+    served: BTreeMap<PeerId, Instant>,
 }
 
-/// When a piece may be sent.
+/// Who has something to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    pub peer: PeerId,
+    pub class: Class,
+    /// Among the requests of the peer: the smallest goes first.
+    pub age: u64,
+}
+
+/// Whether a piece may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Booking {
-    /// Then, which is `now` at the earliest. It counts as sent.
-    At(Instant),
-    /// Others go first; it may be asked again then.
+    /// Now. It counts as sent.
+    Go,
+    /// It may ask again then.
     AskAgain(Instant),
 }
 
 impl Budget {
     pub fn new(rate: Option<u64>) -> Self {
-        let until = None;
-        Self { rate, until }
+        Self {
+            rate,
+            ..Self::default()
+        }
     }
 
     /// The cap is another from now on, or none.
@@ -40,28 +59,49 @@ impl Budget {
         *self = Self::new(rate);
     }
 
-    /// Books the sending of `bytes`.
-    pub fn book(&mut self, bytes: u64, class: Class, now: Instant) -> Booking {
+    /// Asks for the sending of `bytes`.
+    pub fn book(&mut self, piece: Piece, bytes: u64, now: Instant) -> Booking {
         let Some(rate) = self.rate else {
-            return Booking::At(now);
+            return Booking::Go;
         };
         let until = self.until.map_or(now, |until| until.max(now));
-        let ahead = match class {
-            Class::Now | Class::Next => BURST,
-            Class::Rest => Duration::ZERO,
+        let due = match piece.class {
+            Class::Now | Class::Next => until - BURST.min(until - now),
+            Class::Rest => until,
         };
-        let due = (until.max(now + ahead) - ahead).max(now);
-        if class != Class::Now && due > now {
-            return Booking::AskAgain(due);
+        self.waiting
+            .retain(|(other, again)| *other != piece && now < *again + PATIENCE);
+        let rank = self.rank(&piece);
+        let mut others = self.waiting.iter().map(|(other, _)| other);
+        if due > now || others.any(|other| self.rank(other) < rank) {
+            let again = due.max(now + STEP);
+            self.waiting.push((piece, again));
+            return Booking::AskAgain(again);
         }
         let cost = bytes.saturating_mul(1_000_000).div_ceil(rate.max(1));
         self.until = Some(until + Duration::from_micros(cost));
-        Booking::At(due)
+        self.served.retain(|_, at| now < *at + REMEMBERED);
+        self.served.insert(piece.peer, now);
+        Booking::Go
+    }
+
+    fn rank(&self, piece: &Piece) -> (Class, Option<Instant>, u64) {
+        let served = self.served.get(&piece.peer).copied();
+        (piece.class, served, piece.age)
     }
 }
 
 /// So much may be sent ahead: a cap is about seconds, and timers are not exact.
 const BURST: Duration = Duration::from_millis(50);
+
+/// Whoever has to let another go first asks again after this long: a piece at 100 Mbit/s.
+const STEP: Duration = Duration::from_millis(2);
+
+/// Timers of a busy machine are this late at times; who is later than that has gone.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Who was not served for so long is as good as any other who was not.
+const REMEMBERED: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -70,6 +110,11 @@ mod tests {
     use super::*;
 
     const PIECE: u64 = 33 * 1024;
+
+    fn piece(peer: usize, class: Class, age: usize) -> Piece {
+        let (peer, age) = (PeerId([peer as u8; 32]), age as u64);
+        Piece { peer, class, age }
+    }
 
     /// Senders that send piece after piece for a minute, as soon as each may: what was sent
     /// when, and by whom.
@@ -84,10 +129,10 @@ mod tests {
             if *at >= start + Duration::from_secs(60) {
                 return sent;
             }
-            match budget.book(PIECE, *class, *at) {
-                Booking::At(then) => {
-                    sent.push((then, PIECE, n));
-                    *at = then + Duration::from_micros(100);
+            match budget.book(piece(n % 3, *class, n), PIECE, *at) {
+                Booking::Go => {
+                    sent.push((*at, PIECE, n));
+                    *at += Duration::from_micros(100);
                 }
                 Booking::AskAgain(then) => {
                     assert!(then > *at);
@@ -102,7 +147,8 @@ mod tests {
         let now = Instant::now();
         let mut budget = Budget::new(None);
         for _ in 0..100 {
-            assert_eq!(budget.book(PIECE, Class::Rest, now), Booking::At(now));
+            let piece = piece(1, Class::Rest, 1);
+            assert_eq!(budget.book(piece, PIECE, now), Booking::Go);
         }
     }
 
@@ -117,6 +163,25 @@ mod tests {
             .map(|(_, bytes, _)| bytes);
         let listened: u64 = listened.sum();
         assert!(listened >= 55 * rate, "{listened}");
+    }
+
+    /// As on an open line: a listener's second request does not delay its first.
+    #[test]
+    fn requests_of_a_peer_are_sent_one_after_the_other_and_peers_take_turns() {
+        let rate = 1_000_000;
+        let sent = send(rate, &[Class::Now; 6]);
+        let of = |n: usize| sent.iter().filter(|(.., sender)| *sender == n).count();
+        // Peers 0, 1 and 2 have two requests each; the older of each is sent.
+        assert!(
+            (3..6).all(|n| of(n) <= 1),
+            "{:?}",
+            (0..6).map(of).collect::<Vec<_>>()
+        );
+        let shares = [of(0), of(1), of(2)];
+        assert!(
+            shares.iter().max() <= shares.iter().min().map(|n| n + 1).as_ref(),
+            "{shares:?}"
+        );
     }
 
     proptest! {

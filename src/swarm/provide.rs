@@ -22,7 +22,7 @@ use quinn::{RecvStream, SendStream, StreamId, VarInt};
 use smol::{future, lock::Semaphore, Task, Timer};
 
 use super::{
-    budget::{Booking, Budget},
+    budget::{Booking, Budget, Piece},
     endpoint::{within, Connection},
 };
 use crate::{
@@ -143,7 +143,11 @@ async fn answer(
                 sent,
             } => {
                 let turn = Turn {
-                    class,
+                    piece: Piece {
+                        peer,
+                        class,
+                        age: send.id().index(),
+                    },
                     priority,
                     budget,
                     sent,
@@ -182,7 +186,7 @@ fn class(request: &PeerRequest) -> Class {
 
 /// When a slice is sent, as seen from all that is to be sent.
 struct Turn {
-    class: Class,
+    piece: Piece,
     /// Within its connection.
     priority: i32,
     budget: SharedBudget,
@@ -193,22 +197,14 @@ struct Turn {
 impl Turn {
     /// Waits until `bytes` may be sent.
     async fn comes(&self, bytes: usize) {
-        loop {
-            let now = Instant::now();
-            match self.book(bytes, now) {
-                Booking::At(due) if due <= now => return,
-                Booking::At(due) => {
-                    Timer::at(due).await;
-                    return;
-                }
-                Booking::AskAgain(then) => _ = Timer::at(then).await,
-            }
+        while let Booking::AskAgain(then) = self.book(bytes, Instant::now()) {
+            Timer::at(then).await;
         }
     }
 
     fn book(&self, bytes: usize, now: Instant) -> Booking {
         let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-        budget.book(bytes as u64, self.class, now)
+        budget.book(self.piece, bytes as u64, now)
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Setup {
     pub identity_of: Option<PathBuf>,
     /// An existing directory to share.
     pub music: Option<PathBuf>,
+    /// What it may send, such as `2 Mbit/s`.
+    pub upload: Option<&'static str>,
     /// An existing directory; defaults to one in the node's own.
     pub state: Option<PathBuf>,
     /// The same.
@@ -171,6 +173,9 @@ impl Setup {
         };
         if let Some(music) = &self.music {
             text += &format!("music = [{music:?}]\n");
+        }
+        if let Some(upload) = self.upload {
+            text += &format!("upload = {upload:?}\n");
         }
         let cache = self.cache.clone().unwrap_or_else(|| dir.join("cache"));
         text += &format!("[cache]\ndir = {cache:?}\n");
