@@ -176,7 +176,9 @@ pub fn start(
         }
     })?;
     let port = endpoint.local_addr().map_or(0, |at| at.port());
-    let (memory, damage) = memory::load(state.path());
+    let (mut memory, damage) = memory::load(state.path());
+    // A chosen name is what it is.
+    memory.known_as.take_if(|_| config.name.is_some());
     let introduction = introduction(config, port, &memory);
     let (tracker_at, wanted) = async_channel::bounded(1);
     let wanted = Wanted {
@@ -187,6 +189,7 @@ pub fn start(
     let (commands, tracker_events, link) = link_to_tracker(&identity, introduction, wanted);
     tasks.push(link);
     tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
+    let (look_for_peers, _wishes) = async_channel::bounded(1);
     let (memories, remembered) = async_channel::bounded(1);
     let (kept, memory_kept) = async_channel::bounded(1);
     let found = damage.into_iter().chain(library.notice());
@@ -208,6 +211,7 @@ pub fn start(
         control,
         tracker: commands.clone(),
         tracker_events,
+        look_for_peers,
         memories,
         notifier,
         watchdog: service::watchdog_interval(),
@@ -338,7 +342,7 @@ fn open_library(
 fn introduction(config: &Config, port: u16, memory: &Memory) -> Introduction {
     let name = name(config);
     let known_as = memory.known_as.clone();
-    let known_as = known_as.filter(|(of, _)| config.name.is_none() && *of == name);
+    let known_as = known_as.filter(|(of, _)| *of == name);
     Introduction {
         known_as: known_as.map(|(_, known_as)| known_as),
         name,

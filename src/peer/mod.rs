@@ -9,6 +9,7 @@
 mod bytes;
 mod cache;
 mod chatter;
+mod hello;
 mod orders;
 mod perform;
 mod tasks;
@@ -70,6 +71,8 @@ pub struct Parts {
     /// Closed where there is no tracker to be.
     pub tracker: Sender<Command>,
     pub tracker_events: Receiver<TrackerEvent>,
+    /// Whether to look for other peers by mDNS; the latest wins.
+    pub look_for_peers: Sender<bool>,
     /// Where what is to be remembered goes; the latest wins.
     pub memories: Sender<Memory>,
     /// Whether that works, when it changes; why not.
@@ -107,6 +110,7 @@ pub struct Peer {
     control: ControlNotifier,
     tracker: Sender<Command>,
     orders: Orders,
+    look_for_peers: Sender<bool>,
     memories: Sender<Memory>,
     notifier: Arc<Notifier>,
     watchdog: Option<Duration>,
@@ -189,6 +193,7 @@ impl Peer {
             control: parts.control,
             tracker: parts.tracker,
             orders: Orders::default(),
+            look_for_peers: parts.look_for_peers,
             memories: parts.memories,
             notifier: parts.notifier,
             watchdog: parts.watchdog,
@@ -312,12 +317,18 @@ impl Peer {
             }
             Input::Asked(Ask {
                 peer,
+                from,
                 request,
                 reply,
             }) => {
                 let ask = AskId(self.next_id());
                 self.asks.insert(ask, reply);
-                Event::Asked { ask, peer, request }
+                Event::Asked {
+                    ask,
+                    peer,
+                    from,
+                    request,
+                }
             }
             Input::Connected(connection) => return self.adopt(connection),
             Input::Parted(guest) => {

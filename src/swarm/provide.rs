@@ -10,6 +10,7 @@
 
 use std::{
     io::{self, Write},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,7 +19,7 @@ use async_channel::Sender;
 use quinn::{RecvStream, SendStream, StreamId, VarInt};
 use smol::{future, lock::Semaphore, Task, Timer};
 
-use super::endpoint::{within, Connection};
+use super::endpoint::{canonical, within, Connection};
 use crate::{
     catalog::{Hash, Page},
     content::{
@@ -35,6 +36,8 @@ use crate::{
 /// A question of another peer's.
 pub struct Ask {
     pub peer: PeerId,
+    /// Where it speaks from, which is where it can be dialled, too.
+    pub from: SocketAddr,
     pub request: PeerRequest,
     /// Where the answer goes; holds as many as one question can have under
     /// way. Closed when the asker does not wait any longer.
@@ -70,8 +73,9 @@ pub async fn serve(connection: Connection, asks: Sender<Ask>) {
             Timer::at(early).await;
         }
         streams.retain(|stream| !stream.is_finished());
+        let from = canonical(connection.quic.remote_address());
         streams.push(smol::spawn(answer(
-            connection.peer,
+            (connection.peer, from),
             send,
             recv,
             asks.clone(),
@@ -81,7 +85,7 @@ pub async fn serve(connection: Connection, asks: Sender<Ask>) {
 }
 
 async fn answer(
-    peer: PeerId,
+    (peer, from): (PeerId, SocketAddr),
     mut send: SendStream,
     mut recv: RecvStream,
     asks: Sender<Ask>,
@@ -98,6 +102,7 @@ async fn answer(
     if asks
         .send(Ask {
             peer,
+            from,
             request,
             reply,
         })
