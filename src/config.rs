@@ -101,6 +101,8 @@ impl Default for Tracker {
 pub struct Peer {
     pub tracker: TrackerAt,
     pub listen: SocketAddr,
+    /// Whether to announce this peer by mDNS.
+    pub advertise: bool,
     pub music: Vec<PathBuf>,
 }
 
@@ -109,6 +111,7 @@ impl Default for Peer {
         Self {
             tracker: TrackerAt::Auto,
             listen: any(DEFAULT_PORT),
+            advertise: true,
             music: Vec::new(),
         }
     }

@@ -112,6 +112,7 @@ impl Changes {
             Peer {
                 tracker,
                 listen,
+                advertise,
                 music,
             },
             Cache { dir, max },
@@ -119,6 +120,7 @@ impl Changes {
         ) = read;
         self.tracker = differs(&running.peer.tracker, tracker);
         self.compare("peer.listen", &running.peer.listen, listen);
+        self.compare("peer.advertise", &running.peer.advertise, advertise);
         self.music = differs(&running.peer.music, music);
         self.compare("cache.dir", &running.cache.dir, dir);
         self.cache_max = differs(&running.cache.max, max);
@@ -172,6 +174,7 @@ mod tests {
         [peer]
         tracker = "attic"
         listen = "127.0.0.1:2"
+        advertise = false
         music = ["/srv/music"]
         [cache]
         dir = "/var/tmp"
@@ -212,6 +215,7 @@ mod tests {
                 "tracker.listen",
                 "tracker.advertise",
                 "peer.listen",
+                "peer.advertise",
                 "cache.dir",
                 "audio.device",
                 "control.socket",

@@ -27,7 +27,7 @@ use crate::{
         store::Store,
     },
     control::server::{ControlConfig, ControlEvent, ControlServer},
-    discovery,
+    discovery::{self, Announcement, Mdns},
     identity::Identity,
     library::{self, Library},
     media,
@@ -133,7 +133,7 @@ pub fn start(
     config: &Config,
     state: &StateDir,
     identity: Identity,
-    tracker: Option<Tracker>,
+    (tracker, mdns): (Option<Tracker>, Mdns),
     notifier: Arc<Notifier>,
 ) -> Result<Running, DaemonError> {
     let (server, requests, control) = ControlServer::bind(&ControlConfig {
@@ -185,11 +185,12 @@ pub fn start(
         now: config.peer.tracker.clone(),
         next: wanted,
         own: tracker.as_ref().map(Tracker::here),
+        mdns: mdns.clone(),
     };
     let (commands, tracker_events, link) = link_to_tracker(&identity, introduction, wanted);
     tasks.push(link);
     tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
-    let (look_for_peers, _wishes) = async_channel::bounded(1);
+    let (look_for_peers, looks) = async_channel::bounded(1);
     let (memories, remembered) = async_channel::bounded(1);
     let (kept, memory_kept) = async_channel::bounded(1);
     let found = damage.into_iter().chain(library.notice());
@@ -216,6 +217,7 @@ pub fn start(
         notifier,
         watchdog: service::watchdog_interval(),
     });
+    tasks.extend(meet_peers(config, &identity, port, mdns, looks, &handle));
     let bound = config.peer.listen.ip();
     let following = network::follow(bound, network, endpoint, handle.clone(), commands);
     tasks.push(smol::spawn(following));
@@ -359,6 +361,7 @@ struct Wanted {
     next: Receiver<TrackerAt>,
     /// Where the one of this node is.
     own: Option<SocketAddr>,
+    mdns: Mdns,
 }
 
 /// Starts the link to the tracker. The task does not end before the node
@@ -403,7 +406,7 @@ async fn find_trackers(mut wanted: Wanted, to: Sender<Command>) {
         };
         let looking = async {
             match seek {
-                true => look_for_trackers(to.clone()).await,
+                true => look_for_trackers(wanted.mdns.clone(), to.clone()).await,
                 false => future::pending().await,
             }
         };
@@ -412,16 +415,56 @@ async fn find_trackers(mut wanted: Wanted, to: Sender<Command>) {
 }
 
 /// Tells the link of the trackers that announce themselves.
-async fn look_for_trackers<T>(to: Sender<Command>) -> T {
+async fn look_for_trackers<T>(mdns: Mdns, to: Sender<Command>) -> T {
     let (found, lists) = async_channel::bounded(1);
     let pass_on = async {
         while let Ok(trackers) = lists.recv().await {
             let _ = to.send(Command::Trackers(trackers)).await;
         }
     };
-    future::or(discovery::browse(found), pass_on).await;
+    future::or(discovery::look_for_trackers(mdns, found), pass_on).await;
     // Without mDNS the link goes on with what it knows.
     future::pending().await
+}
+
+/// Announces this peer, and tells it of the others that announce themselves, as long as
+/// it looks for them. Whoever listens on loopback has nobody to find.
+fn meet_peers(
+    config: &Config,
+    identity: &Identity,
+    port: u16,
+    mdns: Mdns,
+    looks: Receiver<bool>,
+    peer: &Handle,
+) -> Option<Task<()>> {
+    if config.peer.listen.ip().is_loopback() {
+        return None;
+    }
+    let own = Announcement {
+        kind: discovery::Kind::Peer,
+        name: name(config),
+        peer: identity.peer_id(),
+        port,
+    };
+    let announced = config.peer.advertise;
+    let announcing = mdns.clone();
+    let announcing = async move {
+        match announced {
+            true => discovery::announce(announcing, own).await,
+            false => future::pending().await,
+        }
+    };
+    let (found, sightings) = async_channel::bounded(MAX_SIGHTINGS);
+    let peer = peer.clone();
+    let telling = async move {
+        while let Ok((found, at)) = sightings.recv().await {
+            peer.tell(Event::Sighted(found, at)).await;
+        }
+    };
+    let looking = future::zip(discovery::look_for_peers(mdns, looks, found), telling);
+    Some(smol::spawn(async {
+        future::zip(announcing, looking).await;
+    }))
 }
 
 impl Tracker {
@@ -451,5 +494,7 @@ fn seed(identity: &Identity) -> u64 {
 
 /// What the node may tell the link ahead of it.
 const MAX_TRACKER_COMMANDS: usize = 64;
+/// Peers that are found ahead of the node.
+const MAX_SIGHTINGS: usize = 16;
 /// What the tracker may say ahead of the node.
 const MAX_TRACKER_EVENTS: usize = 64;

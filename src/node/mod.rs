@@ -47,6 +47,8 @@ pub use self::{
     plays::{FetchEvent, FetchId, Load, PlayAction, Source},
     view::in_few_words,
 };
+#[cfg(test)]
+pub use self::neighbours::Acquaintance;
 use crate::{
     catalog::{Database, Member},
     config::Role,
@@ -127,6 +129,12 @@ impl Node {
         let own = self.catalogues.own().filter(|_| owner == self.me);
         let catalogue = own.or_else(|| self.catalogues.get(owner))?;
         Some(catalogue.head().head)
+    }
+
+    /// The pages of the own catalogue.
+    #[cfg(test)]
+    pub fn own_pages(&self) -> &[Arc<crate::catalog::Page>] {
+        self.catalogues.own().map_or(&[], |own| own.pages())
     }
 
     /// The volume in per cent.

@@ -125,6 +125,10 @@ impl Neighbours {
     /// A tracker takes this node, and names everybody who is here.
     pub fn handle_registered(&mut self, now: Instant) {
         self.standing = Standing::Told;
+        for contact in self.contacts.values_mut() {
+            // Nobody looks for them any more, nor hears when they go.
+            contact.is_announced = false;
+        }
         self.unvouch(TRACKER_NAMES_WITHIN, now);
     }
 
@@ -234,10 +238,10 @@ impl Neighbours {
         }
     }
 
-    /// `peer` has no time for a greeting now.
-    pub fn handle_busy(&mut self, peer: PeerId, now: Instant) {
+    /// `peer` had no time for a greeting, or did not give what it told of in one.
+    pub fn handle_unfinished(&mut self, peer: PeerId, now: Instant) {
         if let Some(contact) = self.contacts.get_mut(&peer) {
-            contact.due = now + RETRY;
+            contact.due = contact.due.min(now + RETRY);
         }
         self.plan();
     }

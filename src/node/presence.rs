@@ -173,7 +173,7 @@ impl Node {
                 }
                 true
             }
-            Greeted::Busy => return self.neighbours.handle_busy(peer, now),
+            Greeted::Busy => return self.neighbours.handle_unfinished(peer, now),
             Greeted::Declined => true,
             Greeted::Silent(why) => {
                 log::debug!("{peer} does not answer a greeting: {why}");
@@ -275,6 +275,8 @@ impl Node {
             Err(why) => {
                 log::debug!("the catalogue of {owner} does not come: {why}");
                 self.catalogues.handle_not_here(owner, Via::Owner, now);
+                // Its head comes with the next greeting.
+                self.neighbours.handle_unfinished(owner, now);
                 Ok(false)
             }
         };

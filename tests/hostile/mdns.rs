@@ -159,7 +159,7 @@ fn announcement(n: u32, address: &[u8], text: &[u8]) -> Vec<u8> {
     let label = format!("storm-{n}");
     let instance = name(&[&label, "_p2pmusic", "_tcp", "local"]);
     let host = name(&[&format!("host-{n}"), "local"]);
-    let text = [&[text.len() as u8], text].concat();
+    let text = [&[text.len() as u8], text, &[67], b"id=", &[b'7'; 64]].concat();
     let place = [&[0, 0, 0, 0, 0x12, 0x34][..], &host].concat();
     [
         &b"\0\0\x84\0\0\0\0\x04\0\0\0\0"[..],
