@@ -26,8 +26,8 @@ use async_channel::{Receiver, Sender};
 use mdns_sd::{ResolvedService, ScopedIp, ServiceEvent, ServiceInfo};
 use smol::{future, Timer};
 
-pub use self::shared::Mdns;
 use self::shared::Daemon;
+pub use self::shared::Mdns;
 use crate::{id::PeerId, protocol::ALPN};
 
 /// What is announced.
@@ -185,8 +185,7 @@ impl Announced {
             // Several of one name are no conflict.
             Kind::Peer => format!("p2pmusic-{peer}"),
         };
-        let service =
-            ServiceInfo::new(what.kind.service(), &instance, &host, "", port, &text[..])?;
+        let service = ServiceInfo::new(what.kind.service(), &instance, &host, "", port, &text[..])?;
         let service = service.enable_addr_auto();
         let full_name = service.get_fullname().to_owned();
         let announced = Self { daemon, full_name };

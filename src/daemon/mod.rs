@@ -182,11 +182,7 @@ pub struct Tracker {
     mdns: Mdns,
 }
 
-fn bind_tracker(
-    config: &Config,
-    identity: &Identity,
-    mdns: Mdns,
-) -> Result<Tracker, DaemonError> {
+fn bind_tracker(config: &Config, identity: &Identity, mdns: Mdns) -> Result<Tracker, DaemonError> {
     let at = config.tracker.listen;
     let server = TrackerServer::bind(at, identity)?;
     let at = server.local_addr().unwrap_or(at);

@@ -80,7 +80,8 @@ impl Catalogues {
             }
             !head.head.is_newer_than(&towards.head)
         });
-        if mine || stale || !self.has_room(&head.head, known) {
+        let claims_too_much = via == Via::Owner && head.head.entries > MAX_ENTRIES_OF_ONE;
+        if mine || stale || claims_too_much || !self.has_room(&head.head, known) {
             return Ok(());
         }
         let catch_up = match CatchUp::new(head, self.theirs.get(&owner).cloned()) {
@@ -258,6 +259,9 @@ const MAX_CATALOGUES: usize = 4096;
 /// Of all catalogues together. A thousand speakers with a thousand tracks each have
 /// as many, and fill a Pi of 512 MB; no more are taken of whoever says that there are.
 const MAX_ENTRIES: u64 = 1 << 20;
+/// Of one who alone says so, and may say so to keep others out: several times the
+/// largest library.
+const MAX_ENTRIES_OF_ONE: u32 = 1 << 18;
 
 #[cfg(test)]
 mod tests {

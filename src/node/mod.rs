@@ -32,6 +32,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(test)]
+pub use self::neighbours::Acquaintance;
 use self::{
     answers::Answers, catalogues::Catalogues, directory::Directory, memory::Reminder,
     neighbours::Neighbours, plays::Plays,
@@ -40,22 +42,16 @@ pub use self::{
     answers::{Answer, AskId},
     catalogues::{Via, Want},
     directory::Interfaces,
-    events::{
-        Action, ControlId, Event, Greeted, Piece, PlayerAction, ScanEvent, Setup, Sight,
-    },
+    events::{Action, ControlId, Event, Greeted, Piece, PlayerAction, ScanEvent, Setup, Sight},
     memory::Memory,
     plays::{FetchEvent, FetchId, Load, PlayAction, Source},
     view::in_few_words,
 };
-#[cfg(test)]
-pub use self::neighbours::Acquaintance;
 use crate::{
     catalog::{Database, Member},
     config::Role,
     control::{
-        mpd::{
-            apply::{self, apply, Context, Errand, Outcome},
-        },
+        mpd::apply::{self, apply, Context, Errand, Outcome},
         view::{Subsystem, Subsystems},
     },
     id::PeerId,

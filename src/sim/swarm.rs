@@ -270,9 +270,7 @@ impl World {
             (Purpose::Greet(peer), Packet::No(Decline::Busy { .. })) => {
                 node::Event::Greeted(peer, Greeted::Busy)
             }
-            (Purpose::Greet(peer), Packet::No(_)) => {
-                node::Event::Greeted(peer, Greeted::Declined)
-            }
+            (Purpose::Greet(peer), Packet::No(_)) => node::Event::Greeted(peer, Greeted::Declined),
             (Purpose::Piece(owner), Packet::Piece(piece)) => node::Event::Piece(owner, Ok(piece)),
             (Purpose::Piece(owner), Packet::No(why)) => {
                 node::Event::Piece(owner, Err(why.to_string()))

@@ -201,6 +201,8 @@ pub enum PeerRequest {
     Head,
     List,
     Page(u32),
+    /// Name, own head, and the other's.
+    Hello(String, Option<SignedHead>, Option<SignedHead>),
 }
 
 /// The first of what a peer answers: track and size.

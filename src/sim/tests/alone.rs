@@ -132,7 +132,9 @@ fn a_lost_index_is_outdone_without_a_tracker() {
         let mut world = swarm(seed, Weather::POOR, false);
         let host = HostNo(world.random.below(5) as usize);
         for n in 0..3 {
-            world.hosts[host.0].library.add(Song::new(200 + n, 10, FLAC));
+            world.hosts[host.0]
+                .library
+                .add(Song::new(200 + n, 10, FLAC));
             world.publish(host);
             world.settle(host);
             world.run(3 * SECOND);
@@ -188,7 +190,10 @@ fn nobody_is_greeted_where_a_tracker_speaks_for_all() {
         let greets = |line: &&String| line.contains(" greets ");
         assert_eq!(world.log.lines().iter().find(greets), None);
         assert!(world.hosts.iter().all(|host| !host.looks_for_peers));
-        let due = world.hosts.iter().filter_map(|host| host.node.poll_timeout());
+        let due = world
+            .hosts
+            .iter()
+            .filter_map(|host| host.node.poll_timeout());
         assert_eq!(due.min(), None, "nobody is woken");
     }
 }
