@@ -36,6 +36,7 @@ impl Mdns {
         let service = ServiceDaemon::new()?;
         let containers = IfPredicate::new(|interface| is_virtual(&interface.name));
         service.disable_interface(IfKind::Predicate(containers))?;
+        service.set_ip_check_interval(LOOK_EVERY)?;
         let (giving_up, given_up) = async_channel::bounded(1);
         let daemon = Arc::new(Daemon {
             service,
@@ -79,3 +80,7 @@ impl Drop for Daemon {
         let _ = self.service.shutdown();
     }
 }
+
+/// Seconds between looks at this machine's addresses: each is a wake-up, and a lease,
+/// after which a peer that moves would be gone, is as long.
+const LOOK_EVERY: u32 = 15;

@@ -308,4 +308,30 @@ mod tests {
         assert_eq!(whole, 49);
         assert_eq!(catalogues.poll_timeout(), None);
     }
+
+    #[test]
+    fn where_one_way_ends_the_other_is_taken() {
+        let now = Instant::now();
+        let owner = Owner::new(1).publish(1, vec![song("a", "b", None)]);
+        let (id, head) = (owner.owner(), *owner.head());
+        let want = |via| {
+            Some(Want {
+                owner: id,
+                need: Need::List,
+                via,
+            })
+        };
+        let mut catalogues = Catalogues::default();
+        catalogues.handle_head(head, Via::Tracker, now).unwrap();
+        catalogues.handle_head(head, Via::Owner, now).unwrap();
+        assert_eq!(catalogues.poll(), want(Via::Tracker));
+        assert_eq!(catalogues.poll(), None, "it is asked for once");
+        catalogues.handle_lost(now);
+        assert_eq!(catalogues.poll(), want(Via::Owner));
+        catalogues.handle_not_here(id, Via::Owner, now);
+        assert_eq!(catalogues.poll_timeout(), None);
+        // The next greeting shows the head again.
+        catalogues.handle_head(head, Via::Owner, now).unwrap();
+        assert_eq!(catalogues.poll(), want(Via::Owner));
+    }
 }

@@ -416,4 +416,61 @@ mod tests {
         }
         assert_eq!(directory.iter().count(), 1);
     }
+
+    fn address(n: u8) -> SocketAddr {
+        ([10, 0, 0, n], 4670).into()
+    }
+
+    #[test]
+    fn no_two_are_shown_by_one_name_and_a_tracker_has_the_last_word() {
+        let mut directory = Directory::new(PeerId([5; 32]), "kitchen", Interfaces::default());
+        let names = |directory: &Directory| -> Vec<String> {
+            let others = directory.iter().map(|record| record.name.clone());
+            others.chain([directory.own_name().to_string()]).collect()
+        };
+        let mut met = |peer: u8, name: &str| {
+            directory.handle_met(PeerId([peer; 32]), name.into(), address(peer))
+        };
+        assert_eq!(met(7, "kitchen"), Change::News);
+        assert_eq!(met(7, "kitchen"), Change::Nothing);
+        assert_eq!(met(9, "kitchen-2"), Change::News);
+        assert_eq!(met(3, "kitchen"), Change::News);
+        let by_id = ["kitchen", "kitchen-4", "kitchen-2", "kitchen-3"];
+        assert_eq!(names(&directory), by_id);
+        directory.handle_registered(address(1).ip(), "kitchen");
+        assert_eq!(directory.own_name().as_ref(), "kitchen");
+        let named = PeerRecord {
+            name: "kitchen-7".into(),
+            ..record(7, vec![at("10.0.0.7:4670")])
+        };
+        assert_eq!(directory.handle_record(named), (true, true));
+        let with_tracker = ["kitchen-3", "kitchen-7", "kitchen-2", "kitchen"];
+        assert_eq!(names(&directory), with_tracker);
+        assert!(directory.handle_tracker_lost());
+        let after = ["kitchen", "kitchen-7", "kitchen-2", "kitchen-3"];
+        assert_eq!(names(&directory), after);
+    }
+
+    #[test]
+    fn so_many_are_believed_without_a_tracker() {
+        let mut directory = Directory::new(PeerId([0; 32]), "me", Interfaces::default());
+        for n in 1..=200 {
+            directory.handle_met(PeerId([n; 32]), "x".into(), address(n));
+        }
+        assert_eq!(directory.iter().count(), MAX_MET);
+        assert_eq!(directory.handle_record(record(250, vec![])), (true, true));
+    }
+
+    #[test]
+    fn where_a_peer_speaks_from_is_dialled_first() {
+        let mut directory = Directory::new(PeerId([0; 32]), "me", Interfaces::default());
+        let peer = PeerId([1; 32]);
+        directory.handle_record(record(1, vec![at("10.0.0.1:4670")]));
+        let moved = directory.handle_met(peer, "peer-1".into(), address(9));
+        assert_eq!(moved, Change::Nothing, "the tracker knows");
+        directory.handle_tracker_lost();
+        let moved = directory.handle_met(peer, "peer-1".into(), address(9));
+        assert_eq!(moved, Change::Whereabouts);
+        assert_eq!(directory.addresses(peer), [address(9), address(1)]);
+    }
 }

@@ -176,4 +176,25 @@ mod tests {
         let memory: Memory = serde_json::from_str("{\"current\": 7}").unwrap();
         assert_eq!(Memory::of(&memory.recall(1), 30), Memory::default());
     }
+
+    #[test]
+    fn peers_that_come_and_go_all_day_are_written_down_seldom() {
+        let begin = Instant::now();
+        let mut reminder = Reminder::new(Vec::new());
+        let mut written = 0;
+        for second in 0..86_400 {
+            let now = begin + Duration::from_secs(second);
+            let here = Acquaintance {
+                peer: crate::id::PeerId([1; 32]),
+                name: format!("peer-{second}"),
+                addresses: Vec::new(),
+            };
+            reminder.handle_news(now);
+            written += u32::from(reminder.is_due(now) && reminder.is_worth_it(&[here], now));
+        }
+        assert_eq!(written, 86_400 / 300);
+        let same = reminder.written.clone();
+        assert!(!reminder.is_worth_it(&same, begin));
+        assert!(!reminder.is_worth_it(&[], begin), "who is gone stays there");
+    }
 }

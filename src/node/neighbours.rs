@@ -129,6 +129,7 @@ impl Neighbours {
             // Nobody looks for them any more, nor hears when they go.
             contact.is_announced = false;
         }
+        self.forget();
         self.unvouch(TRACKER_NAMES_WITHIN, now);
     }
 
@@ -522,3 +523,6 @@ const MAX_CONTACTS: usize = 1024 + 256;
 const MAX_REMEMBERED: usize = 64;
 /// Addresses of one.
 const MAX_HINTS: usize = 8;
+
+#[cfg(test)]
+mod tests;
