@@ -218,7 +218,7 @@ pub enum PeerRequest {
         index: u32,
     },
     /// Here I am: wants [`PeerReply::Hello`].
-    Hello(Greeting),
+    Hello(Box<Greeting>),
 }
 
 /// How a peer introduces itself to another without a tracker. Its id is that of its
@@ -276,7 +276,7 @@ pub enum PeerReply {
     List(Vec<Hash>),
     Page(Vec<u8>),
     No(Decline),
-    Hello(Greeting),
+    Hello(Box<Greeting>),
 }
 
 /// Why a peer does not answer a request with what was asked for.

@@ -32,7 +32,7 @@ pub enum Answer {
     Head(SignedHead),
     List(Arc<[Hash]>),
     Page(Arc<Page>),
-    Hello(Greeting),
+    Hello(Box<Greeting>),
     No(Decline),
     /// Stop sending the slice: others wait, and its asker is slow.
     GiveUp,

@@ -114,7 +114,10 @@ pub enum Event {
 /// How a peer answers a greeting.
 #[derive(Clone, Debug)]
 pub enum Greeted {
-    Hello { greeting: Greeting, at: SocketAddr },
+    Hello {
+        greeting: Box<Greeting>,
+        at: SocketAddr,
+    },
     Busy,
     Declined,
     Silent(String),
@@ -156,7 +159,7 @@ pub enum Action {
     /// Ask for a piece of a catalogue.
     Want(Want),
     /// Say to a peer, which can be dialled, who is here.
-    Greet(PeerId, Greeting),
+    Greet(PeerId, Box<Greeting>),
     /// Whether to look for peers by mDNS, which is of no use where a tracker is.
     LookForPeers(bool),
     /// Write down what is to be remembered.

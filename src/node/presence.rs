@@ -146,7 +146,7 @@ impl Node {
         ask: AskId,
         peer: PeerId,
         from: SocketAddr,
-        greeting: Greeting,
+        greeting: Box<Greeting>,
         now: Instant,
     ) {
         let answer = if peer == self.me || self.neighbours.is_silent() {
@@ -242,12 +242,12 @@ impl Node {
     }
 
     /// What this node says of itself to `peer`.
-    fn greeting(&self, peer: PeerId) -> Greeting {
-        Greeting {
+    fn greeting(&self, peer: PeerId) -> Box<Greeting> {
+        Box::new(Greeting {
             name: self.name.to_string(),
             head: self.catalogues.own().map(|own| *own.head()),
             yours: self.catalogues.get(peer).map(|known| *known.head()),
-        }
+        })
     }
 
     /// Has `peer` greeted, wherever it may be.

@@ -17,7 +17,7 @@ use crate::{
 
 impl Peer {
     /// Greets `peer`; what becomes of it comes back as an event.
-    pub(super) fn greet(&mut self, peer: PeerId, greeting: Greeting) {
+    pub(super) fn greet(&mut self, peer: PeerId, greeting: Box<Greeting>) {
         let link = self.links.get(&peer).map(Link::handle);
         let to = self.answer.clone();
         self.tasks.spawn(async move {
@@ -45,7 +45,7 @@ impl Peer {
     }
 }
 
-async fn greet(link: &LinkHandle, greeting: Greeting) -> Greeted {
+async fn greet(link: &LinkHandle, greeting: Box<Greeting>) -> Greeted {
     match fetch::question(link, &PeerRequest::Hello(greeting)).await {
         Ok((PeerReply::Hello(greeting), at)) => Greeted::Hello { greeting, at },
         Ok(_) => Greeted::Silent("it answers something else".into()),

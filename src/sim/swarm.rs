@@ -76,7 +76,7 @@ struct Slice {
 pub enum Packet {
     Request(PeerRequest),
     Resolved { track: TrackId, size: u64 },
-    Hello(Greeting),
+    Hello(Box<Greeting>),
     Piece(Piece),
     No(Decline),
     Slice,
@@ -120,7 +120,7 @@ impl World {
         self.call(host, source, Purpose::Fetch(fetch), get);
     }
 
-    pub fn call_greet(&mut self, host: HostNo, peer: PeerId, greeting: Greeting) {
+    pub fn call_greet(&mut self, host: HostNo, peer: PeerId, greeting: Box<Greeting>) {
         self.note(host, format_args!("greets {peer}"));
         let request = PeerRequest::Hello(greeting);
         self.call(host, peer, Purpose::Greet(peer), request);

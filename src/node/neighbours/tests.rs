@@ -75,8 +75,8 @@ fn who_is_remembered_is_greeted_when_no_tracker_comes() {
         name: "attic".into(),
         addresses: vec![at(1)],
     };
-    let mut neighbours = Neighbours::new(ME, &[known.clone()], 7, now);
-    assert_eq!(neighbours.absent(), [known.clone()]);
+    let mut neighbours = Neighbours::new(ME, std::slice::from_ref(&known), 7, now);
+    assert_eq!(neighbours.absent(), std::slice::from_ref(&known));
     let greeted = unanswered(&mut neighbours, now, WAIT_FOR_TRACKER + SPREAD);
     assert!(greeted[0] >= WAIT_FOR_TRACKER, "{greeted:?}");
     // One who leaves greets nobody.
