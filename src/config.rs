@@ -102,6 +102,8 @@ impl Default for Tracker {
 pub struct Peer {
     pub tracker: TrackerAt,
     pub listen: SocketAddr,
+    /// Whether to announce this peer by mDNS.
+    pub advertise: bool,
     pub music: Vec<PathBuf>,
     /// The most that is sent to other peers; as much as the line carries unless set.
     pub upload: Option<Rate>,
@@ -112,6 +114,7 @@ impl Default for Peer {
         Self {
             tracker: TrackerAt::Auto,
             listen: any(DEFAULT_PORT),
+            advertise: true,
             music: Vec::new(),
             upload: None,
         }

@@ -1,10 +1,11 @@
-//! Finding the tracker without a word of configuration: mDNS service
-//! discovery (RFC 6762 and 6763).
+//! Finding others without a word of configuration: mDNS service discovery (RFC 6762 and
+//! 6763).
 //!
-//! A tracker announces `_p2pmusic._tcp.local.` with its port and, as text,
-//! `v` (the protocol) and `id` (its peer id); peers look for that. What is
-//! found is a hint and nothing more: whoever answers there still has to show
-//! a certificate of the swarm.
+//! A tracker announces `_p2pmusic._tcp.local.` with its port, a peer
+//! `_p2pmusic._udp.local.`, each with, as text, `v` (the protocol), `id` (its peer id)
+//! and `name` (for people). Peers look for trackers, and for one another where no
+//! tracker says who is here. What is found is a hint and nothing more: whoever answers
+//! there still has to show a certificate of the swarm.
 //!
 //! Anybody near can announce more than is kept, and for years. Then all is forgotten
 //! and asked for again, so that who is there no more takes no place for ever.
@@ -12,134 +13,219 @@
 //! Without multicast nothing is found, which is said once; discovery goes on
 //! trying, since a Pi's network comes up after its daemons.
 
+mod shared;
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr, SocketAddrV6},
+    sync::Arc,
     time::Duration,
 };
 
-use async_channel::Sender;
-use mdns_sd::{
-    IfKind, IfPredicate, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent, ServiceInfo,
-};
-use smol::Timer;
+use async_channel::{Receiver, Sender};
+use mdns_sd::{ResolvedService, ScopedIp, ServiceEvent, ServiceInfo};
+use smol::{future, Timer};
 
-use crate::{id::PeerId, interfaces::is_virtual, protocol::ALPN};
+use self::shared::Daemon;
+pub use self::shared::Mdns;
+use crate::{id::PeerId, protocol::ALPN};
 
-/// Announces the tracker that listens on TCP `port`, for as long as the
-/// future is kept; dropping it says goodbye.
-pub async fn announce(name: String, peer: PeerId, port: u16) {
-    let mut complaint = Complaint::default();
-    let _announced = loop {
-        match Announced::new(&name, peer, port) {
-            Ok(announced) => break announced,
-            Err(error) => complaint.make("announce the tracker", &error),
-        }
-        Timer::after(RETRY).await;
-    };
-    smol::future::pending().await
+/// What is announced.
+#[derive(Clone, Debug)]
+pub struct Announcement {
+    pub kind: Kind,
+    /// For people.
+    pub name: String,
+    pub peer: PeerId,
+    pub port: u16,
 }
 
-/// Looks for trackers for as long as the future is kept, and sends all their
-/// addresses (`host:port`, the likeliest first) whenever they change. Ends
-/// when nobody listens.
-pub async fn browse(trackers: Sender<Vec<String>>) {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// On TCP.
+    Tracker,
+    /// On UDP.
+    Peer,
+}
+
+/// A peer, and where it announces itself; nowhere, when it does so no more.
+pub type Sighting = (PeerId, Vec<SocketAddr>);
+
+/// Announces what listens here, for as long as the future is kept; dropping it says
+/// goodbye.
+pub async fn announce(mdns: Mdns, what: Announcement) {
     let mut complaint = Complaint::default();
     loop {
-        match Browsing::new() {
-            Ok(browsing) => {
-                let mut found = Found::default();
-                let mut answers = 0;
-                while let Ok(event) = browsing.events.recv_async().await {
-                    if found.handle(event) && trackers.send(found.addresses()).await.is_err() {
-                        return;
-                    }
-                    answers += 1;
-                    if found.is_crowded
-                        || answers % LOOK_EVERY == 0 && browsing.remembers_too_much().await
-                    {
-                        log::debug!("mDNS is flooded with answers; beginning anew");
-                        break;
-                    }
-                }
-            }
-            Err(error) => complaint.make("look for trackers", &error),
+        match Announced::new(&mdns, &what) {
+            Ok(announced) => announced.daemon.end().await,
+            Err(error) => complaint.make(&format!("announce the {}", what.kind.word()), &error),
         }
         Timer::after(RETRY).await;
     }
 }
 
+/// Looks for trackers for as long as the future is kept, and sends all their
+/// addresses (`host:port`, the likeliest first) whenever they change. Ends
+/// when nobody listens.
+pub async fn look_for_trackers(mdns: Mdns, trackers: Sender<Vec<String>>) {
+    let tell = |found: &Found, _: Sighting| {
+        let (trackers, addresses) = (trackers.clone(), found.addresses());
+        async move { trackers.send(addresses).await.is_ok() }
+    };
+    browse(&mdns, Kind::Tracker, tell).await;
+}
+
+/// Looks for peers while they are `wanted`, and sends whom it finds and loses. Ends when
+/// nobody listens, or can want it any more.
+pub async fn look_for_peers(mdns: Mdns, wanted: Receiver<bool>, peers: Sender<Sighting>) {
+    let mut is_wanted = false;
+    loop {
+        let next = async { wanted.recv().await.ok() };
+        let looking = async {
+            if is_wanted {
+                let tell = |_: &Found, sighting| {
+                    let peers = peers.clone();
+                    async move { peers.send(sighting).await.is_ok() }
+                };
+                browse(&mdns, Kind::Peer, tell).await;
+                return None;
+            }
+            future::pending().await
+        };
+        match future::or(next, looking).await {
+            Some(wants) => is_wanted = wants,
+            None => return,
+        }
+    }
+}
+
+/// Tells what is found until nobody listens: all there is, and what of it has changed.
+async fn browse<Told: std::future::Future<Output = bool>>(
+    mdns: &Mdns,
+    kind: Kind,
+    tell: impl Fn(&Found, Sighting) -> Told,
+) {
+    let mut complaint = Complaint::default();
+    let mut found = Found::new(kind);
+    loop {
+        match Browsing::new(mdns, kind) {
+            Ok(browsing) => {
+                let mut answers = 0;
+                while let Ok(event) = browsing.events.recv_async().await {
+                    if let Some(sighting) = found.handle(event) {
+                        if !tell(&found, sighting).await {
+                            return;
+                        }
+                    }
+                    answers += 1;
+                    if found.is_crowded
+                        || answers % LOOK_EVERY == 0
+                            && browsing.daemon.remembers_more_than(MAX_RECORDS).await
+                    {
+                        log::debug!("mDNS is flooded with answers; beginning anew");
+                        browsing.daemon.give_up();
+                        break;
+                    }
+                }
+            }
+            Err(error) => complaint.make(&format!("look for {}s", kind.word()), &error),
+        }
+        for sighting in found.forget() {
+            if !tell(&found, sighting).await {
+                return;
+            }
+        }
+        Timer::after(RETRY).await;
+    }
+}
+
+impl Kind {
+    /// At most 15 characters between underscore and dot (RFC 6335, section 5.1).
+    fn service(self) -> &'static str {
+        match self {
+            Self::Tracker => "_p2pmusic._tcp.local.",
+            Self::Peer => "_p2pmusic._udp.local.",
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Tracker => "tracker",
+            Self::Peer => "peer",
+        }
+    }
+
+    /// How many are kept.
+    fn bound(self) -> usize {
+        match self {
+            Self::Tracker => MAX_TRACKERS,
+            Self::Peer => MAX_PEERS,
+        }
+    }
+}
+
 /// A service that is announced until dropped.
 struct Announced {
-    daemon: ServiceDaemon,
+    daemon: Arc<Daemon>,
     full_name: String,
 }
 
 impl Announced {
-    fn new(name: &str, peer: PeerId, port: u16) -> mdns_sd::Result<Self> {
-        let daemon = daemon()?;
+    fn new(mdns: &Mdns, what: &Announcement) -> mdns_sd::Result<Self> {
+        let Announcement { peer, port, .. } = *what;
+        let daemon = mdns.daemon()?;
         // A host name of its own: the machine's belongs to whatever else
         // answers mDNS there.
         let host = format!("p2pmusic-{peer}.local.");
         let protocol = String::from_utf8_lossy(ALPN);
-        let text = [("v", &*protocol), ("id", &peer.to_hex())];
-        let service = ServiceInfo::new(SERVICE, name, &host, "", port, &text[..])?;
+        let (id, name) = (peer.to_hex(), &what.name);
+        let text = [("v", &*protocol), ("id", &id), ("name", name)];
+        let instance = match what.kind {
+            Kind::Tracker => name.clone(),
+            // Several of one name are no conflict.
+            Kind::Peer => format!("p2pmusic-{peer}"),
+        };
+        let service = ServiceInfo::new(what.kind.service(), &instance, &host, "", port, &text[..])?;
         let service = service.enable_addr_auto();
         let full_name = service.get_fullname().to_owned();
         let announced = Self { daemon, full_name };
-        announced.daemon.register(service)?;
+        announced.daemon.service.register(service)?;
         Ok(announced)
     }
 }
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        if let Ok(done) = self.daemon.unregister(&self.full_name) {
+        if let Ok(done) = self.daemon.service.unregister(&self.full_name) {
             // The process may end next, and the daemon's thread with it.
             let _ = done.recv_timeout(GOODBYE_TIMEOUT);
         }
-        let _ = self.daemon.shutdown();
     }
 }
 
 struct Browsing {
-    daemon: ServiceDaemon,
+    daemon: Arc<Daemon>,
+    kind: Kind,
     events: mdns_sd::Receiver<ServiceEvent>,
 }
 
 impl Browsing {
-    fn new() -> mdns_sd::Result<Self> {
-        let daemon = daemon()?;
-        let events = daemon.browse(SERVICE)?;
-        Ok(Self { daemon, events })
-    }
-
-    /// The daemon keeps every record for as long as its sender says, and has no
-    /// bound of its own.
-    async fn remembers_too_much(&self) -> bool {
-        let Ok(metrics) = self.daemon.get_metrics() else {
-            return false;
-        };
-        let Ok(metrics) = metrics.recv_async().await else {
-            return false;
-        };
-        let cached = metrics.iter().filter(|(key, _)| key.starts_with("cached"));
-        cached.map(|(_, count)| *count).sum::<i64>() > MAX_RECORDS
+    fn new(mdns: &Mdns, kind: Kind) -> mdns_sd::Result<Self> {
+        let daemon = mdns.daemon()?;
+        let events = daemon.service.browse(kind.service())?;
+        Ok(Self {
+            daemon,
+            kind,
+            events,
+        })
     }
 }
 
 impl Drop for Browsing {
     fn drop(&mut self) {
         // When that fails the daemon has ended already.
-        let _ = self.daemon.shutdown();
+        let _ = self.daemon.service.stop_browse(self.kind.service());
     }
-}
-
-fn daemon() -> mdns_sd::Result<ServiceDaemon> {
-    let daemon = ServiceDaemon::new()?;
-    let containers = IfPredicate::new(|interface| is_virtual(&interface.name));
-    daemon.disable_interface(IfKind::Predicate(containers))?;
-    Ok(daemon)
 }
 
 /// Says what is wrong once, and after that only to who debugs.
@@ -159,51 +245,79 @@ impl Complaint {
     }
 }
 
-/// The trackers that are announced now, by the service's full name.
-#[derive(Debug, Default)]
+/// What is announced now, by the service's full name.
+#[derive(Debug)]
 struct Found {
-    trackers: BTreeMap<String, Vec<SocketAddr>>,
+    kind: Kind,
+    services: BTreeMap<String, Sighting>,
     /// Whether one was left out: it may be the true one, and those that are kept
     /// may have claimed to be there for years.
     is_crowded: bool,
 }
 
 impl Found {
-    /// Whether the addresses are others now.
-    fn handle(&mut self, event: ServiceEvent) -> bool {
-        match event {
-            ServiceEvent::ServiceResolved(service) => self.handle_resolved(&service),
-            ServiceEvent::ServiceRemoved(_, name) => self.trackers.remove(&name).is_some(),
-            _ => false,
+    fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            services: BTreeMap::new(),
+            is_crowded: false,
         }
     }
 
-    fn handle_resolved(&mut self, service: &ResolvedService) -> bool {
+    /// What is not as before.
+    fn handle(&mut self, event: ServiceEvent) -> Option<Sighting> {
+        match event {
+            ServiceEvent::ServiceResolved(service) => self.handle_resolved(&service),
+            ServiceEvent::ServiceRemoved(_, name) => self.remove(&name),
+            _ => None,
+        }
+    }
+
+    fn handle_resolved(&mut self, service: &ResolvedService) -> Option<Sighting> {
         let protocol = service.get_property_val_str("v");
         if protocol.map(str::as_bytes) != Some(ALPN) {
-            return false;
+            return None;
         }
+        let peer = service.get_property_val_str("id")?;
+        let peer = PeerId::from_hex(peer).ok()?;
         let name = service.get_fullname();
         let addresses = service.get_addresses().iter();
         let addresses = addresses.map(|ip| to_address(ip, service.get_port()));
         let addresses = in_order(addresses.filter(is_dialable));
         if addresses.is_empty() {
-            return self.trackers.remove(name).is_some();
+            return self.remove(name);
         }
-        if self.trackers.len() >= MAX_TRACKERS && !self.trackers.contains_key(name) {
+        if self.services.len() >= self.kind.bound() && !self.services.contains_key(name) {
             self.is_crowded = true;
-            return false;
+            return None;
         }
-        let before = self.trackers.insert(name.to_owned(), addresses.clone());
-        before != Some(addresses)
+        let now = (peer, addresses);
+        let before = self.services.insert(name.to_owned(), now.clone());
+        (before.as_ref() != Some(&now)).then_some(now)
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Sighting> {
+        let (peer, _) = self.services.remove(name)?;
+        Some((peer, Vec::new()))
+    }
+
+    /// Begins anew. Trackers stay as they were told of until others are found; what was
+    /// said of peers is taken back.
+    fn forget(&mut self) -> Vec<Sighting> {
+        self.is_crowded = false;
+        let services = std::mem::take(&mut self.services);
+        match self.kind {
+            Kind::Tracker => Vec::new(),
+            Kind::Peer => services
+                .into_values()
+                .map(|(peer, _)| (peer, Vec::new()))
+                .collect(),
+        }
     }
 
     fn addresses(&self) -> Vec<String> {
-        self.trackers
-            .values()
-            .flatten()
-            .map(SocketAddr::to_string)
-            .collect()
+        let addresses = self.services.values().flat_map(|(_, at)| at);
+        addresses.map(SocketAddr::to_string).collect()
     }
 }
 
@@ -241,11 +355,11 @@ fn in_order(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
     others
 }
 
-/// At most 15 characters between underscore and dot (RFC 6335, section 5.1).
-const SERVICE: &str = "_p2pmusic._tcp.local.";
 /// A swarm has one tracker; a neighbourhood may have some swarms.
 const MAX_TRACKERS: usize = 16;
-/// Of one tracker.
+/// As many as are believed when they come by themselves.
+const MAX_PEERS: usize = 128;
+/// Of one service.
 const MAX_ADDRESSES: usize = 8;
 /// Records of the neighbourhood's services: some for each tracker and interface,
 /// and many times that for those who are broken.
@@ -262,49 +376,55 @@ mod tests {
     use super::*;
 
     fn resolved(name: &str, protocol: &str, addresses: &str, port: u16) -> ServiceEvent {
-        let text = [("v", protocol)];
+        let id = PeerId([7; 32]).to_hex();
+        let text = [("v", protocol), ("id", &id)];
+        let kind = Kind::Tracker.service();
         let service =
-            ServiceInfo::new(SERVICE, name, "attic.local.", addresses, port, &text[..]).unwrap();
+            ServiceInfo::new(kind, name, "attic.local.", addresses, port, &text[..]).unwrap();
         ServiceEvent::ServiceResolved(Box::new(service.as_resolved_service()))
     }
 
     #[test]
     fn trackers_come_and_go() {
-        let mut found = Found::default();
+        let mut found = Found::new(Kind::Tracker);
         let attic = || resolved("attic", "p2pmusic/1", "fd00::7,10.0.0.7,127.0.0.1", 4670);
-        assert!(found.handle(attic()));
-        assert!(!found.handle(attic()), "nothing changed");
+        assert!(found.handle(attic()).is_some());
+        assert_eq!(found.handle(attic()), None, "nothing changed");
         assert_eq!(found.addresses(), ["10.0.0.7:4670", "[fd00::7]:4670"]);
-        assert!(found.handle(resolved("attic", "p2pmusic/1", "10.0.0.8", 4670)));
+        let moved = resolved("attic", "p2pmusic/1", "10.0.0.8", 4670);
+        assert!(found.handle(moved).is_some());
         assert_eq!(found.addresses(), ["10.0.0.8:4670"]);
-        let name = format!("attic.{SERVICE}");
-        assert!(found.handle(ServiceEvent::ServiceRemoved(SERVICE.into(), name)));
+        let kind = Kind::Tracker.service();
+        let gone = ServiceEvent::ServiceRemoved(kind.into(), format!("attic.{kind}"));
+        assert_eq!(found.handle(gone), Some((PeerId([7; 32]), Vec::new())));
         assert_eq!(found.addresses(), Vec::<String>::new());
     }
 
     #[test]
     fn strangers_are_ignored_and_floods_bounded() {
-        let mut found = Found::default();
-        assert!(!found.handle(resolved("attic", "p2pmusic/9", "10.0.0.7", 4670)));
+        let mut found = Found::new(Kind::Tracker);
+        let stranger = resolved("attic", "p2pmusic/9", "10.0.0.7", 4670);
+        assert_eq!(found.handle(stranger), None);
         let nth = |n| resolved(&format!("n{n}"), "p2pmusic/1", "10.0.0.7", 4670);
         for n in 0..MAX_TRACKERS {
-            assert!(found.handle(nth(n)));
+            assert!(found.handle(nth(n)).is_some());
         }
         found.handle(nth(0));
         assert!(!found.is_crowded);
-        assert!(!found.handle(nth(MAX_TRACKERS)));
+        assert_eq!(found.handle(nth(MAX_TRACKERS)), None);
         assert!(found.is_crowded);
         assert_eq!(found.addresses().len(), MAX_TRACKERS);
     }
 
     #[test]
     fn an_address_where_no_node_can_be_is_none() {
-        let mut found = Found::default();
+        let mut found = Found::new(Kind::Tracker);
         for (addresses, port) in [
             ("0.0.0.0,224.0.0.1,255.255.255.255,ff02::1", 4670),
             ("10.0.0.7", 0),
         ] {
-            assert!(!found.handle(resolved("attic", "p2pmusic/1", addresses, port)));
+            let nowhere = resolved("attic", "p2pmusic/1", addresses, port);
+            assert_eq!(found.handle(nowhere), None);
         }
         assert_eq!(found.addresses(), Vec::<String>::new());
     }

@@ -51,6 +51,16 @@ id32! {
     TrackId
 }
 
+impl PeerId {
+    /// Parses what [`Self::to_hex`] wrote.
+    ///
+    /// # Errors
+    /// [`BadId`] unless `text` is exactly 64 hexadecimal digits.
+    pub fn from_hex(text: &str) -> Result<Self, BadId> {
+        from_hex(text).map(Self)
+    }
+}
+
 impl TrackId {
     /// Parses what [`Self::to_hex`] wrote.
     ///

@@ -21,7 +21,8 @@
 //! verified slice itself until the end of the stream. A holder whose file
 //! changed under its hands resets the stream with [`RESET_CHANGED`], one whose
 //! slots others wait for with [`RESET_BUSY`]; an end that comes early means that
-//! it has no more.
+//! it has no more. Peers for whom no tracker speaks introduce themselves with
+//! [`PeerRequest::Hello`], and ask each other for what is behind a newer head.
 //!
 //! # Framing
 //! A frame is a length (`u32`, big-endian) and that many bytes of postcard.
@@ -216,6 +217,20 @@ pub enum PeerRequest {
     Page {
         index: u32,
     },
+    /// Here I am: wants [`PeerReply::Hello`].
+    Hello(Box<Greeting>),
+}
+
+/// How a peer introduces itself to another without a tracker. Its id is that of its
+/// certificate, its address where it speaks from: neither can be claimed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Greeting {
+    pub name: String,
+    /// Of its own catalogue.
+    pub head: Option<SignedHead>,
+    /// The newest head of the *other's* that it has: whose index was lost has to outdo
+    /// it.
+    pub yours: Option<SignedHead>,
 }
 
 /// Asks for a verified slice of a track.
@@ -261,6 +276,7 @@ pub enum PeerReply {
     List(Vec<Hash>),
     Page(Vec<u8>),
     No(Decline),
+    Hello(Box<Greeting>),
 }
 
 /// Why a peer does not answer a request with what was asked for.
@@ -296,7 +312,7 @@ pub const MAX_NAME_BYTES: usize = 63;
 
 /// A page and its index, or the longest list; the rest is far smaller.
 pub const MAX_TRACKER_FRAME: usize = MAX_PAGE_BYTES + 64;
-/// A [`Get`] with all its ranges is the longest request.
+/// A [`Get`] with all its ranges is the longest request; a [`Greeting`] has half of it.
 pub const MAX_REQUEST_FRAME: usize = 1024;
 /// A page or the longest list.
 pub const MAX_REPLY_FRAME: usize = MAX_PAGE_BYTES + 64;

@@ -127,6 +127,7 @@ impl Changes {
             Peer {
                 tracker,
                 listen,
+                advertise,
                 music,
                 upload,
             },
@@ -137,6 +138,7 @@ impl Changes {
         self.prometheus = differs(&running.stats.prometheus, prometheus);
         self.tracker = differs(&running.peer.tracker, tracker);
         self.compare("peer.listen", &running.peer.listen, listen);
+        self.compare("peer.advertise", &running.peer.advertise, advertise);
         self.music = differs(&running.peer.music, music);
         self.upload = differs(&running.peer.upload, upload);
         self.compare("cache.dir", &running.cache.dir, dir);
@@ -191,6 +193,7 @@ mod tests {
         [peer]
         tracker = "attic"
         listen = "127.0.0.1:2"
+        advertise = false
         music = ["/srv/music"]
         upload = "20 Mbit/s"
         [cache]
@@ -236,6 +239,7 @@ mod tests {
                 "tracker.listen",
                 "tracker.advertise",
                 "peer.listen",
+                "peer.advertise",
                 "cache.dir",
                 "audio.device",
                 "control.socket",

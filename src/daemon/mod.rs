@@ -28,8 +28,7 @@ use self::{
 use crate::{
     config::Config,
     control::server::BindError,
-    discovery,
-    id::PeerId,
+    discovery::{self, Announcement, Mdns},
     identity::{Identity, IdentityError, KeyFileError},
     library::IndexError,
     media::guard,
@@ -105,11 +104,13 @@ async fn serve(mut reloader: Reloader, state: &StateDir) -> Result<(), DaemonErr
         source,
     })?;
     let notifier = Arc::new(Notifier::from_env());
+    let mdns = Mdns::default();
     let tracker = match config.role.is_tracker() {
-        true => Some(bind_tracker(config, identity)?),
+        true => Some(bind_tracker(config, identity, mdns.clone())?),
         false => None,
     };
-    let running = parts::start(config, state, identity.clone(), tracker, notifier.clone())?;
+    let found = (tracker, mdns);
+    let running = parts::start(config, state, identity.clone(), found, notifier.clone())?;
     notifier.ready();
     log::info!("ready");
     while let Signal::Reload = signals.next().await {
@@ -178,29 +179,35 @@ pub struct Tracker {
     /// Where it listens.
     at: SocketAddr,
     /// How it is announced, if it is.
-    advertised: Option<(String, PeerId)>,
+    advertised: Option<Announcement>,
+    mdns: Mdns,
 }
 
-fn bind_tracker(config: &Config, identity: &Identity) -> Result<Tracker, DaemonError> {
+fn bind_tracker(config: &Config, identity: &Identity, mdns: Mdns) -> Result<Tracker, DaemonError> {
     let at = config.tracker.listen;
     let server = TrackerServer::bind(at, identity)?;
     let at = server.local_addr().unwrap_or(at);
     log::info!("tracker listens on {at}");
-    let advertised = (parts::name(config), identity.peer_id());
+    let advertised = Announcement {
+        kind: discovery::Kind::Tracker,
+        name: parts::name(config),
+        peer: identity.peer_id(),
+        port: at.port(),
+    };
     Ok(Tracker {
         server,
         at,
         advertised: config.tracker.advertise.then_some(advertised),
+        mdns,
     })
 }
 
 impl Tracker {
     /// Serves, and announces itself, until it is dropped.
     async fn run(self) {
-        let port = self.at.port();
         let announcing = async {
             match self.advertised {
-                Some((name, peer)) => discovery::announce(name, peer, port).await,
+                Some(tracker) => discovery::announce(self.mdns, tracker).await,
                 None => std::future::pending().await,
             }
         };

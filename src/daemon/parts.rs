@@ -28,7 +28,7 @@ use crate::{
         store::Store,
     },
     control::server::{ControlConfig, ControlEvent, ControlServer},
-    discovery,
+    discovery::{self, Announcement, Mdns},
     identity::Identity,
     library::{self, Library},
     media,
@@ -148,7 +148,7 @@ pub fn start(
     config: &Config,
     state: &StateDir,
     identity: Identity,
-    tracker: Option<Tracker>,
+    (tracker, mdns): (Option<Tracker>, Mdns),
     notifier: Arc<Notifier>,
 ) -> Result<Running, DaemonError> {
     let (server, requests, control) = ControlServer::bind(&ControlConfig {
@@ -193,17 +193,21 @@ pub fn start(
     let upload = config.peer.upload.map(|rate| rate.0);
     let budget: SharedBudget = Arc::new(Mutex::new(Budget::new(upload)));
     let port = endpoint.local_addr().map_or(0, |at| at.port());
-    let (memory, damage) = memory::load(state.path());
+    let (mut memory, damage) = memory::load(state.path());
+    // A chosen name is what it is.
+    memory.known_as.take_if(|_| config.name.is_some());
     let introduction = introduction(config, port, &memory);
     let (tracker_at, wanted) = async_channel::bounded(1);
     let wanted = Wanted {
         now: config.peer.tracker.clone(),
         next: wanted,
         own: tracker.as_ref().map(Tracker::here),
+        mdns: mdns.clone(),
     };
     let (commands, tracker_events, link) = link_to_tracker(&identity, introduction, wanted);
     tasks.push(link);
     tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
+    let (look_for_peers, looks) = async_channel::bounded(1);
     let (memories, remembered) = async_channel::bounded(1);
     let (kept, memory_kept) = async_channel::bounded(1);
     let found = damage.into_iter().chain(library.notice());
@@ -226,6 +230,7 @@ pub fn start(
         control,
         tracker: commands.clone(),
         tracker_events,
+        look_for_peers,
         memories,
         notifier,
         watchdog: service::watchdog_interval(),
@@ -233,6 +238,7 @@ pub fn start(
     let (prometheus, moved) = async_channel::bounded(1);
     let exposing = exposition::keep(config.stats.prometheus.clone(), moved, handle.clone());
     tasks.push(smol::spawn(exposing));
+    tasks.extend(meet_peers(config, &identity, port, mdns, looks, &handle));
     let bound = config.peer.listen.ip();
     let following = network::follow(bound, network, endpoint, handle.clone(), commands);
     tasks.push(smol::spawn(following));
@@ -370,7 +376,7 @@ fn open_library(
 fn introduction(config: &Config, port: u16, memory: &Memory) -> Introduction {
     let name = name(config);
     let known_as = memory.known_as.clone();
-    let known_as = known_as.filter(|(of, _)| config.name.is_none() && *of == name);
+    let known_as = known_as.filter(|(of, _)| *of == name);
     Introduction {
         known_as: known_as.map(|(_, known_as)| known_as),
         name,
@@ -387,6 +393,7 @@ struct Wanted {
     next: Receiver<TrackerAt>,
     /// Where the one of this node is.
     own: Option<SocketAddr>,
+    mdns: Mdns,
 }
 
 /// Starts the link to the tracker. The task does not end before the node
@@ -431,7 +438,7 @@ async fn find_trackers(mut wanted: Wanted, to: Sender<Command>) {
         };
         let looking = async {
             match seek {
-                true => look_for_trackers(to.clone()).await,
+                true => look_for_trackers(wanted.mdns.clone(), to.clone()).await,
                 false => future::pending().await,
             }
         };
@@ -440,16 +447,56 @@ async fn find_trackers(mut wanted: Wanted, to: Sender<Command>) {
 }
 
 /// Tells the link of the trackers that announce themselves.
-async fn look_for_trackers<T>(to: Sender<Command>) -> T {
+async fn look_for_trackers<T>(mdns: Mdns, to: Sender<Command>) -> T {
     let (found, lists) = async_channel::bounded(1);
     let pass_on = async {
         while let Ok(trackers) = lists.recv().await {
             let _ = to.send(Command::Trackers(trackers)).await;
         }
     };
-    future::or(discovery::browse(found), pass_on).await;
+    future::or(discovery::look_for_trackers(mdns, found), pass_on).await;
     // Without mDNS the link goes on with what it knows.
     future::pending().await
+}
+
+/// Announces this peer, and tells it of the others that announce themselves, as long as
+/// it looks for them. Whoever listens on loopback has nobody to find.
+fn meet_peers(
+    config: &Config,
+    identity: &Identity,
+    port: u16,
+    mdns: Mdns,
+    looks: Receiver<bool>,
+    peer: &Handle,
+) -> Option<Task<()>> {
+    if config.peer.listen.ip().is_loopback() {
+        return None;
+    }
+    let own = Announcement {
+        kind: discovery::Kind::Peer,
+        name: name(config),
+        peer: identity.peer_id(),
+        port,
+    };
+    let announced = config.peer.advertise;
+    let announcing = mdns.clone();
+    let announcing = async move {
+        match announced {
+            true => discovery::announce(announcing, own).await,
+            false => future::pending().await,
+        }
+    };
+    let (found, sightings) = async_channel::bounded(MAX_SIGHTINGS);
+    let peer = peer.clone();
+    let telling = async move {
+        while let Ok((found, at)) = sightings.recv().await {
+            peer.tell(Event::Sighted(found, at)).await;
+        }
+    };
+    let looking = future::zip(discovery::look_for_peers(mdns, looks, found), telling);
+    Some(smol::spawn(async {
+        future::zip(announcing, looking).await;
+    }))
 }
 
 impl Tracker {
@@ -479,5 +526,7 @@ fn seed(identity: &Identity) -> u64 {
 
 /// What the node may tell the link ahead of it.
 const MAX_TRACKER_COMMANDS: usize = 64;
+/// Peers that are found ahead of the node.
+const MAX_SIGHTINGS: usize = 16;
 /// What the tracker may say ahead of the node.
 const MAX_TRACKER_EVENTS: usize = 64;

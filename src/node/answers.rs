@@ -10,7 +10,7 @@ use crate::{
     catalog::{Catalogue, Hash, Page, SignedHead},
     content::ranges::GroupSet,
     id::{EntryNo, PeerId, TrackId},
-    protocol::{Class, Decline, Get, PeerRequest},
+    protocol::{Class, Decline, Get, Greeting, PeerRequest},
     swarm::{
         elsewhere::Elsewhere,
         serving::{self, Admission, Serving, Ticket},
@@ -35,6 +35,7 @@ pub enum Answer {
     Head(SignedHead),
     List(Arc<[Hash]>),
     Page(Arc<Page>),
+    Hello(Box<Greeting>),
     No(Decline),
     /// Stop sending the slice: others wait, and its asker is slow.
     GiveUp,
@@ -126,6 +127,8 @@ impl Answers {
                 .and_then(|own| own.pages().get(index as usize))
                 .map(|page| Answer::Page(page.clone()))
                 .unwrap_or(NOT_HERE),
+            // The node answers it, who knows what it is called.
+            PeerRequest::Hello(_) => NOT_HERE,
         };
         self.ready.push_back((ask, answer));
     }

@@ -26,11 +26,22 @@ pub struct Catalogues {
 pub struct Want {
     pub owner: PeerId,
     pub need: Need,
+    pub via: Via,
+}
+
+/// Who is asked for a catalogue. Neither can forge one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    Tracker,
+    Owner,
 }
 
 #[derive(Debug)]
 struct Pending {
     catch_up: CatchUp,
+    /// Who has shown this head: who is asked first, and who after that.
+    via: Via,
+    then: Option<Via>,
     /// When the last piece was asked for; until then it waits for its turn.
     asked: Option<Instant>,
 }
@@ -52,13 +63,25 @@ impl Catalogues {
     ///
     /// # Errors
     /// When the head is forged.
-    pub fn handle_head(&mut self, head: SignedHead, now: Instant) -> Result<(), SyncError> {
+    pub fn handle_head(
+        &mut self,
+        head: SignedHead,
+        via: Via,
+        now: Instant,
+    ) -> Result<(), SyncError> {
         let owner = head.head.owner;
         let known = self.pending.contains_key(&owner) || self.theirs.contains_key(&owner);
         let mine = self.own.as_ref().is_some_and(|own| own.owner() == owner);
-        let towards = self.pending.get(&owner).map(|p| p.catch_up.head().head);
-        let stale = towards.is_some_and(|towards| !head.head.is_newer_than(&towards));
-        if mine || stale || !self.has_room(&head.head, known) {
+        let pending = self.pending.get_mut(&owner);
+        let stale = pending.is_some_and(|pending| {
+            let towards = pending.catch_up.head();
+            if *towards == head && pending.via != via {
+                pending.then = Some(via);
+            }
+            !head.head.is_newer_than(&towards.head)
+        });
+        let claims_too_much = via == Via::Owner && head.head.entries > MAX_ENTRIES_OF_ONE;
+        if mine || stale || claims_too_much || !self.has_room(&head.head, known) {
             return Ok(());
         }
         let catch_up = match CatchUp::new(head, self.theirs.get(&owner).cloned()) {
@@ -69,6 +92,8 @@ impl Catalogues {
             owner,
             Pending {
                 catch_up,
+                via,
+                then: None,
                 asked: None,
             },
         );
@@ -104,16 +129,33 @@ impl Catalogues {
         self.feed(owner, now, |catch_up| catch_up.handle_page(index, bytes))
     }
 
-    /// Gives up catching up with `owner` until its next head.
-    pub fn handle_not_here(&mut self, owner: PeerId, now: Instant) {
-        self.pending.remove(&owner);
+    /// `owner`'s catalogue cannot be had this way: by the other, or not before its next
+    /// head.
+    pub fn handle_not_here(&mut self, owner: PeerId, via: Via, now: Instant) {
+        let Some(pending) = self.pending.get_mut(&owner) else {
+            return;
+        };
+        match pending.then.take() {
+            Some(then) if pending.via == via => {
+                pending.via = then;
+                if pending.asked.is_some() {
+                    self.proceed(owner, now);
+                }
+            }
+            None if pending.via == via => _ = self.pending.remove(&owner),
+            // The other way is no way any more.
+            _ => {}
+        }
         self.begin(now);
     }
 
-    /// Gives up all catching up: whoever was asked is gone.
-    pub fn handle_lost(&mut self) {
-        self.pending.clear();
-        self.wants.clear();
+    /// The tracker is gone: what it was asked for does not come.
+    pub fn handle_lost(&mut self, now: Instant) {
+        self.wants.retain(|want| want.via != Via::Tracker);
+        let owners: Vec<PeerId> = self.pending.keys().copied().collect();
+        for owner in owners {
+            self.handle_not_here(owner, Via::Tracker, now);
+        }
     }
 
     /// The next piece to ask for.
@@ -191,7 +233,8 @@ impl Catalogues {
         let need = pending.catch_up.need();
         if need != Need::Nothing {
             pending.asked = Some(now);
-            self.wants.push_back(Want { owner, need });
+            let via = pending.via;
+            self.wants.push_back(Want { owner, need, via });
             return false;
         }
         let finished = self
@@ -205,8 +248,8 @@ impl Catalogues {
     }
 }
 
-/// A tracker answers in milliseconds; one that is swamped is not helped by
-/// asking more often.
+/// A tracker, or an owner, answers in milliseconds; one that is swamped is not helped
+/// by asking more often.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// Catalogues that are fetched at a time: enough to keep the line busy while
 /// the tracker answers, and pages that find room in its outbox.
@@ -216,6 +259,9 @@ const MAX_CATALOGUES: usize = 4096;
 /// Of all catalogues together. A thousand speakers with a thousand tracks each have
 /// as many, and fill a Pi of 512 MB; no more are taken of whoever says that there are.
 const MAX_ENTRIES: u64 = 1 << 20;
+/// Of one who alone says so, and may say so to keep others out: several times the
+/// largest library.
+const MAX_ENTRIES_OF_ONE: u32 = 1 << 18;
 
 #[cfg(test)]
 mod tests {
@@ -230,21 +276,22 @@ mod tests {
             .collect();
         let mut catalogues = Catalogues::default();
         for owner in &owners {
-            catalogues.handle_head(*owner.head(), now).unwrap();
+            let head = *owner.head();
+            catalogues.handle_head(head, Via::Tracker, now).unwrap();
         }
         let mut asked: VecDeque<Want> = VecDeque::new();
         let mut whole = 0;
         loop {
             asked.extend(std::iter::from_fn(|| catalogues.poll()));
             assert!(asked.len() <= MAX_CATCHING_UP, "{}", asked.len());
-            let Some(Want { owner, need }) = asked.pop_front() else {
+            let Some(Want { owner, need, .. }) = asked.pop_front() else {
                 break;
             };
             let theirs = owners.iter().find(|o| o.owner() == owner).unwrap();
             let is_whole = match need {
                 // One that the tracker has lost meanwhile does not stop the rest.
                 Need::List if owner == owners[7].owner() => {
-                    catalogues.handle_not_here(owner, now);
+                    catalogues.handle_not_here(owner, Via::Tracker, now);
                     false
                 }
                 Need::List => catalogues
@@ -260,5 +307,31 @@ mod tests {
         }
         assert_eq!(whole, 49);
         assert_eq!(catalogues.poll_timeout(), None);
+    }
+
+    #[test]
+    fn where_one_way_ends_the_other_is_taken() {
+        let now = Instant::now();
+        let owner = Owner::new(1).publish(1, vec![song("a", "b", None)]);
+        let (id, head) = (owner.owner(), *owner.head());
+        let want = |via| {
+            Some(Want {
+                owner: id,
+                need: Need::List,
+                via,
+            })
+        };
+        let mut catalogues = Catalogues::default();
+        catalogues.handle_head(head, Via::Tracker, now).unwrap();
+        catalogues.handle_head(head, Via::Owner, now).unwrap();
+        assert_eq!(catalogues.poll(), want(Via::Tracker));
+        assert_eq!(catalogues.poll(), None, "it is asked for once");
+        catalogues.handle_lost(now);
+        assert_eq!(catalogues.poll(), want(Via::Owner));
+        catalogues.handle_not_here(id, Via::Owner, now);
+        assert_eq!(catalogues.poll_timeout(), None);
+        // The next greeting shows the head again.
+        catalogues.handle_head(head, Via::Owner, now).unwrap();
+        assert_eq!(catalogues.poll(), want(Via::Owner));
     }
 }

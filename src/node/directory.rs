@@ -3,13 +3,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr, SocketAddrV6},
-    time::{Duration, Instant},
+    sync::Arc,
 };
 
 use crate::{
     id::PeerId,
     near::Subnet,
-    protocol::{check_name, Candidate, PeerRecord, MAX_CANDIDATES},
+    protocol::{check_name, Candidate, PeerRecord, PeerState, MAX_CANDIDATES},
+    tracker::registry::numbered,
 };
 
 /// This machine's own interfaces, as far as finding others needs them.
@@ -23,35 +24,74 @@ pub struct Interfaces {
     pub are_down: bool,
 }
 
-/// The peers that the tracker says are here, without this one.
+/// The peers that are here, by what a tracker says or by what they say themselves,
+/// without this one.
 #[derive(Debug)]
 pub struct Directory {
     me: PeerId,
+    /// What this node asks to be called.
+    own_claim: String,
+    own_name: Arc<str>,
     interfaces: Interfaces,
     /// Where the tracker answered, which is where peers of its host are.
     tracker_at: Option<IpAddr>,
-    peers: BTreeMap<PeerId, PeerRecord>,
-    /// After a registration: those whom the tracker has not named yet, and
-    /// until when it may.
-    unconfirmed: Option<(BTreeSet<PeerId>, Instant)>,
+    /// Whether it speaks for this node now.
+    is_registered: bool,
+    peers: BTreeMap<PeerId, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// With the name that is shown.
+    record: PeerRecord,
+    /// The name that it goes by elsewhere.
+    claim: String,
+    /// Whether the tracker speaks for it now.
+    vouched: bool,
+    /// Whether a tracker ever did.
+    listed: bool,
+}
+
+/// What a peer's own word has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    Nothing,
+    /// Where it may be dialled, or whether it is doubted.
+    Whereabouts,
+    /// It is new, or has another name.
+    News,
 }
 
 impl Directory {
-    pub fn new(me: PeerId, interfaces: Interfaces) -> Self {
+    pub fn new(me: PeerId, name: &str, interfaces: Interfaces) -> Self {
         Self {
             me,
+            own_claim: name.into(),
+            own_name: name.into(),
             interfaces,
             tracker_at: None,
+            is_registered: false,
             peers: BTreeMap::new(),
-            unconfirmed: None,
         }
     }
 
-    /// A tracker that answered at `at` begins to name everybody who is here.
-    /// Who is known and not named by it before long is gone.
-    pub fn handle_registered(&mut self, at: IpAddr, now: Instant) {
+    /// A tracker that answered at `at` calls this node `name`, and begins to name
+    /// everybody who is here.
+    pub fn handle_registered(&mut self, at: IpAddr, name: &str) {
         self.tracker_at = Some(at);
-        self.unconfirmed = Some((self.peers.keys().copied().collect(), now + CONFIRM_WITHIN));
+        self.own_claim = name.into();
+        self.handle_tracker_lost();
+        self.is_registered = true;
+        self.name_all();
+    }
+
+    /// No tracker speaks for anybody now. Says whether somebody has another name by that.
+    pub fn handle_tracker_lost(&mut self) -> bool {
+        self.is_registered = false;
+        for known in self.peers.values_mut() {
+            known.vouched = false;
+        }
+        self.name_all()
     }
 
     /// This machine's interfaces are others now.
@@ -59,50 +99,191 @@ impl Directory {
         self.interfaces = interfaces;
     }
 
-    /// When [`Self::handle_timeout`] is due.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.unconfirmed.as_ref().map(|(_, until)| *until)
-    }
-
-    /// Forgets those whom the tracker did not name in time, and says who.
-    pub fn handle_timeout(&mut self, now: Instant) -> BTreeSet<PeerId> {
-        let over = self.unconfirmed.take_if(|(_, until)| now >= *until);
-        let gone = over.map(|(peers, _)| peers).unwrap_or_default();
-        self.peers.retain(|peer, _| !gone.contains(peer));
-        gone
-    }
-
-    /// Takes what the tracker says of a peer. Says whether that is news.
-    pub fn handle_record(&mut self, mut record: PeerRecord) -> bool {
-        let known = self.peers.contains_key(&record.peer);
-        if record.peer == self.me || (!known && self.peers.len() >= MAX_PEERS) {
-            return false;
+    /// Takes what the tracker says of a peer. Says whether it is here by that, and
+    /// whether that is news.
+    pub fn handle_record(&mut self, mut record: PeerRecord) -> (bool, bool) {
+        let known = self.peers.get(&record.peer);
+        if record.peer == self.me || (known.is_none() && self.peers.len() >= MAX_PEERS) {
+            return (false, false);
         }
         // It becomes a directory of the database: a tracker may be anybody's.
         if check_name(&record.name).is_err() {
-            return false;
-        }
-        if let Some((unconfirmed, _)) = &mut self.unconfirmed {
-            unconfirmed.remove(&record.peer);
+            return (false, false);
         }
         record.candidates.truncate(MAX_CANDIDATES + 1);
-        let news = self.peers.get(&record.peer) != Some(&record);
-        self.peers.insert(record.peer, record);
-        news
+        let peer = record.peer;
+        let known = Known {
+            claim: record.name.clone(),
+            record,
+            vouched: true,
+            listed: true,
+        };
+        let told = known.record.clone();
+        let before = self.peers.insert(peer, known);
+        let is_same = before.is_some_and(|before| {
+            let before = PeerRecord {
+                name: before.claim,
+                ..before.record
+            };
+            before == told
+        });
+        let is_renamed = self.name_all();
+        (true, is_renamed || !is_same)
+    }
+
+    /// A peer for whom no tracker speaks has answered, or spoken, from `at`.
+    pub fn handle_met(&mut self, peer: PeerId, name: String, at: SocketAddr) -> Change {
+        let met = self.peers.values().filter(|known| !known.listed).count();
+        let candidate = Candidate::At(at);
+        let Some(known) = self.peers.get_mut(&peer) else {
+            if peer == self.me || met >= MAX_MET || self.peers.len() >= MAX_PEERS {
+                return Change::Nothing;
+            }
+            let record = PeerRecord {
+                peer,
+                name: name.clone(),
+                state: PeerState::Up,
+                candidates: vec![candidate],
+            };
+            let known = Known {
+                record,
+                claim: name,
+                vouched: false,
+                listed: false,
+            };
+            self.peers.insert(peer, known);
+            self.name_all();
+            return Change::News;
+        };
+        if known.vouched {
+            return Change::Nothing;
+        }
+        let mut change = Change::Nothing;
+        if std::mem::replace(&mut known.record.state, PeerState::Up) != PeerState::Up {
+            change = Change::Whereabouts;
+        }
+        let candidates = &mut known.record.candidates;
+        if !candidates.contains(&candidate) {
+            candidates.insert(0, candidate);
+            candidates.truncate(MAX_CANDIDATES + 1);
+            change = Change::Whereabouts;
+        }
+        if known.claim != name {
+            known.claim = name;
+            self.name_all();
+            change = Change::News;
+        }
+        change
+    }
+
+    /// A peer for whom no tracker speaks announces itself at `addresses`. Says whether
+    /// that is news.
+    pub fn handle_sighting(&mut self, peer: PeerId, addresses: &[SocketAddr]) -> bool {
+        let Some(known) = self.peers.get_mut(&peer).filter(|known| !known.vouched) else {
+            return false;
+        };
+        let candidates = &mut known.record.candidates;
+        let count = candidates.len();
+        for address in addresses {
+            let candidate = Candidate::At(*address);
+            if !candidates.contains(&candidate) {
+                candidates.insert(0, candidate);
+            }
+        }
+        let is_news = candidates.len() > count;
+        candidates.truncate(MAX_CANDIDATES + 1);
+        is_news
+    }
+
+    /// A peer for whom no tracker speaks does not answer. Says whether that is news.
+    pub fn handle_doubt(&mut self, peer: PeerId) -> bool {
+        let known = self.peers.get_mut(&peer).filter(|known| !known.vouched);
+        known.is_some_and(|known| {
+            std::mem::replace(&mut known.record.state, PeerState::Suspect) != PeerState::Suspect
+        })
     }
 
     /// Forgets a peer that is gone. Says whether it was known.
     pub fn handle_gone(&mut self, peer: PeerId) -> bool {
-        self.peers.remove(&peer).is_some()
+        let was_known = self.peers.remove(&peer).is_some();
+        if was_known {
+            self.name_all();
+        }
+        was_known
+    }
+
+    /// The name under which this node is shown.
+    pub fn own_name(&self) -> &Arc<str> {
+        &self.own_name
+    }
+
+    /// Whether the tracker speaks for `peer` now.
+    pub fn is_vouched(&self, peer: PeerId) -> bool {
+        self.peers.get(&peer).is_some_and(|known| known.vouched)
     }
 
     pub fn get(&self, peer: PeerId) -> Option<&PeerRecord> {
-        self.peers.get(&peer)
+        self.peers.get(&peer).map(|known| &known.record)
+    }
+
+    /// The name by which `peer` calls itself.
+    pub fn claim(&self, peer: PeerId) -> Option<&str> {
+        self.peers.get(&peer).map(|known| &*known.claim)
     }
 
     /// The peers by id.
     pub fn iter(&self) -> impl Iterator<Item = &PeerRecord> {
-        self.peers.values()
+        self.peers.values().map(|known| &known.record)
+    }
+
+    /// Names everybody, this node too, so that no two have the same name. A tracker's
+    /// word is kept; of the others the lowest id has the name, wherever it is seen from.
+    /// Says whether somebody's name is another by that.
+    fn name_all(&mut self) -> bool {
+        let mut order: Vec<(bool, PeerId, String)> = self
+            .peers
+            .iter()
+            .map(|(peer, known)| (!known.vouched, *peer, known.claim.clone()))
+            .collect();
+        order.push((!self.is_registered, self.me, self.own_claim.clone()));
+        order.sort_unstable();
+        // How often each is claimed; whoever comes first has it.
+        let mut claimed: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut later = Vec::new();
+        for (_, peer, claim) in &order {
+            let count = claimed.entry(claim).or_default();
+            *count += 1;
+            if *count > 1 {
+                later.push((*peer, claim));
+            }
+        }
+        let taken: BTreeSet<&str> = claimed.keys().copied().collect();
+        let mut names: BTreeMap<PeerId, String> = BTreeMap::new();
+        let mut given: BTreeSet<String> = BTreeSet::new();
+        let mut next: BTreeMap<&str, u32> = BTreeMap::new();
+        for (peer, claim) in later {
+            let number = next.entry(claim).or_insert(1);
+            let name = loop {
+                *number += 1;
+                let name = numbered(claim, *number);
+                if !taken.contains(&*name) && given.insert(name.clone()) {
+                    break name;
+                }
+            };
+            names.insert(peer, name);
+        }
+        let own = names.remove(&self.me);
+        let own = own.as_deref().unwrap_or(&self.own_claim);
+        let mut is_news = *self.own_name != *own;
+        if is_news {
+            self.own_name = own.into();
+        }
+        for (peer, known) in &mut self.peers {
+            let name = names.remove(peer).unwrap_or_else(|| known.claim.clone());
+            is_news |= known.record.name != name;
+            known.record.name = name;
+        }
+        is_news
     }
 
     /// Where to dial `peer`, the likeliest first: its own network, then the
@@ -157,18 +338,17 @@ impl Directory {
     }
 }
 
-/// A tracker names all at once, but one that was away knows nobody: a peer
-/// rests up to 30 s before it tries again, and dialling takes up to 5 s.
-const CONFIRM_WITHIN: Duration = Duration::from_secs(45);
 /// Four times what a tracker takes.
 const MAX_PEERS: usize = 1024;
+/// Of them, those whom no tracker has ever named: a home's, or a small venue's. A member
+/// can make itself any number of identities.
+const MAX_MET: usize = 128;
 /// Addresses dialled side by side for one peer.
 const MAX_ADDRESSES: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::PeerState;
 
     fn record(peer: u8, candidates: Vec<Candidate>) -> PeerRecord {
         let name = format!("peer-{peer}");
@@ -191,8 +371,8 @@ mod tests {
             scopes: vec![2, 3],
             are_down: false,
         };
-        let mut directory = Directory::new(PeerId([0; 32]), interfaces);
-        directory.handle_registered("192.168.1.1".parse().unwrap(), Instant::now());
+        let mut directory = Directory::new(PeerId([0; 32]), "me", interfaces);
+        directory.handle_registered("192.168.1.1".parse().unwrap(), "me");
         directory.handle_record(record(
             1,
             vec![
@@ -221,18 +401,76 @@ mod tests {
 
     #[test]
     fn a_node_is_not_in_its_own_directory() {
-        let mut directory = Directory::new(PeerId([1; 32]), Interfaces::default());
-        assert!(!directory.handle_record(record(1, vec![])));
-        assert!(directory.handle_record(record(2, vec![])));
-        assert!(!directory.handle_record(record(2, vec![])), "nothing new");
+        let mut directory = Directory::new(PeerId([1; 32]), "me", Interfaces::default());
+        let (news, known, refused) = ((true, true), (true, false), (false, false));
+        assert_eq!(directory.handle_record(record(1, vec![])), refused);
+        assert_eq!(directory.handle_record(record(2, vec![])), news);
+        assert_eq!(directory.handle_record(record(2, vec![])), known);
         for name in ["", "a/b", "a\nOK", ".."] {
             let name = name.to_owned();
             let odd = PeerRecord {
                 name,
                 ..record(3, vec![])
             };
-            assert!(!directory.handle_record(odd));
+            assert_eq!(directory.handle_record(odd), refused);
         }
         assert_eq!(directory.iter().count(), 1);
+    }
+
+    fn address(n: u8) -> SocketAddr {
+        ([10, 0, 0, n], 4670).into()
+    }
+
+    #[test]
+    fn no_two_are_shown_by_one_name_and_a_tracker_has_the_last_word() {
+        let mut directory = Directory::new(PeerId([5; 32]), "kitchen", Interfaces::default());
+        let names = |directory: &Directory| -> Vec<String> {
+            let others = directory.iter().map(|record| record.name.clone());
+            others.chain([directory.own_name().to_string()]).collect()
+        };
+        let mut met = |peer: u8, name: &str| {
+            directory.handle_met(PeerId([peer; 32]), name.into(), address(peer))
+        };
+        assert_eq!(met(7, "kitchen"), Change::News);
+        assert_eq!(met(7, "kitchen"), Change::Nothing);
+        assert_eq!(met(9, "kitchen-2"), Change::News);
+        assert_eq!(met(3, "kitchen"), Change::News);
+        let by_id = ["kitchen", "kitchen-4", "kitchen-2", "kitchen-3"];
+        assert_eq!(names(&directory), by_id);
+        directory.handle_registered(address(1).ip(), "kitchen");
+        assert_eq!(directory.own_name().as_ref(), "kitchen");
+        let named = PeerRecord {
+            name: "kitchen-7".into(),
+            ..record(7, vec![at("10.0.0.7:4670")])
+        };
+        assert_eq!(directory.handle_record(named), (true, true));
+        let with_tracker = ["kitchen-3", "kitchen-7", "kitchen-2", "kitchen"];
+        assert_eq!(names(&directory), with_tracker);
+        assert!(directory.handle_tracker_lost());
+        let after = ["kitchen", "kitchen-7", "kitchen-2", "kitchen-3"];
+        assert_eq!(names(&directory), after);
+    }
+
+    #[test]
+    fn so_many_are_believed_without_a_tracker() {
+        let mut directory = Directory::new(PeerId([0; 32]), "me", Interfaces::default());
+        for n in 1..=200 {
+            directory.handle_met(PeerId([n; 32]), "x".into(), address(n));
+        }
+        assert_eq!(directory.iter().count(), MAX_MET);
+        assert_eq!(directory.handle_record(record(250, vec![])), (true, true));
+    }
+
+    #[test]
+    fn where_a_peer_speaks_from_is_dialled_first() {
+        let mut directory = Directory::new(PeerId([0; 32]), "me", Interfaces::default());
+        let peer = PeerId([1; 32]);
+        directory.handle_record(record(1, vec![at("10.0.0.1:4670")]));
+        let moved = directory.handle_met(peer, "peer-1".into(), address(9));
+        assert_eq!(moved, Change::Nothing, "the tracker knows");
+        directory.handle_tracker_lost();
+        let moved = directory.handle_met(peer, "peer-1".into(), address(9));
+        assert_eq!(moved, Change::Whereabouts);
+        assert_eq!(directory.addresses(peer), [address(9), address(1)]);
     }
 }

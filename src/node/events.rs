@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{Answer, AskId, FetchEvent, FetchId, Interfaces, Memory, PlayAction, Want};
 use crate::{
-    catalog::{Catalogue, SignedHead},
+    catalog::{Catalogue, Hash, SignedHead},
     config::Role,
     content::ranges::GroupSet,
     control::{
@@ -16,7 +16,7 @@ use crate::{
     },
     id::{PeerId, TrackId},
     player::{PlayId, PlayerEvent},
-    protocol::PeerRequest,
+    protocol::{Greeting, PeerRequest},
     tracker::link::TrackerEvent,
 };
 
@@ -80,8 +80,17 @@ pub enum Event {
     Asked {
         ask: AskId,
         peer: PeerId,
+        /// Where it speaks from, which is where it can be dialled.
+        from: SocketAddr,
         request: PeerRequest,
     },
+    /// A peer announces itself by mDNS at these addresses; at none, when it does so no
+    /// more.
+    Sighted(PeerId, Vec<SocketAddr>),
+    /// What became of a greeting.
+    Greeted(PeerId, Greeted),
+    /// A piece of a catalogue that its owner was asked for.
+    Piece(PeerId, Result<Piece, String>),
     /// A slice is sent, or was given up after this many bytes; or an entry is resolved.
     Answered {
         ask: AskId,
@@ -111,6 +120,25 @@ pub enum Event {
     },
 }
 
+/// How a peer answers a greeting.
+#[derive(Clone, Debug)]
+pub enum Greeted {
+    Hello {
+        greeting: Box<Greeting>,
+        at: SocketAddr,
+    },
+    Busy,
+    Declined,
+    Silent(String),
+}
+
+/// A piece of a catalogue.
+#[derive(Clone, Debug)]
+pub enum Piece {
+    List(Vec<Hash>),
+    Page { index: u32, bytes: Vec<u8> },
+}
+
 /// What the library tells besides its catalogue.
 #[derive(Clone, Debug)]
 pub enum ScanEvent {
@@ -137,8 +165,14 @@ pub struct Sight {
 pub enum Action {
     Play(PlayAction),
     Transport(PlayerAction),
-    /// Ask the tracker for a piece of a catalogue.
+    /// Ask for a piece of a catalogue.
     Want(Want),
+    /// Say to a peer, which can be dialled, who is here.
+    Greet(PeerId, Box<Greeting>),
+    /// Whether to look for peers by mDNS, which is of no use where a tracker is.
+    LookForPeers(bool),
+    /// Write down what is to be remembered.
+    Remember,
     /// Tell the tracker about the own catalogue.
     Publish(Arc<Catalogue>),
     /// Where a peer may be dialled now; nowhere when it is gone.

@@ -1,9 +1,13 @@
-//! What a node remembers of how it was used, over a restart.
+//! What a node remembers over a restart: how it was used, and whom it knew.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 
+use super::neighbours::Acquaintance;
 use crate::player::queue::{Options, Queue, QueueItem};
 
 /// The volume, and the queue with its options and its current track.
@@ -18,6 +22,8 @@ pub struct Memory {
     pub current: Option<usize>,
     /// Its default name, and what the swarm called it because that was taken.
     pub known_as: Option<(String, String)>,
+    /// Who was here lately: where to begin without a tracker and without mDNS.
+    pub peers: Vec<Acquaintance>,
 }
 
 impl Default for Memory {
@@ -28,6 +34,7 @@ impl Default for Memory {
             queue: Vec::new(),
             current: None,
             known_as: None,
+            peers: Vec::new(),
         }
     }
 }
@@ -40,6 +47,7 @@ impl Memory {
             queue: queue.slots().iter().map(|slot| slot.item.clone()).collect(),
             current: queue.cursor().and_then(|id| queue.position(id)),
             known_as: None,
+            peers: Vec::new(),
         }
     }
 
@@ -57,6 +65,65 @@ impl Memory {
     }
 }
 
+/// Says when those who are here are worth writing down: seldom, since an SD card wears
+/// by being written, and peers may come and go all day.
+#[derive(Debug)]
+pub struct Reminder {
+    written: Vec<Acquaintance>,
+    last: Option<Instant>,
+    due: Option<Instant>,
+}
+
+impl Reminder {
+    /// Begins with what was written before.
+    pub fn new(written: Vec<Acquaintance>) -> Self {
+        Self {
+            written,
+            last: None,
+            due: None,
+        }
+    }
+
+    /// Somebody has come, or moved.
+    pub fn handle_news(&mut self, now: Instant) {
+        let settled = now + SETTLED;
+        let paced = self.last.map_or(settled, |last| last + WRITE_EVERY);
+        self.due.get_or_insert(settled.max(paced));
+    }
+
+    /// When [`Self::is_due`] is to be asked.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Whether it is time to write, if that is worth it.
+    pub fn is_due(&mut self, now: Instant) -> bool {
+        self.due.take_if(|due| *due <= now).is_some()
+    }
+
+    /// Whether `peers`, of whom `here` are here, have to be written.
+    pub fn is_worth_it(&mut self, here: &[Acquaintance], now: Instant) -> bool {
+        let is_written = |known: &Acquaintance| {
+            self.written.iter().any(|written| {
+                let first = known.addresses.first();
+                written.peer == known.peer
+                    && written.name == known.name
+                    && first.is_none_or(|first| written.addresses.contains(first))
+            })
+        };
+        if here.iter().all(is_written) {
+            return false;
+        }
+        self.written = here.to_vec();
+        self.last = Some(now);
+        true
+    }
+}
+
+/// A swarm that starts is written down once.
+const SETTLED: Duration = Duration::from_secs(5);
+/// Whoever comes in between is written down with the next.
+const WRITE_EVERY: Duration = Duration::from_secs(300);
 /// Loud enough to be heard, not loud enough to frighten: nobody knows yet what
 /// amplifier is behind the DAC.
 const FIRST_VOLUME: u8 = 30;
@@ -108,5 +175,26 @@ mod tests {
     fn what_is_damaged_is_forgotten() {
         let memory: Memory = serde_json::from_str("{\"current\": 7}").unwrap();
         assert_eq!(Memory::of(&memory.recall(1), 30), Memory::default());
+    }
+
+    #[test]
+    fn peers_that_come_and_go_all_day_are_written_down_seldom() {
+        let begin = Instant::now();
+        let mut reminder = Reminder::new(Vec::new());
+        let mut written = 0;
+        for second in 0..86_400 {
+            let now = begin + Duration::from_secs(second);
+            let here = Acquaintance {
+                peer: crate::id::PeerId([1; 32]),
+                name: format!("peer-{second}"),
+                addresses: Vec::new(),
+            };
+            reminder.handle_news(now);
+            written += u32::from(reminder.is_due(now) && reminder.is_worth_it(&[here], now));
+        }
+        assert_eq!(written, 86_400 / 300);
+        let same = reminder.written.clone();
+        assert!(!reminder.is_worth_it(&same, begin));
+        assert!(!reminder.is_worth_it(&[], begin), "who is gone stays there");
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //!   tracker ─┐                ┌─ directory    who is here, and where
+//!   mDNS    ─┤                ├─ neighbours   who is found without a tracker
 //!   library ─┤                ├─ catalogues   what they have
 //!   control ─┼─ Event ─ Node ─┼─ transport    what is to sound
 //!   player  ─┤                ├─ plays        how its bytes get here
@@ -20,7 +21,9 @@ mod catalogues;
 mod directory;
 mod events;
 mod memory;
+mod neighbours;
 mod plays;
+mod presence;
 mod stats;
 mod view;
 
@@ -30,14 +33,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(test)]
+pub use self::neighbours::Acquaintance;
 use self::{
-    answers::Answers, catalogues::Catalogues, directory::Directory, plays::Plays, stats::Stats,
+    answers::Answers, catalogues::Catalogues, directory::Directory, memory::Reminder,
+    neighbours::Neighbours, plays::Plays, stats::Stats,
 };
 pub use self::{
     answers::{Answer, AskId},
-    catalogues::Want,
+    catalogues::{Via, Want},
     directory::Interfaces,
-    events::{Action, ControlId, Event, PlayerAction, ScanEvent, Setup, Sight},
+    events::{Action, ControlId, Event, Greeted, Piece, PlayerAction, ScanEvent, Setup, Sight},
     memory::Memory,
     plays::{FetchEvent, FetchId, Load, PlayAction, Source},
     view::in_few_words,
@@ -46,10 +52,7 @@ use crate::{
     catalog::{Database, Member},
     config::Role,
     control::{
-        mpd::{
-            apply::{self, apply, Context, Errand, Outcome},
-            reply::Reply,
-        },
+        mpd::apply::{self, apply, Context, Errand, Outcome},
         view::{Subsystem, Subsystems},
     },
     id::PeerId,
@@ -58,8 +61,7 @@ use crate::{
         transport::{PlayState, Transport, TransportAction},
         PlayId, PlayerEvent,
     },
-    protocol::FromTracker,
-    tracker::link::TrackerEvent,
+    protocol::PeerRequest,
 };
 
 /// See the module's description.
@@ -70,6 +72,10 @@ pub struct Node {
     name: Arc<str>,
     role: Role,
     directory: Directory,
+    neighbours: Neighbours,
+    reminder: Reminder,
+    /// Whether mDNS looks for peers.
+    looks_for_peers: bool,
     catalogues: Catalogues,
     database: Database,
     queue: Queue,
@@ -86,14 +92,22 @@ pub struct Node {
 
 impl Node {
     pub fn new(setup: Setup, now: Instant) -> Self {
+        // What it was called before, it is called until a tracker says otherwise.
+        let known_as = setup.memory.known_as.as_ref();
+        let known_as = known_as.filter(|(of, _)| *of == setup.name);
+        let name = known_as.map_or(&setup.name, |(_, name)| name).clone();
+        let peers = &setup.memory.peers;
         Self {
             me: setup.me,
-            name: setup.name.as_str().into(),
+            name: name.as_str().into(),
             default_name: setup.name,
             role: setup.role,
             stats: Stats::new(now),
             facts: view::Facts::new(&setup.interfaces, setup.found),
-            directory: Directory::new(setup.me, setup.interfaces),
+            directory: Directory::new(setup.me, &name, setup.interfaces),
+            neighbours: Neighbours::new(setup.me, peers, setup.seed, now),
+            reminder: Reminder::new(peers.clone()),
+            looks_for_peers: false,
             catalogues: Catalogues::default(),
             database: Database::default(),
             queue: setup.memory.recall(setup.seed),
@@ -114,6 +128,12 @@ impl Node {
         Some(catalogue.head().head)
     }
 
+    /// The pages of the own catalogue.
+    #[cfg(test)]
+    pub fn own_pages(&self) -> &[Arc<crate::catalog::Page>] {
+        self.catalogues.own().map_or(&[], |own| own.pages())
+    }
+
     /// The volume in per cent.
     pub fn volume(&self) -> u8 {
         self.transport.volume()
@@ -124,6 +144,7 @@ impl Node {
         let is_numbered = *self.name != *self.default_name;
         Memory {
             known_as: is_numbered.then(|| (self.default_name.clone(), self.name.to_string())),
+            peers: self.acquaintances(),
             ..Memory::of(&self.queue, self.transport.volume())
         }
     }
@@ -135,6 +156,7 @@ impl Node {
             Event::Library(own) => {
                 self.catalogues.set_own(own.clone());
                 self.actions.push_back(Action::Publish(own));
+                self.neighbours.handle_news(now);
                 self.rebuild(now);
             }
             Event::Scan(event) => self.handle_scan(event),
@@ -157,12 +179,23 @@ impl Node {
                 let who_is = |peer| Some(self.directory.get(peer)?.name.as_str().into());
                 self.plays.handle_fetch(fetch, event, who_is, now);
             }
-            Event::Asked { ask, peer, request } => {
+            Event::Asked {
+                ask,
+                peer,
+                from,
+                request: PeerRequest::Hello(greeting),
+            } => self.handle_hello(ask, peer, from, greeting, now),
+            Event::Asked {
+                ask, peer, request, ..
+            } => {
                 self.stats.handle_asked(&request);
                 self.answers.handle_short(self.plays.is_short(now));
                 self.answers
                     .handle_ask(ask, peer, request, self.catalogues.own(), now);
             }
+            Event::Sighted(peer, addresses) => self.handle_sighting(peer, addresses, now),
+            Event::Greeted(peer, answer) => self.handle_greeted(peer, answer, now),
+            Event::Piece(owner, piece) => self.handle_piece(owner, piece, now),
             Event::Answered { ask, sent, arrived } => {
                 self.count_sent(ask, sent);
                 self.answers.handle_done(ask, &arrived, now);
@@ -174,7 +207,7 @@ impl Node {
             } => self.handle_control(ask, request, sight, now),
             Event::StatsWritten(written) => self.facts.unwritten = written.err(),
             Event::Devices(devices) => self.facts.devices = devices,
-            Event::Interfaces(interfaces) => self.handle_interfaces(interfaces),
+            Event::Interfaces(interfaces) => self.handle_interfaces(interfaces, now),
             Event::Configured {
                 max_volume,
                 notices,
@@ -200,6 +233,11 @@ impl Node {
             } else if let Some((ask, answer)) = self.answers.poll(now) {
                 self.stats.handle_answer(&answer);
                 return Some(Action::Answer(ask, answer));
+            } else if let Some(peer) = self.neighbours.poll(now) {
+                self.greet(peer);
+            } else if self.neighbours.is_alone() != self.looks_for_peers {
+                self.looks_for_peers = self.neighbours.is_alone();
+                return Some(Action::LookForPeers(self.looks_for_peers));
             } else if !self.changed.is_empty() {
                 return Some(Action::Changed(std::mem::take(&mut self.changed)));
             } else {
@@ -214,7 +252,8 @@ impl Node {
             self.plays.poll_timeout(),
             self.catalogues.poll_timeout(),
             self.answers.poll_timeout(),
-            self.directory.poll_timeout(),
+            self.neighbours.poll_timeout(),
+            self.reminder.poll_timeout(),
         ];
         due.into_iter().flatten().min()
     }
@@ -222,108 +261,8 @@ impl Node {
     /// Time has come to what [`Self::poll_timeout`] said.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.catalogues.handle_timeout(now);
-        let gone = self.directory.handle_timeout(now);
-        if !gone.is_empty() {
-            self.forget_peers(gone, now);
-        }
-    }
-
-    fn handle_tracker(&mut self, event: TrackerEvent, now: Instant) {
-        match event {
-            TrackerEvent::Connecting { to } => self.facts.handle_connecting(to),
-            TrackerEvent::Lost { to, why } => {
-                if let view::TrackerState::Registered(_) = self.facts.tracker {
-                    self.stats.handle_tracker_lost();
-                }
-                self.facts.tracker = view::TrackerState::Lost { to, why };
-                self.catalogues.handle_lost();
-            }
-            TrackerEvent::Registered {
-                registered,
-                reached_at,
-            } => {
-                self.name = registered.name.into();
-                self.directory.handle_registered(reached_at, now);
-                self.facts.tracker = view::TrackerState::Registered(reached_at);
-                self.rebuild(now);
-            }
-            TrackerEvent::AlreadyRegistered(_) => {}
-            TrackerEvent::Refused(refusal) => {
-                self.facts.tracker = view::TrackerState::Refused(refusal);
-            }
-            TrackerEvent::Message(message) => self.handle_message(message, now),
-            TrackerEvent::Left { confirmed } => self.handle_left(confirmed),
-        }
-        self.changed = self.changed.or(Subsystem::Neighbor.into());
-    }
-
-    fn handle_message(&mut self, message: FromTracker, now: Instant) {
-        let result = match message {
-            FromTracker::Peer(record) => {
-                let peer = record.peer;
-                if self.directory.handle_record(record) {
-                    let addresses = self.directory.addresses(peer);
-                    self.actions.push_back(Action::Addresses(peer, addresses));
-                    self.rebuild(now);
-                }
-                Ok(false)
-            }
-            FromTracker::Gone { peer, .. } => {
-                if self.directory.handle_gone(peer) {
-                    self.forget_peers([peer], now);
-                }
-                Ok(false)
-            }
-            FromTracker::Head(head) if head.head.owner == self.me => {
-                self.actions.push_back(Action::Outdo(head));
-                Ok(false)
-            }
-            FromTracker::Head(head) => self.catalogues.handle_head(head, now).map(|()| false),
-            FromTracker::List { owner, list } => self.catalogues.handle_list(owner, list, now),
-            FromTracker::Page {
-                owner,
-                index,
-                bytes,
-            } => self.catalogues.handle_page(owner, index, &bytes, now),
-            FromTracker::NotHere { owner } => {
-                self.catalogues.handle_not_here(owner, now);
-                Ok(false)
-            }
-            // The link deals with the others by itself.
-            _ => Ok(false),
-        };
-        match result {
-            Ok(true) => self.rebuild(now),
-            Ok(false) => {}
-            Err(e) => log::debug!("the tracker sent a catalogue that cannot be used: {e}"),
-        }
-    }
-
-    /// Where others are is seen from this machine's own networks.
-    fn handle_interfaces(&mut self, interfaces: Interfaces) {
-        self.facts.is_offline = interfaces.are_down;
-        self.directory.handle_interfaces(interfaces);
-        for record in self.directory.iter() {
-            let addresses = self.directory.addresses(record.peer);
-            let action = Action::Addresses(record.peer, addresses);
-            self.actions.push_back(action);
-        }
-        self.changed = self.changed.or(Subsystem::Neighbor.into());
-    }
-
-    fn forget_peers(&mut self, gone: impl IntoIterator<Item = PeerId>, now: Instant) {
-        for peer in gone {
-            self.answers.handle_gone(peer);
-            self.actions.push_back(Action::Addresses(peer, Vec::new()));
-        }
-        self.rebuild(now);
-    }
-
-    fn handle_left(&mut self, confirmed: bool) {
-        self.facts.tracker = view::TrackerState::Left { confirmed };
-        for ask in std::mem::take(&mut self.leaving) {
-            self.actions
-                .push_back(Action::Reply(ask, Ok(Outcome::Now(Reply::new()))));
+        if self.reminder.is_due(now) {
+            self.remember_peers(now);
         }
     }
 
@@ -451,7 +390,8 @@ impl Node {
         now: Instant,
     ) {
         let view = self.view(sight, now);
-        let own = self.role.is_peer().then_some((self.me, &self.name));
+        let own_name = self.directory.own_name();
+        let own = self.role.is_peer().then_some((self.me, own_name));
         let peers = || view::peer_views(own, &self.directory, &self.database);
         let stats = || self.stats.pairs(now);
         let mut context = Context {
@@ -481,7 +421,7 @@ impl Node {
     fn rebuild(&mut self, now: Instant) {
         let own = self.catalogues.own().map(|own| Member {
             peer: self.me,
-            name: self.name.clone(),
+            name: self.directory.own_name().clone(),
             catalogue: own.clone(),
         });
         let others = self.directory.iter().filter_map(|record| {

@@ -12,7 +12,7 @@ use crate::{
     control::view::{DeviceView, NodeView, PeerView},
     id::PeerId,
     player::{transport::PlayState, PlayId, PlayerEvent},
-    protocol::{PeerState, Refusal},
+    protocol::{PeerRecord, PeerState, Refusal},
     swarm::scheduler::Lead,
 };
 
@@ -60,6 +60,7 @@ pub enum TrackerState {
         why: String,
     },
     Registered(IpAddr),
+    Unwanted,
     Refused(Refusal),
     Left {
         confirmed: bool,
@@ -88,7 +89,7 @@ impl Facts {
     pub fn handle_connecting(&mut self, to: String) {
         if matches!(
             self.tracker,
-            TrackerState::Looking | TrackerState::Connecting(_)
+            TrackerState::Looking | TrackerState::Connecting(_) | TrackerState::Unwanted
         ) {
             self.tracker = TrackerState::Connecting(to);
         }
@@ -162,10 +163,10 @@ impl Node {
         let arrived = playing.and_then(|play| self.plays.arrived(play));
         NodeView {
             peer: self.me,
-            name: self.name.clone(),
+            name: self.directory.own_name().clone(),
             role: self.role,
             tracker: match self.role.is_peer() {
-                true => self.facts.tracker_in_words(),
+                true => self.tracker_in_words(),
                 false => "this node".into(),
             },
             output: self.facts.output_in_words(),
@@ -210,6 +211,20 @@ impl Node {
         })
     }
 
+    /// How the node stands with its tracker, and how it goes on without one.
+    fn tracker_in_words(&self) -> String {
+        let tracker = self.facts.tracker_in_words();
+        if !self.neighbours.is_alone() {
+            return tracker;
+        }
+        let is_up = |record: &&PeerRecord| record.state == PeerState::Up;
+        match self.directory.iter().filter(is_up).count() {
+            0 => tracker,
+            1 => format!("{tracker}; 1 peer found without it"),
+            count => format!("{tracker}; {count} peers found without it"),
+        }
+    }
+
     fn source_names(&self, play: PlayId) -> Vec<Arc<str>> {
         let sources = self.plays.sources(play).into_iter();
         sources
@@ -233,7 +248,7 @@ impl Node {
         };
         let names = self.directory.iter().map(|record| &*record.name);
         let sees = in_few_words(names, self.directory.iter().count());
-        let tracker = self.facts.tracker_in_words();
+        let tracker = self.tracker_in_words();
         format!("{playing}{what}; sees {sees}; tracker: {tracker}")
     }
 }
@@ -300,6 +315,7 @@ impl Facts {
             TrackerState::Connecting(to) => format!("connecting to {to}"),
             TrackerState::Lost { to, why } => format!("lost {to}: {why}; trying again"),
             TrackerState::Registered(at) => format!("registered with {at}"),
+            TrackerState::Unwanted => "none, as configured".into(),
             TrackerState::Refused(refusal) => format!("refused: {refusal}"),
             TrackerState::Left { confirmed: true } => "left, and the tracker knows".into(),
             TrackerState::Left { confirmed: false } => "left; the tracker did not answer".into(),

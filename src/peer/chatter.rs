@@ -61,7 +61,9 @@ impl Chatter {
                 log::Level::Info,
                 "left the swarm; the tracker did not answer".into(),
             ),
-            TrackerEvent::Connecting { .. } | TrackerEvent::Message(_) => return,
+            TrackerEvent::Connecting { .. } | TrackerEvent::Message(_) | TrackerEvent::Unwanted => {
+                return
+            }
         };
         self.is_lost &= matches!(event, TrackerEvent::Lost { .. });
         if let Some(level) = self.level(&line, level, now) {

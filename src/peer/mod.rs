@@ -9,6 +9,7 @@
 mod bytes;
 mod cache;
 mod chatter;
+mod hello;
 mod orders;
 mod perform;
 mod tasks;
@@ -72,6 +73,8 @@ pub struct Parts {
     /// Closed where there is no tracker to be.
     pub tracker: Sender<Command>,
     pub tracker_events: Receiver<TrackerEvent>,
+    /// Whether to look for other peers by mDNS; the latest wins.
+    pub look_for_peers: Sender<bool>,
     /// Where what is to be remembered goes; the latest wins.
     pub memories: Sender<Memory>,
     /// Whether that works, when it changes; why not.
@@ -112,6 +115,7 @@ pub struct Peer {
     control: ControlNotifier,
     tracker: Sender<Command>,
     orders: Orders,
+    look_for_peers: Sender<bool>,
     memories: Sender<Memory>,
     notifier: Arc<Notifier>,
     watchdog: Option<Duration>,
@@ -202,6 +206,7 @@ impl Peer {
             control: parts.control,
             tracker: parts.tracker,
             orders: Orders::default(),
+            look_for_peers: parts.look_for_peers,
             memories: parts.memories,
             notifier: parts.notifier,
             watchdog: parts.watchdog,
@@ -325,12 +330,18 @@ impl Peer {
             }
             Input::Asked(Ask {
                 peer,
+                from,
                 request,
                 reply,
             }) => {
                 let ask = AskId(self.next_id());
                 self.asks.insert(ask, reply);
-                Event::Asked { ask, peer, request }
+                Event::Asked {
+                    ask,
+                    peer,
+                    from,
+                    request,
+                }
             }
             Input::Connected(connection) => return self.adopt(connection),
             Input::Parted(guest) => {

@@ -26,6 +26,7 @@ use crate::{
     media::decode::{FileBytes, TrackBytes},
     node::{
         Action, Answer, AskId, Event, FetchEvent, FetchId, Load, PlayAction, PlayerAction, Source,
+        Via,
     },
     player::{self, PlayId, PlayerEvent},
     protocol::{Class, Decline, PeerReply},
@@ -45,6 +46,7 @@ impl Peer {
         match action {
             Action::Play(action) => self.perform_play(action),
             Action::Transport(order) => self.perform_order(order),
+            Action::Want(want) if want.via == Via::Owner => self.ask_owner(want.owner, want.need),
             Action::Want(want) => {
                 let what = match want.need {
                     Need::List => tracker_link::Want::List,
@@ -56,6 +58,10 @@ impl Peer {
                     what,
                 });
             }
+            Action::Greet(peer, greeting) => self.greet(peer, greeting),
+            // Nobody takes it where mDNS is not wanted.
+            Action::LookForPeers(look) => _ = self.look_for_peers.force_send(look),
+            Action::Remember => self.remember(),
             Action::Publish(catalogue) => self.tell_tracker(Command::Publish(catalogue)),
             Action::Addresses(peer, addresses) => self.set_addresses(peer, addresses),
             Action::Answer(ask, answer) => self.answer(ask, answer),
@@ -312,6 +318,10 @@ impl Peer {
             Some(link) => link.set_candidates(addresses),
             None => {
                 let link = Link::new(peer, addresses, self.endpoint.clone(), self.asks_to.clone());
+                // It may have come by itself before anybody knew where it is.
+                if let Some(connection) = self.visiting(peer) {
+                    link.offer(connection);
+                }
                 self.links.insert(peer, link);
             }
         }
@@ -330,6 +340,7 @@ impl Peer {
             Answer::Head(head) => Reply::Message(PeerReply::Head(head)),
             Answer::List(list) => Reply::List(list),
             Answer::Page(page) => Reply::Page(page),
+            Answer::Hello(greeting) => Reply::Message(PeerReply::Hello(greeting)),
             Answer::No(why) => Reply::Message(PeerReply::No(why)),
             Answer::GiveUp => {
                 if let Some(over) = self.slices.get(&ask) {

@@ -6,10 +6,13 @@ use async_channel::Sender;
 use smol::Task;
 
 use super::{Input, Peer};
-use crate::swarm::{
-    endpoint::{Connection, Endpoint},
-    guests::{self, GuestId, Knock},
-    provide,
+use crate::{
+    id::PeerId,
+    swarm::{
+        endpoint::{Connection, Endpoint},
+        guests::{self, GuestId, Knock},
+        provide,
+    },
 };
 
 /// A connection that another peer opened, and the task that answers what comes over
@@ -20,6 +23,13 @@ pub struct Visit {
 }
 
 impl Peer {
+    /// The latest connection that `peer` has opened.
+    pub(super) fn visiting(&self, peer: PeerId) -> Option<Connection> {
+        let mut visits = self.visits.values().rev();
+        let visit = visits.find(|visit| visit.connection.peer == peer);
+        visit.map(|visit| visit.connection.clone())
+    }
+
     /// A peer has connected by itself: its link may use that connection, and for
     /// want of room another may have to go.
     pub(super) fn adopt(&mut self, connection: Connection) {

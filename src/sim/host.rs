@@ -27,8 +27,8 @@ use crate::{
     },
     id::{Group, PeerId, TrackId},
     node::{
-        self, Action, ControlId, Interfaces, Load, Memory, Node, PlayAction, PlayerAction, Setup,
-        Sight,
+        self, Acquaintance, Action, ControlId, Interfaces, Load, Memory, Node, PlayAction,
+        PlayerAction, Setup, Sight, Via,
     },
     player::{PlayId, PlayerEvent},
     tracker::{
@@ -38,8 +38,10 @@ use crate::{
 };
 
 /// What a host is made with.
+#[derive(Clone)]
 pub struct Setting {
     pub name: &'static str,
+    pub wants_tracker: bool,
     /// Songs, and whether each has been hashed.
     pub songs: Vec<(Song, bool)>,
     /// Bytes a second that it can send.
@@ -75,6 +77,8 @@ pub struct Host {
     pub twice: u64,
     /// Nothing that arrives can be kept.
     pub disk_is_full: bool,
+    /// Whom it finds in its state directory when it starts again.
+    pub remembered: Vec<Acquaintance>,
     /// Whom the node has given addresses for.
     pub reach: BTreeSet<PeerId>,
     /// What it asked of others.
@@ -88,6 +92,9 @@ pub struct Host {
     /// Bytes of each track that it has put on its line.
     pub sent: BTreeMap<TrackId, u64>,
     pub publishes: bool,
+    pub looks_for_peers: bool,
+    /// Whether it is to have a tracker at all.
+    wants_tracker: bool,
     replies: BTreeMap<ControlId, Result<Outcome, Ack>>,
     last_control: u64,
     /// Whether a watching client has to look.
@@ -145,32 +152,50 @@ impl Bytes for Store {
 
 impl Host {
     pub fn new(no: HostNo, setting: Setting, seed: u64, now: Instant) -> Self {
-        let library = Library::new(no.0 as u8, setting.songs);
+        let library = Library::new(no.0 as u8, setting.songs.clone());
         let life = Life {
             host: no,
             number: 0,
         };
-        let habits = (setting.name, setting.uplink, setting.manner);
-        Self::begin(life, library, habits, seed, now)
+        let memory = Memory::default();
+        let setting = Setting {
+            songs: Vec::new(),
+            ..setting
+        };
+        Self::begin(life, library, setting, memory, seed, now)
     }
 
     /// The host again, after its power was cut: what was arriving is lost.
     pub fn reborn(&mut self, seed: u64, now: Instant) {
         let library = std::mem::replace(&mut self.library, Library::new(0, Vec::new()));
-        let habits = (self.name, self.uplink, self.manner);
+        let habits = Setting {
+            name: self.name,
+            wants_tracker: self.wants_tracker,
+            songs: Vec::new(),
+            uplink: self.uplink,
+            manner: self.manner,
+        };
+        let memory = Memory {
+            peers: std::mem::take(&mut self.remembered),
+            ..Memory::default()
+        };
+        let remembered = memory.peers.clone();
         let mut store = std::mem::take(&mut self.store);
         store.0.retain(|track, _| library.holds(*track));
-        *self = Self::begin(self.life, library, habits, seed, now);
+        *self = Self::begin(self.life, library, habits, memory, seed, now);
         self.store = store;
+        self.remembered = remembered;
     }
 
     fn begin(
         life: Life,
         library: Library,
-        (name, uplink, manner): (&'static str, u64, Manner),
+        habits: Setting,
+        memory: Memory,
         seed: u64,
         now: Instant,
     ) -> Self {
+        let (name, uplink, manner) = (habits.name, habits.uplink, habits.manner);
         let introduction = Introduction {
             name: name.into(),
             name_chosen: false,
@@ -184,13 +209,17 @@ impl Host {
             role: Role::Peer,
             interfaces: Interfaces::default(),
             found: Vec::new(),
-            memory: Memory::default(),
+            memory,
             max_volume: 100,
             names_others: manner != Manner::Alone,
             seed,
         };
         let mut link = Link::new(introduction, seed, now);
-        link.handle_command(Command::Trackers(vec!["tracker:4670".into()]), now);
+        let trackers = match habits.wants_tracker {
+            true => Command::Trackers(vec!["tracker:4670".into()]),
+            false => Command::Configured(Vec::new()),
+        };
+        link.handle_command(trackers, now);
         let mut host = Self {
             name,
             alive: true,
@@ -204,6 +233,7 @@ impl Host {
             twice: 0,
             store: Store::default(),
             disk_is_full: false,
+            remembered: Vec::new(),
             reach: BTreeSet::new(),
             calls: BTreeMap::new(),
             served: BTreeMap::new(),
@@ -212,6 +242,8 @@ impl Host {
             sending: false,
             sent: BTreeMap::new(),
             publishes: false,
+            looks_for_peers: false,
+            wants_tracker: habits.wants_tracker,
             replies: BTreeMap::new(),
             last_control: 0,
             looks: false,
@@ -443,6 +475,17 @@ impl World {
         match action {
             Action::Play(action) => self.perform_play(host, action),
             Action::Transport(order) => self.perform_order(host, order),
+            Action::Want(want) if want.via == Via::Owner => {
+                self.call_owner(host, want.owner, want.need);
+            }
+            Action::Greet(peer, greeting) => self.call_greet(host, peer, greeting),
+            Action::LookForPeers(look) => {
+                this.looks_for_peers = look;
+                if look {
+                    self.look_for_peers(host);
+                }
+            }
+            Action::Remember => this.remembered = this.node.memory().peers,
             Action::Want(want) => {
                 let what = match want.need {
                     crate::catalog::Need::List => Want::List,

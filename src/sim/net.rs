@@ -1,12 +1,22 @@
 //! The network: delay, loss, and who can reach whom.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use super::random::Random;
 
 /// A host's number in its world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostNo(pub usize);
+
+/// Where a host is reached by the others.
+pub fn address(host: HostNo) -> SocketAddr {
+    let ip = Ipv4Addr::new(10, 0, 0, 10 + host.0 as u8);
+    (ip, crate::protocol::DEFAULT_PORT).into()
+}
 
 /// A life of a host: what was meant for the one before its power was cut does
 /// not reach the one after.

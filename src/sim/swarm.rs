@@ -3,20 +3,22 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
     host::Manner,
-    net::{HostNo, Life, Place},
+    net::{address, HostNo, Life, Place},
     world::{Event, World},
 };
 use crate::{
+    catalog::Need,
     content::ranges::GroupSet,
     id::{EntryNo, Group, PeerId, TrackId},
-    node::{self, Answer, AskId, FetchEvent, FetchId},
+    node::{self, Answer, AskId, FetchEvent, FetchId, Greeted, Piece},
     player::PlayId,
-    protocol::{Class, Decline, Get, PeerRequest},
+    protocol::{Class, Decline, Get, Greeting, PeerRequest},
     swarm::{elsewhere, fetch::declined, scheduler::Outcome, serving::SLOTS},
 };
 
@@ -36,6 +38,18 @@ pub struct Call {
 pub enum Purpose {
     Fetch(FetchId),
     Resolve(PlayId),
+    Greet(PeerId),
+    Piece(PeerId),
+}
+
+impl Purpose {
+    /// Until it is given up.
+    fn patience(self) -> Duration {
+        match self {
+            Self::Greet(_) => GREETING_TIMEOUT,
+            _ => ANSWER_TIMEOUT,
+        }
+    }
 }
 
 /// A request as its holder knows it.
@@ -65,6 +79,8 @@ struct Slice {
 pub enum Packet {
     Request(PeerRequest),
     Resolved { track: TrackId, size: u64 },
+    Hello(Box<Greeting>),
+    Piece(Piece),
     No(Decline),
     Slice,
     Group(Group),
@@ -107,6 +123,21 @@ impl World {
         self.call(host, source, Purpose::Fetch(fetch), get);
     }
 
+    pub fn call_greet(&mut self, host: HostNo, peer: PeerId, greeting: Box<Greeting>) {
+        self.note(host, format_args!("greets {peer}"));
+        let request = PeerRequest::Hello(greeting);
+        self.call(host, peer, Purpose::Greet(peer), request);
+    }
+
+    pub fn call_owner(&mut self, host: HostNo, owner: PeerId, need: Need) {
+        let request = match need {
+            Need::List => PeerRequest::List,
+            Need::Page(index) => PeerRequest::Page { index },
+            Need::Nothing => return,
+        };
+        self.call(host, owner, Purpose::Piece(owner), request);
+    }
+
     fn call(&mut self, host: HostNo, peer: PeerId, purpose: Purpose, request: PeerRequest) {
         self.last_call += 1;
         let call = CallId(self.last_call);
@@ -137,7 +168,7 @@ impl World {
                 purpose,
             },
         );
-        self.plan(host, ANSWER_TIMEOUT, Event::Overdue { call });
+        self.plan(host, purpose.patience(), Event::Overdue { call });
         if self.is_open(Place::Host(host), Place::Host(to)) {
             let at = self.now + self.net.delay();
             let packet = Packet::Request(request);
@@ -149,7 +180,7 @@ impl World {
         let Some(waiting) = self.hosts[host.0].calls.get(&call) else {
             return;
         };
-        let due = waiting.progress + ANSWER_TIMEOUT;
+        let due = waiting.progress + waiting.purpose.patience();
         if due > self.now {
             let life = self.hosts[host.0].life;
             return self.plan_at(due, Some(life), Event::Overdue { call });
@@ -204,6 +235,7 @@ impl World {
                 let event = node::Event::Asked {
                     ask: AskId(call.0),
                     peer,
+                    from: address(from.host),
                     request,
                 };
                 return self.hosts[host.0].node.handle(event, self.now);
@@ -217,7 +249,7 @@ impl World {
             return;
         };
         waiting.progress = now;
-        let purpose = waiting.purpose;
+        let (purpose, at) = (waiting.purpose, address(waiting.to.host));
         if !matches!(packet, Packet::Slice | Packet::Group(_)) {
             this.calls.remove(&call);
         }
@@ -241,6 +273,17 @@ impl World {
             }
             (Purpose::Fetch(id), Packet::End(outcome)) => done(id, outcome),
             (Purpose::Fetch(id), Packet::No(why)) => done(id, declined(&why)),
+            (Purpose::Greet(peer), Packet::Hello(greeting)) => {
+                node::Event::Greeted(peer, Greeted::Hello { greeting, at })
+            }
+            (Purpose::Greet(peer), Packet::No(Decline::Busy { .. })) => {
+                node::Event::Greeted(peer, Greeted::Busy)
+            }
+            (Purpose::Greet(peer), Packet::No(_)) => node::Event::Greeted(peer, Greeted::Declined),
+            (Purpose::Piece(owner), Packet::Piece(piece)) => node::Event::Piece(owner, Ok(piece)),
+            (Purpose::Piece(owner), Packet::No(why)) => {
+                node::Event::Piece(owner, Err(why.to_string()))
+            }
             _ => return,
         };
         this.node.handle(event, now);
@@ -273,8 +316,17 @@ impl World {
                 }
                 return self.pump(host);
             }
-            // Nobody asks for these yet: catalogues come from the tracker.
-            Answer::Head(_) | Answer::List(_) | Answer::Page(_) => return,
+            Answer::Hello(greeting) => Packet::Hello(greeting),
+            Answer::List(list) => Packet::Piece(Piece::List(list.to_vec())),
+            Answer::Page(page) => {
+                let pages = self.hosts[host.0].node.own_pages();
+                let index = pages.iter().position(|own| Arc::ptr_eq(own, &page));
+                let Some(index) = index else { return };
+                let (index, bytes) = (index as u32, page.encode());
+                Packet::Piece(Piece::Page { index, bytes })
+            }
+            // Nobody asks for it: greetings have it.
+            Answer::Head(_) => return,
         };
         if let Some(served) = self.hosts[host.0].served.remove(&call) {
             if let Packet::No(why) = &packet {
@@ -565,12 +617,15 @@ fn fail(purpose: Purpose, why: &str) -> Event {
             play,
             answer: Err(why.into()),
         },
+        Purpose::Greet(peer) => node::Event::Greeted(peer, Greeted::Silent(why.into())),
+        Purpose::Piece(owner) => node::Event::Piece(owner, Err(why.into())),
     };
     Event::Node(event.into())
 }
 
 /// A fetch or a question without an answer is given up.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const GREETING_TIMEOUT: Duration = Duration::from_secs(6);
 /// A connection whose other end is silent is given up.
 const IDLE: Duration = Duration::from_secs(30);
 /// Bytes a second that hashing reads.

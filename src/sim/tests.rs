@@ -1,5 +1,6 @@
 //! What must hold in every swarm.
 
+mod alone;
 mod bad_days;
 mod chaos;
 mod house;
@@ -46,6 +47,7 @@ fn peer(name: &'static str, uplink: u64, songs: &[Song]) -> Setting {
     let songs = songs.iter().map(|song| (song.clone(), true)).collect();
     Setting {
         name,
+        wants_tracker: true,
         songs,
         uplink,
         manner: Manner::Honest,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    net::{HostNo, Life, Place},
+    net::{address, HostNo, Life, Place},
     world::{Event, World},
 };
 use crate::{
@@ -132,7 +132,7 @@ impl World {
         let peer = self.hosts[host.0].library.owner();
         self.tracker
             .registry
-            .handle_connected(conn, peer, address(host), now);
+            .handle_connected(conn, peer, address(host).ip(), now);
         self.settle_tracker();
         self.hosts[host.0]
             .link
@@ -273,11 +273,6 @@ fn describe(event: &link::TrackerEvent) -> String {
         },
         other => format!("{other:?}"),
     }
-}
-
-/// The address of a host.
-fn address(host: HostNo) -> IpAddr {
-    Ipv4Addr::new(10, 0, 0, 10 + host.0 as u8).into()
 }
 
 const TRACKER_AT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));

@@ -9,7 +9,7 @@ use std::{
 use super::{
     host::{Host, Setting},
     log::Log,
-    net::{HostNo, Life, Net, Place, Weather},
+    net::{address, HostNo, Life, Net, Place, Weather},
     random::Random,
     swarm::{CallId, Packet},
     tracker::{Tracker, Wire},
@@ -33,6 +33,8 @@ pub struct World {
     pub random: Random,
     pub log: Log,
     pub last_call: u64,
+    /// Whether mDNS works.
+    pub has_mdns: bool,
     /// Timers that were due one after the other without time going on.
     spins: u32,
 }
@@ -97,6 +99,7 @@ impl World {
             random,
             log: Log::default(),
             last_call: 0,
+            has_mdns: true,
             spins: 0,
         }
     }
@@ -106,6 +109,7 @@ impl World {
         let host = HostNo(self.hosts.len());
         let seed = self.random.draw();
         self.hosts.push(Host::new(host, setting, seed, self.now));
+        self.announce(host);
         self.settle(host);
         host
     }
@@ -244,7 +248,34 @@ impl World {
         self.note(host, "has power again");
         let seed = self.random.draw();
         self.hosts[host.0].reborn(seed, self.now);
+        self.announce(host);
         self.settle(host);
+    }
+
+    /// Those who look for peers find `host`.
+    fn announce(&mut self, host: HostNo) {
+        for looker in (0..self.hosts.len()).map(HostNo) {
+            if self.hosts[looker.0].looks_for_peers {
+                self.show(host, looker);
+            }
+        }
+    }
+
+    /// `looker` finds all who announce themselves.
+    pub fn look_for_peers(&mut self, looker: HostNo) {
+        for host in (0..self.hosts.len()).map(HostNo) {
+            self.show(host, looker);
+        }
+    }
+
+    fn show(&mut self, host: HostNo, to: HostNo) {
+        let is_open = self.is_open(Place::Host(host), Place::Host(to));
+        if host != to && is_open && self.has_mdns {
+            let peer = self.hosts[host.0].library.owner();
+            let sighted = node::Event::Sighted(peer, vec![address(host)]);
+            let after = self.net.delay();
+            self.plan(to, after, Event::Node(sighted.into()));
+        }
     }
 
     /// Cuts the tracker's process off; its system tells all who are connected.
@@ -281,6 +312,10 @@ impl World {
         self.resume_wires();
         for host in 0..self.hosts.len() {
             self.resume_slices(HostNo(host));
+            // mDNS asks again and again.
+            if self.hosts[host].alive && self.hosts[host].looks_for_peers {
+                self.look_for_peers(HostNo(host));
+            }
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Asking another peer, and bringing what it sends to the store.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use quinn::{ReadError, RecvStream, VarInt};
 
 use super::{
     elsewhere,
-    endpoint::within,
+    endpoint::{canonical, within},
     link::{LinkHandle, NoConnection},
     scheduler::Outcome,
 };
@@ -87,6 +87,32 @@ async fn ask_for_hash(link: &LinkHandle, entry: EntryNo) -> Result<(TrackId, u64
             PeerReply::No(why) => return Err(why.into()),
             other => return Err(unexpected(&other)),
         }
+    }
+}
+
+/// Asks a question that has one answer, and gives that and where it came from.
+///
+/// # Errors
+/// [`AskError`], also when the peer declines.
+pub async fn question(
+    link: &LinkHandle,
+    request: &PeerRequest,
+) -> Result<(PeerReply, SocketAddr), AskError> {
+    let once = || async {
+        let mut answer = ask(link, request).await?;
+        let reply = next_reply(&mut answer).await?;
+        // It is at hand: the answer has just come over it.
+        let at = link.connection().await?.quic.remote_address();
+        Ok((reply, canonical(at)))
+    };
+    let reply = match once().await {
+        // As with [`resolve`], the connection may be one of before its restart.
+        Err(AskError::Lost(_)) => once().await?,
+        reply => reply?,
+    };
+    match reply {
+        (PeerReply::No(why), _) => Err(why.into()),
+        reply => Ok(reply),
     }
 }
 
@@ -241,6 +267,7 @@ fn unexpected(reply: &PeerReply) -> AskError {
         PeerReply::List(_) => "a list",
         PeerReply::Page(_) => "a page",
         PeerReply::No(_) => "no",
+        PeerReply::Hello(_) => "a greeting",
     };
     AskError::Nonsense(format!("{kind} was not asked for"))
 }

@@ -10,6 +10,7 @@
 
 use std::{
     io::{self, Write},
+    net::SocketAddr,
     sync::{
         atomic::{AtomicU64, Ordering},
         Arc, Mutex, PoisonError,
@@ -23,7 +24,7 @@ use smol::{future, lock::Semaphore, Task, Timer};
 
 use super::{
     budget::{Booking, Budget, Piece},
-    endpoint::{within, Connection},
+    endpoint::{canonical, within, Connection},
 };
 use crate::{
     catalog::{Hash, Page},
@@ -41,6 +42,8 @@ use crate::{
 /// A question of another peer's.
 pub struct Ask {
     pub peer: PeerId,
+    /// Where it speaks from, which is where it can be dialled, too.
+    pub from: SocketAddr,
     pub request: PeerRequest,
     /// Where the answer goes; holds as many as one question can have under
     /// way. Closed when the asker does not wait any longer.
@@ -82,8 +85,9 @@ pub async fn serve(connection: Connection, asks: Sender<Ask>) {
             Timer::at(early).await;
         }
         streams.retain(|stream| !stream.is_finished());
+        let from = canonical(connection.quic.remote_address());
         streams.push(smol::spawn(answer(
-            connection.peer,
+            (connection.peer, from),
             send,
             recv,
             asks.clone(),
@@ -93,7 +97,7 @@ pub async fn serve(connection: Connection, asks: Sender<Ask>) {
 }
 
 async fn answer(
-    peer: PeerId,
+    (peer, from): (PeerId, SocketAddr),
     mut send: SendStream,
     mut recv: RecvStream,
     asks: Sender<Ask>,
@@ -111,6 +115,7 @@ async fn answer(
     if asks
         .send(Ask {
             peer,
+            from,
             request,
             reply,
         })

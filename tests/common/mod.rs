@@ -67,6 +67,8 @@ pub struct Setup {
     pub tracker: Option<String>,
     /// Defaults to any port of 127.0.0.1.
     pub listen: Option<String>,
+    /// Whether a peer announces itself by mDNS.
+    pub advertised: bool,
     pub key: Option<String>,
     /// The identity of another node, as a copied card has it.
     pub identity_of: Option<PathBuf>,
@@ -164,7 +166,8 @@ impl Setup {
             text += &format!("[swarm]\nkey_file = {file:?}\n");
         }
         text += &format!(
-            "[tracker]\nlisten = {listen:?}\nadvertise = false\n[peer]\nlisten = {listen:?}\n"
+            "[tracker]\nlisten = {listen:?}\nadvertise = false\n[peer]\nlisten = {listen:?}\nadvertise = {}\n",
+            self.advertised
         );
         text += &match &self.tracker {
             Some(list) if list.starts_with('[') => format!("tracker = {list}\n"),

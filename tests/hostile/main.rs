@@ -15,6 +15,7 @@ mod common;
 mod netns;
 
 mod control;
+mod hello;
 mod mdns;
 mod peer;
 mod tracker;

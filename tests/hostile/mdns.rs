@@ -49,6 +49,41 @@ fn a_crowd_of_false_trackers() {
     wait_until_found(&peer);
 }
 
+/// They are more than are believed, each with an id of its own; whoever is true is found
+/// among them.
+#[test]
+fn a_crowd_of_false_peers() {
+    let Some(network) = network() else { return };
+    let peer = |end: usize, name| Setup {
+        role: "peer",
+        name: Some(name),
+        listen: Some("[::]:0".into()),
+        advertised: true,
+        prefix: network.prefix(end),
+        ..Setup::default()
+    };
+    let south = peer(1, "south").start();
+    // What it has open for mDNS, it has from here on.
+    let other = peer(1, "other").start();
+    south.wait_for_peers(&["south", "other"]);
+    let watch = Watch::begin(&south);
+    let mut sender = Sender::new(&network);
+    for n in 1..=400u32 {
+        let [_, _, high, low] = n.to_be_bytes();
+        let address = [10, 98, 4 + high, low];
+        sender.send(&announcement_of("_udp", n, &address, TRACKER));
+    }
+    south.wait_for_line("mDNS is flooded with answers");
+    let _north = peer(0, "north").start();
+    south.wait_long_for_status("north", |status| {
+        let tracker = status["node"]["tracker"].as_str();
+        tracker.is_some_and(|text| text.contains("2 peers found without it"))
+    });
+    south.wait_for_peers(&["north", "other", "south"]);
+    drop(other);
+    watch.end(&south, GROWN);
+}
+
 /// The namespaces, or none where they cannot be made; why is printed.
 fn network() -> Option<Network> {
     Network::try_new()
@@ -155,11 +190,16 @@ fn storm(network: &Network) {
 /// A response (RFC 6763, section 12.1) that announces instance `n` of the service at
 /// `address`, for as long as can be said.
 fn announcement(n: u32, address: &[u8], text: &[u8]) -> Vec<u8> {
-    let service = name(&["_p2pmusic", "_tcp", "local"]);
+    announcement_of("_tcp", n, address, text)
+}
+
+fn announcement_of(protocol: &str, n: u32, address: &[u8], text: &[u8]) -> Vec<u8> {
+    let service = name(&["_p2pmusic", protocol, "local"]);
     let label = format!("storm-{n}");
-    let instance = name(&[&label, "_p2pmusic", "_tcp", "local"]);
+    let instance = name(&[&label, "_p2pmusic", protocol, "local"]);
     let host = name(&[&format!("host-{n}"), "local"]);
-    let text = [&[text.len() as u8], text].concat();
+    let id = format!("id={n:064x}");
+    let text = [&[text.len() as u8], text, &[id.len() as u8], id.as_bytes()].concat();
     let place = [&[0, 0, 0, 0, 0x12, 0x34][..], &host].concat();
     [
         &b"\0\0\x84\0\0\0\0\x04\0\0\0\0"[..],

@@ -32,12 +32,12 @@ fn swarm() -> (Music, Vec<[i16; 2]>, Node, Node) {
     (music, frames, tracker, attic)
 }
 
-fn udp_of(node: &Node) -> SocketAddr {
+pub fn udp_of(node: &Node) -> SocketAddr {
     let line = node.wait_for_line("peer listens on ");
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-fn endpoint(ip: Ipv4Addr) -> Endpoint {
+pub fn endpoint(ip: Ipv4Addr) -> Endpoint {
     let socket = UdpSocket::bind((ip, 0)).unwrap();
     Endpoint::new(
         EndpointConfig::default(),
@@ -53,7 +53,7 @@ fn quic(tls: rustls::ClientConfig) -> quinn::ClientConfig {
 }
 
 /// A connection of `member`'s, whose other end has let it in so far.
-async fn dial(endpoint: &Endpoint, member: &Member, at: SocketAddr) -> Option<Connection> {
+pub async fn dial(endpoint: &Endpoint, member: &Member, at: SocketAddr) -> Option<Connection> {
     let mut config = quic(member.client_config());
     // It takes little, so that what it does not read stays with who sends it.
     let mut transport = quinn::TransportConfig::default();
@@ -63,7 +63,10 @@ async fn dial(endpoint: &Endpoint, member: &Member, at: SocketAddr) -> Option<Co
     within(5, connecting).await?.ok()
 }
 
-async fn within<T>(seconds: u64, future: impl std::future::IntoFuture<Output = T>) -> Option<T> {
+pub async fn within<T>(
+    seconds: u64,
+    future: impl std::future::IntoFuture<Output = T>,
+) -> Option<T> {
     let late = async {
         smol::Timer::after(Duration::from_secs(seconds)).await;
         None
@@ -71,7 +74,7 @@ async fn within<T>(seconds: u64, future: impl std::future::IntoFuture<Output = T
     async { Some(future.await) }.or(late).await
 }
 
-async fn ask(connection: &Connection, bytes: &[u8]) -> Option<(SendStream, RecvStream)> {
+pub async fn ask(connection: &Connection, bytes: &[u8]) -> Option<(SendStream, RecvStream)> {
     let (mut send, recv) = within(3, connection.open_bi()).await?.ok()?;
     within(3, send.write_all(bytes)).await?.ok()?;
     let _ = send.finish();

@@ -192,6 +192,8 @@ pub fn register(name: impl Into<String>, port: u16) -> ToTracker {
 pub const REGISTERED: u8 = 0;
 pub const WANT_LIST: u8 = 8;
 
+// A greeting is as large as it is, and few are made.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Serialize)]
 pub enum PeerRequest {
     Resolve(u32),
@@ -201,6 +203,8 @@ pub enum PeerRequest {
     Head,
     List,
     Page(u32),
+    /// Name, own head, and the other's.
+    Hello(String, Option<SignedHead>, Option<SignedHead>),
 }
 
 /// The first of what a peer answers: track and size.

@@ -29,6 +29,7 @@ fn swarm(seed: u64) -> World {
         let uplink = FLAC + world.random.below(4 * FLAC);
         world.add(Setting {
             name,
+            wants_tracker: true,
             songs,
             uplink,
             manner,

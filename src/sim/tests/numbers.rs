@@ -79,7 +79,7 @@ fn what_was_here_already_is_a_duplicate() {
     let this = &mut world.hosts[cellar.0];
     let mut out = this.calls.values().filter_map(|call| match call.purpose {
         Purpose::Fetch(fetch) => Some(fetch),
-        Purpose::Resolve(_) => None,
+        _ => None,
     });
     let fetch = out.next().expect("it has not arrived yet");
     let here = this.store.0[&song.track].have.clone();

@@ -21,7 +21,7 @@ fn swarm(seed: u64, weather: Weather) -> World {
     world
 }
 
-fn alive(world: &World) -> Vec<HostNo> {
+pub fn alive(world: &World) -> Vec<HostNo> {
     let hosts = world.hosts.iter().filter(|host| host.alive);
     hosts.map(|host| host.life.host).collect()
 }
@@ -45,7 +45,7 @@ fn assert_all_know(world: &mut World) {
 }
 
 /// Every living host has the newest catalogue of every living one.
-fn assert_same_heads(world: &World) {
+pub fn assert_same_heads(world: &World) {
     for owner in alive(world) {
         let owner = &world.hosts[owner.0];
         let (id, newest) = (owner.library.owner(), owner.library.newest());
@@ -170,6 +170,7 @@ fn a_network_that_comes_an_hour_late_is_used() {
         let mut world = World::new(seed, Weather::FAIR);
         let hosts: Vec<Place> = (0..NAMES.len()).map(|n| Place::Host(HostNo(n))).collect();
         world.cut(&hosts, &[Place::Tracker]);
+        world.cut(&hosts, &hosts);
         for (n, name) in (0..).zip(NAMES) {
             world.add(peer(name, FAST, &[Song::new(n, 30, FLAC)]));
         }

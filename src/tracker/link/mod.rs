@@ -95,6 +95,8 @@ pub enum TrackerEvent {
     },
     /// A peer, a head, a list, a page, or the lack of one.
     Message(FromTracker),
+    /// A person wants no tracker at all.
+    Unwanted,
     /// The end, after [`Command::Leave`].
     Left {
         confirmed: bool,
@@ -360,11 +362,14 @@ impl Link {
         self.current = stays.unwrap_or(0);
         match self.state {
             State::Up { .. } | State::Registering { .. } if stays.is_none() => {
-                self.begin_leaving(true, now);
+                return self.begin_leaving(true, now);
             }
             State::Connecting if stays.is_none() => self.connect_anew(now),
             State::Resting { .. } => self.state = State::Resting { until: now },
             _ => {}
+        }
+        if self.trackers.is_empty() && matches!(self.state, State::Resting { .. }) {
+            self.tell(TrackerEvent::Unwanted);
         }
     }
 
@@ -456,7 +461,7 @@ impl Link {
         match self.state {
             State::Leaving { moves_on: true, .. } => {
                 if self.trackers.is_empty() {
-                    self.tell(TrackerEvent::Left { confirmed });
+                    self.tell(TrackerEvent::Unwanted);
                 }
                 self.connect_anew(now);
             }
@@ -498,10 +503,11 @@ impl Link {
 
 /// After the first round of failures: a tracker that restarts is back soon.
 const FIRST_REST: Duration = Duration::from_millis(250);
-/// A peer that waits longer than this seems broken to a person.
-const LONGEST_REST: Duration = Duration::from_secs(30);
+/// With an attempt of 4 s that may have begun just before a tracker is back, everybody
+/// has found it again within a lease.
+const LONGEST_REST: Duration = Duration::from_secs(8);
 /// Enough to get from the first rest to the longest.
-const MAX_DOUBLINGS: u32 = 7;
+const MAX_DOUBLINGS: u32 = 5;
 /// A refusal lasts until a person mends something.
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
 /// A tracker may have to probe several holders of a name first, a second

@@ -335,7 +335,7 @@ fn a_tracker_that_a_person_does_not_want_any_more_is_left() {
     link.handle_command(wanted(&[]), now);
     actions(&mut link);
     link.handle_timeout(now + LEAVE_TIMEOUT);
-    let left = Action::Tell(TrackerEvent::Left { confirmed: false });
-    assert_eq!(actions(&mut link), [left, Action::Disconnect]);
+    let unwanted = Action::Tell(TrackerEvent::Unwanted);
+    assert_eq!(actions(&mut link), [unwanted, Action::Disconnect]);
     assert_eq!(link.poll_timeout(), None, "there is none to try");
 }

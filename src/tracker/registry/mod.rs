@@ -33,7 +33,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::news::{Bulletin, Place};
+pub use self::{
+    naming::numbered,
+    news::{Bulletin, Place},
+};
 use self::{
     news::News,
     relay::{Limits, Progress, Relay, Want},

@@ -1,0 +1,528 @@
+//! Whom this node can find without a tracker, and when it greets them.
+//!
+//! A tracker is a convenience: it says who is here, so that nobody has to ask. Of those
+//! for whom none speaks, each is greeted now and then, and says in its answer that it is
+//! here, what it is called, and which catalogue it has.
+//!
+//! What must hold:
+//! - For whom a tracker speaks is not greeted: with a healthy tracker nothing happens.
+//! - Who answers is here, whatever became of the tracker; who does not is gone within a
+//!   minute, and asked again ever more seldom, for it may be back.
+//! - A greeting does for both: who has been greeted need not greet.
+//! - Who announces itself, or is remembered, is a hint: it costs an attempt now and then.
+//! - Who floods is heard once a second. Greetings under way, and contacts, are bounded.
+//!
+//! Not here: what those who are here are called (`directory`), and what they have
+//! (`catalogues`).
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{id::PeerId, protocol::check_name};
+
+/// A peer that was here lately, as it is remembered over a restart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Acquaintance {
+    pub peer: PeerId,
+    pub name: String,
+    /// Where it answered, the likeliest first.
+    pub addresses: Vec<SocketAddr>,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct Neighbours {
+    me: PeerId,
+    contacts: BTreeMap<PeerId, Contact>,
+    standing: Standing,
+    /// Greetings under way.
+    asking: usize,
+    /// When somebody is to be greeted next, unless that is nobody.
+    wake: Option<Instant>,
+    /// Grows with each who goes: whom to forget first.
+    parted: u64,
+    random: u64,
+}
+
+/// Who says who is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// A tracker may be found yet, until then.
+    Waiting(Instant),
+    /// A tracker does.
+    Told,
+    /// Nobody.
+    Alone,
+    /// This node has left, or must not show itself.
+    Silent,
+}
+
+#[derive(Debug)]
+struct Contact {
+    name: String,
+    /// Where it may answer, the likeliest first.
+    hints: Vec<SocketAddr>,
+    /// The tracker speaks for it.
+    is_vouched: bool,
+    /// It is in the directory.
+    is_here: bool,
+    /// By mDNS.
+    is_announced: bool,
+    /// It was here, and only the tracker does not see it any more.
+    is_missed: bool,
+    is_asked: bool,
+    /// Greetings in a row without an answer.
+    failures: u32,
+    due: Instant,
+    /// When its last greeting was taken.
+    heard: Option<Instant>,
+    /// The higher, the later it went.
+    parted: u64,
+}
+
+/// What a greeting without an answer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// It is asked again at once.
+    Doubtful,
+    /// It is here no more, if it was.
+    Gone,
+}
+
+impl Neighbours {
+    /// Begins with those who are remembered. `seed` spreads the greetings of many.
+    pub fn new(me: PeerId, known: &[Acquaintance], seed: u64, now: Instant) -> Self {
+        let mut this = Self {
+            me,
+            contacts: BTreeMap::new(),
+            standing: Standing::Waiting(now + WAIT_FOR_TRACKER),
+            asking: 0,
+            wake: None,
+            parted: 0,
+            random: seed,
+        };
+        let known = known.iter().filter(|known| check_name(&known.name).is_ok());
+        for known in known.take(MAX_REMEMBERED) {
+            let due = now + this.some(SPREAD);
+            this.parted += 1;
+            let parted = this.parted;
+            if let Some(contact) = this.contact(known.peer, due) {
+                contact.name.clone_from(&known.name);
+                contact.hints.clone_from(&known.addresses);
+                contact.hints.truncate(MAX_HINTS);
+                contact.parted = parted;
+            }
+        }
+        this.plan();
+        this
+    }
+
+    /// A tracker takes this node, and names everybody who is here.
+    pub fn handle_registered(&mut self, now: Instant) {
+        self.standing = Standing::Told;
+        for contact in self.contacts.values_mut() {
+            // Nobody looks for them any more, nor hears when they go.
+            contact.is_announced = false;
+        }
+        self.forget();
+        self.unvouch(TRACKER_NAMES_WITHIN, now);
+    }
+
+    /// No tracker is there (any more), or a person wants none.
+    pub fn handle_alone(&mut self, now: Instant) {
+        if self.standing != Standing::Alone {
+            self.standing = Standing::Alone;
+            self.unvouch(Duration::ZERO, now);
+        }
+    }
+
+    /// This node has left, or must not show itself.
+    pub fn handle_silent(&mut self) {
+        self.standing = Standing::Silent;
+        self.plan();
+    }
+
+    /// Whether it answers greetings.
+    pub fn is_silent(&self) -> bool {
+        self.standing == Standing::Silent
+    }
+
+    /// Whether it has to find the others by itself.
+    pub fn is_alone(&self) -> bool {
+        self.standing == Standing::Alone
+    }
+
+    /// The tracker speaks for `peer`.
+    pub fn handle_vouched(&mut self, peer: PeerId, name: &str, now: Instant) {
+        if let Some(contact) = self.contact(peer, now) {
+            (contact.is_vouched, contact.is_here) = (true, true);
+            (contact.is_missed, contact.failures) = (false, 0);
+            name.clone_into(&mut contact.name);
+            self.plan();
+        }
+    }
+
+    /// The tracker says that `peer` is gone, who was at `addresses`. Who has not said
+    /// goodbye may have lost the tracker only: it is asked.
+    pub fn handle_gone(
+        &mut self,
+        peer: PeerId,
+        has_left: bool,
+        addresses: Vec<SocketAddr>,
+        now: Instant,
+    ) {
+        let due = now + self.some(SPREAD);
+        self.parted += 1;
+        let parted = self.parted;
+        if let Some(contact) = self.contacts.get_mut(&peer) {
+            contact.part(addresses, parted);
+            contact.is_missed = !has_left;
+            contact.failures = if has_left { PATIENCE } else { PATIENCE - 1 };
+            contact.due = due;
+        }
+        self.forget();
+        self.plan();
+    }
+
+    /// `peer` announces itself at `addresses`; at none when it does so no more.
+    pub fn handle_sighting(&mut self, peer: PeerId, addresses: Vec<SocketAddr>, now: Instant) {
+        let due = now + self.some(SPREAD);
+        if addresses.is_empty() {
+            if let Some(contact) = self.contacts.get_mut(&peer) {
+                contact.is_announced = false;
+                // Whoever is here says so.
+                contact.failures = contact.failures.max(PATIENCE - 1);
+                contact.due = contact.due.min(due);
+            }
+        } else if let Some(contact) = self.contact(peer, due) {
+            let is_news = addresses.iter().any(|at| !contact.hints.contains(at));
+            contact.is_announced = true;
+            contact.hint(addresses);
+            if is_news && !contact.is_here {
+                contact.failures = 0;
+                contact.due = due;
+            }
+        }
+        self.forget();
+        self.plan();
+    }
+
+    /// Whether a greeting of `peer`'s may be taken: not one right after the other.
+    pub fn may_greet(&self, peer: PeerId, now: Instant) -> bool {
+        let heard = self.contacts.get(&peer).and_then(|contact| contact.heard);
+        heard.is_none_or(|heard| now >= heard + HEARD_EVERY)
+    }
+
+    /// `peer` has greeted, and is in the directory.
+    pub fn handle_greeted(&mut self, peer: PeerId, name: &str, at: SocketAddr, now: Instant) {
+        self.handle_met(peer, name, at, now);
+        if let Some(contact) = self.contacts.get_mut(&peer) {
+            contact.heard = Some(now);
+        }
+    }
+
+    /// `peer` has answered, and is in the directory.
+    pub fn handle_met(&mut self, peer: PeerId, name: &str, at: SocketAddr, now: Instant) {
+        let due = now + self.interval();
+        if let Some(contact) = self.contact(peer, now) {
+            name.clone_into(&mut contact.name);
+            contact.hint(vec![at]);
+            contact.is_here = true;
+            (contact.is_missed, contact.failures) = (false, 0);
+            contact.due = due;
+            self.plan();
+        }
+    }
+
+    /// `peer` had no time for a greeting, or did not give what it told of in one.
+    pub fn handle_unfinished(&mut self, peer: PeerId, now: Instant) {
+        if let Some(contact) = self.contacts.get_mut(&peer) {
+            contact.due = contact.due.min(now + RETRY);
+        }
+        self.plan();
+    }
+
+    /// The greeting that was under way to `peer` is over.
+    pub fn handle_done(&mut self, peer: PeerId) {
+        if let Some(contact) = self.contacts.get_mut(&peer) {
+            if std::mem::take(&mut contact.is_asked) {
+                self.asking = self.asking.saturating_sub(1);
+            }
+        }
+        self.plan();
+    }
+
+    /// `peer`, who was at `addresses`, has not answered; or not as one who is here does,
+    /// when it `declines`.
+    pub fn handle_silence(
+        &mut self,
+        peer: PeerId,
+        declines: bool,
+        addresses: Vec<SocketAddr>,
+        now: Instant,
+    ) -> Silence {
+        self.parted += 1;
+        let parted = self.parted;
+        let seldom = self.random();
+        let Some(contact) = self.contacts.get_mut(&peer) else {
+            return Silence::Gone;
+        };
+        contact.failures = match declines {
+            true => contact.failures.max(PATIENCE),
+            false => contact.failures.saturating_add(1),
+        };
+        if contact.failures < PATIENCE {
+            contact.due = now + RETRY;
+            self.plan();
+            return Silence::Doubtful;
+        }
+        if contact.is_here {
+            contact.part(addresses, parted);
+        }
+        contact.is_missed = false;
+        let doublings = (contact.failures - PATIENCE).min(MAX_DOUBLINGS);
+        let rest = FIRST_REST.saturating_mul(1 << doublings).min(LONGEST_REST);
+        contact.due = now + rest / 2 + part_of(rest / 2, seldom);
+        self.forget();
+        self.plan();
+        Silence::Gone
+    }
+
+    /// There is something to tell: those who are here are greeted soon.
+    pub fn handle_news(&mut self, now: Instant) {
+        for contact in self.contacts.values_mut() {
+            if contact.is_here && contact.failures == 0 {
+                contact.due = contact.due.min(now + TELL_WITHIN);
+            }
+        }
+        self.plan();
+    }
+
+    /// Whom to greet now.
+    pub fn poll(&mut self, now: Instant) -> Option<PeerId> {
+        if self.wake.is_none_or(|wake| now < wake) {
+            return None;
+        }
+        if let Standing::Waiting(until) = self.standing {
+            if now < until {
+                return None;
+            }
+            self.handle_alone(now);
+        }
+        let standing = self.standing;
+        let wanted = self
+            .contacts
+            .iter_mut()
+            .filter(|(_, contact)| contact.is_wanted(standing) && contact.due <= now);
+        let (&peer, contact) = wanted.min_by_key(|(_, contact)| contact.due)?;
+        contact.is_asked = true;
+        self.asking += 1;
+        self.plan();
+        Some(peer)
+    }
+
+    /// When [`Self::poll`] has somebody.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    /// Where `peer` may answer, when it is not in the directory.
+    pub fn hints(&self, peer: PeerId) -> &[SocketAddr] {
+        let contact = self.contacts.get(&peer);
+        contact.map_or(&[], |contact| &contact.hints)
+    }
+
+    /// Those who were here lately and are not now, the latest first.
+    pub fn absent(&self) -> Vec<Acquaintance> {
+        let mut absent: Vec<_> = self
+            .contacts
+            .iter()
+            .filter(|(_, contact)| contact.is_remembered())
+            .collect();
+        absent.sort_unstable_by_key(|(_, contact)| std::cmp::Reverse(contact.parted));
+        let acquaintance = |(peer, contact): (&PeerId, &Contact)| Acquaintance {
+            peer: *peer,
+            name: contact.name.clone(),
+            addresses: contact.hints.clone(),
+        };
+        absent.into_iter().map(acquaintance).collect()
+    }
+
+    /// What is known of `peer`, which is new if there is room.
+    fn contact(&mut self, peer: PeerId, due: Instant) -> Option<&mut Contact> {
+        if peer == self.me
+            || (self.contacts.len() >= MAX_CONTACTS && !self.contacts.contains_key(&peer))
+        {
+            return None;
+        }
+        Some(self.contacts.entry(peer).or_insert_with(|| Contact {
+            name: String::new(),
+            hints: Vec::new(),
+            is_vouched: false,
+            is_here: false,
+            is_announced: false,
+            is_missed: false,
+            is_asked: false,
+            failures: 0,
+            due,
+            heard: None,
+            parted: 0,
+        }))
+    }
+
+    /// Nobody has been spoken for yet. Those who are here are greeted after `wait`.
+    fn unvouch(&mut self, wait: Duration, now: Instant) {
+        let random = self.random();
+        let spread = SPREAD.max(self.round());
+        for (n, contact) in (0u64..).zip(self.contacts.values_mut()) {
+            contact.is_vouched = false;
+            let some = part_of(spread, random.wrapping_mul(2 * n + 1));
+            // Who did not answer yesterday may today, now that it counts.
+            contact.failures = contact.failures.min(PATIENCE - 1);
+            contact.due = now + wait + some;
+        }
+        self.plan();
+    }
+
+    /// How long who has been heard of is believed to be here.
+    fn interval(&mut self) -> Duration {
+        let whole = GREET_EVERY.max(self.round());
+        whole * 3 / 4 + self.some(whole / 4)
+    }
+
+    /// How long it takes to greet everybody.
+    fn round(&self) -> Duration {
+        let greeted = self.contacts.values().filter(|c| !c.is_vouched).count();
+        PACE.saturating_mul(u32::try_from(greeted).unwrap_or(u32::MAX))
+    }
+
+    /// Forgets the oldest of those who are away, and those who never were here.
+    fn forget(&mut self) {
+        self.contacts
+            .retain(|_, contact| contact.is_kept() || contact.is_remembered());
+        let away = self.contacts.values().filter(|c| c.is_remembered());
+        let mut away: Vec<u64> = away.map(|contact| contact.parted).collect();
+        if away.len() > MAX_REMEMBERED {
+            away.sort_unstable();
+            let oldest = away[away.len() - MAX_REMEMBERED];
+            self.contacts
+                .retain(|_, c| c.is_kept() || c.parted >= oldest);
+        }
+    }
+
+    fn plan(&mut self) {
+        let standing = match self.standing {
+            Standing::Waiting(_) => Standing::Alone,
+            standing => standing,
+        };
+        let wanted = self.contacts.values().filter(|c| c.is_wanted(standing));
+        let has_room = self.asking < MAX_ASKING;
+        let first = wanted.map(|contact| contact.due).min();
+        self.wake = first.filter(|_| has_room);
+        if let Standing::Waiting(until) = self.standing {
+            // That nobody has come is worth knowing, too.
+            self.wake = Some(until);
+        }
+    }
+
+    /// By chance, below `time`.
+    fn some(&mut self, time: Duration) -> Duration {
+        part_of(time, self.random())
+    }
+
+    fn random(&mut self) -> u64 {
+        // splitmix64: one step is enough for a number that only spreads.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+impl Contact {
+    fn is_wanted(&self, standing: Standing) -> bool {
+        let is_worth_it = match standing {
+            Standing::Alone => true,
+            Standing::Told => self.is_here || self.is_announced || self.is_missed,
+            Standing::Waiting(_) | Standing::Silent => false,
+        };
+        is_worth_it && !self.is_vouched && !self.is_asked
+    }
+
+    /// Whether it has a place whatever else there is.
+    fn is_kept(&self) -> bool {
+        self.is_here || self.is_announced || self.is_asked
+    }
+
+    fn is_remembered(&self) -> bool {
+        !self.is_here && self.parted > 0 && !self.name.is_empty()
+    }
+
+    fn part(&mut self, addresses: Vec<SocketAddr>, parted: u64) {
+        (self.is_here, self.is_vouched) = (false, false);
+        self.parted = parted;
+        self.hint(addresses);
+    }
+
+    /// It may be at `addresses` rather than where it was.
+    fn hint(&mut self, addresses: Vec<SocketAddr>) {
+        let before = std::mem::replace(&mut self.hints, addresses);
+        for address in before {
+            if !self.hints.contains(&address) {
+                self.hints.push(address);
+            }
+        }
+        self.hints.truncate(MAX_HINTS);
+    }
+}
+
+/// The part of `time` that `random` says.
+fn part_of(time: Duration, random: u64) -> Duration {
+    let fraction = (random >> 40) as u32;
+    time.mul_f64(f64::from(fraction) / f64::from(1 << 24))
+}
+
+/// A tracker that is there has answered by then.
+const WAIT_FOR_TRACKER: Duration = Duration::from_secs(4);
+/// A tracker names all whom it knows at once; those who come back to one that was
+/// restarted rest up to 8 s and dial for up to 4.
+const TRACKER_NAMES_WITHIN: Duration = Duration::from_secs(13);
+/// Who is heard of is not greeted for so long: shorter than a connection idles (30 s),
+/// so that a greeting costs three packets and no handshake.
+const GREET_EVERY: Duration = Duration::from_secs(20);
+/// In a large swarm a peer greets four others a second at most: the connections that
+/// this leaves open are fewer than the guests that each lets in.
+const PACE: Duration = Duration::from_millis(250);
+/// All who are to be greeted for the same reason are so within this, if they are few.
+const SPREAD: Duration = Duration::from_secs(1);
+/// After a greeting without an answer.
+const RETRY: Duration = Duration::from_secs(2);
+/// Greetings without an answer until a peer is gone: with the interval, and 6 s of
+/// waiting for each, 42 s.
+const PATIENCE: u32 = 3;
+/// Who is gone is asked again after this.
+const FIRST_REST: Duration = Duration::from_secs(30);
+const LONGEST_REST: Duration = Duration::from_secs(300);
+/// Enough to get from the first rest to the longest.
+const MAX_DOUBLINGS: u32 = 4;
+/// A new catalogue is told of so late, as more may come.
+const TELL_WITHIN: Duration = Duration::from_millis(500);
+/// Of one peer: new catalogues come at most every 2 s.
+const HEARD_EVERY: Duration = Duration::from_secs(1);
+/// Greetings under way: more than a second's at the fastest pace.
+const MAX_ASKING: usize = 8;
+/// Those of a full directory, and as many hints as a neighbourhood gives.
+const MAX_CONTACTS: usize = 1024 + 256;
+/// A home's speakers, or a small venue's; some 10 KB on disk.
+const MAX_REMEMBERED: usize = 64;
+/// Addresses of one.
+const MAX_HINTS: usize = 8;
+
+#[cfg(test)]
+mod tests;

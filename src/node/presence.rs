@@ -1,0 +1,370 @@
+//! Who is here, from whoever says so: the tracker, a greeting, or mDNS.
+//!
+//! A tracker's word counts as long as there is one. Without it each peer speaks for
+//! itself, and its catalogue comes from where it lies.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use super::{
+    catalogues::Via,
+    directory::Change,
+    neighbours::{Acquaintance, Silence},
+    view::TrackerState,
+    Action, Answer, AskId, Greeted, Interfaces, Node, Piece,
+};
+use crate::{
+    catalog::{SignedHead, SyncError},
+    control::{
+        mpd::{apply::Outcome, reply::Reply},
+        view::Subsystem,
+    },
+    id::PeerId,
+    protocol::{check_name, Decline, FromTracker, Greeting, PeerRecord, Refusal},
+    tracker::link::TrackerEvent,
+};
+
+impl Node {
+    pub(super) fn handle_tracker(&mut self, event: TrackerEvent, now: Instant) {
+        match event {
+            TrackerEvent::Connecting { to } => self.facts.handle_connecting(to),
+            TrackerEvent::Lost { to, why } => {
+                if let TrackerState::Registered(_) = self.facts.tracker {
+                    self.stats.handle_tracker_lost();
+                }
+                self.facts.tracker = TrackerState::Lost { to, why };
+                self.handle_no_tracker(now);
+            }
+            TrackerEvent::Unwanted => {
+                self.facts.tracker = TrackerState::Unwanted;
+                self.handle_no_tracker(now);
+            }
+            TrackerEvent::Registered {
+                registered,
+                reached_at,
+            } => {
+                self.name = registered.name.into();
+                self.directory.handle_registered(reached_at, &self.name);
+                self.neighbours.handle_registered(now);
+                self.facts.tracker = TrackerState::Registered(reached_at);
+                self.rebuild(now);
+            }
+            TrackerEvent::AlreadyRegistered(_) => {}
+            TrackerEvent::Refused(refusal) => {
+                self.handle_refused(&refusal, now);
+                self.facts.tracker = TrackerState::Refused(refusal);
+            }
+            TrackerEvent::Message(message) => self.handle_message(message, now),
+            TrackerEvent::Left { confirmed } => self.handle_left(confirmed),
+        }
+        self.changed = self.changed.or(Subsystem::Neighbor.into());
+    }
+
+    /// From here on the peers speak for themselves.
+    fn handle_no_tracker(&mut self, now: Instant) {
+        self.catalogues.handle_lost(now);
+        self.neighbours.handle_alone(now);
+        if self.directory.handle_tracker_lost() {
+            self.rebuild(now);
+        }
+    }
+
+    fn handle_refused(&mut self, refusal: &Refusal, now: Instant) {
+        self.handle_no_tracker(now);
+        if let Refusal::Copy { .. } | Refusal::AlreadyRunning { .. } = refusal {
+            // Whoever it would greet takes it for the other one.
+            self.neighbours.handle_silent();
+        }
+    }
+
+    fn handle_message(&mut self, message: FromTracker, now: Instant) {
+        let result = match message {
+            FromTracker::Peer(record) => {
+                self.handle_record(record, now);
+                Ok(false)
+            }
+            FromTracker::Gone { peer, left } => {
+                let addresses = self.directory.addresses(peer);
+                if self.directory.handle_gone(peer) {
+                    self.neighbours.handle_gone(peer, left, addresses, now);
+                    self.forget_peer(peer, now);
+                }
+                Ok(false)
+            }
+            FromTracker::Head(head) if head.head.owner == self.me => {
+                self.actions.push_back(Action::Outdo(head));
+                Ok(false)
+            }
+            FromTracker::Head(head) => {
+                let begun = self.catalogues.handle_head(head, Via::Tracker, now);
+                begun.map(|()| false)
+            }
+            FromTracker::List { owner, list } => self.catalogues.handle_list(owner, list, now),
+            FromTracker::Page {
+                owner,
+                index,
+                bytes,
+            } => self.catalogues.handle_page(owner, index, &bytes, now),
+            FromTracker::NotHere { owner } => {
+                self.catalogues.handle_not_here(owner, Via::Tracker, now);
+                Ok(false)
+            }
+            // The link deals with the others by itself.
+            _ => Ok(false),
+        };
+        self.take_progress(result, now);
+    }
+
+    fn handle_record(&mut self, record: PeerRecord, now: Instant) {
+        let (peer, name) = (record.peer, record.name.clone());
+        let (is_here, is_news) = self.directory.handle_record(record);
+        if is_here {
+            self.neighbours.handle_vouched(peer, &name, now);
+        }
+        if is_news {
+            self.tell_addresses(peer);
+            self.reminder.handle_news(now);
+            self.rebuild(now);
+        }
+    }
+
+    /// A peer announces itself, or does so no more.
+    pub(super) fn handle_sighting(
+        &mut self,
+        peer: PeerId,
+        addresses: Vec<SocketAddr>,
+        now: Instant,
+    ) {
+        if self.directory.handle_sighting(peer, &addresses) {
+            self.tell_addresses(peer);
+        }
+        self.neighbours.handle_sighting(peer, addresses, now);
+    }
+
+    /// Another peer introduces itself.
+    pub(super) fn handle_hello(
+        &mut self,
+        ask: AskId,
+        peer: PeerId,
+        from: SocketAddr,
+        greeting: Box<Greeting>,
+        now: Instant,
+    ) {
+        let answer = if peer == self.me || self.neighbours.is_silent() {
+            Answer::No(Decline::Denied)
+        } else if !self.neighbours.may_greet(peer, now) {
+            Answer::No(Decline::Busy { retry: GREET_AGAIN })
+        } else if !self.take_greeting(peer, from, &greeting, now) {
+            Answer::No(Decline::Denied)
+        } else {
+            self.neighbours
+                .handle_greeted(peer, &greeting.name, from, now);
+            Answer::Hello(self.greeting(peer))
+        };
+        self.actions.push_back(Action::Answer(ask, answer));
+    }
+
+    /// What became of a greeting of this node's.
+    pub(super) fn handle_greeted(&mut self, peer: PeerId, answer: Greeted, now: Instant) {
+        self.neighbours.handle_done(peer);
+        let declines = match answer {
+            Greeted::Hello { greeting, at } => {
+                if self.take_greeting(peer, at, &greeting, now) {
+                    return self.neighbours.handle_met(peer, &greeting.name, at, now);
+                }
+                true
+            }
+            Greeted::Busy => return self.neighbours.handle_unfinished(peer, now),
+            Greeted::Declined => true,
+            Greeted::Silent(why) => {
+                log::debug!("{peer} does not answer a greeting: {why}");
+                false
+            }
+        };
+        if self.directory.is_vouched(peer) {
+            return;
+        }
+        let addresses = self.directory.addresses(peer);
+        match self
+            .neighbours
+            .handle_silence(peer, declines, addresses, now)
+        {
+            Silence::Doubtful => {
+                if self.directory.handle_doubt(peer) {
+                    self.changed = self.changed.or(Subsystem::Neighbor.into());
+                }
+            }
+            Silence::Gone if self.directory.handle_gone(peer) => self.forget_peer(peer, now),
+            // It was a hint only.
+            Silence::Gone => self.tell_addresses(peer),
+        }
+    }
+
+    /// Takes what a peer says of itself. Says whether it is in the directory by that.
+    fn take_greeting(
+        &mut self,
+        peer: PeerId,
+        at: SocketAddr,
+        greeting: &Greeting,
+        now: Instant,
+    ) -> bool {
+        if check_name(&greeting.name).is_err() {
+            return false;
+        }
+        let change = self.directory.handle_met(peer, greeting.name.clone(), at);
+        if self.directory.get(peer).is_none() {
+            return false;
+        }
+        if change != Change::Nothing {
+            self.tell_addresses(peer);
+            self.reminder.handle_news(now);
+            self.changed = self.changed.or(Subsystem::Neighbor.into());
+        }
+        if change == Change::News {
+            self.rebuild(now);
+        }
+        // It speaks for itself only.
+        if let Some(head) = greeting.head.filter(|head| head.head.owner == peer) {
+            let begun = self.catalogues.handle_head(head, Via::Owner, now);
+            self.take_progress(begun.map(|()| false), now);
+        }
+        if let Some(seen) = greeting.yours.filter(|seen| self.is_outdone_by(seen)) {
+            self.actions.push_back(Action::Outdo(seen));
+        }
+        true
+    }
+
+    /// Whether `seen` is a head of this node's own, from before its index was lost.
+    fn is_outdone_by(&self, seen: &SignedHead) -> bool {
+        let own = self.catalogues.own();
+        own.is_some_and(|own| seen.head.is_newer_than(&own.head().head))
+            && seen.head.owner == self.me
+            && seen.verify().is_ok()
+    }
+
+    /// What this node says of itself to `peer`.
+    fn greeting(&self, peer: PeerId) -> Box<Greeting> {
+        Box::new(Greeting {
+            name: self.name.to_string(),
+            head: self.catalogues.own().map(|own| *own.head()),
+            yours: self.catalogues.get(peer).map(|known| *known.head()),
+        })
+    }
+
+    /// Has `peer` greeted, wherever it may be.
+    pub(super) fn greet(&mut self, peer: PeerId) {
+        if self.directory.get(peer).is_none() {
+            let hints = self.neighbours.hints(peer).to_vec();
+            self.actions.push_back(Action::Addresses(peer, hints));
+        }
+        let greeting = self.greeting(peer);
+        self.actions.push_back(Action::Greet(peer, greeting));
+    }
+
+    /// A piece of a catalogue comes from its owner, or does not.
+    pub(super) fn handle_piece(
+        &mut self,
+        owner: PeerId,
+        piece: Result<Piece, String>,
+        now: Instant,
+    ) {
+        let result = match piece {
+            Ok(Piece::List(list)) => self.catalogues.handle_list(owner, list, now),
+            Ok(Piece::Page { index, bytes }) => {
+                self.catalogues.handle_page(owner, index, &bytes, now)
+            }
+            Err(why) => {
+                log::debug!("the catalogue of {owner} does not come: {why}");
+                self.catalogues.handle_not_here(owner, Via::Owner, now);
+                // Its head comes with the next greeting.
+                self.neighbours.handle_unfinished(owner, now);
+                Ok(false)
+            }
+        };
+        self.take_progress(result, now);
+    }
+
+    /// A catalogue has come further; `Ok(true)` when it is whole.
+    fn take_progress(&mut self, progress: Result<bool, SyncError>, now: Instant) {
+        match progress {
+            Ok(true) => self.rebuild(now),
+            Ok(false) => {}
+            Err(e) => log::debug!("a catalogue cannot be used: {e}"),
+        }
+    }
+
+    /// Where others are is seen from this machine's own networks, and they are to hear
+    /// where it is now.
+    pub(super) fn handle_interfaces(&mut self, interfaces: Interfaces, now: Instant) {
+        self.facts.is_offline = interfaces.are_down;
+        self.directory.handle_interfaces(interfaces);
+        for record in self.directory.iter() {
+            let addresses = self.directory.addresses(record.peer);
+            let action = Action::Addresses(record.peer, addresses);
+            self.actions.push_back(action);
+        }
+        self.neighbours.handle_news(now);
+        self.changed = self.changed.or(Subsystem::Neighbor.into());
+    }
+
+    /// Has `peer` dialled where the directory says, or nowhere.
+    fn tell_addresses(&mut self, peer: PeerId) {
+        let addresses = self.directory.addresses(peer);
+        self.actions.push_back(Action::Addresses(peer, addresses));
+    }
+
+    fn forget_peer(&mut self, peer: PeerId, now: Instant) {
+        self.answers.handle_gone(peer);
+        self.actions.push_back(Action::Addresses(peer, Vec::new()));
+        self.rebuild(now);
+    }
+
+    fn handle_left(&mut self, confirmed: bool) {
+        self.facts.tracker = TrackerState::Left { confirmed };
+        self.neighbours.handle_silent();
+        for ask in std::mem::take(&mut self.leaving) {
+            self.actions
+                .push_back(Action::Reply(ask, Ok(Outcome::Now(Reply::new()))));
+        }
+    }
+
+    /// Those who are here, and were lately, as far as they are remembered.
+    pub(super) fn acquaintances(&self) -> Vec<Acquaintance> {
+        let mut known = self.present();
+        known.extend(self.neighbours.absent());
+        known.truncate(MAX_REMEMBERED);
+        known
+    }
+
+    fn present(&self) -> Vec<Acquaintance> {
+        let here = self.directory.iter().take(MAX_REMEMBERED);
+        let acquaintance = |record: &PeerRecord| {
+            let mut addresses = self.directory.addresses(record.peer);
+            addresses.truncate(MAX_ADDRESSES);
+            let claim = self.directory.claim(record.peer);
+            Acquaintance {
+                peer: record.peer,
+                name: claim.unwrap_or(&record.name).to_owned(),
+                addresses,
+            }
+        };
+        here.map(acquaintance).collect()
+    }
+
+    /// Has it written down who is here, if that is not known yet.
+    pub(super) fn remember_peers(&mut self, now: Instant) {
+        let here = self.present();
+        if self.reminder.is_worth_it(&here, now) {
+            self.actions.push_back(Action::Remember);
+        }
+    }
+}
+
+/// Who greets faster is broken, or means ill.
+const GREET_AGAIN: Duration = Duration::from_secs(1);
+/// A home's speakers, or a small venue's; some 20 KB on disk.
+const MAX_REMEMBERED: usize = 64;
+/// Of one that is remembered.
+const MAX_ADDRESSES: usize = 4;
