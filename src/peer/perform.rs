@@ -203,6 +203,7 @@ impl Peer {
             size,
             groups,
             class,
+            renew: false,
         };
         let task = smol::spawn(async move {
             let event = match link.zip(blob) {

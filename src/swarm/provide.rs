@@ -15,17 +15,18 @@ use std::{
 };
 
 use async_channel::Sender;
+use bytes::Bytes;
 use quinn::{RecvStream, SendStream, StreamId, VarInt};
 use smol::{future, lock::Semaphore, Task, Timer};
 
-use super::endpoint::{within, Connection};
+use super::endpoint::{within, Connection, Patience};
 use crate::{
     catalog::{Hash, Page},
     content::{
         file::{Blob, SliceError},
         ranges::GroupSet,
     },
-    id::PeerId,
+    id::{PeerId, GROUP_BYTES},
     protocol::{
         encode_frame, read_frame, Class, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME,
         RESET_BUSY, RESET_CHANGED, RESET_FAULT,
@@ -168,11 +169,12 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, pr
     let encoding = smol::unblock(move || {
         let mut pipe = Pipe {
             to,
-            piece: Vec::with_capacity(PIECE_BYTES),
+            piece: Vec::with_capacity(FIRST_PIECE_BYTES),
         };
         blob.slice(&groups, &mut pipe)?;
         pipe.flush().map_err(SliceError::Write)
     });
+    let mut patience = Patience::new(STALL);
     let mut header = Some(encode_frame(&PeerReply::Slice));
     let mut begun = false;
     while let Ok(piece) = pieces.recv().await {
@@ -187,8 +189,13 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, pr
             let _ = send.set_priority(priority);
             begun = true;
         }
-        if !write(send, &piece).await {
-            return;
+        let mut rest = [piece];
+        while !rest[0].is_empty() {
+            match patience.wait(send.write_chunks(&mut rest)).await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => return,
+                None => return reset(send, RESET_FAULT),
+            }
         }
     }
     let result: Result<(), SliceError> = encoding.await;
@@ -230,14 +237,14 @@ fn reset(send: &mut SendStream, code: u32) {
 
 /// The blocking end of a slice on its way out.
 struct Pipe {
-    to: Sender<Vec<u8>>,
+    to: Sender<Bytes>,
     piece: Vec<u8>,
 }
 
 impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.piece.extend_from_slice(bytes);
-        if self.piece.len() >= PIECE_BYTES {
+        if self.piece.len() + GROUP_BYTES as usize > self.piece.capacity() {
             self.flush()?;
         }
         Ok(bytes.len())
@@ -249,7 +256,7 @@ impl Write for Pipe {
         }
         let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES));
         self.to
-            .send_blocking(piece)
+            .send_blocking(piece.into())
             .map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
@@ -271,8 +278,11 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const STALL: Duration = Duration::from_secs(10);
 /// Hashing progress and the result behind it.
 const REPLIES_UNDER_WAY: usize = 2;
-/// Two groups and their hashes: what a slice hands over at once.
-const PIECE_BYTES: usize = 33 * 1024;
+/// What a slice hands over at once: first a group or two with their hashes, since somebody waits for
+/// it, then four, which makes the hops between threads cheap and costs a slot a quarter of
+/// a megabyte at most.
+const FIRST_PIECE_BYTES: usize = 33 * 1024;
+const PIECE_BYTES: usize = 66 * 1024;
 /// One piece being encoded while another is being sent.
 const PIECES_UNDER_WAY: usize = 2;
 
