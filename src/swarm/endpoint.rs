@@ -11,9 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::sys::socket::{setsockopt, sockopt};
 use quinn::{
-    congestion::BbrConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout,
-    TransportConfig, VarInt,
+    ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, TransportConfig, VarInt,
 };
 use ring::{
     hmac,
@@ -21,6 +21,7 @@ use ring::{
 };
 use smol::Timer;
 
+use super::congestion::RoomyBbr;
 use crate::{
     id::PeerId,
     identity::{self, Identity, SERVER_NAME},
@@ -78,6 +79,8 @@ impl Endpoint {
             }
             bound => bound?,
         };
+        // What the kernel does not allow is not needed to go on.
+        let _ = setsockopt(&socket, sockopt::RcvBuf, &SOCKET_BUFFER);
         let mut guests = transport();
         guests.receive_window(VarInt::from_u32(GUEST_WINDOW));
         let mut server = identity.quic_server_config();
@@ -309,10 +312,13 @@ fn transport() -> TransportConfig {
         // with 5 % loss the first group then came last, and sound 0.5 s later (p90).
         .send_fairness(true)
         .initial_rtt(INITIAL_RTT)
-        .congestion_controller_factory(Arc::new(BbrConfig::default()))
+        .congestion_controller_factory(Arc::new(RoomyBbr::default()))
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_MILLIS))));
     config
 }
+/// What the kernel keeps until it is read: as much as a peer may have under way. Its own
+/// 208 KiB are full after 2 ms of a gigabit, which is less than a busy CPU is away for.
+const SOCKET_BUFFER: usize = 1 << 20;
 /// What is signed for the endpoint's keys; nothing else that is signed begins
 /// so.
 const RESET_LABEL: &[u8] = b"p2pmusic/1 stateless reset";

@@ -169,7 +169,7 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, pr
     let encoding = smol::unblock(move || {
         let mut pipe = Pipe {
             to,
-            piece: Vec::with_capacity(FIRST_PIECE_BYTES),
+            piece: Vec::with_capacity(PIECE_BYTES),
         };
         blob.slice(&groups, &mut pipe)?;
         pipe.flush().map_err(SliceError::Write)
@@ -278,11 +278,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const STALL: Duration = Duration::from_secs(10);
 /// Hashing progress and the result behind it.
 const REPLIES_UNDER_WAY: usize = 2;
-/// What a slice hands over at once: first a group or two with their hashes, since somebody waits for
-/// it, then four, which makes the hops between threads cheap and costs a slot a quarter of
-/// a megabyte at most.
-const FIRST_PIECE_BYTES: usize = 33 * 1024;
-const PIECE_BYTES: usize = 66 * 1024;
+/// Two groups and their hashes: what a slice hands over at once.
+const PIECE_BYTES: usize = 33 * 1024;
 /// One piece being encoded while another is being sent.
 const PIECES_UNDER_WAY: usize = 2;
 
