@@ -1,7 +1,8 @@
 //! What a node costs: `cargo bench --bench swarm`.
 //!
-//! A track of 30 MB goes from one peer to another over the loopback while it
-//! plays there; then the memory and the threads of idle and playing peers.
+//! Tracks of 30 MB and one of a GB go from one peer to another over the loopback
+//! while they play there, beside what quinn alone takes for as much; then the memory
+//! and the threads of idle and playing peers.
 
 mod support;
 
@@ -12,14 +13,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{Node, Running};
+use support::{bare, percentile, Node, Remote, Running};
 
 fn main() {
+    bare::be_holder();
     let here = Path::new(env!("CARGO_TARGET_TMPDIR")).join("swarm");
     let _ = fs::remove_dir_all(&here);
     let music = here.join("music");
     fs::create_dir_all(&music).unwrap();
-    fs::write(music.join("long.wav"), wav()).unwrap();
+    for n in 0..ROUNDS {
+        fs::write(music.join(format!("{n}.wav")), wav(BYTES, n)).unwrap();
+    }
+    fs::write(music.join("long.wav"), wav(LONG, ROUNDS)).unwrap();
     let start = |role, name, music| {
         let dir = here.join(name);
         let (tracker, device, log) = (TRACKER, "null", "info");
@@ -39,29 +44,13 @@ fn main() {
     let listener = start("peer", "listener", None);
     owner.settle();
     let mut remote = listener.connect();
-    remote.wait_for_tracks(1);
+    remote.wait_for_tracks(ROUNDS as usize + 1);
 
     let binary = fs::metadata(env!("CARGO_BIN_EXE_p2pmusic")).unwrap().len();
     println!("\nThe binary has {:.1} MB.", mega(binary));
     describe("an idle peer", &listener);
 
-    let (sent_before, got_before) = (owner.usage().0, listener.usage().0);
-    let (asked, _) = remote.run("p2p_play owner/long.wav");
-    while remote.value("p2p_status", "arrived").as_deref() != Some("1.000") {
-        assert!(
-            asked.elapsed() < Duration::from_secs(60),
-            "it never arrives"
-        );
-        thread::sleep(Duration::from_millis(10));
-    }
-    let seconds = asked.elapsed().as_secs_f64();
-    println!(
-        "{:.1} MB one to one: {seconds:.2} s ({:.0} MB/s), CPU {:.2} s at the owner and {:.2} s at the listener.",
-        mega(BYTES),
-        mega(BYTES) / seconds,
-        owner.usage().0 - sent_before,
-        listener.usage().0 - got_before,
-    );
+    compare(&mut remote, &owner, &listener);
     thread::sleep(Duration::from_secs(2));
     describe("a playing peer", &listener);
     describe("a peer that has served", &owner);
@@ -71,6 +60,47 @@ fn main() {
     println!(
         "CPU of {SPAN:?} of doing nothing: {:.1} %.",
         share(&listener)
+    );
+}
+
+/// The same bytes by us and by quinn alone.
+fn compare(remote: &mut Remote, owner: &Running, listener: &Running) {
+    let holder = bare::Holder::start();
+    let mut fetch = |name: &str| {
+        let cpu = || owner.usage().0 + listener.usage().0;
+        let before = cpu();
+        let (asked, _) = remote.run(&format!("p2p_play owner/{name}.wav"));
+        while remote.value("p2p_status", "arrived").as_deref() != Some("1.000") {
+            assert!(
+                asked.elapsed() < Duration::from_secs(60),
+                "it never arrives"
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+        bare::Cost {
+            seconds: asked.elapsed().as_secs_f64(),
+            cpu: cpu() - before,
+        }
+    };
+    let (ours, alone): (Vec<_>, Vec<_>) = (0..ROUNDS)
+        .map(|n| (fetch(&n.to_string()), holder.fetch(BYTES)))
+        .unzip();
+    let median = |costs: &[bare::Cost]| {
+        let mut seconds: Vec<_> = costs.iter().map(|cost| cost.seconds).collect();
+        percentile(&mut seconds, 0.5)
+    };
+    let (our_time, time) = (median(&ours), median(&alone));
+    println!(
+        "{:.0} MB one to one: {our_time:.2} s, {:.1} times bare quinn ({time:.2} s); medians of {ROUNDS}.",
+        mega(BYTES),
+        our_time / time,
+    );
+    let per_giga = |cost: bare::Cost| cost.cpu / (LONG as f64 / 1e9);
+    let (our_cpu, cpu) = (per_giga(fetch("long")), per_giga(holder.fetch(LONG)));
+    println!(
+        "CPU of both sides, verified and from disk to disk: {our_cpu:.1} s a GB, \
+         {:.1} times bare quinn ({cpu:.1} s).",
+        our_cpu / cpu,
     );
 }
 
@@ -95,9 +125,9 @@ fn share(node: &Running) -> f64 {
 }
 
 /// Noise, 16 bits, stereo, 44.1 kHz.
-fn wav() -> Vec<u8> {
-    let data = BYTES as u32 - 44;
-    let mut bytes = Vec::with_capacity(BYTES as usize);
+fn wav(len: u64, seed: u64) -> Vec<u8> {
+    let data = len as u32 - 44;
+    let mut bytes = Vec::with_capacity(len as usize);
     bytes.extend(b"RIFF");
     bytes.extend((data + 36).to_le_bytes());
     bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x02\0");
@@ -105,7 +135,7 @@ fn wav() -> Vec<u8> {
     bytes.extend(176_400u32.to_le_bytes());
     bytes.extend(b"\x04\0\x10\0data");
     bytes.extend(data.to_le_bytes());
-    let mut random = support::noise(7);
+    let mut random = support::noise(seed);
     bytes.extend((0..data / 2).flat_map(|_| random().to_le_bytes()));
     bytes
 }
@@ -116,6 +146,9 @@ fn mega(bytes: u64) -> f64 {
 
 /// A track of three minutes.
 const BYTES: u64 = 30_000_000;
+/// Long enough to count CPU seconds by.
+const LONG: u64 = 1_000_000_000;
+const ROUNDS: u64 = 9;
 const SPAN: Duration = Duration::from_secs(10);
 /// Not the usual port, where a node may run.
 const TRACKER: &str = "127.0.0.1:46971";

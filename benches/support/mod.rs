@@ -2,6 +2,8 @@
 //! control that says when it was used.
 #![allow(dead_code)] // each benchmark uses a part of it
 
+pub mod bare;
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},

@@ -9,6 +9,7 @@
 //! those of when it was hashed; a slice for others is checked against the hash.
 
 mod loose;
+mod pairs;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -20,6 +21,7 @@ use bao_tree::io::sync::ReadAt;
 
 use self::loose::Loose;
 pub use self::loose::Unkept;
+use self::pairs::{Ahead, Row};
 use super::blob::{encode, EncodeError, Verified, VerifiedItem};
 use super::disk::{DiskFile, Stamp};
 use super::ranges::GroupSet;
@@ -217,22 +219,38 @@ impl Blob {
     /// disk is full or broken: then nothing is lost that was here before.
     pub fn write(&self, items: impl IntoIterator<Item = Verified>) -> Result<(), StoreError> {
         let before = self.have();
-        let mut fresh = GroupSet::new();
+        let (mut fresh, mut pairs) = (GroupSet::new(), Row::default());
         let written = items.into_iter().try_for_each(|item| {
-            let group = self.write_item(&item, &before)?;
+            let group = self.write_item(&item, &before, &mut pairs)?;
             fresh.extend(group);
             Ok(())
         });
-        if !fresh.is_empty() {
+        // No group is here whose proof is not.
+        let proven = self.write_pairs(&mut pairs);
+        if !fresh.is_empty() && proven.is_ok() {
             let mut arrival = self.arrival();
             arrival.have = arrival.have.union(&fresh);
             arrival.failed = None;
             self.arrived.notify_all();
         }
-        written
+        written.and(proven)
     }
 
-    fn write_item(&self, item: &Verified, have: &GroupSet) -> Result<Option<Group>, StoreError> {
+    fn write_pairs(&self, pairs: &mut Row) -> Result<(), StoreError> {
+        let Origin::Cache { outboard } = &self.origin else {
+            return Ok(());
+        };
+        let track = self.track;
+        let failed = |source| StoreError::Write { track, source };
+        pairs.write(outboard).map_err(failed)
+    }
+
+    fn write_item(
+        &self,
+        item: &Verified,
+        have: &GroupSet,
+        pairs: &mut Row,
+    ) -> Result<Option<Group>, StoreError> {
         let (track, size) = (item.track(), item.size());
         if (track, size) != (self.track, self.size) {
             return Err(StoreError::Foreign {
@@ -249,9 +267,7 @@ impl Blob {
         let failed = |source| StoreError::Write { track, source };
         match item.item() {
             VerifiedItem::Parent { offset, pair } => {
-                if let Hashes::File(file) = &**outboard {
-                    file.write_at(*offset, pair).map_err(failed)?;
-                }
+                pairs.add(*offset, pair, outboard).map_err(failed)?;
                 Ok(None)
             }
             VerifiedItem::Group { group, bytes } => {
@@ -382,7 +398,8 @@ impl Blob {
         let hashes = self.hashes()?;
         let mut out = Out { out, failed: None };
         let data = Positioned(&*self.data);
-        match encode(self.track, self.size, data, &*hashes, groups, &mut out) {
+        let hashes = Ahead::of(&hashes);
+        match encode(self.track, self.size, data, hashes, groups, &mut out) {
             Ok(()) => Ok(()),
             Err(EncodeError::Mismatch) => {
                 self.distrust();

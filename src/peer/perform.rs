@@ -29,7 +29,7 @@ use crate::{
         Via,
     },
     player::{self, PlayId, PlayerEvent},
-    protocol::{Class, Decline, PeerReply},
+    protocol::{Decline, PeerReply},
     swarm::{
         elsewhere,
         endpoint::within,
@@ -115,10 +115,17 @@ impl Peer {
                 size,
                 groups,
                 class,
-                // The link finds that out by itself.
-                renew: _,
+                renew,
             } => {
-                self.fetch(fetch, source, size, groups, class);
+                let track = fetch.track;
+                let order = Order {
+                    track,
+                    size,
+                    groups,
+                    class,
+                    renew,
+                };
+                self.fetch(fetch, source, order);
             }
             PlayAction::Cancel(fetch) => _ = self.fetches.remove(&fetch),
             PlayAction::Load(load) => self.load(load),
@@ -205,16 +212,10 @@ impl Peer {
         Some(Event::Opened { track, answer })
     }
 
-    fn fetch(&mut self, id: FetchId, source: PeerId, size: u64, groups: GroupSet, class: Class) {
+    fn fetch(&mut self, id: FetchId, source: PeerId, order: Order) {
         let link = self.links.get(&source).map(Link::handle);
         let blob = self.blobs.get(&id.track).map(|(blob, _)| blob.clone());
         let to = self.answer.clone();
-        let order = Order {
-            track: id.track,
-            size,
-            groups,
-            class,
-        };
         let task = smol::spawn(async move {
             let event = match link.zip(blob) {
                 Some((link, blob)) => fetch_into(&link, order, blob, id, &to).await,

@@ -2,12 +2,12 @@
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, VarInt};
 
 use super::{
     elsewhere,
-    endpoint::{canonical, within},
+    endpoint::{canonical, within, Connection, Patience},
     link::{LinkHandle, NoConnection},
     scheduler::Outcome,
 };
@@ -48,6 +48,8 @@ pub struct Order {
     pub size: u64,
     pub groups: GroupSet,
     pub class: Class,
+    /// Ask over a new connection: the one that there is has fallen silent.
+    pub renew: bool,
 }
 
 /// What a fetch tells on its way.
@@ -79,7 +81,8 @@ pub async fn resolve(link: &LinkHandle, entry: EntryNo) -> Result<(TrackId, u64)
 }
 
 async fn ask_for_hash(link: &LinkHandle, entry: EntryNo) -> Result<(TrackId, u64), AskError> {
-    let mut answer = ask(link, &PeerRequest::Resolve { entry }).await?;
+    let connection = link.connection().await?;
+    let mut answer = ask(&connection, &PeerRequest::Resolve { entry }).await?;
     loop {
         match next_reply(&mut answer).await? {
             PeerReply::Resolved { track, size } => return Ok((track, size)),
@@ -99,11 +102,10 @@ pub async fn question(
     request: &PeerRequest,
 ) -> Result<(PeerReply, SocketAddr), AskError> {
     let once = || async {
-        let mut answer = ask(link, request).await?;
+        let connection = link.connection().await?;
+        let mut answer = ask(&connection, request).await?;
         let reply = next_reply(&mut answer).await?;
-        // It is at hand: the answer has just come over it.
-        let at = link.connection().await?.quic.remote_address();
-        Ok((reply, canonical(at)))
+        Ok((reply, canonical(connection.quic.remote_address())))
     };
     let reply = match once().await {
         // As with [`resolve`], the connection may be one of before its restart.
@@ -134,7 +136,15 @@ pub async fn fetch<Told: Future<Output = ()> + Send>(
         groups: order.groups.iter_ranges().collect(),
         class: order.class,
     };
-    let mut answer = match ask(link, &PeerRequest::Get(get)).await {
+    let connection = match order.renew {
+        true => link.renewed().await,
+        false => link.connection().await,
+    };
+    let asked = match connection {
+        Ok(connection) => ask(&connection, &PeerRequest::Get(get)).await,
+        Err(e) => Err(e.into()),
+    };
+    let mut answer = match asked {
         Ok(answer) => answer,
         Err(e) => return Ok(Outcome::ConnectionLost(e.to_string())),
     };
@@ -154,62 +164,91 @@ pub async fn fetch<Told: Future<Output = ()> + Send>(
     Ok(outcome)
 }
 
-/// Takes the slice as it comes, piece by piece. Gives also how many bytes of it could
-/// not be used.
+/// Takes the slice as it comes: what has come by the time that the last was written goes
+/// to the blocking thread at once, which checks it and writes it. Gives also how many bytes
+/// of it could not be used.
 async fn receive<Told: Future<Output = ()> + Send>(
     answer: &mut RecvStream,
-    mut verifier: Verifier,
+    verifier: Verifier,
     blob: &Arc<Blob>,
     progress: &(impl Fn(Progress) -> Told + Sync),
 ) -> Result<(Outcome, usize), StoreError> {
-    let mut buffer = BytesMut::new();
-    while verifier.needs().is_some() {
-        let chunk = match within(PROGRESS_TIMEOUT, answer.read_chunk(READ_BYTES, true)).await {
-            Some(Ok(Some(chunk))) => chunk,
-            Some(Ok(None)) => return Ok((Outcome::Short, buffer.len())),
-            Some(Err(e)) => return Ok((broken(&e), buffer.len())),
+    let mut chunks = vec![Bytes::new(); CHUNKS];
+    let mut patience = Patience::new(PROGRESS_TIMEOUT);
+    let mut arrival = Arrival {
+        verifier,
+        buffer: BytesMut::new(),
+    };
+    while arrival.verifier.needs().is_some() {
+        let came = match patience.wait(answer.read_chunks(&mut chunks)).await {
+            Some(Ok(Some(came))) => came,
+            Some(Ok(None)) => return Ok((Outcome::Short, arrival.buffer.len())),
+            Some(Err(e)) => return Ok((broken(&e), arrival.buffer.len())),
             None => {
                 let silent = Outcome::ConnectionLost(AskError::Silent.to_string());
-                return Ok((silent, buffer.len()));
+                return Ok((silent, arrival.buffer.len()));
             }
         };
-        buffer.extend_from_slice(&chunk.bytes);
-        let (items, wrong) = verify(&mut verifier, &mut buffer);
-        if !items.is_empty() {
-            let groups = items
-                .iter()
-                .filter_map(Verified::group)
-                .collect::<GroupSet>();
-            let blob = blob.clone();
-            smol::unblock(move || blob.take_in(&items)).await?;
-            if !groups.is_empty() {
-                log::trace!("groups {groups:?} are here");
-                progress(Progress::Groups(groups)).await;
-            }
+        for chunk in &mut chunks[..came] {
+            arrival.buffer.extend_from_slice(&std::mem::take(chunk));
+        }
+        if !arrival.has_item() {
+            continue;
+        }
+        let blob = blob.clone();
+        let (back, groups, wrong) = smol::unblock(move || {
+            let (items, wrong) = arrival.verify();
+            blob.take_in(&items)?;
+            let groups: GroupSet = items.iter().filter_map(Verified::group).collect();
+            Ok::<_, StoreError>((arrival, groups, wrong))
+        })
+        .await?;
+        arrival = back;
+        if !groups.is_empty() {
+            log::trace!("groups {groups:?} are here");
+            progress(Progress::Groups(groups)).await;
         }
         if let Some(wrong) = wrong {
-            return Ok((Outcome::Liar, wrong + buffer.len()));
+            return Ok((Outcome::Liar, wrong + arrival.buffer.len()));
         }
     }
-    Ok((Outcome::Complete, buffer.len()))
+    Ok((Outcome::Complete, arrival.buffer.len()))
 }
 
-/// Verifies as many whole items as `buffer` has, up to one that is wrong, of which it
-/// gives the length.
-fn verify(verifier: &mut Verifier, buffer: &mut BytesMut) -> (Vec<Verified>, Option<usize>) {
-    let mut items = Vec::new();
-    while let Some(len) = verifier.needs().filter(|len| *len <= buffer.len()) {
-        match verifier.push(buffer.split_to(len).freeze()) {
-            Ok(item) => items.push(item),
-            Err(_) => return (items, Some(len)),
-        }
+/// A slice on its way in.
+struct Arrival {
+    verifier: Verifier,
+    /// What has come and is not checked.
+    buffer: BytesMut,
+}
+
+impl Arrival {
+    /// Whether a whole item has come.
+    fn has_item(&self) -> bool {
+        let needs = self.verifier.needs();
+        needs.is_some_and(|len| len <= self.buffer.len())
     }
-    (items, None)
+
+    /// Verifies as many whole items as there are, up to one that is wrong, of which it
+    /// gives the length.
+    fn verify(&mut self) -> (Vec<Verified>, Option<usize>) {
+        let mut items = Vec::new();
+        while let Some(len) = self
+            .verifier
+            .needs()
+            .filter(|len| *len <= self.buffer.len())
+        {
+            match self.verifier.push(self.buffer.split_to(len).freeze()) {
+                Ok(item) => items.push(item),
+                Err(_) => return (items, Some(len)),
+            }
+        }
+        (items, None)
+    }
 }
 
 /// Opens a stream, sends the request, and gives the stream of the answer.
-pub(super) async fn ask(link: &LinkHandle, request: &PeerRequest) -> Result<RecvStream, AskError> {
-    let connection = link.connection().await?;
+async fn ask(connection: &Connection, request: &PeerRequest) -> Result<RecvStream, AskError> {
     let lost = |e: &dyn std::fmt::Display| AskError::Lost(e.to_string());
     let (mut send, recv) = within(ANSWER_TIMEOUT, connection.quic.open_bi())
         .await
@@ -280,6 +319,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Within an answer. The scheduler asks elsewhere long before.
 const PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
-/// What is verified and written in one go: enough to make the hop to the
-/// blocking thread cheap, little enough that the first group does not wait.
-const READ_BYTES: usize = 128 * 1024;
+/// Packets whose content is verified and written in one go, some 128 KiB: enough to make
+/// the hop to the blocking thread cheap.
+const CHUNKS: usize = 96;

@@ -7,10 +7,17 @@
 //! - A peer that has moved is dialled where it is now. A connection to where
 //!   it is no longer said to be is doubted: it is used only if nothing else
 //!   leads to the peer.
+//! - A connection that has fallen silent is not waited for: who asks for a new one gets
+//!   it, dialled beside the old one, whose requests go on. The one that is heard of first
+//!   is the link's from then on.
 //! - Addresses and connections are states, of which the latest counts; none is
 //!   lost because requests have piled up.
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use async_channel::{Receiver, Sender};
 use smol::{future, stream::StreamExt, Task, Timer};
@@ -43,8 +50,13 @@ pub enum NoConnection {
     Unreachable(String),
 }
 
-/// Where the answer goes.
-type Want = Sender<Result<Connection, NoConnection>>;
+/// A wish for a connection.
+struct Want {
+    /// Not the one that there is.
+    renew: bool,
+    /// Where the answer goes.
+    reply: Sender<Result<Connection, NoConnection>>,
+}
 
 impl Link {
     /// A link to `peer`, which may answer at `candidates`, the likeliest
@@ -66,10 +78,12 @@ impl Link {
             endpoint,
             asks,
             connection: None,
+            since: Instant::now(),
             is_doubtful: false,
             serving: VecDeque::new(),
             waiting: Vec::new(),
             dialling: None,
+            heard_before: None,
         };
         let news = News {
             wanted,
@@ -106,9 +120,24 @@ impl LinkHandle {
     /// # Errors
     /// When none of the peer's addresses leads to it.
     pub async fn connection(&self) -> Result<Connection, NoConnection> {
+        self.want(false).await
+    }
+
+    /// A connection to the peer that was dialled because the one that there is has fallen
+    /// silent; that one all the same if it is younger than [`MIN_AGE`], or if nothing else
+    /// leads to the peer.
+    ///
+    /// # Errors
+    /// When none of the peer's addresses leads to it.
+    pub async fn renewed(&self) -> Result<Connection, NoConnection> {
+        self.want(true).await
+    }
+
+    async fn want(&self, renew: bool) -> Result<Connection, NoConnection> {
         let gone = || NoConnection::Unreachable("it is gone".into());
         let (reply, answer) = async_channel::bounded(1);
-        self.0.send(reply).await.map_err(|_| gone())?;
+        let want = Want { renew, reply };
+        self.0.send(want).await.map_err(|_| gone())?;
         answer.recv().await.map_err(|_| gone())?
     }
 }
@@ -136,6 +165,8 @@ struct Keeper {
     endpoint: Endpoint,
     asks: Sender<Ask>,
     connection: Option<Connection>,
+    /// Since when there is this connection.
+    since: Instant,
     /// The peer is no longer said to be where the connection leads.
     is_doubtful: bool,
     /// Answer what the peer asks over the connections that were dialled: over
@@ -144,6 +175,8 @@ struct Keeper {
     /// Those who wait for a connection, at most [`MAX_WAITING`].
     waiting: Vec<Want>,
     dialling: Option<Task<Result<Connection, NoConnection>>>,
+    /// Datagrams that the connection had brought when its successor was first wanted.
+    heard_before: Option<u64>,
 }
 
 impl Keeper {
@@ -178,12 +211,16 @@ impl Keeper {
         future::or(future::or(arrived, moved), future::or(dialled, wanted)).await
     }
 
-    fn handle_wanted(&mut self, reply: Want) {
-        match self.live().filter(|_| !self.is_doubtful) {
-            Some(connection) => answer(reply, Ok(connection)),
-            None => {
-                self.waiting.push(reply);
+    fn handle_wanted(&mut self, want: Want) {
+        let is_old = self.since.elapsed() >= MIN_AGE;
+        let is_silent = want.renew && is_old;
+        match self.live() {
+            Some(connection) if !self.is_doubtful && !is_silent => answer(want, Ok(connection)),
+            live => {
+                let heard = live.map(|connection| heard(&connection));
+                self.waiting.push(want);
                 if self.dialling.is_none() {
+                    self.heard_before = heard.filter(|_| is_silent && !self.is_doubtful);
                     self.dial();
                 }
             }
@@ -194,9 +231,14 @@ impl Keeper {
     fn handle_connection(&mut self, connection: Connection) {
         self.dialling = None;
         self.is_doubtful = false;
+        self.since = Instant::now();
         self.connection = Some(connection.clone());
-        for reply in std::mem::take(&mut self.waiting) {
-            answer(reply, Ok(connection.clone()));
+        self.answer_all(&Ok(connection));
+    }
+
+    fn answer_all(&mut self, outcome: &Result<Connection, NoConnection>) {
+        for want in std::mem::take(&mut self.waiting) {
+            answer(want, outcome.clone());
         }
     }
 
@@ -217,19 +259,20 @@ impl Keeper {
 
     fn handle_dialled(&mut self, outcome: Result<Connection, NoConnection>) {
         self.dialling = None;
+        let before = self.heard_before.take();
         match (outcome, self.live()) {
-            (Ok(dialled), _) => {
+            (Ok(dialled), old) => {
                 let at = dialled.quic.remote_address();
                 log::debug!("connected to {} at {at}", self.peer);
                 self.serve(&dialled);
-                self.handle_connection(dialled);
-            }
-            (Err(_), Some(doubtful)) => self.handle_connection(doubtful),
-            (Err(why), None) => {
-                for reply in std::mem::take(&mut self.waiting) {
-                    answer(reply, Err(why.clone()));
+                let speaks_again = old.zip(before).is_some_and(|(old, n)| heard(&old) > n);
+                match speaks_again && !self.is_doubtful {
+                    true => self.answer_all(&Ok(dialled)),
+                    false => self.handle_connection(dialled),
                 }
             }
+            (Err(_), Some(doubtful)) => self.handle_connection(doubtful),
+            (Err(why), None) => self.answer_all(&Err(why)),
         }
     }
 
@@ -258,12 +301,17 @@ impl Keeper {
     }
 }
 
-fn answer(reply: Want, connection: Result<Connection, NoConnection>) {
+fn answer(want: Want, connection: Result<Connection, NoConnection>) {
     if let Ok(connection) = &connection {
         connection.expect_answers();
     }
     // There is room for the one answer; who asked may be gone.
-    let _ = reply.try_send(connection);
+    let _ = want.reply.try_send(connection);
+}
+
+/// Datagrams that came over a connection so far.
+fn heard(connection: &Connection) -> u64 {
+    connection.quic.stats().udp_rx.datagrams
 }
 
 /// Dials all candidates side by side, each [`STAGGER`] after the one before;
@@ -304,6 +352,10 @@ async fn dial_any(
 /// How long a candidate has before the next one is tried beside it: a LAN
 /// answers within it, so that the best candidate usually stays alone.
 const STAGGER: Duration = Duration::from_millis(50);
+/// A connection is not renewed before: each costs the peer a handshake and one of the few
+/// places that it has for connections of one peer, and the scheduler may ask for a new one
+/// with every request that is late.
+const MIN_AGE: Duration = Duration::from_secs(1);
 /// Requests that wait for one connection, and as many before it takes them.
 const MAX_WAITING: usize = 64;
 /// Connections to one peer that are served; those that are dead end by
@@ -311,98 +363,4 @@ const MAX_WAITING: usize = 64;
 const MAX_SERVED: usize = 4;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::identity::{Identity, SwarmKey};
-
-    fn endpoint(n: u8) -> (Endpoint, PeerId) {
-        let identity = Identity::from_secret(&[n; 32], &[SwarmKey::OPEN]).unwrap();
-        let peer = identity.peer_id();
-        let here = "127.0.0.1:0".parse().unwrap();
-        let endpoint = Endpoint::bind(here, identity, Vec::new()).unwrap();
-        (endpoint, peer)
-    }
-
-    /// Takes connections, and gives them.
-    fn listen(endpoint: &Endpoint) -> (Receiver<Connection>, Task<()>) {
-        let (to, taken) = async_channel::bounded(8);
-        let endpoint = endpoint.clone();
-        let task = smol::spawn(async move {
-            while let Some(accepting) = endpoint.accept().await {
-                let accepting = accepting.accept().expect("it is one of ours");
-                if let Some(connection) = accepting.finish().await {
-                    let _ = to.send(connection).await;
-                }
-            }
-        });
-        (taken, task)
-    }
-
-    /// Somewhere on this machine where nobody answers, and nobody says so.
-    fn silence() -> (std::net::UdpSocket, SocketAddr) {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let at = socket.local_addr().unwrap();
-        (socket, at)
-    }
-
-    fn link(to: PeerId, from: &Endpoint, at: SocketAddr) -> Link {
-        let (asks, _) = async_channel::bounded(1);
-        Link::new(to, vec![at], from.clone(), asks)
-    }
-
-    #[test]
-    fn a_peer_that_connects_by_itself_ends_the_dialling() {
-        smol::block_on(async {
-            let ((a, a_id), (b, b_id)) = (endpoint(1), endpoint(2));
-            let (at_a, _listening) = listen(&a);
-            let (_nobody, dead) = silence();
-            let link = link(b_id, &a, dead);
-            let handle = link.handle();
-            let wanted = handle.connection();
-            let comes = async {
-                let _kept = b.dial(a_id, a.local_addr().unwrap()).await.unwrap();
-                link.offer(at_a.recv().await.unwrap());
-                future::pending::<()>().await;
-                unreachable!()
-            };
-            let connection = future::or(wanted, comes).await.unwrap();
-            assert_eq!(connection.peer, b_id);
-        });
-    }
-
-    #[test]
-    fn a_peer_that_moves_is_dialled_where_it_is_now() {
-        smol::block_on(async {
-            let ((a, _), (b, b_id)) = (endpoint(1), endpoint(2));
-            let (_at_b, _listening) = listen(&b);
-            let (_nobody, dead) = silence();
-            let link = link(b_id, &a, dead);
-            let handle = link.handle();
-            let moves = async {
-                smol::future::yield_now().await;
-                link.set_candidates(vec![b.local_addr().unwrap()]);
-                future::pending::<()>().await;
-                unreachable!()
-            };
-            let connection = future::or(handle.connection(), moves).await.unwrap();
-            assert_eq!(connection.peer, b_id);
-        });
-    }
-
-    #[test]
-    fn a_connection_to_where_it_was_is_used_only_if_nothing_else_leads_there() {
-        smol::block_on(async {
-            let ((a, _), (b, b_id)) = (endpoint(1), endpoint(2));
-            let (_at_b, _listening) = listen(&b);
-            let link = link(b_id, &a, b.local_addr().unwrap());
-            let handle = link.handle();
-            let first = handle.connection().await.unwrap();
-            let again = handle.connection().await.unwrap();
-            assert_eq!(first.quic.stable_id(), again.quic.stable_id());
-            // Nobody is there at all: the connection is what is left.
-            link.set_candidates(Vec::new());
-            let kept = handle.connection().await.unwrap();
-            assert_eq!(first.quic.stable_id(), kept.quic.stable_id());
-        });
-    }
-}
+mod tests;

@@ -2,12 +2,14 @@
 //! this peer serves ([`serving`]), sends to others ([`elsewhere`]) and lets in
 //! ([`guests`]), and the QUIC in between.
 //!
-//! A [`budget`] keeps what is sent below a cap. [`endpoint`] owns the socket, a [`link`] the way to one peer. [`fetch`]
+//! A [`budget`] keeps what is sent below a cap. [`endpoint`] owns the socket
+//! ([`congestion`] how much is under way), a [`link`] the way to one peer. [`fetch`]
 //! brings a verified slice from there to the store, [`provide`] answers what
 //! the others ask. Neither decides anything: that is done by the state
 //! machines, which know neither a clock nor a socket.
 
 pub mod budget;
+mod congestion;
 pub mod elsewhere;
 pub mod endpoint;
 pub mod fetch;

@@ -19,12 +19,13 @@ use std::{
 };
 
 use async_channel::Sender;
+use bytes::Bytes;
 use quinn::{RecvStream, SendStream, StreamId, VarInt};
 use smol::{future, lock::Semaphore, Task, Timer};
 
 use super::{
     budget::{Booking, Budget, Piece},
-    endpoint::{canonical, within, Connection},
+    endpoint::{canonical, within, Connection, Patience},
 };
 use crate::{
     catalog::{Hash, Page},
@@ -32,7 +33,7 @@ use crate::{
         file::{Blob, SliceError},
         ranges::GroupSet,
     },
-    id::PeerId,
+    id::{PeerId, GROUP_BYTES},
     protocol::{
         encode_frame, read_frame, Class, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME,
         RESET_BUSY, RESET_CHANGED, RESET_FAULT,
@@ -245,6 +246,7 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, tu
         blob.slice(&groups, &mut pipe)?;
         pipe.flush().map_err(SliceError::Write)
     });
+    let mut patience = Patience::new(STALL);
     let mut header = Some(encode_frame(&PeerReply::Slice));
     let mut begun = false;
     while let Ok(piece) = pieces.recv().await {
@@ -260,10 +262,19 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, tu
             begun = true;
         }
         turn.comes(piece.len()).await;
-        if !write(send, &piece).await {
-            return false;
+        let bytes = piece.len() as u64;
+        let mut rest = [piece];
+        while !rest[0].is_empty() {
+            match patience.wait(send.write_chunks(&mut rest)).await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => return false,
+                None => {
+                    reset(send, RESET_FAULT);
+                    return false;
+                }
+            }
         }
-        turn.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+        turn.sent.fetch_add(bytes, Ordering::Relaxed);
     }
     let result: Result<(), SliceError> = encoding.await;
     if let Err(e) = &result {
@@ -305,14 +316,14 @@ fn reset(send: &mut SendStream, code: u32) {
 
 /// The blocking end of a slice on its way out.
 struct Pipe {
-    to: Sender<Vec<u8>>,
+    to: Sender<Bytes>,
     piece: Vec<u8>,
 }
 
 impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.piece.extend_from_slice(bytes);
-        if self.piece.len() >= PIECE_BYTES {
+        if self.piece.len() + GROUP_BYTES as usize > self.piece.capacity() {
             self.flush()?;
         }
         Ok(bytes.len())
@@ -324,7 +335,7 @@ impl Write for Pipe {
         }
         let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES));
         self.to
-            .send_blocking(piece)
+            .send_blocking(piece.into())
             .map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }

@@ -38,6 +38,7 @@ impl Scheduler {
         let free = missing.difference(&asked);
         self.ask_at_head(&free, now)
             .or_else(|| self.ask_again(now))
+            .or_else(|| self.renew(now))
             .or_else(|| self.ask_in_order(&free, &asked, now))
     }
 
@@ -60,6 +61,22 @@ impl Scheduler {
         let late = self.late(now);
         late.into_iter()
             .find_map(|(peer, groups)| self.ask(&groups, Urgency::CopyOf(peer), now))
+    }
+
+    /// Asks the only source that there is for what it is late with, over a new connection:
+    /// the old one may wait for the repetition of a repetition.
+    fn renew(&mut self, now: Instant) -> Option<Action> {
+        let late = self.late(now);
+        let (source, groups) = late.into_iter().find(|(peer, groups)| {
+            let due = groups.first().map(|first| self.slack(first, now));
+            let source = self.sources.get(peer);
+            let requests = self.requests.values().filter(|r| r.source == *peer);
+            due.is_some_and(|due| due < NEAR)
+                && source.is_some_and(|source| source.may_be_asked(now) && !source.is_lost())
+                && requests.count() <= MAX_REQUESTS_PER_SOURCE
+        })?;
+        let groups = stretch(&groups)?.take(SMALL_GROUPS);
+        Some(self.fetch(source, groups, true, now))
     }
 
     fn ask_in_order(&mut self, free: &GroupSet, asked: &GroupSet, now: Instant) -> Option<Action> {
@@ -137,15 +154,18 @@ impl Scheduler {
             Some((*peer, offer))
         });
         let (source, offer) = offers.min_by_key(|(_, o)| (o.skips, o.eta, o.tie))?;
-        let groups = offer.groups;
-        let class = self.class(groups.first()?);
         let renew = self.sources.get(&source)?.is_lost();
+        Some(self.fetch(source, offer.groups, renew, now))
+    }
+
+    fn fetch(&mut self, source: PeerId, groups: GroupSet, renew: bool, now: Instant) -> Action {
         let req = RequestId(self.next_req);
         self.next_req += 1;
+        let first = groups.first();
         let request = Request {
             source,
             groups: groups.clone(),
-            class,
+            class: first.map_or(Class::Rest, |first| self.class(first)),
             sent: now,
             progress: now,
             answered: false,
@@ -153,13 +173,13 @@ impl Scheduler {
         };
         let class = self.class_on_wire(&request, now);
         self.requests.insert(req, request);
-        Some(Action::Fetch {
+        Action::Fetch {
             req,
             source,
             groups,
             class,
             renew,
-        })
+        }
     }
 
     /// What stands in the way of a group that is late at a silent source and due soon:

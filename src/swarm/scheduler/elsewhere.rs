@@ -151,12 +151,14 @@ impl Scheduler {
     }
 
     /// How urgent a request is to who serves it: as "now" goes only what is due soon. The rest
-    /// of what plays has the time to come from others.
+    /// of what plays has the time to come from others, and still goes before most of the next
+    /// track.
     pub(super) fn class_on_wire(&self, request: &Request, now: Instant) -> Class {
         let first = request.groups.first();
         let slack = first.map_or(Duration::MAX, |first| self.slack(first, now));
         match request.class {
             Class::Now if slack > DUE_SOON => Class::Next,
+            Class::Next if slack > DUE_SOON => Class::Rest,
             class => class,
         }
     }

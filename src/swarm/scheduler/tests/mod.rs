@@ -106,8 +106,9 @@ impl World {
                         req,
                         source,
                         groups,
+                        renew,
                         ..
-                    } => self.fetch(req, source, groups),
+                    } => self.fetch(req, source, groups, renew),
                     Action::Cancel { req } => self.cancel(req),
                     Action::Forget { .. } => unreachable!("nobody said that it is not kept"),
                     Action::Complete | Action::Stuck { .. } => return action,
@@ -236,7 +237,7 @@ impl World {
         });
     }
 
-    fn fetch(&mut self, req: RequestId, source: PeerId, groups: GroupSet) {
+    fn fetch(&mut self, req: RequestId, source: PeerId, groups: GroupSet, renew: bool) {
         assert!(!self.liars.contains(&source), "a liar was asked again");
         assert!(!groups.is_empty() && groups.count() <= MAX_BULK_GROUPS);
         let missing = groups.difference(self.scheduler.have());
@@ -246,7 +247,8 @@ impl World {
             .values()
             .filter(|r| r.1.intersects(&groups))
             .collect();
-        assert!(others.len() <= 1 && others.iter().all(|(peer, _)| *peer != source));
+        assert!(others.len() <= 1);
+        assert!(renew || others.iter().all(|(peer, _)| *peer != source));
         self.running.insert(req, (source, groups.clone()));
         let at_source = self.running.values().filter(|(peer, _)| *peer == source);
         assert!(at_source.count() <= MAX_REQUESTS_PER_SOURCE + 1);
@@ -409,7 +411,7 @@ fn a_late_first_byte_is_asked_of_a_second_source() {
         ..
     }) = world.scheduler.poll(world.now)
     {
-        world.fetch(req, source, groups);
+        world.fetch(req, source, groups, false);
     }
     world
         .scheduler
@@ -440,7 +442,7 @@ fn a_seek_drops_what_is_far_and_asks_there_at_once() {
                 ..
             } = action
             {
-                world.fetch(req, source, groups);
+                world.fetch(req, source, groups, false);
             }
         }
         world.step();
