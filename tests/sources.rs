@@ -86,6 +86,8 @@ fn what_had_arrived_from_a_dead_source_is_played_and_the_queue_goes_on() {
     let next = audio::find(&heard, &kept).expect("the next track, whole");
     let first = &heard[..next];
     assert!(first.len() > 44_100, "{} frames", first.len());
+    // What comes after a wait is faded in.
+    let first = &first[..first.len() - 4410];
     audio::assert_same(first, &lost[..first.len()]);
 }
 

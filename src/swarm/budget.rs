@@ -85,6 +85,16 @@ impl Budget {
         Booking::Go
     }
 
+    /// Bytes to ask for at once, so that under a low cap, too, they come evenly, as over a
+    /// slow line.
+    pub fn portion(&self) -> usize {
+        let Some(rate) = self.rate else {
+            return usize::MAX;
+        };
+        let bytes = rate * PORTION.as_millis() as u64 / 1000;
+        usize::try_from(bytes).map_or(usize::MAX, |bytes| bytes.max(PACKET))
+    }
+
     fn rank(&self, piece: &Piece) -> (Class, Option<Instant>, u64) {
         let served = self.served.get(&piece.peer).copied();
         (piece.class, served, piece.age)
@@ -93,6 +103,12 @@ impl Budget {
 
 /// So much may be sent ahead: a cap is about seconds, and timers are not exact.
 const BURST: Duration = Duration::from_millis(50);
+
+/// Asked for at once. Shorter costs more wake-ups.
+const PORTION: Duration = Duration::from_millis(25);
+
+/// What a packet carries: less at once saves nothing.
+const PACKET: usize = 1200;
 
 /// Whoever has to let another go first asks again after this long: a piece at 100 Mbit/s.
 const STEP: Duration = Duration::from_millis(2);

@@ -13,7 +13,7 @@ use std::{
     net::SocketAddr,
     sync::{
         atomic::{AtomicU64, Ordering},
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
     },
     time::{Duration, Instant},
 };
@@ -209,8 +209,16 @@ impl Turn {
     }
 
     fn book(&self, bytes: usize, now: Instant) -> Booking {
-        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-        budget.book(self.piece, bytes as u64, now)
+        self.budget().book(self.piece, bytes as u64, now)
+    }
+
+    /// Bytes to ask for at once.
+    fn portion(&self) -> usize {
+        self.budget().portion()
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -249,7 +257,7 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, tu
     let mut patience = Patience::new(STALL);
     let mut header = Some(encode_frame(&PeerReply::Slice));
     let mut begun = false;
-    while let Ok(piece) = pieces.recv().await {
+    while let Ok(mut piece) = pieces.recv().await {
         if let Some(header) = header.take() {
             log::trace!("the first piece of a slice is read");
             // That it begins is told before the data of others, since a late
@@ -261,20 +269,23 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, tu
             let _ = send.set_priority(turn.priority);
             begun = true;
         }
-        turn.comes(piece.len()).await;
-        let bytes = piece.len() as u64;
-        let mut rest = [piece];
-        while !rest[0].is_empty() {
-            match patience.wait(send.write_chunks(&mut rest)).await {
-                Some(Ok(_)) => {}
-                Some(Err(_)) => return false,
-                None => {
-                    reset(send, RESET_FAULT);
-                    return false;
+        while !piece.is_empty() {
+            let part = piece.split_to(turn.portion().min(piece.len()));
+            let bytes = part.len();
+            turn.comes(bytes).await;
+            let mut rest = [part];
+            while !rest[0].is_empty() {
+                match patience.wait(send.write_chunks(&mut rest)).await {
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) => return false,
+                    None => {
+                        reset(send, RESET_FAULT);
+                        return false;
+                    }
                 }
             }
+            turn.sent.fetch_add(bytes as u64, Ordering::Relaxed);
         }
-        turn.sent.fetch_add(bytes, Ordering::Relaxed);
     }
     let result: Result<(), SliceError> = encoding.await;
     if let Err(e) = &result {

