@@ -132,6 +132,8 @@ struct Request {
     source: PeerId,
     groups: GroupSet,
     class: Class,
+    /// As what its source was told.
+    on_wire: Class,
     sent: Instant,
     /// When it was sent, or last brought something.
     progress: Instant,

@@ -162,22 +162,24 @@ impl Scheduler {
         let req = RequestId(self.next_req);
         self.next_req += 1;
         let first = groups.first();
+        let class = first.map_or(Class::Rest, |first| self.class(first));
+        let on_wire = self.class_on_wire(source, &groups, class, now);
         let request = Request {
             source,
             groups: groups.clone(),
-            class: first.map_or(Class::Rest, |first| self.class(first)),
+            class,
+            on_wire,
             sent: now,
             progress: now,
             answered: false,
             late: false,
         };
-        let class = self.class_on_wire(&request, now);
         self.requests.insert(req, request);
         Action::Fetch {
             req,
             source,
             groups,
-            class,
+            class: on_wire,
             renew,
         }
     }

@@ -12,7 +12,7 @@
 use std::time::{Duration, Instant};
 
 use super::source::{Source, SourceInfo};
-use super::{Request, Scheduler, NEAR};
+use super::{Scheduler, NEAR};
 use crate::content::ranges::GroupSet;
 use crate::id::{group_count, Group, PeerId};
 use crate::protocol::Class;
@@ -153,12 +153,23 @@ impl Scheduler {
     /// How urgent a request is to who serves it: as "now" goes only what is due soon. The rest
     /// of what plays has the time to come from others, and still goes before most of the next
     /// track.
-    pub(super) fn class_on_wire(&self, request: &Request, now: Instant) -> Class {
-        let first = request.groups.first();
-        let slack = first.map_or(Duration::MAX, |first| self.slack(first, now));
-        match request.class {
-            Class::Now if slack > DUE_SOON => Class::Next,
-            Class::Next if slack > DUE_SOON => Class::Rest,
+    pub(super) fn class_on_wire(
+        &self,
+        source: PeerId,
+        groups: &GroupSet,
+        class: Class,
+        now: Instant,
+    ) -> Class {
+        let Some(first) = groups.first() else {
+            return class;
+        };
+        let is_due = self.slack(first, now) <= DUE_SOON;
+        // What comes later in the track must not overtake what was asked for before.
+        let mut before = self.requests.values().filter(|r| r.source == source);
+        let overtakes = before.any(|r| r.on_wire > class && r.groups.first() < Some(first));
+        match class {
+            Class::Now if !is_due || overtakes => Class::Next,
+            Class::Next if !is_due => Class::Rest,
             class => class,
         }
     }
