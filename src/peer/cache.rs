@@ -5,12 +5,31 @@
 
 use std::time::Duration;
 
-use smol::Timer;
+use smol::{Task, Timer};
 
 use super::{Input, Peer};
 use crate::node::Event;
 
 impl Peer {
+    /// Has the store put away what nobody plays any more, unless somebody goes on
+    /// skipping: then after the last.
+    pub(super) fn rest_soon(&mut self) {
+        let store = self.store.clone();
+        self.resting = Some(smol::spawn(async move {
+            Timer::after(REST_AFTER).await;
+            smol::unblock(move || store.rest_idle()).await;
+        }));
+    }
+
+    /// Has it put away everything, as far as that is done in time; what is not is
+    /// looked at again when it is wanted.
+    pub(super) fn rest_now(&mut self) -> Task<()> {
+        self.resting = None;
+        self.fetches.clear();
+        let store = self.store.clone();
+        smol::unblock(move || store.rest_all())
+    }
+
     /// Finds out whether the cache can be written, before it is needed.
     pub(super) fn try_out_cache(&mut self) {
         let (store, to) = (self.store.clone(), self.answer.clone());
@@ -51,6 +70,10 @@ impl Peer {
     }
 }
 
+/// The player lets go of a track within milliseconds; who skips through a list does it
+/// faster than this. So a card takes one such write for each pause that a listener makes:
+/// for each track the bitfield, the directory and two inodes, some 50 KB with the journal.
+const REST_AFTER: Duration = Duration::from_secs(5);
 /// Somebody who has made room looks at `status` about this much later. One look
 /// writes 1 MiB.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);

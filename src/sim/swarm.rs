@@ -226,6 +226,7 @@ impl World {
             (Purpose::Fetch(id), Packet::Group(group)) => {
                 let blob = this.store.0.entry(id.track).or_default();
                 blob.have.insert(group);
+                blob.fetched += 1;
                 blob.failed = None;
                 let groups = GroupSet::from_iter([group]);
                 node::Event::Fetch(id, FetchEvent::Groups(groups))
@@ -305,7 +306,7 @@ impl World {
                 .store
                 .0
                 .get(&track)
-                .map(|blob| (blob.size, blob.have.clone())),
+                .map(|blob| (blob.size, blob.here())),
         };
         let manner = this.manner;
         let Some(served) = this.served.get_mut(&call) else {

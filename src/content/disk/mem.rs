@@ -168,6 +168,11 @@ impl Disk for MemDisk {
         Ok(self.file(id))
     }
 
+    fn edit(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        drop(self.mounted()?);
+        self.open(path)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.changing()?;
         let id = state.names.remove(from).ok_or_else(missing)?;
