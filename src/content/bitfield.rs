@@ -134,7 +134,11 @@ mod tests {
     fn of_a_set_that_is_too_ragged_the_first_ranges_are_kept() {
         let have: GroupSet = (0..20_000).step_by(2).map(crate::id::Group).collect();
         let size = 20_000 * GROUP_BYTES;
-        let bytes = Bitfield { size, have: have.clone() }.encode();
+        let bytes = Bitfield {
+            size,
+            have: have.clone(),
+        }
+        .encode();
         assert_eq!(bytes.len(), MAX_BITFIELD_BYTES);
         let kept = Bitfield::decode(&bytes).unwrap().have;
         assert_eq!(kept, have.clip(2 * MAX_RANGES as u32));

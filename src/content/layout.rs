@@ -115,7 +115,12 @@ impl Layout {
                 self.remove(track, Kind::Partial)?;
             }
             let (kind, bytes) = (Kind::Held, footprint(size));
-            return Ok(Some(Found { track, kind, size, bytes }));
+            return Ok(Some(Found {
+                track,
+                kind,
+                size,
+                bytes,
+            }));
         }
         self.take_back_names(track, &mut files)?;
         if let Some((part, hashes)) = files.part.zip(files.part_outboard) {
@@ -131,14 +136,24 @@ impl Layout {
                 Some((Bitfield { size, have }, true)) => partial_footprint(size, &have),
                 _ => part.saturating_add(hashes), // With its holes: not less than it takes.
             };
-            return Ok(Some(Found { track, kind, size, bytes }));
+            return Ok(Some(Found {
+                track,
+                kind,
+                size,
+                bytes,
+            }));
         }
         if files.is_partial() {
             self.remove(track, Kind::Partial)?;
         }
         if let (None, Some(bytes)) = (files.data, files.outboard) {
             let (kind, size) = (Kind::Outboard, 0);
-            return Ok(Some(Found { track, kind, size, bytes }));
+            return Ok(Some(Found {
+                track,
+                kind,
+                size,
+                bytes,
+            }));
         }
         self.remove(track, Kind::Held)?;
         Ok(None)
@@ -381,7 +396,16 @@ fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> Stor
 /// A file name of ours as track and suffix.
 fn split_name(name: &str) -> Option<(TrackId, &str)> {
     let (hex, suffix) = name.split_at_checked(64)?;
-    let known = [DATA, OUTBOARD, PART, PART_OUTBOARD, HAVE, HAD, OUTBOARD_PART].contains(&suffix);
+    let known = [
+        DATA,
+        OUTBOARD,
+        PART,
+        PART_OUTBOARD,
+        HAVE,
+        HAD,
+        OUTBOARD_PART,
+    ]
+    .contains(&suffix);
     let track = TrackId::from_hex(hex).ok()?;
     known.then_some((track, suffix))
 }

@@ -292,7 +292,10 @@ mod tests {
         let mut shelf = full_shelf();
         shelf.put(track(4), Kind::Partial, 9, 10);
         shelf.resize(track(4), 3);
-        assert_eq!((shelf.used(), shelf.bytes(track(4)), shelf.partials()), (33, 3, 1));
+        assert_eq!(
+            (shelf.used(), shelf.bytes(track(4)), shelf.partials()),
+            (33, 3, 1)
+        );
         shelf.put(track(4), Kind::Held, 9, 10);
         assert_eq!((shelf.used(), shelf.partials()), (40, 0));
     }

@@ -70,6 +70,8 @@ pub struct Host {
     pub conn: Option<ConnId>,
     player: Player,
     pub store: Store,
+    /// What the node wants to stay.
+    pub queued: Vec<TrackId>,
     /// Nothing that arrives can be kept.
     pub disk_is_full: bool,
     /// Whom the node has given addresses for.
@@ -181,7 +183,9 @@ impl Host {
         let habits = (self.name, self.uplink, self.manner);
         let mut store = std::mem::take(&mut self.store);
         let mut random = Random::new(seed);
-        store.0.retain(|track, _| library.holds(*track) || !self.disk_is_full);
+        store
+            .0
+            .retain(|track, _| library.holds(*track) || !self.disk_is_full);
         for (track, blob) in &mut store.0 {
             if !library.holds(*track) {
                 blob.tear(&mut random);
@@ -228,6 +232,7 @@ impl Host {
             conn: None,
             player: Player::new(now),
             store: Store::default(),
+            queued: Vec::new(),
             disk_is_full: false,
             reach: BTreeSet::new(),
             calls: BTreeMap::new(),
@@ -505,7 +510,8 @@ impl World {
             Action::Answer(ask, answer) => self.answer(host, ask, answer),
             Action::Reply(ask, outcome) => _ = this.replies.insert(ask, outcome),
             Action::Changed(what) => this.looks |= what.contains(Subsystem::Player),
-            Action::Queued(_) | Action::Rescan => {}
+            Action::Queued(tracks) => this.queued = tracks,
+            Action::Rescan => {}
             Action::Outdo(head) => {
                 if this.library.outdo(&head.head) {
                     self.publish(host);

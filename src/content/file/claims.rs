@@ -185,7 +185,13 @@ impl Blob {
             return GroupSet::new();
         };
         let hashes: &Hashes = &hashes;
-        true_groups(self.track, self.size, Positioned(&*self.data), hashes, groups)
+        true_groups(
+            self.track,
+            self.size,
+            Positioned(&*self.data),
+            hashes,
+            groups,
+        )
     }
 
     pub(super) fn set_mark(&self, mark: Mark) {

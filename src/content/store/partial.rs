@@ -53,17 +53,23 @@ impl Store {
         if inner.in_use(track) {
             return;
         }
-        let Some(blob) = inner.partial.remove(&track) else {
-            return;
-        };
-        let kept = blob.kept();
-        if !kept.is_empty() {
-            let bytes = partial_footprint(blob.size(), &kept);
-            return inner.shelf.resize(track, bytes);
-        }
-        if let Err(error) = self.remove_item(&mut inner, track, Kind::Partial) {
+        if let Err(error) = self.close(&mut inner, track) {
             log::warn!("{error}");
         }
+    }
+
+    /// Closes it in any case; of what is empty nothing stays.
+    fn close(&self, inner: &mut Inner, track: TrackId) -> Result<(), StoreError> {
+        let Some(blob) = inner.partial.remove(&track) else {
+            return Ok(());
+        };
+        let kept = blob.kept();
+        if kept.is_empty() {
+            return self.remove_item(inner, track, Kind::Partial);
+        }
+        let bytes = partial_footprint(blob.size(), &kept);
+        inner.shelf.resize(track, bytes);
+        Ok(())
     }
 
     /// Syncs the files of an arriving track, and says on the disk what is in them.
@@ -80,7 +86,10 @@ impl Store {
 
     /// Takes that back, because more arrives.
     pub(in crate::content) fn mark_dirty(&self, track: TrackId) -> Result<(), StoreError> {
-        self.layout.mark_dirty(track)
+        self.layout.mark_dirty(track).map_err(|error| match error {
+            StoreError::Io { source, .. } => StoreError::Write { track, source },
+            other => other,
+        })
     }
 
     /// What an earlier life left of a track, or this one before it let go of it.
@@ -161,17 +170,11 @@ impl Store {
         if inner.partial.len() < MAX_ARRIVING {
             return Ok(());
         }
-        let idle = inner.partial.iter();
-        let mut idle = idle.filter(|(_, blob)| Arc::strong_count(blob) == 1);
-        let found = idle.next().map(|(track, blob)| {
-            let bytes = partial_footprint(blob.size(), &blob.kept());
-            (*track, bytes)
-        });
+        let mut arriving = inner.partial.iter();
+        let idle = arriving.find(|(_, blob)| Arc::strong_count(blob) == 1);
         let cap = inner.shelf.cap();
-        let (idle, bytes) = found.ok_or(StoreError::Full { track, cap })?;
-        inner.partial.remove(&idle);
-        inner.shelf.resize(idle, bytes);
-        Ok(())
+        let idle = *idle.ok_or(StoreError::Full { track, cap })?.0;
+        self.close(inner, idle)
     }
 
     /// A track for which there is no room: what rests of it is read, and the other

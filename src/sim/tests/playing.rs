@@ -146,7 +146,11 @@ fn after_a_restart_only_the_rest_is_fetched() {
         world.play(cellar, "kitchen");
         world.run(90 * SECOND);
         let host = &world.hosts[cellar.0];
-        assert!(world.has_heard(cellar, &song), "{:?}", world.story(cellar, &song));
+        assert!(
+            world.has_heard(cellar, &song),
+            "{:?}",
+            world.story(cellar, &song)
+        );
         let blob = &host.store.0[&song.track];
         let rest = group_count(song.size) - here + torn;
         assert_eq!(blob.fetched - before, rest, "seed {seed}");
@@ -154,6 +158,40 @@ fn after_a_restart_only_the_rest_is_fetched() {
         lost += torn;
     }
     assert!(lost > 0, "no disk has lost anything");
+}
+
+#[test]
+fn the_store_hears_what_is_queued() {
+    let mut world = World::new(1, Weather::FAIR);
+    let songs = [Song::new(1, 20, FLAC), Song::new(2, 20, FLAC)];
+    let late = Song::new(3, 20, FLAC);
+    let setting = peer("kitchen", FAST, &songs);
+    let unhashed = [(late.clone(), false)];
+    let songs_of_all = setting.songs.iter().cloned().chain(unhashed);
+    world.add(Setting {
+        songs: songs_of_all.collect(),
+        ..setting
+    });
+    let cellar = world.add(peer("cellar", FAST, &[]));
+    world.run(5 * SECOND);
+    world.command(cellar, "add kitchen").expect("it is here");
+    let queued = |world: &World| {
+        let mut queued = world.hosts[cellar.0].queued.clone();
+        queued.sort_unstable();
+        queued
+    };
+    let tracks = |songs: &[&Song]| {
+        let mut tracks: Vec<_> = songs.iter().map(|song| song.track).collect();
+        tracks.sort_unstable();
+        tracks
+    };
+    assert_eq!(queued(&world), tracks(&[&songs[0], &songs[1]]));
+    // What a track is turns out when it is played.
+    world.command(cellar, "play 2").expect("there are three");
+    world.run(60 * SECOND);
+    assert_eq!(queued(&world), tracks(&[&songs[0], &songs[1], &late]));
+    world.command(cellar, "clear").expect("it takes nothing");
+    assert_eq!(queued(&world), []);
 }
 
 /// A cold play of a file that nobody has hashed yet, in a swarm where
