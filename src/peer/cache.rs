@@ -1,6 +1,7 @@
-//! A cache that cannot be written: the disk is full, read-only, or not there.
+//! When the cache is written besides what arrives, and what happens when it cannot be:
+//! the disk is full, read-only, or not there.
 //!
-//! Playing goes on in memory; this says it once, and looks now and then whether
+//! Playing goes on in memory then; this says it once, and looks now and then whether
 //! the cause is gone.
 
 use std::time::Duration;
@@ -71,8 +72,9 @@ impl Peer {
 }
 
 /// The player lets go of a track within milliseconds; who skips through a list does it
-/// faster than this. So a card takes one such write for each pause that a listener makes:
-/// for each track the bitfield, the directory and two inodes, some 50 KB with the journal.
+/// faster than this. So each track that was left before its end costs a card one block of
+/// bitfield and the metadata of four names, at most once in this long; the sync of its
+/// bytes is what would have been written anyway.
 const REST_AFTER: Duration = Duration::from_secs(5);
 /// Somebody who has made room looks at `status` about this much later. One look
 /// writes 1 MiB.

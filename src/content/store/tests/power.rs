@@ -57,35 +57,60 @@ impl Song {
         panic!("what was fetched does not stay");
     }
 
-    /// Serves and reads each group that is said to be here; gives those that are.
-    fn assert_true(&self, store: &Arc<Store>) -> GroupSet {
-        let mut served = GroupSet::new();
-        let found = store.blob(self.track());
-        if let Some(blob) = &found {
-            for group in blob.have().iter() {
-                let (mut slice, wanted) = (Vec::new(), [group].into_iter().collect());
-                if blob.slice(&wanted, &mut slice).is_ok() {
-                    // Who sends anything else is a liar.
-                    verified(&self.outboard, &wanted, &slice);
-                    served.insert(group);
-                }
+    /// Serves and reads each group that is said to be here, in either order, since the
+    /// first proves it for the second; gives those that are.
+    fn assert_true(&self, store: &Arc<Store>, order: Order) -> GroupSet {
+        match order {
+            Order::ReadFirst => {
+                let read = self.assert_read(store);
+                assert_eq!(self.assert_served(store), Some(read.clone()));
+                read
+            }
+            Order::ServedFirst => {
+                let served = self.assert_served(store);
+                let read = self.assert_read(store);
+                // Where the bitfield is lost, only who knows the size can open it.
+                assert!(served.is_none_or(|served| served == read));
+                read
             }
         }
-        let mut read = GroupSet::new();
+    }
+
+    fn assert_served(&self, store: &Arc<Store>) -> Option<GroupSet> {
+        let blob = store.blob(self.track())?;
+        let is_served = |group: &Group| {
+            let (mut slice, wanted) = (Vec::new(), [*group].into_iter().collect());
+            blob.slice(&wanted, &mut slice).is_ok_and(|()| {
+                // Who sends anything else is a liar.
+                verified(&self.outboard, &wanted, &slice);
+                true
+            })
+        };
+        Some(blob.have().iter().filter(is_served).collect())
+    }
+
+    fn assert_read(&self, store: &Arc<Store>) -> GroupSet {
         let blob = store.receive(self.track(), self.size()).unwrap();
-        for group in blob.have().iter() {
+        let is_read = |group: &Group| {
             let mut buf = [0; 100];
-            if let Some(n) = blob.read_at(group.start(), &mut buf).unwrap() {
+            let n = blob.read_at(group.start(), &mut buf).unwrap();
+            n.is_some_and(|n| {
                 let from = group.start() as usize;
                 assert_eq!(buf[..n], self.bytes[from..from + n], "{group:?}");
-                read.insert(group);
-            }
-        }
-        // Where the bitfield is lost, only who knows the size can open it.
-        assert!(read == served || found.is_none(), "{read} {served}");
-        read
+                true
+            })
+        };
+        blob.have().iter().filter(is_read).collect()
     }
 }
+
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    ReadFirst,
+    ServedFirst,
+}
+
+const ORDERS: [Order; 2] = [Order::ReadFirst, Order::ServedFirst];
 
 fn small_store(disk: &MemDisk) -> Arc<Store> {
     Store::open("/cache".into(), SMALL_CAP, Arc::new(disk.clone()))
@@ -136,7 +161,7 @@ fn a_kill_at_any_instant_loses_nothing_that_was_written() {
         disk.limit_changes(None);
 
         let store = small_store(&disk);
-        let here = song.assert_true(&store);
+        let here = song.assert_true(&store, ORDERS[cut as usize % 2]);
         // The last write may be a group whose bitfield nobody lived to see.
         assert!(here.contains_all(&kept), "cut {cut}: {here} of {kept}");
         assert_eq!(song.complete(&store), GROUPS as u32 - here.count());
@@ -166,8 +191,9 @@ fn a_power_cut_at_any_instant_leaves_nothing_wrong_and_what_rests() {
 
         let store = small_store(&disk);
         assert!(store.used() <= SMALL_CAP);
-        assert_eq!(resting.assert_true(&store), piece, "cut {cut}");
-        let here = arriving.assert_true(&store);
+        let order = ORDERS[cut as usize % 2];
+        assert_eq!(resting.assert_true(&store, order), piece, "cut {cut}");
+        let here = arriving.assert_true(&store, order);
         reused += here.count();
         lost += kept.difference(&here).count();
         assert_eq!(arriving.complete(&store), GROUPS as u32 - here.count());
@@ -195,7 +221,9 @@ fn many_lives_with_cuts_and_kills_keep_the_cap_and_the_truth() {
         for life in 0..6 {
             let store = small_store(&disk);
             assert!(store.used() <= SMALL_CAP, "seed {seed}, life {life}");
-            let here = songs.iter().map(|song| song.assert_true(&store).count());
+            let order = ORDERS[draw(2) as usize];
+            let here = songs.iter();
+            let here = here.map(|song| song.assert_true(&store, order).count());
             reused += here.sum::<u32>();
             store.rest_idle();
             disk.limit_changes(Some(draw(60)));
@@ -219,7 +247,7 @@ fn many_lives_with_cuts_and_kills_keep_the_cap_and_the_truth() {
         }
         let store = small_store(&disk);
         for song in &songs {
-            song.assert_true(&store);
+            song.assert_true(&store, Order::ReadFirst);
             store.rest_idle();
         }
         assert_nothing_lies_about(&store, &disk);
@@ -232,7 +260,10 @@ fn many_lives_with_cuts_and_kills_keep_the_cap_and_the_truth() {
 fn damage_costs_the_groups_that_it_concerns() {
     let song = Song::new(1);
     let name = |suffix: &str| PathBuf::from(format!("/cache/{}{suffix}", song.track().to_hex()));
-    for clean in [true, false] {
+    for (clean, order) in [true, false]
+        .into_iter()
+        .flat_map(|c| ORDERS.map(|o| (c, o)))
+    {
         let disk = MemDisk::default();
         let store = small_store(&disk);
         let all_but_one = GroupSet::from(0..8);
@@ -250,9 +281,28 @@ fn damage_costs_the_groups_that_it_concerns() {
         let claimed = store.receive(song.track(), song.size()).unwrap().have();
         let left: GroupSet = [2, 3, 4, 6, 7].map(Group).into_iter().collect();
         assert_eq!(claimed, if clean { all_but_one } else { left.clone() });
-        assert_eq!(song.assert_true(&store), left, "clean: {clean}");
+        assert_eq!(song.assert_true(&store, order), left, "{clean} {order:?}");
         assert_eq!(song.complete(&store), 4);
     }
+}
+
+#[test]
+fn what_is_all_here_is_proven_before_it_is_called_whole() {
+    let song = Song::new(1);
+    let disk = MemDisk::default();
+    let store = small_store(&disk);
+    song.arrive(&store, &GroupSet::all(song.size()));
+    store.rest_idle();
+    drop(store);
+    let path = format!("/cache/{}.part", song.track().to_hex());
+    let hurt = disk.edit(Path::new(&path)).unwrap();
+    hurt.write_at(5 * GROUP_BYTES, b"torn").unwrap();
+    let store = small_store(&disk);
+    assert_eq!(song.complete(&store), 1);
+    drop(store);
+    let store = small_store(&disk);
+    assert_eq!(store.held(), [(song.track(), song.size())]);
+    assert_eq!(read_all(&store.blob(song.track()).unwrap()), song.bytes);
 }
 
 #[test]
