@@ -22,7 +22,7 @@ use std::io::{self, Read, Write};
 use bao_tree::blake3::hazmat::{merge_subtrees_non_root, merge_subtrees_root, HasherExt, Mode};
 use bao_tree::blake3::{self, Hash};
 use bao_tree::io::outboard::PreOrderOutboard;
-use bao_tree::io::sync::{encode_ranges_validated, outboard, ReadAt};
+use bao_tree::io::sync::{encode_ranges_validated, outboard, valid_ranges, ReadAt};
 use bao_tree::io::EncodeError as BaoError;
 use bao_tree::iter::{BaoChunk, ResponseIter};
 use bao_tree::{BaoTree, BlockSize, ChunkNum, ChunkRanges};
@@ -111,6 +111,52 @@ pub fn encode(
         }
         other => EncodeError::Io(other.into()),
     })
+}
+
+/// Which of `groups` are true, which is seen by hashing each of them and the parents above.
+///
+/// Whatever is wrong with `data` or `hashes` (a hole, a torn block, an end too early, an
+/// error of the disk) costs the groups that it concerns and no others.
+pub fn true_groups(
+    track: TrackId,
+    size: u64,
+    data: impl ReadAt,
+    hashes: impl ReadAt,
+    groups: &GroupSet,
+) -> GroupSet {
+    let pairs = PreOrderOutboard {
+        root: Hash::from(track.0),
+        tree: tree(size),
+        data: ZeroPadded(hashes),
+    };
+    let mut found = GroupSet::new();
+    let ranges = chunks(groups, size);
+    let valid = valid_ranges(pairs, ErrorsEnd(data), &ranges).into_iter();
+    for range in valid.filter_map(Result::ok) {
+        let first = Group::of(range.start.to_bytes());
+        found.insert_range(first.0..group_count(range.end.to_bytes().min(size)));
+    }
+    found.intersection(groups)
+}
+
+/// Hashes that may be torn: what cannot be read is zeros, which are no hash of anything.
+struct ZeroPadded<R>(R);
+
+impl<R: ReadAt> ReadAt for ZeroPadded<R> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.0.read_at(offset, buf).unwrap_or(0);
+        buf[n..].fill(0);
+        Ok(buf.len())
+    }
+}
+
+/// Data that may be torn: what cannot be read is as if the file ended there.
+struct ErrorsEnd<R>(R);
+
+impl<R: ReadAt> ReadAt for ErrorsEnd<R> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(self.0.read_at(offset, buf).unwrap_or(0))
+    }
 }
 
 /// Checks a slice, item by item.

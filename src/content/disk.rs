@@ -17,6 +17,8 @@ pub trait Disk: Send + Sync {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file to read.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file to read and write, as it is.
+    fn edit(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
     /// Gives a file another name in its directory, replacing what had that name. Open
     /// files stay open. Lasting only after [`Disk::sync_dir`].
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
@@ -76,6 +78,11 @@ impl Disk for RealDisk {
                 "not a regular file",
             ));
         }
+        Ok(Box::new(file))
+    }
+
+    fn edit(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let file = File::options().read(true).write(true).open(path)?;
         Ok(Box::new(file))
     }
 
@@ -177,6 +184,15 @@ mod tests {
             assert_eq!(file.read_at(100, &mut buf).unwrap(), 0);
             assert_eq!(file.stamp().unwrap().size, 8);
         }),
+        ("what is edited keeps the rest", |disk, dir| {
+            let made = disk.create(&dir.join("a")).unwrap();
+            made.write_at(0, b"first").unwrap();
+            let edited = disk.edit(&dir.join("a")).unwrap();
+            edited.write_at(5, b", then").unwrap();
+            let mut buf = [0; 20];
+            assert_eq!(made.read_at(0, &mut buf).unwrap(), 11);
+            assert_eq!(&buf[..11], b"first, then");
+        }),
         ("an open file outlives its name", |disk, dir| {
             let file = disk.create(&dir.join("a")).unwrap();
             disk.rename(&dir.join("a"), &dir.join("b")).unwrap();
@@ -190,10 +206,11 @@ mod tests {
             let nowhere = dir.join("nowhere");
             let kinds = [
                 disk.open(&nowhere).err().unwrap().kind(),
+                disk.edit(&nowhere).err().unwrap().kind(),
                 disk.remove(&nowhere).unwrap_err().kind(),
                 disk.rename(&nowhere, &dir.join("x")).unwrap_err().kind(),
             ];
-            assert_eq!(kinds, [io::ErrorKind::NotFound; 3]);
+            assert_eq!(kinds, [io::ErrorKind::NotFound; 4]);
         }),
         (
             "create empties, rename replaces, list shows",

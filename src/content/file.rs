@@ -1,28 +1,32 @@
 //! The bytes of one track as they lie on a disk: a [`Blob`].
 //!
 //! A blob is a library file (whole, its owner's), a held track (whole, in the cache) or
-//! a partial one, which goes on in memory when the disk can take no more of it. Who plays it reads it blocking, asleep in [`Blob::wait`] until the
-//! bytes are there; who serves it takes a proven slice.
+//! a partial one, which goes on in memory when the disk can take no more of it. Who plays
+//! it reads it blocking, asleep in [`Blob::wait`] until the bytes are there; who serves it
+//! takes a proven slice.
 //!
 //! What must hold: only bytes that a [`Verified`] brought are ever given out of the
-//! cache. A library file is given to its own player as long as size, time and inode are
+//! cache; those that it brought in an earlier life are proven again first. A library file is given to its own player as long as size, time and inode are
 //! those of when it was hashed; a slice for others is checked against the hash.
 
+mod claims;
 mod loose;
 mod pairs;
+mod slice;
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
-use bao_tree::io::sync::ReadAt;
-
+use self::claims::Mark;
 use self::loose::Loose;
 pub use self::loose::Unkept;
-use self::pairs::{Ahead, Row};
-use super::blob::{encode, EncodeError, Verified, VerifiedItem};
+use self::pairs::Row;
+pub(super) use self::slice::Hashes;
+pub use self::slice::SliceError;
+use super::blob::{Verified, VerifiedItem};
 use super::disk::{DiskFile, Stamp};
 use super::ranges::GroupSet;
 use super::store::{Store, StoreError};
@@ -40,8 +44,10 @@ pub struct Blob {
     arrived: Condvar,
     /// The bytes on the disk are no longer this track's.
     stale: AtomicBool,
-    /// Held while a complete blob is synced and renamed, so that it happens once.
-    pub(super) finishing: Mutex<()>,
+    /// What the disk says of an arriving track.
+    mark: Mutex<Mark>,
+    /// Held while the files are synced and renamed, so that it happens once.
+    finishing: Mutex<()>,
 }
 
 enum Origin {
@@ -55,18 +61,13 @@ enum Origin {
     Cache { outboard: Arc<Hashes> },
 }
 
-/// Where an outboard lies.
-pub(super) enum Hashes {
-    File(Box<dyn DiskFile>),
-    /// Only where the cache has no room for it.
-    Memory(Vec<u8>),
-}
-
 struct Arrival {
     have: GroupSet,
     failed: Option<Arc<str>>,
     /// Of a track that lay on the disk before: the groups that were seen to be true.
     proven: Option<GroupSet>,
+    /// What was said to be here and is not, until somebody is told.
+    lost: GroupSet,
     /// Set once the disk can take no more of the track.
     loose: Option<Loose>,
 }
@@ -80,23 +81,6 @@ pub enum Wait {
     Cancelled,
     /// The byte will not come, for this reason.
     Failed(Arc<str>),
-}
-
-/// Why there is no (whole) slice.
-#[derive(Debug, thiserror::Error)]
-pub enum SliceError {
-    /// These groups are not here (any more, or yet).
-    #[error("groups {0} are not here")]
-    NotHere(GroupSet),
-    /// The bytes on the disk are not the track's any more.
-    #[error("the file changed on its disk")]
-    Changed,
-    /// Reading failed.
-    #[error("cannot read the track: {0}")]
-    Read(#[source] io::Error),
-    /// The receiving end failed or hung up.
-    #[error("cannot write the slice: {0}")]
-    Write(#[source] io::Error),
 }
 
 impl Blob {
@@ -113,14 +97,10 @@ impl Blob {
             stamp,
             outboard,
         };
-        Self::new(
-            track,
-            stamp.size,
-            data,
-            origin,
-            store,
-            GroupSet::all(stamp.size),
-        )
+        let have = GroupSet::all(stamp.size);
+        let blob = Self::new(track, stamp.size, data, origin, store, have);
+        blob.set_mark(Mark::Lasting);
+        blob
     }
 
     pub(super) fn cached(
@@ -147,6 +127,7 @@ impl Blob {
     ) -> Self {
         let blob = Self::cached(track, size, data, outboard, store, GroupSet::all(size));
         blob.arrival().proven = Some(GroupSet::new());
+        blob.set_mark(Mark::Lasting);
         blob
     }
 
@@ -169,10 +150,12 @@ impl Blob {
                 have,
                 failed,
                 proven: None,
+                lost: GroupSet::new(),
                 loose: None,
             }),
             arrived: Condvar::new(),
             stale: AtomicBool::new(false),
+            mark: Mutex::new(Mark::Dirty),
             finishing: Mutex::new(()),
         }
     }
@@ -230,6 +213,9 @@ impl Blob {
         if !fresh.is_empty() && proven.is_ok() {
             let mut arrival = self.arrival();
             arrival.have = arrival.have.union(&fresh);
+            if let Some(proven) = &mut arrival.proven {
+                *proven = proven.union(&fresh);
+            }
             arrival.failed = None;
             self.arrived.notify_all();
         }
@@ -265,15 +251,16 @@ impl Blob {
             return loose.take(item);
         }
         let failed = |source| StoreError::Write { track, source };
+        self.soil()?;
         match item.item() {
             VerifiedItem::Parent { offset, pair } => {
                 pairs.add(*offset, pair, outboard).map_err(failed)?;
                 Ok(None)
             }
+            // What is here stays: if it is only claimed, it is not proven by this.
+            VerifiedItem::Group { group, .. } if have.contains(*group) => Ok(None),
             VerifiedItem::Group { group, bytes } => {
-                if !have.contains(*group) {
-                    self.data.write_at(group.start(), bytes).map_err(failed)?;
-                }
+                self.data.write_at(group.start(), bytes).map_err(failed)?;
                 Ok(Some(*group))
             }
         }
@@ -305,8 +292,8 @@ impl Blob {
         drop(arrival);
         if let Some(is_proven) = is_proven {
             end = end.min(Group(group.0 + 1).start());
-            if !is_proven {
-                self.prove(group)?;
+            if !is_proven && !self.prove(group)? {
+                return Ok(None);
             }
         }
         self.check_unchanged()?;
@@ -315,22 +302,6 @@ impl Blob {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             n => Ok(Some(n)),
         }
-    }
-
-    /// Reads a group against the hash that it must have.
-    fn prove(&self, group: Group) -> io::Result<()> {
-        let proven = self.slice(&[group].into_iter().collect(), &mut io::sink());
-        proven.map_err(|error| match error {
-            SliceError::Read(error) => error,
-            _ => io::Error::new(
-                io::ErrorKind::InvalidData,
-                "its copy in the cache is damaged, and is fetched anew next time",
-            ),
-        })?;
-        if let Some(proven) = &mut self.arrival().proven {
-            proven.insert(group);
-        }
-        Ok(())
     }
 
     /// Sleeps until the byte at `offset` can be read, `cancel` is set, or it failed.
@@ -373,45 +344,6 @@ impl Blob {
         self.arrival().failed = None;
     }
 
-    /// Writes the slice that proves `groups` to `out`.
-    ///
-    /// The first slice of a library file may read the whole file, to make its outboard.
-    ///
-    /// # Errors
-    /// [`SliceError`]. Only for `NotHere` nothing was written; in all other cases what was
-    /// written is true and may be cut short.
-    pub fn slice(&self, groups: &GroupSet, out: &mut dyn Write) -> Result<(), SliceError> {
-        let arrival = self.arrival();
-        let missing = match arrival.loose {
-            // Nobody can tell what of the outboard came to the disk.
-            Some(_) => groups.clone(),
-            None => groups.difference(&arrival.have),
-        };
-        drop(arrival);
-        if !missing.is_empty() {
-            return Err(SliceError::NotHere(missing));
-        }
-        self.check_unchanged().map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => SliceError::Changed,
-            _ => SliceError::Read(error),
-        })?;
-        let hashes = self.hashes()?;
-        let mut out = Out { out, failed: None };
-        let data = Positioned(&*self.data);
-        let hashes = Ahead::of(&hashes);
-        match encode(self.track, self.size, data, hashes, groups, &mut out) {
-            Ok(()) => Ok(()),
-            Err(EncodeError::Mismatch) => {
-                self.distrust();
-                Err(SliceError::Changed)
-            }
-            Err(EncodeError::Io(error)) => Err(match out.failed {
-                Some(error) => SliceError::Write(error),
-                None => SliceError::Read(error),
-            }),
-        }
-    }
-
     /// Whether the bytes on the disk were found not to be the track's.
     pub(super) fn is_stale(&self) -> bool {
         self.stale.load(Ordering::Relaxed)
@@ -426,26 +358,6 @@ impl Blob {
             },
             Origin::Library { .. } => Ok(()),
         }
-    }
-
-    fn hashes(&self) -> Result<Arc<Hashes>, SliceError> {
-        let (outboard, path) = match &self.origin {
-            Origin::Cache { outboard } => return Ok(outboard.clone()),
-            Origin::Library { outboard, path, .. } => (outboard, path),
-        };
-        let mut slot = outboard.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(hashes) = &*slot {
-            return Ok(hashes.clone());
-        }
-        let store = self.store.upgrade().ok_or(SliceError::Changed)?;
-        let hashes = store.outboard_of(self.track, self.size, &*self.data);
-        let hashes = Arc::new(hashes.map_err(SliceError::Read)?.ok_or_else(|| {
-            self.stale.store(true, Ordering::Relaxed);
-            store.forget_file(self.track, path);
-            SliceError::Changed
-        })?);
-        *slot = Some(hashes.clone());
-        Ok(hashes)
     }
 
     fn check_unchanged(&self) -> io::Result<()> {
@@ -471,6 +383,13 @@ impl Blob {
         }
     }
 
+    /// Lets one at a time make it last.
+    pub(super) fn finishing(&self) -> MutexGuard<'_, ()> {
+        self.finishing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn arrival(&self) -> MutexGuard<'_, Arrival> {
         self.arrival.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -483,45 +402,5 @@ impl fmt::Debug for Blob {
             .field("size", &self.size)
             .field("have", &self.arrival().have)
             .finish_non_exhaustive()
-    }
-}
-
-/// A [`DiskFile`] in bao's terms.
-struct Positioned<'a>(&'a dyn DiskFile);
-
-impl ReadAt for Positioned<'_> {
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read_at(offset, buf)
-    }
-}
-
-impl ReadAt for Hashes {
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::File(file) => file.read_at(offset, buf),
-            Self::Memory(bytes) => ReadAt::read_at(bytes, offset, buf),
-        }
-    }
-}
-
-/// Remembers that it was the writing end that failed.
-struct Out<'a> {
-    out: &'a mut dyn Write,
-    failed: Option<io::Error>,
-}
-
-impl Write for Out<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.write(bytes).map_err(|error| {
-            let kind = error.kind();
-            if kind != io::ErrorKind::Interrupted {
-                self.failed = Some(error);
-            }
-            kind.into()
-        })
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
     }
 }

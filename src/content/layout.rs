@@ -1,10 +1,17 @@
 //! The files of the cache directory: their names, and what a power cut leaves of them.
 //!
 //! For each track, named by its id in hex, there is `.data` and `.outboard` when it is
-//! whole, `.part` and `.part.outboard` while it arrives, and `.outboard` alone for a
-//! library file that others asked for. A name without `.part` is only ever given to
-//! synced bytes, so whatever a power cut leaves is whole, or is told from its name or
-//! from what is missing beside it. What was arriving is dropped at the next start.
+//! whole, and `.outboard` alone for a library file that others asked for. A name without
+//! `.part` is only ever given to synced bytes.
+//!
+//! Of what is still arriving there is `.part`, `.part.outboard`, and a [`Bitfield`]. That
+//! is called `.part.have` while the two files are synced and nothing is written to them:
+//! the *clean* mark, given like a lasting name. It is called `.part.had` as soon as more
+//! arrives; what it says is old then, and only the hashes tell what is here.
+//!
+//! So whatever a power cut leaves is whole, or is told from its name or from what is
+//! missing beside it. Nothing here is believed for its name alone: who reads what an
+//! earlier life wrote proves it first.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,8 +19,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::bitfield::{Bitfield, MAX_BITFIELD_BYTES};
 use super::blob::{outboard_bytes, Outboard};
 use super::disk::{Disk, DiskFile};
+use super::ranges::GroupSet;
 use super::shelf::Kind;
 use super::store::StoreError;
 use crate::id::TrackId;
@@ -31,16 +40,30 @@ type Pair = (Box<dyn DiskFile>, Box<dyn DiskFile>);
 pub(super) struct Found {
     pub(super) track: TrackId,
     pub(super) kind: Kind,
-    /// The track's size; 0 where only its outboard is here.
+    /// The track's size; 0 where only its outboard is here, or nobody knows.
     pub(super) size: u64,
     /// Bytes that it takes.
     pub(super) bytes: u64,
 }
 
-/// The files of one track while stock is taken.
+/// A track that has not all arrived, as an earlier life left it.
+pub(super) struct Resting {
+    pub(super) data: Box<dyn DiskFile>,
+    pub(super) outboard: Box<dyn DiskFile>,
+    /// What is said to be here, unless that is damaged.
+    pub(super) bitfield: Option<Bitfield>,
+    /// Whether that is all that was written, and was synced.
+    pub(super) clean: bool,
+}
+
+/// The files of one track while stock is taken: their lengths.
 struct Files {
     data: Option<u64>,
     outboard: Option<u64>,
+    part: Option<u64>,
+    part_outboard: Option<u64>,
+    have: bool,
+    had: bool,
     modified: SystemTime,
 }
 
@@ -58,8 +81,8 @@ impl Layout {
         &*self.disk
     }
 
-    /// What is whole, least recently written first; the rest is removed. Makes the
-    /// directory if need be.
+    /// What is here, least recently written first; what is of no use is removed. Makes
+    /// the directory if need be.
     pub(super) fn take_stock(&self) -> Result<Vec<Found>, StoreError> {
         let made = self.disk.create_dir(&self.dir);
         made.map_err(failed("create", &self.dir))?;
@@ -68,10 +91,10 @@ impl Layout {
         for path in names.map_err(failed("list", &self.dir))? {
             let name = path.file_name().and_then(|name| name.to_str());
             match name.and_then(split_name) {
-                Some((track, suffix @ (DATA | OUTBOARD))) => {
+                Some((_, OUTBOARD_PART)) => self.remove_file(&path)?,
+                Some((track, suffix)) => {
                     self.measure(&path, tracks.entry(track).or_default(), suffix)?;
                 }
-                Some(_) => self.remove_file(&path)?,
                 None => {} // Not ours.
             }
         }
@@ -79,24 +102,75 @@ impl Layout {
         tracks.sort_by_key(|(_, files)| files.modified);
         let mut found = Vec::new();
         for (track, files) in tracks {
-            let (kind, size, bytes) = match (files.data, files.outboard) {
-                (Some(size), Some(hashes)) if hashes == outboard_bytes(size) => {
-                    (Kind::Held, size, footprint(size))
-                }
-                (None, Some(hashes)) => (Kind::Outboard, 0, hashes),
-                _ => {
-                    self.remove(track, Kind::Held)?;
-                    continue;
-                }
-            };
-            found.push(Found {
+            found.extend(self.look_at(track, files)?);
+        }
+        Ok(found)
+    }
+
+    /// What `files` are of `track`, once those of no use are gone.
+    fn look_at(&self, track: TrackId, mut files: Files) -> Result<Option<Found>, StoreError> {
+        let whole = files.data.zip(files.outboard);
+        if let Some((size, _)) = whole.filter(|(size, hashes)| *hashes == outboard_bytes(*size)) {
+            if files.is_partial() {
+                self.remove(track, Kind::Partial)?;
+            }
+            let (kind, bytes) = (Kind::Held, footprint(size));
+            return Ok(Some(Found {
                 track,
                 kind,
                 size,
                 bytes,
-            });
+            }));
         }
-        Ok(found)
+        self.take_back_names(track, &mut files)?;
+        if let Some((part, hashes)) = files.part.zip(files.part_outboard) {
+            if files.data.or(files.outboard).is_some() {
+                self.remove(track, Kind::Held)?;
+            }
+            if files.have && files.had {
+                self.remove_file(&self.path(track, HAVE))?; // It may be the older one.
+            }
+            let (kind, bitfield) = (Kind::Partial, self.read_bitfield(track));
+            let size = bitfield.as_ref().map_or(0, |(bitfield, _)| bitfield.size);
+            let bytes = match bitfield {
+                Some((Bitfield { size, have }, true)) => partial_footprint(size, &have),
+                _ => part.saturating_add(hashes), // With its holes: not less than it takes.
+            };
+            return Ok(Some(Found {
+                track,
+                kind,
+                size,
+                bytes,
+            }));
+        }
+        if files.is_partial() {
+            self.remove(track, Kind::Partial)?;
+        }
+        if let (None, Some(bytes)) = (files.data, files.outboard) {
+            let (kind, size) = (Kind::Outboard, 0);
+            return Ok(Some(Found {
+                track,
+                kind,
+                size,
+                bytes,
+            }));
+        }
+        self.remove(track, Kind::Held)?;
+        Ok(None)
+    }
+
+    /// The power went while a track was given its lasting names, of which one is there:
+    /// all of it is here, and it is a partial one again.
+    fn take_back_names(&self, track: TrackId, files: &mut Files) -> Result<(), StoreError> {
+        if files.data.is_some() && files.part_outboard.is_some() {
+            self.rename(track, DATA, PART)?;
+            files.part = files.data.take();
+        }
+        if files.part.is_some() && files.part_outboard.is_none() && files.outboard.is_some() {
+            self.rename(track, OUTBOARD, PART_OUTBOARD)?;
+            files.part_outboard = files.outboard.take();
+        }
+        Ok(())
     }
 
     fn measure(&self, path: &Path, files: &mut Files, suffix: &str) -> Result<(), StoreError> {
@@ -104,19 +178,87 @@ impl Layout {
         let stamp = stamp.map_err(failed("open", path))?;
         match suffix {
             DATA => files.data = Some(stamp.size),
-            _ => files.outboard = Some(stamp.size),
+            OUTBOARD => files.outboard = Some(stamp.size),
+            PART => files.part = Some(stamp.size),
+            PART_OUTBOARD => files.part_outboard = Some(stamp.size),
+            HAVE => files.have = true,
+            _ => files.had = true,
         }
         files.modified = files.modified.max(stamp.modified);
         Ok(())
     }
 
-    /// Makes the empty files of an arriving track.
-    pub(super) fn create_partial(&self, track: TrackId) -> Result<Pair, StoreError> {
+    /// Makes the empty files of an arriving track of `size` bytes.
+    pub(super) fn create_partial(&self, track: TrackId, size: u64) -> Result<Pair, StoreError> {
         let create = |suffix| {
             let path = self.path(track, suffix);
             self.disk.create(&path).map_err(failed("create", &path))
         };
-        Ok((create(PART)?, create(PART_OUTBOARD)?))
+        let created = create(PART).and_then(|data| Ok((data, create(PART_OUTBOARD)?)));
+        match &created {
+            Ok(_) => {
+                let have = GroupSet::new();
+                // Without it the track is still found by who knows its size.
+                let _ = self.write_had(track, &Bitfield { size, have });
+            }
+            Err(_) => _ = self.remove(track, Kind::Partial),
+        }
+        created
+    }
+
+    /// The files of a track that an earlier life left, to go on with.
+    pub(super) fn open_partial(&self, track: TrackId) -> Result<Resting, StoreError> {
+        let edit = |suffix| {
+            let path = self.path(track, suffix);
+            self.disk.edit(&path).map_err(failed("open", &path))
+        };
+        let (data, outboard) = (edit(PART)?, edit(PART_OUTBOARD)?);
+        let (bitfield, clean) = self.read_bitfield(track).unzip();
+        Ok(Resting {
+            data,
+            outboard,
+            bitfield,
+            clean: clean.unwrap_or(false),
+        })
+    }
+
+    /// Sets the clean mark of an arriving track whose files are synced.
+    pub(super) fn mark_clean(&self, track: TrackId, here: &Bitfield) -> Result<(), StoreError> {
+        let path = self.path(track, HAD);
+        let file = self.write_had(track, here)?;
+        file.sync().map_err(failed("sync", &path))?;
+        self.rename(track, HAD, HAVE)?;
+        self.sync_dir()
+    }
+
+    /// Takes the clean mark away, where there is one.
+    pub(super) fn mark_dirty(&self, track: TrackId) -> Result<(), StoreError> {
+        match self.rename(track, HAVE, HAD) {
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn write_had(&self, track: TrackId, here: &Bitfield) -> Result<Box<dyn DiskFile>, StoreError> {
+        let path = self.path(track, HAD);
+        let file = self.disk.create(&path).map_err(failed("create", &path))?;
+        let written = file.write_at(0, &here.encode());
+        written.map_err(failed("write", &path))?;
+        Ok(file)
+    }
+
+    /// What is said to be here of an arriving track, and whether it has the clean mark.
+    fn read_bitfield(&self, track: TrackId) -> Option<(Bitfield, bool)> {
+        let read = |suffix| {
+            let file = self.disk.open(&self.path(track, suffix)).ok()?;
+            let mut bytes = vec![0; MAX_BITFIELD_BYTES];
+            let n = file.read_at(0, &mut bytes).ok()?;
+            Bitfield::decode(&bytes[..n])
+        };
+        let clean = read(HAVE).map(|bitfield| (bitfield, true));
+        clean.or_else(|| Some((read(HAD)?, false)))
     }
 
     /// Writes something, and removes it.
@@ -144,6 +286,13 @@ impl Layout {
             other => other?,
         }
         self.rename(track, PART, DATA)?;
+        for suffix in [HAVE, HAD] {
+            self.remove_file(&self.path(track, suffix))?;
+        }
+        self.sync_dir()
+    }
+
+    fn sync_dir(&self) -> Result<(), StoreError> {
         let synced = self.disk.sync_dir(&self.dir);
         synced.map_err(failed("sync", &self.dir))
     }
@@ -177,7 +326,7 @@ impl Layout {
     pub(super) fn remove(&self, track: TrackId, kind: Kind) -> Result<(), StoreError> {
         let suffixes: &[&str] = match kind {
             Kind::Held => &[DATA, OUTBOARD],
-            Kind::Partial => &[PART, PART_OUTBOARD],
+            Kind::Partial => &[PART, PART_OUTBOARD, HAVE, HAD],
             Kind::Outboard => &[OUTBOARD],
         };
         suffixes
@@ -210,14 +359,30 @@ impl Default for Files {
         Self {
             data: None,
             outboard: None,
+            part: None,
+            part_outboard: None,
+            have: false,
+            had: false,
             modified: SystemTime::UNIX_EPOCH,
         }
+    }
+}
+
+impl Files {
+    /// Whether one of them is of an arriving track.
+    fn is_partial(&self) -> bool {
+        self.part.or(self.part_outboard).is_some() || self.have || self.had
     }
 }
 
 /// What a track of `size` bytes takes of the cap.
 pub(super) fn footprint(size: u64) -> u64 {
     size.saturating_add(outboard_bytes(size))
+}
+
+/// The same when only these groups are here. Hashes are counted in full: they are 0.4 %.
+pub(super) fn partial_footprint(size: u64, have: &GroupSet) -> u64 {
+    have.bytes(size).saturating_add(outboard_bytes(size))
 }
 
 fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> StoreError + 'a {
@@ -231,7 +396,16 @@ fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> Stor
 /// A file name of ours as track and suffix.
 fn split_name(name: &str) -> Option<(TrackId, &str)> {
     let (hex, suffix) = name.split_at_checked(64)?;
-    let known = [DATA, OUTBOARD, PART, PART_OUTBOARD, OUTBOARD_PART].contains(&suffix);
+    let known = [
+        DATA,
+        OUTBOARD,
+        PART,
+        PART_OUTBOARD,
+        HAVE,
+        HAD,
+        OUTBOARD_PART,
+    ]
+    .contains(&suffix);
     let track = TrackId::from_hex(hex).ok()?;
     known.then_some((track, suffix))
 }
@@ -240,6 +414,9 @@ const DATA: &str = ".data";
 const OUTBOARD: &str = ".outboard";
 const PART: &str = ".part";
 const PART_OUTBOARD: &str = ".part.outboard";
+/// What is here of an arriving track: all that was written, or what was written before.
+const HAVE: &str = ".part.have";
+const HAD: &str = ".part.had";
 /// A library file's outboard while it is written.
 const OUTBOARD_PART: &str = ".outboard.part";
 

@@ -1,8 +1,9 @@
 //! The bytes of tracks: their hash trees, what of them is here, where they lie.
 //!
-//! [`ranges`], [`blob`] and [`shelf`] decide and are pure; [`disk`] is the seam to the
+//! [`ranges`], [`bitfield`], [`blob`] and [`shelf`] decide and are pure; [`disk`] is the seam to the
 //! operating system; [`hash`], [`mod@file`], [`layout`] and [`store`] block.
 
+mod bitfield;
 pub mod blob;
 pub mod disk;
 pub mod file;

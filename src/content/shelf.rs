@@ -1,7 +1,7 @@
 //! What lies in the cache directory, and what goes first when room is needed.
 //!
-//! The order is least recently used first. What is pinned, or in use as the caller
-//! says, is never named for removal; when nothing else is left there is no room, and
+//! The order is least recently used first. What is pinned, queued, or in use as the
+//! caller says, is never named for removal; when nothing else is left there is no room, and
 //! the cap holds all the same.
 
 use std::collections::BTreeMap;
@@ -18,7 +18,10 @@ pub struct Shelf {
     /// The same by when they were used last: a shelf has 100,000 outboards, and sorting
     /// them for each that is put there took a CPU for minutes.
     by_age: BTreeMap<u64, TrackId>,
+    partials: usize,
     pins: BTreeMap<TrackId, u32>,
+    /// What somebody has queued, sorted.
+    queued: Vec<TrackId>,
 }
 
 /// What of a track lies in the directory.
@@ -26,13 +29,13 @@ pub struct Shelf {
 pub enum Kind {
     /// The whole track, and its outboard.
     Held,
-    /// A track that is still arriving, and as much of its outboard.
+    /// A track that has not all arrived, and as much of its outboard.
     Partial,
     /// The outboard of a library file.
     Outboard,
 }
 
-/// Everything that could go is in use or pinned.
+/// Everything that could go is in use, pinned or queued.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NoRoom;
 
@@ -41,7 +44,7 @@ struct Item {
     kind: Kind,
     /// The track's size, whatever of it is here.
     size: u64,
-    /// What it takes (for a partial one: will take) of the cap.
+    /// What it takes of the cap; for one that is arriving: will take.
     bytes: u64,
     last_used: u64,
 }
@@ -55,7 +58,9 @@ impl Shelf {
             clock: 0,
             items: BTreeMap::new(),
             by_age: BTreeMap::new(),
+            partials: 0,
             pins: BTreeMap::new(),
+            queued: Vec::new(),
         }
     }
 
@@ -102,10 +107,30 @@ impl Shelf {
         };
         self.items.insert(track, item);
         self.by_age.insert(self.clock, track);
+        self.partials += usize::from(kind == Kind::Partial);
+    }
+
+    /// Notes that what is here of `track` takes `bytes` from now on.
+    pub fn resize(&mut self, track: TrackId, bytes: u64) {
+        if let Some(item) = self.items.get_mut(&track) {
+            self.used = self.used - item.bytes + bytes;
+            item.bytes = bytes;
+        }
+    }
+
+    /// Bytes that `track` takes.
+    pub fn bytes(&self, track: TrackId) -> u64 {
+        self.items.get(&track).map_or(0, |item| item.bytes)
+    }
+
+    /// How many tracks have not all arrived.
+    pub fn partials(&self) -> usize {
+        self.partials
     }
 
     pub fn remove(&mut self, track: TrackId) {
         if let Some(item) = self.items.remove(&track) {
+            self.partials -= usize::from(item.kind == Kind::Partial);
             self.used -= item.bytes;
             self.by_age.remove(&item.last_used);
         }
@@ -135,6 +160,18 @@ impl Shelf {
         }
     }
 
+    /// Keeps `tracks`, wherever they are or will be, instead of those named before.
+    pub fn set_queued(&mut self, mut tracks: Vec<TrackId>) {
+        tracks.sort_unstable();
+        tracks.dedup();
+        self.queued = tracks;
+    }
+
+    /// Whether somebody has said that `track` is to stay.
+    fn keeps(&self, track: TrackId) -> bool {
+        self.pins.contains_key(&track) || self.queued.binary_search(&track).is_ok()
+    }
+
     /// Takes items off until `bytes` more fit, and names them so that their files are removed.
     ///
     /// # Errors
@@ -150,7 +187,7 @@ impl Shelf {
             if excess == 0 {
                 break;
             }
-            if !self.pins.contains_key(&track) && !in_use(track) {
+            if !self.keeps(track) && !in_use(track) {
                 excess = excess.saturating_sub(item.bytes);
                 going.push((track, item.kind));
             }
@@ -188,7 +225,7 @@ impl Shelf {
         self.oldest_first()
             .map(|(track, item)| (track, item.kind))
             .filter(|(_, kind)| which(*kind))
-            .find(|(track, _)| !self.pins.contains_key(track) && !in_use(*track))
+            .find(|(track, _)| !self.keeps(*track) && !in_use(*track))
     }
 
     fn oldest_first(&self) -> impl Iterator<Item = (TrackId, &Item)> {
@@ -238,6 +275,29 @@ mod tests {
         assert_eq!(shelf.excess(in_use), None);
         shelf.set_cap(5);
         assert_eq!(shelf.excess(in_use), None, "it is too much, but in use");
+    }
+
+    #[test]
+    fn what_is_queued_stays_until_it_is_not() {
+        let mut shelf = full_shelf();
+        shelf.set_queued(vec![track(3), track(9), track(1), track(3)]);
+        assert_eq!(shelf.make_room(11, |_| false), Err(NoRoom));
+        assert_eq!(shelf.oldest(|_| false), Some((track(2), Kind::Held)));
+        shelf.set_queued(vec![track(3)]);
+        assert_eq!(shelf.oldest(|_| false), Some((track(1), Kind::Held)));
+    }
+
+    #[test]
+    fn a_partial_track_takes_what_it_has() {
+        let mut shelf = full_shelf();
+        shelf.put(track(4), Kind::Partial, 9, 10);
+        shelf.resize(track(4), 3);
+        assert_eq!(
+            (shelf.used(), shelf.bytes(track(4)), shelf.partials()),
+            (33, 3, 1)
+        );
+        shelf.put(track(4), Kind::Held, 9, 10);
+        assert_eq!((shelf.used(), shelf.partials()), (40, 0));
     }
 
     #[test]

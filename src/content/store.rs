@@ -1,12 +1,14 @@
 //! The store: every track whose bytes are on this machine, in the library or the cache.
 //!
-//! All of the cache counts against one cap, an arriving track with its full size. What was
-//! used longest ago goes first; what is pinned, or open, never.
+//! All of the cache counts against one cap, an arriving track with its full size, one that
+//! rests with what is here of it. What was used longest ago goes first; what is pinned,
+//! queued, or open, never.
 //!
 //! All calls block on the disk. The lock inside is never held while a track is read,
 //! written, hashed or synced.
 
 mod error;
+mod partial;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,9 +39,9 @@ struct Inner {
     stocked: bool,
     /// Files by content; equal ones lie side by side.
     library: BTreeMap<(TrackId, PathBuf), Listed>,
-    /// Arriving tracks, kept while nobody plays them too.
+    /// Arriving tracks, and those that nobody plays any more until they rest.
     partial: BTreeMap<TrackId, Arc<Blob>>,
-    /// Whole tracks that somebody reads or serves.
+    /// Whole and resting tracks that somebody reads or serves.
     open: BTreeMap<TrackId, Weak<Blob>>,
 }
 
@@ -52,7 +54,7 @@ struct Listed {
 impl Store {
     /// Opens the cache in `dir` (made if need be) with room for `cap_bytes`.
     ///
-    /// Removes what was left arriving or half-renamed, and what no longer fits the cap.
+    /// Removes what is of no use, and what no longer fits the cap.
     /// A directory that cannot be used now is tried again when something is to be kept;
     /// [`Self::check`] tells why it cannot.
     pub fn open(dir: PathBuf, cap_bytes: u64, disk: Arc<dyn Disk>) -> Arc<Self> {
@@ -84,12 +86,8 @@ impl Store {
                 .shelf
                 .put(found.track, found.kind, found.size, found.bytes);
         }
-        let excess = inner.shelf.make_room(0, |_| false);
-        for (track, kind) in excess.unwrap_or_default() {
-            self.layout.remove(track, kind)?;
-        }
         inner.stocked = true;
-        Ok(())
+        self.fit(&mut inner)
     }
 
     /// Gives the cache room for `cap_bytes` from now on, and removes what no longer
@@ -100,19 +98,20 @@ impl Store {
     pub fn set_cap(&self, cap_bytes: u64) -> Result<(), StoreError> {
         let mut inner = self.inner();
         inner.shelf.set_cap(cap_bytes);
-        loop {
-            let Inner {
-                shelf,
-                partial,
-                open,
-                ..
-            } = &mut *inner;
-            let next = shelf.excess(|t| in_use(partial, open, t));
-            let Some((track, kind)) = next else {
-                return Ok(());
-            };
-            self.remove_item(&mut inner, track, kind)?;
+        self.fit(&mut inner)
+    }
+
+    /// Removes what is more than the cap and may go.
+    fn fit(&self, inner: &mut Inner) -> Result<(), StoreError> {
+        while let Some((track, kind)) = inner.shelf.excess(|t| inner.in_use(t)) {
+            self.remove_item(inner, track, kind)?;
         }
+        Ok(())
+    }
+
+    /// Keeps the tracks that are queued, and no longer those that were.
+    pub fn set_queued(&self, tracks: Vec<TrackId>) {
+        self.inner().shelf.set_queued(tracks);
     }
 
     /// Makes a file of the library a source of `track`.
@@ -132,17 +131,26 @@ impl Store {
 
     /// The bytes of `track`, as far as they are here: from the library, else the cache.
     pub fn blob(self: &Arc<Self>, track: TrackId) -> Option<Arc<Blob>> {
+        self.find(track, None)
+    }
+
+    /// The same; `claimed` is its size, should the cache not know that.
+    fn find(self: &Arc<Self>, track: TrackId, claimed: Option<u64>) -> Option<Arc<Blob>> {
         let mut inner = self.inner();
         inner.shelf.touch(track);
         if let Some(blob) = inner.at_hand(track) {
             return Some(blob);
         }
         let files = inner.files_of(track);
-        let held = inner.shelf.kind(track) == Some(Kind::Held);
+        let kind = inner.shelf.kind(track);
         drop(inner);
 
         let library = files.iter().find_map(|file| self.open_listed(track, file));
-        let blob = library.or_else(|| held.then(|| self.open_held(track)).flatten())?;
+        let blob = library.or_else(|| match kind? {
+            Kind::Held => self.open_held(track),
+            Kind::Partial => self.open_resting(track, claimed),
+            Kind::Outboard => None,
+        })?;
         let blob = Arc::new(blob);
         let mut inner = self.inner();
         if let Some(other) = inner.at_hand(track) {
@@ -160,10 +168,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: `WrongSize`, `TooLarge`, `Full`, or `Io` with the file's name.
     pub fn begin(self: &Arc<Self>, track: TrackId, size: u64) -> Result<Arc<Blob>, StoreError> {
-        if let Some(blob) = self.blob(track) {
+        if let Some(blob) = self.find(track, Some(size)) {
             let found = same_size(blob, size);
             if found.is_ok() || !self.drop_unused_partial(track)? {
-                return found.inspect(|blob| blob.revive());
+                let blob = found?;
+                blob.revive();
+                return self.take_up(blob);
             }
         }
         if size == 0 && track.0 != *bao_tree::blake3::hash(b"").as_bytes() {
@@ -187,8 +197,8 @@ impl Store {
         let begun = match begun {
             Ok(blob) if blob.unkept().is_some() => {
                 drop(blob);
-                self.drop_unused_partial(track)
-                    .and_then(|_| self.begin(track, size))
+                self.let_go(track);
+                self.begin(track, size)
             }
             begun => begun,
         };
@@ -197,10 +207,7 @@ impl Store {
                 error @ (StoreError::Io { .. }
                 | StoreError::TooLarge { .. }
                 | StoreError::Full { .. }),
-            ) => {
-                let (why, weak) = (error.to_string().into(), Arc::downgrade(self));
-                Ok(Arc::new(Blob::placeless(track, size, why, weak)))
-            }
+            ) => Ok(self.without_place(track, size, error.to_string().into())),
             begun => begun,
         }
     }
@@ -222,10 +229,7 @@ impl Store {
     /// `Incomplete`, or `Io` with the file's name; the blob stays readable.
     pub fn finish(&self, blob: &Arc<Blob>) -> Result<(), StoreError> {
         let track = blob.track();
-        let _once = blob
-            .finishing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _once = blob.finishing();
         let arriving = self.inner().partial.get(&track).cloned();
         if !arriving.is_some_and(|partial| Arc::ptr_eq(&partial, blob)) {
             return Ok(());
@@ -233,10 +237,13 @@ impl Store {
         if let Some(Unkept { why, .. }) = blob.unkept() {
             return Err(StoreError::Unkept { track, why });
         }
+        // What an earlier life left is proven before it has the name of what is whole.
+        blob.prove_all(&GroupSet::all(blob.size()));
         if !blob.is_complete() {
             return Err(StoreError::Incomplete { track });
         }
         self.layout.make_last(track, || blob.sync())?;
+        blob.made_last();
         let mut inner = self.inner();
         inner.partial.remove(&track);
         inner.open.insert(track, Arc::downgrade(blob));
@@ -250,7 +257,7 @@ impl Store {
         self.inner().shelf.held().collect()
     }
 
-    /// Bytes that the cache takes, arriving tracks with their full size.
+    /// Bytes that the cache takes, as the cap counts them.
     #[cfg(test)]
     pub fn used(&self) -> u64 {
         self.inner().shelf.used()
@@ -348,53 +355,14 @@ impl Store {
         }
     }
 
-    fn create_partial(
-        self: &Arc<Self>,
-        track: TrackId,
-        size: u64,
-    ) -> Result<Arc<Blob>, StoreError> {
-        self.take_stock()?;
-        let mut inner = self.inner();
-        if let Some(blob) = inner.at_hand(track) {
-            return same_size(blob, size); // Another thread was faster.
-        }
-        if inner.partial.len() >= MAX_PARTIAL {
-            let oldest = inner.shelf.oldest_partial(|t| inner.in_use(t));
-            let cap = inner.shelf.cap();
-            let oldest = oldest.ok_or(StoreError::Full { track, cap })?;
-            self.remove_item(&mut inner, oldest, Kind::Partial)?;
-        }
-        if let Some(kind) = inner.shelf.kind(track) {
-            // A held track that cannot be opened, or the outboard of a file that has left.
-            self.remove_item(&mut inner, track, kind)?;
-        }
-        let bytes = footprint(size);
-        self.make_room(&mut inner, track, bytes)?;
-        let (data, outboard) = self.layout.create_partial(track)?;
-        let weak = Arc::downgrade(self);
-        let blob = Blob::cached(track, size, data, outboard, weak, GroupSet::new());
-        let blob = Arc::new(blob);
-        inner.shelf.put(track, Kind::Partial, size, bytes);
-        inner.partial.insert(track, blob.clone());
-        Ok(blob)
-    }
-
-    /// Drops an arriving track that nobody uses; whether there was one.
-    fn drop_unused_partial(&self, track: TrackId) -> Result<bool, StoreError> {
-        let mut inner = self.inner();
-        let idle = inner.partial.contains_key(&track) && !inner.in_use(track);
-        if idle {
-            self.remove_item(&mut inner, track, Kind::Partial)?;
-        }
-        Ok(idle)
-    }
-
+    /// Makes room for `track` to take `bytes`, what it takes already among them.
     fn make_room(&self, inner: &mut Inner, track: TrackId, bytes: u64) -> Result<(), StoreError> {
         let cap = inner.shelf.cap();
         if bytes > cap {
             let needs = bytes;
             return Err(StoreError::TooLarge { track, needs, cap });
         }
+        let more = bytes.saturating_sub(inner.shelf.bytes(track));
         let Inner {
             shelf,
             partial,
@@ -402,7 +370,7 @@ impl Store {
             ..
         } = &mut *inner;
         let going = shelf
-            .make_room(bytes, |t| in_use(partial, open, t))
+            .make_room(more, |t| t == track || in_use(partial, open, t))
             .map_err(|_| StoreError::Full { track, cap })?;
         for (old, kind) in going {
             self.remove_item(inner, old, kind)?;
@@ -509,10 +477,6 @@ impl fmt::Debug for Store {
         write!(f, "Store({})", self.layout.dir().display())
     }
 }
-
-/// Arriving tracks at once: each has two files open. One plays, one is fetched ahead;
-/// the others are what somebody skipped and may come back to.
-const MAX_PARTIAL: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -64,6 +64,11 @@ pub enum Event {
         kept: GroupSet,
         why: String,
     },
+    /// The store said that these groups were there, and they are not.
+    Lost {
+        track: TrackId,
+        groups: GroupSet,
+    },
     /// Whether queue and volume can be remembered, when that changes.
     Remembered(Result<(), String>),
     /// Nothing can be kept, for this reason.
@@ -181,6 +186,8 @@ pub enum Action {
     Reply(ControlId, Result<Outcome, Ack>),
     /// Wake the control clients that wait for these.
     Changed(Subsystems),
+    /// These tracks are queued: they are to stay where they are kept.
+    Queued(Vec<TrackId>),
     Rescan,
     /// Somebody shows this head as this node's own: see to it that the next
     /// one is newer.

@@ -55,9 +55,9 @@ use crate::{
         mpd::apply::{self, apply, Context, Errand, Outcome},
         view::{Subsystem, Subsystems},
     },
-    id::PeerId,
+    id::{PeerId, TrackId},
     player::{
-        queue::Queue,
+        queue::{Queue, QueueItem},
         transport::{PlayState, Transport, TransportAction},
         PlayId, PlayerEvent,
     },
@@ -149,6 +149,16 @@ impl Node {
         }
     }
 
+    /// The contents of the queue, as far as anybody knows them. At most as many as the
+    /// queue takes, [`crate::player::queue::MAX_QUEUE`].
+    fn queued(&self) -> Vec<TrackId> {
+        let items = self.queue.slots().iter().map(|slot| &slot.item);
+        let listed = |item: &QueueItem| self.database.find_at(item.peer, &item.path)?.listed.track;
+        items
+            .filter_map(|item| item.track.or_else(|| listed(item)))
+            .collect()
+    }
+
     /// Takes an event.
     pub fn handle(&mut self, event: Event, now: Instant) {
         match event {
@@ -170,6 +180,7 @@ impl Node {
                 self.facts.unkept = Some(why);
                 self.plays.handle_unkept(track, kept);
             }
+            Event::Lost { track, groups } => self.plays.handle_lost(track, &groups),
             Event::Remembered(kept) => self.facts.forgetful = kept.err(),
             Event::CacheBroken(why) => self.facts.unkept = Some(why),
             Event::CacheMended => self.facts.unkept = None,
@@ -239,7 +250,11 @@ impl Node {
                 self.looks_for_peers = self.neighbours.is_alone();
                 return Some(Action::LookForPeers(self.looks_for_peers));
             } else if !self.changed.is_empty() {
-                return Some(Action::Changed(std::mem::take(&mut self.changed)));
+                let changed = std::mem::take(&mut self.changed);
+                self.actions.push_back(Action::Changed(changed));
+                if !changed.and(QUEUED).is_empty() {
+                    return Some(Action::Queued(self.queued()));
+                }
             } else {
                 return None;
             }
@@ -439,3 +454,6 @@ impl Node {
         self.changed = self.changed.or(Subsystem::Database.into());
     }
 }
+
+/// What changes when other tracks may be queued, or it is known better what they are.
+const QUEUED: Subsystems = Subsystems::of(&[Subsystem::Playlist, Subsystem::Database]);

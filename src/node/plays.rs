@@ -330,6 +330,13 @@ impl Plays {
         }
     }
 
+    /// The store had these groups of the track, and has lost them.
+    pub fn handle_lost(&mut self, track: TrackId, lost: &GroupSet) {
+        if let Some(stream) = self.streams.get_mut(&track) {
+            stream.scheduler.handle_lost(lost);
+        }
+    }
+
     /// The reader stands at `offset` of the track.
     pub fn handle_demand(&mut self, track: TrackId, offset: u64, now: Instant) {
         if let Some(stream) = self.streams.get_mut(&track) {

@@ -56,8 +56,14 @@ impl StoreBytes {
         }
     }
 
-    /// The same for a reader that cannot go on.
+    /// The same for a reader that cannot go on, perhaps because something that was
+    /// here is not.
     fn tell_waiting(&self, offset: u64) {
+        let (track, groups) = (self.track(), self.blob.take_lost());
+        if !groups.is_empty() {
+            let lost = Event::Lost { track, groups };
+            let _ = self.inputs.send_blocking(Input::Event(lost));
+        }
         self.told.store(offset / TELL_EVERY, Ordering::Relaxed);
         let demand = Event::Demand {
             track: self.track(),

@@ -1,16 +1,36 @@
-//! A cache that cannot be written: the disk is full, read-only, or not there.
+//! When the cache is written besides what arrives, and what happens when it cannot be:
+//! the disk is full, read-only, or not there.
 //!
-//! Playing goes on in memory; this says it once, and looks now and then whether
+//! Playing goes on in memory then; this says it once, and looks now and then whether
 //! the cause is gone.
 
 use std::time::Duration;
 
-use smol::Timer;
+use smol::{Task, Timer};
 
 use super::{Input, Peer};
 use crate::node::Event;
 
 impl Peer {
+    /// Has the store put away what nobody plays any more, unless somebody goes on
+    /// skipping: then after the last.
+    pub(super) fn rest_soon(&mut self) {
+        let store = self.store.clone();
+        self.resting = Some(smol::spawn(async move {
+            Timer::after(REST_AFTER).await;
+            smol::unblock(move || store.rest_idle()).await;
+        }));
+    }
+
+    /// Has it put away everything, as far as that is done in time; what is not is
+    /// looked at again when it is wanted.
+    pub(super) fn rest_now(&mut self) -> Task<()> {
+        self.resting = None;
+        self.fetches.clear();
+        let store = self.store.clone();
+        smol::unblock(move || store.rest_all())
+    }
+
     /// Finds out whether the cache can be written, before it is needed.
     pub(super) fn try_out_cache(&mut self) {
         let (store, to) = (self.store.clone(), self.answer.clone());
@@ -51,6 +71,11 @@ impl Peer {
     }
 }
 
+/// The player lets go of a track within milliseconds; who skips through a list does it
+/// faster than this. So each track that was left before its end costs a card one block of
+/// bitfield and the metadata of four names, at most once in this long; the sync of its
+/// bytes is what would have been written anyway.
+const REST_AFTER: Duration = Duration::from_secs(5);
 /// Somebody who has made room looks at `status` about this much later. One look
 /// writes 1 MiB.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);

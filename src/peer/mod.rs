@@ -124,6 +124,8 @@ pub struct Peer {
     chatter: Chatter,
     /// Runs while the cache cannot be written, until it can.
     mending: Option<Task<()>>,
+    /// Puts away what was played.
+    resting: Option<Task<()>>,
     /// Whether the log says that there is no sound.
     silent: bool,
     inputs: Receiver<Input>,
@@ -213,6 +215,7 @@ impl Peer {
             petted: Instant::now(),
             chatter: Chatter::new(),
             mending: None,
+            resting: None,
             silent: false,
             inputs,
             answer: answer.clone(),
@@ -436,6 +439,7 @@ impl Peer {
     /// Says goodbye to the tracker and to everybody, and lets the player end.
     async fn leave(mut self) {
         self.player.stop();
+        let resting = self.rest_now();
         self.library.end();
         // Nothing changes any more: what is remembered is written now.
         self.memories.close();
@@ -462,6 +466,9 @@ impl Peer {
         let (_, silent) = future::zip(self.endpoint.close(), silence).await;
         if silent.is_none() {
             log::warn!("the player does not end; ending without it");
+        }
+        if within(REST_TIMEOUT, resting).await.is_none() {
+            log::debug!("what is here of a track is not synced; ending without that");
         }
     }
 
@@ -500,5 +507,7 @@ fn feed<T: Send + 'static>(
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A device that is well is closed within its buffer's 20 ms.
 const SILENCE_TIMEOUT: Duration = Duration::from_millis(500);
+/// It has had all the time since, and is only work saved for later.
+const REST_TIMEOUT: Duration = Duration::from_millis(200);
 /// What may wait for the loop. Each takes it microseconds.
 const MAX_INPUTS: usize = 256;

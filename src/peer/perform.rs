@@ -77,6 +77,7 @@ impl Peer {
                     self.remember();
                 }
             }
+            Action::Queued(tracks) => self.store.set_queued(tracks),
             Action::Rescan => self.library.request_rescan(),
             Action::Outdo(head) => {
                 let library = self.library.clone();
@@ -145,6 +146,7 @@ impl Peer {
             PlayAction::Close(track) => {
                 self.opening.remove(&track);
                 self.blobs.remove(&track);
+                self.rest_soon();
             }
             // The node keeps this one to itself.
             PlayAction::Failed(..) => {}
@@ -298,14 +300,20 @@ impl Peer {
         let (store, library) = (self.store.clone(), self.library.clone());
         let to = self.answer.clone();
         self.tasks.spawn(async move {
-            let kept = smol::unblock(move || {
-                store.finish(&blob)?;
-                library.set_held(&store.held());
-                Ok::<_, StoreError>(())
+            let kept = smol::unblock(move || match store.finish(&blob) {
+                // Some of what an earlier life left was not true.
+                Err(StoreError::Incomplete { .. }) => Some(Event::Lost {
+                    track,
+                    groups: GroupSet::all(blob.size()).difference(&blob.have()),
+                }),
+                Err(e) => Some(Event::CacheBroken(e.to_string())),
+                Ok(()) => {
+                    library.set_held(&store.held());
+                    None
+                }
             });
-            if let Err(e) = kept.await {
-                let broken = Event::CacheBroken(e.to_string());
-                let _ = to.send(Input::Event(broken)).await;
+            if let Some(event) = kept.await {
+                let _ = to.send(Input::Event(event)).await;
             }
         });
     }

@@ -9,6 +9,7 @@ use super::{
     music::{Library, Song},
     net::{HostNo, Life},
     player::{entry_of, Byte, Bytes, Player, Told},
+    random::Random,
     swarm::{Call, CallId, Served},
     world::{Event, World},
 };
@@ -75,6 +76,8 @@ pub struct Host {
     pub store: Store,
     /// Groups that came although they were here.
     pub twice: u64,
+    /// What the node wants to stay.
+    pub queued: Vec<TrackId>,
     /// Nothing that arrives can be kept.
     pub disk_is_full: bool,
     /// Whom it finds in its state directory when it starts again.
@@ -135,13 +138,38 @@ pub struct Store(pub BTreeMap<TrackId, Blob>);
 pub struct Blob {
     pub size: u64,
     pub have: GroupSet,
+    /// What of that the disk has lost, which nobody has noticed yet.
+    pub torn: GroupSet,
+    /// Groups that others sent.
+    pub fetched: u32,
     pub failed: Option<String>,
+}
+
+impl Blob {
+    /// What is really here.
+    pub fn here(&self) -> GroupSet {
+        self.have.difference(&self.torn)
+    }
+
+    /// Makes the disk lose some of what was not synced, as it likes.
+    fn tear(&mut self, random: &mut Random) {
+        if random.chance(500) {
+            let torn = self.have.iter().filter(|_| random.chance(200));
+            self.torn = torn.collect();
+        }
+    }
+
+    /// Notices what is lost.
+    fn take_lost(&mut self) -> GroupSet {
+        self.have = self.here();
+        std::mem::take(&mut self.torn)
+    }
 }
 
 impl Bytes for Store {
     fn look(&self, track: TrackId, offset: u64) -> Byte {
         match self.0.get(&track) {
-            Some(blob) if blob.have.contains(Group::of(offset)) => Byte::Here,
+            Some(blob) if blob.here().contains(Group::of(offset)) => Byte::Here,
             Some(Blob {
                 failed: Some(why), ..
             }) => Byte::Never(why.clone()),
@@ -165,7 +193,8 @@ impl Host {
         Self::begin(life, library, setting, memory, seed, now)
     }
 
-    /// The host again, after its power was cut: what was arriving is lost.
+    /// The host again, after its power was cut: of what was arriving the disk may have
+    /// lost some, and all that was in memory.
     pub fn reborn(&mut self, seed: u64, now: Instant) {
         let library = std::mem::replace(&mut self.library, Library::new(0, Vec::new()));
         let habits = Setting {
@@ -181,7 +210,15 @@ impl Host {
         };
         let remembered = memory.peers.clone();
         let mut store = std::mem::take(&mut self.store);
-        store.0.retain(|track, _| library.holds(*track));
+        let mut random = Random::new(seed);
+        store
+            .0
+            .retain(|track, _| library.holds(*track) || !self.disk_is_full);
+        for (track, blob) in &mut store.0 {
+            if !library.holds(*track) {
+                blob.tear(&mut random);
+            }
+        }
         *self = Self::begin(self.life, library, habits, memory, seed, now);
         self.store = store;
         self.remembered = remembered;
@@ -232,6 +269,7 @@ impl Host {
             player: Player::new(now),
             twice: 0,
             store: Store::default(),
+            queued: Vec::new(),
             disk_is_full: false,
             remembered: Vec::new(),
             reach: BTreeSet::new(),
@@ -412,13 +450,27 @@ impl World {
                     self.hosts[host.0].heard.insert(track, offset);
                     continue;
                 }
-                Told::Demand { track, offset } => node::Event::Demand { track, offset },
+                Told::Demand { track, offset } => {
+                    self.tell_lost(host, track);
+                    node::Event::Demand { track, offset }
+                }
             };
             // One at a time, as the driver's loop does it.
             self.hosts[host.0].node.handle(event, self.now);
             while let Some(action) = self.hosts[host.0].node.poll(self.now) {
                 self.perform(host, action);
             }
+        }
+    }
+
+    /// A reader, or who makes it last, has come to something that is not here after all.
+    fn tell_lost(&mut self, host: HostNo, track: TrackId) {
+        let this = &mut self.hosts[host.0];
+        let blob = this.store.0.entry(track).or_default();
+        let groups = blob.take_lost();
+        if !groups.is_empty() {
+            this.node
+                .handle(node::Event::Lost { track, groups }, self.now);
         }
     }
 
@@ -510,6 +562,7 @@ impl World {
             Action::Answer(ask, answer) => self.answer(host, ask, answer),
             Action::Reply(ask, outcome) => _ = this.replies.insert(ask, outcome),
             Action::Changed(what) => this.looks |= what.contains(Subsystem::Player),
+            Action::Queued(tracks) => this.queued = tracks,
             Action::Rescan => {}
             Action::Outdo(head) => {
                 if this.library.outdo(&head.head) {
@@ -570,6 +623,9 @@ impl World {
             PlayAction::Load(load) => self.load(host, load),
             PlayAction::Hold(play) => this.player.hold(play, true),
             PlayAction::Sound(play) => this.player.hold(play, false),
+            PlayAction::Keep(track) if !this.store.0[&track].torn.is_empty() => {
+                self.tell_lost(host, track);
+            }
             PlayAction::Keep(track) => {
                 let size = this.store.0.get(&track).map_or(0, |blob| blob.size);
                 this.library.hold(track, size);

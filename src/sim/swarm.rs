@@ -267,6 +267,7 @@ impl World {
                 let blob = this.store.0.entry(id.track).or_default();
                 this.twice += u64::from(blob.have.contains(group));
                 blob.have.insert(group);
+                blob.fetched += 1;
                 blob.failed = None;
                 let groups = GroupSet::from_iter([group]);
                 node::Event::Fetch(id, FetchEvent::Groups(groups))
@@ -377,7 +378,7 @@ impl World {
                 .store
                 .0
                 .get(&track)
-                .map(|blob| (blob.size, blob.have.clone())),
+                .map(|blob| (blob.size, blob.here())),
         };
         let (manner, me) = (this.manner, this.library.owner());
         let Some(served) = this.served.get_mut(&call) else {

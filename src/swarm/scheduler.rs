@@ -60,7 +60,7 @@ pub enum Action {
     },
     /// Stop a request; nothing needs to be told about it any more.
     Cancel { req: RequestId },
-    /// Every group is here. The last action.
+    /// Every group is here. The last action, unless some turn out to be lost.
     Complete,
     /// Let go of these groups: nothing keeps them, and the listener is far from them.
     Forget { groups: GroupSet },
@@ -182,6 +182,16 @@ impl Scheduler {
     pub fn handle_have(&mut self, have: &GroupSet) {
         self.have = self.have.union(have);
         self.drop_useless_requests();
+    }
+
+    /// The store had these groups and has lost them: they are missing as any other.
+    pub fn handle_lost(&mut self, lost: &GroupSet) {
+        self.have = self.have.difference(lost);
+        if let Some(window) = &mut self.window {
+            window.handle_lost(lost);
+        }
+        self.complete_said = false;
+        self.stuck_said = false;
     }
 
     /// The track is now playing ([`Class::Now`]), next, or only fetched.

@@ -239,6 +239,13 @@ impl Node {
     ///
     /// A tracker listens where it did, so that its peers find it.
     pub fn restart(self) -> Self {
+        let node = self.relaunch();
+        node.wait_for_line("INFO  ready");
+        node
+    }
+
+    /// The same without waiting.
+    pub fn relaunch(self) -> Self {
         if self.log().contains("tracker listens on ") {
             let at = self.tracker_address();
             let any = at.rsplit_once(':').unwrap().0.to_owned() + ":0";
@@ -246,9 +253,7 @@ impl Node {
             fs::write(self.config(), config.replacen(&any, &at, 1)).unwrap();
         }
         let Parts { dir, prefix, env } = self.into_parts();
-        let node = Self::spawn(dir, prefix, env);
-        node.wait_for_line("INFO  ready");
-        node
+        Self::spawn(dir, prefix, env)
     }
 
     /// Waits for a line of the log that contains `text`, and gives it.

@@ -109,6 +109,43 @@ proptest! {
         prop_assert!(verifier.push(Bytes::new()).is_err());
     }
 
+    /// Holes and damage, in the data and in the hashes above them.
+    #[test]
+    fn only_what_is_true_is_found_true(
+        size in sizes(), wanted in wanted(), at in any::<proptest::sample::Index>(), cut in any::<bool>()
+    ) {
+        prop_assume!(size > 0);
+        let mut data = data(size);
+        let outboard = Outboard::of(&data[..], size).unwrap();
+        let truth = |data: &[u8], hashes: &[u8]| {
+            true_groups(outboard.track, size, data, hashes, &wanted)
+        };
+        let all = wanted.clip(group_count(size));
+        prop_assert_eq!(truth(&data, &outboard.hashes), all.clone());
+
+        let at = at.index(data.len());
+        let hurt: GroupSet = match cut {
+            true => {
+                data.truncate(at);
+                (Group::of(at as u64).0..u32::MAX).into()
+            }
+            false => {
+                data[at] ^= 1;
+                [Group::of(at as u64)].into_iter().collect()
+            }
+        };
+        prop_assert_eq!(truth(&data, &outboard.hashes), all.difference(&hurt));
+        let mut hashes = outboard.hashes.clone();
+        if let Some(pair) = hashes.len().checked_sub(64) {
+            // The last in pre-order is over two of the track's last three groups.
+            hashes.truncate(pair);
+            let last = (group_count(size).saturating_sub(3)..u32::MAX).into();
+            let found = truth(&data, &hashes);
+            prop_assert!(all.difference(&hurt).contains_all(&found));
+            prop_assert!(found.contains_all(&all.difference(&hurt).difference(&last)));
+        }
+    }
+
     #[test]
     fn a_wrong_size_lets_no_wrong_byte_through(size in sizes(), claimed in sizes()) {
         prop_assume!(size != claimed);

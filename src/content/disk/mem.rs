@@ -78,6 +78,11 @@ impl MemDisk {
         self.state().changes = changes;
     }
 
+    /// What is left of that.
+    pub fn changes_left(&self) -> Option<u64> {
+        self.state().changes
+    }
+
     /// From now on, directories are neither found nor made.
     pub fn unplug(&self, unplugged: bool) {
         self.state().unplugged = unplugged;
@@ -116,10 +121,12 @@ impl Content {
             return;
         }
         let longest = self.bytes.len().max(self.synced.len());
+        let shortest = self.bytes.len().min(self.synced.len());
         let len = match draw(3) {
             0 => return self.synced = self.bytes.clone(),
             1 => return self.bytes = self.synced.clone(),
-            _ => draw(longest as u64 + 1) as usize,
+            // What has grown, and what was emptied, is of some length between.
+            _ => shortest + draw((longest - shortest) as u64 + 1) as usize,
         };
         let mut torn = vec![0; len];
         for (i, block) in torn.chunks_mut(BLOCK).enumerate() {
@@ -166,6 +173,11 @@ impl Disk for MemDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let id = *self.state().names.get(path).ok_or_else(missing)?;
         Ok(self.file(id))
+    }
+
+    fn edit(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        drop(self.mounted()?);
+        self.open(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

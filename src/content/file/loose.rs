@@ -93,7 +93,8 @@ impl Blob {
         arrival.have = arrival.have.difference(&going);
     }
 
-    fn come_loose(&self, why: Arc<str>) {
+    /// From now on what arrives stays in memory.
+    pub(in crate::content) fn come_loose(&self, why: Arc<str>) {
         let mut arrival = self.arrival();
         let kept = arrival.have.clone();
         arrival.loose.get_or_insert(Loose {
@@ -106,6 +107,16 @@ impl Blob {
 }
 
 impl Loose {
+    /// What the disk has.
+    pub(super) fn kept(&self) -> &GroupSet {
+        &self.kept
+    }
+
+    /// The disk does not have these after all.
+    pub(super) fn take_back(&mut self, lost: &GroupSet) {
+        self.kept = self.kept.difference(lost);
+    }
+
     /// Reads up to the end of the group, if that is in memory.
     pub(super) fn read_at(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
         let group = Group::of(offset);
@@ -122,11 +133,14 @@ impl Loose {
         let VerifiedItem::Group { group, bytes } = item.item() else {
             return Ok(None); // Nothing is proven to others from memory.
         };
+        if self.kept.contains(*group) {
+            return Ok(None);
+        }
         if self.bytes + bytes.len() > MAX_LOOSE_BYTES {
             let track = item.track();
             return Err(StoreError::Memory { track });
         }
-        if !self.kept.contains(*group) && !self.groups.contains_key(group) {
+        if !self.groups.contains_key(group) {
             self.bytes += bytes.len();
             // Its own copy: it may be a small part of a large buffer.
             self.groups.insert(*group, Bytes::copy_from_slice(bytes));

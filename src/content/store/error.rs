@@ -35,9 +35,10 @@ pub enum StoreError {
         /// The cap in bytes.
         cap: u64,
     },
-    /// Everything in the cache is being played, fetched or pinned.
+    /// Everything in the cache is being played, fetched, pinned or queued.
     #[error(
-        "no room for track {track}: all of the cache ({cap} bytes) is in use; raise cache.max"
+        "no room for track {track}: all of the cache ({cap} bytes) is queued or in use; \
+         raise cache.max, or shorten the queue"
     )]
     Full {
         /// The track that found no room.

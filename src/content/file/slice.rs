@@ -1,0 +1,142 @@
+//! What others get of a track: slices that prove themselves.
+
+use std::io::{self, Write};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use bao_tree::io::sync::ReadAt;
+
+use super::{pairs::Ahead, Blob, DiskFile, Origin};
+use crate::content::blob::{encode, EncodeError};
+use crate::content::ranges::GroupSet;
+
+/// Where an outboard lies.
+pub(in crate::content) enum Hashes {
+    File(Box<dyn DiskFile>),
+    /// Only where the cache has no room for it.
+    Memory(Vec<u8>),
+}
+
+/// Why there is no (whole) slice.
+#[derive(Debug, thiserror::Error)]
+pub enum SliceError {
+    /// These groups are not here (any more, or yet).
+    #[error("groups {0} are not here")]
+    NotHere(GroupSet),
+    /// The bytes on the disk are not the track's any more.
+    #[error("the file changed on its disk")]
+    Changed,
+    /// Reading failed.
+    #[error("cannot read the track: {0}")]
+    Read(#[source] io::Error),
+    /// The receiving end failed or hung up.
+    #[error("cannot write the slice: {0}")]
+    Write(#[source] io::Error),
+}
+
+impl Blob {
+    /// Writes the slice that proves `groups` to `out`.
+    ///
+    /// The first slice of a library file may read the whole file, to make its outboard.
+    ///
+    /// # Errors
+    /// [`SliceError`]. Only for `NotHere` nothing was written; in all other cases what was
+    /// written is true and may be cut short.
+    pub fn slice(&self, groups: &GroupSet, out: &mut dyn Write) -> Result<(), SliceError> {
+        self.prove_all(groups);
+        let arrival = self.arrival();
+        let missing = match arrival.loose {
+            // Nobody can tell what of the outboard came to the disk.
+            Some(_) => groups.clone(),
+            None => groups.difference(&arrival.have),
+        };
+        drop(arrival);
+        if !missing.is_empty() {
+            return Err(SliceError::NotHere(missing));
+        }
+        self.check_unchanged().map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => SliceError::Changed,
+            _ => SliceError::Read(error),
+        })?;
+        let hashes = self.hashes()?;
+        let mut out = Out { out, failed: None };
+        let data = Positioned(&*self.data);
+        let hashes = Ahead::of(&hashes);
+        match encode(self.track, self.size, data, hashes, groups, &mut out) {
+            Ok(()) => Ok(()),
+            Err(EncodeError::Mismatch) if self.is_arriving() => {
+                // It was true when it was written, or proven: the disk breaks.
+                self.doubt(groups);
+                Err(SliceError::Changed)
+            }
+            Err(EncodeError::Mismatch) => {
+                self.distrust();
+                Err(SliceError::Changed)
+            }
+            Err(EncodeError::Io(error)) => Err(match out.failed {
+                Some(error) => SliceError::Write(error),
+                None => SliceError::Read(error),
+            }),
+        }
+    }
+
+    pub(super) fn hashes(&self) -> Result<Arc<Hashes>, SliceError> {
+        let (outboard, path) = match &self.origin {
+            Origin::Cache { outboard } => return Ok(outboard.clone()),
+            Origin::Library { outboard, path, .. } => (outboard, path),
+        };
+        let mut slot = outboard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hashes) = &*slot {
+            return Ok(hashes.clone());
+        }
+        let store = self.store.upgrade().ok_or(SliceError::Changed)?;
+        let hashes = store.outboard_of(self.track, self.size, &*self.data);
+        let hashes = Arc::new(hashes.map_err(SliceError::Read)?.ok_or_else(|| {
+            self.stale.store(true, Ordering::Relaxed);
+            store.forget_file(self.track, path);
+            SliceError::Changed
+        })?);
+        *slot = Some(hashes.clone());
+        Ok(hashes)
+    }
+}
+
+/// A [`DiskFile`] in bao's terms.
+pub(super) struct Positioned<'a>(pub(super) &'a dyn DiskFile);
+
+impl ReadAt for Positioned<'_> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(offset, buf)
+    }
+}
+
+impl ReadAt for Hashes {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read_at(offset, buf),
+            Self::Memory(bytes) => ReadAt::read_at(bytes, offset, buf),
+        }
+    }
+}
+
+/// Remembers that it was the writing end that failed.
+struct Out<'a> {
+    out: &'a mut dyn Write,
+    failed: Option<io::Error>,
+}
+
+impl Write for Out<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes).map_err(|error| {
+            let kind = error.kind();
+            if kind != io::ErrorKind::Interrupted {
+                self.failed = Some(error);
+            }
+            kind.into()
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

@@ -1,0 +1,215 @@
+//! Tracks that have not all arrived: while somebody has them fetched, and while they rest
+//! on the disk until somebody wants them again.
+//!
+//! One that arrives has room for all of it, so that the cap holds; one that rests takes
+//! what is here of it. Whoever opens a resting one to serve from it leaves it at rest.
+
+use std::sync::Arc;
+
+use super::{same_size, Blob, Inner, Kind, Store, StoreError};
+use crate::content::bitfield::Bitfield;
+use crate::content::layout::{footprint, partial_footprint};
+use crate::content::ranges::GroupSet;
+use crate::id::TrackId;
+
+impl Store {
+    /// Lets those arriving tracks rest that nobody uses: makes last what has arrived of
+    /// them, closes their files and frees the room that was meant for more.
+    pub fn rest_idle(&self) {
+        let inner = self.inner();
+        let partial = inner.partial.iter();
+        let idle = partial.filter(|(_, blob)| Arc::strong_count(blob) == 1);
+        let idle: Vec<_> = idle.map(|(_, blob)| blob.clone()).collect();
+        drop(inner);
+        idle.into_iter().for_each(|blob| self.rest(blob));
+    }
+
+    /// The same for all, even if somebody still reads them: the node ends.
+    pub fn rest_all(&self) {
+        let all: Vec<_> = self.inner().partial.values().cloned().collect();
+        all.into_iter().for_each(|blob| self.rest(blob));
+    }
+
+    fn rest(&self, blob: Arc<Blob>) {
+        let track = blob.track();
+        if let Err(error) = self.settle(&blob) {
+            log::debug!("what is here of track {track} is looked at again later: {error}");
+        }
+        drop(blob);
+        self.let_go(track);
+    }
+
+    fn settle(&self, blob: &Arc<Blob>) -> Result<(), StoreError> {
+        let _once = blob.finishing();
+        if blob.kept().is_empty() {
+            return Ok(());
+        }
+        blob.settle()
+    }
+
+    /// Closes an arriving track, unless somebody uses it. What the disk has of it stays.
+    pub(super) fn let_go(&self, track: TrackId) {
+        let mut inner = self.inner();
+        if inner.in_use(track) {
+            return;
+        }
+        if let Err(error) = self.close(&mut inner, track) {
+            log::warn!("{error}");
+        }
+    }
+
+    /// Closes it in any case; of what is empty nothing stays.
+    fn close(&self, inner: &mut Inner, track: TrackId) -> Result<(), StoreError> {
+        let Some(blob) = inner.partial.remove(&track) else {
+            return Ok(());
+        };
+        let kept = blob.kept();
+        if kept.is_empty() {
+            return self.remove_item(inner, track, Kind::Partial);
+        }
+        let bytes = partial_footprint(blob.size(), &kept);
+        inner.shelf.resize(track, bytes);
+        Ok(())
+    }
+
+    /// Syncs the files of an arriving track, and says on the disk what is in them.
+    pub(in crate::content) fn mark_clean(
+        &self,
+        blob: &Blob,
+        here: &Bitfield,
+    ) -> Result<(), StoreError> {
+        let track = blob.track();
+        let synced = blob.sync();
+        synced.map_err(|source| StoreError::Write { track, source })?;
+        self.layout.mark_clean(track, here)
+    }
+
+    /// Takes that back, because more arrives.
+    pub(in crate::content) fn mark_dirty(&self, track: TrackId) -> Result<(), StoreError> {
+        self.layout.mark_dirty(track).map_err(|error| match error {
+            StoreError::Io { source, .. } => StoreError::Write { track, source },
+            other => other,
+        })
+    }
+
+    /// What an earlier life left of a track, or this one before it let go of it.
+    pub(super) fn open_resting(
+        self: &Arc<Self>,
+        track: TrackId,
+        claimed: Option<u64>,
+    ) -> Option<Blob> {
+        let left = self.layout.open_partial(track);
+        let left = left.inspect_err(|error| log::warn!("{error}")).ok()?;
+        let (known, clean) = (left.bitfield.as_ref(), left.clean);
+        let size = known.map(|here| here.size).or(claimed)?;
+        let blob = Blob::resting(track, size, left, Arc::downgrade(self));
+        if !clean {
+            log::debug!("{} groups of track {track} are true", blob.have().count());
+            // Whoever asks for it next need not wait for that again.
+            if claimed.is_none() && blob.settle().is_err() {
+                return None;
+            }
+        }
+        Some(blob)
+    }
+
+    /// Has a track that rests go on arriving.
+    pub(super) fn take_up(self: &Arc<Self>, blob: Arc<Blob>) -> Result<Arc<Blob>, StoreError> {
+        let (track, size) = (blob.track(), blob.size());
+        if !blob.is_arriving() || blob.unkept().is_some() {
+            return Ok(blob);
+        }
+        let mut inner = self.inner();
+        if inner.partial.contains_key(&track) || inner.shelf.kind(track) != Some(Kind::Partial) {
+            return Ok(blob);
+        }
+        self.make_place(&mut inner, track)?;
+        let bytes = footprint(size);
+        self.make_room(&mut inner, track, bytes)?;
+        inner.shelf.resize(track, bytes);
+        inner.open.remove(&track);
+        inner.partial.insert(track, blob.clone());
+        Ok(blob)
+    }
+
+    pub(super) fn create_partial(
+        self: &Arc<Self>,
+        track: TrackId,
+        size: u64,
+    ) -> Result<Arc<Blob>, StoreError> {
+        self.take_stock()?;
+        let mut inner = self.inner();
+        if let Some(blob) = inner.at_hand(track) {
+            return same_size(blob, size); // Another thread was faster.
+        }
+        self.make_place(&mut inner, track)?;
+        if inner.shelf.partials() >= MAX_RESTING {
+            let oldest = inner.shelf.oldest_partial(|t| inner.in_use(t));
+            let cap = inner.shelf.cap();
+            let oldest = oldest.ok_or(StoreError::Full { track, cap })?;
+            self.remove_item(&mut inner, oldest, Kind::Partial)?;
+        }
+        if let Some(kind) = inner.shelf.kind(track) {
+            // A track that cannot be opened, or the outboard of a file that has left.
+            self.remove_item(&mut inner, track, kind)?;
+        }
+        let bytes = footprint(size);
+        self.make_room(&mut inner, track, bytes)?;
+        let (data, outboard) = self.layout.create_partial(track, size)?;
+        let weak = Arc::downgrade(self);
+        let blob = Blob::cached(track, size, data, outboard, weak, GroupSet::new());
+        let blob = Arc::new(blob);
+        inner.shelf.put(track, Kind::Partial, size, bytes);
+        inner.partial.insert(track, blob.clone());
+        Ok(blob)
+    }
+
+    /// Makes place for `track` to arrive: nobody waits for a disk here, so what goes is
+    /// looked at again when it is opened.
+    fn make_place(&self, inner: &mut Inner, track: TrackId) -> Result<(), StoreError> {
+        if inner.partial.len() < MAX_ARRIVING {
+            return Ok(());
+        }
+        let mut arriving = inner.partial.iter();
+        let idle = arriving.find(|(_, blob)| Arc::strong_count(blob) == 1);
+        let cap = inner.shelf.cap();
+        let idle = *idle.ok_or(StoreError::Full { track, cap })?.0;
+        self.close(inner, idle)
+    }
+
+    /// A track for which there is no room: what rests of it is read, and the other
+    /// groups arrive in memory.
+    pub(super) fn without_place(
+        self: &Arc<Self>,
+        track: TrackId,
+        size: u64,
+        why: Arc<str>,
+    ) -> Arc<Blob> {
+        let resting = self.find(track, Some(size)).filter(|b| b.size() == size);
+        match resting {
+            Some(blob) => {
+                blob.come_loose(why);
+                blob
+            }
+            None => Arc::new(Blob::placeless(track, size, why, Arc::downgrade(self))),
+        }
+    }
+
+    /// Drops what has arrived of a track that nobody uses; whether there was something.
+    pub(super) fn drop_unused_partial(&self, track: TrackId) -> Result<bool, StoreError> {
+        let mut inner = self.inner();
+        let idle = inner.shelf.kind(track) == Some(Kind::Partial) && !inner.in_use(track);
+        if idle {
+            self.remove_item(&mut inner, track, Kind::Partial)?;
+        }
+        Ok(idle)
+    }
+}
+
+/// Arriving tracks at once: each has two files open. One plays, one is fetched ahead;
+/// the others were skipped a moment ago.
+const MAX_ARRIVING: usize = 16;
+
+/// Tracks on the disk that have not all arrived: a start reads a small file for each, and
+/// nobody comes back to more than he skipped in an evening.
+const MAX_RESTING: usize = 256;
