@@ -30,7 +30,7 @@ pub struct Facts {
     pub knobs: Option<Vec<MixerControl>>,
     /// The volume that the node remembers, in per cent.
     pub remembered_volume: Option<u8>,
-    pub ports: Vec<Port>,
+    pub ports: Option<Vec<Port>>,
     pub network: Option<Network>,
     pub multicast: Option<Multicast>,
     pub trackers: Vec<(String, Option<Reach>)>,
@@ -80,6 +80,13 @@ pub struct Settings {
     pub config: Config,
     /// The host's name, which is the node's unless it is configured.
     pub host: String,
+}
+
+impl Settings {
+    /// Whether it is known what the node is to do.
+    pub fn is_known(&self) -> bool {
+        matches!(self.read, Read::Well | Read::Default)
+    }
 }
 
 /// How reading the configuration went.

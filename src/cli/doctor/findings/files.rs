@@ -22,12 +22,14 @@ pub fn key(facts: &Facts) -> Vec<Finding> {
     };
     let path = key.path.display();
     match &key.way.end {
-        End::Missing(_) => return vec![Finding::wrong(CHECK, format!("{path} is not there"))
-            .mended_by("copy it from another node; or, on the first, as root:")
-            .mended_by(format!(
+        End::Missing(_) => {
+            return vec![Finding::wrong(CHECK, format!("{path} is not there"))
+                .mended_by("copy it from another node; or, on the first, as root:")
+                .mended_by(format!(
                 "(umask 077; p2pmusic keygen > {path}) && chgrp {group} {path} && chmod 640 {path}",
                 group = facts.runner.group
-            ))],
+            ))]
+        }
         End::Hidden(at) => return vec![hidden(CHECK, at)],
         End::Broken(at, why) => {
             return vec![Finding::wrong(CHECK, format!("{}: {why}", at.display()))]

@@ -81,21 +81,15 @@ impl Finding {
 
 /// All that there is to say.
 pub fn examine(facts: &Facts) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    findings.extend(settings::config(facts));
-    findings.extend(settings::name(facts));
+    let mut findings = settings::config(facts);
     findings.extend(settings::unit(facts));
     findings.extend(settings::node(facts));
-    findings.extend(files::key(facts));
-    findings.extend(files::state(facts));
-    if facts.config.config.role.is_peer() {
-        findings.extend(files::cache(facts));
-        findings.extend(files::music(facts));
-        findings.push(sound::device(facts));
-        findings.extend(sound::mixer(facts));
-        findings.extend(sound::volume(facts));
+    if facts.config.is_known() {
+        findings.extend(configured(facts));
     }
-    findings.extend(network::ports(facts));
+    if facts.config.config.role.is_peer() {
+        findings.extend(sound::mixer(facts));
+    }
     findings.extend(network::interfaces(facts));
     findings.extend(network::multicast(facts));
     findings.extend(network::trackers(facts));
@@ -104,6 +98,21 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
     findings.extend(machine::memory(facts));
     findings.extend(machine::buffers(facts));
     findings.extend(machine::clock(facts));
+    findings
+}
+
+/// What there is to say only of a node whose configuration is known.
+fn configured(facts: &Facts) -> Vec<Finding> {
+    let mut findings = vec![settings::name(facts)];
+    findings.extend(files::key(facts));
+    findings.extend(files::state(facts));
+    if facts.config.config.role.is_peer() {
+        findings.extend(files::cache(facts));
+        findings.extend(files::music(facts));
+        findings.push(sound::device(facts));
+        findings.extend(sound::volume(facts));
+    }
+    findings.extend(network::ports(facts));
     findings
 }
 

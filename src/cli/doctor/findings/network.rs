@@ -11,10 +11,10 @@ use crate::{
 };
 
 pub fn ports(facts: &Facts) -> Vec<Finding> {
-    if facts.ports.is_empty() {
-        return vec![Finding::hangs("ports", "the kernel")];
+    match &facts.ports {
+        Some(ports) => ports.iter().map(port).collect(),
+        None => vec![Finding::hangs("ports", "the kernel")],
     }
-    facts.ports.iter().map(port).collect()
 }
 
 fn port(port: &Port) -> Finding {
@@ -159,6 +159,13 @@ pub fn multicast(facts: &Facts) -> Vec<Finding> {
     if let Some(error) = error {
         let seen = format!("mDNS cannot be used: {error}");
         findings.push(Finding::note(CHECK, seen).mended_by(WITHOUT));
+    }
+    let interfaces = facts.network.iter().flat_map(|network| &network.interfaces);
+    for without in interfaces.filter(|i| !i.has_multicast && !i.is_virtual) {
+        let name = &without.name;
+        let seen = format!("{name} takes no multicast: nobody is found over it");
+        let how = format!("sudo ip link set {name} multicast on");
+        findings.push(Finding::note(CHECK, seen).mended_by(how).mended_by(WITHOUT));
     }
     let mut deaf = itself.iter().filter(|(_, hears)| !hears).peekable();
     if deaf.peek().is_some() {

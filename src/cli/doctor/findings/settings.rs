@@ -21,7 +21,7 @@ pub fn config(facts: &Facts) -> Vec<Finding> {
             .mended_by("sudo p2pmusic doctor"),
         Read::Wrong(why) => {
             let check = format!("p2pmusic check --config {path}    # shows the place");
-            let after = "what follows was looked at as if the file were empty";
+            let after = "what depends on it was not looked at";
             Finding::wrong(CHECK, format!("{why}; {after}")).mended_by(check)
         }
         Read::Well => Finding::ok(
@@ -58,13 +58,13 @@ pub fn config(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-pub fn name(facts: &Facts) -> Option<Finding> {
+pub fn name(facts: &Facts) -> Finding {
     const CHECK: &str = "name";
     let (config, host) = (&facts.config.config, &facts.config.host);
     if let Some(name) = &config.name {
-        return Some(Finding::ok(CHECK, name.0.clone()));
+        return Finding::ok(CHECK, name.0.clone());
     }
-    Some(match check_name(host) {
+    match check_name(host) {
         Err(why) => Finding::wrong(CHECK, format!("the host's name {host:?} is no name: {why}"))
             .mended_by("set name = \"kitchen\" at the top of the configuration"),
         Ok(()) if COMMON.contains(&host.as_str()) => {
@@ -73,7 +73,7 @@ pub fn name(facts: &Facts) -> Option<Finding> {
                 .mended_by("set name = \"kitchen\" at the top of the configuration")
         }
         Ok(()) => Finding::ok(CHECK, format!("{host}, as the machine")),
-    })
+    }
 }
 
 pub fn unit(facts: &Facts) -> Option<Finding> {

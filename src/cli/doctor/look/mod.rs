@@ -15,12 +15,16 @@ use std::{
 
 use super::{
     aside::{self, Aside},
-    facts::{Facts, Node, Read, Settings},
+    facts::{
+        Dir, Facts, Firewall, Key, Machine, Multicast, Music, Network, Node, Port, Reach, Read,
+        Settings, Sound, Unit,
+    },
     person::Person,
 };
 use crate::{
     config::{Config, TrackerAt, DEFAULT_PATH},
     daemon::dirs,
+    player::{self, MixerControl},
 };
 
 /// Looks at everything, with the configuration at `path`.
@@ -45,15 +49,10 @@ pub fn look(path: &Path) -> Facts {
     let asked = aside::look(move || node::ask(&socket));
     let default = path == Path::new(DEFAULT_PATH);
     let would_run = aside::look(move || (runner::looker(), runner::of_service(default)));
-    let (node, pid) = asked.by(until).unzip();
-    let (looker, service) = would_run.by(until).unwrap_or_else(|| {
-        let looker = runner::nameless();
-        (looker.clone(), None)
-    });
-    let runs_as = pid.flatten().and_then(runner::of_process);
-    let runner = runs_as
-        .or_else(|| service.clone())
-        .unwrap_or_else(|| looker.clone());
+    let (node, runs_as) = asked.by(until).unzip();
+    let (looker, service) = would_run.by(until).unwrap_or((runner::nameless(), None));
+    let runner = runs_as.flatten().or_else(|| service.clone());
+    let runner = runner.unwrap_or_else(|| looker.clone());
 
     let rest = Rest::begin(&settings, node.as_ref(), service.is_some());
     rest.end(settings, node, (looker, runner))
@@ -61,26 +60,29 @@ pub fn look(path: &Path) -> Facts {
 
 /// The looks that do not wait for each other.
 struct Rest {
-    machine: Aside<super::facts::Machine>,
-    unit: Aside<Option<super::facts::Unit>>,
-    key: Aside<Option<super::facts::Key>>,
-    state: Aside<super::facts::Dir>,
-    cache: Aside<super::facts::Dir>,
+    machine: Aside<Machine>,
+    unit: Aside<Option<Unit>>,
+    key: Aside<Option<Key>>,
+    state: Aside<Dir>,
+    cache: Aside<Dir>,
     volume: Aside<Option<u8>>,
-    music: Vec<(PathBuf, Aside<super::facts::Music>)>,
-    sound: Option<Aside<super::facts::Sound>>,
-    knobs: Option<Aside<Vec<crate::player::MixerControl>>>,
-    ports: Aside<Vec<super::facts::Port>>,
-    network: Aside<super::facts::Network>,
-    multicast: Aside<super::facts::Multicast>,
-    trackers: Vec<(String, Aside<super::facts::Reach>)>,
-    firewall: Aside<super::facts::Firewall>,
+    music: Vec<(PathBuf, Aside<Music>)>,
+    sound: Option<Aside<Sound>>,
+    knobs: Option<Aside<Vec<MixerControl>>>,
+    ports: Aside<Vec<Port>>,
+    network: Aside<Network>,
+    multicast: Aside<Multicast>,
+    trackers: Vec<(String, Aside<Reach>)>,
+    firewall: Aside<Firewall>,
 }
 
 impl Rest {
     fn begin(settings: &Settings, node: Option<&Node>, is_service: bool) -> Self {
         let config = &settings.config;
-        let is_peer = config.role.is_peer();
+        // Of a node whose configuration cannot be read, nothing is tried: it may be meant to
+        // use another device, or no network at all.
+        let is_known = settings.is_known();
+        let is_peer = config.role.is_peer() && is_known;
         // Whoever cannot be asked may have the ports and the device, too.
         let runs = !matches!(node, Some(Node::Absent(_)));
         let own_id = match node {
@@ -111,10 +113,16 @@ impl Rest {
                 .map(|(dir, path)| (dir, aside::look(move || files::music(&path))))
                 .collect(),
             sound: is_peer.then(|| aside::look(move || sound::device(device, runs))),
-            knobs: is_peer.then(|| aside::look(crate::player::controls)),
-            ports: aside::look(move || network::ports(&for_ports, knows_node)),
+            knobs: config.role.is_peer().then(|| aside::look(player::controls)),
+            ports: aside::look(move || match is_known {
+                true => network::ports(&for_ports, knows_node),
+                false => Vec::new(),
+            }),
             network: aside::look(network::network),
-            multicast: aside::look(move || multicast::hear(&for_multicast, own_id.as_deref())),
+            multicast: aside::look(move || match is_known {
+                true => multicast::hear(&for_multicast, own_id.as_deref()),
+                false => Multicast::Unused,
+            }),
             trackers: trackers
                 .into_iter()
                 .map(|at| (at.to_string(), aside::look(move || network::knock(&at))))
@@ -143,7 +151,7 @@ impl Rest {
             sound: self.sound.and_then(|look| look.by(until)),
             knobs: self.knobs.and_then(|look| look.by(until)),
             remembered_volume: self.volume.by(until).flatten(),
-            ports: self.ports.by(until).unwrap_or_default(),
+            ports: self.ports.by(until),
             network: self.network.by(until),
             multicast: self.multicast.by(until),
             trackers: self

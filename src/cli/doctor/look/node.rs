@@ -1,25 +1,37 @@
 //! The node: itself, asked at its socket, and what the service manager knows of it.
 
-use std::{io, os::unix::net::UnixStream, path::Path};
+use std::{
+    fs, io,
+    os::unix::{fs::MetadataExt as _, net::UnixStream},
+    path::Path,
+};
 
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
+use super::runner;
 use crate::cli::{
     ctl::client::{Client, Record},
     doctor::{
         aside,
         facts::{Node, Status, Unit},
+        person::Person,
     },
 };
 
-/// Asks the node at `socket`; gives its process, too, where it is there.
-pub fn ask(socket: &Path) -> (Node, Option<i32>) {
+/// Asks the node at `socket`; says, too, who it runs as, where it is there.
+pub fn ask(socket: &Path) -> (Node, Option<Person>) {
     // Only to tell the ways apart in which it fails.
     let knocked = UnixStream::connect(socket);
-    let pid = knocked.as_ref().ok().and_then(|stream| {
-        let credentials = getsockopt(stream, PeerCredentials).ok()?;
-        Some(credentials.pid()).filter(|pid| *pid > 0)
-    });
+    let runs_as = match &knocked {
+        Ok(stream) => getsockopt(stream, PeerCredentials)
+            .ok()
+            .and_then(|credentials| runner::of_process(credentials.pid())),
+        // Whose socket it is can be seen by who may not use it.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => fs::metadata(socket)
+            .ok()
+            .and_then(|socket| runner::of_user(socket.uid())),
+        Err(_) => None,
+    };
     let client = Client::connect(socket);
     let node = match (knocked, client) {
         (Ok(_), Ok(mut client)) => match status(&mut client) {
@@ -36,7 +48,7 @@ pub fn ask(socket: &Path) -> (Node, Option<i32>) {
             }
         }
     };
-    (node, pid)
+    (node, runs_as)
 }
 
 fn status(client: &mut Client) -> Result<Status, crate::cli::ctl::CtlError> {

@@ -53,15 +53,27 @@ pub fn of_service(is_its_config: bool) -> Option<Person> {
             group: GROUP.into(),
         });
     };
+    let mut service = of(user);
+    // The unit gives it this one, whoever else is in it.
+    service.gids.extend(audio);
+    Some(service)
+}
+
+/// A user by its number.
+pub fn of_user(uid: u32) -> Option<Person> {
+    User::from_uid(Uid::from_raw(uid)).ok().flatten().map(of)
+}
+
+fn of(user: User) -> Person {
     let name = CString::new(user.name.clone()).ok();
     let groups = name.and_then(|name| getgrouplist(&name, user.gid).ok());
     let groups = groups.unwrap_or_else(|| vec![user.gid]);
-    Some(Person {
+    Person {
         uid: Some(user.uid.as_raw()),
-        gids: groups.into_iter().map(Gid::as_raw).chain(audio).collect(),
+        gids: groups.into_iter().map(Gid::as_raw).collect(),
         group: group_name(user.gid),
         name: user.name,
-    })
+    }
 }
 
 /// Who a process runs as.
