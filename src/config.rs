@@ -237,16 +237,18 @@ impl ConfigError {
         let Mistake {
             line, excerpt, why, ..
         } = mistake;
+        let said = format!("{excerpt} {why}").to_ascii_lowercase();
+        let has_one_of = |words: &[&str]| words.iter().any(|word| said.contains(word));
+        let hidden = "it cannot be used, and is not shown here since it may be secret";
+        if has_one_of(&["p2pm1", "p2pid1"]) {
+            return format!("{}, line {line}: {hidden}", path.display());
+        }
         let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.[]".contains(c);
         let end = excerpt.find(|c| !is_name(c)).unwrap_or(excerpt.len());
         let name = &excerpt[..end];
-        let all = excerpt.to_ascii_lowercase();
-        let is_secret = ["pass", "key", "secret", "p2pm1", "p2pid1"]
-            .iter()
-            .any(|word| all.contains(word) || why.to_ascii_lowercase().contains(word))
-            && !why.starts_with("unknown field");
-        let why = match is_secret {
-            true => "it cannot be used, and is not shown here since it may be secret",
+        let is_secret = has_one_of(&["pass", "key", "secret"]);
+        let why = match is_secret && !why.starts_with("unknown field") {
+            true => hidden,
             false => why,
         };
         format!("{}, line {line} (`{name}`): {why}", path.display())
@@ -440,8 +442,9 @@ mod tests {
             ("[control]\npassword = \"8675309", "password"),
             ("[control]\npassword \"8675309\"", "password"),
             ("[control]\npasswort = \"8675309\"", "passwort"),
-            ("[swarm]\nkey = \"p2pm1-8675309\"", "key_file"),
-            ("swarm = \"p2pm1-8675309\"", "swarm"),
+            ("[swarm]\nkey = \"8675309\"", "key_file"),
+            ("[swarm]\nkey = \"p2pm1-8675309\"", "line 2"),
+            ("swarm = \"p2pm1-8675309\"", "line 1"),
             ("[swarm]\n\"p2pm1-8675309\" = 1", "line 2"),
             ("p2pm1-8675309", "line 1"),
             ("[swarm]\nkey_file = 8675309", "key_file"),

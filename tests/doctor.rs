@@ -263,8 +263,7 @@ fn a_broken_configuration_does_not_stop_the_rest() {
         "swarm.key_file = ",
         &format!("swarm.key = \"{key}\"\nswarm.key_file = "),
     );
-    home.doctor()
-        .finds("config", &["unknown field `key`", "key_file"]);
+    home.doctor().finds("config", &["line 3", "may be secret"]);
     fs::remove_file(home.config()).unwrap();
     home.doctor().finds("config", &["cannot be read"]);
 }
@@ -398,12 +397,7 @@ fn a_configuration_that_hangs_is_a_finding() {
     fs::remove_file(home.config()).unwrap();
     let made = Command::new("mkfifo").arg(home.config()).status().unwrap();
     assert!(made.success());
-    // What holds by default is looked at then, and would speak to the network.
-    let network = Network::try_new();
-    let Ok(network) = network else {
-        return eprintln!("skipped: {}", network.err().unwrap_or_default());
-    };
-    let report = home.doctor_of(&network.prefix(0), BINARY.as_ref(), &[]);
+    let report = home.doctor();
     report.finds("config", &["did not answer in time"]);
     report.line("ok", "memory", &["available"]);
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{size, Finding};
+use super::{size, Finding, DISK};
 use crate::cli::doctor::{
     facts::{Content, Dir, Disk, Facts, Key, Music},
     person::{End, Person, Step, Way, Wish},
@@ -11,7 +11,7 @@ use crate::cli::doctor::{
 pub fn key(facts: &Facts) -> Vec<Finding> {
     const CHECK: &str = "key";
     let key = match &facts.key {
-        None => return vec![Finding::hangs(CHECK, "the file of the swarm's key")],
+        None => return vec![Finding::hangs(CHECK, "the file of the swarm's key", DISK)],
         Some(None) => {
             return vec![
                 Finding::note(CHECK, "none: the swarm is open to everybody near")
@@ -74,7 +74,7 @@ fn access_to_key(key: &Key, runner: &Person) -> Vec<Finding> {
 pub fn state(facts: &Facts) -> Vec<Finding> {
     const CHECK: &str = "state";
     let Some(dir) = &facts.state else {
-        return vec![Finding::hangs(CHECK, "the state directory")];
+        return vec![Finding::hangs(CHECK, "the state directory", DISK)];
     };
     let mut findings = own_dir(CHECK, dir, &facts.runner);
     let disk = dir.disk.unwrap_or_default();
@@ -92,7 +92,7 @@ pub fn state(facts: &Facts) -> Vec<Finding> {
 pub fn cache(facts: &Facts) -> Vec<Finding> {
     const CHECK: &str = "cache";
     let Some(dir) = &facts.cache else {
-        return vec![Finding::hangs(CHECK, "the cache's directory")];
+        return vec![Finding::hangs(CHECK, "the cache's directory", DISK)];
     };
     let mut findings = own_dir(CHECK, dir, &facts.runner);
     let most = facts.config.config.cache.max.0;
@@ -209,7 +209,9 @@ pub fn music(facts: &Facts) -> Vec<Finding> {
     }
     let dirs = facts.music.iter();
     dirs.map(|(path, seen)| match seen {
-        None => Finding::hangs(CHECK, &path.display().to_string()).mended_by(
+        None => Finding::hangs(
+            CHECK,
+            &path.display().to_string(),
             "is it on a server that is off? `mount | grep nfs`; soft mounts do not hang",
         ),
         Some(music) => music_dir(path, music, facts),

@@ -65,12 +65,13 @@ impl Finding {
         Self::new(check, Level::Wrong, seen)
     }
 
-    /// A look that did not come back.
-    fn hangs(check: &'static str, what: &str) -> Self {
+    /// A look that did not come back, and what to try.
+    fn hangs(check: &'static str, what: &str, how: impl Into<String>) -> Self {
         Self::wrong(
             check,
             format!("{what} did not answer in time: it hangs, or is very slow"),
         )
+        .mended_by(how)
     }
 
     fn mended_by(mut self, how: impl Into<String>) -> Self {
@@ -128,6 +129,9 @@ pub fn size(bytes: u64) -> String {
         None => format!("{bytes} bytes"),
     }
 }
+
+/// For files that hang.
+const DISK: &str = "mount; dmesg | tail    # is its disk failing, or its server off?";
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use crate::{
 pub fn ports(facts: &Facts) -> Vec<Finding> {
     match &facts.ports {
         Some(ports) => ports.iter().map(port).collect(),
-        None => vec![Finding::hangs("ports", "the kernel")],
+        None => vec![Finding::hangs("ports", "the kernel", "sudo reboot")],
     }
 }
 
@@ -45,7 +45,11 @@ fn port(port: &Port) -> Finding {
 pub fn interfaces(facts: &Facts) -> Vec<Finding> {
     const CHECK: &str = "network";
     let Some(network) = &facts.network else {
-        return vec![Finding::hangs(CHECK, "the network")];
+        return vec![Finding::hangs(
+            CHECK,
+            "the network",
+            "sudo reboot    # a driver hangs",
+        )];
     };
     if listens_here_only(facts) {
         return vec![Finding::note(
@@ -138,7 +142,7 @@ fn radio(name: &str, wifi: &Wifi) -> Vec<Finding> {
 pub fn multicast(facts: &Facts) -> Vec<Finding> {
     const CHECK: &str = "multicast";
     let (itself, trackers, peers, error) = match &facts.multicast {
-        None => return vec![Finding::hangs(CHECK, "mDNS")],
+        None => return vec![Finding::hangs(CHECK, "mDNS", WITHOUT)],
         Some(Multicast::Unused) => return Vec::new(),
         Some(Multicast::Heard {
             itself,
@@ -223,8 +227,11 @@ pub fn trackers(facts: &Facts) -> Vec<Finding> {
     let trackers = facts.trackers.iter();
     trackers
         .map(|(at, reach)| match reach {
-            None => Finding::hangs(CHECK, at)
-                .mended_by("is the name server slow? write its address instead of its name"),
+            None => Finding::hangs(
+                CHECK,
+                at,
+                "is the name server slow? write its address instead of its name",
+            ),
             Some(Reach::Answers(address)) => Finding::ok(CHECK, format!("{at}: {address} answers")),
             Some(Reach::Nameless(why)) => {
                 Finding::wrong(CHECK, format!("{at}: nobody knows that name ({why})")).mended_by(

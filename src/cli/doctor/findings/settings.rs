@@ -1,6 +1,6 @@
 //! The configuration, the service, and the node itself.
 
-use super::Finding;
+use super::{Finding, DISK};
 use crate::{
     cli::doctor::{
         facts::{Facts, Node, Read, Status},
@@ -15,7 +15,7 @@ pub fn config(facts: &Facts) -> Vec<Finding> {
     let settings = &facts.config;
     let path = settings.path.display();
     let first = match &settings.read {
-        Read::Hangs => Finding::hangs(CHECK, &path.to_string()),
+        Read::Hangs => Finding::hangs(CHECK, &path.to_string(), DISK),
         Read::Default => Finding::ok(CHECK, format!("{path} is not there: all is as by default")),
         Read::Hidden => Finding::note(CHECK, format!("you may not read {path}"))
             .mended_by("sudo p2pmusic doctor"),
@@ -79,7 +79,11 @@ pub fn name(facts: &Facts) -> Finding {
 pub fn unit(facts: &Facts) -> Option<Finding> {
     const CHECK: &str = "service";
     let Some(unit) = &facts.unit else {
-        return Some(Finding::hangs(CHECK, "systemctl"));
+        return Some(Finding::hangs(
+            CHECK,
+            "systemctl",
+            "sudo reboot    # the service manager hangs",
+        ));
     };
     let unit = unit.as_ref()?;
     if !unit.is_installed {
@@ -112,7 +116,13 @@ pub fn unit(facts: &Facts) -> Option<Finding> {
 pub fn node(facts: &Facts) -> Vec<Finding> {
     const CHECK: &str = "node";
     let status = match &facts.node {
-        None => return vec![Finding::hangs(CHECK, "the node")],
+        None => {
+            return vec![Finding::hangs(
+                CHECK,
+                "the node",
+                "sudo systemctl restart p2pmusic",
+            )]
+        }
         Some(Node::Mute(why)) => {
             return vec![
                 Finding::wrong(CHECK, format!("it is there and does not answer: {why}"))

@@ -9,8 +9,11 @@ use crate::{
 pub fn device(facts: &Facts) -> Finding {
     const CHECK: &str = "device";
     let Some(sound) = &facts.sound else {
-        return Finding::hangs(CHECK, "the sound system (ALSA)")
-            .mended_by("fuser -v /dev/snd/*    # who has it; unplug a USB card and plug it in");
+        return Finding::hangs(
+            CHECK,
+            "the sound system (ALSA)",
+            "fuser -v /dev/snd/*    # who has it; unplug a USB card and plug it in",
+        );
     };
     let may_differ = facts.looker != facts.runner && !facts.looker.is_root();
     let unusable = |why: &str| match may_differ {
@@ -59,7 +62,11 @@ pub fn mixer(facts: &Facts) -> Vec<Finding> {
         return Vec::new();
     }
     let Some(controls) = &facts.knobs else {
-        return vec![Finding::hangs(CHECK, "the sound cards' mixers")];
+        return vec![Finding::hangs(
+            CHECK,
+            "the sound cards' mixers",
+            "unplug a USB card and plug it in; sudo reboot",
+        )];
     };
     let card = card(facts);
     let of_card = controls
