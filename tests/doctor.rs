@@ -53,7 +53,8 @@ impl Home {
         let at = |name: &str| home.path(name).display().to_string();
         let text = format!(
             "name = \"kitchen\"\nstate_dir = {:?}\nswarm.key_file = {:?}\n\
-             [peer]\nlisten = \"127.0.0.1:0\"\nadvertise = false\ntracker = \"none\"\nmusic = [{:?}]\n\
+             [peer]\nlisten = \"127.0.0.1:0\"\nadvertise = false\ntracker = \"none\"\n\
+             music = [{:?}]\n\
              [cache]\ndir = {:?}\nmax = \"1 MiB\"\n[audio]\ndevice = \"testcard\"\n\
              [control]\nsocket = {:?}\nmpd = \"127.0.0.1:0\"\npassword = \"{PASSWORD}\"\n",
             at("state"),
@@ -355,7 +356,10 @@ fn a_directory_that_cannot_be_written_is_found() {
     let report = home.doctor_of(&prefix, BINARY.as_ref(), &[]);
     report.finds("state", &["read-only", "dmesg"]);
     report.finds("cache", &["read-only"]);
-    let script = format!("mount -t tmpfs -o size=1m none {dir}/music && mkdir {dir}/state && mount -t tmpfs -o size=64m none {dir}/state && exec \"$@\"");
+    let script = format!(
+        "mkdir {dir}/state && mount -t tmpfs -o size=64m none {dir}/state && \
+         exec \"$@\""
+    );
     let prefix = ["unshare", "-m", "sh", "-c", &script, "sh"].map(str::to_owned);
     let report = home.doctor_of(&prefix, BINARY.as_ref(), &[]);
     report.line("note", "state", &["in memory", "identity"]);

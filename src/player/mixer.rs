@@ -51,10 +51,7 @@ fn of_mixer(mixer: &str, card: &str) -> Vec<MixerControl> {
             return None;
         }
         let channel = SelemChannelId::mono();
-        let is_on = !element.has_playback_switch()
-            || element
-                .get_playback_switch(channel)
-                .map_or(true, |on| on != 0);
+        let is_on = !element.has_playback_switch() || element.get_playback_switch(channel) != Ok(0);
         let volume = element.get_playback_volume(channel).ok();
         let range = element.get_playback_volume_range();
         let decibel = element.get_playback_vol_db(channel).ok();

@@ -86,6 +86,8 @@ pub struct Setup {
     pub control: String,
     /// Whole lines at the end of the file.
     pub more: String,
+    /// Where its directory is made; defaults to the usual place.
+    pub place: Option<PathBuf>,
     pub prefix: Vec<String>,
     pub env: Vec<(String, String)>,
 }
@@ -138,7 +140,10 @@ impl Setup {
 
     /// Starts the node without waiting.
     pub fn launch(self) -> Node {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = match &self.place {
+            Some(place) => tempfile::tempdir_in(place).unwrap(),
+            None => tempfile::tempdir().unwrap(),
+        };
         let config = dir.path().join("p2pmusic.toml");
         fs::write(&config, self.config(dir.path())).unwrap();
         if let Some(state) = &self.identity_of {

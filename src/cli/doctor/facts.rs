@@ -139,6 +139,8 @@ pub struct Unit {
     /// Why it ended, and how often it was started again.
     pub result: String,
     pub restarts: u64,
+    /// Beside its own directories, where the manager lets it write, if not everywhere.
+    pub writes: Option<Vec<PathBuf>>,
     /// The last line of its log.
     pub last_line: Option<String>,
 }

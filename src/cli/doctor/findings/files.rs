@@ -3,9 +3,12 @@
 use std::path::Path;
 
 use super::{size, Finding, DISK};
-use crate::cli::doctor::{
-    facts::{Content, Dir, Disk, Facts, Key, Music},
-    person::{End, Person, Step, Way, Wish},
+use crate::{
+    cli::doctor::{
+        facts::{Content, Dir, Disk, Facts, Key, Music},
+        person::{End, Person, Step, Way, Wish},
+    },
+    daemon::dirs,
 };
 
 pub fn key(facts: &Facts) -> Vec<Finding> {
@@ -21,14 +24,15 @@ pub fn key(facts: &Facts) -> Vec<Finding> {
         Some(Some(key)) => key,
     };
     let path = key.path.display();
+    let group = &facts.runner.group;
+    let install = format!("sudo install -m 640 -g {group} /dev/stdin {path}");
     match &key.way.end {
         End::Missing(_) => {
             return vec![Finding::wrong(CHECK, format!("{path} is not there"))
-                .mended_by("copy it from another node; or, on the first, as root:")
+                .mended_by(format!("ssh ANOTHER sudo cat {path} | {install}"))
                 .mended_by(format!(
-                "(umask 077; p2pmusic keygen > {path}) && chgrp {group} {path} && chmod 640 {path}",
-                group = facts.runner.group
-            ))]
+                    "p2pmusic keygen | {install}    # on the first node"
+                ))]
         }
         End::Hidden(at) => return vec![hidden(CHECK, at)],
         End::Broken(at, why) => {
@@ -77,6 +81,7 @@ pub fn state(facts: &Facts) -> Vec<Finding> {
         return vec![Finding::hangs(CHECK, "the state directory", DISK)];
     };
     let mut findings = own_dir(CHECK, dir, &facts.runner);
+    findings.extend(closed_by_unit(CHECK, dir, facts));
     let disk = dir.disk.unwrap_or_default();
     if dir.disk.is_some() && disk.is_in_memory {
         let seen = format!(
@@ -95,6 +100,7 @@ pub fn cache(facts: &Facts) -> Vec<Finding> {
         return vec![Finding::hangs(CHECK, "the cache's directory", DISK)];
     };
     let mut findings = own_dir(CHECK, dir, &facts.runner);
+    findings.extend(closed_by_unit(CHECK, dir, facts));
     let most = facts.config.config.cache.max.0;
     let free = dir.disk.map_or(u64::MAX, |disk| disk.free);
     let can_have = free.saturating_add(dir.used);
@@ -186,6 +192,25 @@ fn ok(check: &'static str, path: &Path, disk: &Disk) -> Finding {
     Finding::ok(
         check,
         format!("{}, {} free", path.display(), size(disk.free)),
+    )
+}
+
+/// The service manager lets the service write only where its unit says so.
+fn closed_by_unit(check: &'static str, dir: &Dir, facts: &Facts) -> Option<Finding> {
+    let unit = facts.unit.as_ref()?.as_ref()?;
+    let more = unit.writes.as_ref()?;
+    let own = [dirs::SERVICE_STATE, dirs::SERVICE_CACHE].map(Path::new);
+    let mut open = own
+        .into_iter()
+        .chain(more.iter().map(|path| path.as_path()));
+    if open.any(|open| dir.path.starts_with(open)) {
+        return None;
+    }
+    let path = dir.path.display();
+    Some(
+        Finding::wrong(check, format!("{path}: the service may not write there"))
+            .mended_by("sudo systemctl edit p2pmusic    # and write there, then restart it:")
+            .mended_by(format!("[Service] and below it ReadWritePaths={path}")),
     )
 }
 

@@ -59,7 +59,8 @@ pub fn buffers(facts: &Facts) -> Option<Finding> {
         return None;
     }
     let seen = format!(
-        "{} datagrams were lost since they were not taken in time; the kernel keeps {} of them at most",
+        "{} datagrams were lost since they were not taken in time; \
+         the kernel keeps {} of them at most",
         buffers.lost,
         size(most)
     );

@@ -88,9 +88,9 @@ fn no_network(network: &Network) -> Finding {
     let finding = Finding::wrong(CHECK, "this machine has no address in any network");
     match network.is_radio_off {
         true => finding
-            .mended_by("sudo raspi-config nonint do_wifi_country DE    # Wi-Fi is off until the country (yours) is set")
+            .mended_by("sudo raspi-config nonint do_wifi_country DE    # or yours: Wi-Fi is off until then")
             .mended_by("sudo rfkill unblock wifi"),
-        false => finding.mended_by("ip address; nmcli device    # is the cable in, the Wi-Fi joined?"),
+        false => finding.mended_by("ip address; nmcli device    # is the cable in, Wi-Fi joined?"),
     }
 }
 
@@ -114,8 +114,8 @@ fn radio(name: &str, wifi: &Wifi) -> Vec<Finding> {
             );
             findings.push(
                 Finding::wrong(CHECK, seen)
-                    .mended_by(format!("sudo iw dev {name} set power_save off    # until the next start"))
-                    .mended_by("nmcli -t -f NAME connection show --active    # then for ever, with that name:")
+                    .mended_by(format!("sudo iw dev {name} set power_save off    # now"))
+                    .mended_by("nmcli -t -f NAME connection show --active    # for good:")
                     .mended_by("sudo nmcli connection modify NAME 802-11-wireless.powersave 2"),
             );
         }
@@ -200,8 +200,10 @@ fn others(facts: &Facts, trackers: &[String], peers: usize) -> Finding {
         ),
     };
     if trackers.len() + usize::from(config.role.is_tracker()) > 1 {
-        return Finding::note(CHECK, seen)
-            .mended_by("one tracker is enough: set role = \"peer\" on the others, unless they are of other swarms");
+        return Finding::note(CHECK, seen).mended_by(
+            "one tracker is enough: set role = \"peer\" on the others, \
+             unless they are of other swarms",
+        );
     }
     let is_alone = trackers.is_empty() && peers == 0;
     let is_met = matches!(&facts.node, Some(Node::Runs(status)) if status.peers > 1);
@@ -216,7 +218,10 @@ fn others(facts: &Facts, trackers: &[String], peers: usize) -> Finding {
         .mended_by("does another node run, and is one role = \"both\" or \"tracker\"?");
     match outer.all(|interface| interface.wifi.is_some()) {
         true => finding
-            .mended_by("in the access point: switch \"AP isolation\" (guest network) and multicast filtering off")
+            .mended_by(
+                "in the access point: switch off \"AP isolation\" (guest network) \
+                 and multicast filtering",
+            )
             .mended_by(WITHOUT),
         false => finding.mended_by(WITHOUT),
     }
@@ -254,7 +259,8 @@ pub fn firewall(facts: &Facts) -> Option<Finding> {
     let firewall = facts.firewall?;
     if firewall.firewalld {
         return Some(Finding::note(CHECK, "firewalld runs here").mended_by(
-            "sudo firewall-cmd --permanent --add-port=4670/tcp --add-port=4670/udp --add-service=mdns && sudo firewall-cmd --reload",
+            "sudo firewall-cmd --permanent --add-port=4670/tcp --add-port=4670/udp \
+             --add-service=mdns && sudo firewall-cmd --reload",
         ));
     }
     if !firewall.ufw {

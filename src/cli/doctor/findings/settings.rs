@@ -164,8 +164,10 @@ fn about(status: &Status, wanted: &TrackerAt) -> Finding {
     } = status;
     let seen = format!("runs; tracker: {tracker}; {peers} peers, {tracks} tracks");
     if tracker.starts_with("looking for one") && *wanted == TrackerAt::Auto {
-        return Finding::note("node", seen)
-            .mended_by("give one node role = \"both\"; without multicast, the others tracker = \"its host\" under [peer]");
+        return Finding::note("node", seen).mended_by(
+            "give one node role = \"both\"; without multicast, \
+             the others tracker = \"its host\" under [peer]",
+        );
     }
     Finding::ok("node", seen)
 }

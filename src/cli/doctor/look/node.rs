@@ -77,7 +77,8 @@ pub fn unit() -> Option<Unit> {
     let words = [
         "show",
         "p2pmusic.service",
-        "--property=LoadState,UnitFileState,ActiveState,Result,NRestarts",
+        "--property=LoadState,UnitFileState,ActiveState,Result,NRestarts,\
+         ProtectSystem,ReadWritePaths",
     ];
     let shown = aside::said("systemctl", &words)?;
     let mut unit = parse_unit(&shown);
@@ -90,6 +91,13 @@ pub fn unit() -> Option<Unit> {
 }
 
 fn parse_unit(shown: &str) -> Unit {
+    let paths = |text: &str| {
+        // A dash before a path is for one that need not be there.
+        let paths = text.split_ascii_whitespace();
+        paths
+            .map(|path| path.trim_start_matches(['-', '+']).into())
+            .collect()
+    };
     let value = |key: &str| {
         let mut pairs = shown.lines().filter_map(|line| line.split_once('='));
         pairs.find_map(|(name, value)| (name == key).then_some(value))
@@ -100,6 +108,8 @@ fn parse_unit(shown: &str) -> Unit {
         active: value("ActiveState").unwrap_or_default().to_owned(),
         result: value("Result").unwrap_or_default().to_owned(),
         restarts: value("NRestarts").and_then(|n| n.parse().ok()).unwrap_or(0),
+        writes: (value("ProtectSystem") == Some("strict"))
+            .then(|| paths(value("ReadWritePaths").unwrap_or_default())),
         last_line: None,
     }
 }
@@ -111,13 +121,15 @@ mod tests {
     #[test]
     fn what_systemd_shows_is_understood() {
         let shown = "Result=exit-code\nNRestarts=4\nLoadState=loaded\n\
-                     ActiveState=activating\nUnitFileState=enabled\n";
+                     ActiveState=activating\nUnitFileState=enabled\n\
+                     ProtectSystem=strict\nReadWritePaths=-/srv/a /srv/b\n";
         let unit = Unit {
             is_installed: true,
             is_enabled: true,
             active: "activating".into(),
             result: "exit-code".into(),
             restarts: 4,
+            writes: Some(vec!["/srv/a".into(), "/srv/b".into()]),
             last_line: None,
         };
         assert_eq!(parse_unit(shown), unit);

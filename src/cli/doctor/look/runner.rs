@@ -85,11 +85,15 @@ pub fn of_process(pid: i32) -> Option<Person> {
     let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
     let mut gids = ids(&status, "Groups:");
     gids.push(gid);
+    let name = user.map_or_else(|| format!("the user with number {uid}"), |user| user.name);
+    // The service's own group comes second to the one that its socket is for.
+    let own = Group::from_name(&name).ok().flatten();
+    let own = own.filter(|own| gids.contains(&own.gid.as_raw()));
     Some(Person {
-        name: user.map_or_else(|| format!("the user with number {uid}"), |user| user.name),
+        name,
         uid: Some(uid),
         gids,
-        group: group_name(Gid::from_raw(gid)),
+        group: own.map_or_else(|| group_name(Gid::from_raw(gid)), |own| own.name),
     })
 }
 

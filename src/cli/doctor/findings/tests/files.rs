@@ -18,7 +18,7 @@ fn faults_of_the_files() {
             |f| key(f).way = missing("/etc/p2pmusic.key"),
             "key",
             Wrong,
-            &["not there", "chgrp p2pmusic"],
+            &["not there", "keygen | sudo install -m 640 -g p2pmusic"],
         ),
         (
             |f| key(f).way = way("/etc/p2pmusic.key", false, 0o644),
@@ -86,6 +86,25 @@ fn faults_of_the_files() {
             "cache",
             Note,
             &["in memory", "112 MiB"],
+        ),
+        (
+            |f| f.unit.as_mut().unwrap().as_mut().unwrap().writes = Some(vec!["/srv".into()]),
+            "state",
+            Fine,
+            &["/var/lib/p2pmusic"],
+        ),
+        (
+            |f| {
+                f.unit.as_mut().unwrap().as_mut().unwrap().writes = Some(Vec::new());
+                f.cache.as_mut().unwrap().path = "/srv/cache".into();
+            },
+            "cache",
+            Wrong,
+            &[
+                "may not write",
+                "systemctl edit",
+                "ReadWritePaths=/srv/cache",
+            ],
         ),
         (|f| f.music.clear(), "music", Note, &["shares none"]),
         (
