@@ -542,6 +542,23 @@ fn neighbours_are_heard_by_multicast_or_it_is_said_what_to_do() {
     neighbour.wait_for_status("itself", |status| status["node"]["role"] == "both");
     let report = home.doctor_of(&prefix, BINARY.as_ref(), &[]);
     report.line("ok", "multicast", &["attic", "1 other peers"]);
+    assert!(
+        !report.text.contains("does not come back"),
+        "{}",
+        report.text
+    );
+
+    match block_mdns(&prefix) {
+        Ok(()) => {
+            let report = home.doctor_of(&prefix, BINARY.as_ref(), &[]);
+            report.line(
+                "note",
+                "multicast",
+                &["cable", "does not come back", "5353"],
+            );
+        }
+        Err(why) => eprintln!("skipped in part: no firewall can be made here: {why}"),
+    }
 
     network
         .ip(0, &["link", "set", "cable", "multicast", "off"])
@@ -553,4 +570,20 @@ fn neighbours_are_heard_by_multicast_or_it_is_said_what_to_do() {
     }
     home.doctor_of(&prefix, BINARY.as_ref(), &[])
         .finds("network", &["no address"]);
+}
+
+/// Has a firewall drop what comes to the port of mDNS.
+fn block_mdns(prefix: &[String]) -> Result<(), String> {
+    for words in [
+        "add table inet house",
+        "add chain inet house input { type filter hook input priority 0 ; }",
+        "add rule inet house input udp dport 5353 drop",
+    ] {
+        let output = command(prefix, "nft").args(words.split(' ')).output();
+        let output = output.map_err(|e| e.to_string())?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+    }
+    Ok(())
 }

@@ -88,7 +88,9 @@ fn no_network(network: &Network) -> Finding {
     let finding = Finding::wrong(CHECK, "this machine has no address in any network");
     match network.is_radio_off {
         true => finding
-            .mended_by("sudo raspi-config nonint do_wifi_country DE    # or yours: Wi-Fi is off until then")
+            .mended_by(
+                "sudo raspi-config nonint do_wifi_country DE    # or yours; it is off until then",
+            )
             .mended_by("sudo rfkill unblock wifi"),
         false => finding.mended_by("ip address; nmcli device    # is the cable in, Wi-Fi joined?"),
     }
