@@ -193,7 +193,7 @@ fn a_node_that_is_well_is_found_well() {
     let report = home.doctor();
     report.is_well();
     assert!(report.text.starts_with("p2pmusic  0."), "{}", report.text);
-    report.line("ok", "node", &["registered with 127.0.0.1", "1 tracks"]);
+    report.line("ok", "node", &["registered with 127.0.0.1", "1 track"]);
     report.line("ok", "key", &["good"]);
     report.line("ok", "music", &[music.path().to_str().unwrap()]);
     report.line("ok", "ports", &["peer.listen", "p2pmusic's"]);
@@ -296,7 +296,7 @@ fn music_that_is_not_there_is_found() {
     let music = home.path("music");
     let path = music.to_str().unwrap();
     fs::rename(music.join("song.flac"), music.join("song.txt")).unwrap();
-    home.doctor().finds("music", &[path, "1 files", "FLAC"]);
+    home.doctor().finds("music", &[path, "1 file", "FLAC"]);
     fs::remove_file(music.join("song.txt")).unwrap();
     home.doctor().finds("music", &[path, "empty", "mount"]);
     fs::remove_dir(&music).unwrap();
@@ -522,7 +522,7 @@ fn neighbours_are_heard_by_multicast_or_it_is_said_what_to_do() {
         "note",
         "multicast",
         &[
-            "no other tracker and 0 other peers",
+            "no other tracker, 0 other peers",
             "role = \"both\"",
             "tracker =",
         ],
@@ -541,7 +541,7 @@ fn neighbours_are_heard_by_multicast_or_it_is_said_what_to_do() {
     let neighbour = neighbour.restart();
     neighbour.wait_for_status("itself", |status| status["node"]["role"] == "both");
     let report = home.doctor_of(&prefix, BINARY.as_ref(), &[]);
-    report.line("ok", "multicast", &["attic", "1 other peers"]);
+    report.line("ok", "multicast", &["attic", "1 other peer"]);
     assert!(
         !report.text.contains("does not come back"),
         "{}",

@@ -118,7 +118,6 @@ pub enum Node {
 pub struct Status {
     pub name: String,
     pub id: String,
-    pub role: String,
     pub tracker: String,
     pub peers: u64,
     pub tracks: u64,
@@ -201,8 +200,6 @@ pub enum Content {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sound {
     pub wanted: OutputSpec,
-    /// The names that there are.
-    pub names: Vec<String>,
     pub tried: Tried,
 }
 

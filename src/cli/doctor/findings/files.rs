@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{size, Finding, DISK};
+use super::{several, size, Finding, DISK};
 use crate::{
     cli::doctor::{
         facts::{Content, Dir, Disk, Facts, Key, Music},
@@ -297,7 +297,10 @@ fn music_dir(path: &Path, music: &Music, facts: &Facts) -> Finding {
         Content::Unplayable(0) => Finding::wrong(CHECK, format!("{shown} is empty"))
             .mended_by("copy music there, or mount its disk"),
         Content::Unplayable(files) => {
-            let seen = format!("{shown} has {files} files, and none that can be played");
+            let seen = format!(
+                "{shown} has {}, and none that can be played",
+                several(files as u64, "file")
+            );
             Finding::wrong(CHECK, seen)
                 .mended_by("it plays WAV, FLAC, MP3, Ogg Vorbis and AAC (.m4a)")
         }

@@ -117,6 +117,14 @@ fn configured(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
+/// So many of a thing, as people say it.
+fn several(count: u64, thing: &str) -> String {
+    match count {
+        1 => format!("1 {thing}"),
+        _ => format!("{count} {thing}s"),
+    }
+}
+
 /// Bytes as people say them.
 pub fn size(bytes: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];

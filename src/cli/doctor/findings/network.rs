@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::Finding;
+use super::{several, Finding};
 use crate::{
     cli::doctor::facts::{
         Facts, Interface, Multicast, Network, Node, Port, PortState, Reach, Wifi,
@@ -193,13 +193,12 @@ pub fn multicast(facts: &Facts) -> Vec<Finding> {
 fn others(facts: &Facts, trackers: &[String], peers: usize) -> Finding {
     const CHECK: &str = "multicast";
     let config = &facts.config.config;
+    let is_alone = trackers.is_empty() && peers == 0;
+    let peers = several(peers as u64, "other peer");
     let seen = match trackers {
-        [] => format!("no other tracker and {peers} other peers announce themselves"),
-        [one] => format!("the tracker {one} and {peers} other peers announce themselves"),
-        many => format!(
-            "the trackers {} and {peers} other peers announce themselves",
-            many.join(", ")
-        ),
+        [] => format!("announced: no other tracker, {peers}"),
+        [one] => format!("announced: the tracker {one}, {peers}"),
+        many => format!("announced: the trackers {}, {peers}", many.join(", ")),
     };
     if trackers.len() + usize::from(config.role.is_tracker()) > 1 {
         return Finding::note(CHECK, seen).mended_by(
@@ -207,7 +206,6 @@ fn others(facts: &Facts, trackers: &[String], peers: usize) -> Finding {
              unless they are of other swarms",
         );
     }
-    let is_alone = trackers.is_empty() && peers == 0;
     let is_met = matches!(&facts.node, Some(Node::Runs(status)) if status.peers > 1);
     // A tracker that is named is not looked for.
     let is_named = matches!(config.peer.tracker, TrackerAt::These(_)) || config.role.is_tracker();

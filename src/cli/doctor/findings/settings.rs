@@ -1,6 +1,6 @@
 //! The configuration, the service, and the node itself.
 
-use super::{Finding, DISK};
+use super::{several, Finding, DISK};
 use crate::{
     cli::doctor::{
         facts::{Facts, Node, Read, Status},
@@ -148,7 +148,10 @@ pub fn node(facts: &Facts) -> Vec<Finding> {
             .map(|problem| Finding::wrong(CHECK, problem.clone())),
     );
     if status.underruns >= MANY_UNDERRUNS {
-        let seen = format!("the sound had {} gaps since it started", status.underruns);
+        let seen = format!(
+            "the sound had {} since it started",
+            several(status.underruns, "gap")
+        );
         let how = "p2pmusic ctl stats    # whether the network or the device is late";
         findings.push(Finding::note(CHECK, seen).mended_by(how));
     }
@@ -156,13 +159,10 @@ pub fn node(facts: &Facts) -> Vec<Finding> {
 }
 
 fn about(status: &Status, wanted: &TrackerAt) -> Finding {
-    let Status {
-        tracker,
-        peers,
-        tracks,
-        ..
-    } = status;
-    let seen = format!("runs; tracker: {tracker}; {peers} peers, {tracks} tracks");
+    let (name, tracker) = (&status.name, &status.tracker);
+    let peers = several(status.peers, "peer");
+    let tracks = several(status.tracks, "track");
+    let seen = format!("runs as {name}; tracker: {tracker}; {peers}, {tracks}");
     if tracker.starts_with("looking for one") && *wanted == TrackerAt::Auto {
         return Finding::note("node", seen).mended_by(
             "give one node role = \"both\"; without multicast, \

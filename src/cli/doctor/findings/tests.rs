@@ -128,7 +128,6 @@ fn well() -> Facts {
         )],
         sound: Some(Sound {
             wanted: OutputSpec::Device("hw:CARD=DAC,DEV=0".into()),
-            names: vec!["hw:CARD=DAC,DEV=0".into()],
             tried: Tried::Left,
         }),
         knobs: Some(vec![control("DAC", "Digital", true, 80)]),

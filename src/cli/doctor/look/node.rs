@@ -61,7 +61,6 @@ fn status(client: &mut Client) -> Result<Status, crate::cli::ctl::CtlError> {
     Ok(Status {
         name: text("name"),
         id: text("peer"),
-        role: text("role"),
         tracker: text("tracker"),
         peers: count(&node, "peers"),
         tracks: count(&node, "tracks"),

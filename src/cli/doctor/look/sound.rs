@@ -7,27 +7,14 @@ use crate::{
 
 /// Tries the configured device, unless a node runs that may play on it.
 pub fn device(wanted: OutputSpec, node_runs: bool) -> Sound {
-    let names = player::devices().into_iter().map(|d| d.name).collect();
     let name = match &wanted {
-        OutputSpec::Auto => None,
-        OutputSpec::Device(name) => Some(name.as_str()),
-        OutputSpec::Null | OutputSpec::Wav(_) => {
+        OutputSpec::Auto if !node_runs => None,
+        OutputSpec::Device(name) if !node_runs => Some(name.as_str()),
+        _ => {
             let tried = Tried::Left;
-            return Sound {
-                wanted,
-                names,
-                tried,
-            };
+            return Sound { wanted, tried };
         }
     };
-    if node_runs {
-        let tried = Tried::Left;
-        return Sound {
-            wanted,
-            names,
-            tried,
-        };
-    }
     let tried = match player::try_out(name) {
         Ok((name, shape)) => Tried::Opens {
             name,
@@ -38,9 +25,5 @@ pub fn device(wanted: OutputSpec, node_runs: bool) -> Sound {
         }
         Err(error) => Tried::Unusable(error.to_string()),
     };
-    Sound {
-        wanted,
-        names,
-        tried,
-    }
+    Sound { wanted, tried }
 }
