@@ -119,7 +119,7 @@ install: $(BINARY)
 	    > $(DESTDIR)$(PREFIX)/share/p2pmusic/tracker.conf
 	install -D -m 0644 systemd/p2pmusic.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/p2pmusic.conf
 	test -n "$(DESTDIR)" || systemd-sysusers $(PREFIX)/lib/sysusers.d/p2pmusic.conf || \
-	    echo "The service needs its user: sudo useradd --system --no-create-home" \
+	    echo "The service needs its user: sudo useradd --system --user-group --no-create-home" \
 	        "--home-dir /var/lib/p2pmusic --shell /usr/sbin/nologin --groups audio p2pmusic"
 
 # The user stays: what it owns would belong to whoever gets its number next.
