@@ -28,7 +28,7 @@ use smol::{future, Timer};
 
 use self::shared::Daemon;
 pub use self::shared::Mdns;
-use crate::{id::PeerId, protocol::ALPN};
+use crate::{id::PeerId, interfaces::Changes, protocol::ALPN};
 
 /// What is announced.
 #[derive(Clone, Debug)]
@@ -109,9 +109,9 @@ async fn browse<Told: std::future::Future<Output = bool>>(
     let mut found = Found::new(kind);
     loop {
         match Browsing::new(mdns, kind) {
-            Ok(browsing) => {
+            Ok(mut browsing) => {
                 let mut answers = 0;
-                while let Ok(event) = browsing.events.recv_async().await {
+                while let Ok(event) = browsing.next().await {
                     if let Some(sighting) = found.handle(event) {
                         if !tell(&found, sighting).await {
                             return;
@@ -181,8 +181,7 @@ impl Announced {
         let (id, name) = (peer.to_hex(), &what.name);
         let text = [("v", &*protocol), ("id", &id), ("name", name)];
         let instance = match what.kind {
-            Kind::Tracker => name.clone(),
-            // Several of one name are no conflict.
+            Kind::Tracker => tracker_instance(name, peer),
             Kind::Peer => format!("p2pmusic-{peer}"),
         };
         let service = ServiceInfo::new(what.kind.service(), &instance, &host, "", port, &text[..])?;
@@ -207,6 +206,7 @@ struct Browsing {
     daemon: Arc<Daemon>,
     kind: Kind,
     events: mdns_sd::Receiver<ServiceEvent>,
+    changes: Changes,
 }
 
 impl Browsing {
@@ -217,7 +217,26 @@ impl Browsing {
             daemon,
             kind,
             events,
+            changes: Changes::watch(),
         })
+    }
+
+    /// What is heard next. Where this machine's network is not as before, all is asked for
+    /// again: the library asks ever more seldom, after a day once an hour, and asks a new
+    /// interface but once, when it may not carry anything yet.
+    async fn next(&mut self) -> mdns_sd::Result<ServiceEvent> {
+        loop {
+            let event = async { Some(self.events.recv_async().await) };
+            let change = async {
+                self.changes.next().await;
+                None
+            };
+            match future::or(event, change).await {
+                Some(event) => return event.map_err(|e| mdns_sd::Error::Msg(e.to_string())),
+                // Takes the place of the one before.
+                None => self.events = self.daemon.service.browse(self.kind.service())?,
+            }
+        }
     }
 }
 
@@ -315,10 +334,29 @@ impl Found {
         }
     }
 
+    /// The likeliest of each first, so that one that is dead does not stand before the
+    /// others with all that it had.
     fn addresses(&self) -> Vec<String> {
-        let addresses = self.services.values().flat_map(|(_, at)| at);
-        addresses.map(SocketAddr::to_string).collect()
+        let ranked = |(_, at): &Sighting| at.iter().copied().enumerate().collect::<Vec<_>>();
+        let mut addresses: Vec<_> = self.services.values().flat_map(ranked).collect();
+        addresses.sort_by_key(|(rank, _)| *rank);
+        let addresses = addresses.iter();
+        addresses.map(|(_, address)| address.to_string()).collect()
     }
+}
+
+/// What a tracker is listed as where services are browsed. Several of one name are no
+/// conflict: two networks that become one would show but one of them.
+///
+/// In lower case, since `mdns-sd` looks a service up by its name in lower case, but not
+/// everywhere: one with capitals is not announced a second time.
+fn tracker_instance(name: &str, peer: PeerId) -> String {
+    let id = format!(" {peer}");
+    let mut name = name.to_lowercase();
+    while name.len() + id.len() > MAX_LABEL_BYTES {
+        name.pop();
+    }
+    name + &id
 }
 
 fn to_address(ip: &ScopedIp, port: u16) -> SocketAddr {
@@ -366,6 +404,8 @@ const MAX_ADDRESSES: usize = 8;
 const MAX_RECORDS: i64 = 4096;
 /// Answers between two looks at how much is remembered.
 const LOOK_EVERY: u32 = 64;
+/// RFC 1035, section 2.3.4.
+const MAX_LABEL_BYTES: usize = 63;
 /// After an error, such as having no network.
 const RETRY: Duration = Duration::from_secs(30);
 /// A goodbye is one packet to each interface.
@@ -414,6 +454,27 @@ mod tests {
         assert_eq!(found.handle(nth(MAX_TRACKERS)), None);
         assert!(found.is_crowded);
         assert_eq!(found.addresses().len(), MAX_TRACKERS);
+    }
+
+    #[test]
+    fn a_tracker_does_not_stand_before_another_with_all_its_addresses() {
+        let mut found = Found::new(Kind::Tracker);
+        for (name, addresses) in [
+            ("attic", "10.0.0.7,fd00::7"),
+            ("cellar", "10.0.0.8,fd00::8"),
+        ] {
+            found.handle(resolved(name, "p2pmusic/1", addresses, 1));
+        }
+        let expected = ["10.0.0.7:1", "10.0.0.8:1", "[fd00::7]:1", "[fd00::8]:1"];
+        assert_eq!(found.addresses(), expected);
+    }
+
+    #[test]
+    fn a_trackers_instance_is_its_own_and_fits() {
+        let peer = PeerId([0xab; 32]);
+        assert_eq!(tracker_instance("Küche 1.0", peer), "küche 1.0 abababab");
+        let long = tracker_instance(&"Ü".repeat(31), peer);
+        assert!(long.len() <= MAX_LABEL_BYTES && long.ends_with("üü abababab"));
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Lan {
     /// Leads from a machine to a switch by a new interface, without an IPv4 address.
     pub fn plug_in(&self, host: usize, interface: &str, switch: &str) -> Result<(), String> {
         let (name, switches) = (self.name(host), self.switch());
-        let port = format!("{interface}-{host}");
+        let port = port(host, interface);
         run(
             "ip",
             &[
@@ -113,7 +113,7 @@ impl Lan {
 
     /// Pulls the cable of `eth0` out of the switch, or puts it back.
     pub fn set_carrier(&self, host: usize, is_on: bool) {
-        let port = format!("eth0-{host}");
+        let port = port(host, "eth0");
         let state = if is_on { "up" } else { "down" };
         run("ip", &["-n", &self.switch(), "link", "set", &port, state]).unwrap();
     }
@@ -136,7 +136,7 @@ impl Lan {
     /// (IPv6, whose neighbours are found by multicast, goes with it.)
     pub fn block_multicast(&self) {
         for host in 0..self.hosts {
-            let port = format!("eth0-{host}");
+            let port = port(host, "eth0");
             let words = ["link", "set", "dev", &port, "mcast_flood", "off"];
             run("bridge", &[&["-n", &self.switch()], &words[..]].concat()).unwrap();
         }
@@ -239,12 +239,7 @@ impl Avahi {
     }
 
     /// Browses again and again until `done` is content.
-    pub fn wait_for(
-        &self,
-        service: &str,
-        what: &str,
-        done: impl Fn(&[Seen]) -> bool,
-    ) -> Vec<Seen> {
+    pub fn wait_for(&self, service: &str, what: &str, done: impl Fn(&[Seen]) -> bool) -> Vec<Seen> {
         let begun = Instant::now();
         loop {
             let seen = self.browse(service);
@@ -333,6 +328,14 @@ impl Seen {
             text: text.into(),
         })
     }
+}
+
+/// The other end of an interface, at its switch.
+fn port(host: usize, interface: &str) -> String {
+    let mut port = format!("{host}-{interface}");
+    // IFNAMSIZ
+    port.truncate(15);
+    port
 }
 
 fn cidr(host: usize) -> String {
