@@ -99,25 +99,32 @@ fn three_that_are_told_nothing_find_the_one_with_a_tracker() {
     }
 }
 
-/// Everybody settles for one of two trackers, and goes to the other when it dies
-/// without a word.
+/// All settle for the same one of two trackers, and go to the other when it dies without
+/// a word.
 #[test]
-fn of_two_trackers_the_one_that_lives_is_used() {
-    let Some(lan) = lan(3) else { return };
-    let mut trackers = [
-        Some(on(&lan, 0, "tracker", "one").start()),
-        Some(on(&lan, 1, "tracker", "two").start()),
-    ];
-    let peer = on(&lan, 2, "peer", "south").start();
-    let status = peer.wait_until_registered();
-    let first = status["node"]["tracker"].as_str().unwrap().to_owned();
+fn of_two_trackers_all_use_the_same() {
+    let Some(lan) = lan(5) else { return };
+    let mut trackers: Vec<Node> = ["one", "two"]
+        .into_iter()
+        .enumerate()
+        .map(|(host, name)| on(&lan, host, "tracker", name).start())
+        .collect();
+    let names = ["east", "south", "west"];
+    let peers = [0, 1, 2].map(|n| on(&lan, n + 2, "peer", names[n]).start());
+    for peer in &peers {
+        peer.wait_until_registered();
+        peer.wait_for_peers(&names);
+    }
+    let status = peers[0].wait_until_registered();
+    let first = status["node"]["tracker"].as_str().unwrap();
     let used = (0..2).find(|host| first.ends_with(&lan.address(*host)));
-    let used = used.expect(&first);
-    trackers[used].take().unwrap().kill();
-    let left = 1 - used;
-    let expected = format!("registered with {}", lan.address(left));
-    peer.wait_long_for_status(&expected, |status| status["node"]["tracker"] == *expected);
-    trackers[left].as_ref().unwrap().wait_for_peers(&["south"]);
+    trackers.remove(used.expect(first)).kill();
+    let expected = format!("registered with {}", lan.address(1 - used.unwrap()));
+    for peer in &peers {
+        peer.wait_long_for_status(&expected, |status| status["node"]["tracker"] == *expected);
+        peer.wait_for_peers(&names);
+    }
+    trackers[0].wait_for_peers(&names);
 }
 
 /// Cable and Wi-Fi are used, each with its own address. Where only containers, virtual
@@ -260,35 +267,36 @@ fn without_a_tracker_who_moves_is_found_again() {
     north.wait_for_peers(&all);
 }
 
-/// Two trackers have one name, which something else has, too; and what one of them is
-/// listed as is taken when it comes back.
+/// What a tracker is listed as is taken when it comes back. And two have one name, which
+/// neither could know before two networks became one.
 #[test]
 fn nodes_of_one_name_are_all_seen() {
     let Some(lan) = lan(3) else { return };
     let Some(mut avahi) = avahi(&lan, 2) else {
         return;
     };
+    lan.add_switch("other").unwrap();
+    lan.move_cable(1, "other");
     let mut nodes = [0, 1].map(|host| on(&lan, host, "tracker", "RaspberryPi").start());
-    let id = nodes[1].json(&["status"])["node"]["peer"].clone();
+    let id = nodes[0].json(&["status"])["node"]["peer"].clone();
     let taken = format!("raspberrypi {}", &id.as_str().unwrap()[..8]);
-    nodes[1].kill();
-    avahi.wait_for(TRACKER, "them", |seen| is_there(seen, &lan.address(0)));
-    for name in ["RaspberryPi", &taken] {
-        avahi.publish(name, TRACKER, 9);
-    }
+    nodes[0].signal("TERM");
+    nodes[0].wait_for_exit();
+    avahi.publish(&taken, TRACKER, 9);
     let nodes = nodes.map(Node::restart);
-    let seen = avahi.wait_for(TRACKER, "all four", |seen| {
-        (0..3).all(|host| is_there(seen, &lan.address(host)))
+    avahi.wait_for(TRACKER, "the first", |seen| is_there(seen, &lan.address(0)));
+    lan.move_cable(1, "lan");
+    let seen = avahi.wait_for(TRACKER, "both", |seen| {
+        [0, 1]
+            .iter()
+            .all(|host| is_there(seen, &lan.address(*host)))
     });
     for (host, node) in nodes.iter().enumerate() {
         let port = port_of(node, "tracker listens on ");
         let is_it = |seen: &&Seen| seen.address == lan.address(host) && seen.port == port;
-        let seen = seen
-            .iter()
-            .find(is_it)
-            .unwrap_or_else(|| panic!("{seen:#?}"));
+        let seen = seen.iter().find(is_it);
+        let seen = seen.unwrap_or_else(|| panic!("{seen:#?}"));
         assert!(seen.text.contains("\"name=RaspberryPi\""), "{seen:?}");
-        eprintln!("{}", seen.name);
     }
     let peer = on(&lan, 2, "peer", "south").start();
     peer.wait_until_registered();

@@ -97,6 +97,13 @@ impl Lan {
         self.ip(host, &["link", "set", interface, "up"])
     }
 
+    /// Puts the cable of `eth0` into another switch, which the machine does not see.
+    pub fn move_cable(&self, host: usize, switch: &str) {
+        let port = port(host, "eth0");
+        let words = ["link", "set", &port, "master", switch];
+        run("ip", &[&["-n", &self.switch()], &words[..]].concat()).unwrap();
+    }
+
     /// Runs `ip` on a machine.
     pub fn ip(&self, host: usize, words: &[&str]) -> Result<(), String> {
         run("ip", &[&["-n", &self.name(host)], words].concat())
