@@ -109,6 +109,12 @@ fn of_two_trackers_all_use_the_same() {
         .enumerate()
         .map(|(host, name)| on(&lan, host, "tracker", name).start())
         .collect();
+    let Some(avahi) = avahi(&lan, 2) else { return };
+    avahi.wait_for(TRACKER, "both", |seen| {
+        [0, 1]
+            .iter()
+            .all(|host| is_there(seen, &lan.address(*host)))
+    });
     let names = ["east", "south", "west"];
     let peers = [0, 1, 2].map(|n| on(&lan, n + 2, "peer", names[n]).start());
     for peer in &peers {

@@ -7,11 +7,11 @@ use std::{
         atomic::{AtomicBool, Ordering},
         Arc, Mutex, PoisonError,
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use async_channel::{Receiver, Sender};
-use smol::{future, Task, Timer};
+use smol::{future, Task};
 
 use super::{
     dirs, exposition,
@@ -448,15 +448,9 @@ async fn find_trackers(mut wanted: Wanted, to: Sender<Command>) {
 
 /// Tells the link of the trackers that announce themselves.
 async fn look_for_trackers<T>(mdns: Mdns, to: Sender<Command>) -> T {
-    let (found, lists) = async_channel::bounded(MAX_LISTS);
+    let (found, lists) = async_channel::bounded(1);
     let pass_on = async {
-        while let Ok(mut trackers) = lists.recv().await {
-            // Each answers in its own time. Peers that began with whoever was first
-            // would be with one tracker here, with another there.
-            Timer::after(TOGETHER).await;
-            while let Ok(later) = lists.try_recv() {
-                trackers = later;
-            }
+        while let Ok(trackers) = lists.recv().await {
             let _ = to.send(Command::Trackers(trackers)).await;
         }
     };
@@ -532,10 +526,6 @@ fn seed(identity: &Identity) -> u64 {
 
 /// What the node may tell the link ahead of it.
 const MAX_TRACKER_COMMANDS: usize = 64;
-/// Lists of trackers that come together: one more tracker in each.
-const MAX_LISTS: usize = 16;
-/// Who is asked by mDNS answers within 120 ms (RFC 6762, section 6).
-const TOGETHER: Duration = Duration::from_millis(250);
 /// Peers that are found ahead of the node.
 const MAX_SIGHTINGS: usize = 16;
 /// What the tracker may say ahead of the node.
