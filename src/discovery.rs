@@ -227,8 +227,8 @@ impl Browsing {
     }
 
     /// What is heard next. Where this machine's network is not as before, all is asked for
-    /// again: the library asks ever more seldom, after a day once an hour, and asks a new
-    /// interface but once, when it may not carry anything yet.
+    /// again: the library asks ever more seldom, in the end once an hour, and asks on a new
+    /// interface but once, when that may not carry anything yet.
     async fn next(&mut self) -> mdns_sd::Result<ServiceEvent> {
         loop {
             let event = async { Some(self.events.recv_async().await) };
@@ -294,7 +294,6 @@ const MAX_LABEL_BYTES: usize = 63;
 const RETRY: Duration = Duration::from_secs(30);
 /// A goodbye is one packet to each interface.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(300);
-
 /// Lists of trackers that come together: in each is one more.
 const MAX_LISTS: usize = 16;
 /// Who is asked by mDNS answers within 120 ms (RFC 6762, section 6), and a small machine

@@ -7,6 +7,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{
         atomic::{AtomicU32, Ordering},
@@ -35,6 +36,9 @@ impl Lan {
         }
         if Command::new("ip").arg("-V").output().is_err() {
             return Err("there is no `ip` (package iproute2)".into());
+        }
+        if !Path::new("/proc/net/if_inet6").exists() {
+            return Err("the kernel has no IPv6".into());
         }
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let unique = format!("p2plan-{}-{count}", std::process::id());
@@ -127,8 +131,8 @@ impl Lan {
 
     /// Has a machine without IPv6.
     pub fn without_ipv6(&self, host: usize) {
-        let off = command(&self.prefix(host), "sysctl")
-            .args(["-qw", "net.ipv6.conf.all.disable_ipv6=1"])
+        let off = command(&self.prefix(host), "sh")
+            .args(["-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6"])
             .status();
         assert!(off.unwrap().success());
     }
