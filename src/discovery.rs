@@ -296,9 +296,9 @@ const RETRY: Duration = Duration::from_secs(30);
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(300);
 /// Lists of trackers that come together: in each is one more.
 const MAX_LISTS: usize = 16;
-/// Who is asked by mDNS answers within 120 ms (RFC 6762, section 6), and a small machine
-/// may be busy.
-const TOGETHER: Duration = Duration::from_millis(500);
+/// Who has just answered somebody else answers nobody for a second (RFC 6762, section 6),
+/// and is asked again after one (5.2): by then all have been heard.
+const TOGETHER: Duration = Duration::from_millis(1500);
 
 #[cfg(test)]
 mod tests {
