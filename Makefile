@@ -16,7 +16,8 @@ SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 # What the build links against, and what the demo and the tests play with.
 BUILD_PACKAGES = build-essential pkg-config libasound2-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) ffmpeg
-TEST_PACKAGES = $(DEMO_PACKAGES) mpc iproute2 pulseaudio libasound2-plugins faketime systemd
+TEST_PACKAGES = $(DEMO_PACKAGES) mpc iproute2 pulseaudio libasound2-plugins faketime systemd \
+    avahi-daemon avahi-utils dbus
 
 BINARY = target/release/p2pmusic
 SOURCES = $(shell find src -name '*.rs') Cargo.toml Cargo.lock

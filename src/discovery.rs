@@ -13,22 +13,19 @@
 //! Without multicast nothing is found, which is said once; discovery goes on
 //! trying, since a Pi's network comes up after its daemons.
 
+mod found;
 mod shared;
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr, SocketAddrV6},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::BTreeMap;
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_channel::{Receiver, Sender};
-use mdns_sd::{ResolvedService, ScopedIp, ServiceEvent, ServiceInfo};
+use mdns_sd::{ServiceEvent, ServiceInfo};
 use smol::{future, Timer};
 
-use self::shared::Daemon;
 pub use self::shared::Mdns;
-use crate::{id::PeerId, protocol::ALPN};
+use self::{found::Found, shared::Daemon};
+use crate::{id::PeerId, interfaces::Changes, protocol::ALPN};
 
 /// What is announced.
 #[derive(Clone, Debug)]
@@ -68,11 +65,13 @@ pub async fn announce(mdns: Mdns, what: Announcement) {
 /// addresses (`host:port`, the likeliest first) whenever they change. Ends
 /// when nobody listens.
 pub async fn look_for_trackers(mdns: Mdns, trackers: Sender<Vec<String>>) {
-    let tell = |found: &Found, _: Sighting| {
-        let (trackers, addresses) = (trackers.clone(), found.addresses());
-        async move { trackers.send(addresses).await.is_ok() }
+    let (found, lists) = async_channel::bounded(MAX_LISTS);
+    let tell = |sighted: &Found, _: Sighting| {
+        let (found, addresses) = (found.clone(), sighted.addresses());
+        async move { found.send(addresses).await.is_ok() }
     };
-    browse(&mdns, Kind::Tracker, tell).await;
+    let looking = browse(&mdns, Kind::Tracker, tell);
+    future::or(looking, tell_together(lists, trackers)).await;
 }
 
 /// Looks for peers while they are `wanted`, and sends whom it finds and loses. Ends when
@@ -108,24 +107,35 @@ pub async fn look_around(
     kind: Kind,
     patience: Duration,
 ) -> mdns_sd::Result<BTreeMap<String, Sighting>> {
-    let browsing = Browsing::new(mdns, kind)?;
+    let mut browsing = Browsing::new(mdns, kind)?;
     let mut found = Found::new(kind);
     let listening = async {
-        while let Ok(event) = browsing.events.recv_async().await {
+        while let Ok(event) = browsing.next().await {
             found.handle(event);
         }
     };
     let rest = async { _ = Timer::after(patience).await };
     future::or(listening, rest).await;
-    let ending = format!(".{}", kind.service());
-    let named = found.services.into_iter();
-    Ok(named
-        .map(|(name, sighting)| (name.trim_end_matches(&*ending).to_owned(), sighting))
-        .collect())
+    Ok(found.into_named())
+}
+
+/// Passes lists on, of those that come together the last. Each tracker answers in its own
+/// time, and peers that began with whoever was first would be with one here, with another
+/// there.
+async fn tell_together(lists: Receiver<Vec<String>>, to: Sender<Vec<String>>) {
+    while let Ok(mut list) = lists.recv().await {
+        Timer::after(TOGETHER).await;
+        while let Ok(later) = lists.try_recv() {
+            list = later;
+        }
+        if to.send(list).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Tells what is found until nobody listens: all there is, and what of it has changed.
-async fn browse<Told: std::future::Future<Output = bool>>(
+async fn browse<Told: Future<Output = bool>>(
     mdns: &Mdns,
     kind: Kind,
     tell: impl Fn(&Found, Sighting) -> Told,
@@ -134,9 +144,9 @@ async fn browse<Told: std::future::Future<Output = bool>>(
     let mut found = Found::new(kind);
     loop {
         match Browsing::new(mdns, kind) {
-            Ok(browsing) => {
+            Ok(mut browsing) => {
                 let mut answers = 0;
-                while let Ok(event) = browsing.events.recv_async().await {
+                while let Ok(event) = browsing.next().await {
                     if let Some(sighting) = found.handle(event) {
                         if !tell(&found, sighting).await {
                             return;
@@ -179,14 +189,6 @@ impl Kind {
             Self::Peer => "peer",
         }
     }
-
-    /// How many are kept.
-    fn bound(self) -> usize {
-        match self {
-            Self::Tracker => MAX_TRACKERS,
-            Self::Peer => MAX_PEERS,
-        }
-    }
 }
 
 /// A service that is announced until dropped.
@@ -206,8 +208,7 @@ impl Announced {
         let (id, name) = (peer.to_hex(), &what.name);
         let text = [("v", &*protocol), ("id", &id), ("name", name)];
         let instance = match what.kind {
-            Kind::Tracker => name.clone(),
-            // Several of one name are no conflict.
+            Kind::Tracker => tracker_instance(name, peer),
             Kind::Peer => format!("p2pmusic-{peer}"),
         };
         let service = ServiceInfo::new(what.kind.service(), &instance, &host, "", port, &text[..])?;
@@ -232,6 +233,7 @@ struct Browsing {
     daemon: Arc<Daemon>,
     kind: Kind,
     events: mdns_sd::Receiver<ServiceEvent>,
+    changes: Changes,
 }
 
 impl Browsing {
@@ -242,7 +244,26 @@ impl Browsing {
             daemon,
             kind,
             events,
+            changes: Changes::watch(),
         })
+    }
+
+    /// What is heard next. Where this machine's network is not as before, all is asked for
+    /// again: the library asks ever more seldom, in the end once an hour, and asks on a new
+    /// interface but once, when that may not carry anything yet.
+    async fn next(&mut self) -> mdns_sd::Result<ServiceEvent> {
+        loop {
+            let event = async { Some(self.events.recv_async().await) };
+            let change = async {
+                self.changes.next().await;
+                None
+            };
+            match future::or(event, change).await {
+                Some(event) => return event.map_err(|e| mdns_sd::Error::Msg(e.to_string())),
+                // Takes the place of the one before.
+                None => self.events = self.daemon.service.browse(self.kind.service())?,
+            }
+        }
     }
 }
 
@@ -270,195 +291,65 @@ impl Complaint {
     }
 }
 
-/// What is announced now, by the service's full name.
-#[derive(Debug)]
-struct Found {
-    kind: Kind,
-    services: BTreeMap<String, Sighting>,
-    /// Whether one was left out: it may be the true one, and those that are kept
-    /// may have claimed to be there for years.
-    is_crowded: bool,
+/// What a tracker is listed as where services are browsed. Several of one name are no
+/// conflict: two networks that become one would show but one of them.
+///
+/// In lower case, since `mdns-sd` looks a service up by its name in lower case, but not
+/// everywhere: one with capitals is not announced a second time.
+fn tracker_instance(name: &str, peer: PeerId) -> String {
+    let id = format!(" {peer}");
+    let mut name = name.to_lowercase();
+    while name.len() + id.len() > MAX_LABEL_BYTES {
+        name.pop();
+    }
+    name + &id
 }
 
-impl Found {
-    fn new(kind: Kind) -> Self {
-        Self {
-            kind,
-            services: BTreeMap::new(),
-            is_crowded: false,
-        }
-    }
-
-    /// What is not as before.
-    fn handle(&mut self, event: ServiceEvent) -> Option<Sighting> {
-        match event {
-            ServiceEvent::ServiceResolved(service) => self.handle_resolved(&service),
-            ServiceEvent::ServiceRemoved(_, name) => self.remove(&name),
-            _ => None,
-        }
-    }
-
-    fn handle_resolved(&mut self, service: &ResolvedService) -> Option<Sighting> {
-        let protocol = service.get_property_val_str("v");
-        if protocol.map(str::as_bytes) != Some(ALPN) {
-            return None;
-        }
-        let peer = service.get_property_val_str("id")?;
-        let peer = PeerId::from_hex(peer).ok()?;
-        let name = service.get_fullname();
-        let addresses = service.get_addresses().iter();
-        let addresses = addresses.map(|ip| to_address(ip, service.get_port()));
-        let addresses = in_order(addresses.filter(is_dialable));
-        if addresses.is_empty() {
-            return self.remove(name);
-        }
-        if self.services.len() >= self.kind.bound() && !self.services.contains_key(name) {
-            self.is_crowded = true;
-            return None;
-        }
-        let now = (peer, addresses);
-        let before = self.services.insert(name.to_owned(), now.clone());
-        (before.as_ref() != Some(&now)).then_some(now)
-    }
-
-    fn remove(&mut self, name: &str) -> Option<Sighting> {
-        let (peer, _) = self.services.remove(name)?;
-        Some((peer, Vec::new()))
-    }
-
-    /// Begins anew. Trackers stay as they were told of until others are found; what was
-    /// said of peers is taken back.
-    fn forget(&mut self) -> Vec<Sighting> {
-        self.is_crowded = false;
-        let services = std::mem::take(&mut self.services);
-        match self.kind {
-            Kind::Tracker => Vec::new(),
-            Kind::Peer => services
-                .into_values()
-                .map(|(peer, _)| (peer, Vec::new()))
-                .collect(),
-        }
-    }
-
-    fn addresses(&self) -> Vec<String> {
-        let addresses = self.services.values().flat_map(|(_, at)| at);
-        addresses.map(SocketAddr::to_string).collect()
-    }
-}
-
-fn to_address(ip: &ScopedIp, port: u16) -> SocketAddr {
-    match ip {
-        ScopedIp::V6(v6) if v6.addr().is_unicast_link_local() => {
-            SocketAddrV6::new(*v6.addr(), port, 0, v6.scope_id().index).into()
-        }
-        ip => SocketAddr::new(ip.to_ip_addr(), port),
-    }
-}
-
-/// Whether one node can answer there.
-fn is_dialable(address: &SocketAddr) -> bool {
-    let ip = address.ip();
-    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
-    address.port() != 0 && !(ip.is_unspecified() || ip.is_multicast() || broadcast)
-}
-
-/// The likeliest first; this machine's own only if there is nothing else.
-fn in_order(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
-    let (own, mut others): (Vec<_>, Vec<_>) = addresses.partition(|a| a.ip().is_loopback());
-    if others.is_empty() {
-        others = own;
-    }
-    others.sort_by_key(|address| {
-        let rank = match address.ip() {
-            IpAddr::V4(_) => 0,
-            IpAddr::V6(v6) if !v6.is_unicast_link_local() => 1,
-            IpAddr::V6(_) => 2,
-        };
-        (rank, *address)
-    });
-    others.truncate(MAX_ADDRESSES);
-    others
-}
-
-/// A swarm has one tracker; a neighbourhood may have some swarms.
-const MAX_TRACKERS: usize = 16;
-/// As many as are believed when they come by themselves.
-const MAX_PEERS: usize = 128;
-/// Of one service.
-const MAX_ADDRESSES: usize = 8;
 /// Records of the neighbourhood's services: some for each tracker and interface,
 /// and many times that for those who are broken.
 const MAX_RECORDS: i64 = 4096;
 /// Answers between two looks at how much is remembered.
 const LOOK_EVERY: u32 = 64;
+/// RFC 1035, section 2.3.4.
+const MAX_LABEL_BYTES: usize = 63;
 /// After an error, such as having no network.
 const RETRY: Duration = Duration::from_secs(30);
 /// A goodbye is one packet to each interface.
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(300);
+/// Lists of trackers that come together: in each is one more.
+const MAX_LISTS: usize = 16;
+/// Who has just answered somebody else answers nobody for a second (RFC 6762, section 6),
+/// and is asked again after one (5.2): by then all have been heard.
+const TOGETHER: Duration = Duration::from_millis(1500);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn resolved(name: &str, protocol: &str, addresses: &str, port: u16) -> ServiceEvent {
-        let id = PeerId([7; 32]).to_hex();
-        let text = [("v", protocol), ("id", &id)];
-        let kind = Kind::Tracker.service();
-        let service =
-            ServiceInfo::new(kind, name, "attic.local.", addresses, port, &text[..]).unwrap();
-        ServiceEvent::ServiceResolved(Box::new(service.as_resolved_service()))
+    #[test]
+    fn trackers_that_answer_together_are_told_together() {
+        let (found, lists) = async_channel::bounded(MAX_LISTS);
+        let (to, told) = async_channel::bounded(1);
+        let [cellar, attic] = ["cellar", "attic"].map(str::to_owned);
+        smol::block_on(async {
+            found.send(vec![cellar.clone()]).await.unwrap();
+            let answers = async {
+                found.send(vec![attic.clone(), cellar]).await.unwrap();
+                told.recv().await.unwrap()
+            };
+            let told = future::or(answers, async {
+                tell_together(lists, to).await;
+                Vec::new()
+            });
+            assert_eq!(told.await[0], attic);
+        });
     }
 
     #[test]
-    fn trackers_come_and_go() {
-        let mut found = Found::new(Kind::Tracker);
-        let attic = || resolved("attic", "p2pmusic/1", "fd00::7,10.0.0.7,127.0.0.1", 4670);
-        assert!(found.handle(attic()).is_some());
-        assert_eq!(found.handle(attic()), None, "nothing changed");
-        assert_eq!(found.addresses(), ["10.0.0.7:4670", "[fd00::7]:4670"]);
-        let moved = resolved("attic", "p2pmusic/1", "10.0.0.8", 4670);
-        assert!(found.handle(moved).is_some());
-        assert_eq!(found.addresses(), ["10.0.0.8:4670"]);
-        let kind = Kind::Tracker.service();
-        let gone = ServiceEvent::ServiceRemoved(kind.into(), format!("attic.{kind}"));
-        assert_eq!(found.handle(gone), Some((PeerId([7; 32]), Vec::new())));
-        assert_eq!(found.addresses(), Vec::<String>::new());
-    }
-
-    #[test]
-    fn strangers_are_ignored_and_floods_bounded() {
-        let mut found = Found::new(Kind::Tracker);
-        let stranger = resolved("attic", "p2pmusic/9", "10.0.0.7", 4670);
-        assert_eq!(found.handle(stranger), None);
-        let nth = |n| resolved(&format!("n{n}"), "p2pmusic/1", "10.0.0.7", 4670);
-        for n in 0..MAX_TRACKERS {
-            assert!(found.handle(nth(n)).is_some());
-        }
-        found.handle(nth(0));
-        assert!(!found.is_crowded);
-        assert_eq!(found.handle(nth(MAX_TRACKERS)), None);
-        assert!(found.is_crowded);
-        assert_eq!(found.addresses().len(), MAX_TRACKERS);
-    }
-
-    #[test]
-    fn an_address_where_no_node_can_be_is_none() {
-        let mut found = Found::new(Kind::Tracker);
-        for (addresses, port) in [
-            ("0.0.0.0,224.0.0.1,255.255.255.255,ff02::1", 4670),
-            ("10.0.0.7", 0),
-        ] {
-            let nowhere = resolved("attic", "p2pmusic/1", addresses, port);
-            assert_eq!(found.handle(nowhere), None);
-        }
-        assert_eq!(found.addresses(), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_link_local_address_keeps_its_interface() {
-        let ip = "fe80::1".parse().unwrap();
-        let address = SocketAddr::from(SocketAddrV6::new(ip, 4670, 0, 3));
-        assert_eq!(address.to_string(), "[fe80::1%3]:4670");
-        assert_eq!("[fe80::1%3]:4670".parse(), Ok(address));
+    fn a_trackers_instance_is_its_own_and_fits() {
+        let peer = PeerId([0xab; 32]);
+        assert_eq!(tracker_instance("Küche 1.0", peer), "küche 1.0 abababab");
+        let long = tracker_instance(&"Ü".repeat(31), peer);
+        assert!(long.len() <= MAX_LABEL_BYTES && long.ends_with("üü abababab"));
     }
 }

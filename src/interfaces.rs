@@ -1,4 +1,9 @@
 //! The addresses of this node's own interfaces.
+//!
+//! What an interface leads to is told by its name, as Linux, its network managers and
+//! those who make containers and tunnels give them: a bridge may as well be a home's.
+
+mod changes;
 
 use std::net::IpAddr;
 
@@ -8,12 +13,15 @@ use nix::{
     sys::socket::SockaddrStorage,
 };
 
+pub use self::changes::Changes;
 use crate::{near::Subnet, protocol::MAX_CANDIDATES};
 
 /// One address of an interface that is up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Address {
     interface: String,
+    /// Whether a cable is in it, or it is in a Wi-Fi. An address may outlive that.
+    has_carrier: bool,
     address: IpAddr,
     subnet: Subnet,
 }
@@ -29,10 +37,10 @@ pub fn subnets() -> Vec<Subnet> {
 }
 
 /// The scopes on which a link-local address may lie: the indices of the
-/// interfaces that have one, without those of containers.
+/// interfaces that have one, without those of containers and tunnels.
 pub fn scopes() -> Vec<u32> {
     let is_link_local = |own: &Address| match own.address {
-        IpAddr::V6(v6) => v6.is_unicast_link_local() && !is_virtual(&own.interface),
+        IpAddr::V6(v6) => v6.is_unicast_link_local() && own.has_carrier && is_outer(own),
         IpAddr::V4(_) => false,
     };
     let index = |own: Address| if_nametoindex(own.interface.as_str()).ok();
@@ -47,8 +55,9 @@ pub fn scopes() -> Vec<u32> {
 }
 
 /// Where others may reach this node, without loopback, and without container
-/// networks unless there is nothing else. Link-local IPv6 comes without its
-/// scope.
+/// networks unless there is nothing else. Those of tunnels come last: who has the
+/// other end can be reached by them, and nobody else. Link-local IPv6 comes without
+/// its scope.
 pub fn outer_addresses() -> Vec<IpAddr> {
     choose(up())
 }
@@ -87,27 +96,44 @@ pub fn outer() -> Vec<(String, Vec<IpAddr>, bool)> {
 /// Whether an interface of this name leads to containers or virtual machines
 /// rather than to a network that other nodes are on.
 pub fn is_virtual(interface: &str) -> bool {
+    // The bridges of a home have names, such as OpenWrt's `br-lan`.
+    let is_hex = |id: &str| id.len() == 12 && id.bytes().all(|b| b.is_ascii_hexdigit());
     VIRTUAL.iter().any(|prefix| interface.starts_with(prefix))
+        || interface.strip_prefix("br-").is_some_and(is_hex)
+}
+
+/// Whether an interface of this name leads through a tunnel, be it to a place far
+/// away or to a virtual machine: nobody there is a neighbour.
+pub fn is_tunnel(interface: &str) -> bool {
+    TUNNELS.iter().any(|prefix| interface.starts_with(prefix))
+}
+
+fn is_outer(own: &Address) -> bool {
+    !is_virtual(&own.interface) && !is_tunnel(&own.interface)
 }
 
 fn choose(own: Vec<Address>) -> Vec<IpAddr> {
     let (inner, outer): (Vec<_>, Vec<_>) = own
         .into_iter()
-        .filter(|own| !own.address.is_loopback())
+        .filter(|own| own.has_carrier && !own.address.is_loopback())
         .partition(|own| is_virtual(&own.interface));
+    let mut own = if outer.is_empty() { inner } else { outer };
+    // The likeliest first, so that a cap takes the least useful: privacy
+    // addresses make IPv6 plentiful.
+    own.sort_by_key(|own| {
+        let family = match own.address {
+            IpAddr::V4(_) => 0,
+            IpAddr::V6(v6) if !v6.is_unicast_link_local() => 1,
+            IpAddr::V6(_) => 2,
+        };
+        (is_tunnel(&own.interface), family)
+    });
     let mut chosen: Vec<IpAddr> = Vec::new();
-    for own in if outer.is_empty() { inner } else { outer } {
+    for own in own {
         if !chosen.contains(&own.address) {
             chosen.push(own.address);
         }
     }
-    // The likeliest first, so that a cap takes the least useful: privacy
-    // addresses make IPv6 plentiful.
-    chosen.sort_by_key(|address| match address {
-        IpAddr::V4(_) => 0,
-        IpAddr::V6(v6) if !v6.is_unicast_link_local() => 1,
-        IpAddr::V6(_) => 2,
-    });
     chosen
 }
 
@@ -125,6 +151,7 @@ fn to_address(own: &InterfaceAddress) -> Option<Address> {
     let mask = own.netmask.as_ref().and_then(to_ip);
     Some(Address {
         interface: own.interface_name.clone(),
+        has_carrier: own.flags.contains(InterfaceFlags::IFF_RUNNING),
         address,
         subnet: match mask {
             Some(mask) => Subnet::with_mask(address, mask),
@@ -139,8 +166,13 @@ fn to_ip(address: &SockaddrStorage) -> Option<IpAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))
 }
 
-/// Docker's, libvirt's and container bridges, and their ends.
-const VIRTUAL: &[&str] = &["docker", "br-", "veth", "virbr", "lxc", "cni", "podman"];
+/// Docker's, libvirt's and container bridges, and their ends. Docker's other bridges are
+/// called `br-` and the first twelve digits of an id.
+const VIRTUAL: &[&str] = &[
+    "docker", "veth", "virbr", "vnet", "lxc", "lxd", "incus", "cni", "podman",
+];
+/// OpenVPN's and virtual machines', WireGuard, Tailscale, ZeroTier, PPP, IPsec.
+const TUNNELS: &[&str] = &["tun", "tap", "wg", "tailscale", "zt", "ppp", "ipsec"];
 
 #[cfg(test)]
 mod tests {
@@ -150,6 +182,7 @@ mod tests {
         let address = address.parse().unwrap();
         Address {
             interface: interface.into(),
+            has_carrier: true,
             address,
             subnet: Subnet::new(address, 24),
         }
@@ -166,13 +199,46 @@ mod tests {
     }
 
     #[test]
+    fn a_homes_networks_are_told_from_others() {
+        for name in [
+            "eth0", "wlan0", "end0", "wlp2s0", "enp3s0", "br0", "br-lan", "bond0", "usb0",
+            "vlan10", "eth0.20", "vmbr0",
+        ] {
+            assert!(!is_virtual(name) && !is_tunnel(name), "{name}");
+        }
+        for name in [
+            "docker0",
+            "br-0123456789ab",
+            "vetha1b2c3d",
+            "virbr0",
+            "lxcbr0",
+        ] {
+            assert!(is_virtual(name), "{name}");
+        }
+        for name in ["tun0", "tap0", "wg0", "tailscale0", "ztabcdefgh", "ppp0"] {
+            assert!(is_tunnel(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_cable_that_is_not_plugged_in_leads_nowhere() {
+        let cable = Address {
+            has_carrier: false,
+            ..own("eth0", "192.168.1.7")
+        };
+        assert_eq!(choose(vec![cable]), Vec::<IpAddr>::new());
+    }
+
+    #[test]
     fn the_least_useful_is_last() {
         let mut all = vec![own("eth0", "fe80::1")];
         all.extend((0..MAX_CANDIDATES).map(|n| own("eth0", &format!("2001:db8::{n}"))));
+        all.push(own("tailscale0", "100.64.0.7"));
         all.push(own("wlan0", "192.168.1.7"));
         let chosen = choose(all);
         assert_eq!(chosen[0].to_string(), "192.168.1.7");
-        assert_eq!(chosen[chosen.len() - 1].to_string(), "fe80::1");
+        let last = chosen[chosen.len() - 2..].iter().map(IpAddr::to_string);
+        assert_eq!(last.collect::<Vec<_>>(), ["fe80::1", "100.64.0.7"]);
     }
 
     #[test]

@@ -1,13 +1,12 @@
 //! This machine's own network, which comes and goes under the daemon: a Pi is
 //! up before its Wi-Fi, roams, and is given other addresses.
 
-use std::{net::IpAddr, time::Duration};
+use std::net::IpAddr;
 
 use async_channel::Sender;
-use smol::Timer;
 
 use crate::{
-    interfaces,
+    interfaces::{self, Changes},
     node::{Event, Interfaces},
     peer::Handle,
     swarm::endpoint::Endpoint,
@@ -47,10 +46,11 @@ pub async fn follow(
     peer: Handle,
     tracker: Sender<Command>,
 ) {
+    let changes = Changes::watch();
     loop {
-        Timer::after(LOOK_INTERVAL).await;
         let found = Network::look(bound);
         if found == known {
+            changes.next().await;
             continue;
         }
         let interfaces = found.interfaces.clone();
@@ -66,7 +66,3 @@ pub async fn follow(
         known = found;
     }
 }
-
-/// A look costs a system call and a wake-up; a lease, which is what a peer
-/// that moves would lose, is three times as long.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);

@@ -4,12 +4,16 @@
 //! It runs while somebody uses it. One that remembers too much is ended for all; each
 //! then begins anew with the next.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use async_channel::{Receiver, Sender};
 use mdns_sd::{IfKind, IfPredicate, ServiceDaemon};
+use smol::{Task, Timer};
 
-use crate::interfaces::is_virtual;
+use crate::interfaces::{is_tunnel, is_virtual, Changes};
 
 /// The way to the daemon. Cheap to clone.
 #[derive(Clone, Default)]
@@ -21,6 +25,8 @@ pub struct Daemon {
     /// Closed when it is given up.
     given_up: Receiver<()>,
     giving_up: Sender<()>,
+    /// Has it look at this machine's network when that changes.
+    _looking: Task<()>,
 }
 
 impl Mdns {
@@ -34,11 +40,13 @@ impl Mdns {
             return Ok(daemon);
         }
         let service = ServiceDaemon::new()?;
-        let containers = IfPredicate::new(|interface| is_virtual(&interface.name));
-        service.disable_interface(IfKind::Predicate(containers))?;
+        let elsewhere = |name: &str| is_virtual(name) || is_tunnel(name);
+        let elsewhere = IfPredicate::new(move |interface| elsewhere(&interface.name));
+        service.disable_interface(IfKind::Predicate(elsewhere))?;
         service.set_ip_check_interval(LOOK_EVERY)?;
         let (giving_up, given_up) = async_channel::bounded(1);
         let daemon = Arc::new(Daemon {
+            _looking: smol::spawn(look_at_changes(service.clone())),
             service,
             given_up,
             giving_up,
@@ -81,6 +89,23 @@ impl Drop for Daemon {
     }
 }
 
-/// Seconds between looks at this machine's addresses: each is a wake-up, and a lease,
-/// after which a peer that moves would be gone, is as long.
-const LOOK_EVERY: u32 = 15;
+/// Has `service` look at this machine's addresses as soon as they may be others.
+async fn look_at_changes(service: ServiceDaemon) {
+    let changes = Changes::watch();
+    loop {
+        changes.next().await;
+        // It cannot be told to look now. Several looks do for an address of IPv6,
+        // which cannot be spoken from before it is known that nobody else has it.
+        let _ = service.set_ip_check_interval(LOOK_SOON);
+        Timer::after(SETTLED).await;
+        let _ = service.set_ip_check_interval(LOOK_EVERY);
+    }
+}
+
+/// Seconds between looks at this machine's addresses that nothing is the reason of.
+/// Each is a wake-up.
+const LOOK_EVERY: u32 = 60;
+/// Seconds: the shortest that there is.
+const LOOK_SOON: u32 = 1;
+/// Addresses of IPv6 are checked for one to two seconds.
+const SETTLED: Duration = Duration::from_millis(3500);

@@ -202,8 +202,10 @@ impl Neighbours {
                 contact.due = contact.due.min(due);
             }
         } else if let Some(contact) = self.contact(peer, due) {
-            let is_news = addresses.iter().any(|at| !contact.hints.contains(at));
-            contact.is_announced = true;
+            let is_elsewhere = addresses.iter().any(|at| !contact.hints.contains(at));
+            // Whoever was away and is where it was is back, too.
+            let is_back = !std::mem::replace(&mut contact.is_announced, true);
+            let is_news = is_elsewhere || is_back;
             contact.hint(addresses);
             if is_news && !contact.is_here {
                 contact.failures = 0;
@@ -311,6 +313,19 @@ impl Neighbours {
             contact.is_behind = contact.is_asked;
         }
         self.plan();
+    }
+
+    /// This machine is on another network, or back on one: who could not be reached may
+    /// be now, and those who are here are to hear where it is.
+    pub fn handle_moved(&mut self, now: Instant) {
+        let random = self.random();
+        let spread = SPREAD.max(self.round());
+        for (n, contact) in (0u64..).zip(self.contacts.values_mut()) {
+            let some = part_of(spread, random.wrapping_mul(2 * n + 1));
+            contact.failures = contact.failures.min(PATIENCE - 1);
+            contact.due = contact.due.min(now + some);
+        }
+        self.handle_news(now);
     }
 
     /// Whom to greet now.

@@ -305,7 +305,9 @@ impl Node {
             let action = Action::Addresses(record.peer, addresses);
             self.actions.push_back(action);
         }
-        self.neighbours.handle_news(now);
+        if !self.facts.is_offline {
+            self.neighbours.handle_moved(now);
+        }
         self.changed = self.changed.or(Subsystem::Neighbor.into());
     }
 

@@ -69,6 +69,8 @@ pub struct Setup {
     pub listen: Option<String>,
     /// Whether a peer announces itself by mDNS.
     pub advertised: bool,
+    /// The same of a tracker.
+    pub tracker_advertised: bool,
     pub key: Option<String>,
     /// The identity of another node, as a copied card has it.
     pub identity_of: Option<PathBuf>,
@@ -171,8 +173,8 @@ impl Setup {
             text += &format!("[swarm]\nkey_file = {file:?}\n");
         }
         text += &format!(
-            "[tracker]\nlisten = {listen:?}\nadvertise = false\n[peer]\nlisten = {listen:?}\nadvertise = {}\n",
-            self.advertised
+            "[tracker]\nlisten = {listen:?}\nadvertise = {}\n[peer]\nlisten = {listen:?}\nadvertise = {}\n",
+            self.tracker_advertised, self.advertised
         );
         text += &match &self.tracker {
             Some(list) if list.starts_with('[') => format!("tracker = {list}\n"),

@@ -49,6 +49,30 @@ fn who_does_not_answer_is_gone_within_a_minute_and_asked_ever_more_seldom() {
     );
 }
 
+/// Wi-Fi was away for half an hour, and nobody is where nobody was.
+#[test]
+fn who_was_out_of_reach_is_greeted_when_the_network_is_back() {
+    let away = || {
+        let now = Instant::now();
+        let mut neighbours = Neighbours::new(ME, &[], 7, now);
+        neighbours.handle_alone(now);
+        neighbours.handle_sighting(peer(1), vec![at(1)], now);
+        neighbours.handle_met(peer(1), "attic", at(1), now);
+        unanswered(&mut neighbours, now, Duration::from_secs(1800));
+        let now = now + Duration::from_secs(1800);
+        neighbours.handle_sighting(peer(1), Vec::new(), now);
+        unanswered(&mut neighbours, now, SPREAD);
+        assert!(neighbours.poll_timeout() > Some(now + FIRST_REST));
+        (neighbours, now)
+    };
+    let (mut neighbours, now) = away();
+    neighbours.handle_moved(now);
+    assert!(neighbours.poll_timeout() <= Some(now + SPREAD));
+    let (mut neighbours, now) = away();
+    neighbours.handle_sighting(peer(1), vec![at(1)], now);
+    assert!(neighbours.poll_timeout() <= Some(now + SPREAD));
+}
+
 #[test]
 fn for_whom_a_tracker_speaks_is_not_greeted_but_who_lost_it_only_is() {
     let now = Instant::now();

@@ -1,0 +1,232 @@
+//! Who announces itself now, and where.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr, SocketAddrV6},
+};
+
+use mdns_sd::{ResolvedService, ScopedIp, ServiceEvent};
+
+use super::{Kind, Sighting};
+use crate::{id::PeerId, protocol::ALPN};
+
+/// What is announced now, by the service's full name.
+#[derive(Debug)]
+pub struct Found {
+    kind: Kind,
+    services: BTreeMap<String, Sighting>,
+    /// Whether one was left out: it may be the true one, and those that are kept
+    /// may have claimed to be there for years.
+    pub is_crowded: bool,
+}
+
+impl Found {
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            services: BTreeMap::new(),
+            is_crowded: false,
+        }
+    }
+
+    /// What is not as before.
+    pub fn handle(&mut self, event: ServiceEvent) -> Option<Sighting> {
+        match event {
+            ServiceEvent::ServiceResolved(service) => self.handle_resolved(&service),
+            ServiceEvent::ServiceRemoved(_, name) => self.remove(&name),
+            _ => None,
+        }
+    }
+
+    fn handle_resolved(&mut self, service: &ResolvedService) -> Option<Sighting> {
+        let protocol = service.get_property_val_str("v");
+        if protocol.map(str::as_bytes) != Some(ALPN) {
+            return None;
+        }
+        let peer = service.get_property_val_str("id")?;
+        let peer = PeerId::from_hex(peer).ok()?;
+        let name = service.get_fullname();
+        let addresses = service.get_addresses().iter();
+        let addresses = addresses.map(|ip| to_address(ip, service.get_port()));
+        let addresses = in_order(addresses.filter(is_dialable));
+        if addresses.is_empty() {
+            return self.remove(name);
+        }
+        if self.services.len() >= bound(self.kind) && !self.services.contains_key(name) {
+            self.is_crowded = true;
+            return None;
+        }
+        let now = (peer, addresses);
+        let before = self.services.insert(name.to_owned(), now.clone());
+        (before.as_ref() != Some(&now)).then_some(now)
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Sighting> {
+        let (peer, _) = self.services.remove(name)?;
+        Some((peer, Vec::new()))
+    }
+
+    /// Begins anew. Trackers stay as they were told of until others are found; what was
+    /// said of peers is taken back.
+    pub fn forget(&mut self) -> Vec<Sighting> {
+        self.is_crowded = false;
+        let services = std::mem::take(&mut self.services);
+        match self.kind {
+            Kind::Tracker => Vec::new(),
+            Kind::Peer => services
+                .into_values()
+                .map(|(peer, _)| (peer, Vec::new()))
+                .collect(),
+        }
+    }
+
+    /// All of them, by the name of the service.
+    pub fn into_named(self) -> BTreeMap<String, Sighting> {
+        let ending = format!(".{}", self.kind.service());
+        let named = self.services.into_iter();
+        named
+            .map(|(name, sighting)| (name.trim_end_matches(&*ending).to_owned(), sighting))
+            .collect()
+    }
+
+    /// The likeliest of each first, so that one that is dead does not stand before the
+    /// others with all that it had.
+    pub fn addresses(&self) -> Vec<String> {
+        let ranked = |(_, at): &Sighting| at.iter().copied().enumerate().collect::<Vec<_>>();
+        let mut addresses: Vec<_> = self.services.values().flat_map(ranked).collect();
+        addresses.sort_by_key(|(rank, _)| *rank);
+        let addresses = addresses.iter();
+        addresses.map(|(_, address)| address.to_string()).collect()
+    }
+}
+
+/// How many are kept.
+fn bound(kind: Kind) -> usize {
+    match kind {
+        Kind::Tracker => MAX_TRACKERS,
+        Kind::Peer => MAX_PEERS,
+    }
+}
+
+fn to_address(ip: &ScopedIp, port: u16) -> SocketAddr {
+    match ip {
+        ScopedIp::V6(v6) if v6.addr().is_unicast_link_local() => {
+            SocketAddrV6::new(*v6.addr(), port, 0, v6.scope_id().index).into()
+        }
+        ip => SocketAddr::new(ip.to_ip_addr(), port),
+    }
+}
+
+/// Whether one node can answer there.
+fn is_dialable(address: &SocketAddr) -> bool {
+    let ip = address.ip();
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    address.port() != 0 && !(ip.is_unspecified() || ip.is_multicast() || broadcast)
+}
+
+/// The likeliest first; this machine's own only if there is nothing else.
+fn in_order(addresses: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let (own, mut others): (Vec<_>, Vec<_>) = addresses.partition(|a| a.ip().is_loopback());
+    if others.is_empty() {
+        others = own;
+    }
+    others.sort_by_key(|address| {
+        let rank = match address.ip() {
+            IpAddr::V4(_) => 0,
+            IpAddr::V6(v6) if !v6.is_unicast_link_local() => 1,
+            IpAddr::V6(_) => 2,
+        };
+        (rank, *address)
+    });
+    others.truncate(MAX_ADDRESSES);
+    others
+}
+
+/// A swarm has one tracker; a neighbourhood may have some swarms.
+const MAX_TRACKERS: usize = 16;
+/// As many as are believed when they come by themselves.
+const MAX_PEERS: usize = 128;
+/// Of one service.
+const MAX_ADDRESSES: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use mdns_sd::ServiceInfo;
+
+    use super::*;
+
+    fn resolved(name: &str, protocol: &str, addresses: &str, port: u16) -> ServiceEvent {
+        let id = PeerId([7; 32]).to_hex();
+        let text = [("v", protocol), ("id", &id)];
+        let kind = Kind::Tracker.service();
+        let service =
+            ServiceInfo::new(kind, name, "attic.local.", addresses, port, &text[..]).unwrap();
+        ServiceEvent::ServiceResolved(Box::new(service.as_resolved_service()))
+    }
+
+    #[test]
+    fn trackers_come_and_go() {
+        let mut found = Found::new(Kind::Tracker);
+        let attic = || resolved("attic", "p2pmusic/1", "fd00::7,10.0.0.7,127.0.0.1", 4670);
+        assert!(found.handle(attic()).is_some());
+        assert_eq!(found.handle(attic()), None, "nothing changed");
+        assert_eq!(found.addresses(), ["10.0.0.7:4670", "[fd00::7]:4670"]);
+        let moved = resolved("attic", "p2pmusic/1", "10.0.0.8", 4670);
+        assert!(found.handle(moved).is_some());
+        assert_eq!(found.addresses(), ["10.0.0.8:4670"]);
+        let kind = Kind::Tracker.service();
+        let gone = ServiceEvent::ServiceRemoved(kind.into(), format!("attic.{kind}"));
+        assert_eq!(found.handle(gone), Some((PeerId([7; 32]), Vec::new())));
+        assert_eq!(found.addresses(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn strangers_are_ignored_and_floods_bounded() {
+        let mut found = Found::new(Kind::Tracker);
+        let stranger = resolved("attic", "p2pmusic/9", "10.0.0.7", 4670);
+        assert_eq!(found.handle(stranger), None);
+        let nth = |n| resolved(&format!("n{n}"), "p2pmusic/1", "10.0.0.7", 4670);
+        for n in 0..MAX_TRACKERS {
+            assert!(found.handle(nth(n)).is_some());
+        }
+        found.handle(nth(0));
+        assert!(!found.is_crowded);
+        assert_eq!(found.handle(nth(MAX_TRACKERS)), None);
+        assert!(found.is_crowded);
+        assert_eq!(found.addresses().len(), MAX_TRACKERS);
+    }
+
+    #[test]
+    fn a_tracker_does_not_stand_before_another_with_all_its_addresses() {
+        let mut found = Found::new(Kind::Tracker);
+        for (name, addresses) in [
+            ("attic", "10.0.0.7,fd00::7"),
+            ("cellar", "10.0.0.8,fd00::8"),
+        ] {
+            found.handle(resolved(name, "p2pmusic/1", addresses, 1));
+        }
+        let expected = ["10.0.0.7:1", "10.0.0.8:1", "[fd00::7]:1", "[fd00::8]:1"];
+        assert_eq!(found.addresses(), expected);
+    }
+
+    #[test]
+    fn an_address_where_no_node_can_be_is_none() {
+        let mut found = Found::new(Kind::Tracker);
+        for (addresses, port) in [
+            ("0.0.0.0,224.0.0.1,255.255.255.255,ff02::1", 4670),
+            ("10.0.0.7", 0),
+        ] {
+            let nowhere = resolved("attic", "p2pmusic/1", addresses, port);
+            assert_eq!(found.handle(nowhere), None);
+        }
+        assert_eq!(found.addresses(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_link_local_address_keeps_its_interface() {
+        let ip = "fe80::1".parse().unwrap();
+        let address = SocketAddr::from(SocketAddrV6::new(ip, 4670, 0, 3));
+        assert_eq!(address.to_string(), "[fe80::1%3]:4670");
+        assert_eq!("[fe80::1%3]:4670".parse(), Ok(address));
+    }
+}
