@@ -7,6 +7,8 @@
 #   make fuzz      feed every decoder hostile bytes, FUZZ_SECONDS=60 each
 #   make sim       5,000 simulated swarms of each kind: SEEDS=5000, or SEED=7 for one
 #   make soak      a week in an hour: MINUTES=30 of all that happens to nodes
+#   make cross     for another machine: TARGET=aarch64-unknown-linux-gnu, or armv7-unknown-linux-gnueabihf
+#   make cross-test  what is built for a Raspberry Pi, in a swarm with this machine, under qemu
 #   make install   into $(DESTDIR)$(PREFIX)
 
 PREFIX ?= /usr/local
@@ -18,6 +20,19 @@ BUILD_PACKAGES = build-essential pkg-config libasound2-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) ffmpeg
 TEST_PACKAGES = $(DEMO_PACKAGES) mpc iproute2 pulseaudio libasound2-plugins faketime
 
+# What a build for another machine takes from Debian: a compiler, and the library of its
+# architecture. Another distribution can use `cross`, which brings its own: CROSS=cross.
+CROSS_TARGET = $(or $(TARGET),aarch64-unknown-linux-gnu)
+CROSS_PROFILE = $(or $(PROFILE),release)
+CROSS_ARCH = $(CROSS_ARCH_$(CROSS_TARGET))
+CROSS_ARCH_aarch64-unknown-linux-gnu = arm64
+CROSS_ARCH_armv7-unknown-linux-gnueabihf = armhf
+CROSS_GNU = $(CROSS_GNU_$(CROSS_ARCH))
+CROSS_GNU_arm64 = aarch64-linux-gnu
+CROSS_GNU_armhf = arm-linux-gnueabihf
+CROSS_PACKAGES = build-essential pkg-config gcc-$(CROSS_GNU) libc6-dev-$(CROSS_ARCH)-cross \
+    libasound2-dev:$(CROSS_ARCH)
+
 BINARY = target/release/p2pmusic
 SOURCES = $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 
@@ -27,22 +42,26 @@ FUZZ_TARGETS = $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ_LIMITS = -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=1024 \
     -malloc_limit_mb=256 -max_len=16384
 
-.PHONY: all deps deps-demo deps-test build demo test check lint bench fuzz sim soak \
+.PHONY: all deps deps-demo deps-test deps-cross cross cross-test build demo test check lint bench fuzz sim soak \
     install uninstall clean
 
 all: build
 
 # An index that cannot be refreshed (a foreign architecture's, say) is no
-# reason to stop: whether the packages can be had is what counts.
+# reason to stop: whether the packages can be had is what counts. A package of a
+# foreign architecture is named with it, and does not count as one of this machine's.
 define install_packages
-	@missing=$$(for p in $(1); do \
-	    dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; \
+	@native=$$(dpkg --print-architecture); \
+	missing=$$(for p in $(1); do \
+	    arch=$${p#*:}; test $$arch != $$p || arch=$$native; \
+	    dpkg-query -W -f='$${Status} $${Architecture}\n' $$p 2>/dev/null | \
+	        grep -Eq "ok installed ($$arch|all)" || echo $$p; \
 	done); \
 	if [ -n "$$missing" ]; then \
 	    echo "Installing from Debian:" $$missing; \
 	    $(SUDO) apt-get update -q >/dev/null 2>&1 || echo "(not every package list could be refreshed; going on)"; \
 	    $(SUDO) env DEBIAN_FRONTEND=noninteractive \
-	        apt-get install -q -y --no-install-recommends $$missing >/dev/null; \
+	        apt-get install -q -y --no-install-recommends --no-remove $$missing >/dev/null; \
 	fi
 endef
 
@@ -102,6 +121,37 @@ MINUTES ?= 30
 soak: deps-test
 	$(MAKE) $(BINARY)
 	MINUTES=$(MINUTES) $(CARGO) test --locked --release --test soak -- --ignored --nocapture
+
+# `cross` reads Cross.toml unless it is told otherwise.
+ifneq ($(CROSS),)
+cross:
+	CROSS_CONFIG=cross.toml $(CROSS) build --locked --profile $(CROSS_PROFILE) --target $(CROSS_TARGET)
+else
+cross: deps-cross
+	$(CROSS_ENV) $(CARGO) build --locked --profile $(CROSS_PROFILE) --target $(CROSS_TARGET)
+endif
+
+# Only what is named by target, so that what cargo builds for this machine stays as it is.
+CROSS_ENV = $(call cross_env,$(CROSS_GNU),$(subst -,_,$(CROSS_TARGET)))
+cross_env = CC_$(2)=$(1)-gcc AR_$(2)=$(1)-ar \
+    CARGO_TARGET_$(shell echo $(2) | tr a-z A-Z)_LINKER=$(1)-gcc \
+    PKG_CONFIG_ALLOW_CROSS_$(2)=1 PKG_CONFIG_LIBDIR_$(2)=/usr/lib/$(1)/pkgconfig
+
+deps-cross:
+	@case "$(CROSS_TARGET)" in \
+	arm-unknown-linux-gnueabihf) \
+	    echo "Debian's C library and compiler for armhf make ARMv7 code, which a Pi Zero or 1 (ARMv6) cannot run."; \
+	    echo "The tool cross has a compiler for it: cargo install cross, then make cross CROSS=cross TARGET=$(CROSS_TARGET)"; \
+	    exit 1 ;; \
+	esac; \
+	test -n "$(CROSS_ARCH)" || { \
+	    echo "TARGET=$(CROSS_TARGET) is not known here: aarch64-unknown-linux-gnu or armv7-unknown-linux-gnueabihf"; \
+	    exit 1; }; \
+	{ dpkg --print-architecture; dpkg --print-foreign-architectures; } | grep -qx $(CROSS_ARCH) || { \
+	    echo "Adding the architecture $(CROSS_ARCH) to dpkg"; \
+	    $(SUDO) dpkg --add-architecture $(CROSS_ARCH); }
+	$(call install_packages,$(CROSS_PACKAGES))
+	@test -d $$(rustc --print sysroot)/lib/rustlib/$(CROSS_TARGET) || rustup target add $(CROSS_TARGET)
 
 install: $(BINARY)
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/p2pmusic
