@@ -9,6 +9,8 @@
 #   make soak      a week in an hour: MINUTES=30 of all that happens to nodes
 #   make cross     for another machine: TARGET=aarch64-unknown-linux-gnu, or armv7-unknown-linux-gnueabihf
 #   make cross-test  what is built for a Raspberry Pi, in a swarm with this machine, under qemu
+#   make deb       a package for Debian and Raspberry Pi OS, TARGET=… as for cross
+#   make system-test  install that into a Debian that boots, and use it: SUITE=trixie for 13
 #   make install   into $(DESTDIR)$(PREFIX)
 
 PREFIX ?= /usr/local
@@ -33,6 +35,10 @@ CROSS_GNU_armhf = arm-linux-gnueabihf
 CROSS_PACKAGES = build-essential pkg-config gcc-$(CROSS_GNU) libc6-dev-$(CROSS_ARCH)-cross \
     libasound2-dev:$(CROSS_ARCH)
 
+# What makes a package, and what boots a Debian to install it into.
+DEB_PACKAGES = dpkg-dev
+SYSTEM_TEST_PACKAGES = debootstrap systemd-container
+
 BINARY = target/release/p2pmusic
 SOURCES = $(shell find src -name '*.rs') Cargo.toml Cargo.lock
 
@@ -42,8 +48,8 @@ FUZZ_TARGETS = $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ_LIMITS = -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=1024 \
     -malloc_limit_mb=256 -max_len=16384
 
-.PHONY: all deps deps-demo deps-test deps-cross cross cross-test build demo test check lint bench fuzz sim soak \
-    install uninstall clean
+.PHONY: all deps deps-demo deps-test deps-cross deps-deb cross cross-test build demo test check lint bench fuzz sim \
+    soak deb system-test install uninstall clean
 
 all: build
 
@@ -153,18 +159,55 @@ deps-cross:
 	$(call install_packages,$(CROSS_PACKAGES))
 	@test -d $$(rustc --print sysroot)/lib/rustlib/$(CROSS_TARGET) || rustup target add $(CROSS_TARGET)
 
-install: $(BINARY)
+# Manual pages and completions, as they lie in $(PREFIX)/share. The binary makes them: this
+# machine's own, also for a package for another.
+SHARE = target/share
+$(SHARE): $(BINARY)
+	rm -rf $@
+	$(BINARY) manual $@/man/man1
+	mkdir -p $@/bash-completion/completions $@/zsh/site-functions $@/fish/vendor_completions.d
+	$(BINARY) completions bash > $@/bash-completion/completions/p2pmusic
+	$(BINARY) completions zsh > $@/zsh/site-functions/_p2pmusic
+	$(BINARY) completions fish > $@/fish/vendor_completions.d/p2pmusic.fish
+
+deps-deb: $(if $(TARGET),cross,deps)
+	$(call install_packages,$(DEB_PACKAGES))
+
+# Under target/debian. Its times are those of the last commit, so that the same sources
+# make the same package.
+DEB_REVISION ?= 1
+DEB_VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)-$(DEB_REVISION)
+DEB_EPOCH = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),$(shell date +%s))
+deb: deps-deb
+	$(MAKE) $(BINARY)
+	$(MAKE) $(SHARE)
+	command -v cargo-deb >/dev/null || $(CARGO) install --locked cargo-deb
+	printf 'p2pmusic (%s) stable; urgency=medium\n\n  * See changelog.gz.\n\n -- %s  %s\n' \
+	    '$(DEB_VERSION)' "$$(sed -n 's/^maintainer = "\(.*\)"/\1/p' Cargo.toml)" \
+	    "$$(date -u -R -d @$(DEB_EPOCH))" > $(SHARE)/debian-changelog
+	SOURCE_DATE_EPOCH=$(DEB_EPOCH) $(CARGO) deb --no-build --no-strip \
+	    --deb-revision $(DEB_REVISION) $(if $(TARGET),--target $(TARGET))
+
+# Minutes, and root: not part of `make test`.
+system-test: deb
+	$(call install_packages,$(SYSTEM_TEST_PACKAGES))
+	$(SUDO) tests/system/run $(or $(SUITE),bookworm)
+
+install: $(BINARY) $(SHARE)
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/p2pmusic
 	test -e $(DESTDIR)/etc/p2pmusic.toml || \
 	    install -D -m 0644 etc/p2pmusic.toml $(DESTDIR)/etc/p2pmusic.toml
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)/etc/systemd/system
-	$(BINARY) manual > $(DESTDIR)$(PREFIX)/share/man/man1/p2pmusic.1
+	cd $(SHARE) && find man bash-completion zsh fish -type f \
+	    -exec install -D -m 0644 {} $(DESTDIR)$(PREFIX)/share/{} \;
+	install -d $(DESTDIR)/etc/systemd/system
 	sed 's|/usr/bin/p2pmusic|$(PREFIX)/bin/p2pmusic|' systemd/p2pmusic.service \
 	    > $(DESTDIR)/etc/systemd/system/p2pmusic.service
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/p2pmusic $(DESTDIR)$(PREFIX)/share/man/man1/p2pmusic.1 \
-	    $(DESTDIR)/etc/systemd/system/p2pmusic.service
+	rm -f $(DESTDIR)$(PREFIX)/bin/p2pmusic $(DESTDIR)/etc/systemd/system/p2pmusic.service
+	cd $(DESTDIR)$(PREFIX)/share && rm -f man/man1/p2pmusic.1 man/man1/p2pmusic-*.1 \
+	    bash-completion/completions/p2pmusic zsh/site-functions/_p2pmusic \
+	    fish/vendor_completions.d/p2pmusic.fish
 
 clean:
 	$(CARGO) clean
