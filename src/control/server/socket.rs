@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_io::Async;
-use nix::unistd::{chown, Group};
+use nix::unistd::{chown, Gid, Group};
 
 use super::BindError;
 
@@ -87,7 +87,13 @@ fn remove(path: &Path) -> io::Result<()> {
 fn restrict(path: &Path, group: Option<&str>) -> io::Result<()> {
     if let Some(name) = group {
         let gid = Group::from_name(name).ok().flatten().map(|group| group.gid);
-        match gid.map(|gid| chown(path, None, Some(gid))) {
+        let own = fs::symlink_metadata(path)?.gid();
+        // A sandbox may refuse even to give it to whom it belongs.
+        let give = |gid: Gid| match gid.as_raw() == own {
+            true => Ok(()),
+            false => chown(path, None, Some(gid)),
+        };
+        match gid.map(give) {
             Some(Ok(())) => {}
             Some(Err(error)) => log::warn!(
                 "{}: cannot be given to the group {name} ({error}); only its owner can use it",
