@@ -193,18 +193,30 @@ system-test: deb
 	$(call install_packages,$(SYSTEM_TEST_PACKAGES))
 	$(SUDO) tests/system/run $(or $(SUITE),bookworm)
 
+# Files that name where the others lie, for $(PREFIX).
+relocate = sed 's|/usr/bin/p2pmusic|$(PREFIX)/bin/p2pmusic|; s|/usr/share|$(PREFIX)/share|'
+
+# Into a package (DESTDIR) goes what makes the user; on a machine the user is made.
 install: $(BINARY) $(SHARE)
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/p2pmusic
 	test -e $(DESTDIR)/etc/p2pmusic.toml || \
 	    install -D -m 0644 etc/p2pmusic.toml $(DESTDIR)/etc/p2pmusic.toml
 	cd $(SHARE) && find man bash-completion zsh fish -type f \
-	    -exec install -D -m 0644 {} $(DESTDIR)$(PREFIX)/share/{} \;
-	install -d $(DESTDIR)/etc/systemd/system
-	sed 's|/usr/bin/p2pmusic|$(PREFIX)/bin/p2pmusic|' systemd/p2pmusic.service \
-	    > $(DESTDIR)/etc/systemd/system/p2pmusic.service
+	    -exec install -D -m 0644 {} $(abspath $(DESTDIR)$(PREFIX))/share/{} \;
+	install -d $(DESTDIR)$(PREFIX)/share/p2pmusic $(DESTDIR)/etc/systemd/system
+	$(relocate) systemd/p2pmusic.service > $(DESTDIR)/etc/systemd/system/p2pmusic.service
+	$(relocate) systemd/p2pmusic.service.d/tracker.conf \
+	    > $(DESTDIR)$(PREFIX)/share/p2pmusic/tracker.conf
+	install -D -m 0644 systemd/p2pmusic.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/p2pmusic.conf
+	test -n "$(DESTDIR)" || systemd-sysusers $(PREFIX)/lib/sysusers.d/p2pmusic.conf || \
+	    echo "The service needs its user: sudo useradd --system --user-group --no-create-home" \
+	        "--home-dir /var/lib/p2pmusic --shell /usr/sbin/nologin --groups audio p2pmusic"
 
+# The user stays: what it owns would belong to whoever gets its number next.
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/p2pmusic $(DESTDIR)/etc/systemd/system/p2pmusic.service
+	rm -f $(DESTDIR)$(PREFIX)/bin/p2pmusic $(DESTDIR)$(PREFIX)/share/p2pmusic/tracker.conf \
+	    $(DESTDIR)$(PREFIX)/lib/sysusers.d/p2pmusic.conf \
+	    $(DESTDIR)/etc/systemd/system/p2pmusic.service
 	cd $(DESTDIR)$(PREFIX)/share && rm -f man/man1/p2pmusic.1 man/man1/p2pmusic-*.1 \
 	    bash-completion/completions/p2pmusic zsh/site-functions/_p2pmusic \
 	    fish/vendor_completions.d/p2pmusic.fish
