@@ -45,7 +45,7 @@ fn forged_heads_and_bad_names() {
     let (_music, attic) = attic();
     let watch = Watch::begin(&attic);
     let at = udp_of(&attic);
-    let page = page_with("forged.wav", 1_000_000);
+    let page = page_with("forged.wav", 1_000_000, None);
     let list = [hash(&page)];
     let (liar, victim) = (Member::new(&OPEN, 1), Member::new(&OPEN, 2));
     let honest = victim.head(1, 1, &list);

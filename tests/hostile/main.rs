@@ -16,6 +16,7 @@ mod netns;
 
 mod control;
 mod hello;
+mod liar;
 mod mdns;
 mod peer;
 mod tracker;

@@ -7,18 +7,16 @@ use std::{
 };
 
 use quinn::{
-    crypto::rustls::{QuicClientConfig, QuicServerConfig},
-    Connection, Endpoint, EndpointConfig, RecvStream, SendStream, SmolRuntime, VarInt,
+    crypto::rustls::QuicClientConfig, Connection, Endpoint, EndpointConfig, RecvStream, SendStream,
+    SmolRuntime, VarInt,
 };
 use smol::future::FutureExt as _;
 
 use crate::{
     common::{audio, audio::Music, Node, Setup, PATIENCE},
+    liar::{Answers, Liar},
     watch::{assert_heard, serves, Watch},
-    wire::{
-        frame, hash, nobody, noise, page_with, receive_kind, register, send, Member, PeerReply,
-        PeerRequest, Tls, ToTracker, OPEN, REGISTERED, WANT_LIST,
-    },
+    wire::{frame, hash, nobody, noise, page_with, Member, PeerReply, PeerRequest, OPEN},
 };
 
 /// A tracker, and a peer with one short song.
@@ -297,7 +295,12 @@ fn a_holder_that_answers_nonsense() {
         (&frame(&PeerReply::Resolved([9; 32], u64::MAX)), &slice),
     ];
     for (n, (to_resolve, to_get)) in answers.iter().enumerate() {
-        let liar = Liar::begin(&tracker, 50 + n as u16, to_resolve, to_get);
+        let answers = Answers::Fixed {
+            to_resolve: to_resolve.to_vec(),
+            to_get: to_get.to_vec(),
+        };
+        let page = page_with("nothing.wav", 1_000_000, None);
+        let liar = Liar::begin(&tracker, 50 + n as u16, page, answers);
         player.wait_for_tracks(&liar.name, 1);
         player.ctl_ok(&["clear"]);
         player.ctl_ok(&["add", &format!("{}/nothing.wav", liar.name)]);
@@ -324,69 +327,44 @@ fn a_holder_that_answers_nonsense() {
     watch.end(&player, 32 << 20);
 }
 
-/// A registered member that lists one track and answers for it with fixed bytes.
-struct Liar {
-    name: String,
-    _tracker: std::thread::JoinHandle<Option<Tls>>,
-    _serving: smol::Task<()>,
+/// A member has what another has, too, and gives it with one wrong bit.
+#[test]
+fn a_holder_that_begins_to_lie() {
+    let music = Music::new();
+    let frames = music.wav("song.wav", 44_100, 6.0);
+    let bytes = std::fs::read(music.path().join("song.wav")).unwrap();
+    let tracker = Setup::tracker().start();
+    let attic = Setup::peer("attic", &tracker).music(music.path());
+    // What is missing after the lie comes in time from here, not at once.
+    let attic = Setup {
+        upload: Some("8 Mbit/s"),
+        ..attic
+    };
+    let attic = attic.start();
+    let player = Setup::peer("honest", &tracker).recorded().start();
+    player.wait_for_tracks("attic", 1);
+    player.ctl_ok(&["volume", "100"]);
+    let page = page_with("song.wav", bytes.len() as u64, Some(hash(&bytes)));
+    let answers = Answers::relayed(udp_of(&attic));
+    let liar = Liar::begin(&tracker, 60, page, answers);
+    player.wait_for_tracks(&liar.name, 1);
+    player.wait_for(&["search", "wav"], "that both have the same", |found| {
+        found.as_array().map(Vec::len) == Some(1)
+    });
+    player.ctl_ok(&["play", &format!("{}/song.wav", liar.name)]);
+    player.wait_for_end();
+    player.wait_for_problem(&format!("{} sent wrong bytes of ", liar.name));
+    let stats = player.json(&["stats"]);
+    let peers = stats["peers"].as_array().unwrap();
+    let of_liar = peers.iter().find(|peer| peer["peer"] == liar.name);
+    let of_liar = of_liar.expect("it was asked");
+    println!("{of_liar:#}");
+    assert!(of_liar["wasted_bytes"].as_u64() <= Some(GROUP), "{stats:#}");
+    assert_eq!(stats["underruns"], 0, "{stats:#}");
+    assert_heard(&player, &frames);
 }
 
-impl Liar {
-    fn begin(tracker: &Node, n: u16, to_resolve: &[u8], to_get: &[u8]) -> Self {
-        let member = Member::new(&OPEN, n);
-        let crypto = QuicServerConfig::try_from(member.server_config()).unwrap();
-        let server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let at = socket.local_addr().unwrap();
-        let config = EndpointConfig::default();
-        let endpoint = Endpoint::new(config, Some(server), socket, Arc::new(SmolRuntime)).unwrap();
-        let (to_resolve, to_get) = (to_resolve.to_vec(), to_get.to_vec());
-        let serving = smol::spawn(async move {
-            let mut connections = Vec::new();
-            while let Some(incoming) = endpoint.accept().await {
-                let (to_resolve, to_get) = (to_resolve.clone(), to_get.clone());
-                connections.push(smol::spawn(async move {
-                    let Ok(connection) = incoming.await else {
-                        return;
-                    };
-                    while let Ok((mut send, mut recv)) = connection.accept_bi().await {
-                        let request = recv.read_to_end(2000).await.unwrap_or_default();
-                        let answer = match request.get(4) {
-                            Some(0) => &to_resolve,
-                            _ => &to_get,
-                        };
-                        let _ = send.write_all(answer).await;
-                        let _ = send.finish();
-                    }
-                }));
-            }
-        });
-        let name = format!("liar-{n}");
-        let mut tls = member.tracker(&tracker.tracker_address()).unwrap();
-        send(&mut tls, &register(&name, at.port())).unwrap();
-        receive_kind(&mut tls, REGISTERED).unwrap();
-        let page = page_with("nothing.wav", 1_000_000);
-        let list = vec![hash(&page)];
-        send(&mut tls, &ToTracker::Head(member.head(1, 1, &list))).unwrap();
-        receive_kind(&mut tls, WANT_LIST).unwrap();
-        send(&mut tls, &ToTracker::List(list)).unwrap();
-        receive_kind(&mut tls, WANT_LIST + 1).unwrap();
-        send(&mut tls, &ToTracker::Page(0, page)).unwrap();
-        let renewing = std::thread::spawn(move || {
-            for _ in 0..12 {
-                send(&mut tls, &ToTracker::Renew).ok()?;
-                receive_kind(&mut tls, 3).ok()?;
-                std::thread::sleep(Duration::from_secs(4));
-            }
-            Some(tls)
-        });
-        Self {
-            name,
-            _tracker: renewing,
-            _serving: serving,
-        }
-    }
-}
-
+/// A chunk group, and the hashes that lead to it.
+const GROUP: u64 = 16 * 1024 + 2048;
 /// How long a flood goes on at most.
 const STORM: Duration = Duration::from_secs(5);

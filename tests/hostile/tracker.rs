@@ -161,7 +161,7 @@ fn floods_of_heads(at: &str) {
 /// Another's head, a forged one, an old one, and lists and pages that do not fit.
 fn what_does_not_fit_its_head(at: &str) {
     let (member, other) = (Member::new(&OPEN, 4), Member::new(&OPEN, 5));
-    let page = page_with("nothing.wav", 1000);
+    let page = page_with("nothing.wav", 1000, None);
     let list = vec![hash(&page)];
     let mut forged = member.head(5, 1, &list);
     forged.0 .2 += 1;
@@ -176,7 +176,7 @@ fn what_does_not_fit_its_head(at: &str) {
         vec![ToTracker::List(vec![[7; 32]; 20_000])],
         vec![
             ToTracker::List(list.clone()),
-            ToTracker::Page(0, page_with("other.wav", 1000)),
+            ToTracker::Page(0, page_with("other.wav", 1000, None)),
         ],
         vec![
             ToTracker::List(list.clone()),

@@ -216,12 +216,12 @@ pub enum PeerReply {
     Slice,
 }
 
-/// A page with one WAV file of an album, not hashed yet.
-pub fn page_with(name: &str, size: u64) -> Vec<u8> {
+/// A page with one WAV file of an album, and what it hashes to if that is known.
+pub fn page_with(name: &str, size: u64, track: Option<Id>) -> Vec<u8> {
     // Listed: directory, name, size, modified, track, format, rate, channels, bits,
     // duration, opening, start; then the tags: title, track, disc and six shared.
     let listed = (
-        ("", name, size, 1_000_000_000i64, None::<Id>, 0u32),
+        ("", name, size, 1_000_000_000i64, track, 0u32),
         (44_100u32, 2u16, Some(16u8), (1u64, 0u32)),
         (Vec::<(u64, u64)>::new(), 44u64),
         (None::<&str>, None::<u32>, None::<u32>),
