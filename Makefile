@@ -15,6 +15,7 @@
 
 PREFIX ?= /usr/local
 CARGO ?= cargo
+RUSTC ?= rustc
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 
 # What the build links against, and what the demo and the tests play with.
@@ -34,6 +35,16 @@ CROSS_GNU_arm64 = aarch64-linux-gnu
 CROSS_GNU_armhf = arm-linux-gnueabihf
 CROSS_PACKAGES = build-essential pkg-config gcc-$(CROSS_GNU) libc6-dev-$(CROSS_ARCH)-cross \
     libasound2-dev:$(CROSS_ARCH)
+CROSS_TEST_PACKAGES = $(CROSS_PACKAGES) ffmpeg qemu-user-static
+CROSS_QEMU = $(CROSS_QEMU_$(CROSS_ARCH))
+CROSS_QEMU_arm64 = qemu-aarch64-static
+CROSS_QEMU_armhf = qemu-arm-static
+
+# What `make cross-test` tries, and which of the library's own tests: those of the rooms that
+# count bytes and time, and a simulated swarm of each kind.
+TARGETS ?= aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf
+CROSS_ROOMS = catalog:: config:: content:: control:: id:: identity:: media:: node:: player:: \
+    protocol:: swarm:: tracker:: sim::
 
 # What makes a package, and what boots a Debian to install it into.
 DEB_PACKAGES = dpkg-dev
@@ -48,8 +59,8 @@ FUZZ_TARGETS = $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ_LIMITS = -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=1024 \
     -malloc_limit_mb=256 -max_len=16384
 
-.PHONY: all deps deps-demo deps-test deps-cross deps-deb cross cross-test build demo test check lint bench fuzz sim \
-    soak deb system-test install uninstall clean
+.PHONY: all deps deps-demo deps-test deps-cross deps-cross-test deps-deb build demo test check lint bench fuzz sim \
+    soak cross cross-known cross-test cross-rooms cross-swarm deb system-test install uninstall clean
 
 all: build
 
@@ -128,36 +139,70 @@ soak: deps-test
 	$(MAKE) $(BINARY)
 	MINUTES=$(MINUTES) $(CARGO) test --locked --release --test soak -- --ignored --nocapture
 
-# `cross` reads Cross.toml unless it is told otherwise.
+# For another machine. `cross` would look for Cross.toml if it were not told.
+CROSS_BUILD = build --locked --profile $(CROSS_PROFILE) --target $(CROSS_TARGET)
 ifneq ($(CROSS),)
 cross:
-	CROSS_CONFIG=cross.toml $(CROSS) build --locked --profile $(CROSS_PROFILE) --target $(CROSS_TARGET)
+	CROSS_CONFIG=cross.toml $(CROSS) $(CROSS_BUILD)
 else
 cross: deps-cross
-	$(CROSS_ENV) $(CARGO) build --locked --profile $(CROSS_PROFILE) --target $(CROSS_TARGET)
+	$(CROSS_ENV) $(CARGO) $(CROSS_BUILD)
 endif
 
-# Only what is named by target, so that what cargo builds for this machine stays as it is.
+# All of it by target, so that what cargo builds for this machine stays as it is.
 CROSS_ENV = $(call cross_env,$(CROSS_GNU),$(subst -,_,$(CROSS_TARGET)))
 cross_env = CC_$(2)=$(1)-gcc AR_$(2)=$(1)-ar \
-    CARGO_TARGET_$(shell echo $(2) | tr a-z A-Z)_LINKER=$(1)-gcc \
+    CARGO_TARGET_$(call upper,$(2))_LINKER=$(1)-gcc \
+    CARGO_TARGET_$(call upper,$(2))_RUNNER=$(CROSS_QEMU) \
     PKG_CONFIG_ALLOW_CROSS_$(2)=1 PKG_CONFIG_LIBDIR_$(2)=/usr/lib/$(1)/pkgconfig
+upper = $(shell echo $(1) | tr a-z A-Z)
 
-deps-cross:
+deps-cross: cross-known
+	$(call install_packages,$(CROSS_PACKAGES))
+	@test -d "$$($(RUSTC) --print sysroot)/lib/rustlib/$(CROSS_TARGET)" || rustup target add $(CROSS_TARGET)
+deps-cross-test: deps-cross
+	$(call install_packages,$(CROSS_TEST_PACKAGES))
+	@# A program of that machine must find its own C library here.
+	@$(CROSS_QEMU) /usr/lib/$(CROSS_GNU)/libc.so.6 >/dev/null
+
+cross-known:
 	@case "$(CROSS_TARGET)" in \
+	aarch64-unknown-linux-gnu|armv7-unknown-linux-gnueabihf) ;; \
 	arm-unknown-linux-gnueabihf) \
-	    echo "Debian's C library and compiler for armhf make ARMv7 code, which a Pi Zero or 1 (ARMv6) cannot run."; \
-	    echo "The tool cross has a compiler for it: cargo install cross, then make cross CROSS=cross TARGET=$(CROSS_TARGET)"; \
+	    echo "Debian's compiler and C library for armhf make ARMv7 code, which a Pi Zero or 1 (ARMv6) cannot run."; \
+	    echo "The tool cross brings others: cargo install cross, then make cross CROSS=cross TARGET=$(CROSS_TARGET)"; \
+	    exit 1 ;; \
+	*) \
+	    echo "$(CROSS_TARGET) is not known here: TARGET=aarch64-unknown-linux-gnu or armv7-unknown-linux-gnueabihf"; \
 	    exit 1 ;; \
 	esac; \
-	test -n "$(CROSS_ARCH)" || { \
-	    echo "TARGET=$(CROSS_TARGET) is not known here: aarch64-unknown-linux-gnu or armv7-unknown-linux-gnueabihf"; \
-	    exit 1; }; \
 	{ dpkg --print-architecture; dpkg --print-foreign-architectures; } | grep -qx $(CROSS_ARCH) || { \
 	    echo "Adding the architecture $(CROSS_ARCH) to dpkg"; \
 	    $(SUDO) dpkg --add-architecture $(CROSS_ARCH); }
-	$(call install_packages,$(CROSS_PACKAGES))
-	@test -d $$(rustc --print sysroot)/lib/rustlib/$(CROSS_TARGET) || rustup target add $(CROSS_TARGET)
+
+# What cannot be had on this machine is left out, and said; what can be had must be built and pass.
+cross-test: deps-test
+	@skip=""; tried=""; for target in $(TARGETS); do \
+	    if $(MAKE) -s deps-cross-test TARGET=$$target; then \
+	        $(MAKE) cross cross-rooms TARGET=$$target || exit 1; \
+	        tried="$$tried $$target"; \
+	    else \
+	        echo "cross-test: $$target is LEFT OUT, what it needs cannot be had (see above)"; \
+	    fi; \
+	done; \
+	test -z "$$tried" || $(MAKE) cross-swarm TARGETS="$$tried"
+
+cross-rooms:
+	$(CROSS_ENV) $(CARGO) test --locked --lib --target $(CROSS_TARGET) -- $(CROSS_ROOMS)
+
+# Those tests that need no machine but these.
+cross-swarm:
+	$(foreach target,$(TARGETS),$(call cross_runner,$(target))) \
+	    $(CARGO) test --locked --test cross -- --ignored \
+	    $(if $(filter aarch64-%,$(TARGETS)),,--skip 64_bit_pi) \
+	    $(if $(filter armv7-%,$(TARGETS)),,--skip 32_bit_pi)
+cross_runner = P2PMUSIC_$(call upper,$(CROSS_ARCH_$(1)))="$(CROSS_QEMU_$(CROSS_ARCH_$(1))) \
+    $(or $(CARGO_TARGET_DIR),target)/$(1)/$(CROSS_PROFILE:dev=debug)/p2pmusic"
 
 # Manual pages and completions, as they lie in $(PREFIX)/share. The binary makes them: this
 # machine's own, also for a package for another.

@@ -103,7 +103,7 @@ fn play_on(machine: &[String], card: &Card, music: &Music) -> Node {
     let tracker = Setup::tracker().start();
     let _owner = Setup::peer("owner", &tracker).music(music.path()).start();
     let mut setup = Setup::peer("player", &tracker).on(machine).device(DEVICE);
-    setup.env = card.env();
+    setup.env = card.env_alone();
     let player = setup.start();
     player.wait_for_tracks("owner", 1);
     player.ctl_ok(&["volume", "100"]);

@@ -45,7 +45,7 @@ impl Card {
             .unwrap()
             .success());
         let text = format!(
-            "pcm.{DEVICE} {{ type file file \"{}\" format raw slave.pcm null \
+            "pcm.{DEVICE} {{ type file file \"{}\" format raw slave.pcm {{ type null }} \
              hint {{ show on description \"a test's card\" }} }}\n",
             pipe.display()
         );
@@ -71,6 +71,13 @@ impl Card {
         let own = self.dir.path().join("asoundrc");
         let path = format!("/usr/share/alsa/alsa.conf:{}", own.display());
         vec![("ALSA_CONFIG_PATH".into(), path)]
+    }
+
+    /// The same without what is configured on this machine, such as plugins
+    /// that are not there for another's processor.
+    pub fn env_alone(&self) -> Vec<(String, String)> {
+        let own = self.dir.path().join("asoundrc");
+        vec![("ALSA_CONFIG_PATH".into(), own.display().to_string())]
     }
 
     /// The first `count` frames that the card gets, from the first that is not
