@@ -221,6 +221,7 @@ deps-deb: $(if $(TARGET),cross,deps)
 # Under target/debian. Its times are those of the last commit, so that the same sources
 # make the same package.
 DEB_REVISION ?= 1
+DEB_ARCH = $(if $(TARGET),$(CROSS_ARCH),$(shell dpkg --print-architecture))
 DEB_VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)-$(DEB_REVISION)
 DEB_EPOCH = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),$(shell date +%s))
 deb: deps-deb
@@ -231,7 +232,8 @@ deb: deps-deb
 	    '$(DEB_VERSION)' "$$(sed -n 's/^maintainer = "\(.*\)"/\1/p' Cargo.toml)" \
 	    "$$(date -u -R -d @$(DEB_EPOCH))" > $(SHARE)/debian-changelog
 	SOURCE_DATE_EPOCH=$(DEB_EPOCH) $(CARGO) deb --no-build --no-strip \
-	    --deb-revision $(DEB_REVISION) $(if $(TARGET),--target $(TARGET))
+	    --deb-revision $(DEB_REVISION) $(if $(TARGET),--target $(TARGET)) \
+	    $(if $(filter armhf,$(DEB_ARCH)),--variant armhf)
 
 # Minutes, and root: not part of `make test`.
 system-test: deb
