@@ -264,9 +264,9 @@ uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/p2pmusic $(DESTDIR)$(PREFIX)/share/p2pmusic/tracker.conf \
 	    $(DESTDIR)$(PREFIX)/lib/sysusers.d/p2pmusic.conf \
 	    $(DESTDIR)/etc/systemd/system/p2pmusic.service
-	cd $(DESTDIR)$(PREFIX)/share && rm -f man/man1/p2pmusic.1 man/man1/p2pmusic-*.1 \
-	    bash-completion/completions/p2pmusic zsh/site-functions/_p2pmusic \
-	    fish/vendor_completions.d/p2pmusic.fish
+	share=$(DESTDIR)$(PREFIX)/share; rm -f $$share/man/man1/p2pmusic.1 \
+	    $$share/man/man1/p2pmusic-*.1 $$share/bash-completion/completions/p2pmusic \
+	    $$share/zsh/site-functions/_p2pmusic $$share/fish/vendor_completions.d/p2pmusic.fish
 
 clean:
 	$(CARGO) clean
