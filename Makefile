@@ -21,7 +21,7 @@ SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 # What the build links against, and what the demo and the tests play with.
 BUILD_PACKAGES = build-essential pkg-config libasound2-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) ffmpeg
-TEST_PACKAGES = $(DEMO_PACKAGES) mpc iproute2 pulseaudio libasound2-plugins faketime
+TEST_PACKAGES = $(DEMO_PACKAGES) mpc iproute2 pulseaudio libasound2-plugins faketime systemd
 
 # What a build for another machine takes from Debian: a compiler, and the library of its
 # architecture. Another distribution can use `cross`, which brings its own: CROSS=cross.
