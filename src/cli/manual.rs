@@ -61,7 +61,9 @@ mod tests {
         let whole = page("p2pmusic.1").unwrap();
         assert!(whole.contains(".SH FILES"), "{whole}");
         // The pages that it refers to are there.
-        for command in ["run", "ctl", "check", "keygen", "identity", "demo"] {
+        for command in [
+            "run", "ctl", "check", "doctor", "keygen", "identity", "demo",
+        ] {
             assert!(
                 whole.contains(&format!("p2pmusic\\-{command}(1)")),
                 "{command}: {whole}"
