@@ -7,10 +7,15 @@
 #   make fuzz      feed every decoder hostile bytes, FUZZ_SECONDS=60 each
 #   make sim       5,000 simulated swarms of each kind: SEEDS=5000, or SEED=7 for one
 #   make soak      a week in an hour: MINUTES=30 of all that happens to nodes
+#   make cross     for another machine: TARGET=aarch64-unknown-linux-gnu, or armv7-unknown-linux-gnueabihf
+#   make cross-test  what is built for a Raspberry Pi, in a swarm with this machine, under qemu
+#   make deb       a package for Debian and Raspberry Pi OS, TARGET=… as for cross
+#   make system-test  install that into a Debian that boots, and use it: SUITE=trixie for 13
 #   make install   into $(DESTDIR)$(PREFIX)
 
 PREFIX ?= /usr/local
 CARGO ?= cargo
+RUSTC ?= rustc
 SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 
 # What the build links against, and what the demo and the tests play with.
@@ -18,6 +23,33 @@ BUILD_PACKAGES = build-essential pkg-config libasound2-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) ffmpeg
 TEST_PACKAGES = $(DEMO_PACKAGES) mpc iproute2 pulseaudio libasound2-plugins faketime systemd \
     avahi-daemon avahi-utils dbus
+
+# What a build for another machine takes from Debian: a compiler, and the library of its
+# architecture. Another distribution can use `cross`, which brings its own: CROSS=cross.
+CROSS_TARGET = $(or $(TARGET),aarch64-unknown-linux-gnu)
+CROSS_PROFILE = $(or $(PROFILE),release)
+CROSS_ARCH = $(CROSS_ARCH_$(CROSS_TARGET))
+CROSS_ARCH_aarch64-unknown-linux-gnu = arm64
+CROSS_ARCH_armv7-unknown-linux-gnueabihf = armhf
+CROSS_GNU = $(CROSS_GNU_$(CROSS_ARCH))
+CROSS_GNU_arm64 = aarch64-linux-gnu
+CROSS_GNU_armhf = arm-linux-gnueabihf
+CROSS_PACKAGES = build-essential pkg-config gcc-$(CROSS_GNU) libc6-dev-$(CROSS_ARCH)-cross \
+    libasound2-dev:$(CROSS_ARCH)
+CROSS_TEST_PACKAGES = $(CROSS_PACKAGES) ffmpeg qemu-user-static
+CROSS_QEMU = $(CROSS_QEMU_$(CROSS_ARCH))
+CROSS_QEMU_arm64 = qemu-aarch64-static
+CROSS_QEMU_armhf = qemu-arm-static
+
+# What `make cross-test` tries, and which of the library's own tests: those of the rooms that
+# count bytes and time, and a simulated swarm of each kind.
+TARGETS ?= aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf
+CROSS_ROOMS = catalog:: config:: content:: control:: id:: identity:: media:: node:: player:: \
+    protocol:: swarm:: tracker:: sim::
+
+# What makes a package, and what boots a Debian to install it into.
+DEB_PACKAGES = dpkg-dev
+SYSTEM_TEST_PACKAGES = debootstrap systemd-container
 
 BINARY = target/release/p2pmusic
 SOURCES = $(shell find src -name '*.rs') Cargo.toml Cargo.lock
@@ -28,22 +60,26 @@ FUZZ_TARGETS = $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ_LIMITS = -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=1024 \
     -malloc_limit_mb=256 -max_len=16384
 
-.PHONY: all deps deps-demo deps-test build demo test check lint bench fuzz sim soak \
-    install uninstall clean
+.PHONY: all deps deps-demo deps-test deps-cross deps-cross-test deps-deb build demo test check lint bench fuzz sim \
+    soak cross cross-known cross-test cross-rooms cross-swarm deb system-test install uninstall clean
 
 all: build
 
 # An index that cannot be refreshed (a foreign architecture's, say) is no
-# reason to stop: whether the packages can be had is what counts.
+# reason to stop: whether the packages can be had is what counts. A package of a
+# foreign architecture is named with it, and does not count as one of this machine's.
 define install_packages
-	@missing=$$(for p in $(1); do \
-	    dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; \
+	@native=$$(dpkg --print-architecture); \
+	missing=$$(for p in $(1); do \
+	    arch=$${p#*:}; test $$arch != $$p || arch=$$native; \
+	    dpkg-query -W -f='$${Status} $${Architecture}\n' $$p 2>/dev/null | \
+	        grep -Eq "ok installed ($$arch|all)" || echo $$p; \
 	done); \
 	if [ -n "$$missing" ]; then \
 	    echo "Installing from Debian:" $$missing; \
 	    $(SUDO) apt-get update -q >/dev/null 2>&1 || echo "(not every package list could be refreshed; going on)"; \
 	    $(SUDO) env DEBIAN_FRONTEND=noninteractive \
-	        apt-get install -q -y --no-install-recommends $$missing >/dev/null; \
+	        apt-get install -q -y --no-install-recommends --no-remove $$missing >/dev/null; \
 	fi
 endef
 
@@ -104,17 +140,118 @@ soak: deps-test
 	$(MAKE) $(BINARY)
 	MINUTES=$(MINUTES) $(CARGO) test --locked --release --test soak -- --ignored --nocapture
 
+# For another machine. `cross` would look for Cross.toml if it were not told.
+CROSS_BUILD = build --locked --profile $(CROSS_PROFILE) --target $(CROSS_TARGET)
+ifneq ($(CROSS),)
+cross:
+	CROSS_CONFIG=cross.toml $(CROSS) $(CROSS_BUILD)
+else
+cross: deps-cross
+	$(CROSS_ENV) $(CARGO) $(CROSS_BUILD)
+endif
+
+# All of it by target, so that what cargo builds for this machine stays as it is.
+CROSS_ENV = $(call cross_env,$(CROSS_GNU),$(subst -,_,$(CROSS_TARGET)))
+cross_env = CC_$(2)=$(1)-gcc AR_$(2)=$(1)-ar \
+    CARGO_TARGET_$(call upper,$(2))_LINKER=$(1)-gcc \
+    CARGO_TARGET_$(call upper,$(2))_RUNNER=$(CROSS_QEMU) \
+    PKG_CONFIG_ALLOW_CROSS_$(2)=1 PKG_CONFIG_LIBDIR_$(2)=/usr/lib/$(1)/pkgconfig
+upper = $(shell echo $(1) | tr a-z A-Z)
+
+deps-cross: cross-known
+	$(call install_packages,$(CROSS_PACKAGES))
+	@test -d "$$($(RUSTC) --print sysroot)/lib/rustlib/$(CROSS_TARGET)" || rustup target add $(CROSS_TARGET)
+deps-cross-test: deps-cross
+	$(call install_packages,$(CROSS_TEST_PACKAGES))
+	@# A program of that machine must find its own C library here.
+	@$(CROSS_QEMU) /usr/lib/$(CROSS_GNU)/libc.so.6 >/dev/null
+
+cross-known:
+	@case "$(CROSS_TARGET)" in \
+	aarch64-unknown-linux-gnu|armv7-unknown-linux-gnueabihf) ;; \
+	arm-unknown-linux-gnueabihf) \
+	    echo "Debian's compiler and C library for armhf make ARMv7 code, which a Pi Zero or 1 (ARMv6) cannot run."; \
+	    echo "The tool cross brings others: cargo install cross, then make cross CROSS=cross TARGET=$(CROSS_TARGET)"; \
+	    exit 1 ;; \
+	*) \
+	    echo "$(CROSS_TARGET) is not known here: TARGET=aarch64-unknown-linux-gnu or armv7-unknown-linux-gnueabihf"; \
+	    exit 1 ;; \
+	esac; \
+	{ dpkg --print-architecture; dpkg --print-foreign-architectures; } | grep -qx $(CROSS_ARCH) || { \
+	    echo "Adding the architecture $(CROSS_ARCH) to dpkg"; \
+	    $(SUDO) dpkg --add-architecture $(CROSS_ARCH); }
+
+# What cannot be had on this machine is left out, and said; what can be had must be built and pass.
+cross-test: deps-test
+	@skip=""; tried=""; for target in $(TARGETS); do \
+	    if $(MAKE) -s deps-cross-test TARGET=$$target; then \
+	        $(MAKE) cross cross-rooms TARGET=$$target || exit 1; \
+	        tried="$$tried $$target"; \
+	    else \
+	        echo "cross-test: $$target is LEFT OUT, what it needs cannot be had (see above)"; \
+	    fi; \
+	done; \
+	test -z "$$tried" || $(MAKE) cross-swarm TARGETS="$$tried"
+
+cross-rooms:
+	$(CROSS_ENV) $(CARGO) test --locked --lib --target $(CROSS_TARGET) -- $(CROSS_ROOMS)
+
+# Those tests that need no machine but these.
+cross-swarm:
+	$(foreach target,$(TARGETS),$(call cross_runner,$(target))) \
+	    $(CARGO) test --locked --test cross -- --ignored \
+	    $(if $(filter aarch64-%,$(TARGETS)),,--skip 64_bit_pi) \
+	    $(if $(filter armv7-%,$(TARGETS)),,--skip 32_bit_pi)
+cross_runner = P2PMUSIC_$(call upper,$(CROSS_ARCH_$(1)))="$(CROSS_QEMU_$(CROSS_ARCH_$(1))) \
+    $(or $(CARGO_TARGET_DIR),target)/$(1)/$(CROSS_PROFILE:dev=debug)/p2pmusic"
+
+# Manual pages and completions, as they lie in $(PREFIX)/share. The binary makes them: this
+# machine's own, also for a package for another.
+SHARE = target/share
+$(SHARE): $(BINARY)
+	rm -rf $@
+	$(BINARY) manual $@/man/man1
+	mkdir -p $@/bash-completion/completions $@/zsh/site-functions $@/fish/vendor_completions.d
+	$(BINARY) completions bash > $@/bash-completion/completions/p2pmusic
+	$(BINARY) completions zsh > $@/zsh/site-functions/_p2pmusic
+	$(BINARY) completions fish > $@/fish/vendor_completions.d/p2pmusic.fish
+
+deps-deb: $(if $(TARGET),cross,deps)
+	$(call install_packages,$(DEB_PACKAGES))
+
+# Under target/debian. Its times are those of the last commit, so that the same sources
+# make the same package.
+DEB_REVISION ?= 1
+DEB_ARCH = $(if $(TARGET),$(CROSS_ARCH),$(shell dpkg --print-architecture))
+DEB_VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)-$(DEB_REVISION)
+DEB_EPOCH = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),$(shell date +%s))
+deb: deps-deb
+	$(MAKE) $(BINARY)
+	$(MAKE) $(SHARE)
+	command -v cargo-deb >/dev/null || $(CARGO) install --locked cargo-deb
+	printf 'p2pmusic (%s) stable; urgency=medium\n\n  * See changelog.gz.\n\n -- %s  %s\n' \
+	    '$(DEB_VERSION)' "$$(sed -n 's/^maintainer = "\(.*\)"/\1/p' Cargo.toml)" \
+	    "$$(date -u -R -d @$(DEB_EPOCH))" > $(SHARE)/debian-changelog
+	SOURCE_DATE_EPOCH=$(DEB_EPOCH) $(CARGO) deb --no-build --no-strip \
+	    --deb-revision $(DEB_REVISION) $(if $(TARGET),--target $(TARGET)) \
+	    $(if $(filter armhf,$(DEB_ARCH)),--variant armhf)
+
+# Minutes, and root: not part of `make test`.
+system-test: deb
+	$(call install_packages,$(SYSTEM_TEST_PACKAGES))
+	$(SUDO) tests/system/run $(or $(SUITE),bookworm)
+
 # Files that name where the others lie, for $(PREFIX).
 relocate = sed 's|/usr/bin/p2pmusic|$(PREFIX)/bin/p2pmusic|; s|/usr/share|$(PREFIX)/share|'
 
 # Into a package (DESTDIR) goes what makes the user; on a machine the user is made.
-install: $(BINARY)
+install: $(BINARY) $(SHARE)
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/p2pmusic
 	test -e $(DESTDIR)/etc/p2pmusic.toml || \
 	    install -D -m 0644 etc/p2pmusic.toml $(DESTDIR)/etc/p2pmusic.toml
-	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/p2pmusic \
-	    $(DESTDIR)/etc/systemd/system
-	$(BINARY) manual > $(DESTDIR)$(PREFIX)/share/man/man1/p2pmusic.1
+	cd $(SHARE) && find man bash-completion zsh fish -type f \
+	    -exec install -D -m 0644 {} $(abspath $(DESTDIR)$(PREFIX))/share/{} \;
+	install -d $(DESTDIR)$(PREFIX)/share/p2pmusic $(DESTDIR)/etc/systemd/system
 	$(relocate) systemd/p2pmusic.service > $(DESTDIR)/etc/systemd/system/p2pmusic.service
 	$(relocate) systemd/p2pmusic.service.d/tracker.conf \
 	    > $(DESTDIR)$(PREFIX)/share/p2pmusic/tracker.conf
@@ -125,10 +262,12 @@ install: $(BINARY)
 
 # The user stays: what it owns would belong to whoever gets its number next.
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/p2pmusic $(DESTDIR)$(PREFIX)/share/man/man1/p2pmusic.1 \
-	    $(DESTDIR)$(PREFIX)/share/p2pmusic/tracker.conf \
+	rm -f $(DESTDIR)$(PREFIX)/bin/p2pmusic $(DESTDIR)$(PREFIX)/share/p2pmusic/tracker.conf \
 	    $(DESTDIR)$(PREFIX)/lib/sysusers.d/p2pmusic.conf \
 	    $(DESTDIR)/etc/systemd/system/p2pmusic.service
+	share=$(DESTDIR)$(PREFIX)/share; rm -f $$share/man/man1/p2pmusic.1 \
+	    $$share/man/man1/p2pmusic-*.1 $$share/bash-completion/completions/p2pmusic \
+	    $$share/zsh/site-functions/_p2pmusic $$share/fish/vendor_completions.d/p2pmusic.fish
 
 clean:
 	$(CARGO) clean

@@ -3,6 +3,7 @@
 pub mod ctl;
 mod demo;
 mod doctor;
+mod manual;
 
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -46,9 +47,12 @@ enum Command {
     },
     /// Show a whole swarm on this machine, without a sound card or a network
     Demo(demo::DemoArgs),
-    /// Print the manual page (roff)
+    /// Write the manual pages
     #[command(hide = true)]
-    Manual,
+    Manual {
+        /// The directory for them
+        dir: PathBuf,
+    },
     /// Print completions for a shell
     #[command(hide = true)]
     Completions { shell: clap_complete::Shell },
@@ -81,7 +85,7 @@ impl Cli {
                 command: IdentityCommand::New(args),
             } => new_identity(&args),
             Command::Demo(args) => demo::run(&args),
-            Command::Manual => written(manual(&mut io::stdout())),
+            Command::Manual { dir } => written(manual::write(&dir)),
             Command::Completions { shell } => {
                 let mut command = Cli::command();
                 clap_complete::generate(shell, &mut command, "p2pmusic", &mut io::stdout());
@@ -153,28 +157,6 @@ fn new_identity(args: &ConfigArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// One page with all that `--help` says, each subcommand in a section.
-fn manual(to: &mut dyn io::Write) -> io::Result<()> {
-    let mut command = Cli::command();
-    command.build();
-    clap_mangen::Man::new(command.clone()).render(to)?;
-    for part in [
-        "run", "ctl", "check", "doctor", "keygen", "identity", "demo",
-    ] {
-        let Some(part) = command.find_subcommand(part) else {
-            continue;
-        };
-        writeln!(to, ".SH {}", part.get_name().to_uppercase())?;
-        let page = clap_mangen::Man::new(part.clone());
-        page.render_synopsis_section(to)?;
-        page.render_options_section(to)?;
-        if part.has_subcommands() {
-            page.render_subcommands_section(to)?;
-        }
-    }
-    Ok(())
 }
 
 fn written(result: io::Result<()>) -> ExitCode {

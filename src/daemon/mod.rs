@@ -18,7 +18,7 @@ mod signals;
 
 use std::{io, net::SocketAddr, panic, path::Path, process, sync::Arc, time::Duration};
 
-use nix::sys::resource::{getrlimit, setrlimit, Resource};
+use nix::sys::resource::{getrlimit, rlim_t, setrlimit, Resource};
 
 use self::{
     dirs::{DirError, StateDir},
@@ -219,7 +219,7 @@ impl Tracker {
 const STOP_TIMEOUT: Duration = Duration::from_millis(1900);
 /// A connection to each peer that a tracker takes, and ample room for a node's
 /// own files and sockets.
-const MAX_DESCRIPTORS: u64 = 4096;
+const MAX_DESCRIPTORS: rlim_t = 4096;
 /// One for each slice that is sent, which it has for as long as its asker
 /// takes; and for what must not wait behind those (writing what arrives,
 /// opening tracks, finding devices) as many as a disk does well with.

@@ -9,6 +9,8 @@ mod device;
 mod engine;
 mod feeder;
 mod health;
+#[cfg(all(target_pointer_width = "32", target_env = "gnu"))]
+mod htstamp;
 mod hush;
 mod inbox;
 mod keeper;

@@ -7,6 +7,7 @@
 #![allow(dead_code)] // each test file uses a part of it
 
 pub mod audio;
+pub mod card;
 pub mod mpd;
 pub mod usage;
 
@@ -31,6 +32,9 @@ use tempfile::TempDir;
 /// How long anything may take. No test is about speed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How much longer it takes where every instruction is translated.
+const EMULATED: u32 = 4;
+
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_p2pmusic");
 
@@ -43,6 +47,7 @@ pub struct Node {
     reader: Option<JoinHandle<()>>,
     /// Words in front of every command: `ip netns exec …`.
     prefix: Vec<String>,
+    runner: Vec<String>,
     env: Vec<(String, String)>,
 }
 
@@ -91,6 +96,8 @@ pub struct Setup {
     /// Where its directory is made; defaults to the usual place.
     pub place: Option<PathBuf>,
     pub prefix: Vec<String>,
+    /// An emulator and another machine's binary; none is the binary under test.
+    pub runner: Vec<String>,
     pub env: Vec<(String, String)>,
 }
 
@@ -133,6 +140,12 @@ impl Setup {
         self.device("recorded")
     }
 
+    /// Runs as another machine does: `qemu-arm-static …/p2pmusic`.
+    pub fn on(mut self, runner: &[String]) -> Self {
+        self.runner = runner.into();
+        self
+    }
+
     /// Starts the node and waits until it is ready.
     pub fn start(self) -> Node {
         let node = self.launch();
@@ -156,7 +169,7 @@ impl Setup {
             )
             .unwrap();
         }
-        Node::spawn(dir, self.prefix, self.env)
+        Node::spawn(dir, self.prefix, self.runner, self.env)
     }
 
     fn config(&self, dir: &Path) -> String {
@@ -208,12 +221,17 @@ impl Node {
     /// Runs with a file of the test's own, in `dir`.
     pub fn run(dir: TempDir, config: &Path, env: Vec<(String, String)>) -> Self {
         fs::rename(config, dir.path().join("p2pmusic.toml")).unwrap();
-        Self::spawn(dir, Vec::new(), env)
+        Self::spawn(dir, Vec::new(), Vec::new(), env)
     }
 
-    fn spawn(dir: TempDir, prefix: Vec<String>, env: Vec<(String, String)>) -> Self {
+    fn spawn(
+        dir: TempDir,
+        prefix: Vec<String>,
+        runner: Vec<String>,
+        env: Vec<(String, String)>,
+    ) -> Self {
         let config = dir.path().join("p2pmusic.toml");
-        let mut child = command(&prefix, BINARY)
+        let mut child = program(&prefix, &runner)
             .args(["run", "--config"])
             .arg(config)
             .envs(env.iter().cloned())
@@ -237,6 +255,7 @@ impl Node {
             log,
             reader: Some(reader),
             prefix,
+            runner,
             env,
         }
     }
@@ -259,13 +278,18 @@ impl Node {
             let config = fs::read_to_string(self.config()).unwrap();
             fs::write(self.config(), config.replacen(&any, &at, 1)).unwrap();
         }
-        let Parts { dir, prefix, env } = self.into_parts();
-        Self::spawn(dir, prefix, env)
+        let Parts {
+            dir,
+            prefix,
+            runner,
+            env,
+        } = self.into_parts();
+        Self::spawn(dir, prefix, runner, env)
     }
 
     /// Waits for a line of the log that contains `text`, and gives it.
     pub fn wait_for_line(&self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience();
         let mut lines = self.log.lines();
         loop {
             if let Some(line) = lines.iter().find(|line| line.contains(text)) {
@@ -278,6 +302,13 @@ impl Node {
                 lines.join("\n")
             );
             lines = self.log.grown.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        match self.runner.as_slice() {
+            [] => PATIENCE,
+            _ => PATIENCE * EMULATED,
         }
     }
 
@@ -317,7 +348,7 @@ impl Node {
 
     /// Runs `p2pmusic ctl` with `args`.
     pub fn ctl(&self, args: &[&str]) -> Output {
-        command(&self.prefix, BINARY)
+        program(&self.prefix, &self.runner)
             .args(["ctl", "--socket"])
             .arg(self.socket())
             .args(args)
@@ -356,12 +387,12 @@ impl Node {
 
     /// Asks again and again until `done` is content with the answer.
     pub fn wait_for(&self, args: &[&str], what: &str, done: impl Fn(&Value) -> bool) -> Value {
-        self.wait_within(PATIENCE, args, what, done)
+        self.wait_within(self.patience(), args, what, done)
     }
 
     /// Waits for a status that may take a lease and a rest to come.
     pub fn wait_long_for_status(&self, what: &str, done: impl Fn(&Value) -> bool) -> Value {
-        self.wait_within(PATIENCE * 2, &["status"], what, done)
+        self.wait_within(self.patience() * 2, &["status"], what, done)
     }
 
     fn wait_within(
@@ -425,7 +456,7 @@ impl Node {
     /// gives how much of the track is here by then.
     pub fn wait_for_sound(&self) -> f64 {
         let mut mpd = mpd::Mpd::connect(&self.socket());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience();
         while mpd
             .number("status", "elapsed")
             .is_none_or(|elapsed| elapsed == 0.0)
@@ -500,7 +531,7 @@ impl Node {
 
     /// Starts it once more, after [`Self::kill`], and waits until it ends by itself.
     pub fn run_to_its_end(&self) -> Output {
-        command(&self.prefix, BINARY)
+        program(&self.prefix, &self.runner)
             .args(["run", "--config"])
             .arg(self.config())
             .envs(self.env.iter().cloned())
@@ -510,7 +541,7 @@ impl Node {
 
     /// Waits until the process has ended.
     pub fn wait_for_exit(&mut self) -> std::process::ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 // Its last words are in the log then.
@@ -530,17 +561,19 @@ impl Node {
         self.kill();
         // The directory must outlive this node, whose drop would remove it.
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
-        let (prefix, env) = (
-            std::mem::take(&mut self.prefix),
-            std::mem::take(&mut self.env),
-        );
-        Parts { dir, prefix, env }
+        Parts {
+            dir,
+            prefix: std::mem::take(&mut self.prefix),
+            runner: std::mem::take(&mut self.runner),
+            env: std::mem::take(&mut self.env),
+        }
     }
 }
 
 struct Parts {
     dir: TempDir,
     prefix: Vec<String>,
+    runner: Vec<String>,
     env: Vec<(String, String)>,
 }
 
@@ -554,6 +587,14 @@ impl Drop for Node {
                 self.log()
             );
         }
+    }
+}
+
+/// p2pmusic itself, behind `prefix`.
+fn program(prefix: &[String], runner: &[String]) -> Command {
+    match runner.split_last() {
+        None => command(prefix, BINARY),
+        Some((binary, emulator)) => command(&[prefix, emulator].concat(), binary),
     }
 }
 
