@@ -18,7 +18,7 @@ use serde::{de, Deserialize, Deserializer};
 
 pub use self::{
     changes::{changes, Changes},
-    values::{ByteSize, NodeName, Rate, TrackerAt},
+    values::{ByteSize, HostPort, NodeName, Rate, TrackerAt},
 };
 use crate::{player::OutputSpec, protocol::DEFAULT_PORT};
 
@@ -226,6 +226,33 @@ impl ConfigError {
             }
         }
     }
+
+    /// What is wrong without any of the values in the file: one line for a report that
+    /// strangers read. Of a secret, or what stands where one belongs, not even what is
+    /// wrong with it is said, since that may repeat it.
+    pub fn in_public(&self) -> String {
+        let Self::Wrong { path, mistake } = self else {
+            return self.to_string();
+        };
+        let Mistake {
+            line, excerpt, why, ..
+        } = mistake;
+        let said = format!("{excerpt} {why}").to_ascii_lowercase();
+        let has_one_of = |words: &[&str]| words.iter().any(|word| said.contains(word));
+        let hidden = "it cannot be used, and is not shown here since it may be secret";
+        if has_one_of(&["p2pm1", "p2pid1"]) {
+            return format!("{}, line {line}: {hidden}", path.display());
+        }
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.[]".contains(c);
+        let end = excerpt.find(|c| !is_name(c)).unwrap_or(excerpt.len());
+        let name = &excerpt[..end];
+        let is_secret = has_one_of(&["pass", "key", "secret"]);
+        let why = match is_secret && !why.starts_with("unknown field") {
+            true => hidden,
+            false => why,
+        };
+        format!("{}, line {line} (`{name}`): {why}", path.display())
+    }
 }
 
 /// What is wrong with the text of a configuration. `Display` shows the place,
@@ -405,6 +432,30 @@ mod tests {
                 }
             }
             assert_eq!(error.in_a_line().lines().count(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_said_in_public_has_no_secret_in_it() {
+        for (text, names) in [
+            ("[control]\npassword = 8675309", "password"),
+            ("[control]\npassword = \"8675309", "password"),
+            ("[control]\npassword \"8675309\"", "password"),
+            ("[control]\npasswort = \"8675309\"", "passwort"),
+            ("[swarm]\nkey = \"8675309\"", "key_file"),
+            ("[swarm]\nkey = \"p2pm1-8675309\"", "line 2"),
+            ("swarm = \"p2pm1-8675309\"", "line 1"),
+            ("[swarm]\n\"p2pm1-8675309\" = 1", "line 2"),
+            ("p2pm1-8675309", "line 1"),
+            ("[swarm]\nkey_file = 8675309", "key_file"),
+            ("[p2pm1-8675309]\nx = 1", "line 1"),
+        ] {
+            let mistake = Config::parse(text).unwrap_err();
+            let path = PathBuf::from("p2pmusic.toml");
+            let said = ConfigError::Wrong { path, mistake }.in_public();
+            assert!(!said.contains("8675309"), "{text:?}: {said}");
+            assert!(said.contains(names), "{text:?}: {said}");
+            assert_eq!(said.lines().count(), 1);
         }
     }
 }

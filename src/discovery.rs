@@ -99,6 +99,31 @@ pub async fn look_for_peers(mdns: Mdns, wanted: Receiver<bool>, peers: Sender<Si
     }
 }
 
+/// Who announces itself within `patience`, by name.
+///
+/// # Errors
+/// When mDNS cannot be used here.
+pub async fn look_around(
+    mdns: &Mdns,
+    kind: Kind,
+    patience: Duration,
+) -> mdns_sd::Result<BTreeMap<String, Sighting>> {
+    let browsing = Browsing::new(mdns, kind)?;
+    let mut found = Found::new(kind);
+    let listening = async {
+        while let Ok(event) = browsing.events.recv_async().await {
+            found.handle(event);
+        }
+    };
+    let rest = async { _ = Timer::after(patience).await };
+    future::or(listening, rest).await;
+    let ending = format!(".{}", kind.service());
+    let named = found.services.into_iter();
+    Ok(named
+        .map(|(name, sighting)| (name.trim_end_matches(&*ending).to_owned(), sighting))
+        .collect())
+}
+
 /// Tells what is found until nobody listens: all there is, and what of it has changed.
 async fn browse<Told: std::future::Future<Output = bool>>(
     mdns: &Mdns,

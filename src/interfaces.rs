@@ -60,6 +60,30 @@ pub fn own_candidates() -> Vec<IpAddr> {
     candidates
 }
 
+/// The interfaces that are up and have an address, without loopback: name, addresses,
+/// and whether it takes multicast.
+pub fn outer() -> Vec<(String, Vec<IpAddr>, bool)> {
+    let Ok(all) = getifaddrs() else {
+        return Vec::new();
+    };
+    let mut outer = std::collections::BTreeMap::<String, (Vec<IpAddr>, bool)>::new();
+    for own in all {
+        let Some(address) = own.address.as_ref().and_then(to_ip) else {
+            continue;
+        };
+        let flags = own.flags;
+        if !flags.contains(InterfaceFlags::IFF_UP) || flags.contains(InterfaceFlags::IFF_LOOPBACK) {
+            continue;
+        }
+        let (addresses, multicast) = outer.entry(own.interface_name).or_default();
+        addresses.push(address);
+        *multicast = flags.contains(InterfaceFlags::IFF_MULTICAST);
+    }
+    let flat = outer.into_iter();
+    flat.map(|(name, (addresses, multicast))| (name, addresses, multicast))
+        .collect()
+}
+
 /// Whether an interface of this name leads to containers or virtual machines
 /// rather than to a network that other nodes are on.
 pub fn is_virtual(interface: &str) -> bool {

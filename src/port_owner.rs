@@ -1,14 +1,14 @@
 //! Who has a port that this node wanted.
 //!
-//! Linux says which socket has a port, and whose it is, in `/proc/net`, and
-//! which process has a socket in `/proc/<pid>/fd`. The latter is open only to
+//! Linux says which socket has a port, and whose it is, in `/proc/self/net` (a
+//! sandbox may leave only processes in `/proc`), and which process has a socket in `/proc/<pid>/fd`. The latter is open only to
 //! the same user and to root; of others the user's name has to do.
 
 use std::{fs, path::Path};
 
 use nix::unistd::{Uid, User};
 
-/// A transport, as `/proc/net` names it.
+/// A transport, as `/proc/self/net` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     Tcp,
@@ -20,8 +20,8 @@ pub enum Transport {
 /// of the user mpd`.
 pub fn port_owner(transport: Transport, port: u16) -> Option<String> {
     let tables = match transport {
-        Transport::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
-        Transport::Udp => ["/proc/net/udp", "/proc/net/udp6"],
+        Transport::Tcp => ["/proc/self/net/tcp", "/proc/self/net/tcp6"],
+        Transport::Udp => ["/proc/self/net/udp", "/proc/self/net/udp6"],
     };
     let (uid, inode) = tables.iter().find_map(|table| {
         let table = fs::read_to_string(table).ok()?;

@@ -1,6 +1,11 @@
 //! What the daemon tells systemd, as sd_notify(3) defines it.
+//!
+//! The service manager hears that the daemon lives only while every loop that it is made
+//! of turns: a tracker that hangs is not covered up by a peer that plays. What it shows
+//! of the daemon is said when it changes, but not at every turn of somebody's dial.
 
 use std::{
+    collections::BTreeSet,
     env,
     ffi::OsStr,
     os::{
@@ -10,7 +15,8 @@ use std::{
             net::{SocketAddr, UnixDatagram},
         },
     },
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use nix::time::{clock_gettime, ClockId};
@@ -42,17 +48,12 @@ impl Notifier {
         self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()));
     }
 
-    /// What the daemon does, for `systemctl status`.
-    pub fn status(&self, text: &str) {
+    fn status(&self, text: &str) {
         // A line of its own would be another message: names and paths come
         // from strangers.
-        let line = text.replace(char::is_control, " ");
+        let line = text.chars().take(MAX_STATUS_CHARS);
+        let line: String = line.map(|c| if c.is_control() { ' ' } else { c }).collect();
         self.send(&format!("STATUS={line}"));
-    }
-
-    /// The node's loop turns.
-    pub fn watchdog(&self) {
-        self.send("WATCHDOG=1");
     }
 
     /// The daemon leaves.
@@ -68,11 +69,117 @@ impl Notifier {
     }
 }
 
-/// How often [`Notifier::watchdog`] is due: half of what systemd allows.
-pub fn watchdog_interval() -> Option<Duration> {
-    let ours = env::var("WATCHDOG_PID").map_or(true, |pid| pid == std::process::id().to_string());
-    let micros: u64 = env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
-    (ours && micros > 0).then(|| Duration::from_micros(micros / 2))
+/// Tells the service manager that the daemon lives, while all its loops turn.
+#[derive(Clone, Debug)]
+pub struct Watchdog {
+    notifier: Arc<Notifier>,
+    interval: Option<Duration>,
+    loops: Arc<Mutex<Loops>>,
+}
+
+#[derive(Debug, Default)]
+struct Loops {
+    count: usize,
+    /// Those that have turned since the service manager was told last.
+    turned: BTreeSet<usize>,
+}
+
+impl Watchdog {
+    /// One as often as the service manager wants to hear it; `None` is never.
+    pub fn new(notifier: Arc<Notifier>, interval: Option<Duration>) -> Self {
+        Self {
+            notifier,
+            interval,
+            loops: Arc::default(),
+        }
+    }
+
+    /// Half of the time that systemd allows, where it watches this process.
+    pub fn interval_from_env() -> Option<Duration> {
+        let pid = env::var("WATCHDOG_PID");
+        let ours = pid.map_or(true, |pid| pid == std::process::id().to_string());
+        let micros: u64 = env::var("WATCHDOG_USEC").ok()?.parse().ok()?;
+        (ours && micros > 0).then(|| Duration::from_micros(micros / 2))
+    }
+
+    /// For one more loop, without whose beats there are none.
+    pub fn pulse(&self) -> Pulse {
+        let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
+        loops.count += 1;
+        Pulse {
+            number: loops.count,
+            watchdog: self.clone(),
+        }
+    }
+}
+
+/// A loop's part in what the service manager hears.
+#[derive(Debug)]
+pub struct Pulse {
+    number: usize,
+    watchdog: Watchdog,
+}
+
+impl Pulse {
+    /// How often [`Self::beat`] is due; `None` where nobody listens.
+    pub fn interval(&self) -> Option<Duration> {
+        self.watchdog.interval
+    }
+
+    /// This loop turns.
+    pub fn beat(&self) {
+        let Watchdog {
+            notifier, loops, ..
+        } = &self.watchdog;
+        let mut loops = loops.lock().unwrap_or_else(PoisonError::into_inner);
+        loops.turned.insert(self.number);
+        if loops.turned.len() == loops.count {
+            loops.turned.clear();
+            notifier.send("WATCHDOG=1");
+        }
+    }
+}
+
+/// The line about the daemon that `systemctl status` shows.
+#[derive(Debug)]
+pub struct StatusLine {
+    notifier: Arc<Notifier>,
+    said: String,
+    /// When the next one may be said.
+    rested: Instant,
+    /// Whether it may be another one by now.
+    is_stale: bool,
+}
+
+impl StatusLine {
+    pub fn new(notifier: Arc<Notifier>, now: Instant) -> Self {
+        Self {
+            notifier,
+            said: String::new(),
+            rested: now,
+            is_stale: false,
+        }
+    }
+
+    /// What it tells of has changed, perhaps.
+    pub fn handle_change(&mut self) {
+        self.is_stale = self.notifier.0.is_some();
+    }
+
+    /// When [`Self::say`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.is_stale.then_some(self.rested)
+    }
+
+    /// Says `text`, where it is another than before.
+    pub fn say(&mut self, text: String, now: Instant) {
+        self.is_stale = false;
+        if text != self.said {
+            self.notifier.status(&text);
+            self.said = text;
+            self.rested = now + STATUS_REST;
+        }
+    }
 }
 
 fn connect(name: &OsStr) -> Option<UnixDatagram> {
@@ -86,18 +193,84 @@ fn connect(name: &OsStr) -> Option<UnixDatagram> {
     Some(socket)
 }
 
+/// Between two lines: one that is read by a person, and kept by nobody.
+const STATUS_REST: Duration = Duration::from_secs(2);
+/// systemd ignores messages of more than 4096 bytes, which a path from afar may have; a
+/// character has four at most.
+const MAX_STATUS_CHARS: usize = 1000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Everything that has been said.
+    fn heard(by: &UnixDatagram) -> Vec<String> {
+        by.set_nonblocking(true).unwrap();
+        let mut bytes = [0; 8192];
+        std::iter::from_fn(|| {
+            let length = by.recv(&mut bytes).ok()?;
+            Some(String::from_utf8(bytes[..length].to_vec()).unwrap())
+        })
+        .collect()
+    }
 
     /// A track's name from afar must not pass for a message of ours.
     #[test]
     fn a_status_is_one_line() {
         let (ours, theirs) = UnixDatagram::pair().unwrap();
         Notifier::to(ours).status("playing a\nREADY=1\r\nMAINPID=1");
-        let mut bytes = [0; 99];
-        let length = theirs.recv(&mut bytes).unwrap();
-        let heard = std::str::from_utf8(&bytes[..length]).unwrap();
-        assert_eq!(heard, "STATUS=playing a READY=1  MAINPID=1");
+        assert_eq!(heard(&theirs), ["STATUS=playing a READY=1  MAINPID=1"]);
+    }
+
+    #[test]
+    fn a_status_is_never_longer_than_systemd_reads() {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        Notifier::to(ours).status(&"🎵".repeat(4096));
+        assert!(heard(&theirs)[0].len() < 4096);
+    }
+
+    #[test]
+    fn every_loop_has_to_turn_for_the_watchdog() {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let watchdog = Watchdog::new(Arc::new(Notifier::to(ours)), None);
+        let [peer, tracker] = [(); 2].map(|()| watchdog.pulse());
+        for _ in 0..3 {
+            peer.beat();
+        }
+        assert!(heard(&theirs).is_empty(), "the tracker hangs");
+        tracker.beat();
+        assert_eq!(heard(&theirs), ["WATCHDOG=1"]);
+        tracker.beat();
+        tracker.beat();
+        assert!(heard(&theirs).is_empty(), "the peer hangs");
+        peer.beat();
+        assert_eq!(heard(&theirs), ["WATCHDOG=1"]);
+    }
+
+    #[test]
+    fn a_status_is_said_when_it_has_changed_and_not_too_often() {
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        let now = Instant::now();
+        let mut line = StatusLine::new(Arc::new(Notifier::to(ours)), now);
+        assert_eq!(line.poll_timeout(), None);
+        line.handle_change();
+        assert_eq!(line.poll_timeout(), Some(now), "the first one at once");
+        line.say("stopped".into(), now);
+        assert_eq!(line.poll_timeout(), None);
+        line.handle_change();
+        let due = line.poll_timeout().unwrap();
+        assert_eq!(due, now + STATUS_REST);
+        line.say("stopped".into(), due);
+        line.handle_change();
+        assert_eq!(line.poll_timeout(), Some(due), "nothing was said");
+        line.say("playing".into(), due);
+        assert_eq!(heard(&theirs), ["STATUS=stopped", "STATUS=playing"]);
+    }
+
+    #[test]
+    fn where_nobody_listens_no_status_is_due() {
+        let mut line = StatusLine::new(Arc::default(), Instant::now());
+        line.handle_change();
+        assert_eq!(line.poll_timeout(), None);
     }
 }

@@ -4,11 +4,11 @@
 mod common;
 
 use std::{
-    fs,
-    net::{TcpListener, UdpSocket},
+    fs, io,
+    net::{TcpListener, TcpStream, UdpSocket},
     os::{
         linux::net::SocketAddrExt,
-        unix::net::{SocketAddr, UnixDatagram},
+        unix::net::{SocketAddr, UnixDatagram, UnixStream},
     },
     path::{Path, PathBuf},
     process::Command,
@@ -64,12 +64,15 @@ impl Manager {
         ]
     }
 
-    fn listen(&mut self) {
+    /// Whether something was said, for which it waits a moment.
+    fn listen(&mut self) -> bool {
         let mut bytes = [0; 4096];
-        if let Ok(length) = self.socket.recv(&mut bytes) {
-            let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
-            self.heard.push((Instant::now(), text));
-        }
+        let Ok(length) = self.socket.recv(&mut bytes) else {
+            return false;
+        };
+        let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+        self.heard.push((Instant::now(), text));
+        true
     }
 
     /// Waits for a message that pleases `is`, from the `from`th on; gives its
@@ -163,6 +166,91 @@ fn the_status_line_says_what_plays_and_who_is_here() {
     };
     managers[0].wait(0, "both names", is_list);
     drop(attic);
+}
+
+/// Whoever is started after it finds it there.
+#[test]
+fn ready_is_said_when_others_can_come() {
+    for role in ["tracker", "peer", "both"] {
+        let mut manager = Manager::nowhere(&format!("ready-{role}"));
+        let setup = Setup {
+            role,
+            env: manager.env(),
+            ..Setup::default()
+        };
+        let node = setup.launch();
+        manager.hears(0, "READY=1");
+        UnixStream::connect(node.socket()).unwrap();
+        if role != "peer" {
+            TcpStream::connect(node.tracker_address()).unwrap();
+        }
+        if role != "tracker" {
+            let at = node.wait_for_line("peer listens on ");
+            let at = at.rsplit(' ').next().unwrap().to_owned();
+            let taken = UdpSocket::bind(at).map_err(|e| e.kind());
+            assert_eq!(taken.err(), Some(io::ErrorKind::AddrInUse), "{role}");
+        }
+    }
+}
+
+/// One that hangs is restarted: nothing pets the watchdog for it.
+#[test]
+fn a_node_that_hangs_is_not_said_to_live() {
+    let mut manager = Manager::nowhere("hangs");
+    let setup = Setup {
+        role: "both",
+        env: manager.env(),
+        ..Setup::default()
+    };
+    let node = setup.start();
+    manager.hears(0, "WATCHDOG=1");
+    node.signal("STOP");
+    while manager.listen() {}
+    let from = manager.heard.len();
+    let begun = Instant::now();
+    while begun.elapsed() < WATCHDOG {
+        manager.listen();
+    }
+    assert_eq!(manager.heard.len(), from, "{:?}", manager.heard);
+    node.signal("CONT");
+    manager.hears(from, "WATCHDOG=1");
+}
+
+/// However often somebody changes their mind, in the end it says what is.
+#[test]
+fn the_status_line_is_not_said_at_every_change() {
+    let mut manager = Manager::nowhere("often");
+    let music = Music::new();
+    music.wav("aria.wav", 44_100, 60.0);
+    let setup = Setup {
+        role: "peer",
+        name: Some("kitchen"),
+        env: manager.env(),
+        ..Setup::default()
+    };
+    let node = setup.music(music.path()).start();
+    node.wait_for_tracks("kitchen", 1);
+    node.ctl_ok(&["play", "aria"]);
+    let playing = |text: &str| text.starts_with("STATUS=playing kitchen/aria.wav");
+    let from = manager.wait(0, "what plays", playing);
+    let begun = Instant::now();
+    for _ in 0..20 {
+        node.ctl_ok(&["pause"]);
+        node.ctl_ok(&["resume"]);
+        // The kernel holds ten messages for who does not listen.
+        while manager.listen() {}
+    }
+    node.ctl_ok(&["stop"]);
+    let stopped = |text: &str| text.starts_with("STATUS=stopped");
+    let last = manager.wait(from, "the end", stopped);
+    let is_status = |(_, text): &&(_, String)| text.starts_with("STATUS=");
+    let count = manager.heard[from + 1..=last]
+        .iter()
+        .filter(is_status)
+        .count();
+    // One every two seconds, and the first at once.
+    let bound = begun.elapsed().as_secs() as usize / 2 + 2;
+    assert!(count <= bound, "{count} in {:?}", begun.elapsed());
 }
 
 /// Sends SIGTERM; the node must end by itself, with success. It promises two

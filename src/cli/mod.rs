@@ -2,6 +2,7 @@
 
 pub mod ctl;
 mod demo;
+mod doctor;
 
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -29,6 +30,13 @@ enum Command {
     Ctl(ctl::CtlArgs),
     /// Check a configuration file
     Check(ConfigArgs),
+    /// Look for what is wrong with this machine, its network and its settings, and say what
+    /// to do
+    ///
+    /// Works while the node runs and while it does not; as root it sees more. It ends within
+    /// some seconds, shows no key and no password, and exits with 1 when something is wrong.
+    /// Put what it prints into a report of a problem.
+    Doctor(doctor::DoctorArgs),
     /// Make a swarm key and print it
     Keygen,
     /// Make this node another one: what a copied card needs
@@ -67,6 +75,7 @@ impl Cli {
             Command::Run(args) => run(&args),
             Command::Ctl(args) => ctl::run(&args),
             Command::Check(args) => check(&args),
+            Command::Doctor(args) => doctor::run(&args),
             Command::Keygen => keygen(),
             Command::Identity {
                 command: IdentityCommand::New(args),
@@ -151,7 +160,9 @@ fn manual(to: &mut dyn io::Write) -> io::Result<()> {
     let mut command = Cli::command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(to)?;
-    for part in ["run", "ctl", "check", "keygen", "identity", "demo"] {
+    for part in [
+        "run", "ctl", "check", "doctor", "keygen", "identity", "demo",
+    ] {
         let Some(part) = command.find_subcommand(part) else {
             continue;
         };

@@ -45,14 +45,7 @@ impl StateDir {
     /// # Errors
     /// When another process has it, or it cannot be written.
     pub fn open(config: &Config) -> Result<Self, DirError> {
-        let path = config.state_dir.clone().unwrap_or_else(|| {
-            default_dir(
-                "STATE_DIRECTORY",
-                "/var/lib",
-                "XDG_STATE_HOME",
-                ".local/state",
-            )
-        });
+        let path = state_dir(config);
         create(&path, "state_dir")?;
         let lock_path = path.join("lock");
         let write = |source| DirError::Write {
@@ -108,6 +101,18 @@ impl StateDir {
     }
 }
 
+/// Where identity, index and queue are kept; it need not exist.
+pub fn state_dir(config: &Config) -> PathBuf {
+    config.state_dir.clone().unwrap_or_else(|| {
+        default_dir(
+            "STATE_DIRECTORY",
+            "/var/lib",
+            "XDG_STATE_HOME",
+            ".local/state",
+        )
+    })
+}
+
 /// The directory of the cache, which need not exist.
 pub fn cache_dir(config: &Config) -> PathBuf {
     config
@@ -130,6 +135,10 @@ fn default_dir(systemd: &str, system: &str, xdg: &str, home: &str) -> PathBuf {
         .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(home)));
     base.unwrap_or_else(|| system.into()).join("p2pmusic")
 }
+
+/// What systemd makes for the service.
+pub const SERVICE_STATE: &str = "/var/lib/p2pmusic";
+pub const SERVICE_CACHE: &str = "/var/cache/p2pmusic";
 
 fn create(path: &Path, key: &'static str) -> Result<(), DirError> {
     fs::create_dir_all(path).map_err(|source| DirError::Create {

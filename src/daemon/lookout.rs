@@ -3,7 +3,6 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,7 +13,7 @@ use crate::{
     control::server::ControlEvent,
     node::{self, in_few_words, Action, ControlId, Event, Interfaces, Node, Setup},
     protocol::{Candidate, FromTracker},
-    service::Notifier,
+    service::{Pulse, StatusLine},
     tracker::{link::TrackerEvent, server::TrackerStatus},
 };
 
@@ -80,25 +79,26 @@ pub async fn run(
     }
 }
 
-/// Tells the service manager who is there, and that the tracker's loop turns,
-/// as often as it wants to hear that, until the loop does not turn any more.
-pub async fn tell_manager(
-    status: TrackerStatus,
-    notifier: Arc<Notifier>,
-    watchdog: Option<Duration>,
-) {
-    let mut said = String::new();
+/// Tells the service manager who is there, and that the tracker's loop turns, as often as
+/// it wants to hear that, until the loop does not turn any more.
+pub async fn tell_manager(status: TrackerStatus, mut line: StatusLine, pulse: Pulse) {
     while let Some(snapshot) = status.snapshot().await {
-        if watchdog.is_some() {
-            notifier.watchdog();
-        }
+        pulse.beat();
         let names = snapshot.peers.iter().map(|record| &*record.name);
         let text = format!("tracker of {}", in_few_words(names, snapshot.peers.len()));
-        if text != said {
-            notifier.status(&text);
-            said = text;
-        }
-        Timer::after(watchdog.unwrap_or(STATUS_INTERVAL)).await;
+        line.say(text, Instant::now());
+        Timer::after(pulse.interval().unwrap_or(STATUS_INTERVAL)).await;
+    }
+}
+
+/// Has the service manager hear nothing of a peer whose tracker's loop does not turn.
+pub async fn watch(status: TrackerStatus, pulse: Pulse) {
+    let Some(interval) = pulse.interval() else {
+        return;
+    };
+    while status.snapshot().await.is_some() {
+        pulse.beat();
+        Timer::after(interval).await;
     }
 }
 
@@ -107,43 +107,74 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixDatagram;
+    use std::{os::unix::net::UnixDatagram, sync::Arc};
 
     use super::*;
     use crate::{
         identity::{Identity, SwarmKey},
+        service::{Notifier, Watchdog},
         tracker::server::TrackerServer,
     };
+
+    fn server() -> TrackerServer {
+        let identity = Identity::from_secret(&[1; 32], &[SwarmKey::OPEN]).unwrap();
+        TrackerServer::bind("127.0.0.1:0".parse().unwrap(), &identity).unwrap()
+    }
+
+    /// The next thing that is said.
+    async fn next(by: &UnixDatagram) -> String {
+        let mut heard = [0; 64];
+        loop {
+            match by.recv(&mut heard) {
+                Ok(length) => return String::from_utf8_lossy(&heard[..length]).into(),
+                Err(_) => _ = Timer::after(OFTEN).await,
+            }
+        }
+    }
+
+    const OFTEN: Duration = Duration::from_millis(10);
 
     /// Until the tracker's own loop turns, and as long as it does.
     #[test]
     fn the_watchdog_is_petted_by_the_trackers_loop() {
-        let identity = Identity::from_secret(&[1; 32], &[SwarmKey::OPEN]).unwrap();
-        let here = "127.0.0.1:0".parse().unwrap();
-        let server = TrackerServer::bind(here, &identity).unwrap();
+        let server = server();
         let (ours, theirs) = UnixDatagram::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
         let notifier = Arc::new(Notifier::to(ours));
-        let often = Duration::from_millis(10);
-        let telling = tell_manager(server.status(), notifier, Some(often));
-        let _telling = smol::spawn(telling);
-        let mut heard = [0; 64];
+        let pulse = Watchdog::new(notifier.clone(), Some(OFTEN)).pulse();
+        let line = StatusLine::new(notifier, Instant::now());
+        let _telling = smol::spawn(tell_manager(server.status(), line, pulse));
         smol::block_on(async {
-            Timer::after(10 * often).await;
-            assert!(theirs.recv(&mut heard).is_err(), "nobody serves yet");
+            Timer::after(10 * OFTEN).await;
+            assert!(theirs.recv(&mut [0; 64]).is_err(), "nobody serves yet");
             let _serving = smol::spawn(server.run());
-            for expected in [
-                &b"WATCHDOG=1"[..],
-                b"STATUS=tracker of nobody",
-                b"WATCHDOG=1",
-            ] {
-                let length = loop {
-                    match theirs.recv(&mut heard) {
-                        Ok(length) => break length,
-                        Err(_) => _ = Timer::after(often).await,
-                    }
-                };
-                assert_eq!(&heard[..length], expected);
+            for expected in ["WATCHDOG=1", "STATUS=tracker of nobody", "WATCHDOG=1"] {
+                assert_eq!(next(&theirs).await, expected);
+            }
+        });
+    }
+
+    /// Where a peer plays beside a tracker that hangs, nobody is told that all is well.
+    #[test]
+    fn in_both_roles_the_trackers_loop_has_to_turn_too() {
+        let server = server();
+        let (ours, theirs) = UnixDatagram::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let watchdog = Watchdog::new(Arc::new(Notifier::to(ours)), Some(OFTEN));
+        let peer = watchdog.pulse();
+        let _watching = smol::spawn(watch(server.status(), watchdog.pulse()));
+        let _peer = smol::spawn(async move {
+            loop {
+                peer.beat();
+                Timer::after(OFTEN).await;
+            }
+        });
+        smol::block_on(async {
+            Timer::after(10 * OFTEN).await;
+            assert!(theirs.recv(&mut [0; 64]).is_err(), "the tracker hangs");
+            let _serving = smol::spawn(server.run());
+            for _ in 0..3 {
+                assert_eq!(next(&theirs).await, "WATCHDOG=1");
             }
         });
     }

@@ -70,6 +70,13 @@ pub fn load(state_dir: &Path) -> (Memory, Option<String>) {
     (Memory::default(), Some(notice))
 }
 
+/// The volume that was saved last, in per cent; changes nothing.
+pub fn remembered_volume(state_dir: &Path) -> Option<u8> {
+    let bytes = fs::read(path(state_dir)).ok()?;
+    let memory: Memory = serde_json::from_slice(&bytes).ok()?;
+    Some(memory.volume)
+}
+
 /// Replaces what was saved, whole or not at all.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ pub mod dirs;
 mod exposition;
 mod logging;
 mod lookout;
-mod memory;
+pub mod memory;
 mod network;
 mod parts;
 mod reload;

@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
         Arc, Mutex, PoisonError,
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use async_channel::{Receiver, Sender};
@@ -35,7 +35,7 @@ use crate::{
     node::{Event, Memory, Setup},
     peer::{Handle, Parts, Peer},
     player::{Player, EVENT_BOUND},
-    service::{self, Notifier},
+    service::{Notifier, StatusLine, Watchdog},
     swarm::{budget::Budget, endpoint::Endpoint, provide::SharedBudget},
     tracker::{
         client,
@@ -158,6 +158,8 @@ pub fn start(
         password: config.control.password.as_deref().map(Into::into),
     })?;
     let mut tasks = vec![smol::spawn(server.run())];
+    let watchdog = Watchdog::new(notifier.clone(), Watchdog::interval_from_env());
+    let line = StatusLine::new(notifier, Instant::now());
     let (notices, noticed) = async_channel::bounded(1);
     if !config.role.is_peer() {
         let network = Network::look(config.tracker.listen.ip());
@@ -166,7 +168,7 @@ pub fn start(
             setup,
             config,
             tracker,
-            notifier,
+            (line, &watchdog),
             (requests, noticed),
         ));
         return Ok(Running {
@@ -206,7 +208,12 @@ pub fn start(
     };
     let (commands, tracker_events, link) = link_to_tracker(&identity, introduction, wanted);
     tasks.push(link);
-    tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
+    let pulse = watchdog.pulse();
+    if let Some(tracker) = tracker {
+        let watching = lookout::watch(tracker.server.status(), watchdog.pulse());
+        tasks.push(smol::spawn(watching));
+        tasks.push(smol::spawn(tracker.run()));
+    }
     let (look_for_peers, looks) = async_channel::bounded(1);
     let (memories, remembered) = async_channel::bounded(1);
     let (kept, memory_kept) = async_channel::bounded(1);
@@ -232,8 +239,8 @@ pub fn start(
         tracker_events,
         look_for_peers,
         memories,
-        notifier,
-        watchdog: service::watchdog_interval(),
+        status: line,
+        pulse,
     });
     let (prometheus, moved) = async_channel::bounded(1);
     let exposing = exposition::keep(config.stats.prometheus.clone(), moved, handle.clone());
@@ -266,13 +273,13 @@ fn start_lookout(
     setup: Setup,
     config: &Config,
     tracker: Option<Tracker>,
-    notifier: Arc<Notifier>,
+    (line, watchdog): (StatusLine, &Watchdog),
     told: (Receiver<ControlEvent>, Receiver<Vec<String>>),
 ) -> Vec<Task<()>> {
     let mut tasks = Vec::new();
     let status = tracker.as_ref().map(|tracker| tracker.server.status());
     if let Some(status) = status.clone() {
-        let telling = lookout::tell_manager(status, notifier, service::watchdog_interval());
+        let telling = lookout::tell_manager(status, line, watchdog.pulse());
         tasks.push(smol::spawn(telling));
     }
     let bound = config.tracker.listen.ip();

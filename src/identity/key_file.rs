@@ -45,7 +45,7 @@ pub fn read_keys(path: &Path) -> Result<Vec<SwarmKey>, KeyFileError> {
 /// Why a file of keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    #[error("the key file {path:?} cannot be read: {source}")]
+    #[error("the key file {path:?} cannot be read: {source}{}", way_in(.source, .path))]
     Read { path: PathBuf, source: io::Error },
     #[error("{path:?}, line {line}, is not a swarm's key: {why}; `p2pmusic keygen` makes one")]
     BadLine {
@@ -57,6 +57,17 @@ pub enum KeyFileError {
     Empty { path: PathBuf },
     #[error("{path:?} has more than {MAX_KEYS} keys; remove those that are not in use any more")]
     TooMany { path: PathBuf },
+}
+
+/// How the service is let in, where it was not.
+fn way_in(error: &io::Error, path: &Path) -> String {
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "; `sudo chgrp p2pmusic {path} && sudo chmod 640 {path}` lets the service read it"
+        ),
+        _ => String::new(),
+    }
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -95,6 +106,22 @@ mod tests {
         let [new, old] = [SwarmKey([1; 32]), SwarmKey([2; 32])];
         let text = format!("# ours\n\n  {new} # since May\n{old}\n{new}\n");
         assert_eq!(read_text(&text).unwrap(), [new, old]);
+    }
+
+    #[test]
+    fn who_may_not_read_it_is_told_how_to_be_let_in() {
+        let path = PathBuf::from("/etc/p2pmusic.key");
+        let read = |kind: io::ErrorKind| KeyFileError::Read {
+            path: path.clone(),
+            source: kind.into(),
+        };
+        let denied = read(io::ErrorKind::PermissionDenied).to_string();
+        assert!(
+            denied.contains("chgrp p2pmusic /etc/p2pmusic.key"),
+            "{denied}"
+        );
+        let missing = read(io::ErrorKind::NotFound).to_string();
+        assert!(!missing.contains("chgrp"), "{missing}");
     }
 
     #[test]

@@ -76,6 +76,8 @@ struct Contact {
     /// It was here, and only the tracker does not see it any more.
     is_missed: bool,
     is_asked: bool,
+    /// The greeting under way does not tell the news.
+    is_behind: bool,
     /// Greetings in a row without an answer.
     failures: u32,
     due: Instant,
@@ -228,13 +230,16 @@ impl Neighbours {
 
     /// `peer` has answered, and is in the directory.
     pub fn handle_met(&mut self, peer: PeerId, name: &str, at: SocketAddr, now: Instant) {
-        let due = now + self.interval();
+        let interval = self.interval();
         if let Some(contact) = self.contact(peer, now) {
             name.clone_into(&mut contact.name);
             contact.hint(vec![at]);
             contact.is_here = true;
             (contact.is_missed, contact.failures) = (false, 0);
-            contact.due = due;
+            contact.due = match std::mem::take(&mut contact.is_behind) {
+                true => now + TELL_WITHIN,
+                false => now + interval,
+            };
             self.plan();
         }
     }
@@ -242,7 +247,11 @@ impl Neighbours {
     /// `peer` had no time for a greeting, or did not give what it told of in one.
     pub fn handle_unfinished(&mut self, peer: PeerId, now: Instant) {
         if let Some(contact) = self.contacts.get_mut(&peer) {
-            contact.due = contact.due.min(now + RETRY);
+            // What has passed is when this greeting was due.
+            let is_ahead = contact.due > now && contact.due < now + RETRY;
+            if !is_ahead {
+                contact.due = now + RETRY;
+            }
         }
         self.plan();
     }
@@ -299,6 +308,7 @@ impl Neighbours {
             if contact.is_here && contact.failures == 0 {
                 contact.due = contact.due.min(now + TELL_WITHIN);
             }
+            contact.is_behind = contact.is_asked;
         }
         self.plan();
     }
@@ -320,7 +330,7 @@ impl Neighbours {
             .iter_mut()
             .filter(|(_, contact)| contact.is_wanted(standing) && contact.due <= now);
         let (&peer, contact) = wanted.min_by_key(|(_, contact)| contact.due)?;
-        contact.is_asked = true;
+        (contact.is_asked, contact.is_behind) = (true, false);
         self.asking += 1;
         self.plan();
         Some(peer)
@@ -368,6 +378,7 @@ impl Neighbours {
             is_announced: false,
             is_missed: false,
             is_asked: false,
+            is_behind: false,
             failures: 0,
             due,
             heard: None,

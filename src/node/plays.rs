@@ -10,6 +10,7 @@
 mod here;
 mod shape;
 mod stream;
+mod streams;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -17,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{shape::Shape, stream::Stream};
+use self::{shape::Shape, streams::Streams};
 pub use self::{
     shape::{Load, Source},
     stream::{FetchEvent, FetchId},
@@ -28,7 +29,7 @@ use crate::{
     id::{group_count, EntryNo, PeerId, TrackId},
     player::{queue::QueueItem, PlayId},
     protocol::Class,
-    swarm::scheduler::{self, Lead, Outcome, Pace, Why},
+    swarm::scheduler::Lead,
 };
 
 /// What has to be done for the plays.
@@ -93,14 +94,8 @@ pub struct Arrived {
 pub struct Plays {
     me: PeerId,
     plays: BTreeMap<PlayId, Play>,
-    streams: BTreeMap<TrackId, Stream>,
-    streams_begun: u64,
-    /// How fast the sources of earlier tracks were, of those that are still here.
-    paces: BTreeMap<PeerId, Pace>,
-    /// Whether, when last looked at, what plays needed all that its sources can send.
-    busy: bool,
+    streams: Streams,
     actions: VecDeque<PlayAction>,
-    seed: u64,
 }
 
 struct Play {
@@ -134,49 +129,34 @@ impl Plays {
         Self {
             me,
             plays: BTreeMap::new(),
-            streams: BTreeMap::new(),
-            streams_begun: 0,
-            paces: BTreeMap::new(),
-            busy: false,
+            streams: Streams::new(me, seed),
             actions: VecDeque::new(),
-            seed,
         }
     }
 
     /// The next thing to do.
     pub fn poll(&mut self, now: Instant) -> Option<PlayAction> {
-        loop {
-            if let Some(action) = self.actions.pop_front() {
-                return Some(action);
-            }
-            let busy = self.streams.values().any(|stream| stream.is_busy(now));
-            self.busy = busy;
-            let active = self.streams.iter_mut().filter(|(_, s)| s.is_active(busy));
-            let mut polled = active.filter_map(|(t, s)| Some((*t, s.scheduler.poll(now)?)));
-            match polled.next() {
-                Some((track, action)) => self.handle_scheduler(track, action),
-                None => return self.let_sound(now),
-            }
-        }
+        let action = self.actions.pop_front();
+        let action = action.or_else(|| self.streams.poll(now));
+        action.or_else(|| self.let_sound(now))
     }
 
     /// When [`Self::poll`] may have something to do without an event.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let active = self.streams.values().filter(|s| s.is_active(self.busy));
-        active.filter_map(|s| s.scheduler.poll_timeout()).min()
+        self.streams.poll_timeout()
     }
 
     /// Has a play sound that was held back and is not any more.
     fn let_sound(&mut self, now: Instant) -> Option<PlayAction> {
         let streams = &self.streams;
         let ready = |play: &&mut Play| {
-            let stream = play.stage.loaded().and_then(|track| streams.get(&track));
+            let stream = play.stage.loaded().and_then(|track| streams.get(track));
             play.held && stream.is_some_and(|stream| stream.lead(now).is_none())
         };
         let play = self.plays.values_mut().find(ready)?;
         play.held = false;
         let (id, track) = (play.request.play, play.stage.loaded()?);
-        self.set_held(track, false, now);
+        self.streams.set_held(track, false, now);
         Some(PlayAction::Sound(id))
     }
 
@@ -185,13 +165,13 @@ impl Plays {
         let Some(waiting) = self.plays.get_mut(&play) else {
             return;
         };
-        let stream = waiting.stage.loaded().and_then(|t| self.streams.get(&t));
+        let stream = waiting.stage.loaded().and_then(|t| self.streams.get(t));
         if waiting.held || stream.is_none_or(|stream| stream.lead(now).is_none()) {
             return;
         }
         waiting.held = true;
         if let Some(track) = waiting.stage.loaded() {
-            self.set_held(track, true, now);
+            self.streams.set_held(track, true, now);
         }
         self.actions.push_back(PlayAction::Hold(play));
     }
@@ -199,13 +179,7 @@ impl Plays {
     /// What the sound of `play` waits for, if it is held back.
     pub fn lead(&self, play: PlayId, now: Instant) -> Option<Lead> {
         let play = self.plays.get(&play).filter(|play| play.held)?;
-        self.streams.get(&play.stage.loaded()?)?.lead(now)
-    }
-
-    fn set_held(&mut self, track: TrackId, held: bool, now: Instant) {
-        if let Some(stream) = self.streams.get_mut(&track) {
-            stream.scheduler.handle_held(held, now);
-        }
+        self.streams.get(play.stage.loaded()?)?.lead(now)
     }
 
     /// Begins a play. One that is not [`Request::next`] ends all others.
@@ -278,7 +252,8 @@ impl Plays {
                 waiting.shape.size = size;
                 waiting.stage = Stage::Opening(track);
                 let shape = waiting.shape.clone();
-                self.open(track, &shape, database, Some(peer), now);
+                let opened = self.streams.open(track, &shape, database, Some(peer), now);
+                self.actions.extend(opened);
                 self.set_role(track);
                 self.load_if_open(track, now);
             }
@@ -296,28 +271,17 @@ impl Plays {
         answer: Result<GroupSet, String>,
         now: Instant,
     ) {
-        let Some(stream) = self.streams.get_mut(&track) else {
-            return;
-        };
         match answer {
             Ok(have) => {
-                stream.open = true;
-                stream.scheduler.handle_have(&have);
+                self.streams.handle_opened(track, &have);
                 self.load_if_open(track, now);
             }
             Err(why) => {
-                let of_track = |play: &Play| play.stage == Stage::Opening(track);
-                let failed: Vec<PlayId> = self
-                    .plays
-                    .iter()
-                    .filter(|(_, p)| of_track(p))
-                    .map(|(id, _)| *id)
-                    .collect();
-                for play in failed {
-                    self.plays.remove(&play);
-                    self.actions
-                        .push_back(PlayAction::Failed(play, why.clone()));
-                }
+                let waiting = |play: &Play| play.stage == Stage::Opening(track);
+                let failed = self.plays.iter().filter(|(_, play)| waiting(play));
+                let failed = failed.map(|(play, _)| PlayAction::Failed(*play, why.clone()));
+                self.actions.extend(failed);
+                self.forget(waiting);
                 self.sweep();
             }
         }
@@ -325,29 +289,22 @@ impl Plays {
 
     /// The store cannot keep the track, but for these groups: memory has the rest.
     pub fn handle_unkept(&mut self, track: TrackId, kept: GroupSet) {
-        if let Some(stream) = self.streams.get_mut(&track) {
-            stream.scheduler.handle_unkept(kept);
-        }
+        self.streams.handle_unkept(track, kept);
     }
 
     /// The store had these groups of the track, and has lost them.
     pub fn handle_lost(&mut self, track: TrackId, lost: &GroupSet) {
-        if let Some(stream) = self.streams.get_mut(&track) {
-            stream.scheduler.handle_lost(lost);
-        }
+        self.streams.handle_lost(track, lost);
     }
 
     /// The reader stands at `offset` of the track.
     pub fn handle_demand(&mut self, track: TrackId, offset: u64, now: Instant) {
-        if let Some(stream) = self.streams.get_mut(&track) {
-            stream.scheduler.handle_demand(offset, now);
-        }
+        self.streams.handle_demand(track, offset, now);
     }
 
     /// Whether what plays is about to run out of bytes.
     pub fn is_short(&self, now: Instant) -> bool {
-        let mut playing = self.streams.values().filter(|s| s.plays && s.open);
-        playing.any(|s| !s.given_up && s.scheduler.is_short(now))
+        self.streams.is_short(now)
     }
 
     /// Something came of a fetch. Who is not in the swarm (`who_is` knows no name) is not
@@ -359,44 +316,13 @@ impl Plays {
         who_is: impl Fn(PeerId) -> Option<Arc<str>>,
         now: Instant,
     ) {
-        let stream = self.streams.get_mut(&fetch.track);
-        let Some(stream) = stream.filter(|stream| stream.number == fetch.stream) else {
-            return;
-        };
-        match event {
-            FetchEvent::FirstByte => stream.scheduler.handle_first_byte(fetch.request, now),
-            FetchEvent::Groups(groups) => {
-                for group in groups.iter() {
-                    stream.scheduler.handle_group(fetch.request, group, now);
-                }
-            }
-            FetchEvent::Wasted(_) => {}
-            FetchEvent::Done(mut outcome) => {
-                stream.fetching.remove(&fetch.request);
-                if let Outcome::Elsewhere(named) = &mut outcome {
-                    named.retain(|(peer, _)| *peer != self.me && stream.knows(*peer, &who_is));
-                }
-                stream.scheduler.handle_done(fetch.request, outcome, now);
-            }
-            FetchEvent::NotKept(why) => {
-                stream.open = false;
-                stream.given_up = true;
-                self.actions.push_back(PlayAction::GiveUp {
-                    track: fetch.track,
-                    why,
-                });
-            }
-        }
+        let follows = self.streams.handle_fetch(fetch, event, who_is, now);
+        self.actions.extend(follows);
     }
 
     /// Catalogues or peers have changed: sources may have come or gone.
     pub fn handle_database(&mut self, database: &Database, now: Instant) {
-        self.paces
-            .retain(|peer, _| database.member(*peer).is_some());
-        for (track, stream) in &mut self.streams {
-            stream.set_sources(*track, database, self.me, &self.paces, now);
-            stream.forget_named(|peer| database.member(peer).is_some());
-        }
+        self.streams.handle_database(database, now);
     }
 
     /// How far the content of `play` has arrived; all of it when it is local.
@@ -406,7 +332,7 @@ impl Plays {
             return matches!(play.stage, Stage::Loaded(None))
                 .then_some(Arrived { groups: 1, of: 1 });
         };
-        let stream = self.streams.get(&track)?;
+        let stream = self.streams.get(track)?;
         Some(Arrived {
             groups: stream.scheduler.have().count(),
             of: group_count(stream.size),
@@ -419,7 +345,7 @@ impl Plays {
         let Some(Stage::Opening(track) | Stage::Loaded(Some(track))) = stage else {
             return BTreeSet::new();
         };
-        let fetching = self.streams.get(&track).map(|stream| &stream.fetching);
+        let fetching = self.streams.get(track).map(|stream| &stream.fetching);
         fetching
             .into_iter()
             .flat_map(|f| f.values().copied())
@@ -453,9 +379,10 @@ impl Plays {
                 None => Shape::of_copy(track, &item, database),
             };
             let shape = shape.ok_or_else(|| self.nobody_has(&item, database))?;
-            self.open(track, &shape, database, None, now);
+            let opened = self.streams.open(track, &shape, database, None, now);
+            self.actions.extend(opened);
             if !request.next {
-                self.set_playing(track);
+                self.streams.set_playing(track);
             }
             return Ok(Play {
                 request,
@@ -490,33 +417,6 @@ impl Plays {
         }
     }
 
-    /// Sees to it that there is a stream for `track`.
-    fn open(
-        &mut self,
-        track: TrackId,
-        shape: &Shape,
-        database: &Database,
-        resolver: Option<PeerId>,
-        now: Instant,
-    ) {
-        if self.streams.get(&track).is_some_and(|s| !s.given_up) {
-            return;
-        }
-        // A new play is a new try: nobody is out yet, nothing has failed.
-        self.close(track);
-        self.seed = self.seed.wrapping_add(1);
-        self.streams_begun += 1;
-        let mut stream = Stream::new(self.streams_begun, shape, resolver, self.seed, now);
-        let under_way = self.streams.values().flat_map(|s| s.scheduler.paces());
-        self.paces.extend(under_way);
-        stream.set_sources(track, database, self.me, &self.paces, now);
-        self.streams.insert(track, stream);
-        self.actions.push_back(PlayAction::Open {
-            track,
-            size: shape.size,
-        });
-    }
-
     /// Tells a stream whether it plays now or next.
     fn set_role(&mut self, track: TrackId) {
         let now = |play: &Play| {
@@ -524,79 +424,22 @@ impl Plays {
                 && matches!(play.stage, Stage::Opening(t) | Stage::Loaded(Some(t)) if t == track)
         };
         if self.plays.values().any(now) {
-            self.set_playing(track);
-        }
-    }
-
-    fn set_playing(&mut self, track: TrackId) {
-        if let Some(stream) = self.streams.get_mut(&track) {
-            stream.plays = true;
-            stream.scheduler.handle_role(Class::Now);
+            self.streams.set_playing(track);
         }
     }
 
     /// Hands what waits for `track` to the player once the store has room.
     fn load_if_open(&mut self, track: TrackId, now: Instant) {
-        let stream = self.streams.get_mut(&track);
-        let Some(stream) = stream.filter(|stream| stream.open) else {
+        if self.streams.get(track).is_none_or(|stream| !stream.open) {
             return;
-        };
-        for play in self
-            .plays
-            .values_mut()
-            .filter(|play| play.stage == Stage::Opening(track))
-        {
+        }
+        let waiting = |play: &&mut Play| play.stage == Stage::Opening(track);
+        for play in self.plays.values_mut().filter(waiting) {
             play.stage = Stage::Loaded(Some(track));
             let load = play.shape.load(&play.request, Source::Store(track));
             play.held = load.held;
-            stream.scheduler.handle_held(load.held, now);
+            self.streams.set_held(track, load.held, now);
             self.actions.push_back(PlayAction::Load(load));
-        }
-    }
-
-    fn handle_scheduler(&mut self, track: TrackId, action: scheduler::Action) {
-        let Some(stream) = self.streams.get_mut(&track) else {
-            return;
-        };
-        match action {
-            scheduler::Action::Fetch {
-                req,
-                source,
-                groups,
-                class,
-                renew,
-            } => {
-                stream.fetching.insert(req, source);
-                let fetch = stream.fetch_id(track, req);
-                let size = stream.size;
-                self.actions.push_back(PlayAction::Fetch {
-                    fetch,
-                    source,
-                    size,
-                    groups,
-                    class,
-                    renew,
-                });
-            }
-            scheduler::Action::Cancel { req } => {
-                stream.fetching.remove(&req);
-                let fetch = stream.fetch_id(track, req);
-                self.actions.push_back(PlayAction::Cancel(fetch));
-            }
-            scheduler::Action::Complete => self.actions.push_back(PlayAction::Keep(track)),
-            scheduler::Action::Forget { groups } => {
-                self.actions.push_back(PlayAction::Forget { track, groups });
-            }
-            scheduler::Action::Stuck { why } => self.handle_stuck(track, &why),
-        }
-    }
-
-    /// What keeps the listener from the rest of a track, in words.
-    fn handle_stuck(&mut self, track: TrackId, why: &[(PeerId, Why)]) {
-        if let Some(stream) = self.streams.get_mut(&track) {
-            stream.given_up = true;
-            let why = stream.in_words(why);
-            self.actions.push_back(PlayAction::GiveUp { track, why });
         }
     }
 
@@ -611,25 +454,6 @@ impl Plays {
                 matches!(play.stage, Stage::Opening(t) | Stage::Loaded(Some(t)) if t == track)
             })
         };
-        let idle: Vec<TrackId> = self
-            .streams
-            .keys()
-            .copied()
-            .filter(|t| !wanted(*t))
-            .collect();
-        for track in idle {
-            self.close(track);
-            self.actions.push_back(PlayAction::Close(track));
-        }
-    }
-
-    /// Ends a stream and what was asked for it.
-    fn close(&mut self, track: TrackId) {
-        if let Some(stream) = self.streams.remove(&track) {
-            self.paces.extend(stream.scheduler.paces());
-            let requests = stream.fetching.keys();
-            let cancels = requests.map(|req| PlayAction::Cancel(stream.fetch_id(track, *req)));
-            self.actions.extend(cancels);
-        }
+        self.actions.extend(self.streams.sweep(wanted));
     }
 }

@@ -249,7 +249,10 @@ impl Node {
         let names = self.directory.iter().map(|record| &*record.name);
         let sees = in_few_words(names, self.directory.iter().count());
         let tracker = self.tracker_in_words();
-        format!("{playing}{what}; sees {sees}; tracker: {tracker}")
+        let problems = self.facts.problems_in_words();
+        let problem = problems.first().map(|what| format!("; problem: {what}"));
+        let problem = problem.unwrap_or_default();
+        format!("{playing}{what}; sees {sees}; tracker: {tracker}{problem}")
     }
 }
 

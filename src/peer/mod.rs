@@ -45,7 +45,7 @@ use crate::{
     media::decode::FileBytes,
     node::{AskId, ControlId, Event, FetchId, Load, Memory, Node, ScanEvent, Setup, Sight},
     player::{self, OutputSpec, PlayId, Player, PlayerEvent},
-    service::Notifier,
+    service::{Pulse, StatusLine},
     swarm::{
         endpoint::{within, Connection, Endpoint},
         guests::{GuestId, Guests},
@@ -79,9 +79,10 @@ pub struct Parts {
     pub memories: Sender<Memory>,
     /// Whether that works, when it changes; why not.
     pub memory_kept: Receiver<Result<(), String>>,
-    pub notifier: Arc<Notifier>,
-    /// How often the service manager wants to hear that the loop turns.
-    pub watchdog: Option<Duration>,
+    /// What the service manager shows of it.
+    pub status: StatusLine,
+    /// For the service manager to hear that the loop turns.
+    pub pulse: Pulse,
 }
 
 /// Something that happened, as it comes in.
@@ -117,10 +118,10 @@ pub struct Peer {
     orders: Orders,
     look_for_peers: Sender<bool>,
     memories: Sender<Memory>,
-    notifier: Arc<Notifier>,
-    watchdog: Option<Duration>,
-    /// When the service manager was told last.
-    petted: Instant,
+    status: StatusLine,
+    pulse: Pulse,
+    /// When the loop's next beat is due.
+    beat_due: Option<Instant>,
     chatter: Chatter,
     /// Runs while the cache cannot be written, until it can.
     mending: Option<Task<()>>,
@@ -210,9 +211,9 @@ impl Peer {
             orders: Orders::default(),
             look_for_peers: parts.look_for_peers,
             memories: parts.memories,
-            notifier: parts.notifier,
-            watchdog: parts.watchdog,
-            petted: Instant::now(),
+            status: parts.status,
+            beat_due: parts.pulse.interval().map(|_| Instant::now()),
+            pulse: parts.pulse,
             chatter: Chatter::new(),
             mending: None,
             resting: None,
@@ -261,18 +262,10 @@ impl Peer {
     }
 
     /// What happens next; `None` when time has come to the node, or for the
-    /// service manager to hear that the loop turns.
+    /// service manager to hear something.
     async fn next_input(&mut self) -> Option<Input> {
-        let now = Instant::now();
-        if let Some(interval) = self
-            .watchdog
-            .filter(|interval| now >= self.petted + *interval)
-        {
-            self.notifier.watchdog();
-            self.petted += interval;
-        }
-        let pet = self.watchdog.map(|interval| self.petted + interval);
-        let due = self.node.poll_timeout().into_iter().chain(pet).min();
+        let told = self.tell_manager(Instant::now());
+        let due = self.node.poll_timeout().into_iter().chain(told).min();
         let time = async {
             match due {
                 Some(due) => _ = Timer::at(due).await,
@@ -287,6 +280,21 @@ impl Peer {
             future::pending().await
         };
         future::or(told, input).await
+    }
+
+    /// Tells the service manager what is due; gives when that is the next time.
+    fn tell_manager(&mut self, now: Instant) -> Option<Instant> {
+        if self.status.poll_timeout().is_some_and(|due| due <= now) {
+            self.status.say(self.node.summary(), now);
+        }
+        if self.beat_due.is_some_and(|due| due <= now) {
+            self.pulse.beat();
+            self.beat_due = self.pulse.interval().map(|interval| now + interval);
+        }
+        self.beat_due
+            .into_iter()
+            .chain(self.status.poll_timeout())
+            .min()
     }
 
     fn take(&mut self, input: Input) {

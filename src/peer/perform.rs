@@ -72,7 +72,7 @@ impl Peer {
             }
             Action::Changed(subsystems) => {
                 self.control.notify(subsystems);
-                self.notifier.status(&self.node.summary());
+                self.status.handle_change();
                 if !subsystems.and(REMEMBERED).is_empty() {
                     self.remember();
                 }

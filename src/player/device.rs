@@ -46,6 +46,22 @@ pub fn devices() -> Vec<DeviceInfo> {
         .collect()
 }
 
+/// Opens the card for a moment, `None` being the one that `auto` takes, and says its
+/// name and what it makes of CD quality.
+///
+/// # Errors
+/// [`OutputError`] if there is no such card, or it is busy.
+pub fn try_out(wanted: Option<&str>) -> Result<(String, Shape), OutputError> {
+    let mut card = Card::new(wanted.map(str::to_owned));
+    let cd = Shape {
+        rate: 44_100,
+        channels: STEREO,
+        bits: Some(16),
+    };
+    let shape = card.plan(cd)?;
+    Ok((card.known()?.name.clone(), shape))
+}
+
 /// The configured sound card, open or not.
 pub struct Card {
     /// `None` is `auto`.

@@ -14,6 +14,7 @@ mod htstamp;
 mod hush;
 mod inbox;
 mod keeper;
+mod mixer;
 mod outbox;
 mod output;
 mod paced;
@@ -31,8 +32,9 @@ use crate::media::Format;
 use inbox::Inbox;
 use ring::RingState;
 
-pub use device::{devices, DeviceInfo};
-pub use output::OutputSpec;
+pub use device::{devices, try_out, DeviceInfo};
+pub use mixer::{controls, MixerControl};
+pub use output::{OutputError, OutputSpec};
 
 /// One playing of one track; chosen by the caller, never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -323,7 +323,7 @@ fn transport() -> TransportConfig {
 }
 /// What the kernel keeps until it is read: as much as a peer may have under way. Its own
 /// 208 KiB are full after 2 ms of a gigabit, which is less than a busy CPU is away for.
-const SOCKET_BUFFER: usize = 1 << 20;
+pub const SOCKET_BUFFER: usize = 1 << 20;
 /// What is signed for the endpoint's keys; nothing else that is signed begins
 /// so.
 const RESET_LABEL: &[u8] = b"p2pmusic/1 stateless reset";

@@ -91,6 +91,8 @@ pub struct Setup {
     pub control: String,
     /// Whole lines at the end of the file.
     pub more: String,
+    /// Where its directory is made; defaults to the usual place.
+    pub place: Option<PathBuf>,
     pub prefix: Vec<String>,
     /// An emulator and another machine's binary; none is the binary under test.
     pub runner: Vec<String>,
@@ -151,7 +153,10 @@ impl Setup {
 
     /// Starts the node without waiting.
     pub fn launch(self) -> Node {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = match &self.place {
+            Some(place) => tempfile::tempdir_in(place).unwrap(),
+            None => tempfile::tempdir().unwrap(),
+        };
         let config = dir.path().join("p2pmusic.toml");
         fs::write(&config, self.config(dir.path())).unwrap();
         if let Some(state) = &self.identity_of {

@@ -83,24 +83,30 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Lets the owner and `group` in. Where the group is unknown, or may not be
-/// given, it says so and leaves the owner's.
+/// given, it says so and lets only the owner in.
 fn restrict(path: &Path, group: Option<&str>) -> io::Result<()> {
-    if let Some(name) = group {
-        let gid = Group::from_name(name).ok().flatten().map(|group| group.gid);
-        match gid.map(|gid| chown(path, None, Some(gid))) {
-            Some(Ok(())) => {}
-            Some(Err(error)) => log::warn!(
-                "{}: cannot be given to the group {name} ({error}); only its owner can use it",
-                path.display()
-            ),
-            None => log::warn!(
-                "{}: there is no group {name}; only its owner can use it",
-                path.display()
-            ),
-        }
+    let given = group.map_or(Ok(()), |group| give_to_group(path, group));
+    if let Err(why) = &given {
+        log::warn!("{}: {why}; only its owner can use it", path.display());
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(MODE))
+    let mode = if given.is_ok() { MODE } else { OWNER_ONLY };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+/// A service that runs with the group has it already, and need not have the right
+/// to give files away.
+fn give_to_group(path: &Path, name: &str) -> Result<(), String> {
+    let group = Group::from_name(name).ok().flatten();
+    let gid = group
+        .ok_or_else(|| format!("there is no group {name}"))?
+        .gid;
+    let cannot = |error: io::Error| format!("cannot be given to the group {name} ({error})");
+    if fs::symlink_metadata(path).map_err(cannot)?.gid() == gid.as_raw() {
+        return Ok(());
+    }
+    chown(path, None, Some(gid)).map_err(|error| cannot(error.into()))
 }
 
 /// Owner and group, nobody else: who can connect can play.
 const MODE: u32 = 0o660;
+const OWNER_ONLY: u32 = 0o600;

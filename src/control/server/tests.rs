@@ -5,6 +5,8 @@ use std::{
 
 use std::path::Path;
 
+use nix::unistd::{getegid, Group};
+
 use super::*;
 use crate::control::fixture;
 
@@ -92,6 +94,25 @@ fn a_living_socket_is_not_taken_and_a_dead_one_is() {
     let error = ControlServer::bind(&config(file.clone())).unwrap_err();
     assert!(matches!(error, BindError::NotASocket(_)), "{error}");
     assert!(file.exists());
+}
+
+/// What a message says of who can use it has to be so.
+#[test]
+fn a_socket_that_no_group_can_have_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let own = Group::from_gid(getegid()).unwrap().map(|group| group.name);
+    for (group, mode) in [(own, 0o660), (Some("nobody-knows-it".into()), 0o600)] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = ControlConfig {
+            socket: dir.path().join("ctl.sock"),
+            group,
+            mpd: None,
+            password: None,
+        };
+        let _server = ControlServer::bind(&config).unwrap();
+        let is = std::fs::metadata(&config.socket).unwrap().permissions();
+        assert_eq!(is.mode() & 0o777, mode, "{:?}", config.group);
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::{
 impl Plays {
     /// What is here of a track that is fetched.
     pub fn have(&self, track: TrackId) -> Option<&GroupSet> {
-        Some(self.streams.get(&track)?.scheduler.have())
+        Some(self.streams.get(track)?.scheduler.have())
     }
 
     /// What was asked for, of which `track` turned out to be the content.
@@ -32,7 +32,7 @@ impl Plays {
             let (origin, bytes) = (Origin::OwnDisk, play.shape.size);
             return Some(Local { origin, bytes });
         };
-        let stream = self.streams.get(&track)?;
+        let stream = self.streams.get(track)?;
         let bytes = stream.scheduler.have().bytes(stream.size);
         let origin = match bytes < stream.size {
             true => Origin::Swarm,

@@ -129,8 +129,8 @@ impl Scheduler {
         self.sources.iter().find_map(|(peer, source)| {
             source.rate()?;
             let mut before = 0;
-            let of_peer = self.requests.iter().filter(|(_, r)| r.source == *peer);
-            of_peer.filter(|(_, r)| !r.late).find_map(|(req, request)| {
+            let queue = self.queue(*peer).into_iter();
+            queue.filter(|(_, r)| !r.late).find_map(|(req, request)| {
                 let missing = request.groups.difference(&self.have);
                 let first = missing.first()?;
                 let eta = source.eta(before + missing.take(1).bytes(self.size));
@@ -141,7 +141,7 @@ impl Scheduler {
                 }
                 let others = self.sources.keys().filter(|other| *other != peer);
                 let soonest = self.soonest(others, &missing, now);
-                is_too_late(eta, slack, soonest).then_some(*req)
+                is_too_late(eta, slack, soonest).then_some(req)
             })
         })
     }
@@ -226,7 +226,7 @@ impl Scheduler {
         let etas = peers.filter_map(|peer| {
             let source = &self.sources.get(peer)?;
             let able = self.may_be_asked(*peer, now) && !source.part_of(&first).is_empty();
-            let bytes = self.outstanding(*peer) + first.bytes(self.size);
+            let bytes = self.ahead_of(*peer, &first, now) + first.bytes(self.size);
             able.then(|| source.eta(bytes))
         });
         etas.min().unwrap_or(Duration::MAX)
@@ -254,8 +254,8 @@ impl Scheduler {
         }
         let has = source.part_of(piece);
         let first = has.take(1);
-        let outstanding = self.outstanding(peer);
-        let eta = source.eta(outstanding + first.bytes(self.size));
+        let ahead = self.ahead_of(peer, &first, now);
+        let eta = source.eta(ahead + first.bytes(self.size));
         let requests = self.requests.values().filter(|r| r.source == peer).count();
         let most = MAX_REQUESTS_PER_SOURCE;
         let slack = self.slack(first.first()?, now);
@@ -279,8 +279,11 @@ impl Scheduler {
                 let groups = stretch.take(self.portion(source, piece));
                 let bytes = groups.bytes(self.size);
                 let room = source.rate().map_or(FIRST_ROOM, |rate| rate.max(MIN_ROOM));
-                let fits = outstanding == 0 || outstanding + bytes <= room;
-                ((requests < most && fits).then_some(groups)?, late)
+                let fits = ahead == 0 || ahead + bytes <= room;
+                // What is due soon need not wait for the end of what is not.
+                let overtakes = ahead < self.outstanding(peer);
+                let has_place = requests < most + usize::from(overtakes);
+                ((has_place && fits).then_some(groups)?, late)
             }
         };
         Some(Offer {
@@ -315,6 +318,27 @@ impl Scheduler {
             true => groups.difference(&groups.at_or_after(self.head)),
             false => later,
         }
+    }
+
+    /// What a source was asked for, in the order in which it sends: by class, then by age.
+    pub(super) fn queue(&self, peer: PeerId) -> Vec<(RequestId, &Request)> {
+        let of_peer = self.requests.iter().filter(|(_, r)| r.source == peer);
+        let mut queue: Vec<_> = of_peer.map(|(req, request)| (*req, request)).collect();
+        queue.sort_by_key(|(req, request)| (request.on_wire, *req));
+        queue
+    }
+
+    /// Bytes that a source sends before `groups`, were it asked for those now.
+    fn ahead_of(&self, peer: PeerId, groups: &GroupSet, now: Instant) -> u64 {
+        let class = groups
+            .first()
+            .map_or(Class::Rest, |first| self.class(first));
+        let on_wire = self.class_on_wire(peer, groups, class, now);
+        let of_peer = self.requests.values().filter(|r| r.source == peer);
+        of_peer
+            .filter(|r| r.on_wire <= on_wire)
+            .map(|r| r.groups.difference(&self.have).bytes(self.size))
+            .sum()
     }
 
     /// Bytes that a source was asked for and has not sent.

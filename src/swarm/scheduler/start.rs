@@ -63,9 +63,8 @@ impl Scheduler {
     /// By how much the latest of what is under way would be too late.
     fn longest_wait(&self, ear: u64, now: Instant) -> Duration {
         let waits = self.sources.iter().map(|(peer, source)| {
-            let of_peer = self.requests.values().filter(|r| r.source == *peer);
             let mut before = 0;
-            let waits = of_peer.flat_map(|request| {
+            let waits = self.queue(*peer).into_iter().flat_map(|(_, request)| {
                 let missing = request.groups.difference(&self.have);
                 let since = silence(source, request, now);
                 let wait = self.wait_for(&missing, source, before, since, ear);

@@ -64,9 +64,9 @@ fn poll(world: &mut World) {
                 req,
                 source,
                 groups,
+                class,
                 renew,
-                ..
-            } => world.fetch(req, source, groups, renew),
+            } => world.fetch(req, source, groups, class, renew),
             Action::Cancel { req } => world.cancel(req),
             Action::Complete | Action::Forget { .. } => {}
             Action::Stuck { why } => panic!("stuck: {why:?}"),

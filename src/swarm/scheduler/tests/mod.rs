@@ -51,14 +51,15 @@ struct Remote {
 
 enum Event {
     /// The request is there: the answer begins.
-    Asked(RequestId, PeerId, GroupSet),
+    Asked(RequestId, PeerId, GroupSet, Class),
     /// The source has sent what is first in its line.
     Sent(PeerId),
     Done(RequestId, Outcome),
 }
 
-/// What a source sends, one group after the other; the one at the front is under way.
-type Line = VecDeque<(RequestId, Option<Group>)>;
+/// What a source sends, one group after the other, by class; the one at the front is under
+/// way.
+type Line = VecDeque<(Class, RequestId, Option<Group>)>;
 
 /// A scheduler among simulated sources, in virtual time.
 struct World {
@@ -106,9 +107,9 @@ impl World {
                         req,
                         source,
                         groups,
+                        class,
                         renew,
-                        ..
-                    } => self.fetch(req, source, groups, renew),
+                    } => self.fetch(req, source, groups, class, renew),
                     Action::Cancel { req } => self.cancel(req),
                     Action::Forget { .. } => unreachable!("nobody said that it is not kept"),
                     Action::Complete | Action::Stuck { .. } => return action,
@@ -151,19 +152,22 @@ impl World {
 
     fn deliver(&mut self, event: Event) {
         match event {
-            Event::Asked(req, source, groups) => {
+            Event::Asked(req, source, groups, class) => {
                 self.scheduler.handle_first_byte(req, self.now);
                 let line = self.lines.entry(source).or_default();
                 let idle = line.is_empty();
-                line.extend(groups.iter().map(|group| (req, Some(group))));
-                line.push_back((req, None));
+                let later = line.iter().skip(1).position(|(c, ..)| *c > class);
+                let after = line.split_off(later.map_or(line.len(), |n| n + 1));
+                line.extend(groups.iter().map(|group| (class, req, Some(group))));
+                line.push_back((class, req, None));
+                line.extend(after);
                 if idle {
                     self.send(source);
                 }
             }
             Event::Sent(source) => {
-                let Some((req, group)) = self.lines.get_mut(&source).and_then(Line::pop_front)
-                else {
+                let sent = self.lines.get_mut(&source).and_then(Line::pop_front);
+                let Some((_, req, group)) = sent else {
                     return;
                 };
                 if self.running.contains_key(&req) {
@@ -186,11 +190,11 @@ impl World {
         };
         while line
             .front()
-            .is_some_and(|(req, _)| !self.running.contains_key(req))
+            .is_some_and(|(_, req, _)| !self.running.contains_key(req))
         {
             line.pop_front();
         }
-        if let Some((_, group)) = line.front() {
+        if let Some((_, _, group)) = line.front() {
             let bytes = group.map_or(0, |_| GROUP_BYTES);
             let at = self.now + Duration::from_micros(bytes * 1_000_000 / rate);
             self.at(at, Event::Sent(source));
@@ -237,7 +241,14 @@ impl World {
         });
     }
 
-    fn fetch(&mut self, req: RequestId, source: PeerId, groups: GroupSet, renew: bool) {
+    fn fetch(
+        &mut self,
+        req: RequestId,
+        source: PeerId,
+        groups: GroupSet,
+        class: Class,
+        renew: bool,
+    ) {
         assert!(!self.liars.contains(&source), "a liar was asked again");
         assert!(!groups.is_empty() && groups.count() <= MAX_BULK_GROUPS);
         let missing = groups.difference(self.scheduler.have());
@@ -252,10 +263,10 @@ impl World {
         self.running.insert(req, (source, groups.clone()));
         let at_source = self.running.values().filter(|(peer, _)| *peer == source);
         assert!(at_source.count() <= MAX_REQUESTS_PER_SOURCE + 1);
-        self.answer(req, source, &groups);
+        self.answer(req, source, &groups, class);
     }
 
-    fn answer(&mut self, req: RequestId, source: PeerId, groups: &GroupSet) {
+    fn answer(&mut self, req: RequestId, source: PeerId, groups: &GroupSet, class: Class) {
         let remote = self.remotes[&source].clone();
         let at = self.now + remote.latency;
         let event = match remote.manner {
@@ -266,7 +277,7 @@ impl World {
             Manner::Silent => return,
             Manner::FallsSilentAt(when) if at >= self.start + when => return,
             Manner::Refuses(outcome) => Event::Done(req, outcome),
-            _ => Event::Asked(req, source, groups.clone()),
+            _ => Event::Asked(req, source, groups.clone(), class),
         };
         self.at(at, event);
     }
@@ -408,10 +419,11 @@ fn a_late_first_byte_is_asked_of_a_second_source() {
         req,
         source,
         groups,
+        class,
         ..
     }) = world.scheduler.poll(world.now)
     {
-        world.fetch(req, source, groups, false);
+        world.fetch(req, source, groups, class, false);
     }
     world
         .scheduler
@@ -439,10 +451,11 @@ fn a_seek_drops_what_is_far_and_asks_there_at_once() {
                 req,
                 source,
                 groups,
+                class,
                 ..
             } = action
             {
-                world.fetch(req, source, groups, false);
+                world.fetch(req, source, groups, class, false);
             }
         }
         world.step();

@@ -1,0 +1,219 @@
+//! Files and directories, and the way to them.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use nix::sys::{
+    statfs::{statfs, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC},
+    statvfs::{statvfs, FsFlags},
+};
+
+use crate::{
+    cli::doctor::{
+        facts::{Content, Dir, Disk, Key, Music, Read},
+        person::{End, Step, Way},
+    },
+    config::{Config, ConfigError},
+    identity::{self, KeyFileError},
+    media::Format,
+};
+
+/// Reads the configuration.
+pub fn config(path: &Path) -> (Way, Read, Config) {
+    let way = way(path);
+    let (read, config) = match Config::load(path) {
+        Ok(config) if way.target().is_none() => (Read::Default, config),
+        Ok(config) => (Read::Well, config),
+        Err(ConfigError::Unreadable { source, .. })
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            (Read::Hidden, Config::default())
+        }
+        Err(error) => (Read::Wrong(error.in_public()), Config::default()),
+    };
+    (way, read, config)
+}
+
+/// Reads the swarm's key, and keeps nothing of it.
+pub fn key(path: &Path) -> Key {
+    let keys = match identity::read_keys(path) {
+        Ok(keys) => Some(Ok(keys.len())),
+        Err(KeyFileError::Read { source, .. })
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            None
+        }
+        Err(error) => Some(Err(error.to_string())),
+    };
+    Key {
+        path: path.into(),
+        way: way(path),
+        keys,
+    }
+}
+
+/// Looks at a directory of the node's own, which may not be there yet.
+pub fn dir(path: &Path) -> Dir {
+    let way = way(path);
+    let there = way.steps.last().map(|step| step.path.clone());
+    Dir {
+        path: path.into(),
+        disk: there.and_then(|path| disk(&path)),
+        used: used(path),
+        way,
+    }
+}
+
+/// Looks for something to play in a music directory.
+pub fn music(path: &Path) -> Music {
+    Music {
+        way: way(path),
+        content: content(path),
+        unmounted: unmounted(path),
+    }
+}
+
+/// Every directory from the root on, and the end. What a link leads to comes before the
+/// end, too, since who goes there has to pass it as well.
+fn way(path: &Path) -> Way {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    let mut steps = Vec::new();
+    let end = walk(&absolute, &mut steps);
+    if end != End::There {
+        return Way { steps, end };
+    }
+    let real = fs::canonicalize(&absolute).unwrap_or_else(|_| absolute.clone());
+    if real != absolute {
+        let mut beyond = Vec::new();
+        walk(&real, &mut beyond);
+        let target = steps.pop();
+        let beyond = beyond.into_iter().filter(|step| step.path != real);
+        steps.extend(beyond.collect::<Vec<_>>());
+        steps.extend(target);
+    }
+    Way { steps, end }
+}
+
+fn walk(path: &Path, steps: &mut Vec<Step>) -> End {
+    let mut ancestors: Vec<&Path> = path.ancestors().collect();
+    ancestors.reverse();
+    for path in ancestors {
+        match fs::metadata(path) {
+            Ok(seen) => steps.push(Step {
+                path: path.into(),
+                is_dir: seen.is_dir(),
+                uid: seen.uid(),
+                gid: seen.gid(),
+                mode: seen.mode() & 0o7777,
+            }),
+            Err(error) => {
+                return match error.kind() {
+                    io::ErrorKind::NotFound => End::Missing(path.into()),
+                    io::ErrorKind::PermissionDenied => End::Hidden(path.into()),
+                    _ => End::Broken(path.into(), error.to_string()),
+                }
+            }
+        }
+    }
+    End::There
+}
+
+fn disk(path: &Path) -> Option<Disk> {
+    let room = statvfs(path).ok()?;
+    let kind = statfs(path).ok()?.filesystem_type();
+    let flags = room.flags();
+    Some(Disk {
+        free: room.blocks_available().saturating_mul(room.fragment_size()),
+        // Some file systems have no fixed number of them.
+        has_inodes: room.files() == 0 || room.files_available() > 0,
+        is_read_only: flags.contains(FsFlags::ST_RDONLY),
+        is_in_memory: kind == TMPFS_MAGIC || kind == OVERLAYFS_SUPER_MAGIC && root_is_overlaid(),
+    })
+}
+
+/// What raspi-config calls "overlay file system": what is written is gone at the next
+/// start.
+fn root_is_overlaid() -> bool {
+    let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    ["overlayroot=", "boot=overlay"]
+        .iter()
+        .any(|word| line.contains(word))
+}
+
+fn used(path: &Path) -> u64 {
+    let mut used = 0;
+    for_each_file(path, |_, seen| {
+        used += seen.size();
+        true
+    });
+    used
+}
+
+fn content(path: &Path) -> Content {
+    if fs::read_dir(path).is_err() {
+        return Content::Unread;
+    }
+    let (mut files, mut is_playable) = (0, false);
+    let was_all = for_each_file(path, |file, _| {
+        files += 1;
+        let extension = file.extension().and_then(|end| end.to_str());
+        is_playable = extension.and_then(Format::from_extension).is_some();
+        !is_playable
+    });
+    match (is_playable, was_all) {
+        (true, _) => Content::Playable,
+        (false, true) => Content::Unplayable(files),
+        (false, false) => Content::Much,
+    }
+}
+
+/// Shows all files below `dir` for as long as `see` wants more; says whether they were
+/// all.
+fn for_each_file(dir: &Path, mut see: impl FnMut(&Path, &fs::Metadata) -> bool) -> bool {
+    let mut dirs = vec![dir.to_owned()];
+    let mut seen = 0;
+    while let Some(dir) = dirs.pop() {
+        let Ok(entries) = fs::read_dir(dir) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            seen += 1;
+            if seen > MAX_ENTRIES {
+                return false;
+            }
+            let path = entry.path();
+            match entry.metadata() {
+                Ok(meta) if meta.is_dir() => dirs.push(path),
+                Ok(meta) if !see(&path, &meta) => return true,
+                _ => {}
+            }
+        }
+    }
+    true
+}
+
+/// The place on the way where a disk should be mounted and is not.
+fn unmounted(path: &Path) -> Option<PathBuf> {
+    let points = |file: &str| mount_points(&fs::read_to_string(file).unwrap_or_default());
+    let mounted = points("/proc/self/mounts");
+    let wanted = points("/etc/fstab").into_iter();
+    let mut on_the_way = wanted.filter(|at| path.starts_with(at) && at != Path::new("/"));
+    on_the_way.find(|point| !mounted.contains(point))
+}
+
+/// The second column of fstab(5), where a blank is written as `\040`.
+fn mount_points(table: &str) -> Vec<PathBuf> {
+    let lines = table
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'));
+    let second = lines.filter_map(|line| line.split_ascii_whitespace().nth(1));
+    second
+        .map(|point| PathBuf::from(point.replace("\\040", " ")))
+        .collect()
+}
+
+/// So that a large collection does not take the whole time.
+const MAX_ENTRIES: usize = 20_000;

@@ -1,0 +1,137 @@
+//! The node: itself, asked at its socket, and what the service manager knows of it.
+
+use std::{
+    fs, io,
+    os::unix::{fs::MetadataExt as _, net::UnixStream},
+    path::Path,
+};
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+
+use super::runner;
+use crate::cli::{
+    ctl::client::{Client, Record},
+    doctor::{
+        aside,
+        facts::{Node, Status, Unit},
+        person::Person,
+    },
+};
+
+/// Asks the node at `socket`; says, too, who it runs as, where it is there.
+pub fn ask(socket: &Path) -> (Node, Option<Person>) {
+    // Only to tell the ways apart in which it fails.
+    let knocked = UnixStream::connect(socket);
+    let runs_as = match &knocked {
+        Ok(stream) => getsockopt(stream, PeerCredentials)
+            .ok()
+            .and_then(|credentials| runner::of_process(credentials.pid())),
+        // Whose socket it is can be seen by who may not use it.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => fs::metadata(socket)
+            .ok()
+            .and_then(|socket| runner::of_user(socket.uid())),
+        Err(_) => None,
+    };
+    let client = Client::connect(socket);
+    let node = match (knocked, client) {
+        (Ok(_), Ok(mut client)) => match status(&mut client) {
+            Ok(status) => Node::Runs(Box::new(status)),
+            Err(error) => Node::Mute(error.to_string()),
+        },
+        (Ok(_), Err(error)) => Node::Mute(error.to_string()),
+        (Err(error), client) => {
+            let words = client.err().map(|error| error.to_string());
+            let words = words.unwrap_or_else(|| error.to_string());
+            match error.kind() {
+                io::ErrorKind::PermissionDenied => Node::Hidden(words),
+                _ => Node::Absent(words),
+            }
+        }
+    };
+    (node, runs_as)
+}
+
+fn status(client: &mut Client) -> Result<Status, crate::cli::ctl::CtlError> {
+    let player = client.run(&["status"])?;
+    let node = client.run(&["p2p_status"])?;
+    let stats = client.run(&["p2p_stats"])?;
+    let text = |key| node.get(key).unwrap_or_default().to_owned();
+    let count = |record: &Record, key| record.number(key).map_or(0, |n| n as u64);
+    let problems = node.0.iter().filter(|(key, _)| key == "problem");
+    Ok(Status {
+        name: text("name"),
+        id: text("peer"),
+        tracker: text("tracker"),
+        peers: count(&node, "peers"),
+        tracks: count(&node, "tracks"),
+        output: text("output"),
+        volume: player.get("volume").and_then(|text| text.parse().ok()),
+        problems: problems.map(|(_, problem)| problem.clone()).collect(),
+        underruns: count(&stats, "underruns"),
+    })
+}
+
+/// Asks systemd about the service.
+pub fn unit() -> Option<Unit> {
+    let words = [
+        "show",
+        "p2pmusic.service",
+        "--property=LoadState,UnitFileState,ActiveState,Result,NRestarts,\
+         ProtectSystem,ReadWritePaths",
+    ];
+    let shown = aside::said("systemctl", &words)?;
+    let mut unit = parse_unit(&shown);
+    if unit.is_installed && unit.active != "active" {
+        let words = ["-u", "p2pmusic", "-n", "1", "-o", "cat", "-q", "--no-pager"];
+        let line = aside::said("journalctl", &words).unwrap_or_default();
+        unit.last_line = line.lines().last().map(str::to_owned);
+    }
+    Some(unit)
+}
+
+fn parse_unit(shown: &str) -> Unit {
+    let paths = |text: &str| {
+        // A dash before a path is for one that need not be there.
+        let paths = text.split_ascii_whitespace();
+        paths
+            .map(|path| path.trim_start_matches(['-', '+']).into())
+            .collect()
+    };
+    let value = |key: &str| {
+        let mut pairs = shown.lines().filter_map(|line| line.split_once('='));
+        pairs.find_map(|(name, value)| (name == key).then_some(value))
+    };
+    Unit {
+        is_installed: value("LoadState") == Some("loaded"),
+        is_enabled: value("UnitFileState").is_some_and(|state| state.starts_with("enabled")),
+        active: value("ActiveState").unwrap_or_default().to_owned(),
+        result: value("Result").unwrap_or_default().to_owned(),
+        restarts: value("NRestarts").and_then(|n| n.parse().ok()).unwrap_or(0),
+        writes: (value("ProtectSystem") == Some("strict"))
+            .then(|| paths(value("ReadWritePaths").unwrap_or_default())),
+        last_line: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_systemd_shows_is_understood() {
+        let shown = "Result=exit-code\nNRestarts=4\nLoadState=loaded\n\
+                     ActiveState=activating\nUnitFileState=enabled\n\
+                     ProtectSystem=strict\nReadWritePaths=-/srv/a /srv/b\n";
+        let unit = Unit {
+            is_installed: true,
+            is_enabled: true,
+            active: "activating".into(),
+            result: "exit-code".into(),
+            restarts: 4,
+            writes: Some(vec!["/srv/a".into(), "/srv/b".into()]),
+            last_line: None,
+        };
+        assert_eq!(parse_unit(shown), unit);
+        assert_eq!(parse_unit("LoadState=not-found\n"), Unit::default());
+    }
+}

@@ -1,0 +1,29 @@
+//! The sound device.
+
+use crate::{
+    cli::doctor::facts::{Sound, Tried},
+    player::{self, OutputError, OutputSpec},
+};
+
+/// Tries the configured device, unless a node runs that may play on it.
+pub fn device(wanted: OutputSpec, node_runs: bool) -> Sound {
+    let name = match &wanted {
+        OutputSpec::Auto if !node_runs => None,
+        OutputSpec::Device(name) if !node_runs => Some(name.as_str()),
+        _ => {
+            let tried = Tried::Left;
+            return Sound { wanted, tried };
+        }
+    };
+    let tried = match player::try_out(name) {
+        Ok((name, shape)) => Tried::Opens {
+            name,
+            takes: format!("{} Hz, {} channels", shape.rate, shape.channels),
+        },
+        Err(error @ (OutputError::Unknown { .. } | OutputError::NoCard)) => {
+            Tried::Missing(error.to_string())
+        }
+        Err(error) => Tried::Unusable(error.to_string()),
+    };
+    Sound { wanted, tried }
+}
