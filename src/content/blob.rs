@@ -398,7 +398,13 @@ fn tree(size: u64) -> BaoTree {
 /// Groups as BLAKE3 chunks. What lies past the end is cut, because bao would take it as a
 /// question for the last chunk; a range that reaches the end is open in bao's words, so
 /// that a short last group is asked for whole.
+///
+/// Nothing where the tree's bytes do not fit `usize`, in which bao counts them: on a machine
+/// of 32 bits no slice of 4 GiB and more is given or taken.
 fn chunks(groups: &GroupSet, size: u64) -> ChunkRanges {
+    if usize::try_from(size).is_err() {
+        return ChunkRanges::empty();
+    }
     let count = group_count(size);
     let mut chunks = ChunkRanges::empty();
     for range in groups.clip(count).iter_ranges() {
