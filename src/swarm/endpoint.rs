@@ -21,7 +21,7 @@ use ring::{
 };
 use smol::Timer;
 
-use super::congestion::RoomyBbr;
+use super::congestion::DeafCubic;
 use crate::{
     id::PeerId,
     identity::{self, Identity, SERVER_NAME},
@@ -317,7 +317,7 @@ fn transport() -> TransportConfig {
         // with 5 % loss the first group then came last, and sound 0.5 s later (p90).
         .send_fairness(true)
         .initial_rtt(INITIAL_RTT)
-        .congestion_controller_factory(Arc::new(RoomyBbr::default()))
+        .congestion_controller_factory(Arc::new(DeafCubic::default()))
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_MILLIS))));
     config
 }
