@@ -4,7 +4,7 @@
 //! Wi-Fi loses packets though nobody waits, and Cubic halves its pace for each: 30 MB over
 //! 50 Mbit/s take 16 s where one packet in a hundred is lost. BBR, as quinn has it, takes 5.4,
 //! but keeps several times of what a line holds under way: beside it a neighbour's TCP had
-//! 4 of those 50 Mbit/s, and every fourth packet was lost.
+//! 4 of those 50 Mbit/s, and much of what it sent itself was lost.
 //!
 //! What must hold: a loss counts as it does for everybody else while packets wait somewhere,
 //! which the round trips tell, or when too much is lost for Wi-Fi; then this is a TCP of the
@@ -66,7 +66,8 @@ impl Controller for Congestion {
         is_persistent_congestion: bool,
         lost_bytes: u64,
     ) {
-        if self.path.handle_loss(lost_bytes) || is_persistent_congestion {
+        // Nor is a silence of some round trips a sign of a queue by itself.
+        if self.path.handle_loss(lost_bytes) {
             self.cubic
                 .on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
         }
@@ -105,7 +106,7 @@ impl Controller for Congestion {
 struct Path {
     /// By how much round trips are longer than usual, on average over those lately; half
     /// of what they vary by.
-    excess: Duration,
+    excess: Option<Duration>,
     /// How long packets wait on the way, unless that is how round trips vary anyway.
     wait: Duration,
     /// The longest that they have waited.
@@ -120,9 +121,12 @@ impl Path {
     /// average of those lately; the shortest ever took `shortest`.
     fn handle_ack(&mut self, bytes: u64, latest: Duration, usual: Duration, shortest: Duration) {
         self.acked += bytes;
-        self.excess = (self.excess * 7 + latest.saturating_sub(usual)) / 8;
+        // The first of them say nothing of that yet.
+        let excess = self.excess.unwrap_or(usual / 2);
+        let excess = (excess * 7 + latest.saturating_sub(usual)) / 8;
+        self.excess = Some(excess);
         let wait = usual.saturating_sub(shortest);
-        let is_queue = wait > MIN_WAIT.max(self.excess * SPREAD);
+        let is_queue = wait > MIN_WAIT.max(excess * SPREAD);
         self.wait = if is_queue { wait } else { Duration::ZERO };
         self.longest = self.longest.max(self.wait);
     }
@@ -142,9 +146,9 @@ impl Path {
     }
 }
 
-/// 200 packets, as in BBR and many a web server: the opening of a track at once, which is
-/// 40 ms at 50 Mbit/s.
-const INITIAL_WINDOW: u64 = 240_000;
+/// What a quick line takes in one round trip, and a slow one without a queue before what is
+/// sent again: at 10 Mbit/s four times as much made half of all plays begin 80 ms later.
+const INITIAL_WINDOW: u64 = 64 * 1024;
 /// What Wi-Fi and schedulers hold back at times, without a queue to speak of.
 const MIN_WAIT: Duration = Duration::from_millis(5);
 /// The usual round trip is longer than the shortest by up to three times of what they
