@@ -121,12 +121,17 @@ fn walk(path: &Path, steps: &mut Vec<Step>) -> End {
     End::There
 }
 
+/// A number that has 32 bits on some machines and 64 on others.
+fn wide(number: impl Into<u64>) -> u64 {
+    number.into()
+}
+
 fn disk(path: &Path) -> Option<Disk> {
     let room = statvfs(path).ok()?;
     let kind = statfs(path).ok()?.filesystem_type();
     let flags = room.flags();
     Some(Disk {
-        free: room.blocks_available().saturating_mul(room.fragment_size()),
+        free: wide(room.blocks_available()).saturating_mul(wide(room.fragment_size())),
         // Some file systems have no fixed number of them.
         has_inodes: room.files() == 0 || room.files_available() > 0,
         is_read_only: flags.contains(FsFlags::ST_RDONLY),
