@@ -130,7 +130,10 @@ impl Scheduler {
             source.rate()?;
             let mut before = 0;
             let queue = self.queue(*peer).into_iter();
-            queue.filter(|(_, r)| !r.late).find_map(|(req, request)| {
+            // What was asked for this very moment is not taken back in it: so nothing goes to
+            // and fro without end.
+            let may_go = |r: &Request| !r.late && r.sent < now;
+            queue.filter(|(_, r)| may_go(r)).find_map(|(req, request)| {
                 let missing = request.groups.difference(&self.have);
                 let first = missing.first()?;
                 let eta = source.eta(before + missing.take(1).bytes(self.size));
@@ -208,6 +211,7 @@ impl Scheduler {
             let due = request.groups.first().map(|group| self.slack(group, now));
             quickest.is_some_and(|(quickest, _)| request.source == *quickest)
                 && !request.groups.intersects(&self.have)
+                && request.sent < now
                 && due.is_some_and(|due| due > slack + YIELD)
         };
         let in_the_way = self.requests.iter().filter(|(_, r)| gives_way(r));
@@ -270,10 +274,13 @@ impl Scheduler {
             Urgency::InOrder => {
                 // One stretch: what lies far behind it has its own time.
                 let late = eta > soonest && slack < eta;
-                let has = if late {
-                    self.in_time(&has, eta, now)
+                // What has time comes after all that the source was asked for.
+                let outstanding = self.outstanding(peer);
+                let (has, ahead) = if late {
+                    let eta = source.eta(outstanding + first.bytes(self.size));
+                    (self.in_time(&has, eta, now), outstanding)
                 } else {
-                    has
+                    (has, ahead)
                 };
                 let stretch = stretch(&has)?;
                 let groups = stretch.take(self.portion(source, piece));
@@ -281,7 +288,7 @@ impl Scheduler {
                 let room = source.rate().map_or(FIRST_ROOM, |rate| rate.max(MIN_ROOM));
                 let fits = ahead == 0 || ahead + bytes <= room;
                 // What is due soon need not wait for the end of what is not.
-                let overtakes = ahead < self.outstanding(peer);
+                let overtakes = ahead < outstanding;
                 let has_place = requests < most + usize::from(overtakes);
                 ((has_place && fits).then_some(groups)?, late)
             }
