@@ -287,10 +287,7 @@ impl Scheduler {
                 let bytes = groups.bytes(self.size);
                 let room = source.rate().map_or(FIRST_ROOM, |rate| rate.max(MIN_ROOM));
                 let fits = ahead == 0 || ahead + bytes <= room;
-                // What is due soon need not wait for the end of what is not.
-                let overtakes = ahead < outstanding;
-                let has_place = requests < most + usize::from(overtakes);
-                ((has_place && fits).then_some(groups)?, late)
+                ((requests < most && fits).then_some(groups)?, late)
             }
         };
         Some(Offer {
