@@ -123,7 +123,7 @@ impl Path {
         self.acked += bytes;
         // The first of them say nothing of that yet.
         let excess = self.excess.unwrap_or(usual / 2);
-        let excess = (excess * 7 + latest.saturating_sub(usual)) / 8;
+        let excess = (excess * 31 + latest.saturating_sub(usual)) / 32;
         self.excess = Some(excess);
         let wait = usual.saturating_sub(shortest);
         let is_queue = wait > MIN_WAIT.max(excess * SPREAD);
