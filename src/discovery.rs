@@ -16,8 +16,7 @@
 mod found;
 mod shared;
 
-use std::collections::BTreeMap;
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use async_channel::{Receiver, Sender};
 use mdns_sd::{ServiceEvent, ServiceInfo};

@@ -109,14 +109,20 @@ fn who_is_remembered_is_greeted_when_no_tracker_comes() {
     assert_eq!(neighbours.poll_timeout(), None);
 }
 
-#[test]
-fn who_was_busy_is_asked_a_little_later() {
+/// One whose greeting of peer 1 is under way since the time that is given.
+fn greeting() -> (Neighbours, Instant) {
     let now = Instant::now();
     let mut neighbours = Neighbours::new(ME, &[], 7, now);
     neighbours.handle_alone(now);
     neighbours.handle_sighting(peer(1), vec![at(1)], now);
     let asked = neighbours.poll_timeout().expect("a greeting is planned");
     assert_eq!(neighbours.poll(asked), Some(peer(1)));
+    (neighbours, asked)
+}
+
+#[test]
+fn who_was_busy_is_asked_a_little_later() {
+    let (mut neighbours, asked) = greeting();
     neighbours.handle_done(peer(1));
     neighbours.handle_unfinished(peer(1), asked);
     assert_eq!(neighbours.poll_timeout(), Some(asked + RETRY));
@@ -125,12 +131,7 @@ fn who_was_busy_is_asked_a_little_later() {
 /// Its answer says nothing about what it was not told.
 #[test]
 fn what_is_new_since_a_greeting_was_sent_is_told_after_it() {
-    let now = Instant::now();
-    let mut neighbours = Neighbours::new(ME, &[], 7, now);
-    neighbours.handle_alone(now);
-    neighbours.handle_sighting(peer(1), vec![at(1)], now);
-    let asked = neighbours.poll_timeout().expect("a greeting is planned");
-    assert_eq!(neighbours.poll(asked), Some(peer(1)));
+    let (mut neighbours, asked) = greeting();
     neighbours.handle_news(asked);
     neighbours.handle_done(peer(1));
     neighbours.handle_met(peer(1), "attic", at(1), asked);

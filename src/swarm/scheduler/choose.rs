@@ -130,16 +130,15 @@ impl Scheduler {
             source.rate()?;
             let mut before = 0;
             let queue = self.queue(*peer).into_iter();
-            // What was asked for this very moment is not taken back in it: so nothing goes to
-            // and fro without end.
-            let may_go = |r: &Request| !r.late && r.sent < now;
-            queue.filter(|(_, r)| may_go(r)).find_map(|(req, request)| {
+            queue.filter(|(_, r)| !r.late).find_map(|(req, request)| {
                 let missing = request.groups.difference(&self.have);
                 let first = missing.first()?;
                 let eta = source.eta(before + missing.take(1).bytes(self.size));
                 before += missing.bytes(self.size);
                 let slack = self.slack(first, now);
-                if !is_late(eta, slack) {
+                // What was asked for this very moment is not taken back in it: so nothing goes
+                // to and fro without end.
+                if !is_late(eta, slack) || request.sent == now {
                     return None;
                 }
                 let others = self.sources.keys().filter(|other| *other != peer);
@@ -164,13 +163,11 @@ impl Scheduler {
     fn fetch(&mut self, source: PeerId, groups: GroupSet, renew: bool, now: Instant) -> Action {
         let req = RequestId(self.next_req);
         self.next_req += 1;
-        let first = groups.first();
-        let class = first.map_or(Class::Rest, |first| self.class(first));
-        let on_wire = self.class_on_wire(source, &groups, class, now);
+        let on_wire = self.class_on_wire(source, &groups, now);
         let request = Request {
             source,
             groups: groups.clone(),
-            class,
+            class: self.class_of(&groups),
             on_wire,
             sent: now,
             progress: now,
@@ -211,7 +208,7 @@ impl Scheduler {
             let due = request.groups.first().map(|group| self.slack(group, now));
             quickest.is_some_and(|(quickest, _)| request.source == *quickest)
                 && !request.groups.intersects(&self.have)
-                && request.sent < now
+                && request.sent != now
                 && due.is_some_and(|due| due > slack + YIELD)
         };
         let in_the_way = self.requests.iter().filter(|(_, r)| gives_way(r));
@@ -334,21 +331,19 @@ impl Scheduler {
 
     /// Bytes that a source sends before `groups`, were it asked for those now.
     fn ahead_of(&self, peer: PeerId, groups: &GroupSet, now: Instant) -> u64 {
-        let class = groups
-            .first()
-            .map_or(Class::Rest, |first| self.class(first));
-        let on_wire = self.class_on_wire(peer, groups, class, now);
-        let of_peer = self.requests.values().filter(|r| r.source == peer);
-        of_peer
-            .filter(|r| r.on_wire <= on_wire)
-            .map(|r| r.groups.difference(&self.have).bytes(self.size))
-            .sum()
+        self.owed(peer, self.class_on_wire(peer, groups, now))
     }
 
     /// Bytes that a source was asked for and has not sent.
     fn outstanding(&self, peer: PeerId) -> u64 {
+        self.owed(peer, Class::Rest)
+    }
+
+    /// The same, of what it was told to be as urgent as `class` or more.
+    fn owed(&self, peer: PeerId, class: Class) -> u64 {
         let of_peer = self.requests.values().filter(|r| r.source == peer);
         of_peer
+            .filter(|r| r.on_wire <= class)
             .map(|r| r.groups.difference(&self.have).bytes(self.size))
             .sum()
     }
@@ -388,6 +383,12 @@ impl Scheduler {
         let rate = self.bitrate.unwrap_or(GUESSED_BITRATE);
         let bytes = u128::from(rate) * time.as_micros() / 1_000_000;
         u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
+    /// How urgent a request is: as its first group.
+    pub(super) fn class_of(&self, groups: &GroupSet) -> Class {
+        let first = groups.first();
+        first.map_or(Class::Rest, |first| self.class(first))
     }
 
     /// How urgent a group is.

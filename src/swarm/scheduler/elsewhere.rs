@@ -153,13 +153,8 @@ impl Scheduler {
     /// How urgent a request is to who serves it: as "now" goes only what is due soon. The rest
     /// of what plays has the time to come from others, and still goes before most of the next
     /// track.
-    pub(super) fn class_on_wire(
-        &self,
-        source: PeerId,
-        groups: &GroupSet,
-        class: Class,
-        now: Instant,
-    ) -> Class {
+    pub(super) fn class_on_wire(&self, source: PeerId, groups: &GroupSet, now: Instant) -> Class {
+        let class = self.class_of(groups);
         let Some(first) = groups.first() else {
             return class;
         };
