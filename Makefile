@@ -244,6 +244,8 @@ deb: deps-deb
 	printf 'p2pmusic (%s) stable; urgency=medium\n\n  * See changelog.gz.\n\n -- %s  %s\n' \
 	    '$(DEB_VERSION)' "$$(sed -n 's/^maintainer = "\(.*\)"/\1/p' Cargo.toml)" \
 	    "$$(date -u -R -d @$(DEB_EPOCH))" > $(SHARE)/debian-changelog
+	systemd/deb/licenses $(or $(TARGET),$$($(RUSTC) -vV | sed -n 's/^host: //p')) > $(SHARE)/licenses
+	gzip -9nf $(SHARE)/licenses
 	SOURCE_DATE_EPOCH=$(DEB_EPOCH) $(CARGO) deb --no-build --no-strip \
 	    --deb-revision $(DEB_REVISION) $(if $(TARGET),--target $(TARGET)) \
 	    $(if $(filter armhf,$(DEB_ARCH)),--variant armhf)
