@@ -48,7 +48,7 @@ pub struct Answers {
     elsewhere: Option<Elsewhere>,
     /// Slices that wait or are being sent.
     slices: BTreeMap<Ticket, Slice>,
-    /// Slices that are on their way to somebody else just now, in the order in which they
+    /// Slices that are on their way to somebody else just now, who can pass them on, in the order in which they
     /// were asked for, and until when that is waited for.
     held: VecDeque<(Instant, Slice)>,
     /// Entries that are being looked up or hashed, and for whom.
@@ -77,6 +77,12 @@ impl Slice {
                 groups,
             },
         )
+    }
+
+    /// Whether to have it of others is worth a round trip and maybe a handshake, when this
+    /// peer has `backlog` to send to others first.
+    fn is_better_off_elsewhere(&self, backlog: Duration) -> bool {
+        self.class != Class::Now || backlog >= URGENT_BACKLOG
     }
 }
 
@@ -288,7 +294,10 @@ impl Answers {
     fn may_be_held(&self, slice: &Slice) -> bool {
         let of_peer = self.held.iter().filter(|(_, s)| s.peer == slice.peer);
         self.elsewhere.is_some()
-            && slice.class != Class::Now
+            && self
+                .serving
+                .backlog(slice.peer)
+                .is_some_and(|backlog| slice.is_better_off_elsewhere(backlog))
             && self.held.len() < MAX_HELD
             && of_peer.count() < MAX_HELD_PER_PEER
     }
@@ -310,7 +319,7 @@ fn send_away(
     now: Instant,
 ) -> Option<Answer> {
     let backlog = serving.backlog(slice.peer)?;
-    if slice.class == Class::Now && backlog < URGENT_BACKLOG {
+    if !slice.is_better_off_elsewhere(backlog) {
         return None;
     }
     let elsewhere = elsewhere.as_mut()?;
@@ -320,8 +329,8 @@ fn send_away(
 
 /// To be sent away costs a round trip, and maybe a handshake of a few more.
 const URGENT_BACKLOG: Duration = Duration::from_millis(250);
-/// How long what is not due yet waits for somebody else to have got it: half a MiB at
-/// 8 Mbit/s, and shorter than a scheduler takes for silence.
+/// How long who is better off with others waits for one of them to have got it: half a MiB
+/// at 8 Mbit/s, and shorter than a scheduler takes for silence.
 const HOLD: Duration = Duration::from_millis(600);
 /// As many as may wait for a slot.
 const MAX_HELD: usize = 64;
@@ -405,6 +414,23 @@ mod tests {
             Some((AskId(4), Answer::No(Decline::NotAvailable)))
         ));
         assert_eq!(answers.poll_timeout(), None);
+    }
+
+    #[test]
+    fn who_would_wait_for_longer_than_others_take_is_held_however_urgent() {
+        let start = Instant::now();
+        let now = start + Duration::from_secs(1);
+        let mut answers = Answers::new(true);
+        ask(&mut answers, 1, 1, Class::Now, start);
+        assert!(is_sent(answers.poll(start), 1));
+        answers.handle_done(AskId(1), &(0..16).into(), now);
+        answers.handle_gone(peer(1));
+        for n in [2, 3] {
+            ask(&mut answers, n.into(), n, Class::Now, now);
+        }
+        assert!(is_sent(answers.poll(now), 2));
+        assert!(answers.poll(now).is_none(), "a second on this line");
+        assert!(is_sent(answers.poll(now + HOLD), 3));
     }
 
     #[test]

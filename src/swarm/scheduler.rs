@@ -278,8 +278,10 @@ impl Scheduler {
         request.answered = true;
         request.progress = now;
         let (peer, sent) = (request.source, request.sent);
+        let mut others = self.requests.iter().filter(|(other, _)| **other != req);
+        let busy = others.any(|(_, r)| r.source == peer && r.answered);
         if let Some(source) = self.sources.get_mut(&peer) {
-            source.handle_first_byte(sent, now);
+            source.handle_first_byte(sent, busy, now);
         }
         self.end_silence(peer);
     }
@@ -455,7 +457,7 @@ impl Scheduler {
         let first = request.groups.difference(&self.have).first()?;
         let patience = match self.slack(first, now) < NEAR {
             true => source.patience(),
-            false => SILENT,
+            false => SILENT.max(source.patience()),
         };
         Some(since + patience)
     }

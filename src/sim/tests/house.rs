@@ -4,11 +4,13 @@ use super::*;
 
 /// What each line carries up: 20 Mbit/s.
 const LINE: u64 = 2_500_000;
+/// What carries less than what eight listen to: 5.4 Mbit/s.
+const THIN: u64 = 680_000;
 const FULL: usize = 8;
 
-/// A track that eight listeners start at once, and what its only holder sent of it: how
-/// many times the whole.
-fn house(seed: u64, manner: Manner) -> (World, Vec<HostNo>, Song, f64) {
+/// A track that eight listeners start at once, and what its only holder sent of it over its
+/// line: how many times the whole.
+fn house(seed: u64, manner: Manner, line: u64) -> (World, Vec<HostNo>, Song, f64) {
     const NAMES: [&str; FULL] = [
         "attic", "bath", "cellar", "den", "east", "front", "garage", "hall",
     ];
@@ -16,7 +18,7 @@ fn house(seed: u64, manner: Manner) -> (World, Vec<HostNo>, Song, f64) {
     let song = Song::new(1, 120, FLAC);
     let holder = world.add(Setting {
         manner,
-        ..peer("kitchen", LINE, std::slice::from_ref(&song))
+        ..peer("kitchen", line, std::slice::from_ref(&song))
     });
     let listeners = NAMES.map(|name| {
         world.add(Setting {
@@ -37,7 +39,7 @@ fn house(seed: u64, manner: Manner) -> (World, Vec<HostNo>, Song, f64) {
 #[test]
 fn a_house_full_of_listeners_takes_a_track_from_its_holder_about_once() {
     for seed in seeds(2) {
-        let (world, listeners, song, times) = house(seed, Manner::Honest);
+        let (world, listeners, song, times) = house(seed, Manner::Honest, LINE);
         // Once by itself; the opening, and what is due at once, to each; and what it has
         // nothing better to do than to send.
         assert!(times < 2.5, "its holder has sent it {times:.2} times");
@@ -52,11 +54,24 @@ fn a_house_full_of_listeners_takes_a_track_from_its_holder_about_once() {
     }
 }
 
-/// What the test above would see of a holder that sends nobody to others.
+/// Where all of them wait for the same, and each asks for it as urgently.
+#[test]
+fn a_holder_whose_line_is_too_thin_for_all_does_not_send_it_to_each() {
+    for seed in seeds(2) {
+        let (world, listeners, song, times) = house(seed, Manner::Honest, THIN);
+        assert!(times < 2.0, "its holder has sent it {times:.2} times");
+        for host in listeners {
+            let whole = world.hosts[host.0].library.holds(song.track);
+            assert!(whole, "{} has not got it", world.hosts[host.0].name);
+        }
+    }
+}
+
+/// What the tests above would see of a holder that sends nobody to others.
 #[test]
 fn a_holder_that_serves_all_by_itself_sends_it_to_each() {
     for seed in seeds(1) {
-        let (.., times) = house(seed, Manner::Alone);
+        let (.., times) = house(seed, Manner::Alone, LINE);
         assert!(times > 4.0, "its holder has sent it {times:.2} times");
     }
 }

@@ -36,10 +36,13 @@ impl Scheduler {
     pub(super) fn next_fetch(&mut self, missing: &GroupSet, now: Instant) -> Option<Action> {
         let (asked, _) = self.asked();
         let free = missing.difference(&asked);
+        let next = free.at_or_after(self.head).first();
+        let due = next.map_or(Duration::MAX, |next| self.slack(next, now));
         self.ask_at_head(&free, now)
-            .or_else(|| self.ask_again(now))
+            .or_else(|| self.ask_again(due, now))
             .or_else(|| self.renew(now))
             .or_else(|| self.ask_in_order(&free, &asked, now))
+            .or_else(|| self.ask_again(Duration::MAX, now))
     }
 
     fn ask_at_head(&mut self, free: &GroupSet, now: Instant) -> Option<Action> {
@@ -56,22 +59,21 @@ impl Scheduler {
         self.ask(&waited_for, Urgency::WaitedFor, now)
     }
 
-    /// Asks a second source for what is late at the first.
-    fn ask_again(&mut self, now: Instant) -> Option<Action> {
-        let late = self.late(now);
-        late.into_iter()
-            .find_map(|(peer, groups)| self.ask(&groups, Urgency::CopyOf(peer), now))
+    /// Asks a second source for what is late at the first, if it is due by `due`.
+    fn ask_again(&mut self, due: Duration, now: Instant) -> Option<Action> {
+        let late = self.late(now).into_iter();
+        late.take_while(|(slack, ..)| *slack <= due)
+            .find_map(|(_, peer, groups)| self.ask(&groups, Urgency::CopyOf(peer), now))
     }
 
     /// Asks the only source that there is for what it is late with, over a new connection:
     /// the old one may wait for the repetition of a repetition.
     fn renew(&mut self, now: Instant) -> Option<Action> {
         let late = self.late(now);
-        let (source, groups) = late.into_iter().find(|(peer, groups)| {
-            let due = groups.first().map(|first| self.slack(first, now));
+        let (_, source, groups) = late.into_iter().find(|(slack, peer, _)| {
             let source = self.sources.get(peer);
             let requests = self.requests.values().filter(|r| r.source == *peer);
-            due.is_some_and(|due| due < NEAR)
+            *slack < NEAR
                 && source.is_some_and(|source| source.may_be_asked(now) && !source.is_lost())
                 && requests.count() <= MAX_REQUESTS_PER_SOURCE
         })?;
@@ -99,9 +101,9 @@ impl Scheduler {
             .collect()
     }
 
-    /// What was asked of one silent source alone, and of whom; what the reader comes to
-    /// first goes first.
-    fn late(&self, now: Instant) -> Vec<(PeerId, GroupSet)> {
+    /// What was asked of one silent source alone, of whom, and its slack; what the reader
+    /// comes to first goes first.
+    fn late(&self, now: Instant) -> Vec<(Duration, PeerId, GroupSet)> {
         let mut silent = self.requests.values().filter(|r| r.late).peekable();
         if silent.peek().is_none() {
             return Vec::new();
@@ -115,9 +117,6 @@ impl Scheduler {
         let mut alone: Vec<_> = alone.collect();
         alone.sort_by_key(|(slack, ..)| *slack);
         alone
-            .into_iter()
-            .map(|(_, peer, groups)| (peer, groups))
-            .collect()
     }
 
     /// A request that its source would fulfil too late while another could much sooner. It
@@ -133,7 +132,9 @@ impl Scheduler {
             queue.filter(|(_, r)| !r.late).find_map(|(req, request)| {
                 let missing = request.groups.difference(&self.have);
                 let first = missing.first()?;
-                let eta = source.eta(before + missing.take(1).bytes(self.size));
+                let first_bytes = missing.take(1).bytes(self.size);
+                let eta = self.eta(*peer, before + first_bytes, now);
+                let eta = eta.saturating_sub(source.under_way(self.owes_since(*peer), now));
                 before += missing.bytes(self.size);
                 let slack = self.slack(first, now);
                 // What was asked for this very moment is not taken back in it: so nothing goes
@@ -190,11 +191,10 @@ impl Scheduler {
     pub(super) fn in_the_way(&self, now: Instant) -> Vec<RequestId> {
         let late = self.late(now).into_iter().next();
         // Nobody hears it while the sound is held back.
-        let Some((silent, piece)) = late.filter(|_| !self.held) else {
+        let Some((slack, silent, piece)) = late.filter(|_| !self.held) else {
             return Vec::new();
         };
         let first = piece.take(1);
-        let slack = first.first().map_or(NEAR, |first| self.slack(first, now));
         let others = self.sources.keys().filter(|peer| **peer != silent);
         if slack >= NEAR || self.soonest(others, &piece, now) <= slack {
             return Vec::new();
@@ -203,7 +203,8 @@ impl Scheduler {
             let able = **peer != silent && self.may_be_asked(**peer, now);
             able && !source.part_of(&first).is_empty()
         });
-        let quickest = able.min_by_key(|(_, source)| source.eta(first.bytes(self.size)));
+        let bytes = first.bytes(self.size);
+        let quickest = able.min_by_key(|(peer, _)| self.eta(**peer, bytes, now));
         let gives_way = |request: &Request| {
             let due = request.groups.first().map(|group| self.slack(group, now));
             quickest.is_some_and(|(quickest, _)| request.source == *quickest)
@@ -228,7 +229,7 @@ impl Scheduler {
             let source = &self.sources.get(peer)?;
             let able = self.may_be_asked(*peer, now) && !source.part_of(&first).is_empty();
             let bytes = self.ahead_of(*peer, &first, now) + first.bytes(self.size);
-            able.then(|| source.eta(bytes))
+            able.then(|| self.eta(*peer, bytes, now))
         });
         etas.min().unwrap_or(Duration::MAX)
     }
@@ -256,7 +257,7 @@ impl Scheduler {
         let has = source.part_of(piece);
         let first = has.take(1);
         let ahead = self.ahead_of(peer, &first, now);
-        let eta = source.eta(ahead + first.bytes(self.size));
+        let eta = self.eta(peer, ahead + first.bytes(self.size), now);
         let requests = self.requests.values().filter(|r| r.source == peer).count();
         let most = MAX_REQUESTS_PER_SOURCE;
         let slack = self.slack(first.first()?, now);
@@ -274,7 +275,7 @@ impl Scheduler {
                 // What has time comes after all that the source was asked for.
                 let outstanding = self.outstanding(peer);
                 let (has, ahead) = if late {
-                    let eta = source.eta(outstanding + first.bytes(self.size));
+                    let eta = self.eta(peer, outstanding + first.bytes(self.size), now);
                     (self.in_time(&has, eta, now), outstanding)
                 } else {
                     (has, ahead)
@@ -329,9 +330,12 @@ impl Scheduler {
         queue
     }
 
-    /// Bytes that a source sends before `groups`, were it asked for those now.
-    fn ahead_of(&self, peer: PeerId, groups: &GroupSet, now: Instant) -> u64 {
-        self.owed(peer, self.class_on_wire(peer, groups, now))
+    /// Bytes that a source sends before `groups`, were it asked for those now: at least the
+    /// group that is under way.
+    pub(super) fn ahead_of(&self, peer: PeerId, groups: &GroupSet, now: Instant) -> u64 {
+        let more_urgent = self.owed(peer, self.class_on_wire(peer, groups, now));
+        let under_way = self.outstanding(peer).min(GROUP_BYTES);
+        more_urgent.max(under_way)
     }
 
     /// Bytes that a source was asked for and has not sent.
@@ -346,6 +350,19 @@ impl Scheduler {
             .filter(|r| r.on_wire <= class)
             .map(|r| r.groups.difference(&self.have).bytes(self.size))
             .sum()
+    }
+
+    /// How long until a source has sent `bytes` of what it was or will be asked for.
+    pub(super) fn eta(&self, peer: PeerId, bytes: u64, now: Instant) -> Duration {
+        let source = self.sources.get(&peer);
+        source.map_or(Duration::MAX, |source| {
+            source.eta(bytes, self.owes_since(peer), now)
+        })
+    }
+
+    fn owes_since(&self, peer: PeerId) -> Option<Instant> {
+        let of_peer = self.requests.values().filter(|r| r.source == peer);
+        of_peer.map(|r| r.sent).min()
     }
 
     /// How long until the reader comes to `group`. For what lies behind it that is never.

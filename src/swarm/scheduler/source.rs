@@ -69,6 +69,8 @@ pub(super) struct Source {
     failing_since: Option<Instant>,
     /// When it last sent anything.
     heard: Option<Instant>,
+    /// When it last brought a group.
+    brought: Option<Instant>,
     /// It was given up for its silence, and has not been heard since.
     lost: bool,
     pub(super) naming: Naming,
@@ -87,6 +89,7 @@ impl Source {
             in_a_row: 0,
             failing_since: None,
             heard: None,
+            brought: None,
             lost: false,
             naming: Naming::default(),
         }
@@ -127,6 +130,12 @@ impl Source {
     /// Why it brings nothing.
     pub(super) fn why(&self) -> Why {
         self.out.clone().unwrap_or(Why::HasItNot)
+    }
+
+    /// How long it rests yet.
+    pub(super) fn rests(&self, now: Instant) -> Duration {
+        let until = self.rest_until.unwrap_or(now);
+        until.saturating_duration_since(now)
     }
 
     /// Forgets a rest that is over, so that it is no time to wake at.
@@ -220,23 +229,33 @@ impl Source {
         self.lost
     }
 
-    /// As [`Self::eta`], for one that has owed the next group since `since`: who takes its
-    /// time for one is taken to take as much for each.
-    pub(super) fn eta_of_late(&self, bytes: u64, since: Duration) -> Duration {
-        let groups = u32::try_from(bytes.div_ceil(GROUP_BYTES)).unwrap_or(u32::MAX);
-        let doubt = match self.meter.rate {
-            Some(_) => 1,
-            None => DOUBT,
+    /// How long until it has sent `bytes` more, when it owes something since `owes`. A group
+    /// is under way then; who takes longer for it than it should is taken to take as much
+    /// longer for each.
+    pub(super) fn eta(&self, bytes: u64, owes: Option<Instant>, now: Instant) -> Duration {
+        let rtt = self.rtt.unwrap_or(GUESSED_RTT);
+        let silence = self.silence(owes, now);
+        let (rate, due, doubt) = match self.meter.rate {
+            Some(rate) => (rate, time_of(GROUP_BYTES, rate), 1),
+            None => (GUESSED_RATE, Duration::ZERO, DOUBT),
         };
-        let each = since.saturating_sub(self.rtt.unwrap_or(GUESSED_RTT)) * doubt;
-        self.eta(bytes).max(each.saturating_mul(groups))
+        let late = silence.saturating_sub(rtt + due) * doubt;
+        let groups = u32::try_from(bytes.div_ceil(GROUP_BYTES)).unwrap_or(u32::MAX);
+        let expected = rtt + time_of(bytes, rate);
+        expected.max(late.saturating_mul(groups))
     }
 
-    /// How long until it has sent `bytes` more.
-    pub(super) fn eta(&self, bytes: u64) -> Duration {
-        let rate = self.meter.rate.unwrap_or(GUESSED_RATE).max(1);
-        let sending = Duration::from_micros(bytes.saturating_mul(1_000_000) / rate);
-        self.rtt.unwrap_or(GUESSED_RTT) + sending
+    /// For how long the group that it sends now has been under way, if it takes what its
+    /// rate says.
+    pub(super) fn under_way(&self, owes: Option<Instant>, now: Instant) -> Duration {
+        let rate = self.meter.rate.unwrap_or(GUESSED_RATE);
+        self.silence(owes, now).min(time_of(GROUP_BYTES, rate))
+    }
+
+    /// How long it has brought nothing of what it owes.
+    fn silence(&self, owes: Option<Instant>, now: Instant) -> Duration {
+        let since = owes.map(|owes| self.brought.map_or(owes, |brought| brought.max(owes)));
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     pub(super) fn tie(&self) -> u64 {
@@ -252,8 +271,8 @@ impl Source {
         let Some(rate) = self.meter.rate else {
             return (rtt * 4).clamp(FIRST_PATIENCE, MAX_PATIENCE);
         };
-        let groups = Duration::from_micros(2 * GROUP_BYTES * 1_000_000 / rate.max(1));
-        (rtt * 4 + groups).clamp(MIN_PATIENCE, MAX_PATIENCE)
+        let groups = time_of(2 * GROUP_BYTES, rate);
+        (rtt * 4 + groups).clamp(MIN_PATIENCE, MAX_PATIENCE.max(groups))
     }
 
     /// When it last sent anything.
@@ -261,7 +280,8 @@ impl Source {
         self.heard
     }
 
-    pub(super) fn handle_first_byte(&mut self, sent: Instant, now: Instant) {
+    /// It begins to answer what was asked at `sent`, while it answers something else or not.
+    pub(super) fn handle_first_byte(&mut self, sent: Instant, busy: bool, now: Instant) {
         self.heard = Some(now);
         self.lost = false;
         let sample = now.saturating_duration_since(sent);
@@ -269,11 +289,14 @@ impl Source {
             Some(rtt) => (rtt * 7 + sample) / 8,
             None => sample,
         });
-        self.meter.handle_start(now);
+        if !busy {
+            self.meter.handle_start(now);
+        }
     }
 
     pub(super) fn handle_bytes(&mut self, bytes: u64, now: Instant) {
         self.heard = Some(now);
+        self.brought = Some(now);
         self.in_a_row = 0;
         self.failing_since = None;
         self.meter.handle_bytes(bytes, now);
@@ -345,12 +368,13 @@ impl Meter {
         *sum += bytes;
         let elapsed = now.saturating_duration_since(*start);
         // The first sample may be short: until there is one, only small requests are made.
-        let enough = if self.rate.is_none() {
-            FIRST_WINDOW
-        } else {
-            WINDOW
+        // For later ones slices that end one right after the other are no speed.
+        let enough = match self.rate {
+            None => elapsed >= FIRST_WINDOW,
+            Some(_) if *sum >= WINDOW_BYTES => elapsed >= WINDOW,
+            Some(_) => elapsed >= MAX_WINDOW,
         };
-        if elapsed < enough {
+        if !enough {
             return;
         }
         let sample = *sum * 1000 / (elapsed.as_millis() as u64).max(1);
@@ -360,6 +384,11 @@ impl Meter {
         });
         self.window = Some((now, 0));
     }
+}
+
+/// How long `bytes` take at `rate` bytes a second.
+fn time_of(bytes: u64, rate: u64) -> Duration {
+    Duration::from_micros(bytes.saturating_mul(1_000_000) / rate.max(1))
 }
 
 /// A rate to start from: 8 Mbit/s, what poor Wi-Fi brings.
@@ -381,6 +410,10 @@ const GUESSED_RTT: Duration = Duration::from_millis(50);
 /// Over this long a rate is measured: longer than the bursts of Wi-Fi aggregation.
 const WINDOW: Duration = Duration::from_millis(250);
 const FIRST_WINDOW: Duration = Duration::from_millis(20);
+
+/// Or over so much, of a slow source, unless that takes too long to learn from.
+const WINDOW_BYTES: u64 = 4 * GROUP_BYTES;
+const MAX_WINDOW: Duration = Duration::from_secs(2);
 
 /// Rests between tries: short enough for a hiccup, long enough not to hammer.
 const FIRST_REST: Duration = Duration::from_millis(250);

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use super::choose::GUESSED_BITRATE;
 use super::source::{Source, Standing};
-use super::{Request, Scheduler};
+use super::Scheduler;
 use crate::content::ranges::GroupSet;
-use crate::id::Group;
+use crate::id::{Group, PeerId};
 
 /// What sound waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Scheduler {
         let first = ahead.first()?;
         let wait = self
             .longest_wait(ear, now)
-            .max(self.wait_for_next(first, ear, now));
+            .max(self.wait_for_next(&ahead, ear, now));
         let short = self.shortfall(&ahead, ear);
         if wait.is_zero() && short == 0 {
             return None;
@@ -66,8 +66,7 @@ impl Scheduler {
             let mut before = 0;
             let waits = self.queue(*peer).into_iter().flat_map(|(_, request)| {
                 let missing = request.groups.difference(&self.have);
-                let since = silence(source, request, now);
-                let wait = self.wait_for(&missing, source, before, since, ear);
+                let wait = self.wait_for(&missing, *peer, source, before, ear, now);
                 before += missing.bytes(self.size);
                 wait
             });
@@ -81,10 +80,11 @@ impl Scheduler {
     fn wait_for(
         &self,
         missing: &GroupSet,
+        peer: PeerId,
         source: &Source,
         before: u64,
-        since: Duration,
         ear: u64,
+        now: Instant,
     ) -> Option<Duration> {
         let first = missing.first()?;
         let last = missing.last()?;
@@ -93,21 +93,29 @@ impl Scheduler {
             (last, missing.bytes(self.size)),
         ];
         let waits = ends.map(|(group, bytes)| {
-            let eta = source.eta_of_late(before + bytes, since);
+            let eta = self.eta(peer, before + bytes, now);
             let safe = eta + eta / 3 + jitter(source);
             safe.saturating_sub(self.time_of(group.start().saturating_sub(ear)))
         });
         waits.into_iter().max()
     }
 
-    /// The same for the next group, if nobody was asked for it.
-    fn wait_for_next(&self, next: Group, ear: u64, now: Instant) -> Duration {
-        if self.asked().0.contains(next) {
+    /// The same for the next group of `ahead` that nobody was asked for.
+    fn wait_for_next(&self, ahead: &GroupSet, ear: u64, now: Instant) -> Duration {
+        let Some(next) = ahead.difference(&self.asked().0).first() else {
             return Duration::ZERO;
-        }
+        };
         let piece = GroupSet::from_iter([next]);
-        let soonest = self.soonest(self.sources.keys(), &piece, now).min(LONGEST);
-        let safe = soonest + soonest / 3;
+        let able = self
+            .sources
+            .iter()
+            .filter(|(_, source)| source.has_any(&piece));
+        let etas = able.map(|(peer, source)| {
+            let bytes = self.ahead_of(*peer, &piece, now) + piece.bytes(self.size);
+            source.rests(now) + self.eta(*peer, bytes, now)
+        });
+        let eta = etas.min().unwrap_or(LONGEST).min(LONGEST);
+        let safe = eta + eta / 3;
         safe.saturating_sub(self.time_of(next.start().saturating_sub(ear)))
     }
 
@@ -143,14 +151,6 @@ impl Scheduler {
         let micros = u128::from(bytes) * 1_000_000 / u128::from(rate);
         Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
-}
-
-/// How long a source has sent nothing of what it owes.
-fn silence(source: &Source, request: &Request, now: Instant) -> Duration {
-    let since = source
-        .heard()
-        .map_or(request.sent, |heard| heard.max(request.sent));
-    now.saturating_duration_since(since)
 }
 
 /// How much later than expected something may come: a lost packet and its repetition.

@@ -147,6 +147,31 @@ proptest! {
     }
 }
 
+/// A first group that is long on its way is no reason to believe in its source; one that is
+/// nearly here is none to ask elsewhere; and a second slice that begins is no news of the
+/// first.
+#[test]
+fn those_who_starved_it_once_do_not() {
+    let once: [(u64, &[(u64, u64)]); 8] = [
+        (240, &[(114, 15), (15, 20)]),
+        (1288, &[(120, 159), (84, 153), (15, 69)]),
+        (972, &[(48, 56), (20, 177), (52, 20)]),
+        (140, &[(18, 68), (54, 156), (48, 20)]),
+        (44, &[(140, 40), (21, 48)]),
+        (59, &[(109, 6), (15, 20)]),
+        (4488, &[(97, 175), (23, 20)]),
+        (5043, &[(85, 176), (133, 196), (61, 11), (29, 159)]),
+    ];
+    for (seed, shares) in once {
+        let remotes = shares.iter().map(|(share, ms)| remote(*share, *ms));
+        let heard = listen(&mut with_bitrate(remotes.collect(), seed));
+        assert!(
+            heard.end && heard.waits.is_empty(),
+            "{heard:?} of {shares:?}"
+        );
+    }
+}
+
 #[test]
 fn without_faults_hardly_anything_comes_twice() {
     for (shares, seed) in [([40, 40, 60], 1), ([20, 30, 90], 2), ([300, 40, 40], 3)] {
