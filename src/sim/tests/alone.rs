@@ -47,7 +47,7 @@ fn add_song(world: &mut World, n: u32) {
 /// while. Nobody needs the tracker for that; when it is back, all are with it.
 #[test]
 fn a_swarm_goes_on_without_its_tracker() {
-    for seed in seeds(20) {
+    for seed in seeds(100) {
         let mut world = swarm(seed, Weather::POOR, true);
         world.has_mdns = world.random.chance(500);
         world.kill_tracker();
@@ -101,7 +101,7 @@ fn a_swarm_goes_on_without_its_tracker() {
 /// Found by mDNS, or, where that is blocked, remembered.
 #[test]
 fn a_swarm_that_never_had_a_tracker_plays() {
-    for seed in seeds(20) {
+    for seed in seeds(100) {
         let mut world = swarm(seed, Weather::POOR, false);
         assert_all_know(&mut world);
         assert_same_heads(&world);
@@ -128,7 +128,7 @@ fn a_swarm_that_never_had_a_tracker_plays() {
 /// what is here now, whatever its number.
 #[test]
 fn a_lost_index_is_outdone_without_a_tracker() {
-    for seed in seeds(20) {
+    for seed in seeds(100) {
         let mut world = swarm(seed, Weather::POOR, false);
         let host = HostNo(world.random.below(5) as usize);
         for n in 0..3 {
@@ -151,7 +151,7 @@ fn a_lost_index_is_outdone_without_a_tracker() {
 /// Whoever looks sees the same names, and nobody loses one that a tracker gave.
 #[test]
 fn two_of_one_name_are_told_apart_the_same_way_everywhere() {
-    for seed in seeds(10) {
+    for seed in seeds(100) {
         let mut world = World::new(seed, Weather::FAIR);
         for name in ["kitchen", "hall", "kitchen"] {
             let setting = peer(name, FAST, &[Song::new(1, 30, FLAC)]);
@@ -184,7 +184,7 @@ fn two_of_one_name_are_told_apart_the_same_way_everywhere() {
 /// It costs nothing where it is not needed.
 #[test]
 fn nobody_is_greeted_where_a_tracker_speaks_for_all() {
-    for seed in seeds(10) {
+    for seed in seeds(100) {
         let mut world = swarm(seed, Weather::FAIR, true);
         world.run(600 * SECOND);
         let greets = |line: &&String| line.contains(" greets ");

@@ -107,7 +107,7 @@ fn listen(world: &mut World, host: HostNo, other: HostNo, what: u64) {
 
 #[test]
 fn every_play_ends_in_sound_or_in_words() {
-    for seed in seeds(20) {
+    for seed in seeds(100) {
         let world = chaos(seed);
         for host in listeners(&world) {
             let host = &world.hosts[host.0];

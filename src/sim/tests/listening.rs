@@ -71,7 +71,7 @@ impl Evening {
 /// However the rates are spread, and on every network.
 #[test]
 fn sources_that_are_a_fifth_faster_together_never_starve_it() {
-    for seed in seeds(50) {
+    for seed in seeds(100) {
         let mut evening = Evening::new(seed);
         evening.world.run(200 * SECOND);
         let story = evening.story();
@@ -85,7 +85,7 @@ fn sources_that_are_a_fifth_faster_together_never_starve_it() {
 /// One of them is unplugged at any moment; the others are fast enough.
 #[test]
 fn a_listener_does_not_notice_that_a_source_was_unplugged() {
-    for seed in seeds(50) {
+    for seed in seeds(100) {
         let mut evening = Evening::new(seed);
         let world = &mut evening.world;
         let [dies, lives] = [evening.sources[0], evening.sources[1]];
@@ -103,7 +103,7 @@ fn a_listener_does_not_notice_that_a_source_was_unplugged() {
 /// Rates change all the time; that is no reason to stop, as long as they suffice.
 #[test]
 fn rates_that_change_are_followed() {
-    for seed in seeds(50) {
+    for seed in seeds(100) {
         let mut evening = Evening::new(seed);
         for _ in 0..30 {
             let world = &mut evening.world;

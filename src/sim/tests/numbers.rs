@@ -35,7 +35,7 @@ impl Numbers {
 /// Whoever brought it, whatever was lost, late, asked for twice or taken back.
 #[test]
 fn every_byte_of_a_track_is_counted_once() {
-    for seed in seeds(20) {
+    for seed in seeds(100) {
         let mut world = World::new(seed, Weather::POOR);
         let song = Song::new(1, 60, FLAC);
         let songs = [song.clone()];
@@ -94,7 +94,7 @@ fn what_was_here_already_is_a_duplicate() {
 
 #[test]
 fn what_is_played_again_comes_from_the_cache() {
-    for seed in seeds(5) {
+    for seed in seeds(100) {
         let mut world = World::new(seed, Weather::FAIR);
         let song = Song::new(1, 20, FLAC);
         world.add(peer("kitchen", FAST, std::slice::from_ref(&song)));
@@ -122,7 +122,7 @@ fn what_is_played_again_comes_from_the_cache() {
 #[test]
 fn underruns_are_those_that_the_listener_heard() {
     let mut starved = 0;
-    for seed in seeds(5) {
+    for seed in seeds(100) {
         let mut world = World::new(seed, Weather::FAIR);
         let song = Song::new(1, 30, FLAC);
         let kitchen = world.add(peer("kitchen", FLAC * 13 / 10, std::slice::from_ref(&song)));
@@ -149,7 +149,7 @@ fn underruns_are_those_that_the_listener_heard() {
 #[test]
 fn a_liar_is_named_in_status_although_another_brings_the_music() {
     let mut seen = 0;
-    for seed in seeds(5) {
+    for seed in seeds(100) {
         let mut world = World::new(seed, Weather::FAIR);
         let song = Song::new(1, 30, FLAC);
         let songs = [song.clone()];

@@ -5,7 +5,7 @@ use crate::id::group_count;
 
 #[test]
 fn a_track_of_another_box_sounds_at_once_and_to_its_end() {
-    for seed in seeds(20) {
+    for seed in seeds(100) {
         let mut world = World::new(seed, Weather::FAIR);
         let songs = [Song::new(1, 20, FLAC), Song::new(2, 20, FLAC)];
         world.add(peer("kitchen", FAST, &songs));
@@ -40,7 +40,7 @@ fn a_track_of_another_box_sounds_at_once_and_to_its_end() {
 /// what the decoder read on its way to it stands before the second one.
 #[test]
 fn a_source_a_fifth_faster_than_the_music_never_starves_it() {
-    for seed in seeds(10) {
+    for seed in seeds(100) {
         for ahead in [0, 2] {
             let mut world = World::new(seed, Weather::FAIR);
             let songs: Vec<Song> = (0..=ahead).map(|n| Song::new(n, 60, FLAC)).collect();
@@ -62,7 +62,7 @@ fn a_source_a_fifth_faster_than_the_music_never_starves_it() {
 
 #[test]
 fn a_second_holder_takes_over_when_a_source_dies() {
-    for seed in seeds(20) {
+    for seed in seeds(100) {
         let mut world = World::new(seed, Weather::POOR);
         let song = Song::new(1, 60, FLAC);
         let songs = [song.clone()];
@@ -91,7 +91,7 @@ fn a_second_holder_takes_over_when_a_source_dies() {
 
 #[test]
 fn without_another_holder_what_came_is_played_and_the_queue_goes_on() {
-    for seed in seeds(20) {
+    for seed in seeds(100) {
         let mut world = World::new(seed, Weather::POOR);
         let (lost, whole) = (Song::new(1, 60, FLAC), Song::new(2, 20, FLAC));
         let kitchen = world.add(peer("kitchen", FLAC * 2, std::slice::from_ref(&lost)));
@@ -128,7 +128,7 @@ fn without_another_holder_what_came_is_played_and_the_queue_goes_on() {
 #[test]
 fn after_a_restart_only_the_rest_is_fetched() {
     let mut lost = 0;
-    for seed in seeds(20) {
+    for seed in seeds(100) {
         let mut world = World::new(seed, Weather::FAIR);
         let song = Song::new(1, 60, FLAC);
         world.add(peer("kitchen", FLAC * 3 / 2, std::slice::from_ref(&song)));
@@ -198,7 +198,7 @@ fn the_store_hears_what_is_queued() {
 /// catalogues change all the time.
 #[test]
 fn a_file_that_is_not_hashed_yet_plays_after_its_hashing() {
-    for seed in seeds(20) {
+    for seed in seeds(100) {
         let mut world = World::new(seed, Weather::FAIR);
         let song = Song::new(1, 60, FLAC);
         let setting = Setting {
@@ -228,7 +228,7 @@ fn a_file_that_is_not_hashed_yet_plays_after_its_hashing() {
 
 #[test]
 fn who_sends_wrong_bytes_or_has_another_file_is_left_alone() {
-    for seed in seeds(20) {
+    for seed in seeds(100) {
         for manner in [Manner::Liar, Manner::Changed] {
             let mut world = World::new(seed, Weather::FAIR);
             let song = Song::new(1, 30, FLAC);

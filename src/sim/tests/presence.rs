@@ -59,7 +59,7 @@ pub fn assert_same_heads(world: &World) {
 
 #[test]
 fn who_is_silent_for_longer_than_its_lease_is_gone_everywhere() {
-    for seed in seeds(15) {
+    for seed in seeds(100) {
         let mut world = swarm(seed, Weather::POOR);
         assert_all_know(&mut world);
         let victim = HostNo(world.random.below(5) as usize);
@@ -76,7 +76,7 @@ fn who_is_silent_for_longer_than_its_lease_is_gone_everywhere() {
 
 #[test]
 fn who_died_while_one_could_not_hear_of_it_is_gone_for_that_one_too() {
-    for seed in seeds(15) {
+    for seed in seeds(100) {
         let mut world = swarm(seed, Weather::FAIR);
         let (deaf, victim) = (HostNo(0), HostNo(1));
         world.cut(&[Place::Host(deaf)], &[Place::Tracker]);
@@ -93,7 +93,7 @@ fn who_died_while_one_could_not_hear_of_it_is_gone_for_that_one_too() {
 
 #[test]
 fn catalogues_are_the_same_everywhere_after_a_partition() {
-    for seed in seeds(15) {
+    for seed in seeds(100) {
         let mut world = swarm(seed, Weather::POOR);
         let pieces = 1 + world.random.below(4) as usize;
         let (some, others): (Vec<_>, Vec<_>) = (0..5).partition(|n| *n < pieces);
@@ -120,7 +120,7 @@ fn catalogues_are_the_same_everywhere_after_a_partition() {
 /// Whoever was here all the time is not lost when the tracker was away.
 #[test]
 fn a_tracker_that_restarts_costs_nobody_a_neighbour() {
-    for seed in seeds(15) {
+    for seed in seeds(100) {
         let mut world = swarm(seed, Weather::FAIR);
         world.kill_tracker();
         let away = world.random.time(120 * SECOND);
@@ -138,7 +138,7 @@ fn a_tracker_that_restarts_costs_nobody_a_neighbour() {
 /// A speaker comes back from a power cut, or with a new card.
 #[test]
 fn who_comes_back_is_there_with_its_newest_catalogue() {
-    for seed in seeds(15) {
+    for seed in seeds(100) {
         let mut world = swarm(seed, Weather::POOR);
         let host = HostNo(world.random.below(5) as usize);
         for n in 0..4 {
@@ -166,7 +166,7 @@ fn who_comes_back_is_there_with_its_newest_catalogue() {
 /// before anybody has walked to a router.
 #[test]
 fn a_network_that_comes_an_hour_late_is_used() {
-    for seed in seeds(5) {
+    for seed in seeds(100) {
         let mut world = World::new(seed, Weather::FAIR);
         let hosts: Vec<Place> = (0..NAMES.len()).map(|n| Place::Host(HostNo(n))).collect();
         world.cut(&hosts, &[Place::Tracker]);
