@@ -229,20 +229,22 @@ impl Source {
         self.lost
     }
 
-    /// How long until it has sent `bytes` more, when it owes something since `owes`. A group
-    /// is under way then; who takes longer for it than it should is taken to take as much
-    /// longer for each.
+    /// How long until it has sent `bytes` more, when it owes something since `owes`. Who is
+    /// late with a group is taken to need as long again; and if its rate is not known, for
+    /// each that follows, too.
     pub(super) fn eta(&self, bytes: u64, owes: Option<Instant>, now: Instant) -> Duration {
         let rtt = self.rtt.unwrap_or(GUESSED_RTT);
-        let silence = self.silence(owes, now);
-        let (rate, due, doubt) = match self.meter.rate {
-            Some(rate) => (rate, time_of(GROUP_BYTES, rate), 1),
-            None => (GUESSED_RATE, Duration::ZERO, DOUBT),
-        };
-        let late = silence.saturating_sub(rtt + due) * doubt;
-        let groups = u32::try_from(bytes.div_ceil(GROUP_BYTES)).unwrap_or(u32::MAX);
-        let expected = rtt + time_of(bytes, rate);
-        expected.max(late.saturating_mul(groups))
+        let late = self.silence(owes, now).saturating_sub(rtt);
+        match self.meter.rate {
+            Some(rate) => {
+                rtt + time_of(bytes, rate) + late.saturating_sub(time_of(GROUP_BYTES, rate))
+            }
+            None => {
+                let groups = u32::try_from(bytes.div_ceil(GROUP_BYTES)).unwrap_or(u32::MAX);
+                let doubted = (late * DOUBT).saturating_mul(groups);
+                doubted.max(rtt + time_of(bytes, GUESSED_RATE))
+            }
+        }
     }
 
     /// For how long the group that it sends now has been under way, if it takes what its

@@ -157,7 +157,7 @@ impl Scheduler {
 fn jitter(source: &Source) -> Duration {
     source
         .rtt()
-        .map_or(Duration::ZERO, |rtt| (rtt * 3).min(LONGEST_JITTER))
+        .map_or(Duration::ZERO, |rtt| (rtt * 3 / 2).min(LONGEST_JITTER))
 }
 
 /// What was measured is not what will be: so much of it is counted on. With sources that
