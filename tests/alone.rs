@@ -5,11 +5,11 @@ mod common;
 #[path = "common/netns.rs"]
 mod netns;
 
-use std::{fs, path::Path, thread, time::Instant};
+use std::{fs, thread, time::Instant};
 
 use common::{
     audio::{self, Music},
-    command, Node, Setup, PATIENCE,
+    Node, Setup, PATIENCE,
 };
 use netns::Network;
 
@@ -38,12 +38,12 @@ fn a_tracker_is_killed_and_brought_back() {
     assert!(garden.ctl_ok(&["search", "south"]).contains("south.wav"));
     garden.ctl_ok(&["add", "attic/south.wav"]);
     garden.ctl_ok(&["clear"]);
-    assert_plays(&garden, "kitchen/north.wav", &garden.recording(), &frames);
+    audio::assert_plays(&garden, "kitchen/north.wav", &garden.recording(), &frames);
 
     // Something new.
     let new = south.wav("new.wav", 44_100, 0.5);
     garden.wait_for_tracks("attic", 2);
-    assert_plays(&garden, "attic/new.wav", &garden.recording(), &new);
+    audio::assert_plays(&garden, "attic/new.wav", &garden.recording(), &new);
 
     // One that was away, and is where nobody knows: it remembers the others.
     let mut attic = attic;
@@ -79,7 +79,9 @@ fn a_tracker_is_killed_and_brought_back() {
 /// the cable does not carry it any more, and one that is restarted remembers.
 #[test]
 fn a_swarm_without_a_tracker_finds_itself() {
-    let Some(network) = network() else { return };
+    let Some(network) = Network::or_skip() else {
+        return;
+    };
     let music = Music::new();
     let frames = music.wav("north.wav", 44_100, 1.5);
     let node = |end: usize, name, tracker: Option<&str>| Setup {
@@ -102,7 +104,7 @@ fn a_swarm_without_a_tracker_finds_itself() {
         node.wait_for_tracks("north", 1);
         node.wait_for_no_problem();
     }
-    assert_plays(&south, "north/north.wav", &south.recording(), &frames);
+    audio::assert_plays(&south, "north/north.wav", &south.recording(), &frames);
 
     for end in 0..2 {
         let multicast = ["route", "replace", "blackhole", "224.0.0.0/4"];
@@ -114,7 +116,7 @@ fn a_swarm_without_a_tracker_finds_itself() {
     let south = south.restart();
     wait_until_found(&south, 2);
     south.wait_for_peers(&all);
-    assert_plays(&south, "north/north.wav", &south.recording(), &frames);
+    audio::assert_plays(&south, "north/north.wav", &south.recording(), &frames);
 }
 
 /// Waits until `node` says that so many peers are here without a tracker.
@@ -146,28 +148,4 @@ fn wait_until_gone(node: &Node, peer: &str) {
         assert!(Instant::now() < deadline, "{peer} stays:\n{}", node.log());
         thread::sleep(PATIENCE / 300);
     }
-}
-
-/// Plays `file` at full volume, and compares what came out with `frames`.
-fn assert_plays(node: &Node, file: &str, output: &Path, frames: &[[i16; 2]]) {
-    node.ctl_ok(&["volume", "100"]);
-    node.ctl_ok(&["play", file]);
-    node.wait_for_end();
-    let (_, found) = audio::read_wav(output);
-    let starts = found.windows(frames.len()).any(|heard| heard == frames);
-    assert!(starts, "no sound of {file} in {} frames", found.len());
-}
-
-/// The namespaces, or none where they cannot be made; why is printed.
-fn network() -> Option<Network> {
-    let network = Network::try_new()
-        .inspect_err(|why| eprintln!("skipped: {why}"))
-        .ok()?;
-    // Some containers let root make them, but run nothing in them.
-    let runs = command(&network.prefix(1), "true").status();
-    let runs = runs.is_ok_and(|status| status.success());
-    if !runs {
-        eprintln!("skipped: nothing runs in a network namespace here");
-    }
-    runs.then_some(network)
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use common::{
     audio::{self, Music},
-    command, Node, Setup, BINARY,
+    Node, Setup, BINARY,
 };
 use netns::Network;
 
@@ -111,7 +111,9 @@ fn three_hosts_of_one_name_keep_their_names_over_restarts() {
 /// is told, the first plays on, and the command that it is told mends it.
 #[test]
 fn a_copied_card_is_told_the_command_that_mends_it() {
-    let Some(network) = network() else { return };
+    let Some(network) = Network::or_skip() else {
+        return;
+    };
     let music = Music::new();
     music.wav("north.wav", 44_100, 60.0);
     let tracker = at(&network, 0, Setup::tracker()).start();
@@ -167,7 +169,9 @@ fn a_copied_card_is_told_the_command_that_mends_it() {
 
 #[test]
 fn a_network_that_comes_after_the_start_is_used() {
-    let Some(network) = network() else { return };
+    let Some(network) = Network::or_skip() else {
+        return;
+    };
     let tracker = at(&network, 0, Setup::tracker()).start();
     network.ip(1, &["link", "delete", "nowhere"]).unwrap();
     network.ip(1, &["link", "set", "cable", "down"]).unwrap();
@@ -208,7 +212,9 @@ fn a_network_that_comes_after_the_start_is_used() {
 /// of the new one and play from there. Then the cable is pulled and put back.
 #[test]
 fn a_peer_is_found_at_its_new_address() {
-    let Some(network) = network() else { return };
+    let Some(network) = Network::or_skip() else {
+        return;
+    };
     let music = Music::new();
     let frames = music.wav("south.wav", 44_100, 1.5);
     let both = Setup {
@@ -263,7 +269,9 @@ fn a_peer_is_found_at_its_new_address() {
 /// the other has to find it.
 #[test]
 fn a_tracker_that_moves_is_followed_by_name_and_by_mdns() {
-    let Some(network) = network() else { return };
+    let Some(network) = Network::or_skip() else {
+        return;
+    };
     network.set_hosts(1, &format!("{} tracker.home\n", network.address(0)));
     let mut tracker = at(&network, 0, Setup::tracker()).start();
     tracker.kill();
@@ -320,18 +328,4 @@ fn move_to(network: &Network, end: usize, address: &str) {
 fn port_of(node: &Node) -> String {
     let address = node.tracker_address();
     address.rsplit(':').next().unwrap().to_owned()
-}
-
-/// The namespaces, or none where they cannot be made; why is printed.
-fn network() -> Option<Network> {
-    let network = Network::try_new()
-        .inspect_err(|why| eprintln!("skipped: {why}"))
-        .ok()?;
-    // Some containers let root make them, but run nothing in them.
-    let runs = command(&network.prefix(1), "true").status();
-    let runs = runs.is_ok_and(|status| status.success());
-    if !runs {
-        eprintln!("skipped: nothing runs in a network namespace here");
-    }
-    runs.then_some(network)
 }

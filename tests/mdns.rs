@@ -5,7 +5,7 @@ mod common;
 #[path = "common/lan.rs"]
 mod lan;
 
-use std::{fs, path::Path, thread, time::Instant};
+use std::{fs, thread, time::Instant};
 
 use common::{
     audio::{self, Music},
@@ -351,7 +351,7 @@ fn assert_swarm_plays(lan: &Lan, over: &str) {
     }
     south.wait_for_tracks("attic", 1);
     wait_for_address(&south, "attic", over);
-    assert_plays(&south, "attic/attic.wav", &south.recording(), &frames);
+    audio::assert_plays(&south, "attic/attic.wav", &south.recording(), &frames);
 }
 
 /// Prints how long it takes until what happens is found.
@@ -381,16 +381,6 @@ fn wait_until_written_down(node: &Node, peer: &str) {
         assert!(Instant::now() < deadline, "{peer} is not written down");
         thread::sleep(PATIENCE / 300);
     }
-}
-
-/// Plays `file` at full volume, and compares what came out with `frames`.
-fn assert_plays(node: &Node, file: &str, output: &Path, frames: &[[i16; 2]]) {
-    node.ctl_ok(&["volume", "100"]);
-    node.ctl_ok(&["play", file]);
-    node.wait_for_end();
-    let (_, found) = audio::read_wav(output);
-    let starts = found.windows(frames.len()).any(|heard| heard == frames);
-    assert!(starts, "no sound of {file} in {} frames", found.len());
 }
 
 /// What this file is about needs namespaces; where they cannot be had, why is printed.

@@ -18,7 +18,9 @@ use netns::Network;
 /// that lead nowhere than they may announce.
 #[test]
 fn two_machines_play_each_others_tracks_to_the_bit() {
-    let Some(network) = network() else { return };
+    let Some(network) = Network::or_skip() else {
+        return;
+    };
     let music = [Music::new(), Music::new()];
     let frames = [
         music[0].wav("north.wav", 44_100, 1.5),
@@ -64,7 +66,9 @@ fn two_machines_play_each_others_tracks_to_the_bit() {
 /// The same two, but the peer is told nothing: it finds the tracker by mDNS.
 #[test]
 fn a_peer_finds_a_tracker_that_announces_itself() {
-    let Some(network) = network() else { return };
+    let Some(network) = Network::or_skip() else {
+        return;
+    };
     let music = Music::new();
     music.wav("north.wav", 44_100, 0.5);
     let setup = |end: usize, role, name| Setup {
@@ -130,11 +134,4 @@ fn port_of(node: &Node) -> String {
         .next()
         .expect("an address and a port")
         .to_owned()
-}
-
-/// The namespaces, or none where they cannot be made; why is printed.
-fn network() -> Option<Network> {
-    Network::try_new()
-        .inspect_err(|why| eprintln!("skipped: {why}"))
-        .ok()
 }

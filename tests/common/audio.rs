@@ -151,3 +151,13 @@ impl Music {
         to
     }
 }
+
+/// Plays `file` at full volume, and compares what came out with `frames`.
+pub fn assert_plays(node: &super::Node, file: &str, output: &Path, frames: &[[i16; 2]]) {
+    node.ctl_ok(&["volume", "100"]);
+    node.ctl_ok(&["play", file]);
+    node.wait_for_end();
+    let (_, found) = read_wav(output);
+    let starts = found.windows(frames.len()).any(|heard| heard == frames);
+    assert!(starts, "no sound of {file} in {} frames", found.len());
+}

@@ -21,7 +21,7 @@ pub struct Network {
 
 impl Network {
     /// Makes the namespaces; where that cannot be, says why.
-    pub fn try_new() -> Result<Self, String> {
+    fn try_new() -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         if !nix::unistd::geteuid().is_root() {
             return Err("namespaces can be made by root only".into());
@@ -45,7 +45,16 @@ impl Network {
             network.lead_nowhere(end)?;
         }
         network.join()?;
+        // Some containers let root make them, but run nothing in them.
+        ip(&["netns", "exec", &network.names[1], "true"])?;
         Ok(network)
+    }
+
+    /// The namespaces, or none where they cannot be made; why is printed.
+    pub fn or_skip() -> Option<Self> {
+        Self::try_new()
+            .inspect_err(|why| eprintln!("skipped: {why}"))
+            .ok()
     }
 
     /// The words before a command that is to run in namespace 0 or 1.

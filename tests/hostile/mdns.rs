@@ -15,7 +15,9 @@ use crate::{
 
 #[test]
 fn a_storm_of_announcements() {
-    let Some(network) = network() else { return };
+    let Some(network) = Network::or_skip() else {
+        return;
+    };
     // It looks for a tracker while there is none.
     let peer = node(&network, 1, "peer", "south");
     let watch = Watch::begin(&peer);
@@ -38,7 +40,9 @@ fn a_storm_of_announcements() {
 /// be there for years.
 #[test]
 fn a_crowd_of_false_trackers() {
-    let Some(network) = network() else { return };
+    let Some(network) = Network::or_skip() else {
+        return;
+    };
     let peer = node(&network, 1, "peer", "south");
     let mut sender = Sender::new(&network);
     for n in 1..=100 {
@@ -53,7 +57,9 @@ fn a_crowd_of_false_trackers() {
 /// among them.
 #[test]
 fn a_crowd_of_false_peers() {
-    let Some(network) = network() else { return };
+    let Some(network) = Network::or_skip() else {
+        return;
+    };
     let peer = |end: usize, name| Setup {
         role: "peer",
         name: Some(name),
@@ -82,13 +88,6 @@ fn a_crowd_of_false_peers() {
     south.wait_for_peers(&["north", "other", "south"]);
     drop(other);
     watch.end(&south, GROWN);
-}
-
-/// The namespaces, or none where they cannot be made; why is printed.
-fn network() -> Option<Network> {
-    Network::try_new()
-        .inspect_err(|why| eprintln!("skipped: {why}"))
-        .ok()
 }
 
 fn node(network: &Network, end: usize, role: &'static str, name: &'static str) -> Node {
