@@ -6,7 +6,7 @@ use super::{
     assert_heard,
     common::{
         audio::{self, Music},
-        Node, Setup,
+        can_mount, Node, Setup,
     },
     mounts, problems, wait_until_well,
 };
@@ -64,12 +64,6 @@ impl Swarm {
             mounts::output(&self.player, &line).trim() == copies.to_string()
         });
     }
-}
-
-fn can_mount() -> bool {
-    mounts::are_possible()
-        .inspect_err(|why| eprintln!("skipped: {why}"))
-        .is_ok()
 }
 
 #[test]

@@ -1,24 +1,9 @@
 //! Small file systems that only a node sees: it runs in a mount namespace of
 //! its own, and the test changes that from outside.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 use super::common::{command, Node, Setup};
-
-/// Whether it can be done; otherwise says why not.
-pub fn are_possible() -> Result<(), String> {
-    if !nix::unistd::geteuid().is_root() {
-        return Err("file systems can be mounted by root only".into());
-    }
-    let tried = Command::new("unshare")
-        .args(["-m", "sh", "-c", "mount -t tmpfs -o size=64k tmpfs /mnt"])
-        .output();
-    match tried {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().into()),
-        Err(e) => Err(format!("unshare: {e}")),
-    }
-}
 
 /// Has `setup` run where `before` was done first: a line of shell.
 pub fn within(setup: Setup, before: &str) -> Setup {
