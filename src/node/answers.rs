@@ -48,8 +48,8 @@ pub struct Answers {
     elsewhere: Option<Elsewhere>,
     /// Slices that wait or are being sent.
     slices: BTreeMap<Ticket, Slice>,
-    /// Slices that are on their way to somebody else just now, who can pass them on, in the order in which they
-    /// were asked for, and until when that is waited for.
+    /// Slices that are on their way to somebody else just now, who can pass them on: in the
+    /// order in which they were asked for, and until when that is waited for.
     held: VecDeque<(Instant, Slice)>,
     /// Entries that are being looked up or hashed, and for whom.
     resolving: BTreeMap<AskId, PeerId>,

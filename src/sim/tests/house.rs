@@ -36,6 +36,14 @@ fn house(seed: u64, manner: Manner, line: u64) -> (World, Vec<HostNo>, Song, f64
     (world, listeners.into(), song, times)
 }
 
+fn assert_all_have(world: &World, listeners: &[HostNo], song: &Song) {
+    for host in listeners {
+        let host = &world.hosts[host.0];
+        let whole = host.library.holds(song.track);
+        assert!(whole, "{} has not got it", host.name);
+    }
+}
+
 #[test]
 fn a_house_full_of_listeners_takes_a_track_from_its_holder_about_once() {
     for seed in seeds(2) {
@@ -43,14 +51,13 @@ fn a_house_full_of_listeners_takes_a_track_from_its_holder_about_once() {
         // Once by itself; the opening, and what is due at once, to each; and what it has
         // nothing better to do than to send.
         assert!(times < 2.5, "its holder has sent it {times:.2} times");
-        for host in listeners {
-            let story = world.story(host, &song);
+        for host in &listeners {
+            let story = world.story(*host, &song);
             let settled = story.started.expect("it sounds") + SECOND;
             let late = story.underruns.iter().filter(|at| **at > settled);
             assert_eq!(late.count(), 0, "{story:?}");
-            let whole = world.hosts[host.0].library.holds(song.track);
-            assert!(whole, "{} has not got it", world.hosts[host.0].name);
         }
+        assert_all_have(&world, &listeners, &song);
     }
 }
 
@@ -60,10 +67,7 @@ fn a_holder_whose_line_is_too_thin_for_all_does_not_send_it_to_each() {
     for seed in seeds(2) {
         let (world, listeners, song, times) = house(seed, Manner::Honest, THIN);
         assert!(times < 2.0, "its holder has sent it {times:.2} times");
-        for host in listeners {
-            let whole = world.hosts[host.0].library.holds(song.track);
-            assert!(whole, "{} has not got it", world.hosts[host.0].name);
-        }
+        assert_all_have(&world, &listeners, &song);
     }
 }
 

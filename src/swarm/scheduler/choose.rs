@@ -228,8 +228,7 @@ impl Scheduler {
         let etas = peers.filter_map(|peer| {
             let source = &self.sources.get(peer)?;
             let able = self.may_be_asked(*peer, now) && !source.part_of(&first).is_empty();
-            let bytes = self.ahead_of(*peer, &first, now) + first.bytes(self.size);
-            able.then(|| self.eta(*peer, bytes, now))
+            able.then(|| self.eta_of(*peer, &first, now))
         });
         etas.min().unwrap_or(Duration::MAX)
     }
@@ -257,7 +256,7 @@ impl Scheduler {
         let has = source.part_of(piece);
         let first = has.take(1);
         let ahead = self.ahead_of(peer, &first, now);
-        let eta = self.eta(peer, ahead + first.bytes(self.size), now);
+        let eta = self.eta_of(peer, &first, now);
         let requests = self.requests.values().filter(|r| r.source == peer).count();
         let most = MAX_REQUESTS_PER_SOURCE;
         let slack = self.slack(first.first()?, now);
@@ -332,7 +331,7 @@ impl Scheduler {
 
     /// Bytes that a source sends before `groups`, were it asked for those now: at least the
     /// group that is under way.
-    pub(super) fn ahead_of(&self, peer: PeerId, groups: &GroupSet, now: Instant) -> u64 {
+    fn ahead_of(&self, peer: PeerId, groups: &GroupSet, now: Instant) -> u64 {
         let more_urgent = self.owed(peer, self.class_on_wire(peer, groups, now));
         let under_way = self.outstanding(peer).min(GROUP_BYTES);
         more_urgent.max(under_way)
@@ -360,6 +359,13 @@ impl Scheduler {
         })
     }
 
+    /// How long until a source has sent `groups`, were it asked for those now.
+    pub(super) fn eta_of(&self, peer: PeerId, groups: &GroupSet, now: Instant) -> Duration {
+        let bytes = self.ahead_of(peer, groups, now) + groups.bytes(self.size);
+        self.eta(peer, bytes, now)
+    }
+
+    /// When the oldest of what a source still owes was asked for.
     fn owes_since(&self, peer: PeerId) -> Option<Instant> {
         let of_peer = self.requests.values().filter(|r| r.source == peer);
         of_peer.map(|r| r.sent).min()

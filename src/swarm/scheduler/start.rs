@@ -110,10 +110,7 @@ impl Scheduler {
             .sources
             .iter()
             .filter(|(_, source)| source.has_any(&piece));
-        let etas = able.map(|(peer, source)| {
-            let bytes = self.ahead_of(*peer, &piece, now) + piece.bytes(self.size);
-            source.rests(now) + self.eta(*peer, bytes, now)
-        });
+        let etas = able.map(|(peer, source)| source.rests(now) + self.eta_of(*peer, &piece, now));
         let eta = etas.min().unwrap_or(LONGEST).min(LONGEST);
         let safe = eta + eta / 3;
         safe.saturating_sub(self.time_of(next.start().saturating_sub(ear)))
