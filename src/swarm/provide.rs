@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_channel::Sender;
+use async_channel::{Receiver, Sender};
 use bytes::Bytes;
 use quinn::{RecvStream, SendStream, StreamId, VarInt};
 use smol::{future, lock::Semaphore, Task, Timer};
@@ -246,10 +246,15 @@ async fn has_arrived(send: &mut SendStream) -> bool {
 /// it.
 async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, turn: &Turn) -> bool {
     let (to, pieces) = async_channel::bounded(PIECES_UNDER_WAY);
+    let (lend, empty) = async_channel::bounded(PIECES_UNDER_WAY);
+    // Of as many as it has room for, none is refused.
+    let lend_one = || lend.try_send(Vec::with_capacity(PIECE_BYTES));
+    (0..PIECES_UNDER_WAY).for_each(|_| _ = lend_one());
     let encoding = smol::unblock(move || {
         let mut pipe = Pipe {
             to,
-            piece: Vec::with_capacity(PIECE_BYTES),
+            empty,
+            piece: Vec::new(),
         };
         blob.slice(&groups, &mut pipe)?;
         pipe.flush().map_err(SliceError::Write)
@@ -258,6 +263,7 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, tu
     let mut header = Some(encode_frame(&PeerReply::Slice));
     let mut begun = false;
     while let Ok(mut piece) = pieces.recv().await {
+        let _ = lend_one();
         if let Some(header) = header.take() {
             log::trace!("the first piece of a slice is read");
             // That it begins is told before the data of others, since a late
@@ -326,13 +332,21 @@ fn reset(send: &mut SendStream, code: u32) {
 }
 
 /// The blocking end of a slice on its way out.
+///
+/// It fills what it is lent: the heap gives each thread an area of its own, and in that of
+/// every thread that ever made a piece there would be room for all that are under way.
 struct Pipe {
     to: Sender<Bytes>,
+    empty: Receiver<Vec<u8>>,
     piece: Vec<u8>,
 }
 
 impl Write for Pipe {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.piece.capacity() == 0 {
+            let lent = self.empty.recv_blocking();
+            self.piece = lent.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        }
         self.piece.extend_from_slice(bytes);
         if self.piece.len() + GROUP_BYTES as usize > self.piece.capacity() {
             self.flush()?;
@@ -344,7 +358,7 @@ impl Write for Pipe {
         if self.piece.is_empty() {
             return Ok(());
         }
-        let piece = std::mem::replace(&mut self.piece, Vec::with_capacity(PIECE_BYTES));
+        let piece = std::mem::take(&mut self.piece);
         self.to
             .send_blocking(piece.into())
             .map_err(|_| io::ErrorKind::BrokenPipe.into())
