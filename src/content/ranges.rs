@@ -110,7 +110,7 @@ impl GroupSet {
 
     /// Whether the two sets have a group in common.
     pub fn intersects(&self, other: &Self) -> bool {
-        !self.intersection(other).is_empty()
+        self.overlaps(other).next().is_some()
     }
 
     /// The ranges, in order; they do not touch.
@@ -181,26 +181,41 @@ impl GroupSet {
     }
 
     pub fn intersection(&self, other: &Self) -> Self {
-        let (mut a, mut b) = (self.ranges.as_slice(), other.ranges.as_slice());
-        let mut ranges = Vec::new();
-        while let ([x, ..], [y, ..]) = (a, b) {
-            let both = x.start.max(y.start)..x.end.min(y.end);
-            if !both.is_empty() {
-                ranges.push(both);
-            }
-            if x.end <= y.end {
-                a = &a[1..];
-            } else {
-                b = &b[1..];
-            }
-        }
+        let ranges = self.overlaps(other).collect();
         Self { ranges }
+    }
+
+    /// The ranges of what is in both sets.
+    fn overlaps<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Range<u32>> + 'a {
+        let (mut a, mut b) = (self.reaching_into(other), other.reaching_into(self));
+        std::iter::from_fn(move || {
+            while let ([x, ..], [y, ..]) = (a, b) {
+                let both = x.start.max(y.start)..x.end.min(y.end);
+                if x.end <= y.end {
+                    a = &a[1..];
+                } else {
+                    b = &b[1..];
+                }
+                if !both.is_empty() {
+                    return Some(both);
+                }
+            }
+            None
+        })
+    }
+
+    /// The ranges but those that end before `other` begins: of many, what a small set has to
+    /// do with is found at once.
+    fn reaching_into(&self, other: &Self) -> &[Range<u32>] {
+        let from = other.ranges.first().map_or(0, |first| first.start);
+        let skipped = self.ranges.partition_point(|range| range.end <= from);
+        &self.ranges[skipped..]
     }
 
     /// What is in this set and not in `other`.
     pub fn difference(&self, other: &Self) -> Self {
         let mut ranges = Vec::new();
-        let mut holes = other.ranges.as_slice();
+        let mut holes = other.reaching_into(self);
         for range in &self.ranges {
             let mut start = range.start;
             while let [hole, later @ ..] = holes {

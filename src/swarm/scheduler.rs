@@ -367,12 +367,11 @@ impl Scheduler {
                 .map_or(stalls, |late| stalls.min(late))
         });
         let missing = self.missing();
-        let sources = self
-            .sources
-            .values()
-            .filter(|source| source.has_any(&missing))
-            .filter_map(Source::resting_until);
-        requests.chain(sources).min()
+        let resting = self.sources.values().filter_map(|source| {
+            let until = source.resting_until()?;
+            source.has_any(&missing).then_some(until)
+        });
+        requests.chain(resting).min()
     }
 
     /// Whether there is something left to ask for now.

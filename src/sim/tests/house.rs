@@ -66,7 +66,7 @@ fn a_house_full_of_listeners_takes_a_track_from_its_holder_about_once() {
 fn a_holder_whose_line_is_too_thin_for_all_does_not_send_it_to_each() {
     for seed in seeds(2) {
         let (world, listeners, song, times) = house(seed, Manner::Honest, THIN);
-        assert!(times < 2.0, "its holder has sent it {times:.2} times");
+        assert!(times < 2.5, "its holder has sent it {times:.2} times");
         assert_all_have(&world, &listeners, &song);
     }
 }

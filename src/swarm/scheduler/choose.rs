@@ -151,8 +151,16 @@ impl Scheduler {
 
     /// Asks the source that suits best, if any may be asked, for the start of `piece`.
     fn ask(&mut self, piece: &GroupSet, urgency: Urgency, now: Instant) -> Option<Action> {
+        let able = |(peer, source): &(&PeerId, &Source)| {
+            self.has_place(**peer, urgency)
+                && self.may_be_asked(**peer, now)
+                && source.has_any(piece)
+        };
+        let mut able = self.sources.iter().filter(able).peekable();
+        // When all are busy, nothing has to be compared.
+        able.peek()?;
         let soonest = self.soonest(self.sources.keys(), piece, now);
-        let offers = self.sources.iter().filter_map(|(peer, source)| {
+        let offers = able.filter_map(|(peer, source)| {
             let offer = self.offer(*peer, source, piece, urgency, soonest, now)?;
             Some((*peer, offer))
         });
@@ -227,7 +235,7 @@ impl Scheduler {
         let first = piece.take(1);
         let etas = peers.filter_map(|peer| {
             let source = &self.sources.get(peer)?;
-            let able = self.may_be_asked(*peer, now) && !source.part_of(&first).is_empty();
+            let able = !source.part_of(&first).is_empty() && self.may_be_asked(*peer, now);
             able.then(|| self.eta_of(*peer, &first, now))
         });
         etas.min().unwrap_or(Duration::MAX)
@@ -240,7 +248,17 @@ impl Scheduler {
         rested && !self.requests.values().any(silent)
     }
 
-    /// What of `piece` a source may be asked for in one request now.
+    /// Whether a source may have another request.
+    fn has_place(&self, peer: PeerId, urgency: Urgency) -> bool {
+        let requests = self.requests.values().filter(|r| r.source == peer).count();
+        match urgency {
+            Urgency::WaitedFor => requests <= MAX_REQUESTS_PER_SOURCE,
+            Urgency::CopyOf(late_at) => peer != late_at && requests <= MAX_REQUESTS_PER_SOURCE,
+            Urgency::InOrder => requests < MAX_REQUESTS_PER_SOURCE,
+        }
+    }
+
+    /// What of `piece` a source that may have another request is asked for now.
     fn offer(
         &self,
         peer: PeerId,
@@ -250,20 +268,15 @@ impl Scheduler {
         soonest: Duration,
         now: Instant,
     ) -> Option<Offer> {
-        if !self.may_be_asked(peer, now) {
-            return None;
-        }
         let has = source.part_of(piece);
         let first = has.take(1);
         let ahead = self.ahead_of(peer, &first, now);
         let eta = self.eta_of(peer, &first, now);
-        let requests = self.requests.values().filter(|r| r.source == peer).count();
-        let most = MAX_REQUESTS_PER_SOURCE;
         let slack = self.slack(first.first()?, now);
         let too_late = is_too_late(eta, slack, soonest);
         let (groups, skips) = match urgency {
-            Urgency::WaitedFor if requests <= most && !too_late => (stretch(&has)?, false),
-            Urgency::CopyOf(late_at) if peer != late_at && requests <= most && !too_late => {
+            Urgency::WaitedFor if !too_late => (stretch(&has)?, false),
+            Urgency::CopyOf(_) if !too_late => {
                 let stretch = stretch(&has)?;
                 (stretch.take(self.portion(source, &stretch)), false)
             }
@@ -284,7 +297,7 @@ impl Scheduler {
                 let bytes = groups.bytes(self.size);
                 let room = source.rate().map_or(FIRST_ROOM, |rate| rate.max(MIN_ROOM));
                 let fits = ahead == 0 || ahead + bytes <= room;
-                ((requests < most && fits).then_some(groups)?, late)
+                (fits.then_some(groups)?, late)
             }
         };
         Some(Offer {
