@@ -255,6 +255,7 @@ async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, tu
             to,
             empty,
             piece: Vec::new(),
+            begun: false,
         };
         blob.slice(&groups, &mut pipe)?;
         pipe.flush().map_err(SliceError::Write)
@@ -339,6 +340,17 @@ struct Pipe {
     to: Sender<Bytes>,
     empty: Receiver<Vec<u8>>,
     piece: Vec<u8>,
+    /// Whether a piece has gone out.
+    begun: bool,
+}
+
+impl Pipe {
+    /// Somebody may wait for the first group, and all later ones are cheaper together.
+    fn is_enough(&self) -> bool {
+        let group = GROUP_BYTES as usize;
+        let len = self.piece.len();
+        len + group > self.piece.capacity() || (!self.begun && len >= group)
+    }
 }
 
 impl Write for Pipe {
@@ -348,7 +360,7 @@ impl Write for Pipe {
             self.piece = lent.map_err(|_| io::ErrorKind::BrokenPipe)?;
         }
         self.piece.extend_from_slice(bytes);
-        if self.piece.len() + GROUP_BYTES as usize > self.piece.capacity() {
+        if self.is_enough() {
             self.flush()?;
         }
         Ok(bytes.len())
@@ -358,6 +370,7 @@ impl Write for Pipe {
         if self.piece.is_empty() {
             return Ok(());
         }
+        self.begun = true;
         let piece = std::mem::take(&mut self.piece);
         self.to
             .send_blocking(piece.into())
@@ -382,8 +395,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const STALL: Duration = Duration::from_secs(10);
 /// Hashing progress and the result behind it.
 const REPLIES_UNDER_WAY: usize = 2;
-/// Two groups and their hashes: what a slice hands over at once.
-const PIECE_BYTES: usize = 33 * 1024;
+/// Four groups and their hashes: what a slice hands over at once.
+const PIECE_BYTES: usize = 66 * 1024;
 /// One piece being encoded while another is being sent.
 const PIECES_UNDER_WAY: usize = 2;
 
