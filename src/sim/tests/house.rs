@@ -61,7 +61,8 @@ fn a_house_full_of_listeners_takes_a_track_from_its_holder_about_once() {
     }
 }
 
-/// Where all of them wait for the same, and each asks for it as urgently.
+/// Where all of them wait for the same, and each asks for it as urgently. Mostly it is 1.6
+/// times, and 2.4 in the worst of 560 houses.
 #[test]
 fn a_holder_whose_line_is_too_thin_for_all_does_not_send_it_to_each() {
     for seed in seeds(2) {

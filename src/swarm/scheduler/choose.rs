@@ -414,6 +414,15 @@ impl Scheduler {
         self.opening.contains(self.head)
     }
 
+    /// Where the reader goes on: before the first sound it is anywhere in the opening, also
+    /// at the tail.
+    pub(super) fn reads_on_from(&self) -> Group {
+        match self.is_opening() {
+            true => self.head.min(Group::of(self.audio_start)),
+            false => self.head,
+        }
+    }
+
     /// Bytes of the track that `time` of it takes.
     pub(super) fn bytes_in(&self, time: Duration) -> u64 {
         let rate = self.bitrate.unwrap_or(GUESSED_BITRATE);
@@ -429,11 +438,7 @@ impl Scheduler {
 
     /// How urgent a group is.
     pub(super) fn class(&self, group: Group) -> Class {
-        // Before the first sound the reader is anywhere in the opening.
-        let from = match self.is_opening() {
-            true => self.head.min(Group::of(self.audio_start)),
-            false => self.head,
-        };
+        let from = self.reads_on_from();
         let soon = Group::of(from.start().saturating_add(self.bytes_in(SOON)));
         if self.opening.contains(group) || (from <= group && group <= soon) {
             self.role

@@ -131,12 +131,13 @@ impl Scheduler {
     /// What is missing and was not asked for, in the order in which it is asked for: what is
     /// due soon, then, when others listen, what is rare among them, then the rest.
     pub(super) fn in_turn(&self, free: &GroupSet) -> Vec<GroupSet> {
-        let ahead = free.at_or_after(self.head);
+        let head = self.reads_on_from();
+        let ahead = free.at_or_after(head);
         let behind = free.difference(&ahead);
         let Some(chance) = self.spread_from else {
             return vec![ahead, behind];
         };
-        let due = Group::of(self.head.start().saturating_add(self.bytes_in(DUE_SOON)));
+        let due = Group::of(head.start().saturating_add(self.bytes_in(DUE_SOON)));
         let later = ahead.at_or_after(due);
         let soon = ahead.difference(&later);
         let later = later.union(&behind);

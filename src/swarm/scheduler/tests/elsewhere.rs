@@ -108,3 +108,35 @@ fn listeners_that_know_of_each_other_ask_for_different_parts_of_what_is_not_due(
     let starts: BTreeSet<_> = (0..8).map(far).collect();
     assert!(starts.len() >= 6, "{starts:?}");
 }
+
+#[test]
+fn while_the_reader_looks_at_the_tail_what_sounds_first_goes_before_what_others_lack() {
+    let now = Instant::now();
+    for seed in 0..20 {
+        let tail = SIZE - 1;
+        let head = [0..4 * GROUP_BYTES, tail..SIZE];
+        let mut scheduler = Scheduler::new(SIZE, &head, seed, now);
+        scheduler.handle_bitrate(64 * GROUP_BYTES);
+        scheduler.handle_audio_start(3 * GROUP_BYTES);
+        scheduler.handle_have(&(0..4).into());
+        scheduler.add_source(peer(1), SourceInfo::default(), now);
+        scheduler.handle_demand(tail, now);
+        let asked = asks(&mut scheduler, now);
+        let (req, _, last) = asked[0].clone();
+        assert_eq!(last.first(), Some(Group::of(tail)));
+        scheduler.handle_done(req, Outcome::Elsewhere(vec![(peer(2), last)]), now);
+        for (req, _, groups) in &asked[1..] {
+            groups
+                .iter()
+                .for_each(|group| scheduler.handle_group(*req, group, now));
+            scheduler.handle_done(*req, Outcome::Complete, now);
+        }
+        let next = scheduler.have.first_missing(Group(0));
+        let asked = asks(&mut scheduler, now);
+        let (.., first) = asked
+            .iter()
+            .find(|(_, source, _)| *source == peer(1))
+            .unwrap();
+        assert_eq!(first.first(), Some(next), "seed {seed}: {asked:?}");
+    }
+}
