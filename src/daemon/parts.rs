@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
         Arc, Mutex, PoisonError,
     },
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use async_channel::{Receiver, Sender};
@@ -36,7 +36,11 @@ use crate::{
     peer::{Handle, Parts, Peer},
     player::{Player, EVENT_BOUND},
     service::{Notifier, StatusLine, Watchdog},
-    swarm::{budget::Budget, endpoint::Endpoint, provide::SharedBudget},
+    swarm::{
+        budget::Budget,
+        endpoint::{within, Endpoint},
+        provide::SharedBudget,
+    },
     tracker::{
         client,
         link::{Command, Introduction, TrackerEvent},
@@ -58,6 +62,8 @@ struct Speaker {
     peer: Task<()>,
     handle: Handle,
     library: Arc<Library>,
+    /// Closed when the library's index is written and its thread has ended.
+    indexed: Receiver<()>,
     store: Arc<Store>,
     budget: SharedBudget,
     /// Where the tracker is wanted to be; the latest counts.
@@ -119,12 +125,18 @@ impl Running {
         if let Some(Speaker {
             peer,
             handle,
+            indexed,
             memory,
             ..
         }) = self.peer
         {
             handle.stop().await;
-            peer.await;
+            // The peer ends its library before it says goodbye.
+            let indexed = within(INDEX_TIMEOUT, indexed.recv());
+            let ((), indexed) = future::zip(peer, indexed).await;
+            if indexed.is_none() {
+                log::warn!("the library's index is not written; what is not in it is hashed again");
+            }
             memory.await;
         }
         // The control socket was first, and goes last.
@@ -249,11 +261,13 @@ pub fn start(
     let bound = config.peer.listen.ip();
     let following = network::follow(bound, network, endpoint, handle.clone(), commands);
     tasks.push(smol::spawn(following));
-    tasks.push(run_library(&library)?);
+    let (watching, indexed) = run_library(&library)?;
+    tasks.push(watching);
     let peer = Speaker {
         peer: smol::spawn(peer.run()),
         handle,
         library,
+        indexed,
         store,
         budget,
         tracker_at,
@@ -293,17 +307,22 @@ fn start_lookout(
 }
 
 /// Scans, hashes and watches the music, on a thread of its own that
-/// [`Library::end`] ends.
-fn run_library(library: &Arc<Library>) -> Result<Task<()>, DaemonError> {
+/// [`Library::end`] ends, and then closes the channel.
+fn run_library(library: &Arc<Library>) -> Result<(Task<()>, Receiver<()>), DaemonError> {
     let (watching, scanning) = (library.clone(), library.clone());
+    let (ended, indexed) = async_channel::bounded(1);
     std::thread::Builder::new()
         .name("library".into())
-        .spawn(move || scanning.run())
+        .spawn(move || {
+            scanning.run();
+            drop(ended);
+        })
         .map_err(|source| DaemonError::System {
             what: "start the library's thread",
             source,
         })?;
-    Ok(smol::spawn(async move { watching.watch().await }))
+    let watching = smol::spawn(async move { watching.watch().await });
+    Ok((watching, indexed))
 }
 
 /// What the node is told of itself.
@@ -537,3 +556,5 @@ const MAX_TRACKER_COMMANDS: usize = 64;
 const MAX_SIGHTINGS: usize = 16;
 /// What the tracker may say ahead of the node.
 const MAX_TRACKER_EVENTS: usize = 64;
+/// A node ends within 2 s, whatever its disk does.
+const INDEX_TIMEOUT: Duration = Duration::from_millis(1500);
