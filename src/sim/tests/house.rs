@@ -61,15 +61,20 @@ fn a_house_full_of_listeners_takes_a_track_from_its_holder_about_once() {
     }
 }
 
-/// Where all of them wait for the same, and each asks for it as urgently. Mostly it is 1.6
-/// times, and 2.4 in the worst of 560 houses.
+/// Where all of them wait for the same, and each asks for it as urgently. The
+/// mean has a bound of its own, which one house in fifty is over by itself: the worst of 560
+/// took 2.39 copies.
 #[test]
 fn a_holder_whose_line_is_too_thin_for_all_does_not_send_it_to_each() {
+    let mut houses = Vec::new();
     for seed in seeds(2) {
         let (world, listeners, song, times) = house(seed, Manner::Honest, THIN);
         assert!(times < 2.5, "its holder has sent it {times:.2} times");
         assert_all_have(&world, &listeners, &song);
+        houses.push(times);
     }
+    let mean = houses.iter().sum::<f64>() / houses.len() as f64;
+    assert!(mean < 2.0, "holders have sent it {mean:.2} times");
 }
 
 /// What the tests above would see of a holder that sends nobody to others.

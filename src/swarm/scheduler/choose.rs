@@ -271,7 +271,7 @@ impl Scheduler {
         let has = source.part_of(piece);
         let first = has.take(1);
         let ahead = self.ahead_of(peer, &first, now);
-        let eta = self.eta_of(peer, &first, now);
+        let eta = self.eta(peer, ahead + first.bytes(self.size), now);
         let slack = self.slack(first.first()?, now);
         let too_late = is_too_late(eta, slack, soonest);
         let (groups, skips) = match urgency {
