@@ -22,6 +22,7 @@ mod protocol;
 mod service;
 #[cfg(test)]
 mod sim;
+mod sockets;
 mod swarm;
 mod tracker;
 

@@ -135,3 +135,157 @@ fn port_of(node: &Node) -> String {
         .expect("an address and a port")
         .to_owned()
 }
+
+/// Whatever of IPv6 is switched off, or of IPv4, two machines find each other, and each
+/// node itself.
+#[test]
+fn a_family_of_addresses_that_is_off_keeps_nobody_apart() {
+    for (what, setting) in [
+        ("no IPv6", "net/ipv6/conf/all/disable_ipv6"),
+        ("no IPv6 on loopback", "net/ipv6/conf/lo/disable_ipv6"),
+        (
+            "no IPv6 on what comes later",
+            "net/ipv6/conf/default/disable_ipv6",
+        ),
+        ("IPv6 sockets without IPv4", "net/ipv6/bindv6only"),
+    ] {
+        let Some(network) = Network::or_skip() else {
+            return;
+        };
+        for end in 0..2 {
+            let set = format!("echo 1 > /proc/sys/{setting}");
+            assert!(
+                run(&network, end, &["sh", "-c", &set]).status.success(),
+                "{what}"
+            );
+        }
+        let tracker = network.address(0).to_owned();
+        hear_each_other(&network, &tracker, "127.0.0.1", what);
+    }
+}
+
+#[test]
+fn machines_without_ipv4_hear_each_other() {
+    let Some(network) = Network::or_skip() else {
+        return;
+    };
+    for end in 0..2 {
+        for interface in ["lo", "cable", "nowhere"] {
+            let flush = ["-4", "address", "flush", "dev", interface];
+            network.ip(end, &flush).unwrap();
+        }
+        let address = format!("fd98::{}/64", end + 1);
+        let add = ["address", "add", &address, "dev", "cable", "nodad"];
+        network.ip(end, &add).unwrap();
+    }
+    hear_each_other(&network, "[fd98::1]", "::1", "no IPv4");
+}
+
+/// As with a kernel without IPv6, or in a sandbox: such a socket cannot even be made.
+#[test]
+#[cfg(all(target_arch = "x86_64", target_endian = "little"))]
+fn a_kernel_without_ipv6_is_no_obstacle() {
+    let Some(network) = Network::or_skip() else {
+        return;
+    };
+    // The filter holds for the thread that asks for it, and for its children.
+    let tried = std::thread::scope(|scope| {
+        let refused = scope.spawn(|| {
+            no_ipv6::refuse().unwrap();
+            let tracker = network.address(0).to_owned();
+            hear_each_other(&network, &tracker, "127.0.0.1", "no AF_INET6");
+        });
+        refused.join()
+    });
+    tried.unwrap();
+}
+
+/// A node that is tracker and peer at one end, a peer at the other, which plays its
+/// music; MPD clients get in by `loopback`.
+fn hear_each_other(network: &Network, tracker: &str, loopback: &str, what: &str) {
+    eprintln!("{what}");
+    let music = Music::new();
+    music.wav("north.wav", 44_100, 0.5);
+    let setup = |end: usize, role, name, tracker: String| Setup {
+        role,
+        name: Some(name),
+        listen: Some("[::]:0".into()),
+        tracker: Some(tracker),
+        control: "mpd = \"[::]:6600\"\n".into(),
+        prefix: network.prefix(end),
+        ..Setup::default()
+    };
+    let both = setup(0, "both", "north", "auto".into());
+    let both = both.music(music.path()).start();
+    both.wait_until_registered();
+    let tracker = format!("[\"{tracker}:{}\"]", port_of(&both));
+    let peer = setup(1, "peer", "south", tracker).start();
+    wait_for_track(&peer, "north");
+    peer.ctl_ok(&["play", "north/north.wav"]);
+    peer.wait_for(&["status"], "sound", |status| {
+        status["node"]["first_sound"].is_number()
+    });
+    let greet = format!("exec 3<>/dev/tcp/{loopback}/6600 && head -n1 <&3");
+    let greeting = run(network, 0, &["bash", "-c", &greet]);
+    let greeting = String::from_utf8_lossy(&greeting.stdout).into_owned();
+    assert!(greeting.starts_with("OK MPD "), "{what}: {greeting:?}");
+}
+
+/// Runs something in namespace 0 or 1.
+fn run(network: &Network, end: usize, words: &[&str]) -> std::process::Output {
+    let mut command = common::command(&network.prefix(end), words[0]);
+    command.args(&words[1..]).output().unwrap()
+}
+
+#[cfg(all(target_arch = "x86_64", target_endian = "little"))]
+mod no_ipv6 {
+    use std::io;
+
+    use nix::libc::{
+        prctl, sock_filter, sock_fprog, SYS_socket, AF_INET6, BPF_ABS, BPF_JEQ, BPF_JMP, BPF_K,
+        BPF_LD, BPF_RET, BPF_W, EAFNOSUPPORT, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP,
+        SECCOMP_MODE_FILTER, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO,
+    };
+
+    /// Has the kernel refuse sockets of IPv6 to this thread and its children.
+    pub fn refuse() -> io::Result<()> {
+        let load = |offset| op(BPF_LD | BPF_W | BPF_ABS, offset, 0, 0);
+        let unless = |value, skipped| op(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skipped);
+        let end = |with| op(BPF_RET | BPF_K, with, 0, 0);
+        // The number of the call, and the lower half of its first argument (seccomp(2)).
+        let mut program = [
+            load(0),
+            unless(SYS_socket as u32, 3),
+            load(16),
+            unless(AF_INET6 as u32, 1),
+            end(SECCOMP_RET_ERRNO | EAFNOSUPPORT as u32),
+            end(SECCOMP_RET_ALLOW),
+        ];
+        let program = sock_fprog {
+            len: program.len() as u16,
+            filter: program.as_mut_ptr(),
+        };
+        let done = |result| match result {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        };
+        // SAFETY: the program lives as long as the call that copies it.
+        unsafe {
+            done(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
+            done(prctl(
+                PR_SET_SECCOMP,
+                SECCOMP_MODE_FILTER,
+                &raw const program,
+            ))
+        }
+    }
+
+    fn op(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
+        sock_filter {
+            code: code as u16,
+            jt,
+            jf,
+            k,
+        }
+    }
+}

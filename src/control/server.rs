@@ -42,7 +42,10 @@ use super::{
     },
     view::{Subsystem, Subsystems},
 };
-use crate::port_owner::{port_owner, Transport};
+use crate::{
+    port_owner::{port_owner, Transport},
+    sockets::listen_tcp,
+};
 
 /// Clients at a time: a household's phones and some scripts. With a command
 /// list each, whose memory [`MAX_LIST_BYTES`](super::mpd::session::MAX_LIST_BYTES)
@@ -193,7 +196,8 @@ impl ControlServer {
         let tcp = config
             .mpd
             .map(|address| {
-                Async::<TcpListener>::bind(address).map_err(|error| BindError::Tcp {
+                let bound = listen_tcp(address).and_then(Async::new);
+                bound.map_err(|error| BindError::Tcp {
                     address,
                     owner: (error.kind() == io::ErrorKind::AddrInUse)
                         .then(|| port_owner(Transport::Tcp, address.port()))

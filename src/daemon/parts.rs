@@ -1,7 +1,7 @@
 //! What a running node is made of.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     path::PathBuf,
     sync::{
         atomic::{AtomicBool, Ordering},
@@ -30,12 +30,14 @@ use crate::{
     control::server::{ControlConfig, ControlEvent, ControlServer},
     discovery::{self, Announcement, Mdns},
     identity::Identity,
+    interfaces,
     library::{self, Library},
     media,
     node::{Event, Memory, Setup},
     peer::{Handle, Parts, Peer},
     player::{Player, EVENT_BOUND},
     service::{Notifier, StatusLine, Watchdog},
+    sockets::reachable,
     swarm::{
         budget::Budget,
         endpoint::{within, Endpoint},
@@ -298,7 +300,7 @@ fn start_lookout(
     }
     let bound = config.tracker.listen.ip();
     let sight = move || Sight {
-        here: reachable(bound),
+        here: reachable(bound, &interfaces::own_addresses()),
         interfaces: Network::look(bound).interfaces,
     };
     tasks.push(smol::spawn(lookout::run(setup, sight, told, status)));
@@ -528,16 +530,8 @@ fn meet_peers(
 impl Tracker {
     /// Where this machine reaches it.
     fn here(&self) -> SocketAddr {
-        SocketAddr::new(reachable(self.at.ip()), self.at.port())
-    }
-}
-
-/// How to reach what listens on `ip` from this machine.
-fn reachable(ip: IpAddr) -> IpAddr {
-    match ip {
-        _ if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        let here = reachable(self.at.ip(), &interfaces::own_addresses());
+        SocketAddr::new(here, self.at.port())
     }
 }
 

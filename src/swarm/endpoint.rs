@@ -6,7 +6,7 @@
 use std::{
     future::Future,
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr},
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
@@ -26,6 +26,7 @@ use crate::{
     id::PeerId,
     identity::{self, Identity, SERVER_NAME},
     near::{is_near, Subnet},
+    sockets::bind_udp,
 };
 
 /// The node's QUIC endpoint. Cheap to clone; the socket closes with the last
@@ -69,16 +70,7 @@ impl Endpoint {
     /// # Errors
     /// Those of binding the socket.
     pub fn bind(at: SocketAddr, identity: Identity, subnets: Vec<Subnet>) -> io::Result<Self> {
-        let socket = match UdpSocket::bind(at) {
-            Err(e)
-                if at.ip().is_unspecified()
-                    && at.is_ipv6()
-                    && e.kind() != io::ErrorKind::AddrInUse =>
-            {
-                UdpSocket::bind((Ipv4Addr::UNSPECIFIED, at.port()))?
-            }
-            bound => bound?,
-        };
+        let socket = bind_udp(at)?;
         // What the kernel does not allow is not needed to go on.
         let _ = setsockopt(&socket, sockopt::RcvBuf, &SOCKET_BUFFER);
         let mut guests = transport();

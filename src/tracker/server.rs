@@ -17,7 +17,7 @@ mod outbox;
 use std::{
     collections::BTreeMap,
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -41,6 +41,7 @@ use crate::{
     near::{is_near, Subnet},
     port_owner::{port_owner, Transport},
     protocol::{read_frame_body, read_frame_length, ToTracker, MAX_TRACKER_FRAME},
+    sockets::listen_tcp,
 };
 
 /// A tracker that listens, and serves while [`Self::run`] is polled.
@@ -63,7 +64,9 @@ impl TrackerServer {
     /// # Errors
     /// Names the address and, where it is in use, the process that has it.
     pub fn bind(address: SocketAddr, identity: &Identity) -> Result<Self, BindError> {
-        let listener = bind(address).map_err(|source| BindError::new(address, source))?;
+        let listener = listen_tcp(address)
+            .and_then(Async::new)
+            .map_err(|source| BindError::new(address, source))?;
         // Where the system refuses, its own bound stays.
         if let Err(error) = listen(&listener, Backlog::MAXALLOWABLE) {
             log::debug!("tracker: few can wait at {address}: {error}");
@@ -482,21 +485,6 @@ async fn within<T>(
         Err(io::ErrorKind::TimedOut.into())
     };
     work.or(late).await
-}
-
-fn bind(address: SocketAddr) -> io::Result<Async<TcpListener>> {
-    match Async::<TcpListener>::bind(address) {
-        Err(error) if address.is_ipv6() && address.ip().is_unspecified() => {
-            match error.raw_os_error().map(nix::errno::Errno::from_raw) {
-                Some(nix::errno::Errno::EAFNOSUPPORT | nix::errno::Errno::EADDRNOTAVAIL) => {
-                    let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
-                    Async::<TcpListener>::bind((any, address.port()))
-                }
-                _ => Err(error),
-            }
-        }
-        bound => bound,
-    }
 }
 
 /// Every peer, some of them twice because they are coming back.

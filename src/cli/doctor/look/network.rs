@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket},
+    net::{SocketAddr, TcpStream, ToSocketAddrs as _},
     path::Path,
     time::Duration,
 };
@@ -15,6 +15,7 @@ use crate::{
     config::{Config, HostPort},
     interfaces,
     port_owner::{port_owner, Transport},
+    sockets::{bind_udp, listen_tcp},
 };
 
 /// Every port of the node; tries to have those that it does not have already.
@@ -50,16 +51,11 @@ pub fn ports(config: &Config, node_runs: bool) -> Vec<Port> {
 
 fn try_port(transport: Transport, at: SocketAddr) -> PortState {
     let bound = match transport {
-        Transport::Tcp => TcpListener::bind(at).map(drop),
-        Transport::Udp => UdpSocket::bind(at).map(drop),
+        Transport::Tcp => listen_tcp(at).map(drop),
+        Transport::Udp => bind_udp(at).map(drop),
     };
     match bound {
         Ok(()) => PortState::Free,
-        // A machine without IPv6; the node listens on IPv4 then.
-        Err(e) if at.is_ipv6() && at.ip().is_unspecified() && is_no_ipv6(&e) => {
-            let v4 = SocketAddr::from(([0, 0, 0, 0], at.port()));
-            try_port(transport, v4)
-        }
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
             let owner = port_owner(transport, at.port());
             match &owner {
@@ -69,10 +65,6 @@ fn try_port(transport: Transport, at: SocketAddr) -> PortState {
         }
         Err(e) => PortState::Failed(e.to_string()),
     }
-}
-
-fn is_no_ipv6(error: &io::Error) -> bool {
-    error.kind() != io::ErrorKind::AddrInUse && error.kind() != io::ErrorKind::PermissionDenied
 }
 
 /// How [`port_owner`] names a node that does not answer at the socket that was asked.
@@ -177,6 +169,8 @@ const KNOCK: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, UdpSocket};
+
     use super::*;
 
     #[test]
