@@ -46,6 +46,7 @@ use crate::{
     tracker::{
         client,
         link::{Command, Introduction, TrackerEvent},
+        server::TrackerStatus,
     },
 };
 
@@ -55,6 +56,8 @@ pub struct Running {
     /// Where a node that does not play shows what its configuration lacks; the
     /// latest counts.
     notices: Sender<Vec<String>>,
+    /// The own tracker, where there is one.
+    tracker: Option<TrackerStatus>,
     /// The tracker, the link to one, and the control socket.
     tasks: Vec<Task<()>>,
 }
@@ -63,6 +66,9 @@ pub struct Running {
 struct Speaker {
     peer: Task<()>,
     handle: Handle,
+    endpoint: Endpoint,
+    /// The way to the link to the trackers.
+    commands: Sender<Command>,
     library: Arc<Library>,
     /// Closed when the library's index is written and its thread has ended.
     indexed: Receiver<()>,
@@ -121,6 +127,20 @@ impl Running {
         speaker.handle.tell(configured).await;
     }
 
+    /// Other keys are shown and believed now: who is connected by one that was taken away
+    /// is so no more, and may come back with another at once.
+    pub async fn handle_keys(&self) {
+        if let Some(tracker) = &self.tracker {
+            tracker.end_disbelieved().await;
+        }
+        if let Some(speaker) = &self.peer {
+            speaker.endpoint.end_disbelieved();
+            // The link lives as long as the peer.
+            let _ = speaker.commands.send(Command::Keys).await;
+            speaker.handle.tell(Event::Keys).await;
+        }
+    }
+
     /// Leaves the swarm and ends everything: the peer first, so that its
     /// tracker still hears of it.
     pub async fn stop(self) {
@@ -175,6 +195,7 @@ pub fn start(
     let watchdog = Watchdog::new(notifier.clone(), Watchdog::interval_from_env());
     let line = StatusLine::new(notifier, Instant::now());
     let (notices, noticed) = async_channel::bounded(1);
+    let own_tracker = tracker.as_ref().map(|tracker| tracker.server.status());
     if !config.role.is_peer() {
         let network = Network::look(config.tracker.listen.ip());
         let setup = setup(config, &identity, Memory::default(), &network);
@@ -188,6 +209,7 @@ pub fn start(
         return Ok(Running {
             peer: None,
             notices,
+            tracker: own_tracker,
             tasks,
         });
     }
@@ -261,13 +283,21 @@ pub fn start(
     tasks.push(smol::spawn(exposing));
     tasks.extend(meet_peers(config, &identity, port, mdns, looks, &handle));
     let bound = config.peer.listen.ip();
-    let following = network::follow(bound, network, endpoint, handle.clone(), commands);
+    let following = network::follow(
+        bound,
+        network,
+        endpoint.clone(),
+        handle.clone(),
+        commands.clone(),
+    );
     tasks.push(smol::spawn(following));
     let (watching, indexed) = run_library(&library)?;
     tasks.push(watching);
     let peer = Speaker {
         peer: smol::spawn(peer.run()),
         handle,
+        endpoint,
+        commands,
         library,
         indexed,
         store,
@@ -279,6 +309,7 @@ pub fn start(
     Ok(Running {
         peer: Some(peer),
         notices,
+        tracker: own_tracker,
         tasks,
     })
 }

@@ -68,6 +68,7 @@ impl Reloader {
                 log::error!("the swarm's keys stay as they were: {e}");
             } else {
                 self.keys = keys;
+                node.handle_keys().await;
                 at_once.retain(|key| *key != "swarm.key_file");
                 at_once.push("swarm.key_file");
             }

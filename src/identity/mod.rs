@@ -15,6 +15,8 @@
 //! - TLS 1.3 only, a certificate on both sides, neither resumption nor 0-RTT.
 //! - The clock is never asked (a Pi has none at boot): certificates are valid
 //!   from 1970 to 9999 and are checked as of one fixed date between.
+//! - A key that is taken away lets nobody in from the next handshake on. Those who are in by
+//!   it are put out by the owners of the connections, who ask [`Identity::believes`] again.
 //! - Server names mean nothing. A client that knows whom it wants says so by
 //!   [`PeerId`].
 //!
@@ -32,6 +34,7 @@ use ring::{
     rand::{SecureRandom, SystemRandom},
     signature::{Ed25519KeyPair, KeyPair},
 };
+use rustls::pki_types::CertificateDer;
 
 use crate::id::PeerId;
 
@@ -137,7 +140,8 @@ impl Identity {
     }
 
     /// Shows a certificate by the first of `keys`, and believes all of them,
-    /// from the next handshake on. Holds for all clones.
+    /// from the next handshake on. Holds for all clones. Connections that were made
+    /// before are for their owners to close, where [`Self::believes`] says no.
     ///
     /// # Errors
     /// When there is no key, or an open swarm would close or a closed one open.
@@ -150,6 +154,11 @@ impl Identity {
         let leaf = authority::leaf(signer, &self.secret);
         self.credentials.replace(leaf, &authorities);
         Ok(())
+    }
+
+    /// Whether a key that is believed now has signed the certificate of `chain`.
+    pub fn believes(&self, chain: &[CertificateDer<'_>]) -> bool {
+        self.credentials.believes(chain)
     }
 
     pub fn peer_id(&self) -> PeerId {

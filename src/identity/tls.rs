@@ -66,12 +66,19 @@ impl Credentials {
     }
 
     /// Shows `leaf`, a certificate of the same secret, and believes
-    /// `authorities` from now on. What is connected stays so.
+    /// `authorities` from now on. What is connected stays so until its owner asks
+    /// [`Self::believes`] again.
     pub fn replace(&self, leaf: CertificateDer<'static>, authorities: &[CertificateDer<'static>]) {
         let signer = self.own.0.get().key.clone();
         self.own.0.set(CertifiedKey::new(vec![leaf], signer));
         let trust = Trust::new(authorities, &self.provider);
         self.members.trust.set(trust);
+    }
+
+    /// Whether an authority that is believed now has signed the first of `chain`.
+    pub fn believes(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let leaf = chain.first().map(ParsedCertificate::try_from);
+        matches!(leaf, Some(Ok(leaf)) if self.members.verify_server(&leaf).is_ok())
     }
 
     pub fn client(&self, expect: Option<PeerId>) -> ClientConfig {
@@ -415,8 +422,10 @@ mod tests {
             node(3, std::slice::from_ref(&old)),
             node(4, std::slice::from_ref(&old)),
         );
-        // A listener made its configuration long ago.
+        // Listener and client made their configurations long ago; what they may have kept
+        // of a session (tickets) lets nobody in again.
         let listening = a.tls_server_config();
+        let dialling = b.tls_client_config(None);
         let stages = [
             vec![old.clone(), new.clone()],
             vec![new.clone(), old],
@@ -425,15 +434,28 @@ mod tests {
         for keys in stages {
             for changed in [&a, &b] {
                 changed.use_keys(&keys).unwrap();
-                let peers = shake(b.tls_client_config(None), listening.clone()).unwrap();
+                let peers = shake(dialling.clone(), listening.clone()).unwrap();
                 assert_eq!(peers, (Some(a.peer_id()), Some(b.peer_id())));
                 meet(&a, &b).unwrap();
             }
         }
+        b.use_keys(&[OURS]).unwrap();
+        shake(dialling, listening).unwrap_err();
+        b.use_keys(&[THEIRS]).unwrap();
         meet(&node(5, &[OURS]), &a).unwrap_err();
         a.use_keys(&[SwarmKey::OPEN]).unwrap_err();
         a.use_keys(&[]).unwrap_err();
         meet(&a, &b).unwrap();
+    }
+
+    #[test]
+    fn a_certificate_is_believed_as_long_as_its_key_is() {
+        let me = node(3, &[OURS, THEIRS]);
+        let leaf = |key| [authority::leaf(key, &[4; 32])];
+        assert!(me.believes(&leaf(&OURS)) && me.believes(&leaf(&THEIRS)));
+        me.use_keys(&[THEIRS]).unwrap();
+        assert!(!me.believes(&leaf(&OURS)) && me.believes(&leaf(&THEIRS)));
+        assert!(!me.believes(&[]));
     }
 
     #[test]

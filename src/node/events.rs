@@ -115,6 +115,9 @@ pub enum Event {
     Devices(Vec<DeviceView>),
     /// This machine's interfaces are others now.
     Interfaces(Interfaces),
+    /// This node shows and believes other keys now; connections by a key that was taken
+    /// away have ended.
+    Keys,
     /// The configuration was read again.
     Configured {
         /// The loudest that is allowed, in per cent.

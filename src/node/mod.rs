@@ -219,6 +219,7 @@ impl Node {
             Event::StatsWritten(written) => self.facts.unwritten = written.err(),
             Event::Devices(devices) => self.facts.devices = devices,
             Event::Interfaces(interfaces) => self.handle_interfaces(interfaces, now),
+            Event::Keys => self.neighbours.handle_keys(now),
             Event::Configured {
                 max_volume,
                 notices,

@@ -328,6 +328,17 @@ impl Neighbours {
         self.handle_news(now);
     }
 
+    /// Other keys are believed now: who was out may be in, and who is here by its own word
+    /// only has to show at once that it still is.
+    pub fn handle_keys(&mut self, now: Instant) {
+        self.handle_moved(now);
+        for contact in self.contacts.values_mut() {
+            if contact.is_here && !contact.is_vouched {
+                contact.failures = PATIENCE - 1;
+            }
+        }
+    }
+
     /// Whom to greet now.
     pub fn poll(&mut self, now: Instant) -> Option<PeerId> {
         if self.wake.is_none_or(|wake| now < wake) {

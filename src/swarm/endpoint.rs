@@ -7,18 +7,20 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, Weak},
     time::{Duration, Instant},
 };
 
 use nix::sys::socket::{setsockopt, sockopt};
 use quinn::{
-    ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, TransportConfig, VarInt,
+    ConnectionError, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout,
+    TransportConfig, VarInt,
 };
 use ring::{
     hmac,
     rand::{self, SystemRandom},
 };
+use rustls::pki_types::CertificateDer;
 use smol::Timer;
 
 use super::congestion::DeafCubic;
@@ -39,12 +41,15 @@ pub struct Endpoint {
     /// The networks that this machine is on, by which an open swarm tells who
     /// is near.
     subnets: Arc<RwLock<Vec<Subnet>>>,
+    /// Connections of either direction; those that are no more are left out when another
+    /// comes.
+    open: Arc<Mutex<Vec<Weak<quinn::Connection>>>>,
 }
 
 /// A connection whose other end has shown who it is.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    pub quic: quinn::Connection,
+    pub quic: Arc<quinn::Connection>,
     pub peer: PeerId,
 }
 
@@ -61,6 +66,8 @@ pub enum DialError {
     Silent,
     #[error("somebody else answers there")]
     SomebodyElse,
+    #[error("the key that it has shown was taken away meanwhile")]
+    Disbelieved,
 }
 
 impl Endpoint {
@@ -92,6 +99,7 @@ impl Endpoint {
             identity,
             transport: Arc::new(transport()),
             subnets: Arc::new(RwLock::new(subnets)),
+            open: Arc::default(),
         })
     }
 
@@ -115,7 +123,12 @@ impl Endpoint {
             let incoming = self.quic.accept().await?;
             let address = incoming.remote_address().ip().to_canonical();
             if self.may_talk_to(address) {
-                return Some(Knocking { incoming, address });
+                let endpoint = self.clone();
+                return Some(Knocking {
+                    incoming,
+                    address,
+                    endpoint,
+                });
             }
             incoming.ignore();
         }
@@ -136,9 +149,42 @@ impl Endpoint {
             .await
             .ok_or(DialError::Silent)??;
         match peer_of(&quic) {
-            Some(found) if found == peer => Ok(Connection { quic, peer }),
+            Some(found) if found == peer => self.watch(quic, peer).ok_or(DialError::Disbelieved),
             _ => Err(DialError::SomebodyElse),
         }
+    }
+
+    /// Keeps an eye on a connection that has shaken hands. `None` when the key by which it
+    /// did was taken away meanwhile.
+    fn watch(&self, quic: quinn::Connection, peer: PeerId) -> Option<Connection> {
+        let quic = Arc::new(quic);
+        {
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            open.retain(|other| other.strong_count() > 0);
+            open.push(Arc::downgrade(&quic));
+        }
+        // Only now: a key that goes later finds it among the others.
+        self.keep_if_believed(&quic)
+            .then_some(Connection { quic, peer })
+    }
+
+    /// Ends all connections, of either direction, with peers whose certificates no key
+    /// signs that is believed (any more).
+    pub fn end_disbelieved(&self) {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        for quic in open.iter().filter_map(Weak::upgrade) {
+            self.keep_if_believed(&quic);
+        }
+    }
+
+    fn keep_if_believed(&self, quic: &quinn::Connection) -> bool {
+        let is_believed = certificates(quic).is_some_and(|chain| self.identity.believes(&chain));
+        if !is_believed {
+            let at = canonical(quic.remote_address());
+            log::debug!("the key of the connection with {at} was taken away: it ends");
+            quic.close(VarInt::from_u32(CLOSED_KEY), b"your key was taken away");
+        }
+        is_believed
     }
 
     /// In a swarm with a key, everybody; in an open one, who is near.
@@ -158,6 +204,7 @@ impl Endpoint {
 pub struct Knocking {
     incoming: quinn::Incoming,
     pub address: IpAddr,
+    endpoint: Endpoint,
 }
 
 impl Knocking {
@@ -178,19 +225,27 @@ impl Knocking {
 
     /// Begins the handshake.
     pub fn accept(self) -> Option<Accepting> {
-        self.incoming.accept().ok().map(Accepting)
+        let connecting = self.incoming.accept().ok()?;
+        let endpoint = self.endpoint;
+        Some(Accepting {
+            connecting,
+            endpoint,
+        })
     }
 }
 
 /// A connection from outside in its handshake.
-pub struct Accepting(quinn::Connecting);
+pub struct Accepting {
+    connecting: quinn::Connecting,
+    endpoint: Endpoint,
+}
 
 impl Accepting {
     /// Finishes the handshake. `None` when it fails or takes too long.
     pub async fn finish(self) -> Option<Connection> {
-        let quic = within(HANDSHAKE_TIMEOUT, self.0).await?.ok()?;
+        let quic = within(HANDSHAKE_TIMEOUT, self.connecting).await?.ok()?;
         let peer = peer_of(&quic)?;
-        Some(Connection { quic, peer })
+        self.endpoint.watch(quic, peer)
     }
 }
 
@@ -200,6 +255,19 @@ impl Connection {
     pub fn expect_answers(&self) {
         self.quic
             .set_receive_window(VarInt::from_u32(CONNECTION_WINDOW));
+    }
+
+    /// Whether it has ended because a key was taken away, by this side or the other: a
+    /// peer that has another one too is as good as before over the next connection.
+    pub fn has_lost_its_key(&self) -> bool {
+        match self.quic.close_reason() {
+            Some(ConnectionError::ApplicationClosed(close)) => {
+                close.error_code == VarInt::from_u32(CLOSED_KEY)
+            }
+            // There are two reasons for which this side does: that, and to make room.
+            Some(ConnectionError::LocallyClosed) => true,
+            _ => false,
+        }
     }
 
     /// Ends it for want of room.
@@ -255,8 +323,12 @@ impl Patience {
 }
 
 fn peer_of(connection: &quinn::Connection) -> Option<PeerId> {
-    let certificates = connection.peer_identity()?;
-    identity::peer_of(certificates.downcast_ref::<Vec<_>>()?)
+    identity::peer_of(&certificates(connection)?)
+}
+
+fn certificates(connection: &quinn::Connection) -> Option<Vec<CertificateDer<'static>>> {
+    let certificates = connection.peer_identity()?.downcast().ok()?;
+    Some(*certificates)
 }
 
 /// Keys that outlive the process: who is back after a crash or a power cut can
@@ -340,6 +412,8 @@ const INCOMING_BUFFER: u64 = 16 * 1024;
 const INCOMING_BUFFER_TOTAL: u64 = 512 * 1024;
 /// Why a connection is closed: others need its place.
 const CLOSED_FULL: u32 = 1;
+/// The same: no key that is believed has signed the other's certificate.
+const CLOSED_KEY: u32 = 2;
 /// Requests that a peer may have open at once.
 const MAX_STREAMS: u32 = 32;
 /// What one slice may have under way: a MiB fills 50 Mbit/s at 160 ms.

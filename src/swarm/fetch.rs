@@ -119,7 +119,8 @@ pub async fn question(
 }
 
 /// Fetches a slice and writes what is verified to `blob`, telling `progress`
-/// of each piece. Dropping the future tells the holder to stop.
+/// of each piece. Dropping the future tells the holder to stop. Where the connection ends
+/// because a key was taken away, the rest is asked for over another one at once.
 ///
 /// # Errors
 /// When the store cannot keep what came. What happened on the way is an
@@ -130,21 +131,44 @@ pub async fn fetch<Told: Future<Output = ()> + Send>(
     blob: Arc<Blob>,
     progress: impl Fn(Progress) -> Told + Sync,
 ) -> Result<Outcome, StoreError> {
+    let first = match order.renew {
+        true => link.renewed().await,
+        false => link.connection().await,
+    };
+    let connection = match first {
+        Ok(connection) => connection,
+        Err(e) => return Ok(Outcome::ConnectionLost(e.to_string())),
+    };
+    let outcome = fetch_over(&connection, &order, &blob, &progress).await?;
+    if !matches!(outcome, Outcome::ConnectionLost(_)) || !connection.has_lost_its_key() {
+        return Ok(outcome);
+    }
+    let order = Order {
+        groups: order.groups.difference(&blob.have()),
+        ..order
+    };
+    match link.connection().await {
+        // All of it has come, or the rest of a part that has.
+        Ok(_) if order.groups.is_empty() => Ok(Outcome::Complete),
+        Ok(connection) => fetch_over(&connection, &order, &blob, &progress).await,
+        Err(e) => Ok(Outcome::ConnectionLost(e.to_string())),
+    }
+}
+
+/// Fetches over one connection.
+async fn fetch_over<Told: Future<Output = ()> + Send>(
+    connection: &Connection,
+    order: &Order,
+    blob: &Arc<Blob>,
+    progress: &(impl Fn(Progress) -> Told + Sync),
+) -> Result<Outcome, StoreError> {
     let get = Get {
         track: order.track,
         size: order.size,
         groups: order.groups.iter_ranges().collect(),
         class: order.class,
     };
-    let connection = match order.renew {
-        true => link.renewed().await,
-        false => link.connection().await,
-    };
-    let asked = match connection {
-        Ok(connection) => ask(&connection, &PeerRequest::Get(get)).await,
-        Err(e) => Err(e.into()),
-    };
-    let mut answer = match asked {
+    let mut answer = match ask(connection, &PeerRequest::Get(get)).await {
         Ok(answer) => answer,
         Err(e) => return Ok(Outcome::ConnectionLost(e.to_string())),
     };
@@ -157,7 +181,7 @@ pub async fn fetch<Told: Future<Output = ()> + Send>(
     log::trace!("a slice begins");
     progress(Progress::FirstByte).await;
     let verifier = Verifier::new(order.track, order.size, &order.groups);
-    let (outcome, unused) = receive(&mut answer, verifier, &blob, &progress).await?;
+    let (outcome, unused) = receive(&mut answer, verifier, blob, progress).await?;
     if unused > 0 {
         progress(Progress::Wasted(unused as u64)).await;
     }

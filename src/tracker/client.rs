@@ -15,7 +15,10 @@ use std::{
 
 use async_channel::{Receiver, Sender};
 use futures_rustls::TlsConnector;
-use rustls::{pki_types::ServerName, CertificateError};
+use rustls::{
+    pki_types::{CertificateDer, ServerName},
+    CertificateError,
+};
 use smol::{
     future::{self, FutureExt},
     io::AsyncWriteExt,
@@ -67,7 +70,8 @@ enum Wake {
 
 /// What comes from a connection's task, in this order.
 enum Arrival {
-    Connected(IpAddr),
+    /// Where it was reached, and what it has shown.
+    Connected(IpAddr, Chain),
     Message(FromTracker),
     Closed(String),
 }
@@ -83,7 +87,12 @@ struct Driver<'a> {
     executor: &'a Executor<'static>,
 }
 
+/// What the tracker has shown of itself.
+type Chain = Vec<CertificateDer<'static>>;
+
 struct Connection {
+    /// Empty until hands have been shaken.
+    chain: Chain,
     arrivals: Receiver<Arrival>,
     outbox: Sender<Vec<u8>>,
     _task: Task<()>,
@@ -95,14 +104,22 @@ impl Driver<'_> {
             let wake = self.wait().await;
             let now = Instant::now();
             match wake {
-                Wake::Command(command) => self.link.handle_command(command, now),
-                Wake::Arrival(Arrival::Connected(reached_at)) => {
+                Wake::Command(command) => {
+                    self.link.handle_command(command, now);
+                    self.end_disbelieved(now);
+                }
+                Wake::Arrival(Arrival::Connected(reached_at, chain)) => {
+                    if let Some(connection) = &mut self.connection {
+                        connection.chain = chain;
+                    }
                     let candidates = match self.link.bound() {
                         Some(ip) if ip.is_loopback() => Vec::new(),
                         Some(ip) => vec![ip],
                         None => interfaces::own_candidates(),
                     };
                     self.link.handle_connected(reached_at, candidates, now);
+                    // Its key may have been taken away since it was shown.
+                    self.end_disbelieved(now);
                 }
                 Wake::Arrival(Arrival::Message(message)) => self.link.handle_message(message, now),
                 Wake::Arrival(Arrival::Closed(why)) => {
@@ -117,6 +134,15 @@ impl Driver<'_> {
                 self.link.handle_timeout(now);
             }
             self.perform(now);
+        }
+    }
+
+    /// Ends the connection with a tracker whose key was taken away.
+    fn end_disbelieved(&mut self, now: Instant) {
+        let identity = &self.identity;
+        let is_out = |c: &mut Connection| !c.chain.is_empty() && !identity.believes(&c.chain);
+        if self.connection.take_if(is_out).is_some() {
+            self.link.handle_closed(KEY_TAKEN_AWAY.into(), now);
         }
     }
 
@@ -171,11 +197,12 @@ impl Driver<'_> {
         let identity = self.identity.clone();
         let task = self.executor.spawn(async move {
             let end = converse(&to, &identity, &arrival, frames).await;
-            let why = end.map_or_else(|error| error.to_string(), |()| "closed".into());
+            let why = end.map_or_else(|error| in_words(&error), |()| "closed".into());
             // Whoever disconnected does not listen any more.
             let _ = arrival.send(Arrival::Closed(why)).await;
         });
         self.connection = Some(Connection {
+            chain: Chain::new(),
             arrivals,
             outbox,
             _task: task,
@@ -208,9 +235,12 @@ async fn converse(
     let stream = within(HANDSHAKE_TIMEOUT, connector.connect(name, stream))
         .await
         .map_err(explain_handshake)?;
+    let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let chain = shown.iter().cloned().map(CertificateDer::into_owned);
+    let chain = chain.collect();
     let (mut from, mut into) = smol::io::split(stream);
     let read = async {
-        let mut next = Arrival::Connected(reached_at);
+        let mut next = Arrival::Connected(reached_at, chain);
         while arrival.send(next).await.is_ok() {
             let message = read_frame(&mut from, MAX_TRACKER_FRAME).await;
             next = Arrival::Message(message.map_err(io::Error::other)?);
@@ -237,6 +267,15 @@ fn explain_handshake(error: io::Error) -> io::Error {
             )
         }
         _ => error,
+    }
+}
+
+/// Why a connection ended. Of one that ends in the midst TLS has more to say than a person
+/// wants to read.
+fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it has ended the connection".into(),
+        _ => error.to_string(),
     }
 }
 
@@ -283,6 +322,8 @@ async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -
     work.or(late).await
 }
 
+/// What becomes of a tracker whose certificate is by a key that is believed no more.
+const KEY_TAKEN_AWAY: &str = "it shows a key that was taken away (`swarm.key_file`)";
 /// Messages that wait for the node; TCP holds back the rest.
 const ARRIVALS: usize = 4;
 /// Pages and answers to pings that wait for TCP: the tracker asks for four

@@ -25,6 +25,7 @@ use std::{
 use async_channel::{Receiver, Sender};
 use futures_rustls::{server::TlsStream, TlsAcceptor};
 use nix::sys::socket::{listen, Backlog};
+use rustls::pki_types::CertificateDer;
 use smol::{
     future::{self, FutureExt},
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
@@ -33,7 +34,7 @@ use smol::{
 };
 
 use self::outbox::{Frame, Frames, Outbox, Outboxes};
-use super::registry::{Action, Bulletin, ConnId, Place, Registry, Snapshot, MAX_PEERS};
+use super::registry::{Action, Bulletin, ConnId, Dropped, Place, Registry, Snapshot, MAX_PEERS};
 use crate::{
     id::PeerId,
     identity::{peer_of, Identity},
@@ -48,12 +49,11 @@ use crate::{
 pub struct TrackerServer {
     listener: Async<TcpListener>,
     acceptor: TlsAcceptor,
-    /// Whether only what is near is talked to.
-    open_swarm: bool,
+    identity: Identity,
     inbox: (Sender<Event>, Receiver<Event>),
 }
 
-/// Asks a running tracker for its state. Cheap to clone.
+/// The way to a running tracker. Cheap to clone.
 #[derive(Clone)]
 pub struct TrackerStatus(Sender<Event>);
 
@@ -74,7 +74,7 @@ impl TrackerServer {
         Ok(Self {
             listener,
             acceptor: identity.tls_server_config().into(),
-            open_swarm: identity.is_open(),
+            identity: identity.clone(),
             inbox: async_channel::bounded(INBOX),
         })
     }
@@ -118,6 +118,12 @@ impl TrackerStatus {
         self.0.send(Event::Status(answer)).await.ok()?;
         answered.recv().await.ok()
     }
+
+    /// Has the tracker end all connections with those whose key was taken away.
+    pub async fn end_disbelieved(&self) {
+        // One that does not run has none.
+        let _ = self.0.send(Event::Keys).await;
+    }
 }
 
 /// The tracker cannot listen.
@@ -145,11 +151,25 @@ impl BindError {
 
 /// What reaches the registry's task.
 enum Event {
-    Connected { conn: ConnId, peer: PeerId },
-    Message { conn: ConnId, message: ToTracker },
-    Closed { conn: ConnId, why: String },
+    Connected {
+        conn: ConnId,
+        chain: Chain,
+    },
+    Message {
+        conn: ConnId,
+        message: ToTracker,
+    },
+    Closed {
+        conn: ConnId,
+        why: String,
+    },
     Status(Sender<Snapshot>),
+    /// Other keys are believed now.
+    Keys,
 }
+
+/// What the other side of a connection has shown.
+type Chain = Vec<CertificateDer<'static>>;
 
 /// What the registry's task waits for.
 enum Wake {
@@ -181,6 +201,8 @@ struct Link {
     since: Instant,
     /// Who it is, once hands have been shaken.
     peer: Option<PeerId>,
+    /// How it has shown that.
+    chain: Chain,
     outbox: Outbox,
     task: Task<()>,
 }
@@ -228,7 +250,7 @@ impl Driver {
 
     fn accept(&mut self, stream: Async<TcpStream>, address: SocketAddr) {
         self.look_around();
-        if self.server.open_swarm && !is_near(address.ip(), &self.subnets) {
+        if self.server.identity.is_open() && !is_near(address.ip(), &self.subnets) {
             return log::debug!("tracker: {address} is not near, and the swarm is open");
         }
         if !self.make_room(address.ip()) {
@@ -250,6 +272,7 @@ impl Driver {
             address,
             since: Instant::now(),
             peer: None,
+            chain: Vec::new(),
             outbox,
             task,
         };
@@ -300,17 +323,7 @@ impl Driver {
     fn handle(&mut self, event: Event) {
         let now = Instant::now();
         match event {
-            Event::Connected { conn, peer } => {
-                let of_peer = self.links.values().filter(|l| l.peer == Some(peer)).count();
-                if of_peer >= MAX_OF_PEER {
-                    return self.close(conn, "that peer has enough connections".into());
-                }
-                if let Some(link) = self.links.get_mut(&conn) {
-                    link.peer = Some(peer);
-                    let from = link.address.ip();
-                    self.registry.handle_connected(conn, peer, from, now);
-                }
-            }
+            Event::Connected { conn, chain } => self.handle_connected(conn, chain, now),
             Event::Message { conn, message } => self.registry.handle_message(conn, message, now),
             Event::Closed { conn, why } => {
                 if let Some(link) = self.links.remove(&conn) {
@@ -320,6 +333,38 @@ impl Driver {
             }
             // Who asked may have gone meanwhile.
             Event::Status(answer) => drop(answer.try_send(self.registry.snapshot())),
+            Event::Keys => self.end_disbelieved(now),
+        }
+    }
+
+    fn handle_connected(&mut self, conn: ConnId, chain: Chain, now: Instant) {
+        // The key may have been taken away since it was shown.
+        let known = peer_of(&chain).filter(|_| self.server.identity.believes(&chain));
+        let Some(peer) = known else {
+            return self.close(conn, Dropped::Disbelieved.to_string());
+        };
+        let of_peer = self.links.values().filter(|l| l.peer == Some(peer)).count();
+        if of_peer >= MAX_OF_PEER {
+            return self.close(conn, "that peer has enough connections".into());
+        }
+        if let Some(link) = self.links.get_mut(&conn) {
+            (link.peer, link.chain) = (Some(peer), chain);
+            let from = link.address.ip();
+            self.registry.handle_connected(conn, peer, from, now);
+        }
+    }
+
+    /// Ends at once, with all that waits to be sent, what was let in by a key that is
+    /// believed no more.
+    fn end_disbelieved(&mut self, now: Instant) {
+        let identity = &self.server.identity;
+        let (out, stay): (BTreeMap<_, _>, _) = std::mem::take(&mut self.links)
+            .into_iter()
+            .partition(|(_, link)| link.peer.is_some() && !identity.believes(&link.chain));
+        self.links = stay;
+        for (conn, link) in out {
+            log::debug!("tracker: the key of {} was taken away", link.address);
+            self.registry.handle_disbelieved(conn, now);
         }
     }
 
@@ -428,11 +473,11 @@ async fn serve(
 ) -> io::Result<()> {
     stream.get_ref().set_nodelay(true)?;
     let stream = within(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?;
-    let peer = peer_of_stream(&stream).ok_or(io::ErrorKind::InvalidData)?;
+    let chain = chain_of(&stream).ok_or(io::ErrorKind::InvalidData)?;
     let (mut from, to) = smol::io::split(stream);
     let room = frames.room.clone();
     let read = async {
-        let mut event = Event::Connected { conn, peer };
+        let mut event = Event::Connected { conn, chain };
         while inbox.send(event).await.is_ok() {
             room.wait().await;
             let message = read(&mut from, large).await?;
@@ -458,8 +503,9 @@ async fn read(from: &mut (impl AsyncRead + Unpin), large: &Semaphore) -> io::Res
     within(FRAME_TIMEOUT, rest).await
 }
 
-fn peer_of_stream(stream: &TlsStream<Async<TcpStream>>) -> Option<PeerId> {
-    peer_of(stream.get_ref().1.peer_certificates()?)
+fn chain_of(stream: &TlsStream<Async<TcpStream>>) -> Option<Chain> {
+    let chain = stream.get_ref().1.peer_certificates()?.iter();
+    Some(chain.cloned().map(CertificateDer::into_owned).collect())
 }
 
 async fn write(frames: Frames, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {

@@ -179,3 +179,29 @@ proptest! {
         }
     }
 }
+
+/// Its connection has ended with the key that was taken away; if it has another, it
+/// answers.
+#[test]
+fn who_is_here_by_its_own_word_shows_at_once_that_it_has_the_new_key() {
+    let now = Instant::now();
+    let mut neighbours = Neighbours::new(ME, &[], 7, now);
+    neighbours.handle_alone(now);
+    for n in [1, 2] {
+        neighbours.handle_met(peer(n), "attic", at(n), now);
+    }
+    neighbours.handle_keys(now);
+    let mut gone = Vec::new();
+    for _ in [1, 2] {
+        let due = neighbours.poll_timeout().unwrap();
+        assert!(due <= now + SPREAD, "{:?}", due - now);
+        let greeted = neighbours.poll(due).unwrap();
+        neighbours.handle_done(greeted);
+        if greeted == peer(1) {
+            neighbours.handle_met(greeted, "attic", at(1), due);
+        } else if neighbours.handle_silence(greeted, false, vec![at(2)], due) == Silence::Gone {
+            gone.push(greeted);
+        }
+    }
+    assert_eq!(gone, [peer(2)]);
+}

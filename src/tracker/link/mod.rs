@@ -55,6 +55,8 @@ pub enum Command {
     Configured(Vec<String>),
     /// This node's own addresses are others now.
     Moved,
+    /// It shows and believes other keys now.
+    Keys,
     /// The node's own newest catalogue.
     Publish(Arc<Catalogue>),
     /// Ask for somebody's list or page. Forgotten when no tracker is
@@ -128,6 +130,8 @@ pub struct Link {
     failures: u32,
     state: State,
     catalogue: Option<Arc<Catalogue>>,
+    /// While a swarm changes its key, no rest is long.
+    hurry_until: Option<Instant>,
     random: u64,
     actions: VecDeque<Action>,
 }
@@ -169,6 +173,7 @@ impl Link {
             failures: 0,
             state: State::Resting { until: now },
             catalogue: None,
+            hurry_until: None,
             random: seed,
             actions: VecDeque::new(),
         }
@@ -179,6 +184,7 @@ impl Link {
             Command::Trackers(trackers) => self.handle_trackers(trackers, now),
             Command::Configured(trackers) => self.handle_configured(trackers, now),
             Command::Moved => self.handle_moved(now),
+            Command::Keys => self.handle_keys(now),
             Command::Publish(catalogue) => {
                 let head = *catalogue.head();
                 self.catalogue = Some(catalogue);
@@ -382,6 +388,16 @@ impl Link {
         }
     }
 
+    /// A tracker that has refused this node, or was refused, may be of its swarm now; or is
+    /// soon, since a person goes from node to node.
+    fn handle_keys(&mut self, now: Instant) {
+        self.failures = 0;
+        self.hurry_until = Some(now + KEY_CHANGE);
+        if let State::Resting { until } = &mut self.state {
+            *until = now;
+        }
+    }
+
     /// Whether a name that somebody else has now was one from before; then the
     /// default one is tried again.
     fn has_given_up_its_name(&mut self) -> bool {
@@ -444,7 +460,11 @@ impl Link {
         let is_round_over = self.failures.is_multiple_of(count as u32);
         let rest = if is_round_over {
             let doubled = FIRST_REST.saturating_mul(1 << (round - 1).min(MAX_DOUBLINGS));
-            self.jittered(doubled.min(LONGEST_REST))
+            let longest = match self.hurry_until {
+                Some(until) if now < until => HURRIED_REST,
+                _ => LONGEST_REST,
+            };
+            self.jittered(doubled.min(longest))
         } else {
             Duration::ZERO
         };
@@ -506,6 +526,10 @@ const FIRST_REST: Duration = Duration::from_millis(250);
 /// With an attempt of 4 s that may have begun just before a tracker is back, everybody
 /// has found it again within a lease.
 const LONGEST_REST: Duration = Duration::from_secs(8);
+/// So long a person may take to give all nodes another key.
+const KEY_CHANGE: Duration = Duration::from_secs(600);
+/// With a handshake it lets everybody be back within 2 s of the last node's change.
+const HURRIED_REST: Duration = Duration::from_secs(1);
 /// Enough to get from the first rest to the longest.
 const MAX_DOUBLINGS: u32 = 5;
 /// A refusal lasts until a person mends something.

@@ -339,3 +339,28 @@ fn a_tracker_that_a_person_does_not_want_any_more_is_left() {
     assert_eq!(actions(&mut link), [unwanted, Action::Disconnect]);
     assert_eq!(link.poll_timeout(), None, "there is none to try");
 }
+
+/// A person goes from node to node: who has the new key first must not rest for long when
+/// the tracker gets it.
+#[test]
+fn while_the_key_is_changed_no_rest_is_long() {
+    let mut now = Instant::now();
+    let mut link = link(&["a"], now);
+    let longest = |link: &mut Link, now: &mut Instant| {
+        let mut longest = Duration::ZERO;
+        for _ in 0..12 {
+            link.handle_timeout(*now);
+            link.handle_closed("another key".into(), *now);
+            let due = link.poll_timeout().unwrap();
+            longest = longest.max(due - *now);
+            *now = due;
+        }
+        longest
+    };
+    assert!(longest(&mut link, &mut now) > HURRIED_REST);
+    link.handle_command(Command::Keys, now);
+    assert_eq!(link.poll_timeout(), Some(now), "the rest has ended");
+    assert!(longest(&mut link, &mut now) <= HURRIED_REST);
+    now += KEY_CHANGE;
+    assert!(longest(&mut link, &mut now) > HURRIED_REST);
+}

@@ -87,6 +87,8 @@ pub enum Dropped {
     Unresponsive,
     #[error("it is too far behind")]
     Behind,
+    #[error("no key that is believed has signed its certificate")]
+    Disbelieved,
 }
 
 /// What a peer did that the protocol forbids.
@@ -163,6 +165,21 @@ impl Registry {
         if let Some(Connection { peer, .. }) = self.connections.remove(&conn) {
             self.handle_lost_member(peer, conn, now);
         }
+    }
+
+    /// The key by which the other side of `conn` is a member was taken away. One that has
+    /// another is back within [`RETURN_TIME`], and nobody need miss it until then.
+    pub fn handle_disbelieved(&mut self, conn: ConnId, now: Instant) {
+        let Some(peer) = self.connections.get(&conn).map(|c| c.peer) else {
+            return;
+        };
+        self.close(conn, Dropped::Disbelieved);
+        let member = self.members.get_mut(&peer);
+        if let Some(member) = member.filter(|member| member.conn == Some(conn)) {
+            member.lease_end = member.lease_end.min(now + RETURN_TIME);
+            self.wake_by(now + RETURN_TIME);
+        }
+        self.handle_lost_member(peer, conn, now);
     }
 
     /// A message arrived. One on a connection that is closed already is
@@ -491,6 +508,9 @@ impl fmt::Debug for Registry {
 pub const LEASE: Duration = Duration::from_secs(15);
 /// How often a peer renews its lease.
 pub const RENEW_INTERVAL: Duration = Duration::from_secs(5);
+/// For a peer whose key was taken away to come back with another: it does so at once, and a
+/// handshake takes a second where a packet is lost.
+pub const RETURN_TIME: Duration = Duration::from_secs(3);
 /// A live peer of a home's network answers in a few milliseconds; one that
 /// Wi-Fi delays for longer than this may lose its place to itself.
 pub const PROBE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,3 +1,5 @@
+mod keys;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use proptest::prelude::*;
