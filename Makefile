@@ -22,7 +22,7 @@ SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 BUILD_PACKAGES = build-essential pkg-config libasound2-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) ffmpeg
 TEST_PACKAGES = $(DEMO_PACKAGES) mpc iproute2 pulseaudio libasound2-plugins faketime systemd \
-    avahi-daemon avahi-utils dbus
+    avahi-daemon avahi-utils dbus nftables uidmap
 
 # What a build for another machine takes from Debian: a compiler, and the library of its
 # architecture. Another distribution can use `cross`, which brings its own: CROSS=cross.
@@ -107,7 +107,7 @@ demo: deps-demo
 
 test: deps-test
 	@# With the door open, what fuzzing has found is tried as well.
-	$(CARGO) test --locked --features door
+	tests/report $(CARGO) test --locked --features door --no-fail-fast
 
 lint: deps
 	$(CARGO) fmt --check

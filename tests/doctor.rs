@@ -16,7 +16,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{audio::Music, can_mount, command, Setup, BINARY, PATIENCE};
+use common::{
+    audio::Music, can_mount, command, left_out::left_out_in_part, own_root::as_nobody, Setup,
+    BINARY, PATIENCE,
+};
 use netns::Network;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -170,10 +173,6 @@ impl Report {
 
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
-
-fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
 }
 
 #[test]
@@ -341,12 +340,11 @@ fn a_directory_that_cannot_be_written_is_found() {
     fs::write(home.path("state"), "").unwrap();
     home.doctor().finds("state", &["not a directory"]);
     fs::remove_file(home.path("state")).unwrap();
-    if !is_root() {
+    if !nix::unistd::geteuid().is_root() {
         fs::create_dir(home.path("state")).unwrap();
         set_mode(&home.path("state"), 0o500);
         home.doctor()
             .finds("state", &["cannot write", "sudo chown"]);
-        return;
     }
     if !can_mount() {
         return;
@@ -382,8 +380,9 @@ fn what_hangs_is_a_finding_and_holds_up_nothing_else() {
     if !can_mount() {
         return;
     }
-    if !Path::new("/dev/fuse").exists() {
-        return eprintln!("skipped in part: a file system that hangs needs /dev/fuse");
+    let fuse = fs::File::options().read(true).write(true).open("/dev/fuse");
+    if fuse.is_err() {
+        return left_out_in_part("a file system that hangs needs /dev/fuse");
     }
     // A server of files that is off: whoever asks waits.
     let music = home.path("music");
@@ -414,9 +413,7 @@ fn a_configuration_that_hangs_is_a_finding() {
 
 #[test]
 fn who_may_not_look_is_told_so() {
-    if !is_root() {
-        return eprintln!("skipped: only root can become another user");
-    }
+    let Some(nobody) = as_nobody() else { return };
     let home = Home::new();
     let tracker = Setup::tracker().key(&home.key).start();
     let music = home.path("music");
@@ -434,13 +431,6 @@ fn who_may_not_look_is_told_so() {
     // Where it was built may be nobody's business.
     let binary = home.path("p2pmusic");
     fs::copy(BINARY, &binary).unwrap();
-    let nobody = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-    ];
-    let nobody = nobody.map(str::to_owned);
     let report = home.doctor_of(&nobody, &binary, &[]);
     report.is_well();
     assert!(report.text.contains("sees more"), "{}", report.text);
@@ -467,9 +457,7 @@ fn who_may_not_look_is_told_so() {
 /// The service's user is another than who looks.
 #[test]
 fn what_the_node_may_not_read_is_found_by_who_may() {
-    if !is_root() {
-        return eprintln!("skipped: only root can become another user");
-    }
+    let Some(nobody) = as_nobody() else { return };
     let home = Home::new();
     let binary = home.path("p2pmusic");
     fs::copy(BINARY, &binary).unwrap();
@@ -482,9 +470,7 @@ fn what_the_node_may_not_read_is_found_by_who_may() {
     }
     home.edit("\"testcard\"", "\"null\"");
     let config = home.config();
-    let mut node = Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(&binary)
+    let mut node = command(&nobody, binary.to_str().unwrap())
         .args(["run", "--config"])
         .arg(&config)
         .stderr(Stdio::null())
@@ -562,7 +548,7 @@ fn neighbours_are_heard_by_multicast_or_it_is_said_what_to_do() {
                 &["cable", "does not come back", "5353"],
             );
         }
-        Err(why) => eprintln!("skipped in part: no firewall can be made here: {why}"),
+        Err(why) => left_out_in_part(&format!("no firewall can be made here: {why}")),
     }
 
     network

@@ -17,6 +17,7 @@ use std::{
 
 use common::{
     audio::{self, Music},
+    own_root::as_nobody,
     Node, Setup, BINARY, PATIENCE,
 };
 use nix::{sys::stat::Mode, unistd::mkfifo};
@@ -519,10 +520,7 @@ fn sighup_reads_the_keys_again() {
 /// Of a process that this user may not look into, its user is named.
 #[test]
 fn a_port_of_another_users_process_names_the_user() {
-    let Some(prefix) = somebody_else() else {
-        eprintln!("skipped: needs root, and `setpriv` to be somebody else");
-        return;
-    };
+    let Some(prefix) = as_nobody() else { return };
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     for (role, at, key) in [
@@ -555,22 +553,6 @@ fn a_port_of_another_users_process_names_the_user() {
             assert!(said.contains(words), "no {words:?} in {said}");
         }
     }
-}
-
-/// The words before a command that runs it as nobody, where that is possible.
-fn somebody_else() -> Option<Vec<String>> {
-    let words = [
-        "setpriv",
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-    ];
-    let works = Command::new(words[0])
-        .args(&words[1..])
-        .arg("true")
-        .status();
-    let works = works.is_ok_and(|status| status.success());
-    works.then(|| words.map(str::to_owned).into())
 }
 
 fn open_to_all(dir: &Path) {

@@ -9,6 +9,8 @@ use std::{fs, thread, time::Instant};
 
 use common::{
     audio::{self, Music},
+    left_out::or_left_out,
+    own_root::as_root,
     Node, Setup, PATIENCE,
 };
 use lan::{Avahi, Lan, Seen};
@@ -383,18 +385,14 @@ fn wait_until_written_down(node: &Node, peer: &str) {
     }
 }
 
-/// What this file is about needs namespaces; where they cannot be had, why is printed.
+/// What this file is about needs namespaces; where they cannot be had, the test is left out.
 fn lan(hosts: usize) -> Option<Lan> {
-    Lan::try_new(hosts)
-        .inspect_err(|why| eprintln!("skipped: {why}"))
-        .ok()
+    as_root().then(|| or_left_out(Lan::try_new(hosts)))?
 }
 
 /// The same for Avahi.
 fn avahi(lan: &Lan, host: usize) -> Option<Avahi> {
-    Avahi::try_start(lan, host)
-        .inspect_err(|why| eprintln!("skipped: {why}"))
-        .ok()
+    or_left_out(Avahi::try_start(lan, host))
 }
 
 /// A node that is told nothing but its name.

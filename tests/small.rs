@@ -13,6 +13,7 @@ use std::{
 use common::{
     audio::{self, Music},
     can_mount, command,
+    left_out::{left_out, or_left_out},
     usage::Sample,
     Setup,
 };
@@ -86,9 +87,8 @@ fn fill(dir: &Path) {
 
 #[test]
 fn ten_thousand_tracks_and_music_fit_into_little_memory() {
-    let group = match Group::try_new(MEMORY) {
-        Ok(group) => group,
-        Err(why) => return eprintln!("skipped: {why}"),
+    let Some(group) = or_left_out(Group::try_new(MEMORY)) else {
+        return;
     };
     let (large, other) = (Music::new(), Music::new());
     fill(large.path());
@@ -139,7 +139,7 @@ fn a_root_that_is_read_only_is_no_obstacle() {
         .map(str::to_owned)
         .into();
     let Some(memory) = in_memory() else {
-        return eprintln!("skipped: /dev/shm is no file system in memory");
+        return left_out("/dev/shm is no file system in memory");
     };
     let music = Music::new();
     let sound = music.wav("song.wav", 44_100, 1.0);
@@ -148,7 +148,7 @@ fn a_root_that_is_read_only_is_no_obstacle() {
         .output();
     let said = String::from_utf8(made.unwrap().stderr).unwrap();
     if !said.contains("Read-only file system") {
-        return eprintln!("skipped: the root cannot be made read-only here: {said}");
+        return left_out(&format!("the root cannot be made read-only here: {said}"));
     }
     let tracker = Setup::tracker().start();
     let mut setup = Setup::peer("kitchen", &tracker)

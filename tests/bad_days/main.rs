@@ -3,8 +3,8 @@
 //!
 //! A theme to a file. All use the real binary and real causes: a sound server
 //! of the test's own that is stopped and killed, small file systems in mount
-//! namespaces, garbage in files. Where a cause cannot be made (not root, a
-//! package is missing), a test says why and is skipped.
+//! namespaces, garbage in files. Where a cause cannot be made (a package is missing),
+//! a test is left out.
 
 #[path = "../common/mod.rs"]
 mod common;

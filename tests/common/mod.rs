@@ -8,7 +8,9 @@
 
 pub mod audio;
 pub mod card;
+pub mod left_out;
 pub mod mpd;
+pub mod own_root;
 pub mod usage;
 
 use std::{
@@ -610,16 +612,8 @@ pub fn command(prefix: &[String], program: &str) -> Command {
     }
 }
 
-/// Whether file systems can be mounted that only a child sees; why not is printed.
+/// Whether file systems can be mounted that only a child sees. If not, the test returns: it
+/// has been done already where they can, or is left out.
 pub fn can_mount() -> bool {
-    let tried = Command::new("unshare")
-        .args(["-m", "sh", "-c", "mount -t tmpfs -o size=64k tmpfs /mnt"])
-        .output();
-    let why = match tried {
-        Ok(output) if output.status.success() => return true,
-        Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        Err(e) => e.to_string(),
-    };
-    eprintln!("skipped, at least in part: nothing can be mounted here: {why}");
-    false
+    own_root::as_root()
 }

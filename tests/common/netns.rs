@@ -14,18 +14,21 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use tempfile::TempDir;
+
+use crate::common::{left_out::or_left_out, own_root::as_root};
+
 /// Two namespaces, which are removed with it.
 pub struct Network {
     names: [String; 2],
+    /// What lies over `/etc/hosts` in each, once it is there.
+    hosts: TempDir,
 }
 
 impl Network {
     /// Makes the namespaces; where that cannot be, says why.
     fn try_new() -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        if !nix::unistd::geteuid().is_root() {
-            return Err("namespaces can be made by root only".into());
-        }
         if Command::new("ip").arg("-V").output().is_err() {
             return Err("there is no `ip` (package iproute2)".into());
         }
@@ -37,6 +40,7 @@ impl Network {
         // Whatever fails from here on, the drop removes what there is.
         let network = Self {
             names: ["a", "b"].map(|end| format!("p2pmusic-{unique}{end}")),
+            hosts: tempfile::tempdir().map_err(|e| e.to_string())?,
         };
         for name in &network.names {
             ip(&["netns", "add", name])?;
@@ -50,16 +54,19 @@ impl Network {
         Ok(network)
     }
 
-    /// The namespaces, or none where they cannot be made; why is printed.
+    /// The namespaces; none where the test returns: done already by root of a user
+    /// namespace, or left out.
     pub fn or_skip() -> Option<Self> {
-        Self::try_new()
-            .inspect_err(|why| eprintln!("skipped: {why}"))
-            .ok()
+        as_root().then(|| or_left_out(Self::try_new()))?
     }
 
     /// The words before a command that is to run in namespace 0 or 1.
     pub fn prefix(&self, end: usize) -> Vec<String> {
-        ["ip", "netns", "exec", &self.names[end]]
+        // `ip netns exec` has made a mount namespace already.
+        let hosts = self.hosts_file(end).display().to_string();
+        let script =
+            format!("test ! -e {hosts} || mount --bind {hosts} /etc/hosts; exec \"$0\" \"$@\"");
+        ["ip", "netns", "exec", &self.names[end], "sh", "-c", &script]
             .map(str::to_owned)
             .into()
     }
@@ -77,15 +84,12 @@ impl Network {
     /// What the names in namespace 0 or 1 mean from now on, as in `/etc/hosts`.
     /// To be called before anything runs there.
     pub fn set_hosts(&self, end: usize, hosts: &str) {
-        let dir = self.etc(end);
-        fs::create_dir_all(&dir).unwrap();
-        // The same file stays: `ip netns exec` has mounted it.
-        fs::write(dir.join("hosts"), hosts).unwrap();
+        // The same file stays: it has been mounted.
+        fs::write(self.hosts_file(end), hosts).unwrap();
     }
 
-    /// What `ip netns exec` puts over `/etc`.
-    fn etc(&self, end: usize) -> PathBuf {
-        Path::new("/etc/netns").join(&self.names[end])
+    fn hosts_file(&self, end: usize) -> PathBuf {
+        self.hosts.path().join(end.to_string())
     }
 
     fn lead_nowhere(&self, end: usize) -> Result<(), String> {
@@ -127,8 +131,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        for (end, name) in self.names.iter().enumerate() {
-            let _ = fs::remove_dir_all(self.etc(end));
+        for name in &self.names {
             // It may not have come to be.
             let _ = ip(&["netns", "delete", name]);
         }
