@@ -222,3 +222,77 @@ fn a_tracker_says_that_it_cannot_play() {
         "{usable:?}"
     );
 }
+
+/// A peer with a TCP port, and where that is.
+fn on_tcp(control: &str) -> (Node, String) {
+    let node = Setup {
+        role: "peer",
+        control: format!("mpd = \"127.0.0.1:0\"\n{control}"),
+        ..Setup::default()
+    }
+    .start();
+    let line = node.wait_for_line("MPD clients can connect to ");
+    let at = line.rsplit(' ').next().unwrap().to_owned();
+    (node, at)
+}
+
+fn names(mpd: &mut Mpd, list: &str) -> Vec<String> {
+    let pairs = mpd.pairs(list).into_iter();
+    pairs.map(|(_, name)| name).collect()
+}
+
+#[test]
+fn the_network_cannot_take_the_node_away() {
+    let (node, at) = on_tcp("");
+    let mut far = Mpd::connect_tcp(&at);
+    let mut near = Mpd::connect(&node.socket());
+    for command in ["p2p_leave", "p2p_join"] {
+        let reply = far.ask(command);
+        let refused = format!("ACK [4@0] {{{command}}} ");
+        assert!(reply[0].starts_with(&refused), "{command}: {reply:?}");
+        let listed = |mpd: &mut Mpd, list| names(mpd, list).contains(&command.to_owned());
+        assert!(listed(&mut near, "commands"), "{command}");
+        assert!(!listed(&mut far, "commands"), "{command}");
+        assert!(listed(&mut far, "notcommands"), "{command}");
+    }
+    assert!(far.ask("kill")[0].starts_with("ACK [4@0] {kill} "));
+    assert_ne!(
+        node.json(&["status"])["node"]["tracker"],
+        "left; the tracker did not answer"
+    );
+}
+
+#[test]
+fn before_the_password_only_what_may_be_used_is_listed() {
+    let (_node, at) = on_tcp("password = \"sesame\"\n");
+    let mut mpd = Mpd::connect_tcp(&at);
+    let open = ["close", "commands", "notcommands", "password", "ping"];
+    assert_eq!(names(&mut mpd, "commands"), open);
+    assert!(names(&mut mpd, "notcommands").contains(&"status".into()));
+    assert_eq!(mpd.ask("password sesame"), ["OK"]);
+    assert!(names(&mut mpd, "commands").contains(&"status".into()));
+    assert!(!names(&mut mpd, "notcommands").contains(&"status".into()));
+}
+
+#[test]
+fn a_desk_full_of_clients_fits_and_one_too_many_is_told() {
+    let (node, at) = on_tcp("");
+    let desk: Vec<_> = (0..32).map(|_| Mpd::connect_tcp(&at)).collect();
+    let (host, port) = at.rsplit_once(':').unwrap();
+    for _ in 0..3 {
+        let output = Command::new("mpc")
+            .args(["-h", host, "-p", port, "status"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("32 connections"), "{said}");
+        assert!(!output.status.success());
+    }
+    let log = node.log();
+    let is_warning = |line: &&str| line.contains(" WARN ") && line.contains("32 connections");
+    let warnings = log.lines().filter(is_warning);
+    assert_eq!(warnings.count(), 1, "{log}");
+    // Others, and the machine itself, are not kept out.
+    assert_eq!(node.json(&["status"])["status"]["state"], "stop");
+    drop(desk);
+}

@@ -324,11 +324,13 @@ fn who_leaves_is_gone_at_once() {
     stays.wait_for_tracks("word", 1);
 
     let begun = Instant::now();
-    assert_eq!(by_word.ctl_ok(&["leave"]), "left the swarm\n");
-    assert_eq!(
-        by_word.json(&["status"])["node"]["tracker"],
-        "left, and the tracker knows"
-    );
+    let said = by_word.ctl_ok(&["leave"]);
+    assert!(said.starts_with("left the swarm"), "{said}");
+    assert!(said.contains("p2pmusic ctl join"), "the way back: {said}");
+    let tracker_is = by_word.json(&["status"])["node"]["tracker"].clone();
+    let tracker_is = tracker_is.as_str().unwrap();
+    assert!(tracker_is.starts_with("left, and the tracker knows"));
+    assert!(tracker_is.contains("p2pmusic ctl join"), "{tracker_is}");
     stays.wait_for_peers(&["signal", "stays"]);
     assert!(stays.ctl_fails(&["ls", "word"]).contains("word"));
 
@@ -341,6 +343,30 @@ fn who_leaves_is_gone_at_once() {
         !seen.contains(&"word".into()) && !seen.contains(&"signal".into()),
         "{seen:?}"
     );
+}
+
+#[test]
+fn a_peer_that_left_joins_again_without_a_restart() {
+    let music = Music::new();
+    music.wav("song.wav", 44_100, 0.2);
+    let tracker = Setup::tracker().start();
+    let comes = Setup::peer("comes", &tracker).music(music.path()).start();
+    let stays = Setup::peer("stays", &tracker).start();
+    stays.wait_for_tracks("comes", 1);
+    let said = comes.ctl_fails(&["join"]);
+    assert!(said.contains("has not left"), "{said}");
+    comes.ctl_ok(&["leave"]);
+    stays.wait_for_peers(&["stays"]);
+    let said = comes.ctl_ok(&["join"]);
+    assert!(said.contains("joined"), "{said}");
+    stays.wait_for_peers(&["comes", "stays"]);
+    stays.wait_for_tracks("comes", 1);
+    comes.wait_for_peers(&["comes", "stays"]);
+    // As often as one likes.
+    comes.ctl_ok(&["leave"]);
+    stays.wait_for_peers(&["stays"]);
+    comes.ctl_ok(&["join"]);
+    stays.wait_for_peers(&["comes", "stays"]);
 }
 
 /// Cut off in two ways: one dies, which its tracker sees; the other falls

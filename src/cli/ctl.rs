@@ -12,7 +12,7 @@ use std::{
     path::PathBuf,
     process::ExitCode,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use clap::{Args, Subcommand};
@@ -93,8 +93,10 @@ enum Ctl {
     Peers(Listing),
     /// Show the sound devices that could be configured
     Devices(Listing),
-    /// Leave the swarm: nobody is kept waiting for this node
+    /// Leave the swarm: nobody is kept waiting for this node. `join` brings it back
     Leave,
+    /// Come back into the swarm after `leave`
+    Join,
     /// Look for new and changed files in this node's library
     Update,
     /// Show how well it plays: times, underruns, and where the bytes came from
@@ -229,7 +231,11 @@ fn answer(client: &mut Client, command: &Ctl) -> Result<String, CtlError> {
         Ctl::Volume { volume } => set_volume(client, *volume),
         Ctl::Add { words } => add(client, words),
         Ctl::Clear => simple(client, &["clear"]),
-        Ctl::Leave => simple(client, &["p2p_leave"]).map(|_| "left the swarm\n".into()),
+        Ctl::Leave => {
+            client.run(&["p2p_leave"])?;
+            Ok("left the swarm; `p2pmusic ctl join` brings this node back\n".into())
+        }
+        Ctl::Join => join(client),
         Ctl::Update => simple(client, &["update"]).map(|_| "looking for changes\n".into()),
         Ctl::Queue(listing) => {
             let songs = client.records(&["playlistinfo"], &["file"])?;
@@ -296,6 +302,25 @@ fn seek(client: &mut Client, to: &SeekTarget) -> Result<String, CtlError> {
     let status = client.run(&["status"])?;
     let time = |key| clock(status.number(key).unwrap_or_default());
     Ok(format!("{} / {}\n", time("elapsed"), time("duration")))
+}
+
+/// Comes back, and waits a little to say with whom it has registered.
+fn join(client: &mut Client) -> Result<String, CtlError> {
+    client.run(&["p2p_join"])?;
+    let deadline = Instant::now() + JOIN_TIME;
+    loop {
+        let tracker = client.value(&["p2p_status"], "tracker")?;
+        let tracker = tracker.unwrap_or_default();
+        if !tracker.starts_with("looking") && !tracker.starts_with("connecting") {
+            return Ok(format!("joined the swarm again; tracker: {tracker}\n"));
+        }
+        if Instant::now() >= deadline {
+            return Ok(format!(
+                "joined the swarm again; tracker: still {tracker}\n"
+            ));
+        }
+        thread::sleep(JOIN_TIME / 30);
+    }
 }
 
 fn set_volume(client: &mut Client, volume: Option<VolumeTarget>) -> Result<String, CtlError> {
@@ -407,6 +432,9 @@ fn parse_clock(text: &str) -> Option<Duration> {
     }
     Duration::try_from_secs_f64(seconds).ok()
 }
+
+/// A tracker that is there takes less to answer.
+const JOIN_TIME: Duration = Duration::from_secs(3);
 
 /// Names another socket for a whole shell.
 const SOCKET_VARIABLE: &str = "P2PMUSIC_SOCKET";

@@ -207,7 +207,9 @@ pub fn serve(socket: &Path) {
             let result = apply(event.request, &mut context);
             match event.responder.answer(result) {
                 Some((Errand::Update { .. }, responder)) => responder.finish(Ok(updating(1))),
-                Some((Errand::Leave, responder)) => responder.finish(Ok(Default::default())),
+                Some((Errand::Leave | Errand::Join, responder)) => {
+                    responder.finish(Ok(Default::default()))
+                }
                 None => {}
             }
             while let Some(action) = transport.poll() {

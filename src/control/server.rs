@@ -14,6 +14,9 @@
 //! does not read its answers for [`STALL`], is dropped.
 
 mod client;
+mod guesses;
+mod held;
+mod places;
 mod socket;
 
 use std::{
@@ -22,17 +25,22 @@ use std::{
     net::{IpAddr, SocketAddr, TcpListener},
     path::PathBuf,
     sync::{
-        atomic::{AtomicU32, Ordering},
-        Arc,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_channel::{Receiver, Sender};
 use async_io::{Async, Timer};
-use smol::{future, Task};
+use smol::{future, lock::Semaphore, Task};
 
-use self::{client::Client, socket::ControlSocket};
+use self::{
+    client::Client,
+    guesses::Guesses,
+    places::{Complaints, Full, MAX_CLIENTS},
+    socket::ControlSocket,
+};
 use super::{
     mpd::{
         apply::{Errand, Outcome, Request},
@@ -47,17 +55,6 @@ use crate::{
     sockets::listen_tcp,
 };
 
-/// Clients at a time: a household's phones and some scripts. With a command
-/// list each, whose memory [`MAX_LIST_BYTES`](super::mpd::session::MAX_LIST_BYTES)
-/// bounds, they hold at most 64 MiB.
-pub const MAX_CLIENTS: usize = 32;
-
-/// Of these on TCP, so that a network never keeps out who is on the machine.
-pub const MAX_TCP_CLIENTS: usize = 24;
-
-/// Of these from one address: a client may have some connections.
-pub const MAX_CLIENTS_OF_ADDRESS: usize = 8;
-
 /// A client that has not said the password, where there is one, is dropped after
 /// this long: it is a program that knows it, or none.
 pub const PASSWORD_TIME: Duration = Duration::from_secs(10);
@@ -68,6 +65,10 @@ pub const SILENCE: Duration = Duration::from_secs(60);
 
 /// A client that takes nothing of its answer for this long is dropped.
 pub const STALL: Duration = Duration::from_secs(10);
+
+/// All of an answer has to be taken within this, whatever is taken at a time: what it is made
+/// of is kept until then. Everything about 100,000 tracks is some 40 MB.
+pub const ANSWER_TIME: Duration = Duration::from_secs(120);
 
 /// Where to listen.
 #[derive(Clone, Debug)]
@@ -154,6 +155,55 @@ impl Changes {
     }
 }
 
+/// What clients have in common.
+#[derive(Debug)]
+struct Commons {
+    changes: Arc<Changes>,
+    guesses: Mutex<Guesses>,
+    complaints: Mutex<Complaints>,
+    local: Shares,
+    remote: Shares,
+}
+
+/// What the clients of one kind share; those on the machine have their own, which the network
+/// cannot use up.
+#[derive(Debug)]
+struct Shares {
+    /// Bytes that are kept for them.
+    held: Arc<AtomicUsize>,
+    /// Turns at walking a plan.
+    plans: Arc<Semaphore>,
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self {
+            held: Arc::default(),
+            plans: Arc::new(Semaphore::new(MAX_PLANS)),
+        }
+    }
+}
+
+impl Commons {
+    fn of(&self, is_remote: bool) -> &Shares {
+        match is_remote {
+            true => &self.remote,
+            false => &self.local,
+        }
+    }
+
+    fn guesses(&self) -> MutexGuard<'_, Guesses> {
+        self.guesses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is worth a line of the log that `from` is complained about.
+    fn is_news(&self, from: IpAddr) -> bool {
+        let complaints = self.complaints.lock();
+        let mut complaints = complaints.unwrap_or_else(PoisonError::into_inner);
+        complaints.is_news(from, Instant::now())
+    }
+}
+
 /// Tells the clients that something has changed. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Notifier {
@@ -177,9 +227,8 @@ impl Notifier {
 pub struct ControlServer {
     socket: ControlSocket,
     tcp: Option<Async<TcpListener>>,
-    password: Option<Arc<str>>,
+    commons: Arc<Commons>,
     events: Sender<ControlEvent>,
-    changes: Arc<Changes>,
     bell: Receiver<()>,
 }
 
@@ -219,9 +268,14 @@ impl ControlServer {
         let server = Self {
             socket,
             tcp,
-            password: config.password.clone(),
+            commons: Arc::new(Commons {
+                changes,
+                guesses: Mutex::new(Guesses::new(config.password.as_ref())),
+                complaints: Mutex::default(),
+                local: Shares::default(),
+                remote: Shares::default(),
+            }),
             events,
-            changes,
             bell,
         };
         Ok((server, requests, notifier))
@@ -237,17 +291,23 @@ impl ControlServer {
     pub async fn run(self) {
         // Room for every client, so that none waits to be reaped.
         let (done, ended) = async_channel::bounded(MAX_CLIENTS);
-        let mut clients = BTreeMap::new();
+        let mut clients = BTreeMap::<u64, Seat>::new();
+        let mut farewells = Vec::<Task<()>>::new();
         let mut next_id = 0;
         loop {
             match self.next_event(&ended).await {
                 Event::Ended(id) => _ = clients.remove(&id),
                 Event::Changed => clients.values().for_each(Seat::ring),
-                Event::Arrived(client) if has_room(&clients, client.address()) => {
-                    clients.insert(next_id, self.seat(client, next_id, done.clone()));
-                    next_id += 1;
+                Event::Arrived(client) => {
+                    let taken = clients.values().map(|seat| seat.address);
+                    match places::check(taken, client.address()) {
+                        Ok(()) => {
+                            clients.insert(next_id, self.seat(client, next_id, done.clone()));
+                            next_id += 1;
+                        }
+                        Err(full) => self.turn_away(client, full, &mut farewells),
+                    }
                 }
-                Event::Arrived(_) => log::debug!("there are control clients enough"),
                 Event::Failed(error) => {
                     log::debug!("cannot accept a control client: {error}");
                     Timer::after(ACCEPT_PAUSE).await;
@@ -272,7 +332,7 @@ impl ControlServer {
         };
         let unix = async {
             match self.socket.accept().await {
-                Ok(stream) => Event::Arrived(Client::unix(stream).into()),
+                Ok(stream) => Event::Arrived(Client::unix(stream, self.commons.clone()).into()),
                 Err(error) => Event::Failed(error),
             }
         };
@@ -282,7 +342,7 @@ impl ControlServer {
             };
             match listener.accept().await {
                 Ok((stream, from)) => {
-                    Event::Arrived(Client::tcp(stream, from, self.password.clone()).into())
+                    Event::Arrived(Client::tcp(stream, from, self.commons.clone()).into())
                 }
                 Err(error) => Event::Failed(error),
             }
@@ -294,9 +354,8 @@ impl ControlServer {
         let (bell, rung) = async_channel::bounded(1);
         let address = client.address();
         let events = self.events.clone();
-        let changes = self.changes.clone();
         let task = smol::spawn(async move {
-            client.serve(events, changes, rung).await;
+            client.serve(events, rung).await;
             let _ = done.send(id).await;
         });
         Seat {
@@ -305,15 +364,23 @@ impl ControlServer {
             _task: task,
         }
     }
-}
 
-/// Whether one more may come, from the TCP address `from` or else locally.
-fn has_room(clients: &BTreeMap<u64, Seat>, from: Option<IpAddr>) -> bool {
-    let on_tcp = clients.values().filter(|seat| seat.address.is_some());
-    let of_address = clients.values().filter(|seat| seat.address == from);
-    clients.len() < MAX_CLIENTS
-        && (from.is_none()
-            || on_tcp.count() < MAX_TCP_CLIENTS && of_address.count() < MAX_CLIENTS_OF_ADDRESS)
+    /// Says to one too many that there is no place; to those of a storm nothing.
+    fn turn_away(&self, client: Box<Client>, full: Full, farewells: &mut Vec<Task<()>>) {
+        let from = client.address();
+        match from {
+            Some(from) if self.commons.is_news(from) => {
+                log::warn!("control: {from} is turned away: {full}");
+            }
+            _ => log::debug!("control: a client is turned away: {full}"),
+        }
+        farewells.retain(|farewell| !farewell.is_finished());
+        if farewells.len() < MAX_FAREWELLS {
+            farewells.push(smol::spawn(async move {
+                client.turn_away(&full.to_string()).await;
+            }));
+        }
+    }
 }
 
 enum Event {
@@ -337,6 +404,13 @@ impl Seat {
         let _ = self.bell.try_send(());
     }
 }
+
+/// Those that are turned away and told so, at a time: they cost a descriptor each for a while.
+const MAX_FAREWELLS: usize = 16;
+
+/// Plans of clients of one kind that are walked at a time: each may keep some tens of megabytes
+/// where there are 100,000 tracks, and takes the processor while it looks for something.
+const MAX_PLANS: usize = 8;
 
 /// After a failed accept (out of descriptors, say): long enough not to spin,
 /// short enough not to be noticed.

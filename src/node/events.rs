@@ -196,6 +196,8 @@ pub enum Action {
     /// one is newer.
     Outdo(SignedHead),
     Leave,
+    /// Come back after that.
+    Join,
 }
 
 /// What the player is to do besides loading.

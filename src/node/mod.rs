@@ -52,7 +52,10 @@ use crate::{
     catalog::{Database, Member},
     config::Role,
     control::{
-        mpd::apply::{self, apply, Context, Errand, Outcome},
+        mpd::{
+            apply::{self, apply, Context, Errand, Outcome},
+            reply::Reply,
+        },
         view::{Subsystem, Subsystems},
     },
     id::{PeerId, TrackId},
@@ -428,6 +431,10 @@ impl Node {
             Ok(Outcome::Later(Errand::Leave)) => {
                 self.leaving.push(ask);
                 self.actions.push_back(Action::Leave);
+            }
+            Ok(Outcome::Later(Errand::Join)) => {
+                let outcome = self.join(now).map(|()| Outcome::Now(Reply::new()));
+                self.actions.push_back(Action::Reply(ask, outcome));
             }
             outcome => self.actions.push_back(Action::Reply(ask, outcome)),
         }

@@ -18,7 +18,11 @@ use super::{
 use crate::{
     catalog::{SignedHead, SyncError},
     control::{
-        mpd::{apply::Outcome, reply::Reply},
+        mpd::{
+            apply::Outcome,
+            args::{Ack, AckCode},
+            reply::Reply,
+        },
         view::Subsystem,
     },
     id::PeerId,
@@ -324,12 +328,36 @@ impl Node {
     }
 
     fn handle_left(&mut self, confirmed: bool) {
-        self.facts.tracker = TrackerState::Left { confirmed };
+        let is_unwanted = match self.facts.tracker {
+            TrackerState::Unwanted => true,
+            TrackerState::Left { is_unwanted, .. } => is_unwanted,
+            _ => false,
+        };
+        self.facts.tracker = TrackerState::Left {
+            confirmed,
+            is_unwanted,
+        };
         self.neighbours.handle_silent();
         for ask in std::mem::take(&mut self.leaving) {
             self.actions
                 .push_back(Action::Reply(ask, Ok(Outcome::Now(Reply::new()))));
         }
+    }
+
+    /// Comes back after it has left: it greets the others again, and its link registers.
+    pub(super) fn join(&mut self, now: Instant) -> Result<(), Ack> {
+        let TrackerState::Left { is_unwanted, .. } = self.facts.tracker else {
+            let text = "this node has not left the swarm";
+            return Err(Ack::new(AckCode::System, text));
+        };
+        self.facts.tracker = match is_unwanted {
+            true => TrackerState::Unwanted,
+            false => TrackerState::Looking,
+        };
+        self.handle_no_tracker(now);
+        self.actions.push_back(Action::Join);
+        self.changed = self.changed.or(Subsystem::Neighbor.into());
+        Ok(())
     }
 
     /// Those who are here, and were lately, as far as they are remembered.

@@ -62,8 +62,11 @@ pub enum TrackerState {
     Registered(IpAddr),
     Unwanted,
     Refused(Refusal),
+    /// A person had it leave.
     Left {
         confirmed: bool,
+        /// Whether a person wants no tracker at all.
+        is_unwanted: bool,
     },
 }
 
@@ -320,8 +323,13 @@ impl Facts {
             TrackerState::Registered(at) => format!("registered with {at}"),
             TrackerState::Unwanted => "none, as configured".into(),
             TrackerState::Refused(refusal) => format!("refused: {refusal}"),
-            TrackerState::Left { confirmed: true } => "left, and the tracker knows".into(),
-            TrackerState::Left { confirmed: false } => "left; the tracker did not answer".into(),
+            TrackerState::Left { confirmed, .. } => {
+                let knows = match confirmed {
+                    true => ", and the tracker knows",
+                    false => "; the tracker did not answer",
+                };
+                format!("left{knows}; `p2pmusic ctl join` brings it back")
+            }
         }
     }
 

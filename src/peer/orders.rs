@@ -18,7 +18,10 @@ impl Orders {
             }
             // The newest is enough.
             Command::Publish(_) => self.0.retain(|c| !matches!(c, Command::Publish(_))),
-            Command::Leave => self.0.retain(|c| !matches!(c, Command::Leave)),
+            // Of both only the last word counts.
+            Command::Leave | Command::Join => self
+                .0
+                .retain(|c| !matches!(c, Command::Leave | Command::Join)),
             _ => {}
         }
         self.0.push_back(command);

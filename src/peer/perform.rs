@@ -85,6 +85,7 @@ impl Peer {
                     .spawn(smol::unblock(move || library.outdo(&head)));
             }
             Action::Leave => self.tell_tracker(Command::Leave),
+            Action::Join => self.tell_tracker(Command::Join),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::{
         mpd::{
             apply::{Outcome, Request, Task},
             args::Ack,
-            command::parse,
+            command::{parse, Access},
             plan::Step,
             song::TagMask,
         },
@@ -384,6 +384,7 @@ impl World {
             let request = Request {
                 task,
                 tags: TagMask::default(),
+                access: Access::Local,
             };
             let event = node::Event::Control {
                 ask,
@@ -416,6 +417,7 @@ impl World {
         let request = Request {
             task,
             tags: TagMask::default(),
+            access: Access::Local,
         };
         let ask = ControlId(0);
         let event = node::Event::Control {
@@ -570,6 +572,7 @@ impl World {
                 }
             }
             Action::Leave => this.link.handle_command(Command::Leave, now),
+            Action::Join => this.link.handle_command(Command::Join, now),
         }
     }
 

@@ -1,9 +1,10 @@
 //! Storms on the control socket, and on its TCP port where there is one.
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     os::unix::net::UnixStream,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -139,15 +140,68 @@ fn who_has_not_said_the_password() {
         let mut guess = Mpd::connect_tcp(&at);
         guess.say("command_list_begin");
         assert!(guess.line().starts_with("ACK [4@0]"), "no list without it");
-        for _ in 0..2 {
-            assert!(guess
-                .ask("password \"open\"")
-                .pop()
-                .unwrap()
-                .starts_with("ACK [3@0]"));
-        }
     }
     let mut honest = Mpd::connect_tcp(&at);
     assert_eq!(honest.ask("password sesame"), ["OK"]);
+    watch.end(&node, 16 << 20);
+}
+
+/// Guesses for a while from one address, some clients at a time, each of which comes again
+/// when it is answered; gives how many of them were told that they are wrong.
+fn guess(at: &str, ip: [u8; 4], clients: usize, until: Instant) -> Vec<JoinHandle<usize>> {
+    let guesser = |_| {
+        let at = at.to_owned();
+        thread::spawn(move || {
+            let mut wrong = 0;
+            while let Some(left) = until.checked_duration_since(Instant::now()) {
+                let Ok(stream) = connect_from(ip.into(), &at) else {
+                    continue;
+                };
+                let limit = left.max(Duration::from_millis(1));
+                stream.set_read_timeout(Some(limit)).unwrap();
+                let mut from = BufReader::new(&stream);
+                let mut line = String::new();
+                while from.read_line(&mut line).is_ok_and(|read| read > 0) {
+                    wrong += usize::from(line.contains("incorrect password"));
+                    line.clear();
+                    if (&stream).write_all(b"password open\n").is_err() {
+                        break;
+                    }
+                }
+            }
+            wrong
+        })
+    };
+    (0..clients).map(guesser).collect()
+}
+
+/// Some dozen guesses a minute are told that they are wrong, of an address and in all; and
+/// the right password is told at once meanwhile, wherever it comes from.
+#[test]
+fn guessing_is_slow_and_the_password_is_at_once() {
+    let (_music, node) = node("mpd = \"127.0.0.1:0\"\npassword = \"sesame\"\n");
+    let at = port_of(&node);
+    let watch = Watch::begin(&node);
+    let until = Instant::now() + Duration::from_secs(20);
+    let mut guessers = Vec::new();
+    for n in 0..3 {
+        guessers.push(guess(&at, [127, 5, 0, n], 8, until));
+    }
+    let mut times = Vec::new();
+    for n in 0..40 {
+        // From the address of some of them, and from another one.
+        let ip = [[127, 5, 0, 0], [127, 5, 1, 1]][n % 2];
+        let begun = Instant::now();
+        let mut honest = Mpd::over_tcp(connect_from(ip.into(), &at).unwrap());
+        assert_eq!(honest.ask("password sesame"), ["OK"], "{ip:?}");
+        times.push(begun.elapsed());
+        thread::sleep(Duration::from_millis(250));
+    }
+    println!("the password: {:?} at most", times.iter().max());
+    for of_address in guessers {
+        let wrong: usize = of_address.into_iter().map(|g| g.join().unwrap()).sum();
+        println!("wrong guesses that were answered: {wrong}");
+        assert!(wrong <= 36, "{wrong} guesses in 20 s");
+    }
     watch.end(&node, 16 << 20);
 }

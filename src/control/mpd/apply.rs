@@ -12,7 +12,7 @@ mod queue;
 
 use super::{
     args::{Ack, AckCode, Place},
-    command::Command,
+    command::{Access, Command},
     plan::{Insertion, Plan},
     reply::Reply,
     song::TagMask,
@@ -32,6 +32,7 @@ pub struct Request {
     pub task: Task,
     /// The tags that the client wants to see.
     pub tags: TagMask,
+    pub access: Access,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +65,7 @@ struct Desk<'a> {
     peers: &'a dyn Fn() -> Vec<PeerView>,
     stats: &'a dyn Fn() -> Vec<(&'static str, String)>,
     tags: TagMask,
+    access: Access,
 }
 
 /// What came of a command.
@@ -82,6 +84,8 @@ pub enum Errand {
     Update { path: String, rescan: bool },
     /// Leave the swarm; the answer is empty, once the tracker has confirmed.
     Leave,
+    /// Come back after that; the answer is empty, at once, or that it has not left.
+    Join,
 }
 
 /// The answer to [`Errand::Update`].
@@ -104,6 +108,7 @@ pub fn apply(request: Request, context: &mut Context<'_>) -> Result<Outcome, Ack
         peers: context.peers,
         stats: context.stats,
         tags: request.tags,
+        access: request.access,
     };
     let command = match request.task {
         Task::Insert(insertion) => return desk.insert(insertion).map(Outcome::Now),

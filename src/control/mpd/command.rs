@@ -193,6 +193,7 @@ pub enum Info {
     NodeStats,
     Devices,
     Leave,
+    Join,
 }
 
 /// Who may give a command, and where.
@@ -202,10 +203,35 @@ pub enum Use {
     Open,
     /// Any node.
     Any,
+    /// Any node, from its own machine: what takes the node away from the others is not for
+    /// the network.
+    Local,
     /// A node that has a player.
     Player,
     /// Answered, but only to say no; `commands` does not list it.
     Refused,
+}
+
+/// How far a client is trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It has not said the password.
+    Closed,
+    /// It came over the network.
+    Remote,
+    /// It is on the node's own machine.
+    Local,
+}
+
+impl Access {
+    /// Whether it may give commands of that use, where the node takes them.
+    pub fn allows(self, usage: Use) -> bool {
+        match usage {
+            Use::Open => true,
+            Use::Any | Use::Player | Use::Refused => self != Self::Closed,
+            Use::Local => self == Self::Local,
+        }
+    }
 }
 
 impl Command {

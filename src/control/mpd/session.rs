@@ -9,11 +9,11 @@
 //! The session does not touch a socket and does not run commands: it is fed by
 //! `handle_*` and asked by [`Session::poll`] what to do next.
 
-use std::{collections::VecDeque, fmt::Write as _, sync::Arc};
+use std::{collections::VecDeque, fmt::Write as _};
 
 use super::{
     args::{Ack, AckCode, MAX_LINE},
-    command::{name_and_use, parse, Command, SessionCommand, TagTypes, Use},
+    command::{name_and_use, parse, Access, Command, SessionCommand, TagTypes, Use},
     song::{Tag, TagMask},
 };
 use crate::control::view::Subsystems;
@@ -36,9 +36,7 @@ pub const MAX_PASSWORD_TRIES: u32 = 3;
 /// One client. See the module's description.
 #[derive(Debug)]
 pub struct Session {
-    /// What a client must know, if anything.
-    password: Option<Arc<str>>,
-    admitted: bool,
+    access: Access,
     tries: u32,
     input: Vec<u8>,
     mode: Mode,
@@ -54,8 +52,20 @@ pub enum SessionAction {
     Write(String),
     /// To be answered by [`Session::handle_done`], its body written before.
     Run(Command),
+    /// Compare the password, and answer by [`Session::handle_guess`].
+    Compare(String),
     /// The last one.
     Close(End),
+}
+
+/// What came of a guess at the password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guess {
+    Right,
+    Wrong,
+    /// It was not looked at: there have been too many wrong ones. The next one is after so
+    /// many seconds.
+    Unheard(u64),
 }
 
 /// Why a session ends.
@@ -131,12 +141,11 @@ impl List {
 }
 
 impl Session {
-    /// A client that must give `password`, if there is one.
-    pub fn new(password: Option<Arc<str>>) -> Self {
+    /// A client that is trusted so far.
+    pub fn new(access: Access) -> Self {
         let greeting = SessionAction::Write(GREETING.to_owned());
         Self {
-            admitted: password.is_none(),
-            password,
+            access,
             tries: 0,
             input: Vec::new(),
             mode: Mode::Ready,
@@ -154,7 +163,21 @@ impl Session {
 
     /// Whether the client has said the password, where there is one.
     pub fn is_admitted(&self) -> bool {
-        self.admitted
+        self.access != Access::Closed
+    }
+
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// The bytes of what it has been sent and has not carried out.
+    pub fn held(&self) -> usize {
+        let list = match &self.mode {
+            Mode::Collecting(list) | Mode::Batch(list) => Some(list),
+            Mode::Waiting { list, .. } => list.as_ref(),
+            Mode::Ready | Mode::Idle(_) | Mode::Ended => None,
+        };
+        self.input.capacity() + list.map_or(0, |list| list.text.capacity())
     }
 
     /// The tags that the client wants to see.
@@ -178,6 +201,29 @@ impl Session {
         match std::mem::replace(&mut self.mode, Mode::Ready) {
             Mode::Waiting { name, list } => self.finish(name, list, result),
             other => self.mode = other,
+        }
+    }
+
+    /// What came of the guess of the last [`SessionAction::Compare`].
+    pub fn handle_guess(&mut self, guess: Guess) {
+        let refused = |text: String| Err(Ack::new(AckCode::Password, text));
+        let result = match guess {
+            Guess::Right => {
+                self.access = Access::Remote;
+                Ok(())
+            }
+            Guess::Wrong => refused("incorrect password".into()),
+            Guess::Unheard(seconds) => refused(format!(
+                "too many wrong passwords, this one was not looked at; try again in {seconds} s"
+            )),
+        };
+        let is_last = result.is_err() && {
+            self.tries += 1;
+            self.tries >= MAX_PASSWORD_TRIES || guess != Guess::Wrong
+        };
+        self.handle_done(result);
+        if is_last {
+            self.end(End::Password);
         }
     }
 
@@ -248,6 +294,10 @@ impl Session {
     /// Takes a line out of the input.
     fn next_line(&mut self) -> Option<String> {
         let end = self.input.iter().position(|&byte| byte == b'\n');
+        if self.input.is_empty() {
+            // A client that is idle, maybe for weeks, holds nothing.
+            self.input = Vec::new();
+        }
         if end.unwrap_or(self.input.len()) > MAX_LINE {
             self.end(End::LongLine);
             return None;
@@ -272,8 +322,13 @@ impl Session {
         }
         let known = name_and_use(line);
         if let Some((name, usage)) = known {
-            if !self.admitted && usage != Use::Open {
-                let text = format!("you don't have permission for \"{name}\"");
+            if !self.access.allows(usage) {
+                let text = match usage {
+                    Use::Local if self.is_admitted() => format!(
+                        "\"{name}\" is for this node's own machine: run `p2pmusic ctl` there"
+                    ),
+                    _ => format!("you don't have permission for \"{name}\""),
+                };
                 let ack = Ack::new(AckCode::Permission, text);
                 return self.finish(name, list, Err(ack));
             }
@@ -302,7 +357,11 @@ impl Session {
                 self.choose_tags(change);
                 Ok(())
             }
-            SessionCommand::Password(password) => self.admit(&password),
+            SessionCommand::Password(password) => {
+                self.mode = Mode::Waiting { name, list };
+                self.actions.push_back(SessionAction::Compare(password));
+                return;
+            }
             SessionCommand::Forbidden => {
                 refused(AckCode::Permission, "this is not for a remote control")
             }
@@ -344,23 +403,6 @@ impl Session {
                 return;
             }
         };
-    }
-
-    fn admit(&mut self, given: &str) -> Result<(), Ack> {
-        // Hashes are compared in constant time; the password's length and
-        // beginning do not show in how long it takes.
-        let matches = |password: &Arc<str>| {
-            blake3::hash(password.as_bytes()) == blake3::hash(given.as_bytes())
-        };
-        if self.password.as_ref().is_some_and(matches) {
-            self.admitted = true;
-            return Ok(());
-        }
-        self.tries += 1;
-        if self.tries >= MAX_PASSWORD_TRIES {
-            self.end(End::Password);
-        }
-        Err(Ack::new(AckCode::Password, "incorrect password"))
     }
 
     fn finish(&mut self, name: &str, list: Option<List>, result: Result<(), Ack>) {

@@ -6,7 +6,7 @@ use std::{
     os::unix::net::UnixStream,
     pin::Pin,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_channel::{Receiver, Sender};
@@ -16,14 +16,17 @@ use smol::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
 };
 
-use super::{Answer, Changes, ControlEvent, Responder, PASSWORD_TIME, SILENCE, STALL};
+use super::{
+    guesses::Verdict, held::Held, Answer, Commons, ControlEvent, Responder, ANSWER_TIME,
+    PASSWORD_TIME, SILENCE, STALL,
+};
 use crate::control::{
     mpd::{
         apply::{Request, Task},
         args::{Ack, AckCode},
-        command::Command,
+        command::{Access, Command},
         plan::{Plan, Step},
-        session::{End, Session, SessionAction},
+        session::{End, Guess, Session, SessionAction, GREETING},
     },
     view::{Subsystem, Subsystems},
 };
@@ -37,7 +40,11 @@ pub(super) struct Client {
     session: Session,
     /// Where it comes from, if by TCP.
     address: Option<SocketAddr>,
+    /// When it came, or was told last that its password is wrong.
     since: Instant,
+    commons: Arc<Commons>,
+    /// What is kept for it in memory.
+    held: Held,
 }
 
 /// Why a client is no more.
@@ -49,6 +56,8 @@ enum Gone {
     Silent,
     #[error("it does not read its answers")]
     Stalled,
+    #[error("what is kept for clients has no room for more of it")]
+    NoRoom,
     #[error(transparent)]
     Session(#[from] End),
     #[error(transparent)]
@@ -57,23 +66,34 @@ enum Gone {
 
 impl Client {
     /// Whoever can open the socket needs no password.
-    pub fn unix(stream: Async<UnixStream>) -> Self {
-        Self {
-            stream: Box::pin(stream),
-            session: Session::new(None),
-            address: None,
-            since: Instant::now(),
-        }
+    pub fn unix(stream: Async<UnixStream>, commons: Arc<Commons>) -> Self {
+        Self::new(Box::pin(stream), None, Access::Local, commons)
     }
 
-    pub fn tcp(stream: Async<TcpStream>, from: SocketAddr, password: Option<Arc<str>>) -> Self {
+    pub fn tcp(stream: Async<TcpStream>, from: SocketAddr, commons: Arc<Commons>) -> Self {
         // Answers are written whole, and somebody waits for each.
         let _ = stream.get_ref().set_nodelay(true);
+        let access = match commons.guesses().are_wanted() {
+            true => Access::Closed,
+            false => Access::Remote,
+        };
+        Self::new(Box::pin(stream), Some(from), access, commons)
+    }
+
+    fn new(
+        stream: Pin<Box<dyn Stream>>,
+        address: Option<SocketAddr>,
+        access: Access,
+        commons: Arc<Commons>,
+    ) -> Self {
+        let held = Held::new(commons.of(address.is_some()).held.clone());
         Self {
-            stream: Box::pin(stream),
-            session: Session::new(password),
-            address: Some(from),
+            stream,
+            session: Session::new(access),
+            address,
             since: Instant::now(),
+            commons,
+            held,
         }
     }
 
@@ -82,14 +102,31 @@ impl Client {
         self.address.map(|address| address.ip().to_canonical())
     }
 
+    /// Tells the client why it is not served, and lets it read that before it is gone: what
+    /// it has sent meanwhile would have its system throw away what it has not read.
+    pub async fn turn_away(mut self, why: &str) {
+        let text = format!("{GREETING}ACK [5@0] {{}} {why}\n");
+        let said = async {
+            self.stream.write_all(text.as_bytes()).await?;
+            self.stream.close().await?;
+            let mut some = [0; 256];
+            for _ in 0..MAX_LAST_WORDS {
+                if self.stream.read(&mut some).await? == 0 {
+                    break;
+                }
+            }
+            io::Result::Ok(())
+        };
+        let late = async {
+            Timer::after(FAREWELL).await;
+            Ok(())
+        };
+        _ = said.or(late).await;
+    }
+
     /// Serves the client until it goes.
-    pub async fn serve(
-        mut self,
-        events: Sender<ControlEvent>,
-        changes: Arc<Changes>,
-        bell: Receiver<()>,
-    ) {
-        let Err(gone) = self.talk(&events, &changes, &bell).await;
+    pub async fn serve(mut self, events: Sender<ControlEvent>, bell: Receiver<()>) {
+        let Err(gone) = self.talk(&events, &bell).await;
         match self.address {
             Some(address) => log::debug!("control: {address} is gone: {gone}"),
             None => log::debug!("control: a local client is gone: {gone}"),
@@ -99,10 +136,10 @@ impl Client {
     async fn talk(
         &mut self,
         events: &Sender<ControlEvent>,
-        changes: &Changes,
         bell: &Receiver<()>,
     ) -> Result<std::convert::Infallible, Gone> {
-        let mut seen = changes.counts();
+        let commons = self.commons.clone();
+        let mut seen = commons.changes.counts();
         let mut chunk = [0; READ_CHUNK];
         let mut heard = Instant::now();
         loop {
@@ -114,14 +151,24 @@ impl Client {
                         let result = self.run(command, events).await?;
                         self.session.handle_done(result);
                     }
+                    SessionAction::Compare(given) => {
+                        let guess = self.compare(&given).await?;
+                        self.session.handle_guess(guess);
+                    }
                     SessionAction::Close(end) => return Err(end.into()),
                 }
+            }
+            if !self.held.set(self.session.held()) {
+                let text = "ACK [52@0] {} this node keeps too much for its clients: send a \
+                            shorter command list\n";
+                self.write(text).await?;
+                return Err(Gone::NoRoom);
             }
             if let Some(len) = self.wait(&mut chunk, bell, heard).await? {
                 heard = Instant::now();
                 self.session.handle_bytes(&chunk[..len]);
             }
-            let counts = changes.counts();
+            let counts = commons.changes.counts();
             self.session.handle_changed(difference(&seen, &counts));
             seen = counts;
         }
@@ -162,6 +209,42 @@ impl Client {
         bytes.or(rung).or(silence).await
     }
 
+    /// Compares a password. A wrong one is answered late; nothing more is heard of the
+    /// client until then, but that it hangs up.
+    async fn compare(&mut self, given: &str) -> Result<Guess, Gone> {
+        let (from, now) = (self.address(), Instant::now());
+        let verdict = self.commons.guesses().handle_guess(from, given, now);
+        let guess = match verdict {
+            Verdict::Right => return Ok(Guess::Right),
+            Verdict::Unheard { until } => Guess::Unheard((until - now).as_secs() + 1),
+            Verdict::Wrong { told } => {
+                let hung_up = async {
+                    let mut some = [0; 256];
+                    match self.stream.read(&mut some).await? {
+                        0 => Err(Gone::HungUp),
+                        len => {
+                            self.session.handle_bytes(&some[..len]);
+                            Timer::at(told).await;
+                            Ok(())
+                        }
+                    }
+                };
+                let due = async {
+                    Timer::at(told).await;
+                    Ok(())
+                };
+                hung_up.or(due).await?;
+                Guess::Wrong
+            }
+        };
+        self.since = Instant::now();
+        if from.is_some_and(|from| self.commons.is_news(from)) {
+            let from = from.map(|from| from.to_string()).unwrap_or_default();
+            log::warn!("control: wrong passwords come from {from}");
+        }
+        Ok(guess)
+    }
+
     /// Has the node, and then maybe a plan, carry out a command.
     async fn run(
         &mut self,
@@ -170,11 +253,13 @@ impl Client {
     ) -> Result<Result<(), Ack>, Gone> {
         let mut task = Task::Command(command);
         loop {
-            let tags = self.session.tags();
-            let plan = match ask(Request { task, tags }, events).await {
+            let (tags, access) = (self.session.tags(), self.session.access());
+            let request = Request { task, tags, access };
+            let plan = match ask(request, events).await {
                 Err(ack) => return Ok(Err(ack)),
                 Ok(Answer::Reply(reply)) => {
-                    self.write(reply.as_str()).await?;
+                    let due = Instant::now() + ANSWER_TIME;
+                    self.answer(reply.as_str(), due).await?;
                     return Ok(Ok(()));
                 }
                 Ok(Answer::Plan(plan)) => plan,
@@ -187,17 +272,33 @@ impl Client {
         }
     }
 
-    /// Walks a plan, letting others run between its steps.
+    /// Walks a plan, letting others run between its steps. What it finds and the database
+    /// that it looks at are kept meanwhile, so there are few at a time, and none for long.
     async fn walk(&mut self, mut plan: Box<Plan>) -> Result<Result<Option<Task>, Ack>, Gone> {
+        let plans = self.commons.of(self.address.is_some()).plans.clone();
+        let _turn = plans.acquire_arc().await;
+        let due = Instant::now() + ANSWER_TIME;
         loop {
             match plan.step(PLAN_STEP) {
-                Step::Write(reply) => self.write(reply.as_str()).await?,
+                Step::Write(reply) => self.answer(reply.as_str(), due).await?,
                 Step::Done => return Ok(Ok(None)),
                 Step::Insert(insertion) => return Ok(Ok(Some(Task::Insert(insertion)))),
                 Step::Failed(ack) => return Ok(Err(ack)),
             }
             future::yield_now().await;
         }
+    }
+
+    /// Writes a part of an answer, all of which has to be taken in time.
+    async fn answer(&mut self, text: &str, due: Instant) -> Result<(), Gone> {
+        if !self.held.set(self.session.held() + text.len()) {
+            return Err(Gone::NoRoom);
+        }
+        let late = async {
+            Timer::at(due).await;
+            Err(Gone::Stalled)
+        };
+        self.write(text).or(late).await
     }
 
     async fn write(&mut self, text: &str) -> Result<(), Gone> {
@@ -236,6 +337,12 @@ fn difference(before: &[u32], after: &[u32]) -> Subsystems {
 
 /// Bytes taken from a client at a time: a command is far shorter.
 const READ_CHUNK: usize = 4096;
+
+/// Of one that is turned away: long enough to say its first command, and to read.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Pieces that are heard of one that is turned away, and thrown away.
+const MAX_LAST_WORDS: usize = 64;
 
 /// Tracks that a plan looks at in a step, a page of the catalogue: others wait
 /// for no more than that, and when all are written it is some 100 KiB.

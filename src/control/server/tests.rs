@@ -119,14 +119,16 @@ fn a_socket_that_no_group_can_have_is_its_owners_alone() {
 fn clients_beyond_the_limit_are_turned_away_and_places_are_given_again() {
     let (_dir, path) = served();
     let peers: Vec<_> = (0..MAX_CLIENTS).map(|_| Peer::connect(&path)).collect();
-    let mut refused = UnixStream::connect(&path).unwrap();
-    assert_eq!(refused.read(&mut [0; 1]).unwrap(), 0);
+    let mut refused = Peer::connect(&path);
+    let said = refused.ask("status");
+    assert!(
+        said.starts_with("ACK [5@0] {} this node has its "),
+        "{said}"
+    );
+    drop(refused);
     drop(peers);
     // The places come free as the server notices, one by one.
-    let served = (0..1000).any(|_| {
-        let mut again = UnixStream::connect(&path).unwrap();
-        again.read(&mut [0; 1]).unwrap_or(0) == 1
-    });
+    let served = (0..1000).any(|_| Peer::connect(&path).ask("ping") == "OK\n");
     assert!(served);
 }
 

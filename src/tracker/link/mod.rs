@@ -66,6 +66,8 @@ pub enum Command {
         what: Want,
     },
     Leave,
+    /// Come back after that; nothing when it has not left.
+    Join,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +101,7 @@ pub enum TrackerEvent {
     Message(FromTracker),
     /// A person wants no tracker at all.
     Unwanted,
-    /// The end, after [`Command::Leave`].
+    /// The end, after [`Command::Leave`], unless [`Command::Join`] follows.
     Left {
         confirmed: bool,
     },
@@ -205,6 +207,12 @@ impl Link {
                 }
                 State::Resting { .. } | State::Connecting => self.end(false),
             },
+            Command::Join => {
+                if let State::Left { .. } = self.state {
+                    self.failures = 0;
+                    self.connect_anew(now);
+                }
+            }
         }
     }
 

@@ -174,6 +174,10 @@ fn leaving_ends_whatever_the_tracker_does() {
         assert_eq!(link.poll_timeout(), None);
         link.handle_command(Command::Leave, now);
         assert_eq!(actions(&mut link), [left], "who asks again is answered");
+        link.handle_command(Command::Join, now);
+        assert_eq!(actions(&mut link), [Action::Disconnect]);
+        link.handle_timeout(link.poll_timeout().expect("it registers again"));
+        assert!(actions(&mut link).contains(&Action::Connect { to: "a".into() }));
     }
 }
 

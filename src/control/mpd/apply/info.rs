@@ -66,12 +66,13 @@ impl Desk<'_> {
                     reply.flag("in_use", device.in_use);
                 }
             }
-            Info::Leave if !self.view.role.is_peer() => {
+            Info::Leave | Info::Join if !self.view.role.is_peer() => {
                 let text = "this node is a tracker only: it is in no swarm that it could leave; \
-                            run `p2pmusic ctl leave` on a peer";
+                            run `p2pmusic ctl leave` and `join` on a peer";
                 return Err(Ack::new(AckCode::System, text));
             }
             Info::Leave => return Ok(Outcome::Later(Errand::Leave)),
+            Info::Join => return Ok(Outcome::Later(Errand::Join)),
         }
         Ok(Outcome::Now(reply))
     }
@@ -146,11 +147,12 @@ impl Desk<'_> {
 
     fn commands(&self, reply: &mut Reply, usable: bool) {
         for (name, usage) in command::all() {
-            let is_usable = match usage {
+            let is_known = match usage {
                 Use::Open | Use::Any => true,
-                Use::Player => self.view.role.is_peer(),
+                Use::Player | Use::Local => self.view.role.is_peer(),
                 Use::Refused => continue,
             };
+            let is_usable = is_known && self.access.allows(usage);
             if is_usable == usable {
                 reply.pair("command", name);
             }

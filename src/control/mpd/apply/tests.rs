@@ -34,7 +34,7 @@ impl Node {
     }
 
     fn apply(&mut self, task: Task) -> Result<Outcome, Ack> {
-        let tags = TagMask::ALL;
+        let (tags, access) = (TagMask::ALL, Access::Local);
         let context = &mut Context {
             queue: &mut self.queue,
             transport: &mut self.transport,
@@ -43,7 +43,7 @@ impl Node {
             peers: &fixture::peers,
             stats: &fixture::stats,
         };
-        apply(Request { task, tags }, context)
+        apply(Request { task, tags, access }, context)
     }
 
     /// Carries out a line to its end, as a session would.
@@ -274,7 +274,10 @@ fn a_tracker_without_a_player_says_so() {
     let mut node = Node::new();
     node.view.role = Role::Tracker;
     let of_peers = ["play", "add kitchen", "p2p_play x", "setvol 3", "clear"];
-    for line in of_peers.into_iter().chain(["p2p_leave", "update"]) {
+    for line in of_peers
+        .into_iter()
+        .chain(["p2p_leave", "p2p_join", "update"])
+    {
         let ack = node.ask(line).unwrap_err();
         assert!(ack.text.contains("tracker only"), "{line}: {ack}");
     }
@@ -305,6 +308,7 @@ fn errands_are_the_nodes() {
         AckCode::NoExist
     );
     assert_eq!(node.text("p2p_leave"), "Leave");
+    assert_eq!(node.text("p2p_join"), "Join");
 }
 
 proptest! {

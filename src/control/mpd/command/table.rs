@@ -100,7 +100,8 @@ pub(super) const SPECS: &[Spec] = &[
     ("notcommands", Use::Open, |_| info(Info::NotCommands)),
     ("outputs", Use::Any, |_| info(Info::Outputs)),
     ("p2p_devices", Use::Any, |_| info(Info::Devices)),
-    ("p2p_leave", Use::Any, |_| info(Info::Leave)),
+    ("p2p_join", Use::Local, |_| info(Info::Join)),
+    ("p2p_leave", Use::Local, |_| info(Info::Leave)),
     ("p2p_peers", Use::Any, |_| info(Info::Peers)),
     ("p2p_play", Use::Player, |a| {
         let words = a.rest().join(" ");

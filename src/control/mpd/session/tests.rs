@@ -15,14 +15,19 @@ fn run(session: &mut Session) -> (String, Option<End>) {
                 session.handle_done(Err(Ack::new(AckCode::System, "no")));
             }
             SessionAction::Run(_) => session.handle_done(Ok(())),
+            SessionAction::Compare(given) => session.handle_guess(match &*given {
+                "sesame" => Guess::Right,
+                "hasty" => Guess::Unheard(7),
+                _ => Guess::Wrong,
+            }),
             SessionAction::Close(why) => end = Some(why),
         }
     }
     (text, end)
 }
 
-fn greeted(password: Option<&str>) -> Session {
-    let mut session = Session::new(password.map(Into::into));
+fn greeted(access: Access) -> Session {
+    let mut session = Session::new(access);
     assert_eq!(run(&mut session), (GREETING.to_owned(), None));
     session
 }
@@ -60,7 +65,7 @@ fn lines_are_answered_in_turn() {
             "ACK [1@0] {command_list_end} not in command list mode\n",
         ),
     ];
-    let mut session = greeted(None);
+    let mut session = greeted(Access::Local);
     for (said, answer) in cases {
         assert_eq!(
             say(&mut session, said),
@@ -72,7 +77,7 @@ fn lines_are_answered_in_turn() {
 
 #[test]
 fn idle_waits_for_what_it_asked_about_and_misses_nothing() {
-    let mut session = greeted(None);
+    let mut session = greeted(Access::Local);
     session.handle_changed(Subsystem::Mixer.into());
     assert_eq!(say(&mut session, "idle player\n").0, "");
     assert!(session.is_idle());
@@ -86,17 +91,20 @@ fn idle_waits_for_what_it_asked_about_and_misses_nothing() {
 #[test]
 fn sessions_end_at_their_bounds() {
     let long = "x".repeat(MAX_LINE + 1);
-    assert_eq!(say(&mut greeted(None), &long).1, Some(End::LongLine));
     assert_eq!(
-        say(&mut greeted(None), "GET / HTTP/1.1\r\n").1,
+        say(&mut greeted(Access::Local), &long).1,
+        Some(End::LongLine)
+    );
+    assert_eq!(
+        say(&mut greeted(Access::Local), "GET / HTTP/1.1\r\n").1,
         Some(End::Foreign)
     );
     assert_eq!(
-        say(&mut greeted(None), "close\nplay\n"),
+        say(&mut greeted(Access::Local), "close\nplay\n"),
         (String::new(), Some(End::Closed))
     );
 
-    let mut session = greeted(None);
+    let mut session = greeted(Access::Local);
     session.handle_bytes(b"command_list_begin\n");
     let line = "x".repeat(MAX_LINE - 1) + "\n";
     let ended = (0..=MAX_LIST_BYTES / MAX_LINE).find_map(|_| say(&mut session, &line).1);
@@ -109,7 +117,7 @@ fn a_list_of_short_lines_costs_no_more_memory_than_its_bound() {
         ("ping\n".to_owned(), MAX_LIST_LINES),
         ("x".repeat(60) + "\n", MAX_LIST_BYTES / 61),
     ] {
-        let mut session = greeted(None);
+        let mut session = greeted(Access::Local);
         say(&mut session, "command_list_begin\n");
         for _ in 0..count {
             assert_eq!(say(&mut session, &line), (String::new(), None));
@@ -125,7 +133,7 @@ fn a_list_of_short_lines_costs_no_more_memory_than_its_bound() {
 
 #[test]
 fn a_password_opens_what_is_closed() {
-    let mut session = greeted(Some("sesame"));
+    let mut session = greeted(Access::Closed);
     let refused = "ACK [4@0] {play} you don't have permission for \"play\"\n";
     assert_eq!(say(&mut session, "play\n").0, refused);
     assert_eq!(say(&mut session, "ping\n").0, "OK\n");
@@ -135,11 +143,33 @@ fn a_password_opens_what_is_closed() {
     );
     assert_eq!(say(&mut session, "password sesame\nplay\n").0, "OK\nOK\n");
 
-    let mut session = greeted(Some("sesame"));
-    assert_eq!(
-        say(&mut session, "password a\npassword b\npassword c\n").1,
-        Some(End::Password)
-    );
+    let mut session = greeted(Access::Closed);
+    let (text, end) = say(&mut session, "password a\npassword b\npassword c\nplay\n");
+    assert_eq!(end, Some(End::Password));
+    assert_eq!(text.matches("incorrect").count(), 3, "{text}");
+    let (text, end) = say(&mut greeted(Access::Closed), "password hasty\nplay\n");
+    assert_eq!(end, Some(End::Password));
+    assert!(text.contains("again in 7 s"), "{text}");
+}
+
+#[test]
+fn what_takes_the_node_away_is_for_its_own_machine() {
+    for access in [Access::Closed, Access::Remote] {
+        for command in ["p2p_leave", "p2p_join"] {
+            let (text, _) = say(&mut greeted(access), &format!("{command}\n"));
+            let refused = format!("ACK [4@0] {{{command}}} ");
+            assert!(text.starts_with(&refused), "{access:?}: {text}");
+        }
+    }
+    assert_eq!(say(&mut greeted(Access::Local), "p2p_leave\n").0, "OK\n");
+}
+
+#[test]
+fn who_is_idle_holds_nothing() {
+    let mut session = greeted(Access::Local);
+    say(&mut session, &("status\n".repeat(2000) + "idle\n"));
+    assert!(session.is_idle());
+    assert_eq!(session.held(), 0);
 }
 
 proptest! {
@@ -155,7 +185,7 @@ proptest! {
         ),
         changed: bool,
     ) {
-        let mut session = greeted(None);
+        let mut session = greeted(Access::Local);
         for piece in pieces {
             session.handle_bytes(&piece);
             if changed {
@@ -170,8 +200,8 @@ proptest! {
     #[test]
     fn how_bytes_are_cut_makes_no_difference(cut in 0..40usize) {
         let text = "play\ncommand_list_begin\nplay\nnext\ncommand_list_end\nidle\nnoidle\nping\n";
-        let whole = say(&mut greeted(None), text);
-        let mut session = greeted(None);
+        let whole = say(&mut greeted(Access::Local), text);
+        let mut session = greeted(Access::Local);
         let (mut first, _) = say(&mut session, &text[..cut]);
         first += &say(&mut session, &text[cut..]).0;
         prop_assert_eq!(first, whole.0);
