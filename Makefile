@@ -59,10 +59,28 @@ FUZZ_TARGETS = $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
 FUZZ_LIMITS = -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=1024 \
     -malloc_limit_mb=256 -max_len=16384
 
-.PHONY: all deps deps-demo deps-test deps-cross deps-cross-test deps-deb build demo test check lint bench fuzz sim \
+.PHONY: all toolchain deps deps-demo deps-test deps-cross deps-cross-test deps-deb build demo test check lint bench fuzz sim \
     soak cross cross-known cross-test cross-rooms cross-swarm deb system-test install uninstall clean
 
 all: build
+
+# Asked for before anything is installed, since Debian's own is older. A checkout has git's
+# time in what is built from it.
+RUST_NEEDED = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+toolchain:
+	@if test -e .git && ! command -v git >/dev/null; then \
+	    echo "git is missing: sudo apt install git"; exit 1; \
+	fi; \
+	for tool in $(CARGO) $(RUSTC); do \
+	    version=$$($$tool --version 2>/dev/null | sed -n 's/^[a-z]* \([0-9][0-9.]*\).*/\1/p'); \
+	    if test -n "$$version" && printf '%s\n' $(RUST_NEEDED) $$version | sort -V -C; then \
+	        continue; \
+	    fi; \
+	    echo "Rust $(RUST_NEEDED) or newer is needed; $${version:-no $$tool} is here. Debian's packages"; \
+	    echo "of it are older: take rustup, which needs no root (https://rustup.rs), then open a new"; \
+	    echo "shell and say it again. Nothing has been installed or changed."; \
+	    exit 1; \
+	done
 
 # An index that cannot be refreshed (a foreign architecture's, say) is no
 # reason to stop: whether the packages can be had is what counts. A package of a
@@ -70,7 +88,7 @@ all: build
 # Where the network swallows everything, apt alone would try for many minutes; what is
 # being unpacked is never broken off.
 APT_SECONDS ?= 900
-APT_INSTALL = apt-get install -q -y --no-install-recommends --no-remove
+APT_INSTALL = apt-get install -y --no-install-recommends --no-remove
 define install_packages
 	@native=$$(dpkg --print-architecture); \
 	missing=$$(for p in $(1); do \
@@ -80,19 +98,19 @@ define install_packages
 	done); \
 	if [ -n "$$missing" ]; then \
 	    echo "Installing from Debian:" $$missing; \
-	    $(SUDO) timeout $(APT_SECONDS) apt-get update -q >/dev/null 2>&1 || \
+	    $(SUDO) timeout $(APT_SECONDS) apt-get update || \
 	        echo "(not every package list could be refreshed; going on)"; \
-	    $(SUDO) timeout $(APT_SECONDS) $(APT_INSTALL) --download-only $$missing >/dev/null || { \
+	    $(SUDO) timeout $(APT_SECONDS) $(APT_INSTALL) --download-only $$missing || { \
 	        echo "They cannot be had from Debian (or not within $(APT_SECONDS) s)."; exit 1; }; \
-	    $(SUDO) env DEBIAN_FRONTEND=noninteractive $(APT_INSTALL) $$missing >/dev/null; \
+	    $(SUDO) env DEBIAN_FRONTEND=noninteractive $(APT_INSTALL) $$missing; \
 	fi
 endef
 
-deps:
+deps: toolchain
 	$(call install_packages,$(BUILD_PACKAGES))
-deps-demo:
+deps-demo: toolchain
 	$(call install_packages,$(DEMO_PACKAGES))
-deps-test:
+deps-test: toolchain
 	$(call install_packages,$(TEST_PACKAGES))
 
 $(BINARY): $(SOURCES)
@@ -175,7 +193,7 @@ deps-cross-test: deps-cross
 	@# A program of that machine must find its own C library here.
 	@$(CROSS_QEMU) /usr/lib/$(CROSS_GNU)/libc.so.6 >/dev/null
 
-cross-known:
+cross-known: toolchain
 	@case "$(CROSS_TARGET)" in \
 	aarch64-unknown-linux-gnu|armv7-unknown-linux-gnueabihf) ;; \
 	arm-unknown-linux-gnueabihf) \
