@@ -4,6 +4,7 @@
 //! those who make containers and tunnels give them: a bridge may as well be a home's.
 
 mod changes;
+mod mtu;
 
 use std::net::IpAddr;
 
@@ -13,7 +14,10 @@ use nix::{
     sys::socket::SockaddrStorage,
 };
 
-pub use self::changes::Changes;
+pub use self::{
+    changes::Changes,
+    mtu::{narrow_route, LEAST_MTU},
+};
 use crate::{near::Subnet, protocol::MAX_CANDIDATES};
 
 /// One address of an interface that is up.
@@ -67,6 +71,13 @@ pub fn own_candidates() -> Vec<IpAddr> {
     let mut candidates = outer_addresses();
     candidates.truncate(MAX_CANDIDATES);
     candidates
+}
+
+/// The interfaces to other nodes that are too narrow for QUIC (below [`LEAST_MTU`]), and
+/// the largest packet that each takes.
+pub fn narrow() -> Vec<(String, u32)> {
+    let own: Vec<Address> = up().into_iter().filter(is_outer).collect();
+    mtu::narrow(&own)
 }
 
 /// The interfaces that are up and have an address, without loopback: name, addresses,

@@ -32,6 +32,15 @@ impl Subnet {
         Self::new(address, prefix as u8)
     }
 
+    /// Another address of this network than `address`, its own; none in a network of one.
+    pub fn neighbour_of(&self, address: IpAddr) -> Option<IpAddr> {
+        match address {
+            IpAddr::V4(v4) if self.prefix < 32 => Some(Ipv4Addr::from(v4.to_bits() ^ 1).into()),
+            IpAddr::V6(v6) if self.prefix < 128 => Some(Ipv6Addr::from(v6.to_bits() ^ 1).into()),
+            _ => None,
+        }
+    }
+
     /// Whether `address` is on this network. One without a prefix is the
     /// whole Internet, which is nobody's neighbourhood.
     pub fn contains(&self, address: IpAddr) -> bool {

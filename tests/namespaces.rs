@@ -200,6 +200,61 @@ fn a_kernel_without_ipv6_is_no_obstacle() {
     tried.unwrap();
 }
 
+/// Lists come by TCP, which fits itself to small packets, and music does not: that is said,
+/// and over when the packets may be larger.
+#[test]
+fn a_link_too_narrow_for_quic_is_named_until_it_is_wide() {
+    let Some(network) = Network::or_skip() else {
+        return;
+    };
+    let set_mtu = |mtu| {
+        for end in 0..2 {
+            let words = ["link", "set", "cable", "mtu", mtu];
+            network.ip(end, &words).unwrap();
+        }
+    };
+    set_mtu("1000");
+    let music = Music::new();
+    music.wav("north.wav", 44_100, 0.5);
+    let setup = |end: usize, role, name, tracker: String| Setup {
+        role,
+        name: Some(name),
+        listen: Some("[::]:0".into()),
+        tracker: Some(tracker),
+        prefix: network.prefix(end),
+        ..Setup::default()
+    };
+    let both = setup(0, "both", "north", "auto".into());
+    let both = both.music(music.path()).start();
+    let tracker = format!("{}:{}", network.address(0), port_of(&both));
+    let peer = setup(1, "peer", "south", tracker).start();
+    wait_for_track(&peer, "north");
+    let problem = peer.wait_for_problem("MTU");
+    assert!(
+        problem.contains("cable") && problem.contains("1000 bytes"),
+        "{problem}"
+    );
+    let mut doctor = common::command(&network.prefix(1), common::BINARY);
+    doctor.arg("doctor").arg("--config").arg(peer.config());
+    let said = doctor.output().unwrap();
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains("sudo ip link set cable mtu 1500"), "{said}");
+    // What is asked of north waits for an answer that cannot come.
+    let _ = peer.ctl(&["play", "north/north.wav"]);
+    peer.wait_for_line("packets of at most 1000 bytes get there");
+
+    set_mtu("1500");
+    peer.wait_for_status("a wide link", |status| {
+        !status["node"]["problem"].to_string().contains("MTU")
+    });
+    peer.wait_for(&["status"], "sound", |status| {
+        if status["status"]["state"] != "play" {
+            let _ = peer.ctl(&["play", "north/north.wav"]);
+        }
+        status["node"]["first_sound"].is_number()
+    });
+}
+
 /// A node that is tracker and peer at one end, a peer at the other, which plays its
 /// music; MPD clients get in by `loopback`.
 fn hear_each_other(network: &Network, tracker: &str, loopback: &str, what: &str) {

@@ -31,6 +31,10 @@ impl Network {
                 subnets: interfaces::subnets(),
                 scopes: interfaces::scopes(),
                 are_down: addresses.is_empty() && !bound.is_loopback(),
+                narrow: match bound.is_loopback() {
+                    true => Vec::new(),
+                    false => interfaces::narrow(),
+                },
             },
             addresses,
         }

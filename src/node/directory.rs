@@ -22,6 +22,8 @@ pub struct Interfaces {
     pub scopes: Vec<u32>,
     /// Whether none of them has an address by which others can be reached.
     pub are_down: bool,
+    /// Those whose packets are too small for QUIC, and how large they are at most.
+    pub narrow: Vec<(String, u32)>,
 }
 
 /// The peers that are here, by what a tracker says or by what they say themselves,
@@ -369,7 +371,7 @@ mod tests {
         let interfaces = Interfaces {
             subnets: vec![Subnet::new("192.168.1.5".parse().unwrap(), 24)],
             scopes: vec![2, 3],
-            are_down: false,
+            ..Interfaces::default()
         };
         let mut directory = Directory::new(PeerId([0; 32]), "me", interfaces);
         directory.handle_registered("192.168.1.1".parse().unwrap(), "me");

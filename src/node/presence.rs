@@ -302,7 +302,7 @@ impl Node {
     /// Where others are is seen from this machine's own networks, and they are to hear
     /// where it is now.
     pub(super) fn handle_interfaces(&mut self, interfaces: Interfaces, now: Instant) {
-        self.facts.is_offline = interfaces.are_down;
+        self.facts.handle_interfaces(&interfaces);
         self.directory.handle_interfaces(interfaces);
         for record in self.directory.iter() {
             let addresses = self.directory.addresses(record.peer);

@@ -30,6 +30,8 @@ pub struct Facts {
     pub notices: Vec<String>,
     /// Whether this machine has no network.
     pub is_offline: bool,
+    /// Its interfaces that are too narrow for QUIC, in words.
+    narrow: Vec<String>,
     output: Output,
     /// What was found wrong at the start.
     found: Vec<String>,
@@ -83,9 +85,15 @@ impl Facts {
     pub fn new(interfaces: &Interfaces, found: Vec<String>) -> Self {
         Self {
             is_offline: interfaces.are_down,
+            narrow: narrow_in_words(interfaces),
             found,
             ..Self::default()
         }
+    }
+
+    pub fn handle_interfaces(&mut self, interfaces: &Interfaces) {
+        self.is_offline = interfaces.are_down;
+        self.narrow = narrow_in_words(interfaces);
     }
 
     /// Connecting anew does not hide why the connection before was lost.
@@ -371,10 +379,22 @@ impl Facts {
             self.forgetful.clone(),
             self.unwritten.clone(),
         ];
-        let music = self.problems.iter().cloned();
+        let music = self.narrow.iter().chain(&self.problems).cloned();
         let rest = self.notices.iter().chain(&self.found).cloned();
         now.into_iter().flatten().chain(music).chain(rest).collect()
     }
+}
+
+fn narrow_in_words(interfaces: &Interfaces) -> Vec<String> {
+    let narrow = interfaces.narrow.iter();
+    narrow
+        .map(|(name, mtu)| {
+            format!(
+                "{name} takes packets of at most {mtu} bytes (MTU), and music needs 1,280 or \
+                 more: `sudo ip link set {name} mtu 1500`"
+            )
+        })
+        .collect()
 }
 
 /// As many as fit into the line that `systemctl status` shows.

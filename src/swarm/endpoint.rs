@@ -7,6 +7,7 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError, RwLock, Weak},
     time::{Duration, Instant},
 };
@@ -27,6 +28,7 @@ use super::congestion::DeafCubic;
 use crate::{
     id::PeerId,
     identity::{self, Identity, SERVER_NAME},
+    interfaces::{self, LEAST_MTU},
     near::{is_near, Subnet},
     sockets::bind_udp,
 };
@@ -64,6 +66,8 @@ pub enum DialError {
     Failed(#[from] quinn::ConnectionError),
     #[error("no answer within {} s", HANDSHAKE_TIMEOUT.as_secs())]
     Silent,
+    #[error("packets of at most {0} bytes get there (MTU), and music needs {LEAST_MTU} or more")]
+    Narrow(NonZeroU32),
     #[error("somebody else answers there")]
     SomebodyElse,
     #[error("the key that it has shown was taken away meanwhile")]
@@ -147,7 +151,10 @@ impl Endpoint {
         let connecting = self.quic.connect_with(config, address, SERVER_NAME)?;
         let quic = within(HANDSHAKE_TIMEOUT, connecting)
             .await
-            .ok_or(DialError::Silent)??;
+            .ok_or_else(|| match interfaces::narrow_route(address) {
+                Some(mtu) => DialError::Narrow(mtu),
+                None => DialError::Silent,
+            })??;
         match peer_of(&quic) {
             Some(found) if found == peer => self.watch(quic, peer).ok_or(DialError::Disbelieved),
             _ => Err(DialError::SomebodyElse),

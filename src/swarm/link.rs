@@ -272,7 +272,10 @@ impl Keeper {
                 }
             }
             (Err(_), Some(doubtful)) => self.handle_connection(doubtful),
-            (Err(why), None) => self.answer_all(&Err(why)),
+            (Err(why), None) => {
+                log::debug!("{}: {why}", self.peer);
+                self.answer_all(&Err(why));
+            }
         }
     }
 

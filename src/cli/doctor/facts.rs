@@ -250,6 +250,8 @@ pub struct Interface {
     pub has_multicast: bool,
     /// Whether it leads to containers only.
     pub is_virtual: bool,
+    /// The largest packet that it takes, where that is too small for QUIC.
+    pub narrow: Option<u32>,
     pub wifi: Option<Wifi>,
 }
 

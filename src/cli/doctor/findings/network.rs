@@ -71,6 +71,7 @@ pub fn interfaces(facts: &Facts) -> Vec<Finding> {
             name,
             addresses,
             wifi,
+            narrow,
             ..
         } = interface;
         let kind = if wifi.is_some() { ", Wi-Fi" } else { "" };
@@ -78,9 +79,20 @@ pub fn interfaces(facts: &Facts) -> Vec<Finding> {
             CHECK,
             format!("{name}: {}{kind}", in_short(addresses)),
         ));
+        findings.extend(narrow.map(|mtu| too_narrow(name, mtu)));
         findings.extend(wifi.iter().flat_map(|wifi| radio(name, wifi)));
     }
     findings
+}
+
+fn too_narrow(name: &str, mtu: u32) -> Finding {
+    let seen = format!(
+        "{name} takes packets of at most {mtu} bytes (MTU): lists arrive, and music does not, \
+         which needs 1280"
+    );
+    Finding::wrong("network", seen).mended_by(format!(
+        "sudo ip link set {name} mtu 1500    # and in the settings of the network, for good"
+    ))
 }
 
 fn no_network(network: &Network) -> Finding {

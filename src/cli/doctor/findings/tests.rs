@@ -147,6 +147,7 @@ fn well() -> Facts {
                 ],
                 has_multicast: true,
                 is_virtual: false,
+                narrow: None,
                 wifi: Some(Wifi {
                     power_save: Some(false),
                     signal: Some(-52),

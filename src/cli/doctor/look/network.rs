@@ -71,12 +71,17 @@ fn try_port(transport: Transport, at: SocketAddr) -> PortState {
 const OWN: [&str; 2] = ["p2pmusic (pid ", "a process of the user p2pmusic"];
 
 pub fn network() -> Network {
+    let narrow = interfaces::narrow();
     let interfaces = interfaces::outer().into_iter();
     Network {
         interfaces: interfaces
             .map(|(name, addresses, has_multicast)| Interface {
                 wifi: is_radio(&name).then(|| wifi(&name)),
                 is_virtual: interfaces::is_virtual(&name),
+                narrow: narrow
+                    .iter()
+                    .find(|(of, _)| *of == name)
+                    .map(|(_, mtu)| *mtu),
                 name,
                 addresses,
                 has_multicast,

@@ -59,6 +59,16 @@ fn faults_of_the_network() {
             &["do_wifi_country", "rfkill unblock"],
         ),
         (
+            |f| wlan(f).narrow = Some(1000),
+            "network",
+            Wrong,
+            &[
+                "wlan0",
+                "at most 1000 bytes",
+                "sudo ip link set wlan0 mtu 1500",
+            ],
+        ),
+        (
             |f| wlan(f).wifi.as_mut().unwrap().power_save = Some(true),
             "wifi",
             Wrong,
