@@ -105,6 +105,8 @@ pub struct Peer {
     /// Whether to announce this peer by mDNS.
     pub advertise: bool,
     pub music: Vec<PathBuf>,
+    /// Whether links in them may lead out of them.
+    pub follow_links: bool,
     /// The most that is sent to other peers; as much as the line carries unless set.
     pub upload: Option<Rate>,
 }
@@ -116,6 +118,7 @@ impl Default for Peer {
             listen: any(DEFAULT_PORT),
             advertise: true,
             music: Vec::new(),
+            follow_links: false,
             upload: None,
         }
     }

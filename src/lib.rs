@@ -8,6 +8,7 @@ mod content;
 mod control;
 mod daemon;
 mod discovery;
+mod fence;
 mod id;
 mod identity;
 mod interfaces;

@@ -93,6 +93,14 @@ enum Ctl {
     Peers(Listing),
     /// Show the sound devices that could be configured
     Devices(Listing),
+    /// Show what of this node's music is not listed, and why
+    Library {
+        /// Show each file that is left out, or listed without its tags
+        #[arg(long)]
+        left_out: bool,
+        #[command(flatten)]
+        listing: Listing,
+    },
     /// Leave the swarm: nobody is kept waiting for this node. `join` brings it back
     Leave,
     /// Come back into the swarm after `leave`
@@ -256,6 +264,13 @@ fn answer(client: &mut Client, command: &Ctl) -> Result<String, CtlError> {
         Ctl::Peers(listing) => {
             let peers = client.records(&["p2p_peers"], &["peer"])?;
             Ok(listing.show(&peers, show::peers))
+        }
+        Ctl::Library { left_out, listing } => {
+            let files = client.records(&["p2p_library"], &["left_out"])?;
+            match *left_out || listing.json {
+                true => Ok(listing.show(&files, show::left_out)),
+                false => Ok(show::library(&client.run(&["p2p_status"])?, &files)),
+            }
         }
         Ctl::Devices(listing) => {
             let devices = client.records(&["p2p_devices"], &["device"])?;
@@ -497,6 +512,25 @@ mod tests {
         for (printed, expected) in printed.iter().zip(expected) {
             assert_eq!(printed, expected);
         }
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted_and_named() {
+        let printed = session(&["library", "library --left-out", "status"]);
+        assert_eq!(
+            printed[0],
+            "1 file left out: p2pmusic ctl library --left-out\n1 file listed without tags\n"
+        );
+        assert_eq!(
+            printed[1],
+            "/music/a.mp3\n    listed without tags: its tags are damaged\n\
+             /music/b.wav\n    left out: it ends too early\n"
+        );
+        assert!(
+            printed[2].contains("library      1 file left out: p2pmusic ctl library --left-out"),
+            "{}",
+            printed[2]
+        );
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::{
 pub struct Changes {
     pub log_level: Option<log::LevelFilter>,
     pub music: Option<Vec<PathBuf>>,
+    pub follow_links: Option<bool>,
     /// In per cent.
     pub max_volume: Option<u8>,
     pub cache_max: Option<ByteSize>,
@@ -78,6 +79,7 @@ impl Changes {
         let Self {
             log_level,
             music,
+            follow_links,
             max_volume,
             cache_max,
             upload,
@@ -89,6 +91,7 @@ impl Changes {
         let keys = [
             ("log.level", log_level.is_some()),
             ("peer.music", music.is_some()),
+            ("peer.follow_links", follow_links.is_some()),
             ("audio.max_volume", max_volume.is_some()),
             ("cache.max", cache_max.is_some()),
             ("peer.upload", upload.is_some()),
@@ -107,6 +110,8 @@ impl Changes {
         running.audio.max_volume = changes.max_volume.unwrap_or(running.audio.max_volume);
         running.cache.max = changes.cache_max.unwrap_or(running.cache.max);
         running.peer.upload = changes.upload.unwrap_or(running.peer.upload);
+        let follow_links = changes.follow_links;
+        running.peer.follow_links = follow_links.unwrap_or(running.peer.follow_links);
         if let Some(music) = changes.music {
             running.peer.music = music;
         }
@@ -129,6 +134,7 @@ impl Changes {
                 listen,
                 advertise,
                 music,
+                follow_links,
                 upload,
             },
             Cache { dir, max },
@@ -140,6 +146,7 @@ impl Changes {
         self.compare("peer.listen", &running.peer.listen, listen);
         self.compare("peer.advertise", &running.peer.advertise, advertise);
         self.music = differs(&running.peer.music, music);
+        self.follow_links = differs(&running.peer.follow_links, follow_links);
         self.upload = differs(&running.peer.upload, upload);
         self.compare("cache.dir", &running.cache.dir, dir);
         self.cache_max = differs(&running.cache.max, max);
@@ -195,6 +202,7 @@ mod tests {
         listen = "127.0.0.1:2"
         advertise = false
         music = ["/srv/music"]
+        follow_links = true
         upload = "20 Mbit/s"
         [cache]
         dir = "/var/tmp"
@@ -223,6 +231,7 @@ mod tests {
             [
                 "log.level",
                 "peer.music",
+                "peer.follow_links",
                 "audio.max_volume",
                 "cache.max",
                 "peer.upload",

@@ -71,14 +71,7 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "not a regular file",
-            ));
-        }
-        Ok(Box::new(file))
+        Ok(Box::new(crate::fence::open_regular(path)?))
     }
 
     fn edit(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -161,11 +154,13 @@ fn time(seconds: i64, nanos: i64) -> SystemTime {
         .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-#[cfg(test)]
-pub use mem::MemDisk;
-
+mod fenced;
 #[cfg(test)]
 mod mem;
+
+pub use fenced::FencedDisk;
+#[cfg(test)]
+pub use mem::MemDisk;
 
 #[cfg(test)]
 mod tests {

@@ -17,9 +17,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
+use async_channel::{Receiver, Sender};
+
 pub use self::error::StoreError;
 use super::blob::Outboard;
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, Stamp};
 use super::file::{Blob, Hashes, Unkept};
 use super::hash::hash_open;
 use super::layout::{footprint, Layout};
@@ -31,6 +33,8 @@ use crate::id::TrackId;
 pub struct Store {
     layout: Layout,
     inner: Mutex<Inner>,
+    /// Library files that turned out to be other tracks.
+    doubts: (Sender<PathBuf>, Receiver<PathBuf>),
 }
 
 struct Inner {
@@ -67,6 +71,7 @@ impl Store {
                 partial: BTreeMap::new(),
                 open: BTreeMap::new(),
             }),
+            doubts: async_channel::bounded(MAX_DOUBTS),
         });
         if let Err(error) = store.take_stock() {
             log::warn!("{error}; nothing is kept until it can be used");
@@ -127,6 +132,18 @@ impl Store {
         let mut inner = self.inner();
         inner.library.remove(&(track, path.to_owned()));
         inner.open.remove(&track);
+    }
+
+    /// The files of the library that were found to have other bytes than they had.
+    pub fn doubts(&self) -> Receiver<PathBuf> {
+        self.doubts.1.clone()
+    }
+
+    /// Takes a file back that has other bytes by now, and has it looked at.
+    pub(super) fn doubt_file(&self, track: TrackId, path: &Path) {
+        self.forget_file(track, path);
+        // One that finds no room is found again when it is next asked for.
+        let _ = self.doubts.0.try_send(path.to_owned());
     }
 
     /// The bytes of `track`, as far as they are here: from the library, else the cache.
@@ -351,7 +368,7 @@ impl Store {
         let kind = self.inner().shelf.kind(track);
         match kind {
             Some(Kind::Outboard) => self.discard(track),
-            _ => self.forget_file(track, path),
+            _ => self.doubt_file(track, path),
         }
     }
 
@@ -386,10 +403,21 @@ impl Store {
 
     fn open_listed(self: &Arc<Self>, track: TrackId, file: &(PathBuf, Listed)) -> Option<Blob> {
         let (path, listed) = file;
-        let data = self.layout.disk().open(path).ok()?;
-        let stamp = data.stamp().ok()?;
-        let same = (stamp.size, stamp.modified) == (listed.size, listed.modified);
-        same.then(|| Blob::library(track, path.clone(), data, stamp, Arc::downgrade(self)))
+        let data = self.layout.disk().open(path).ok();
+        let open = data.and_then(|data| Some((data.stamp().ok()?, data)));
+        let is_same =
+            |stamp: &Stamp| (stamp.size, stamp.modified) == (listed.size, listed.modified);
+        let Some((stamp, data)) = open.filter(|(stamp, _)| is_same(stamp)) else {
+            self.doubt_file(track, path);
+            return None;
+        };
+        Some(Blob::library(
+            track,
+            path.clone(),
+            data,
+            stamp,
+            Arc::downgrade(self),
+        ))
     }
 
     fn open_held(self: &Arc<Self>, track: TrackId) -> Option<Blob> {
@@ -477,6 +505,9 @@ impl fmt::Debug for Store {
         write!(f, "Store({})", self.layout.dir().display())
     }
 }
+
+/// Files that wait to be looked at again.
+const MAX_DOUBTS: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use std::{
 use super::{
     mpd::apply::{apply, updating, Context, Errand},
     server::{ControlConfig, ControlServer},
-    view::{DeviceView, NodeView, PeerView, Subsystems},
+    view::{DeviceView, LeftOutView, LibraryView, NodeView, PeerView, Subsystems},
 };
 use crate::{
     catalog::{Catalogue, Database, Entry, Listed, Member, Page, SharedTags, Tags},
@@ -155,6 +155,14 @@ pub fn stats() -> Vec<(&'static str, String)> {
     vec![("underruns", "0".to_owned())]
 }
 
+fn left_out(path: &str, why: &str, is_listed: bool) -> LeftOutView {
+    LeftOutView {
+        path: path.into(),
+        why: why.into(),
+        is_listed,
+    }
+}
+
 pub fn view(role: Role) -> NodeView {
     NodeView {
         peer: PeerId([1; 32]),
@@ -177,6 +185,13 @@ pub fn view(role: Role) -> NodeView {
         uptime: Duration::from_secs(3600),
         playtime: Duration::from_secs(60),
         db_update: 1_700_000_000,
+        library: LibraryView {
+            left_out: 1,
+            files: Arc::new([
+                left_out("/music/a.mp3", "its tags are damaged", true),
+                left_out("/music/b.wav", "it ends too early", false),
+            ]),
+        },
         updating: None,
     }
 }

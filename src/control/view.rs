@@ -18,6 +18,7 @@ pub struct NodeView {
     /// The output in words, with what is known about its exactness.
     pub output: String,
     pub devices: Vec<DeviceView>,
+    pub library: LibraryView,
     /// Where the current track is; `None` while a start or seek is under way.
     pub position: Option<Duration>,
     /// How much of the current track is here, from 0 to 1.
@@ -62,6 +63,25 @@ pub struct DeviceView {
     pub name: String,
     pub description: String,
     pub in_use: bool,
+}
+
+/// What of this node's music its library does not show.
+#[derive(Clone, Debug, Default)]
+pub struct LibraryView {
+    /// Files that are not listed.
+    pub left_out: usize,
+    /// As many of them as are remembered, and those that are listed without their tags.
+    pub files: Arc<[LeftOutView]>,
+}
+
+/// A file that the library does not show as it could.
+#[derive(Clone, Debug)]
+pub struct LeftOutView {
+    /// On the disk, as text.
+    pub path: String,
+    pub why: String,
+    /// It is listed, without tags.
+    pub is_listed: bool,
 }
 
 /// Parts of the state that a client can wait for, as MPD's `idle` names them.

@@ -23,15 +23,16 @@ use super::{
 use crate::{
     config::{Changes, Config, TrackerAt},
     content::{
-        disk::RealDisk,
+        disk::FencedDisk,
         hash::{self, Hashed},
         store::Store,
     },
     control::server::{ControlConfig, ControlEvent, ControlServer},
     discovery::{self, Announcement, Mdns},
+    fence::Fence,
     identity::Identity,
     interfaces,
-    library::{self, Library},
+    library::{self, Care, Library},
     media,
     node::{Event, Memory, Setup},
     peer::{Handle, Parts, Peer},
@@ -91,9 +92,12 @@ impl Running {
             let _ = self.notices.force_send(notices);
             return;
         };
-        match &changes.music {
-            Some(music) => speaker.library.set_music(music),
-            None => speaker.library.request_rescan(),
+        match changes.music.is_some() || changes.follow_links.is_some() {
+            true => {
+                let peer = &config.peer;
+                speaker.library.set_music(&peer.music, peer.follow_links);
+            }
+            false => speaker.library.request_look(None, Care::Changes),
         }
         if let Some(max) = changes.cache_max {
             let (store, library) = (speaker.store.clone(), speaker.library.clone());
@@ -215,12 +219,13 @@ pub fn start(
     }
     let network = Network::look(config.peer.listen.ip());
     let endpoint = bind_endpoint(config, &identity, &network)?;
+    let fence = Fence::default();
     let store = Store::open(
         dirs::cache_dir(config),
         config.cache.max.0,
-        Arc::new(RealDisk),
+        Arc::new(FencedDisk(fence.clone())),
     );
-    let (library, library_events) = open_library(config, state, &identity, store.clone())?;
+    let (library, library_events) = open_library(config, state, &identity, (store.clone(), fence))?;
     let (player_tells, player_events) = async_channel::bounded(EVENT_BOUND);
     let player = Player::spawn(config.audio.device.clone(), player_tells).map_err(|source| {
         DaemonError::System {
@@ -291,7 +296,7 @@ pub fn start(
         commands.clone(),
     );
     tasks.push(smol::spawn(following));
-    let (watching, indexed) = run_library(&library)?;
+    let (watching, indexed) = run_library(&library, store.doubts())?;
     tasks.push(watching);
     let peer = Speaker {
         peer: smol::spawn(peer.run()),
@@ -340,8 +345,12 @@ fn start_lookout(
 }
 
 /// Scans, hashes and watches the music, on a thread of its own that
-/// [`Library::end`] ends, and then closes the channel.
-fn run_library(library: &Arc<Library>) -> Result<(Task<()>, Receiver<()>), DaemonError> {
+/// [`Library::end`] ends, and then closes the channel. Files that `doubts` names are read
+/// again.
+fn run_library(
+    library: &Arc<Library>,
+    doubts: Receiver<PathBuf>,
+) -> Result<(Task<()>, Receiver<()>), DaemonError> {
     let (watching, scanning) = (library.clone(), library.clone());
     let (ended, indexed) = async_channel::bounded(1);
     std::thread::Builder::new()
@@ -354,7 +363,14 @@ fn run_library(library: &Arc<Library>) -> Result<(Task<()>, Receiver<()>), Daemo
             what: "start the library's thread",
             source,
         })?;
-    let watching = smol::spawn(async move { watching.watch().await });
+    let watching = smol::spawn(async move {
+        let doubting = async {
+            while let Ok(path) = doubts.recv().await {
+                watching.doubt(&path);
+            }
+        };
+        future::zip(doubting, watching.watch()).await;
+    });
     Ok((watching, indexed))
 }
 
@@ -400,8 +416,9 @@ fn open_library(
     config: &Config,
     state: &StateDir,
     identity: &Identity,
-    store: Arc<Store>,
+    (store, fence): (Arc<Store>, Fence),
 ) -> Result<(Arc<Library>, Receiver<library::LibraryEvent>), DaemonError> {
+    let disk = FencedDisk(fence.clone());
     let signer = identity.clone();
     let (library, events) = Library::open(library::Setup {
         music: config.peer.music.clone(),
@@ -409,7 +426,9 @@ fn open_library(
         me: identity.peer_id(),
         sign: Box::new(move |message| signer.sign(message)),
         known_epoch: 0,
-        probe: Arc::new(|path| media::probe::probe(path).map_err(|e| e.to_string())),
+        fence,
+        follow_links: config.peer.follow_links,
+        probe: Arc::new(media::probe::probe),
         hash: Arc::new(move |path, progress| {
             let cancel = AtomicBool::new(false);
             let told = |done| {
@@ -417,7 +436,7 @@ fn open_library(
                     cancel.store(true, Ordering::Relaxed);
                 }
             };
-            let hashed = hash::hash_file(&RealDisk, path, &cancel, told);
+            let hashed = hash::hash_file(&disk, path, &cancel, told);
             let Hashed { outboard, stamp } = hashed.map_err(|e| e.to_string())?;
             // Whoever asked for the hash asks for the track next, long before
             // the catalogue tells of it, and need not wait for a second read.

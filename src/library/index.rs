@@ -36,7 +36,9 @@ use serde::{Deserialize, Serialize};
 
 use self::error::{failed, is_damage, is_unwritable};
 use self::reader::builder;
-use self::tables::{decode, Change, Tables, ENTRIES, FILES, HELD, META, OLD_ENTRIES, UNPLAYABLE};
+use self::tables::{
+    decode_slot, Change, Tables, ENTRIES, FILES, HELD, META, OLD_ENTRIES, UNPLAYABLE,
+};
 pub use self::{error::IndexError, reader::IndexReader};
 use super::scan::Stamp;
 use crate::{
@@ -90,13 +92,20 @@ impl Slot {
 pub enum Known {
     Listed(EntryNo, Box<Record>),
     /// A file that cannot be played, as it was then.
-    Unplayable(Stamp),
+    Unplayable(Note),
+}
+
+/// Why a file is not listed as it could be, and how it was then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Note {
+    pub stamp: Stamp,
+    pub why: String,
 }
 
 /// Reads a value of each table.
 #[cfg(feature = "door")]
 pub fn read_values(bytes: &[u8]) {
-    let _ = (decode::<Slot>(bytes), decode::<Stamp>(bytes));
+    let _ = (decode_slot(bytes), tables::decode_note(bytes));
 }
 
 /// The index, and the right to write to it.
@@ -264,7 +273,7 @@ impl Index {
             let mut tables = Tables::open(&txn)?;
             self.next = 0;
             for item in old.iter()? {
-                if let Some(slot) = decode::<Slot>(item?.1.value()) {
+                if let Some(slot) = decode_slot(item?.1.value()) {
                     tables.put(self.next, &slot)?;
                     self.next += 1;
                 }
@@ -330,16 +339,21 @@ impl Index {
         self.push(Change::Remove(no));
     }
 
-    /// Notes that a file cannot be played, so that it is not tried again.
-    pub fn set_unplayable(&mut self, path: &Path, stamp: Stamp) {
+    /// Notes when a file that did not change was last touched.
+    pub fn set_stamp(&mut self, no: EntryNo, stamp: Stamp) {
+        self.push(Change::Stamped(no, stamp));
+    }
+
+    /// Notes why a file is not listed as it could be, so that it is not tried again.
+    pub fn set_note(&mut self, path: &Path, note: Note) {
         self.push(Change::Unplayable(
             path.as_os_str().as_bytes().to_vec(),
-            stamp,
+            note,
         ));
     }
 
-    /// Forgets that a file could not be played.
-    pub fn forget_unplayable(&mut self, path: Vec<u8>) {
+    /// Forgets what was noted of a file.
+    pub fn forget_note(&mut self, path: Vec<u8>) {
         self.push(Change::Forget(path));
     }
 

@@ -11,16 +11,20 @@
 mod book;
 mod hashing;
 mod index;
+mod left_out;
 mod names;
 mod rescan;
 mod scan;
 mod tags;
+mod wanted;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
+    fs::File,
+    io,
     ops::ControlFlow,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -36,24 +40,30 @@ use async_channel::{Receiver, Sender};
 pub use book::Sign;
 pub use hashing::{HashFile, HashProgress, ResolveError};
 pub use index::IndexError;
+pub use left_out::LeftOutFiles;
+pub use wanted::Care;
 
 use self::{
     book::Book,
     hashing::{Hasher, Job},
     index::{Index, IndexReader, Record, Slot},
     scan::{Root, Stamp},
+    wanted::Wanted,
     watch::Eyes,
 };
 use crate::{
     catalog::{Catalogue, SignedHead},
+    fence::Fence,
     id::{EntryNo, PeerId, TrackId},
-    media::probe::Probed,
+    media::probe::{Probed, Unfit},
 };
 
 /// The tags of a file, for who feeds it any bytes.
 #[cfg(feature = "door")]
 pub fn read_tags(path: &Path, format: crate::media::Format) {
-    let _ = tags::read(path, format);
+    if let Ok(file) = crate::fence::open_regular(path) {
+        let _ = tags::read(&file, format);
+    }
 }
 
 /// The index's values, for who feeds them any bytes.
@@ -62,13 +72,16 @@ pub fn read_index_values(bytes: &[u8]) {
     index::read_values(bytes);
 }
 
-/// Opens a file as a player would; an error is why it cannot be played.
-pub type Probe = Arc<dyn Fn(&Path) -> Result<Probed, String> + Send + Sync>;
+/// Reads an open file as a player would; an error is why it cannot be played.
+pub type Probe = Arc<dyn Fn(&Path, File) -> Result<Probed, Unfit> + Send + Sync>;
 
 /// What the library needs from the rest of the house.
 pub struct Setup {
     /// The music directories.
     pub music: Vec<PathBuf>,
+    /// What of them may be read; is given the music directories.
+    pub fence: Fence,
+    pub follow_links: bool,
     /// Where the index lies; exists already.
     pub state: PathBuf,
     pub me: PeerId,
@@ -89,7 +102,10 @@ pub enum LibraryEvent {
         track: TrackId,
         path: PathBuf,
     },
-    ScanStarted,
+    /// A look has begun, at everything or at a part.
+    ScanStarted {
+        whole: bool,
+    },
     ScanDone,
     /// Something about `path` that its owner should know.
     Problem {
@@ -127,13 +143,13 @@ impl LibraryFile {
 pub struct Library {
     core: Arc<Core>,
     hasher: Hasher,
-    /// Held throughout a scan.
+    /// Held throughout a look.
     eyes: Mutex<Eyes>,
     notice: Sender<()>,
     notices: Receiver<()>,
     /// Wakes [`Self::run`].
     wake: (Sender<()>, Receiver<()>),
-    rescan_wanted: AtomicBool,
+    wanted: Mutex<Wanted>,
     /// What is watched belongs to other roots than there are now.
     roots_are_new: AtomicBool,
     ended: AtomicBool,
@@ -143,7 +159,10 @@ pub struct Library {
 struct Core {
     /// Held only to look or to replace them.
     roots: Mutex<Arc<[Root]>>,
+    fence: Fence,
     probe: Probe,
+    /// The same.
+    left_out: Mutex<Arc<LeftOutFiles>>,
     /// Never held while a music file is read or an event is sent.
     book: Mutex<Book>,
     reader: IndexReader,
@@ -161,9 +180,12 @@ impl Library {
         let reader = index.reader().clone();
         let book = Book::open(index, setup.me, setup.sign, Instant::now())?;
         let (events, receiver) = async_channel::bounded(MAX_EVENTS);
+        setup.fence.set(&setup.music, setup.follow_links);
         let core = Arc::new(Core {
             roots: Mutex::new(scan::name_roots(&setup.music).into()),
+            fence: setup.fence,
             probe: setup.probe,
+            left_out: Mutex::default(),
             book: Mutex::new(book),
             reader,
             events,
@@ -180,10 +202,11 @@ impl Library {
             notice,
             notices,
             wake: async_channel::bounded(1),
-            rescan_wanted: AtomicBool::new(true),
+            wanted: Mutex::default(),
             roots_are_new: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         };
+        library.wanted().ask_whole(Care::Changes);
         Ok((library, receiver))
     }
 
@@ -194,8 +217,9 @@ impl Library {
         while !self.has_ended() {
             // What is found while nothing can be written would be found again.
             let may_look = self.is_writable();
-            if may_look && self.rescan_wanted.swap(false, Ordering::AcqRel) {
-                self.rescan();
+            let look = may_look.then(|| self.wanted().take()).flatten();
+            if let Some((place, care)) = look {
+                self.look(place.as_deref(), care);
                 cursor = 0;
             } else if may_look && self.hash_next(&mut cursor) {
                 self.core.publish_if_due(false);
@@ -221,7 +245,7 @@ impl Library {
         if index.take_mended() {
             // A scan finds what was dropped, and that there is no problem.
             log::info!("the library's index can be written again");
-            self.rescan_wanted.store(true, Ordering::Release);
+            self.wanted().ask_whole(Care::Changes);
         }
         index.retry_at().is_none()
     }
@@ -236,21 +260,43 @@ impl Library {
     pub async fn watch(&self) {
         let roots = || self.core.roots().iter().map(|r| r.path.clone()).collect();
         let is_watched = || self.eyes.try_lock().map_or(true, |eyes| eyes.are_open());
-        let rescan = || self.request_rescan();
+        let rescan = || self.request_look(None, Care::Changes);
         watch::watch(roots, &self.notices, is_watched, rescan).await;
     }
 
     /// Makes these the music directories, and scans them.
-    pub fn set_music(&self, music: &[PathBuf]) {
+    pub fn set_music(&self, music: &[PathBuf], follow_links: bool) {
+        self.core.fence.set(music, follow_links);
         *self.core.roots.lock().expect(NO_PANIC) = scan::name_roots(music).into();
         self.roots_are_new.store(true, Ordering::Release);
-        self.request_rescan();
+        self.request_look(None, Care::Changes);
     }
 
-    /// Makes [`Self::run`] scan once more.
-    pub fn request_rescan(&self) {
-        self.rescan_wanted.store(true, Ordering::Release);
+    /// Makes [`Self::run`] look at a file or directory, or at everything, once more.
+    pub fn request_look(&self, place: Option<&Path>, care: Care) {
+        match place {
+            Some(place) => self.wanted().ask_place(place, care),
+            None => self.wanted().ask_whole(care),
+        }
         self.wake();
+    }
+
+    /// The same for what the library shows as `path`; everything is empty. What cannot
+    /// be in it is looked for everywhere.
+    pub fn request_look_at(&self, path: &str, care: Care) {
+        let roots = self.core.roots();
+        let place = scan::place_of(&roots, path);
+        self.request_look(place.as_deref(), care);
+    }
+
+    /// Somebody has read other bytes than this file had when it was hashed.
+    pub fn doubt(&self, path: &Path) {
+        self.request_look(Some(path), Care::Nothing);
+    }
+
+    /// The files that are not shown as they could be, as of the last look.
+    pub fn left_out(&self) -> Arc<LeftOutFiles> {
+        self.core.left_out()
     }
 
     /// Makes [`Self::run`] return soon, and drops all that is waiting.
@@ -276,6 +322,13 @@ impl Library {
             modified: record.stamp.modified,
             track: record.listed.track,
         })
+    }
+
+    /// Opens the file with number `no`, if there is one.
+    pub fn open_file(&self, no: EntryNo) -> Option<(PathBuf, io::Result<File>)> {
+        let path = self.file(no)?.path;
+        let file = self.core.fence.open(&path);
+        Some((path, file))
     }
 
     /// A file with this content, if one is in the catalogue.
@@ -344,7 +397,7 @@ impl Library {
         };
         *cursor = no.0 + 1;
         let job = self.file(no).and_then(Job::new);
-        let keep_on = || !self.has_ended() && !self.rescan_wanted.load(Ordering::Acquire);
+        let keep_on = || !self.has_ended() && self.wanted().is_empty();
         if let Some(Err(why)) = job.and_then(|job| self.hasher.do_in_background(job, keep_on)) {
             log::debug!("entry {}: {why}", no.0);
         }
@@ -369,6 +422,10 @@ impl Library {
             }
         };
         smol::block_on(smol::future::or(woken, due));
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().expect(NO_PANIC)
     }
 
     fn eyes(&self) -> MutexGuard<'_, Eyes> {
@@ -399,6 +456,14 @@ impl Core {
 
     fn roots(&self) -> Arc<[Root]> {
         self.roots.lock().expect(NO_PANIC).clone()
+    }
+
+    fn left_out(&self) -> Arc<LeftOutFiles> {
+        self.left_out.lock().expect(NO_PANIC).clone()
+    }
+
+    fn set_left_out(&self, files: LeftOutFiles) {
+        *self.left_out.lock().expect(NO_PANIC) = Arc::new(files);
     }
 
     fn file(&self, no: EntryNo) -> Option<Box<Record>> {

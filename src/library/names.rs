@@ -28,7 +28,6 @@ pub fn escape(bytes: &[u8]) -> String {
 }
 
 /// The path that `text` stands for; `None` if [`escape`] never writes that.
-#[cfg(test)]
 pub fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

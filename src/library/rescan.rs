@@ -1,94 +1,157 @@
 //! The first phase: what is there, and what it says of itself.
 
 use std::{
-    collections::BTreeSet,
-    fs::{self, File},
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+    fs,
     ops::ControlFlow,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::atomic::Ordering,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{
-    index::{IndexError, Known, Record, Slot},
+    index::{IndexError, Known, Note, Record, Slot},
+    left_out::{LeftOut, LeftOutFiles},
     scan::{self, FoundFile, Root, Seen},
     tags,
+    wanted::Care,
     watch::Eyes,
     Core, Library, LibraryEvent,
 };
 use crate::{
     catalog::{Entry, Listed, MAX_PAGE_BYTES, MODIFIED, PAGE_ENTRIES},
     id::EntryNo,
+    media::probe::Unfit,
 };
 
 impl Library {
-    /// Scans all music directories; new catalogues come out on the way.
-    /// Broken off by [`Library::end`], it takes nothing away.
-    pub(super) fn rescan(&self) {
-        let started = Instant::now();
-        self.core.tell(LibraryEvent::ScanStarted);
-        let roots = self.core.roots();
-        let mut rescan = Rescan {
-            core: &self.core,
-            roots: &roots,
-            seen: BTreeSet::new(),
-            unplayable: BTreeSet::new(),
-            alive: BTreeSet::new(),
-            listed: 0,
-            skipped: 0,
-            problems: 0,
+    /// Looks at what is at and below `place`, or at all music directories; new
+    /// catalogues come out on the way. Broken off by [`Library::end`], it takes nothing
+    /// away.
+    pub(super) fn look(&self, place: Option<&Path>, care: Care) {
+        let (over, is_over) = async_channel::bounded::<()>(1);
+        std::thread::scope(|scope| {
+            // However long one file takes, what is known is shown.
+            scope.spawn(move || while self.publish_meanwhile(&is_over) {});
+            self.look_through(place, care);
+            drop(over);
+        });
+    }
+
+    /// Makes a catalogue when it is time; returns false when the look is over.
+    fn publish_meanwhile(&self, is_over: &async_channel::Receiver<()>) -> bool {
+        let over = async {
+            let _ = is_over.recv().await;
+            true
         };
+        let timer = async {
+            smol::Timer::after(PUBLISH_INTERVAL).await;
+            false
+        };
+        if smol::block_on(smol::future::or(over, timer)) {
+            return false;
+        }
+        self.core.publish_if_due(false);
+        true
+    }
+
+    fn look_through(&self, place: Option<&Path>, care: Care) {
+        let started = Instant::now();
+        self.core.tell(LibraryEvent::ScanStarted {
+            whole: place.is_none(),
+        });
+        let roots = self.core.roots();
+        let Some(notes) = self.core.check(self.core.reader.notes()) else {
+            return self.core.tell(LibraryEvent::ScanDone);
+        };
+        let mut rescan = Rescan::new(&self.core, &roots, place, care, notes);
         let mut eyes = self.eyes();
         if self.roots_are_new.swap(false, Ordering::AcqRel) {
             *eyes = Eyes::open(self.notice.clone());
         }
-        let outcome = scan::scan(&roots, |seen| {
+        let visit = |seen: Seen<'_>| {
             match seen {
                 Seen::Directory(dir) => eyes.see(dir),
                 Seen::File(found) => rescan.file(found),
                 Seen::Problem { path, why } => rescan.problem(path, why),
+                Seen::LeftOut { path, why } => rescan.left_out(path, why, false),
             }
-            self.core.publish_if_due(false);
             match self.has_ended() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
-        });
-        drop(eyes);
-        let ControlFlow::Continue(mut unknown) = outcome else {
-            return;
         };
-        rescan.doubt_empty_roots(&mut unknown);
-        let swept = rescan.sweep(&unknown);
-        self.core.check(swept);
-        let Rescan {
-            listed, skipped, ..
-        } = rescan;
-        let took = started.elapsed();
-        log::info!(
-            "{listed} tracks in the library, {skipped} files left out, scanned in {took:.1?}"
-        );
+        let fence = &self.core.fence;
+        let root = place.and_then(|place| roots.iter().find(|root| place.starts_with(&root.path)));
+        let outcome = match (place, root) {
+            (None, _) => match scan::scan(&roots, fence, visit) {
+                ControlFlow::Continue(unknown) => ControlFlow::Continue(Some(unknown)),
+                ControlFlow::Break(()) => ControlFlow::Break(()),
+            },
+            (Some(place), Some(root)) => scan::scan_place(root, place, fence, visit),
+            // It is in no music directory any more, and the next scan knows.
+            (Some(_), None) => ControlFlow::Continue(None),
+        };
+        drop(eyes);
+        match outcome {
+            ControlFlow::Break(()) => return,
+            ControlFlow::Continue(None) => self.request_look(None, Care::Changes),
+            ControlFlow::Continue(Some(unknown)) => rescan.conclude(unknown, started),
+        }
         self.core.publish_now();
         self.core.tell(LibraryEvent::ScanDone);
     }
 }
 
-/// One scan on its way.
+/// One look on its way.
 struct Rescan<'a> {
     core: &'a Core,
     roots: &'a [Root],
+    /// What is looked at, if not everything.
+    place: Option<&'a Path>,
+    care: Care,
     seen: BTreeSet<EntryNo>,
-    /// The files that cannot be played.
-    unplayable: BTreeSet<Vec<u8>>,
+    /// What was known of files that are not listed as they could be, by path.
+    notes: BTreeMap<Vec<u8>, Note>,
+    /// Those of which it still holds.
+    noted: BTreeSet<Vec<u8>>,
+    left_out: LeftOutFiles,
     /// The roots that have music, by number.
     alive: BTreeSet<usize>,
     listed: usize,
-    skipped: usize,
     problems: usize,
 }
 
-impl Rescan<'_> {
+impl<'a> Rescan<'a> {
+    fn new(
+        core: &'a Core,
+        roots: &'a [Root],
+        place: Option<&'a Path>,
+        care: Care,
+        notes: BTreeMap<Vec<u8>, Note>,
+    ) -> Self {
+        let mut left_out = LeftOutFiles::default();
+        if let Some(place) = place {
+            left_out = (*core.left_out()).clone();
+            left_out.forget(place);
+        }
+        Self {
+            core,
+            roots,
+            place,
+            care,
+            seen: BTreeSet::new(),
+            notes,
+            noted: BTreeSet::new(),
+            left_out,
+            alive: BTreeSet::new(),
+            listed: 0,
+            problems: 0,
+        }
+    }
+
     fn file(&mut self, found: FoundFile) {
         let roots = self.roots.iter();
         let is_in = roots.map(|root| found.path.starts_with(&root.path));
@@ -100,12 +163,18 @@ impl Rescan<'_> {
         let Some(known) = self.core.check(self.core.reader.lookup(&found.path)) else {
             return;
         };
+        let believes = self.care == Care::Changes;
         match known {
-            Some(Known::Listed(no, record)) if record.stamp == found.stamp => {
+            Some(Known::Listed(no, record)) if believes && record.stamp.is_same(&found.stamp) => {
                 self.unchanged(no, &record, found);
             }
-            Some(Known::Unplayable(stamp)) if stamp == found.stamp => self.skip(&found.path),
-            Some(Known::Listed(no, _)) => self.read(Some(no), found),
+            Some(Known::Listed(no, record)) => self.read(Some((no, record)), found),
+            // One without a reason is of an earlier version.
+            Some(Known::Unplayable(note))
+                if believes && note.stamp.is_same(&found.stamp) && !note.why.is_empty() =>
+            {
+                self.keep_note(found.path, note.why, false);
+            }
             Some(Known::Unplayable(_)) | None => self.read(None, found),
         }
     }
@@ -116,39 +185,53 @@ impl Rescan<'_> {
         if record.absent || *listed.dir != *found.dir || *listed.name != *found.name {
             self.core.book().show(no, found.dir, found.name);
         }
+        if record.stamp.changed.is_none() && found.stamp.changed.is_some() {
+            self.core.book().index().set_stamp(no, found.stamp);
+        }
         self.seen.insert(no);
         self.listed += 1;
+        let path = found.path.as_os_str().as_bytes();
+        let note = self
+            .notes
+            .get(path)
+            .filter(|n| n.stamp.is_same(&found.stamp));
+        if let Some(why) = note.map(|note| note.why.clone()) {
+            self.keep_note(found.path, why, true);
+        }
     }
 
     /// Reads a file that is new or has changed.
-    fn read(&mut self, no: Option<EntryNo>, found: FoundFile) {
-        // That is about rights or the disk, not about the music: it is tried
-        // again next time.
-        if let Err(error) = File::open(&found.path) {
-            if let Some(no) = no {
-                self.seen.insert(no);
-                self.core.book().hide(no);
+    fn read(&mut self, known: Option<(EntryNo, Box<Record>)>, found: FoundFile) {
+        let (no, before) = known
+            .map(|(no, record)| (Some(no), Some(record)))
+            .unwrap_or_default();
+        let (mut record, trouble) = match examine(&found, self.core) {
+            Ok(examined) => examined,
+            // That is about rights or the disk, not about the music: it is tried again
+            // next time.
+            Err(unfit) if !unfit.is_lasting => {
+                self.not_now(no, found.path, unfit.why);
+                return;
             }
-            self.skipped += 1;
-            self.problem(found.path, format!("cannot be opened: {error}"));
-            return;
-        }
-        let record = match examine(&found, self.core) {
-            Ok(record) => record,
-            Err(why) => {
-                log::debug!("{} is left out: {why}", found.path.display());
-                self.skip(&found.path);
-                let mut book = self.core.book();
-                book.index().set_unplayable(&found.path, found.stamp);
+            Err(unfit) => {
+                log::debug!("{} is left out: {}", found.path.display(), unfit.why);
+                self.note(found, unfit.why, false);
                 return;
             }
         };
+        if let Some(before) = before.filter(|_| self.care != Care::Nothing) {
+            keep_hash(&mut record, *before);
+        }
         // Bound first, so that the book is free when a problem is told.
         let number = self.core.book().put(no, record);
         match number {
             Some(no) => {
                 self.seen.insert(no);
                 self.listed += 1;
+                if let Some(why) = trouble {
+                    log::debug!("{}: {why}", found.path.display());
+                    self.note(found, why, true);
+                }
             }
             None => {
                 let why = "there are no entry numbers left; a restart makes new ones".to_owned();
@@ -157,9 +240,33 @@ impl Rescan<'_> {
         }
     }
 
-    fn skip(&mut self, path: &Path) {
-        self.unplayable.insert(path.as_os_str().as_bytes().to_vec());
-        self.skipped += 1;
+    /// A file that may be there again next time.
+    fn not_now(&mut self, no: Option<EntryNo>, path: PathBuf, why: String) {
+        if let Some(no) = no {
+            self.seen.insert(no);
+            self.core.book().hide(no);
+        }
+        self.left_out(path.clone(), why.clone(), false);
+        self.problem(path, why);
+    }
+
+    /// Remembers why a file is not listed as it could be, until it changes.
+    fn note(&mut self, found: FoundFile, why: String, is_listed: bool) {
+        let note = Note {
+            stamp: found.stamp,
+            why: why.clone(),
+        };
+        self.core.book().index().set_note(&found.path, note);
+        self.keep_note(found.path, why, is_listed);
+    }
+
+    fn keep_note(&mut self, path: PathBuf, why: String, is_listed: bool) {
+        self.noted.insert(path.as_os_str().as_bytes().to_vec());
+        self.left_out(path, why, is_listed);
+    }
+
+    fn left_out(&mut self, path: PathBuf, why: String, is_listed: bool) {
+        self.left_out.add(path, LeftOut { why, is_listed });
     }
 
     fn problem(&mut self, path: PathBuf, why: String) {
@@ -167,6 +274,24 @@ impl Rescan<'_> {
         if self.problems <= MAX_PROBLEMS {
             self.core.tell(LibraryEvent::Problem { path, why });
         }
+    }
+
+    /// Everything has been seen but what is `unknown`.
+    fn conclude(mut self, mut unknown: Vec<PathBuf>, started: Instant) {
+        if self.place.is_none() {
+            self.doubt_empty_roots(&mut unknown);
+        }
+        let swept = self.sweep(&unknown);
+        self.core.check(swept);
+        let (listed, missing) = (self.listed, self.left_out.missing());
+        let took = started.elapsed();
+        match self.place {
+            None => log::info!(
+                "{listed} tracks in the library, {missing} files left out, scanned in {took:.1?}"
+            ),
+            Some(place) => log::info!("{listed} tracks in {}, scanned again", place.display()),
+        }
+        self.core.set_left_out(self.left_out);
     }
 
     /// A root that had music and has not one file of it: a mount point with
@@ -192,12 +317,17 @@ impl Rescan<'_> {
         }
     }
 
+    fn is_looked_at(&self, path: &Path) -> bool {
+        self.place.is_none_or(|place| path.starts_with(place))
+    }
+
     /// Takes out what was not seen; what may still exist is only hidden.
     fn sweep(&mut self, unknown: &[PathBuf]) -> Result<(), IndexError> {
         let core = self.core;
         let mut gone = Vec::new();
         core.reader.each(0..u32::MAX, |no, slot| {
-            if matches!(slot, Slot::File(_)) && !self.seen.contains(&no) {
+            let is_here = matches!(&slot, Slot::File(record) if self.is_looked_at(record.path()));
+            if is_here && !self.seen.contains(&no) {
                 gone.push(no);
             }
             true
@@ -225,9 +355,10 @@ impl Rescan<'_> {
                 book.index().flush()?;
             }
         }
-        for path in core.reader.unplayable()? {
-            if !self.unplayable.contains(&path) {
-                core.book().index().forget_unplayable(path);
+        for path in std::mem::take(&mut self.notes).into_keys() {
+            let is_here = self.is_looked_at(Path::new(OsStr::from_bytes(&path)));
+            if is_here && !self.noted.contains(&path) {
+                core.book().index().forget_note(path);
             }
         }
         // Of the others it has been said.
@@ -243,10 +374,15 @@ impl Rescan<'_> {
     }
 }
 
-/// Asks the decoder and the tags what a file is.
-fn examine(found: &FoundFile, core: &Core) -> Result<Record, String> {
-    let probed = (core.probe)(&found.path)?;
-    let tagged = tags::read(&found.path, probed.format);
+/// Asks the decoder and the tags what a file is, and what is wrong with the tags.
+fn examine(found: &FoundFile, core: &Core) -> Result<(Record, Option<String>), Unfit> {
+    let lost = |error: std::io::Error| Unfit {
+        why: format!("cannot be opened: {error}"),
+        is_lasting: false,
+    };
+    let file = core.fence.open(&found.path).map_err(lost)?;
+    let probed = (core.probe)(&found.path, file.try_clone().map_err(lost)?)?;
+    let tagged = tags::read(&file, probed.format);
     let duration = match probed.duration.is_zero() {
         true => tagged.duration.unwrap_or_default(),
         false => probed.duration,
@@ -273,15 +409,36 @@ fn examine(found: &FoundFile, core: &Core) -> Result<Record, String> {
     let length = postcard::experimental::serialized_size(&entry).unwrap_or(usize::MAX);
     let is_fit = entry.is_sane() && length <= MAX_ENTRY_BYTES;
     match entry {
-        Entry::Listed(listed) if is_fit => Ok(Record {
-            path: found.path.as_os_str().as_bytes().to_vec(),
-            stamp: found.stamp,
-            absent: false,
-            listed: *listed,
+        Entry::Listed(listed) if is_fit => {
+            let record = Record {
+                path: found.path.as_os_str().as_bytes().to_vec(),
+                stamp: found.stamp,
+                absent: false,
+                listed: *listed,
+            };
+            Ok((record, tagged.trouble))
+        }
+        _ => Err(Unfit {
+            why: "what it says of itself breaks the rules of a catalogue".to_owned(),
+            is_lasting: true,
         }),
-        _ => Err("what it says of itself breaks the rules of a catalogue".to_owned()),
     }
 }
+
+/// Gives a file the hash that it had, if all that is known of it is the same: then it
+/// was touched (another owner, another mode) rather than changed. Should it be another
+/// one all the same, whoever is served will see that.
+fn keep_hash(record: &mut Record, mut before: Record) {
+    let is_same_file = (before.stamp.size, before.stamp.modified, before.stamp.inode)
+        == (record.stamp.size, record.stamp.modified, record.stamp.inode);
+    let track = before.listed.track.take();
+    if is_same_file && before.listed == record.listed {
+        record.listed.track = track;
+    }
+}
+
+/// How often a look that goes on asks whether a catalogue is due.
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(500);
 
 /// An entry's share of a page, less what a page adds to it and the hash that
 /// is still to come.

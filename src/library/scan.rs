@@ -1,9 +1,9 @@
 //! Walking the music directories.
 //!
 //! The walk reads names and metadata, never a file's content. It follows
-//! symbolic links, but enters each directory once (known by device and
-//! inode), real ones before linked ones, so that links neither loop nor list
-//! an album twice. Nothing ends it but the visitor: what cannot be read is
+//! symbolic links that lead to music, but enters each directory once (known by
+//! device and inode), real ones before linked ones, so that links neither loop
+//! nor list an album twice. Nothing ends it but the visitor: what cannot be read is
 //! reported and passed by, and *said to be unknown*, because music that cannot
 //! be seen now is not music that was deleted.
 
@@ -17,7 +17,10 @@ use std::{
 };
 
 use super::names;
-use crate::media::Format;
+use crate::{
+    fence::{Fence, LEADS_OUT},
+    media::Format,
+};
 
 /// One of the configured music directories.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +59,34 @@ pub fn name_roots(paths: &[PathBuf]) -> Vec<Root> {
     roots
 }
 
+/// Where what the library shows as `path` lies; `None` for the top of everything, and
+/// for what is nowhere.
+pub fn place_of(roots: &[Root], path: &str) -> Option<PathBuf> {
+    let path = path.trim_end_matches('/');
+    if path.is_empty() {
+        return None;
+    }
+    let below = |root: &Root| {
+        let rest = match root.shown.as_str() {
+            "" => path,
+            shown => path.strip_prefix(shown)?,
+        };
+        let is_whole = rest.is_empty() || root.shown.is_empty();
+        let rest = if is_whole {
+            rest
+        } else {
+            rest.strip_prefix('/')?
+        };
+        let bytes = names::unescape(rest)?;
+        // No path of the library climbs.
+        let climbs = bytes
+            .split(|b| *b == b'/')
+            .any(|part| matches!(part, b"" | b"." | b".."));
+        (rest.is_empty() || !climbs).then(|| join(&root.path, &bytes))
+    };
+    roots.iter().find_map(below)
+}
+
 impl Root {
     /// The catalogue's directory and name for the file `relative` to this
     /// root.
@@ -78,7 +109,7 @@ impl Root {
 }
 
 /// By what a file is known to be unchanged, without reading it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Stamp {
     /// Bytes.
     pub size: u64,
@@ -86,6 +117,11 @@ pub struct Stamp {
     pub modified: (i64, u32),
     /// 0 where the file system makes inode numbers up anew at each mount.
     pub inode: u64,
+    /// When the kernel last saw it change in any way, which no program can set, in
+    /// seconds since 1970, and nanoseconds. `None` where that was not noted, or is
+    /// made up. The index keeps it beside the rest.
+    #[serde(skip)]
+    pub changed: Option<(i64, u32)>,
 }
 
 impl Stamp {
@@ -102,13 +138,25 @@ impl Stamp {
             size: meta.size(),
             modified: (meta.mtime(), meta.mtime_nsec() as u32),
             inode: if inodes_stay { meta.ino() } else { 0 },
+            changed: inodes_stay.then(|| (meta.ctime(), meta.ctime_nsec() as u32)),
         }
     }
 
-    /// Whether size and time are the same: all that can be said of a file
+    /// Whether size and times are the same: all that can be said of a file
     /// across mounts.
     pub fn same_content(&self, other: &Self) -> bool {
-        (self.size, self.modified) == (other.size, other.modified)
+        (self.size, self.modified) == (other.size, other.modified) && !self.is_touched(other)
+    }
+
+    /// Whether nothing tells the file that has `other` from the one that had this.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.same_content(other) && self.inode == other.inode
+    }
+
+    /// Whether something happened to it: another owner or mode, or another content of
+    /// the same size by a program that puts the time of modification back.
+    fn is_touched(&self, other: &Self) -> bool {
+        matches!((self.changed, other.changed), (Some(was), Some(is)) if was != is)
     }
 }
 
@@ -133,6 +181,11 @@ pub enum Seen<'a> {
         path: PathBuf,
         why: String,
     },
+    /// The same, of which nothing is wrong that had to be seen to.
+    LeftOut {
+        path: PathBuf,
+        why: String,
+    },
 }
 
 /// Walks all `roots` and gives `visit` what is there, until it breaks off.
@@ -141,22 +194,61 @@ pub enum Seen<'a> {
 /// among them): what was known below them may still exist.
 pub fn scan(
     roots: &[Root],
+    fence: &Fence,
     mut visit: impl FnMut(Seen<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<(), Vec<PathBuf>> {
-    let mut walk = Walk {
-        visit: &mut visit,
-        entered: BTreeSet::new(),
-        inodes_stay: BTreeMap::new(),
-        unknown: Vec::new(),
-    };
+    let mut walk = Walk::new(fence, &mut visit);
     for root in roots {
         walk.root(root)?;
     }
     ControlFlow::Continue(walk.unknown)
 }
 
+/// Walks what is at and below `place`, which lies in `root`.
+///
+/// The same; `Continue(None)` when only a walk of everything can tell what belongs
+/// there, since links are involved.
+pub fn scan_place(
+    root: &Root,
+    place: &Path,
+    fence: &Fence,
+    mut visit: impl FnMut(Seen<'_>) -> ControlFlow<()>,
+) -> ControlFlow<(), Option<Vec<PathBuf>>> {
+    let Ok(relative) = place.strip_prefix(&root.path) else {
+        return ControlFlow::Continue(None);
+    };
+    let really = |path: &Path| fs::canonicalize(path).ok();
+    let is_linked = match (really(&root.path), really(place)) {
+        (Some(root), Some(place)) => place != root.join(relative),
+        // It is gone, and the links on the way to it do not matter.
+        _ => false,
+    };
+    if is_linked {
+        return ControlFlow::Continue(None);
+    }
+    let mut walk = Walk::new(fence, &mut visit);
+    let pending = Pending {
+        relative: relative.as_os_str().as_bytes().to_vec(),
+        depth: relative.components().count(),
+    };
+    let mut linked = Vec::new();
+    match fs::metadata(place) {
+        Ok(meta) if meta.is_dir() => {
+            let mut stack = vec![pending];
+            while let Some(dir) = stack.pop() {
+                walk.directory(root, &dir, &mut stack, &mut linked)?;
+            }
+        }
+        Ok(meta) => walk.file(root, place.to_owned(), &pending.relative, (false, &meta))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => walk.unknown(place.to_owned(), format!("cannot be looked at: {error}"))?,
+    }
+    ControlFlow::Continue(linked.is_empty().then_some(walk.unknown))
+}
+
 struct Walk<'v, V> {
     visit: &'v mut V,
+    fence: &'v Fence,
     /// Device and inode of every directory so far.
     entered: BTreeSet<(u64, u64)>,
     /// By device.
@@ -171,7 +263,17 @@ struct Pending {
     depth: usize,
 }
 
-impl<V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'_, V> {
+impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'v, V> {
+    fn new(fence: &'v Fence, visit: &'v mut V) -> Self {
+        Self {
+            visit,
+            fence,
+            entered: BTreeSet::new(),
+            inodes_stay: BTreeMap::new(),
+            unknown: Vec::new(),
+        }
+    }
+
     fn root(&mut self, root: &Root) -> ControlFlow<()> {
         // An empty directory is what an unplugged disk leaves behind.
         let problem = match fs::read_dir(&root.path).map(|mut entries| entries.next().is_none()) {
@@ -183,6 +285,8 @@ impl<V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'_, V> {
             )),
         };
         if let Some(why) = problem {
+            // Watched even so: music may come.
+            (self.visit)(Seen::Directory(&root.path))?;
             return self.unknown(root.path.clone(), why);
         }
         let mut stack = vec![Pending {
@@ -229,7 +333,7 @@ impl<V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'_, V> {
         }
         let first_subdir = stack.len();
         for name in names {
-            if name.as_bytes().starts_with(b".") {
+            if is_hidden(name.as_bytes()) {
                 continue;
             }
             let path = path.join(&name);
@@ -245,7 +349,9 @@ impl<V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'_, V> {
                 }
             };
             if !meta.is_dir() {
-                self.file(root, path, &relative, &meta)?;
+                self.file(root, path, &relative, (is_link, &meta))?;
+            } else if is_link && self.fence.check_link(&path).is_err() {
+                self.left_out(path, LEADS_OUT.to_owned())?;
             } else if dir.depth == MAX_DEPTH {
                 let why = format!("lies more than {MAX_DEPTH} directories deep");
                 self.unknown(path, why)?;
@@ -265,11 +371,17 @@ impl<V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'_, V> {
         root: &Root,
         path: PathBuf,
         relative: &[u8],
-        meta: &fs::Metadata,
+        (is_link, meta): (bool, &fs::Metadata),
     ) -> ControlFlow<()> {
         let extension = path.extension().and_then(OsStr::to_str);
-        if extension.and_then(Format::from_extension).is_none() || !meta.is_file() {
+        if extension.and_then(Format::from_extension).is_none() {
             return ControlFlow::Continue(());
+        }
+        if !meta.is_file() {
+            return self.left_out(path, "it is not a regular file".to_owned());
+        }
+        if is_link && self.fence.check_link(&path).is_err() {
+            return self.left_out(path, LEADS_OUT.to_owned());
         }
         match root.listed_as(relative) {
             Ok((dir, name)) => {
@@ -281,7 +393,7 @@ impl<V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'_, V> {
                     stamp,
                 }))
             }
-            Err(why) => self.problem(path, why),
+            Err(why) => self.left_out(path, why),
         }
     }
 
@@ -299,6 +411,10 @@ impl<V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'_, V> {
 
     fn problem(&mut self, path: PathBuf, why: String) -> ControlFlow<()> {
         (self.visit)(Seen::Problem { path, why })
+    }
+
+    fn left_out(&mut self, path: PathBuf, why: String) -> ControlFlow<()> {
+        (self.visit)(Seen::LeftOut { path, why })
     }
 }
 
@@ -318,6 +434,11 @@ pub fn inodes_stay(path: &Path) -> bool {
         ]
         .contains(&fs.filesystem_type())
     })
+}
+
+/// One dot hides, as everywhere; three begin the name of an album.
+fn is_hidden(name: &[u8]) -> bool {
+    name.starts_with(b".") && !matches!(name, [b'.', b'.', _, ..])
 }
 
 fn sorted_names(dir: &Path) -> io::Result<Vec<OsString>> {
@@ -354,111 +475,4 @@ const MAX_DEPTH: usize = 64;
 pub const MAX_PATH_BYTES: usize = 2048;
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    /// What a scan of `roots` lists, and what it complains about.
-    fn scan_all(roots: &[PathBuf]) -> (Vec<String>, Vec<PathBuf>, Vec<PathBuf>) {
-        let (mut files, mut problems) = (Vec::new(), Vec::new());
-        let roots = name_roots(roots);
-        let outcome = scan(&roots, |seen| {
-            match seen {
-                Seen::Directory(_) => {}
-                Seen::File(file) => files.push(format!("{}|{}", file.dir, file.name)),
-                Seen::Problem { path, .. } => problems.push(path),
-            }
-            ControlFlow::Continue(())
-        });
-        let ControlFlow::Continue(unknown) = outcome else {
-            unreachable!("the visitor never breaks off");
-        };
-        (files, problems, unknown)
-    }
-
-    fn write(path: &Path) {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, b"x").unwrap();
-    }
-
-    #[test]
-    fn a_single_root_is_the_top_and_names_are_escaped() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path();
-        for name in [
-            "b/2.mp3",
-            "b/1.FLAC",
-            "b/cover.jpg",
-            "a.ogg",
-            ".hidden/x.mp3",
-            "b/.x.mp3",
-        ] {
-            write(&root.join(name));
-        }
-        write(&root.join(OsStr::from_bytes(b"caf\xe9/two\nlines.wav")));
-        fs::create_dir(root.join("folder.mp3")).unwrap();
-        let (files, problems, unknown) = scan_all(&[root.to_owned()]);
-        assert_eq!(
-            files,
-            ["|a.ogg", "b|1.FLAC", "b|2.mp3", r"caf\xe9|two\x0alines.wav"]
-        );
-        assert!(problems.is_empty());
-        assert_eq!(unknown, [root.join("folder.mp3")], "empty as a mount point");
-    }
-
-    #[test]
-    fn several_roots_have_a_directory_each_and_no_file_is_listed_twice() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name| dir.path().join(name);
-        for name in ["x/music/1.mp3", "y/music/2.mp3", "music-2/3.mp3"] {
-            write(&path(name));
-        }
-        let roots = [
-            path("x/music"),
-            path("y/music"),
-            path("music-2"),
-            path("x/music"),
-            path("x"),
-        ];
-        let (files, ..) = scan_all(&roots);
-        assert_eq!(files, ["music|1.mp3", "music-2|2.mp3", "music-2-2|3.mp3"]);
-    }
-
-    #[test]
-    fn links_are_followed_once_and_never_in_circles() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("root");
-        write(&root.join("z/1.mp3"));
-        write(&dir.path().join("outside/2.mp3"));
-        symlink(&root, root.join("z/up")).unwrap();
-        symlink(root.join("z"), root.join("a")).unwrap();
-        symlink(dir.path().join("outside"), root.join("out")).unwrap();
-        symlink("nowhere", root.join("dangling")).unwrap();
-        let (files, problems, unknown) = scan_all(std::slice::from_ref(&root));
-        assert_eq!(files, ["z|1.mp3", "out|2.mp3"]);
-        assert_eq!(problems, [root.join("dangling")]);
-        assert!(unknown.is_empty());
-    }
-
-    #[test]
-    fn what_cannot_be_seen_is_unknown_and_the_rest_is_listed() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = |name| dir.path().join(name);
-        write(&path("there/1.mp3"));
-        fs::create_dir(path("empty")).unwrap();
-        let deep = (0..=MAX_DEPTH).fold(path("there/deep"), |path, _| path.join("d"));
-        write(&deep.join("2.mp3"));
-        let long = "y".repeat(200);
-        let far = (0..=MAX_PATH_BYTES / 200).fold(path("there/long"), |path, _| path.join(&long));
-        write(&far.join("3.mp3"));
-
-        let (files, problems, unknown) = scan_all(&[path("gone"), path("empty"), path("there")]);
-        assert_eq!(files, ["there|1.mp3"]);
-        assert_eq!(unknown.len(), 3);
-        assert_eq!(unknown[..2], [path("gone"), path("empty")]);
-        assert!(deep.starts_with(&unknown[2]));
-        assert_eq!(problems.len(), 4);
-        assert!(problems.contains(&far.join("3.mp3")));
-    }
-}
+mod tests;

@@ -1,11 +1,19 @@
 //! Reading a file's tags.
 //!
 //! Everything here was written by strangers: each value is trimmed, freed of
-//! control characters and cut to [`MAX_TAG_BYTES`]; pictures are skipped, and
-//! lofty may never allocate more than [`MAX_TAG_ALLOCATION`] at once. A file
-//! with broken tags is a file without tags.
+//! control characters and cut to [`MAX_TAG_BYTES`]; pictures are skipped, lofty
+//! may never allocate more than [`MAX_TAG_ALLOCATION`] at once, and what it
+//! reads has a [`budget`]. A file with broken or endless tags is a file without
+//! tags, and says why.
 
-use std::{fs::File, io::BufReader, path::Path, sync::Arc, time::Duration};
+mod budget;
+
+use std::{
+    fs::File,
+    io::{BufReader, Seek as _},
+    sync::Arc,
+    time::Duration,
+};
 
 use lofty::{
     config::{apply_global_options, GlobalOptions, ParseOptions, ParsingMode},
@@ -14,6 +22,7 @@ use lofty::{
     tag::{ItemKey, Tag},
 };
 
+use self::budget::Budgeted;
 use crate::{
     catalog::{SharedTags, Tags},
     media::{guard::guarded, Format},
@@ -26,46 +35,58 @@ pub struct FileTags {
     /// For formats whose duration the decoder cannot tell without reading
     /// everything.
     pub duration: Option<Duration>,
+    /// Why its tags are not read, if it has some.
+    pub trouble: Option<String>,
 }
 
-/// Reads the tags of the file at `path`; none when it has none, or they make
-/// no sense.
-pub fn read(path: &Path, format: Format) -> FileTags {
+/// Reads the tags of `file`; none when it has none, or they make no sense.
+pub fn read(file: &File, format: Format) -> FileTags {
+    match parse(file, format, true) {
+        Ok(found) => found,
+        Err(why) => {
+            // Its length is no tag.
+            let bare = parse(file, format, false).unwrap_or_default();
+            FileTags {
+                duration: bare.duration,
+                trouble: Some(why),
+                ..FileTags::default()
+            }
+        }
+    }
+}
+
+/// What lofty finds in a file, within a budget of its own.
+fn parse(mut file: &File, format: Format, with_tags: bool) -> Result<FileTags, String> {
     // lofty keeps its options by thread, so they are set where it runs.
     apply_global_options(GlobalOptions::new().allocation_limit(MAX_TAG_ALLOCATION));
     let options = ParseOptions::new()
         .read_cover_art(false)
+        .read_tags(with_tags)
         .parsing_mode(ParsingMode::Relaxed);
-    let Ok(file) = File::open(path) else {
-        return FileTags::default();
-    };
-    let probe = Probe::new(BufReader::new(file)).options(options);
-    // An Ogg file may be Vorbis or Opus; the others are what they are called.
-    let probe = match file_type(format) {
-        Some(file_type) => probe.set_file_type(file_type),
-        None => match guarded(|| probe.guess_file_type()) {
-            Ok(Ok(probe)) => probe,
-            _ => return FileTags::default(),
-        },
-    };
-    let file = match guarded(|| probe.read()) {
-        Ok(Ok(file)) => file,
-        Err(panicked) => {
-            log::debug!("{}: its tags are not readable: {panicked}", path.display());
-            return FileTags::default();
-        }
-        Ok(Err(error)) => {
-            log::debug!("{}: its tags are not readable: {error}", path.display());
-            return FileTags::default();
-        }
-    };
-    let duration = Some(file.properties().duration()).filter(|duration| !duration.is_zero());
-    let tags = file
-        .primary_tag()
-        .or_else(|| file.first_tag())
-        .map(tags)
-        .unwrap_or_default();
-    FileTags { tags, duration }
+    file.rewind().map_err(|error| error.to_string())?;
+    let reader = Budgeted::new(BufReader::new(file));
+    let spent = reader.spent();
+    let parsed = guarded(move || {
+        let probe = Probe::new(reader).options(options);
+        // An Ogg file may be Vorbis or Opus; the others are what they are called.
+        let probe = match file_type(format) {
+            Some(file_type) => probe.set_file_type(file_type),
+            None => probe.guess_file_type()?,
+        };
+        probe.read()
+    });
+    if let Some(why) = spent.over() {
+        return Err(why);
+    }
+    let parsed = parsed.map_err(|panicked| panicked.to_string())?;
+    let parsed = parsed.map_err(|error| format!("its tags are damaged: {error}"))?;
+    let duration = Some(parsed.properties().duration()).filter(|duration| !duration.is_zero());
+    let tags = parsed.primary_tag().or_else(|| parsed.first_tag());
+    Ok(FileTags {
+        tags: tags.map(tags_of).unwrap_or_default(),
+        duration,
+        trouble: None,
+    })
 }
 
 fn file_type(format: Format) -> Option<FileType> {
@@ -78,7 +99,7 @@ fn file_type(format: Format) -> Option<FileType> {
     }
 }
 
-fn tags(tag: &Tag) -> Tags {
+fn tags_of(tag: &Tag) -> Tags {
     let text = |key| clean(tag.get_string(key)?);
     let shared = |key| text(key).map(Arc::from);
     Tags {
@@ -154,7 +175,7 @@ mod tests {
     fn read_bytes(bytes: &[u8], format: Format) -> FileTags {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        read(file.path(), format)
+        read(file.as_file(), format)
     }
 
     #[test]
@@ -180,11 +201,77 @@ mod tests {
     #[test]
     fn a_file_without_tags_has_none() {
         assert_eq!(read_bytes(&wav(&[]), Format::Wav).tags, Tags::default());
-        assert_eq!(read_bytes(b"", Format::Mp3), FileTags::default());
-        assert_eq!(
-            read(Path::new("/nowhere/at/all.ogg"), Format::Ogg),
-            FileTags::default()
-        );
+        assert_eq!(read_bytes(b"", Format::Mp3).tags, Tags::default());
+    }
+
+    /// An item of each kind of tag, in files of each format, far too often.
+    #[test]
+    fn endless_tags_are_not_read_and_the_length_is() {
+        let many = |item: &dyn Fn(u32) -> Vec<u8>| (0..100_000).flat_map(item).collect::<Vec<u8>>();
+        let id3 = many(&|n| [b"TXXX\0\0\0\x08\0\0\0", &*format!("{n:06}\0").into_bytes()].concat());
+        let synchsafe = |n: usize| [n >> 21, n >> 14, n >> 7, n].map(|n| (n & 0x7f) as u8);
+        let mut frame = vec![0; 417];
+        frame[..4].copy_from_slice(&[0xff, 0xfb, 0x90, 0]);
+        let sound = frame.repeat(100);
+        let tagged = [&b"ID3\x03\0\0"[..], &synchsafe(id3.len()), &id3, &sound].concat();
+        let ape = many(&|n| {
+            [
+                &[1, 0, 0, 0, 0, 0, 0, 0],
+                &*format!("K{n:06}\0x").into_bytes(),
+            ]
+            .concat()
+        });
+        let footer = [
+            b"APETAGEX\xd0\x07\0\0",
+            &(ape.len() as u32 + 32).to_le_bytes()[..],
+            &100_000u32.to_le_bytes(),
+            &[0; 12],
+        ];
+        let info: Vec<(&[u8; 4], &str)> = vec![(b"INAM", "x"); 100_000];
+        let comments = many(&|n| [&[8, 0, 0, 0], &*format!("K{n:05}=x").into_bytes()].concat());
+        let comments = [&[0; 4], &100_000u32.to_le_bytes()[..], &comments].concat();
+        let head = [
+            b"fLaC\0\0\0\x22\x10\0\x10\0\0\0\0\0\0\0\x0a\xc4\x42\xf0\0\0\xac\x44",
+            &[0; 16][..],
+        ];
+        let len = (comments.len() as u32).to_be_bytes();
+        let flac = [
+            &head.concat()[..],
+            &[0x84, len[1], len[2], len[3]],
+            &comments,
+        ]
+        .concat();
+        for (file, format, has_length) in [
+            (tagged, Format::Mp3, true),
+            ([sound, ape, footer.concat()].concat(), Format::Mp3, false),
+            (wav(&info), Format::Wav, true),
+            (flac, Format::Flac, false),
+            (
+                m4a(&many(&|n| {
+                    atom(&n.to_be_bytes(), &atom(b"data", b"\0\0\0\x01\0\0\0\0x"))
+                })),
+                Format::M4a,
+                false,
+            ),
+        ] {
+            let read = read_bytes(&file, format);
+            assert_eq!(read.tags, Tags::default());
+            let why = read.trouble.unwrap_or_default();
+            assert!(why.contains("more than"), "{format:?}: {why}");
+            assert!(!has_length || read.duration.is_some(), "{format:?}");
+        }
+    }
+
+    fn atom(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        [&(body.len() as u32 + 8).to_be_bytes(), &kind[..], body].concat()
+    }
+
+    /// A movie without sound, with these items.
+    fn m4a(items: &[u8]) -> Vec<u8> {
+        let handler = atom(b"hdlr", b"\0\0\0\0\0\0\0\0mdirappl\0\0\0\0\0\0\0\0\0");
+        let meta = [&[0; 4], &*handler, &atom(b"ilst", items)].concat();
+        let movie = atom(b"moov", &atom(b"udta", &atom(b"meta", &meta)));
+        [atom(b"ftyp", b"M4A \0\0\0\0M4A mp42"), movie].concat()
     }
 
     const FORMATS: [Format; 5] = [

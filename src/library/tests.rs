@@ -37,15 +37,25 @@ impl House {
     }
 
     fn open(&self, roots: &[&str]) -> (Library, Receiver<LibraryEvent>) {
+        self.open_with(roots, probe)
+    }
+
+    fn open_with(
+        &self,
+        roots: &[&str],
+        probe: impl Fn(&Path) -> Result<Probed, Unfit> + Send + Sync + 'static,
+    ) -> (Library, Receiver<LibraryEvent>) {
         let probed = self.probed.clone();
         let owner = Owner::new(1);
         let setup = Setup {
             music: roots.iter().map(|root| self.path(root)).collect(),
+            fence: Fence::default(),
+            follow_links: false,
             state: self.path("state"),
             me: owner.id(),
             sign: Box::new(move |bytes| owner.sign(bytes)),
             known_epoch: 0,
-            probe: Arc::new(move |path| {
+            probe: Arc::new(move |path, _| {
                 probed.fetch_add(1, Ordering::Relaxed);
                 probe(path)
             }),
@@ -62,15 +72,36 @@ impl House {
     }
 }
 
+impl House {
+    fn left_out(&self, library: &Library) -> Vec<(String, String, bool)> {
+        let left_out = library.left_out();
+        let short = |path: String| {
+            let base = self.dir.path().to_str().unwrap();
+            path.strip_prefix(base).unwrap()[1..].to_owned()
+        };
+        let files = left_out.iter();
+        files
+            .map(|(path, file)| (short(path), file.why.clone(), file.is_listed))
+            .collect()
+    }
+}
+
 fn content(bytes: &[u8]) -> TrackId {
     TrackId(*blake3::hash(bytes).as_bytes())
 }
 
 /// Takes everything for music but what says otherwise.
-fn probe(path: &Path) -> Result<Probed, String> {
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+fn probe(path: &Path) -> Result<Probed, Unfit> {
+    let unfit = |why: &str, is_lasting| Unfit {
+        why: why.to_owned(),
+        is_lasting,
+    };
+    let bytes = fs::read(path).map_err(|error| unfit(&error.to_string(), false))?;
     if bytes.starts_with(b"noise") {
-        return Err("this is noise".to_owned());
+        return Err(unfit("this is noise", true));
+    }
+    if bytes.starts_with(b"slow disk") {
+        return Err(unfit("it took too long", false));
     }
     Ok(Probed {
         format: Format::Wav,
@@ -85,7 +116,7 @@ fn probe(path: &Path) -> Result<Probed, String> {
 
 /// Scans, and publishes without waiting until it is time.
 fn scan(library: &Library, events: &Receiver<LibraryEvent>) -> Vec<(u32, String)> {
-    library.rescan();
+    library.look(None, Care::Changes);
     while events.try_recv().is_ok() {}
     publish(library);
     tracks(library)
@@ -205,7 +236,7 @@ fn a_mount_point_in_any_shape_hides_its_music_and_forgets_nothing() {
             house.write(&format!("{mount}/{name}"), "mount the disk here");
         }
         while events.try_recv().is_ok() {}
-        library.rescan();
+        library.look(None, Care::Changes);
         let told: Vec<_> = std::iter::from_fn(|| events.try_recv().ok()).collect();
         let asks = |event: &LibraryEvent| {
             matches!(
@@ -358,7 +389,7 @@ fn it_runs_until_it_is_ended() {
     wait_for(|event| matches!(event, LibraryEvent::ScanDone));
     wait_for(|event| matches!(event, LibraryEvent::Hashed { .. }));
     house.write("music/b.wav", "b");
-    library.request_rescan();
+    library.request_look(None, Care::Changes);
     wait_for(|event| matches!(event, LibraryEvent::ScanDone));
     wait_for(|event| match event {
         LibraryEvent::Catalogue(catalogue) => catalogue.copies(content(b"b")).count() == 1,
@@ -366,4 +397,181 @@ fn it_runs_until_it_is_ended() {
     });
     library.end();
     thread.join().unwrap();
+}
+
+/// What is known is shown while one file takes as long as it likes.
+#[test]
+fn a_file_that_takes_long_holds_nothing_up() {
+    let house = House::new();
+    for name in ["music/a.wav", "music/z.wav"] {
+        house.write(name, name);
+    }
+    let (go_on, wait) = async_channel::bounded::<()>(1);
+    let (library, events) = house.open_with(&["music"], move |path| {
+        if path.ends_with("z.wav") {
+            let _ = wait.recv_blocking();
+        }
+        probe(path)
+    });
+    std::thread::scope(|scope| {
+        scope.spawn(|| library.look(None, Care::Changes));
+        let shown =
+            std::iter::from_fn(|| events.recv_blocking().ok()).find_map(|event| match event {
+                LibraryEvent::Catalogue(catalogue) => Some(catalogue.listed_count()),
+                LibraryEvent::ScanDone => Some(0),
+                _ => None,
+            });
+        assert_eq!(shown, Some(1), "while the second is being read");
+        go_on.close();
+        let rest = std::iter::from_fn(|| events.recv_blocking().ok());
+        rest.take_while(|event| !matches!(event, LibraryEvent::ScanDone))
+            .for_each(drop);
+    });
+    assert_eq!(tracks(&library).len(), 2);
+}
+
+#[test]
+fn what_is_left_out_is_named_with_its_reason_over_restarts() {
+    let house = House::new();
+    house.write("music/a.wav", "a");
+    house.write("music/bad.wav", "noise");
+    house.write("music/late.wav", "slow disk");
+    std::os::unix::fs::symlink("/etc/hostname", house.path("music/out.wav")).unwrap();
+    let named = |why: [&str; 4]| {
+        let names = ["a.wav", "bad.wav", "late.wav", "out.wav"];
+        let named = names.into_iter().zip(why);
+        let row =
+            |(name, why): (&str, &str)| (format!("music/{name}"), why.to_owned(), name == "a.wav");
+        named.map(row).collect::<Vec<_>>()
+    };
+    let expected = named([
+        "its tags are damaged: No format could be determined from the provided file",
+        "this is noise",
+        "it took too long",
+        crate::fence::LEADS_OUT,
+    ]);
+    let (library, events) = house.open(&["music"]);
+    scan(&library, &events);
+    let found = house.left_out(&library);
+    assert_eq!(found[1..], expected[1..]);
+    assert_eq!(found[0].0, "music/a.wav");
+    assert!(
+        found[0].1.contains("tags are damaged") && found[0].2,
+        "{found:?}"
+    );
+    assert_eq!(library.left_out().missing(), 3);
+    house.probed();
+    scan(&library, &events);
+    assert_eq!(house.left_out(&library), found);
+    assert_eq!(house.probed(), 1, "only the disk may be better");
+    drop((library, events));
+
+    let (library, events) = house.open(&["music"]);
+    scan(&library, &events);
+    assert_eq!(house.left_out(&library), found);
+    assert_eq!(house.probed(), 1);
+    house.write("music/bad.wav", "music by now");
+    fs::remove_file(house.path("music/out.wav")).unwrap();
+    scan(&library, &events);
+    assert_eq!(library.left_out().missing(), 1);
+}
+
+/// `update PATH` looks there and nowhere else; `rescan` reads all.
+#[test]
+fn a_look_at_a_place_is_one() {
+    let house = House::new();
+    for name in ["music/a/1.wav", "music/a/2.wav", "music/b/3.wav"] {
+        house.write(name, name);
+    }
+    let (library, events) = house.open(&["music"]);
+    scan(&library, &events);
+    house.probed();
+    house.write("music/a/new.wav", "new");
+    house.write("music/b/new.wav", "new");
+    fs::remove_file(house.path("music/a/1.wav")).unwrap();
+    fs::remove_file(house.path("music/b/3.wav")).unwrap();
+    let look = |path: &str, care| {
+        library.request_look_at(path, care);
+        while let Some((place, care)) = library.wanted().take() {
+            library.look(place.as_deref(), care);
+            while events.try_recv().is_ok() {}
+        }
+        publish(&library);
+        tracks(&library)
+    };
+    library.wanted().take();
+    let after = named(&[(1, "a/2.wav"), (2, "b/3.wav"), (3, "a/new.wav")]);
+    assert_eq!(look("a", Care::Changes), after);
+    assert_eq!(house.probed(), 1);
+    assert_eq!(look("a/2.wav", Care::All), after);
+    assert_eq!(house.probed(), 1);
+    let all = named(&[(1, "a/2.wav"), (3, "a/new.wav"), (4, "b/new.wav")]);
+    assert_eq!(look("", Care::All), all);
+    assert_eq!(house.probed(), 3, "rescan reads all");
+}
+
+/// The times are put back, and the size is the same: only the kernel knows.
+#[test]
+fn a_change_that_keeps_size_and_time_is_seen() {
+    let house = House::new();
+    house.write("music/a.wav", "first");
+    house.write("music/b.wav", "other");
+    let (library, events) = house.open(&["music"]);
+    scan(&library, &events);
+    let mut cursor = 0;
+    while library.hash_next(&mut cursor) {}
+    house.probed();
+    let hashes = || {
+        publish(&library);
+        [0, 1].map(|no| library.file(EntryNo(no)).unwrap().track)
+    };
+    let known = [content(b"first"), content(b"other")].map(Some);
+    assert_eq!(hashes(), known);
+
+    let path = house.path("music/a.wav");
+    let before = fs::metadata(&path).unwrap().modified().unwrap();
+    let edit = |text: &str| {
+        let mut file = File::options().write(true).open(&path).unwrap();
+        io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        file.set_modified(before).unwrap();
+    };
+    edit("FIRST");
+    // Another mode is no other music.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(house.path("music/b.wav"), mode).unwrap();
+    scan(&library, &events);
+    assert_eq!(house.probed(), 2);
+    assert_eq!(hashes(), known, "it says the same of itself");
+
+    // Whoever is served sees that it is another.
+    library.wanted().take();
+    library.doubt(&path);
+    let (place, care) = library.wanted().take().unwrap();
+    library.look(place.as_deref(), care);
+    while events.try_recv().is_ok() {}
+    assert_eq!(hashes(), [None, known[1]]);
+    let mut cursor = 0;
+    while library.hash_next(&mut cursor) {}
+    assert_eq!(hashes(), [Some(content(b"FIRST")), known[1]]);
+}
+
+/// An index of an earlier version has no times of change: nothing is read again.
+#[test]
+fn times_of_change_are_noted_without_reading_anything() {
+    let house = House::new();
+    house.write("music/a.wav", "a");
+    let (library, events) = house.open(&["music"]);
+    scan(&library, &events);
+    let record = || library.core.file(EntryNo(0)).unwrap();
+    let mut old = record();
+    assert!(old.stamp.changed.is_some());
+    old.stamp.changed = None;
+    library.core.book().put(Some(EntryNo(0)), *old);
+    publish(&library);
+    assert_eq!(record().stamp.changed, None);
+    house.probed();
+    scan(&library, &events);
+    library.core.book().index().flush().unwrap();
+    assert!(record().stamp.changed.is_some());
+    assert_eq!(house.probed(), 0);
 }

@@ -10,7 +10,6 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -84,11 +83,16 @@ pub struct FileBytes {
 
 impl FileBytes {
     /// Opens `path` for reading.
+    #[cfg(test)]
+    pub fn open(path: &std::path::Path) -> io::Result<Self> {
+        Self::of(std::fs::File::open(path)?)
+    }
+
+    /// The bytes of an open file.
     ///
     /// # Errors
-    /// Whatever opening the file gives.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let file = std::fs::File::open(path)?;
+    /// Those of fstat(2).
+    pub fn of(file: std::fs::File) -> io::Result<Self> {
         let size = file.metadata()?.len();
         Ok(Self { file, size })
     }

@@ -4,10 +4,12 @@
 //! use, through bytes that record what is read. What was touched until the first
 //! sound is the listener's first request.
 
+use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::decode::{self, Cancel, End, FileBytes, OpenError, Progress, ReadStop, TrackBytes};
 use super::Format;
@@ -50,22 +52,39 @@ pub enum ProbeError {
     Silent(String),
 }
 
-/// Opens the file at `path` and decodes its first frames.
+/// Why a file is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfit {
+    pub why: String,
+    /// Whether that holds until the file changes: it is about the file, and not about
+    /// the disk or the rights to it.
+    pub is_lasting: bool,
+}
+
+/// Decodes the first frames of `file`, which is called `path`.
 ///
 /// # Errors
-/// [`ProbeError`] for what could not be played either.
-pub fn probe(path: &Path) -> Result<Probed, ProbeError> {
+/// [`Unfit`] for what could not be played either, or costs too much to open.
+pub fn probe(path: &Path, file: File) -> Result<Probed, Unfit> {
+    let bytes = FileBytes::of(file).map_err(|error| Unfit {
+        why: ProbeError::from(error).to_string(),
+        is_lasting: false,
+    })?;
+    let bytes = Arc::new(Recorder::new(bytes));
+    open(path, &bytes).map_err(|error| Unfit {
+        is_lasting: !bytes.has_failed.load(Ordering::Relaxed),
+        why: error.to_string(),
+    })
+}
+
+fn open(path: &Path, bytes: &Arc<Recorder>) -> Result<Probed, ProbeError> {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     let format = Format::from_extension(&extension)
         .ok_or_else(|| ProbeError::UnknownFormat(extension.into_owned()))?;
-    let bytes = Arc::new(Recorder {
-        file: FileBytes::open(path)?,
-        touched: Mutex::default(),
-    });
-    let first = begin(&bytes, format, None)?;
+    let first = begin(bytes, format, None)?;
     // The listener will have the hint, and so may read less.
     bytes.forget();
-    let found = begin(&bytes, format, Some(first.audio_start))?;
+    let found = begin(bytes, format, Some(first.audio_start))?;
     Ok(Probed {
         opening: few(bytes.touched(), bytes.size()),
         ..found
@@ -100,14 +119,28 @@ fn begin(
     })
 }
 
-/// A file that remembers which chunk groups were read.
+/// A file that remembers which chunk groups were read, and ends what reads too much.
 struct Recorder {
     file: FileBytes,
     /// Ranges of groups, ascending and apart.
     touched: Mutex<Vec<Range<u64>>>,
+    read: AtomicU64,
+    deadline: Instant,
+    /// The disk failed, or was too slow: another time it may be different.
+    has_failed: AtomicBool,
 }
 
 impl Recorder {
+    fn new(file: FileBytes) -> Self {
+        Self {
+            file,
+            touched: Mutex::default(),
+            read: AtomicU64::new(0),
+            deadline: Instant::now() + MAX_TIME,
+            has_failed: AtomicBool::new(false),
+        }
+    }
+
     fn touched(&self) -> Vec<Range<u64>> {
         self.lock().clone()
     }
@@ -127,7 +160,19 @@ impl TrackBytes for Recorder {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8], cancel: &Cancel) -> Result<usize, ReadStop> {
-        let read = self.file.read_at(offset, buf, cancel)?;
+        if Instant::now() > self.deadline {
+            self.has_failed.store(true, Ordering::Relaxed);
+            let seconds = MAX_TIME.as_secs();
+            let why = format!("opening it took more than {seconds} s");
+            return Err(ReadStop::Failed(why));
+        }
+        let read = self.file.read_at(offset, buf, cancel);
+        let read = read.inspect_err(|_| self.has_failed.store(true, Ordering::Relaxed))?;
+        let before = self.read.fetch_add(read as u64, Ordering::Relaxed);
+        if before + read as u64 > MAX_READ {
+            let why = format!("more than {} MiB are read to open it", MAX_READ >> 20);
+            return Err(ReadStop::Failed(why));
+        }
         if read > 0 {
             let end = offset + read as u64;
             let groups = offset / GROUP_BYTES..end.div_ceil(GROUP_BYTES);
@@ -170,6 +215,14 @@ fn few(mut groups: Vec<Range<u64>>, size: u64) -> Vec<Range<u64>> {
 /// format needs head, setup, first sound and tail.
 pub const OPENING_RANGES: usize = 8;
 
+/// What opening a file may read: a movie of 64 MiB of tables, which is the largest
+/// that is shown to the decoder, three times for each of the two times that it is opened.
+const MAX_READ: u64 = 400 * 1024 * 1024;
+
+/// How long opening a file may take: a disk that spins up takes 10 s, and a listener
+/// would have given up long before.
+const MAX_TIME: Duration = Duration::from_secs(30);
+
 /// What a device wants before it sounds: 20 ms at 48 kHz.
 const FIRST_FRAMES: usize = 960;
 
@@ -203,11 +256,39 @@ mod tests {
         let mut file = crate::player::wav::WavFile::create_16_bit(&path, 44_100, 2).unwrap();
         file.append(&vec![0.25; 441_000]).unwrap();
         drop(file);
-        let probed = probe(&path).unwrap();
+        let probed = probe(&path, File::open(&path).unwrap()).unwrap();
         assert_eq!((probed.rate, probed.channels), (44_100, 2));
         assert_eq!((probed.bits, probed.audio_start), (Some(16), 44));
         assert_eq!(probed.duration, Duration::from_secs(5));
         let opening: u64 = probed.opening.iter().map(|r| r.end - r.start).sum();
         assert!(opening <= 4 * GROUP_BYTES, "{:?}", probed.opening);
+    }
+
+    #[test]
+    fn what_reads_too_much_or_too_long_is_left_out_and_only_the_first_for_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.wav");
+        let mut file = crate::player::wav::WavFile::create_16_bit(&path, 44_100, 2).unwrap();
+        file.append(&[0.25; 4410]).unwrap();
+        drop(file);
+        let recorder = |spent, deadline| {
+            let recorder = Recorder {
+                deadline,
+                ..Recorder::new(FileBytes::open(&path).unwrap())
+            };
+            recorder.read.store(spent, Ordering::Relaxed);
+            Arc::new(recorder)
+        };
+        let later = Instant::now() + MAX_TIME;
+        assert!(open(&path, &recorder(0, later)).is_ok());
+        for (spent, deadline, words, passes) in [
+            (MAX_READ, later, "MiB", false),
+            (0, Instant::now(), "took", true),
+        ] {
+            let bytes = recorder(spent, deadline);
+            let why = open(&path, &bytes).unwrap_err().to_string();
+            assert!(why.contains(words), "{why}");
+            assert_eq!(bytes.has_failed.load(Ordering::Relaxed), passes);
+        }
     }
 }

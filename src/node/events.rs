@@ -12,7 +12,7 @@ use crate::{
             apply::{self, Outcome},
             args::Ack,
         },
-        view::{DeviceView, Subsystems},
+        view::{DeviceView, LibraryView, Subsystems},
     },
     id::{PeerId, TrackId},
     player::{PlayId, PlayerEvent},
@@ -150,8 +150,11 @@ pub enum Piece {
 /// What the library tells besides its catalogue.
 #[derive(Clone, Debug)]
 pub enum ScanEvent {
-    Started,
-    Done,
+    /// At everything, or at a part of which others have problems of their own.
+    Started {
+        whole: bool,
+    },
+    Done(LibraryView),
     Problem(String),
 }
 
@@ -191,7 +194,12 @@ pub enum Action {
     Changed(Subsystems),
     /// These tracks are queued: they are to stay where they are kept.
     Queued(Vec<TrackId>),
-    Rescan,
+    /// Of what the own library shows as this path, or of all if that is empty; `anew`,
+    /// whatever the times of change say.
+    Rescan {
+        path: String,
+        anew: bool,
+    },
     /// Somebody shows this head as this node's own: see to it that the next
     /// one is newer.
     Outdo(SignedHead),

@@ -287,8 +287,11 @@ impl Node {
 
     fn handle_scan(&mut self, event: ScanEvent) {
         match event {
-            ScanEvent::Started => self.facts.scan_started(),
-            ScanEvent::Done => self.facts.scanning = false,
+            ScanEvent::Started { whole } => self.facts.scan_started(whole),
+            ScanEvent::Done(library) => {
+                self.facts.scanning = false;
+                self.facts.library = library;
+            }
             ScanEvent::Problem(what) => self.facts.add_problem(what),
         }
         self.changed = self.changed.or(Subsystem::Update.into());
@@ -422,8 +425,8 @@ impl Node {
             stats: &stats,
         };
         match apply(request, &mut context) {
-            Ok(Outcome::Later(Errand::Update { .. })) => {
-                self.actions.push_back(Action::Rescan);
+            Ok(Outcome::Later(Errand::Update { path, rescan: anew })) => {
+                self.actions.push_back(Action::Rescan { path, anew });
                 let updating = apply::updating(self.facts.scan_number + 1);
                 self.actions
                     .push_back(Action::Reply(ask, Ok(Outcome::Now(updating))));

@@ -9,7 +9,7 @@ use std::{
 use super::{directory::Directory, Interfaces, Node, Sight};
 use crate::{
     catalog::Database,
-    control::view::{DeviceView, NodeView, PeerView},
+    control::view::{DeviceView, LibraryView, NodeView, PeerView},
     id::PeerId,
     player::{transport::PlayState, PlayId, PlayerEvent},
     protocol::{PeerRecord, PeerState, Refusal},
@@ -22,6 +22,8 @@ pub struct Facts {
     pub tracker: TrackerState,
     pub devices: Vec<DeviceView>,
     pub scanning: bool,
+    /// What the last scan left out.
+    pub library: LibraryView,
     /// Scans so far.
     pub scan_number: u32,
     /// The latest ones, in words.
@@ -106,10 +108,12 @@ impl Facts {
         }
     }
 
-    pub fn scan_started(&mut self) {
+    pub fn scan_started(&mut self, whole: bool) {
         self.scanning = true;
         self.scan_number += 1;
-        self.problems.clear();
+        if whole {
+            self.problems.clear();
+        }
     }
 
     pub fn add_problem(&mut self, what: String) {
@@ -182,6 +186,7 @@ impl Node {
             },
             output: self.facts.output_in_words(),
             devices: self.facts.device_views(),
+            library: self.facts.library.clone(),
             position: position.map(|(_, at)| at),
             arrived: arrived.map(|a| a.groups as f32 / a.of.max(1) as f32),
             waits_for: playing

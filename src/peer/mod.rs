@@ -38,7 +38,7 @@ use crate::{
     },
     control::{
         server::{ControlEvent, Notifier as ControlNotifier, Responder},
-        view::DeviceView,
+        view::{DeviceView, LeftOutView, LibraryView},
     },
     id::{PeerId, TrackId},
     library::{Library, LibraryEvent},
@@ -389,17 +389,31 @@ impl Peer {
     fn take_library(&mut self, event: LibraryEvent) -> Option<Event> {
         Some(match event {
             LibraryEvent::Catalogue(catalogue) => Event::Library(catalogue),
-            LibraryEvent::ScanStarted => Event::Scan(ScanEvent::Started),
+            LibraryEvent::ScanStarted { whole } => Event::Scan(ScanEvent::Started { whole }),
             LibraryEvent::Hashed { path, track, .. } => {
                 log::debug!("{} is {track}", path.display());
                 return None;
             }
-            LibraryEvent::ScanDone => Event::Scan(ScanEvent::Done),
+            LibraryEvent::ScanDone => Event::Scan(ScanEvent::Done(self.left_out())),
             LibraryEvent::Problem { path, why } => {
                 log::warn!("{}: {why}", path.display());
                 Event::Scan(ScanEvent::Problem(format!("{}: {why}", path.display())))
             }
         })
+    }
+
+    /// What the library does not show, for people.
+    fn left_out(&self) -> LibraryView {
+        let left_out = self.library.left_out();
+        let files = left_out.iter().map(|(path, file)| LeftOutView {
+            path,
+            why: file.why.clone(),
+            is_listed: file.is_listed,
+        });
+        LibraryView {
+            left_out: left_out.missing(),
+            files: files.collect(),
+        }
     }
 
     /// Has the volume and the queue kept over a restart.

@@ -22,7 +22,7 @@ use crate::{
     },
     control::view::{Subsystem, Subsystems},
     id::{EntryNo, PeerId, TrackId},
-    library::{HashProgress, Library, ResolveError},
+    library::{Care, HashProgress, Library, ResolveError},
     media::decode::{FileBytes, TrackBytes},
     node::{
         Action, Answer, AskId, Event, FetchEvent, FetchId, Load, PlayAction, PlayerAction, Source,
@@ -78,7 +78,10 @@ impl Peer {
                 }
             }
             Action::Queued(tracks) => self.store.set_queued(tracks),
-            Action::Rescan => self.library.request_rescan(),
+            Action::Rescan { path, anew } => {
+                let care = if anew { Care::All } else { Care::Changes };
+                self.library.request_look_at(&path, care);
+            }
             Action::Outdo(head) => {
                 let library = self.library.clone();
                 self.tasks
@@ -417,10 +420,11 @@ impl Peer {
 }
 
 fn own_file(library: &Library, entry: EntryNo) -> Result<FileBytes, String> {
-    let file = library
-        .file(entry)
+    let (path, file) = library
+        .open_file(entry)
         .ok_or("it is no longer in the library")?;
-    FileBytes::open(&file.path).map_err(|e| format!("{}: {e}", file.path.display()))
+    let bytes = file.and_then(FileBytes::of);
+    bytes.map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// Fetches what is ordered, and tells how far it came; how it ended comes back.

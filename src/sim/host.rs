@@ -565,7 +565,7 @@ impl World {
             Action::Reply(ask, outcome) => _ = this.replies.insert(ask, outcome),
             Action::Changed(what) => this.looks |= what.contains(Subsystem::Player),
             Action::Queued(tracks) => this.queued = tracks,
-            Action::Rescan => {}
+            Action::Rescan { .. } => {}
             Action::Outdo(head) => {
                 if this.library.outdo(&head.head) {
                     self.publish(host);

@@ -71,3 +71,60 @@ fn an_unplugged_disk_hides_its_tracks_and_none_is_hashed_again() {
     node.wait_for_line("3 tracks in the library");
     assert_eq!(hashed(&node), 0, "{}", node.log());
 }
+
+/// Half a second of silence as MP3, behind an ID3v2 tag with this body.
+fn mp3_behind(tag: &[u8]) -> Vec<u8> {
+    let len = tag.len() as u32;
+    let len = [len >> 21, len >> 14, len >> 7, len].map(|part| (part & 0x7f) as u8);
+    let mut frame = vec![0; 417];
+    frame[..4].copy_from_slice(&[0xff, 0xfb, 0x90, 0]);
+    [&b"ID3\x03\0\0"[..], &len, tag, &frame.repeat(20)].concat()
+}
+
+#[test]
+fn a_file_with_300_000_frames_of_tags_holds_nobody_up() {
+    let music = Music::new();
+    let frame = |n: u32| [&b"TXXX\0\0\0\x08\0\0\0"[..], format!("{n:06}\0").as_bytes()].concat();
+    let frames: Vec<u8> = (0..300_000).flat_map(frame).collect();
+    fs::create_dir_all(music.path()).unwrap();
+    fs::write(music.path().join("a first.mp3"), mp3_behind(&frames)).unwrap();
+    music.wav("b second.wav", 44_100, 0.2);
+    let node = lone_peer(music.path()).start();
+    node.wait_for_tracks("lone", 2);
+    node.wait_for_line("2 tracks in the library");
+    let left_out = node.ctl_ok(&["library", "--left-out"]);
+    let why = "listed without tags: its tags have more than 8192 items";
+    assert!(
+        left_out.contains("a first.mp3\n") && left_out.contains(why),
+        "{left_out}"
+    );
+}
+
+#[test]
+fn what_is_left_out_is_counted_by_status_and_named_by_library() {
+    let music = Music::new();
+    let (secret, shared) = (music.path().join("secret"), music.path().join("shared"));
+    music.wav("shared/...And Justice/song.wav", 44_100, 0.2);
+    music.wav("secret/song.wav", 44_100, 0.2);
+    fs::write(shared.join("broken.flac"), "no music").unwrap();
+    std::os::unix::fs::symlink(secret.join("song.wav"), shared.join("leads out.wav")).unwrap();
+    let node = lone_peer(&shared).start();
+    node.wait_for_tracks("lone", 1);
+    node.wait_for_status("how many are left out", |s| s["node"]["left_out"] == 2);
+    let left_out = node.ctl_ok(&["library", "--left-out"]);
+    assert!(
+        left_out.contains("broken.flac\n    left out: "),
+        "{left_out}"
+    );
+    assert!(
+        left_out.contains("leads out.wav\n    left out: a link leads out"),
+        "{left_out}"
+    );
+    assert!(node
+        .ctl_ok(&["status"])
+        .contains("2 files left out: p2pmusic ctl library --left-out"));
+
+    node.reconfigure("[peer]\n", "[peer]\nfollow_links = true\n");
+    node.signal("HUP");
+    node.wait_for_tracks("lone", 2);
+}

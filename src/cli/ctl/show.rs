@@ -90,6 +90,9 @@ impl Scene {
         let swarm = format!("{} peers up, {} tracks", get("peers"), get("tracks"));
         row("swarm", swarm);
         row("node", format!("{} ({})", get("name"), get("role")));
+        if let Some(count) = self.node.number("left_out") {
+            row("library", left_out_in_words(count));
+        }
         if let Some(error) = self.status.get("error") {
             row("error", error.to_owned());
         }
@@ -155,6 +158,44 @@ impl Scene {
             None => format!("{length} tracks"),
         }
     }
+}
+
+/// How many files are left out, and how to see them.
+fn left_out_in_words(count: f64) -> String {
+    let files = if count == 1.0 { "file" } else { "files" };
+    format!("{count} {files} left out: p2pmusic ctl library --left-out")
+}
+
+/// What `library` says without being asked for each file.
+pub(super) fn library(node: &Record, files: &[Record]) -> String {
+    let without_tags = files.iter().filter(|file| file.is_set("listed")).count();
+    let mut text = match node.number("left_out") {
+        None => "all files of this node's music are listed\n".to_owned(),
+        Some(count) => left_out_in_words(count) + "\n",
+    };
+    if without_tags > 0 {
+        let files = if without_tags == 1 { "file" } else { "files" };
+        _ = writeln!(text, "{without_tags} {files} listed without tags");
+    }
+    text
+}
+
+/// Files that are left out, each with its reason.
+pub(super) fn left_out(files: &[Record]) -> String {
+    if files.is_empty() {
+        return "nothing is left out\n".to_owned();
+    }
+    let mut text = String::new();
+    for file in files {
+        let get = |key| file.get(key).unwrap_or("?");
+        let what = if file.is_set("listed") {
+            "listed without tags"
+        } else {
+            "left out"
+        };
+        _ = writeln!(text, "{}\n    {what}: {}", get("left_out"), get("why"));
+    }
+    text
 }
 
 /// What `play` chose and what follows.
@@ -347,7 +388,7 @@ const FLAGS: [&str; 7] = [
 ];
 
 /// What is a number, as JSON knows it.
-const NUMBERS: [&str; 18] = [
+const NUMBERS: [&str; 19] = [
     "Id",
     "Pos",
     "Time",
@@ -356,6 +397,7 @@ const NUMBERS: [&str; 18] = [
     "duration",
     "elapsed",
     "first_sound",
+    "left_out",
     "nextsong",
     "nextsongid",
     "peers",

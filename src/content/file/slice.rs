@@ -93,7 +93,7 @@ impl Blob {
         let hashes = store.outboard_of(self.track, self.size, &*self.data);
         let hashes = Arc::new(hashes.map_err(SliceError::Read)?.ok_or_else(|| {
             self.stale.store(true, Ordering::Relaxed);
-            store.forget_file(self.track, path);
+            store.doubt_file(self.track, path);
             SliceError::Changed
         })?);
         *slot = Some(hashes.clone());

@@ -192,6 +192,7 @@ pub enum Info {
     NodeStatus,
     NodeStats,
     Devices,
+    Library,
     Leave,
     Join,
 }

@@ -1,6 +1,7 @@
 //! Reading the index, and opening its file anew.
 
 use std::{
+    collections::BTreeMap,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,8 +11,8 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, WriteTran
 
 use super::{
     error::{failed, IndexError},
-    tables::{decode, ENTRIES, FILES, HELD, UNPLAYABLE},
-    Known, Record, Slot,
+    tables::{decode_note, decode_slot, ENTRIES, FILES, HELD, UNPLAYABLE},
+    Known, Note, Record, Slot,
 };
 use crate::{
     catalog::{Entry, PAGE_ENTRIES},
@@ -51,12 +52,13 @@ impl IndexReader {
             if let Some(no) = txn.open_table(FILES)?.get(path)? {
                 let no = no.value();
                 let slot = txn.open_table(ENTRIES)?.get(no)?;
-                if let Some(Slot::File(record)) = slot.and_then(|v| decode(v.value())) {
+                if let Some(Slot::File(record)) = slot.and_then(|v| decode_slot(v.value())) {
                     return Ok(Some(Known::Listed(EntryNo(no), record)));
                 }
             }
             let stamp = txn.open_table(UNPLAYABLE)?.get(path)?;
-            Ok(stamp.and_then(|v| decode(v.value())).map(Known::Unplayable))
+            let note = stamp.and_then(|v| decode_note(v.value()));
+            Ok(note.map(Known::Unplayable))
         })
     }
 
@@ -67,7 +69,7 @@ impl IndexReader {
     pub fn file(&self, no: EntryNo) -> Result<Option<Box<Record>>, IndexError> {
         self.read(|txn| {
             let slot = txn.open_table(ENTRIES)?.get(no.0)?;
-            Ok(slot.and_then(|v| match decode(v.value())? {
+            Ok(slot.and_then(|v| match decode_slot(v.value())? {
                 Slot::File(record) => Some(record),
                 Slot::Held { .. } => None,
             }))
@@ -102,7 +104,7 @@ impl IndexReader {
         self.read(|txn| {
             for item in txn.open_table(ENTRIES)?.range(range)? {
                 let (no, slot) = item?;
-                if let Some(slot) = decode(slot.value()) {
+                if let Some(slot) = decode_slot(slot.value()) {
                     if !f(EntryNo(no.value()), slot) {
                         break;
                     }
@@ -112,15 +114,20 @@ impl IndexReader {
         })
     }
 
-    /// The paths of the files that cannot be played.
+    /// What is noted of files that are not listed as they could be, by path.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn unplayable(&self) -> Result<Vec<Vec<u8>>, IndexError> {
+    pub fn notes(&self) -> Result<BTreeMap<Vec<u8>, Note>, IndexError> {
         self.read(|txn| {
-            let table = txn.open_table(UNPLAYABLE)?;
-            let paths = table.iter()?.map(|item| Ok(item?.0.value().to_vec()));
-            paths.collect()
+            let mut notes = BTreeMap::new();
+            for item in txn.open_table(UNPLAYABLE)?.iter()? {
+                let (path, note) = item?;
+                // One that makes no sense is forgotten by the next scan.
+                let note = decode_note(note.value()).unwrap_or_default();
+                notes.insert(path.value().to_vec(), note);
+            }
+            Ok(notes)
         })
     }
 

@@ -1,9 +1,9 @@
 //! The tables of the index, and the changes to them.
 
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{Record, Slot};
+use super::{Note, Record, Slot};
 use crate::{
     id::{EntryNo, TrackId},
     library::scan::Stamp,
@@ -21,7 +21,9 @@ pub enum Change {
         name: String,
     },
     Remove(EntryNo),
-    Unplayable(Vec<u8>, Stamp),
+    /// The file's time of change is known now.
+    Stamped(EntryNo, Stamp),
+    Unplayable(Vec<u8>, Note),
     Forget(Vec<u8>),
 }
 
@@ -47,7 +49,7 @@ impl<'t> Tables<'t> {
         match change {
             Change::Put(no, slot) => self.put(no.0, slot)?,
             Change::Hashed(no, stamp, track) => self.change(*no, |record| {
-                if record.stamp == *stamp {
+                if record.stamp.is_same(stamp) {
                     record.listed.track = Some(*track);
                 }
             })?,
@@ -65,9 +67,10 @@ impl<'t> Tables<'t> {
                 }
                 self.entries.remove(no.0)?;
             }
-            Change::Unplayable(path, stamp) => {
+            Change::Stamped(no, stamp) => self.change(*no, |record| record.stamp = *stamp)?,
+            Change::Unplayable(path, note) => {
                 self.unplayable
-                    .insert(path.as_slice(), encode(stamp).as_slice())?;
+                    .insert(path.as_slice(), encode_note(note).as_slice())?;
             }
             Change::Forget(path) => drop(self.unplayable.remove(path.as_slice())?),
         }
@@ -92,30 +95,60 @@ impl<'t> Tables<'t> {
             }
             Slot::Held { track, .. } => drop(self.held.insert(track.0, no)?),
         }
-        self.entries.insert(no, encode(slot).as_slice())?;
+        self.entries.insert(no, encode_slot(slot).as_slice())?;
         Ok(())
     }
 
     fn get(&self, no: u32) -> Result<Option<Slot>, redb::Error> {
-        Ok(self.entries.get(no)?.and_then(|v| decode(v.value())))
+        Ok(self.entries.get(no)?.and_then(|v| decode_slot(v.value())))
     }
 }
 
-pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+/// A slot, and behind it what earlier versions did not know of a file, and do not
+/// miss: they read no further than the slot.
+fn encode_slot(slot: &Slot) -> Vec<u8> {
+    let mut bytes = encode(slot);
+    if let Slot::File(record) = slot {
+        bytes.extend(encode(&record.stamp.changed));
+    }
+    bytes
+}
+
+pub fn decode_slot(bytes: &[u8]) -> Option<Slot> {
+    let (mut slot, rest) = postcard::take_from_bytes::<Slot>(bytes).ok()?;
+    if let Slot::File(record) = &mut slot {
+        record.stamp.changed = postcard::from_bytes(rest).unwrap_or_default();
+    }
+    Some(slot)
+}
+
+fn encode_note(note: &Note) -> Vec<u8> {
+    let mut bytes = encode(&note.stamp);
+    bytes.extend(encode(&(note.stamp.changed, &note.why)));
+    bytes
+}
+
+/// Without a reason if an earlier version wrote it.
+pub fn decode_note(bytes: &[u8]) -> Option<Note> {
+    let (stamp, rest) = postcard::take_from_bytes::<Stamp>(bytes).ok()?;
+    let (changed, why) = postcard::from_bytes(rest).unwrap_or_default();
+    Some(Note {
+        stamp: Stamp { changed, ..stamp },
+        why,
+    })
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_allocvec(value).expect("plain data always has an encoding")
 }
 
-pub fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<T> {
-    postcard::from_bytes(bytes).ok()
-}
-
 pub const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-/// Postcard of [`Slot`], by entry number.
+/// Postcard of [`Slot`] and of the time of its change, by entry number.
 pub const ENTRIES: TableDefinition<u32, &[u8]> = TableDefinition::new("entries");
 pub const OLD_ENTRIES: TableDefinition<u32, &[u8]> = TableDefinition::new("old entries");
 /// Entry numbers by path.
 pub const FILES: TableDefinition<&[u8], u32> = TableDefinition::new("files");
 /// Entry numbers by track.
 pub const HELD: TableDefinition<[u8; 32], u32> = TableDefinition::new("held");
-/// Postcard of [`Stamp`], by path.
+/// Postcard of [`Stamp`], of the time of its change and of a reason, by path.
 pub const UNPLAYABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("unplayable");

@@ -8,6 +8,7 @@ fn record(path: &str) -> Slot {
             size: 1,
             modified: (2, 3),
             inode: 4,
+            changed: None,
         },
         absent: false,
         listed: samples::listed("", path, None),

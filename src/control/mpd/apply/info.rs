@@ -66,6 +66,12 @@ impl Desk<'_> {
                     reply.flag("in_use", device.in_use);
                 }
             }
+            Info::Library => {
+                for file in &*self.view.library.files {
+                    reply.pair("left_out", &file.path).pair("why", &file.why);
+                    reply.flag("listed", file.is_listed);
+                }
+            }
             Info::Leave | Info::Join if !self.view.role.is_peer() => {
                 let text = "this node is a tracker only: it is in no swarm that it could leave; \
                             run `p2pmusic ctl leave` and `join` on a peer";
@@ -197,6 +203,9 @@ impl Desk<'_> {
             if let Some(time) = view.first_sound {
                 reply.seconds("first_sound", time);
             }
+        }
+        if view.library.left_out > 0 {
+            reply.pair("left_out", view.library.left_out);
         }
         for problem in &view.problems {
             reply.pair("problem", problem);

@@ -102,6 +102,7 @@ pub(super) const SPECS: &[Spec] = &[
     ("p2p_devices", Use::Any, |_| info(Info::Devices)),
     ("p2p_join", Use::Local, |_| info(Info::Join)),
     ("p2p_leave", Use::Local, |_| info(Info::Leave)),
+    ("p2p_library", Use::Player, |_| info(Info::Library)),
     ("p2p_peers", Use::Any, |_| info(Info::Peers)),
     ("p2p_play", Use::Player, |a| {
         let words = a.rest().join(" ");

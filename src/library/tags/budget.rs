@@ -1,0 +1,181 @@
+//! What reading one file's tags may cost.
+//!
+//! The parser is not ours, and takes quadratic time or a hundred times the memory of
+//! what it reads where a file has more items than any tagger writes. So it reads
+//! through [`Budgeted`], which looks at the bytes that go by and fails once they are
+//! too many, or take too long. That does not depend on how a tag is nested or coded:
+//! each item of ID3v2, APE, Vorbis comments, RIFF INFO and MP4 has a length, of which
+//! the two high bytes are zero unless it is long, and then the bytes run out first.
+
+use std::{
+    cell::RefCell,
+    io::{self, Read, Seek, SeekFrom},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+/// What has been spent, for the owner of a [`Budgeted`] that was given away.
+#[derive(Clone, Debug)]
+pub struct Spent(Rc<RefCell<Account>>);
+
+#[derive(Debug)]
+struct Account {
+    bytes: u64,
+    items: u32,
+    values: u32,
+    calls: u32,
+    /// The last two bytes that went by.
+    last: [u8; 2],
+    deadline: Instant,
+    over: Option<String>,
+}
+
+/// A file that fails when too much of it is read.
+pub struct Budgeted<R> {
+    inner: R,
+    spent: Spent,
+}
+
+impl<R> Budgeted<R> {
+    /// Gives `inner` a fresh budget.
+    pub fn new(inner: R) -> Self {
+        let account = Account {
+            bytes: 0,
+            items: 0,
+            values: 0,
+            calls: 0,
+            last: [1; 2],
+            deadline: Instant::now() + MAX_TIME,
+            over: None,
+        };
+        let spent = Spent(Rc::new(RefCell::new(account)));
+        Self { inner, spent }
+    }
+
+    pub fn spent(&self) -> Spent {
+        self.spent.clone()
+    }
+}
+
+impl Spent {
+    /// Why no more was read, if too much was. A parser may have swallowed the error.
+    pub fn over(&self) -> Option<String> {
+        self.0.borrow().over.clone()
+    }
+
+    fn count(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut account = self.0.borrow_mut();
+        account.count(bytes);
+        match &account.over {
+            Some(why) => Err(io::Error::other(why.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Account {
+    fn count(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        for &byte in bytes {
+            match (self.last, byte) {
+                ([0, 0], 1..) => self.items += 1,
+                ([_, before], 0) if before > 0 => self.values += 1,
+                _ => {}
+            }
+            self.last = [self.last[1], byte];
+        }
+        self.calls = self.calls.wrapping_add(1);
+        let is_late = || self.calls.is_multiple_of(CLOCK_CALLS) && Instant::now() > self.deadline;
+        let over = if self.items > MAX_ITEMS {
+            format!("its tags have more than {MAX_ITEMS} items")
+        } else if self.values > MAX_VALUES {
+            format!("its tags have more than {MAX_VALUES} values")
+        } else if self.bytes > MAX_BYTES {
+            format!("its tags have more than {} MiB", MAX_BYTES >> 20)
+        } else if is_late() {
+            format!("reading its tags took more than {} s", MAX_TIME.as_secs())
+        } else {
+            return;
+        };
+        self.over.get_or_insert(over);
+    }
+}
+
+impl<R: Read> Read for Budgeted<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buf)?;
+        self.spent.count(&buf[..read])?;
+        Ok(read)
+    }
+}
+
+impl<R: Seek> Seek for Budgeted<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.spent.count(&[])?;
+        self.inner.seek(to)
+    }
+}
+
+/// Items of a tag, each of which counts two or three times. Taggers write some dozen,
+/// an audiobook with 500 chapters has 3,000; the parser compares each with all before.
+pub const MAX_ITEMS: u32 = 8192;
+
+/// Texts that end with a zero, among them each character of UTF-16: long lyrics have
+/// 10,000. The parser makes a value of a hundred bytes of each.
+const MAX_VALUES: u32 = 256 * 1024;
+
+/// Some covers, which the parser reads through where it cannot seek.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A disk that spins up takes 10 s, and so does a cover on a slow network.
+const MAX_TIME: Duration = Duration::from_secs(20);
+
+/// The clock is looked at every so many calls: between two of them the parser does
+/// little more than compare one item with the others.
+const CLOCK_CALLS: u32 = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_all(bytes: &[u8]) -> Option<String> {
+        let mut budgeted = Budgeted::new(bytes);
+        let spent = budgeted.spent();
+        let read = io::copy(&mut budgeted, &mut io::sink());
+        assert_eq!(read.is_err(), spent.over().is_some());
+        spent.over()
+    }
+
+    #[test]
+    fn what_taggers_write_is_within_the_budget() {
+        let item = |n: u32| [&n.to_be_bytes()[..], b"TXXX", &[0; 2], b"some text\0"].concat();
+        let tag: Vec<u8> = (0..1000).flat_map(item).collect();
+        assert_eq!(read_all(&tag), None);
+        let cover: Vec<u8> = (0..4_000_000u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+            .collect();
+        assert_eq!(read_all(&cover), None);
+        assert_eq!(read_all(&vec![0; 10_000_000]), None, "padding");
+        let lyrics: Vec<u8> = "la ".repeat(30_000).bytes().flat_map(|b| [b, 0]).collect();
+        assert_eq!(read_all(&lyrics), None);
+    }
+
+    #[test]
+    fn too_many_items_values_or_bytes_are_named() {
+        let many = |item: &[u8]| read_all(&item.repeat(600_000)).unwrap_or_default();
+        assert!(many(b"\x05\0\0\0A=bcd").contains("items"));
+        assert!(many(b"TXXX\0\0\0\x08\0\0\0text\0\0\0").contains("items"));
+        assert!(many(b"a\0").contains("values"));
+        assert!(many(&[7; 200]).contains("MiB"));
+    }
+
+    #[test]
+    fn the_clock_ends_what_reads_nothing() {
+        let mut budgeted = Budgeted::new(io::Cursor::new([]));
+        let spent = budgeted.spent();
+        spent.0.borrow_mut().deadline = Instant::now();
+        let ended = (0..=CLOCK_CALLS).any(|_| budgeted.seek(SeekFrom::Start(0)).is_err());
+        assert!(ended);
+        assert!(spent.over().is_some_and(|why| why.contains("took")));
+    }
+}
