@@ -34,6 +34,7 @@ use crate::{
     interfaces,
     library::{self, Care, Library},
     media,
+    near::is_near,
     node::{Event, Memory, Setup},
     peer::{Handle, Parts, Peer},
     player::{Player, EVENT_BOUND},
@@ -138,7 +139,7 @@ impl Running {
             tracker.end_disbelieved().await;
         }
         if let Some(speaker) = &self.peer {
-            speaker.endpoint.end_disbelieved();
+            speaker.endpoint.handle_keys();
             // The link lives as long as the peer.
             let _ = speaker.commands.send(Command::Keys).await;
             speaker.handle.tell(Event::Keys).await;
@@ -529,6 +530,13 @@ async fn look_for_trackers<T>(mdns: Mdns, to: Sender<Command>) -> T {
     let (found, lists) = async_channel::bounded(1);
     let pass_on = async {
         while let Ok(trackers) = lists.recv().await {
+            let mut trackers: Vec<String> = trackers;
+            // Multicast comes from the home's networks, and tells of those.
+            let subnets = interfaces::subnets();
+            trackers.retain(|at| {
+                let at = at.parse::<SocketAddr>();
+                at.is_ok_and(|at| is_near(at.ip(), &subnets))
+            });
             let _ = to.send(Command::Trackers(trackers)).await;
         }
     };

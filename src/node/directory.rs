@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     id::PeerId,
-    near::Subnet,
+    near::{is_near, Subnet},
     protocol::{check_name, Candidate, PeerRecord, PeerState, MAX_CANDIDATES},
     tracker::registry::numbered,
 };
@@ -112,6 +112,12 @@ impl Directory {
         if check_name(&record.name).is_err() {
             return (false, false);
         }
+        // The first is where the tracker saw it.
+        let mut count = 0;
+        record.candidates.retain(|candidate| {
+            count += 1;
+            count == 1 || self.is_believed(candidate)
+        });
         record.candidates.truncate(MAX_CANDIDATES + 1);
         let peer = record.peer;
         let known = Known {
@@ -131,6 +137,19 @@ impl Directory {
         });
         let is_renamed = self.name_all();
         (true, is_renamed || !is_same)
+    }
+
+    /// Whether a peer may be there by its own word, which may name anybody: if that is near.
+    fn is_believed(&self, candidate: &Candidate) -> bool {
+        match candidate {
+            Candidate::At(at) => self.is_near(at),
+            Candidate::WithTracker { .. } => true,
+        }
+    }
+
+    /// Whether `at` is in this home's networks.
+    pub fn is_near(&self, at: &SocketAddr) -> bool {
+        is_near(at.ip(), &self.interfaces.subnets)
     }
 
     /// A peer for whom no tracker speaks has answered, or spoken, from `at`.
@@ -417,6 +436,17 @@ mod tests {
             assert_eq!(directory.handle_record(odd), refused);
         }
         assert_eq!(directory.iter().count(), 1);
+    }
+
+    #[test]
+    fn one_that_is_far_is_dialled_where_the_tracker_saw_it_only() {
+        let mut directory = Directory::new(PeerId([0; 32]), "me", Interfaces::default());
+        let far = ["198.51.100.1:1", "203.0.113.9:1", "192.168.1.9:1"];
+        directory.handle_record(record(1, far.map(at).to_vec()));
+        let mut addresses = directory.addresses(PeerId([1; 32]));
+        addresses.sort();
+        let expected = ["192.168.1.9:1", "198.51.100.1:1"].map(|at| at.parse().unwrap());
+        assert_eq!(addresses, expected);
     }
 
     fn address(n: u8) -> SocketAddr {

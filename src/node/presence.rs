@@ -138,9 +138,15 @@ impl Node {
     pub(super) fn handle_sighting(
         &mut self,
         peer: PeerId,
-        addresses: Vec<SocketAddr>,
+        mut addresses: Vec<SocketAddr>,
         now: Instant,
     ) {
+        // Multicast comes from the home's networks, and tells of those.
+        let count = addresses.len();
+        addresses.retain(|at| self.directory.is_near(at));
+        if addresses.is_empty() && count > 0 {
+            return;
+        }
         if self.directory.handle_sighting(peer, &addresses) {
             self.tell_addresses(peer);
         }

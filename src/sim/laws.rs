@@ -32,6 +32,7 @@ const PURE: &[&str] = &[
     "swarm/scheduler.rs",
     "swarm/serving",
     "swarm/serving.rs",
+    "swarm/unproven.rs",
     "tracker/link",
     "tracker/registry",
 ];

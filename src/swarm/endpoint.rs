@@ -15,16 +15,20 @@ use std::{
 use nix::sys::socket::{setsockopt, sockopt};
 use quinn::{
     ConnectionError, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout,
-    TransportConfig, VarInt,
+    Runtime as _, TransportConfig, VarInt,
 };
 use ring::{
     hmac,
     rand::{self, SystemRandom},
 };
 use rustls::pki_types::CertificateDer;
-use smol::Timer;
+use smol::{future, Timer};
 
-use super::congestion::DeafCubic;
+use super::{
+    congestion::DeafCubic,
+    socket::{Addresses, CountedSocket},
+    unproven::{Attempt, Turn},
+};
 use crate::{
     id::PeerId,
     identity::{self, Identity, SERVER_NAME},
@@ -43,6 +47,8 @@ pub struct Endpoint {
     /// The networks that this machine is on, by which an open swarm tells who
     /// is near.
     subnets: Arc<RwLock<Vec<Subnet>>>,
+    /// Where somebody has answered, and where nobody did.
+    addresses: Addresses,
     /// Connections of either direction; those that are no more are left out when another
     /// comes.
     open: Arc<Mutex<Vec<Weak<quinn::Connection>>>>,
@@ -68,6 +74,8 @@ pub enum DialError {
     Silent,
     #[error("packets of at most {0} bytes get there (MTU), and music needs {LEAST_MTU} or more")]
     Narrow(NonZeroU32),
+    #[error("nobody has answered there; it is tried again in {} s", .0.as_secs() + 1)]
+    Rests(Duration),
     #[error("somebody else answers there")]
     SomebodyElse,
     #[error("the key that it has shown was taken away meanwhile")]
@@ -92,10 +100,15 @@ impl Endpoint {
             .max_incoming(MAX_INCOMING)
             .incoming_buffer_size(INCOMING_BUFFER)
             .incoming_buffer_size_total(INCOMING_BUFFER_TOTAL);
-        let quic = quinn::Endpoint::new(
+        let addresses = Addresses::default();
+        let socket = CountedSocket {
+            socket: quinn::SmolRuntime.wrap_udp_socket(socket)?,
+            addresses: addresses.clone(),
+        };
+        let quic = quinn::Endpoint::new_with_abstract_socket(
             endpoint_config(&identity),
             Some(server),
-            socket,
+            Arc::new(socket),
             Arc::new(quinn::SmolRuntime),
         )?;
         Ok(Self {
@@ -103,6 +116,7 @@ impl Endpoint {
             identity,
             transport: Arc::new(transport()),
             subnets: Arc::new(RwLock::new(subnets)),
+            addresses,
             open: Arc::default(),
         })
     }
@@ -110,6 +124,7 @@ impl Endpoint {
     /// This machine is on these networks now. Holds for all clones.
     pub fn set_subnets(&self, subnets: Vec<Subnet>) {
         *self.subnets.write().unwrap_or_else(PoisonError::into_inner) = subnets;
+        self.addresses.lock().handle_change();
     }
 
     /// Who this node is to the others.
@@ -146,25 +161,63 @@ impl Endpoint {
         if !self.may_talk_to(address.ip()) {
             return Err(DialError::Far);
         }
+        let at = canonical(address);
+        let trial = self.turn(at).await.map_err(|why| silent(address, why))?;
         let mut config = self.identity.quic_client_config(Some(peer));
         config.transport_config(self.transport.clone());
         let connecting = self.quic.connect_with(config, address, SERVER_NAME)?;
-        let quic = within(HANDSHAKE_TIMEOUT, connecting)
+        let answered = async {
+            if trial.is_some() {
+                Timer::after(UNHEARD_TIMEOUT).await;
+                if !self.addresses.lock().is_heard(at) {
+                    return None;
+                }
+            }
+            future::pending().await
+        };
+        let shaken = async { Some(connecting.await) };
+        let quic = within(HANDSHAKE_TIMEOUT, future::or(shaken, answered))
             .await
-            .ok_or_else(|| match interfaces::narrow_route(address) {
-                Some(mtu) => DialError::Narrow(mtu),
-                None => DialError::Silent,
-            })??;
+            .flatten()
+            .ok_or_else(|| silent(address, DialError::Silent))??;
         match peer_of(&quic) {
             Some(found) if found == peer => self.watch(quic, peer).ok_or(DialError::Disbelieved),
             _ => Err(DialError::SomebodyElse),
         }
     }
 
+    /// Waits until `address` may be dialled. `None` where somebody has answered before.
+    async fn turn(&self, address: SocketAddr) -> Result<Option<Trial>, DialError> {
+        let is_near = self.is_near(address.ip());
+        let turn = async {
+            loop {
+                let turn = self.addresses.lock().ask(address, Instant::now());
+                match turn {
+                    Turn::Free => return Ok(None),
+                    Turn::Rests(rest) => return Err(DialError::Rests(rest)),
+                    Turn::Wait => _ = Timer::after(TURN).await,
+                    Turn::Limited(attempt) => {
+                        let addresses = self.addresses.clone();
+                        return Ok(Some(Trial {
+                            addresses,
+                            attempt,
+                            is_near,
+                        }));
+                    }
+                }
+            }
+        };
+        within(HANDSHAKE_TIMEOUT, turn)
+            .await
+            .unwrap_or(Err(DialError::Silent))
+    }
+
     /// Keeps an eye on a connection that has shaken hands. `None` when the key by which it
     /// did was taken away meanwhile.
     fn watch(&self, quic: quinn::Connection, peer: PeerId) -> Option<Connection> {
         let quic = Arc::new(quic);
+        let at = canonical(quic.remote_address());
+        self.addresses.lock().handle_proven(at);
         {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             open.retain(|other| other.strong_count() > 0);
@@ -175,9 +228,10 @@ impl Endpoint {
             .then_some(Connection { quic, peer })
     }
 
-    /// Ends all connections, of either direction, with peers whose certificates no key
-    /// signs that is believed (any more).
-    pub fn end_disbelieved(&self) {
+    /// Other keys are believed now: ends all connections, of either direction, with peers
+    /// whose certificates none of them has signed.
+    pub fn handle_keys(&self) {
+        self.addresses.lock().handle_change();
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         for quic in open.iter().filter_map(Weak::upgrade) {
             self.keep_if_believed(&quic);
@@ -196,14 +250,38 @@ impl Endpoint {
 
     /// In a swarm with a key, everybody; in an open one, who is near.
     fn may_talk_to(&self, ip: IpAddr) -> bool {
+        !self.identity.is_open() || self.is_near(ip)
+    }
+
+    fn is_near(&self, ip: IpAddr) -> bool {
         let subnets = self.subnets.read().unwrap_or_else(PoisonError::into_inner);
-        !self.identity.is_open() || is_near(ip, &subnets)
+        is_near(ip, &subnets)
     }
 
     /// Says goodbye to everybody at once and waits until that is sent.
     pub async fn close(&self) {
         self.quic.close(VarInt::from_u32(0), b"leaving");
         within(CLOSE_TIMEOUT, self.quic.wait_idle()).await;
+    }
+}
+
+/// Why nothing came from `address`: `why`, unless the way there explains it.
+fn silent(address: SocketAddr, why: DialError) -> DialError {
+    interfaces::narrow_route(address).map_or(why, DialError::Narrow)
+}
+
+/// An attempt at an address where nobody has answered yet, which has failed when it is
+/// dropped, unless somebody has by then.
+struct Trial {
+    addresses: Addresses,
+    attempt: Attempt,
+    is_near: bool,
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        let mut addresses = self.addresses.lock();
+        addresses.handle_failed(self.attempt, self.is_near, Instant::now());
     }
 }
 
@@ -293,7 +371,7 @@ pub async fn within<T>(
     limit: Duration,
     future: impl std::future::IntoFuture<Output = T>,
 ) -> Option<T> {
-    smol::future::or(async { Some(future.await) }, async {
+    future::or(async { Some(future.await) }, async {
         Timer::after(limit).await;
         None
     })
@@ -325,7 +403,7 @@ impl Patience {
             }
             None
         };
-        smol::future::or(async { Some(future.await) }, over).await
+        future::or(async { Some(future.await) }, over).await
     }
 }
 
@@ -403,6 +481,10 @@ const ID_BYTES: usize = 8;
 /// A LAN answers in milliseconds; a lost first packet costs three initial
 /// round trips.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// After its datagrams, an address where nobody has answered yet has as long again.
+const UNHEARD_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How often is asked whose turn it is: a LAN shakes hands within it.
+const TURN: Duration = Duration::from_millis(20);
 /// Law of the house: a stop takes at most 2 s in all.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// An idle connection costs nothing without keep-alives, and finding it dead

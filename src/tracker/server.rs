@@ -95,14 +95,17 @@ impl TrackerServer {
     pub async fn run(self) {
         let executor = Arc::new(Executor::new());
         let now = Instant::now();
+        let subnets = interfaces::subnets();
+        let mut registry = Registry::new(Vec::new(), catalogue_room());
+        registry.set_network(interfaces::own_addresses(), subnets.clone());
         let mut driver = Driver {
-            registry: Registry::new(interfaces::own_addresses(), catalogue_room()),
+            registry,
             links: BTreeMap::new(),
             outboxes: Outboxes::default(),
             large: Arc::new(Semaphore::new(LARGE_FRAMES)),
             last_conn: 0,
             accept_after: now,
-            subnets: interfaces::subnets(),
+            subnets,
             looked: now,
             executor: executor.clone(),
             server: self,
@@ -316,7 +319,8 @@ impl Driver {
             self.looked = Instant::now();
             self.subnets = interfaces::subnets();
             let addresses = interfaces::own_addresses();
-            self.registry.set_own_addresses(addresses);
+            let subnets = self.subnets.clone();
+            self.registry.set_network(addresses, subnets);
         }
     }
 

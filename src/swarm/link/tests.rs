@@ -279,3 +279,42 @@ impl State {
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// How often is looked again: many times as long as a connection has to be old.
 const PATIENCE: usize = 500;
+
+/// Members name addresses for themselves, and one that has many identities may name the
+/// same one for all: that is nobody's, and hears next to nothing of the swarm.
+#[test]
+fn a_hundred_identities_do_not_aim_at_one_address() {
+    smol::block_on(async {
+        let (from, _) = endpoint(1);
+        let (victim, at) = silence();
+        let heard = Arc::new(Mutex::new(0));
+        let counted = heard.clone();
+        let _counting = smol::spawn(async move {
+            let victim = Async::new(victim).unwrap();
+            while victim.recv(&mut [0; 2048]).await.is_ok() {
+                *counted.lock().unwrap() += 1;
+            }
+        });
+        let links: Vec<Link> = (0..100).map(|n| link(PeerId([n; 32]), &from, at)).collect();
+        // Somebody asks for each again and again, for as long as ten attempts took.
+        let patience = Instant::now() + Duration::from_secs(6);
+        let asking = links.iter().map(|link| {
+            let handle = link.handle();
+            smol::spawn(async move {
+                while Instant::now() < patience {
+                    assert!(handle.connection().await.is_err(), "nobody is there");
+                    Timer::after(Duration::from_millis(100)).await;
+                }
+            })
+        });
+        for asks in asking.collect::<Vec<_>>() {
+            asks.await;
+        }
+        let heard = *heard.lock().unwrap();
+        println!("{heard} datagrams");
+        assert!((1..=AIMED).contains(&heard), "{heard} datagrams");
+    });
+}
+
+/// Two attempts at once, and three rounds of them within the test's time.
+const AIMED: usize = 24;

@@ -44,6 +44,7 @@ use self::{
 };
 use crate::{
     id::PeerId,
+    near::Subnet,
     protocol::{FromTracker, PeerRecord, Refusal, Registered, Registration, ToTracker},
 };
 
@@ -109,6 +110,8 @@ pub struct Snapshot {
 pub struct Registry {
     /// Those of the tracker's own host.
     own_addresses: Vec<IpAddr>,
+    /// The networks that it is on.
+    subnets: Vec<Subnet>,
     connections: BTreeMap<ConnId, Connection>,
     members: BTreeMap<PeerId, Member>,
     relay: Relay,
@@ -129,6 +132,7 @@ impl Registry {
     pub fn new(own_addresses: Vec<IpAddr>, room: usize) -> Self {
         Self {
             own_addresses,
+            subnets: Vec::new(),
             connections: BTreeMap::new(),
             members: BTreeMap::new(),
             relay: Relay::default(),
@@ -141,9 +145,9 @@ impl Registry {
         }
     }
 
-    /// The host's addresses are others now.
-    pub fn set_own_addresses(&mut self, addresses: Vec<IpAddr>) {
-        self.own_addresses = addresses;
+    /// The host has these addresses, and is on these networks, now.
+    pub fn set_network(&mut self, addresses: Vec<IpAddr>, subnets: Vec<Subnet>) {
+        (self.own_addresses, self.subnets) = (addresses, subnets);
     }
 
     /// `peer` has shown its certificate on a new connection.
@@ -322,7 +326,11 @@ impl Registry {
         let member = Member {
             name,
             address,
-            candidates: naming::candidates(&registration, address, &self.own_addresses),
+            candidates: naming::candidates(
+                &registration,
+                address,
+                (&self.own_addresses, &self.subnets),
+            ),
             conn: Some(conn),
             lease_end: now + LEASE,
             heads: match self.members.get(&peer) {

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::protocol::{Candidate, Registration, MAX_NAME_BYTES};
+use crate::{
+    near::{is_near, Subnet},
+    protocol::{Candidate, Registration, MAX_NAME_BYTES},
+};
 
 /// The `number`th name that a peer with the default name `base` tries:
 /// `base`, `base-2`, `base-3` and so on, shortened where it would be too long.
@@ -26,10 +29,13 @@ pub fn is_numbered(name: &str, base: &str) -> bool {
 
 /// Where others may reach the peer that registered from `seen`; what the
 /// tracker saw comes first. At most one more than the registration has.
+///
+/// What it saw is proven by the handshake. What a peer says besides is believed where it is
+/// near, seen from the tracker: so nobody has a swarm dial somebody on the Internet.
 pub fn candidates(
     registration: &Registration,
     seen: IpAddr,
-    tracker_addresses: &[IpAddr],
+    (tracker_addresses, subnets): (&[IpAddr], &[Subnet]),
 ) -> Vec<Candidate> {
     let port = registration.port;
     // Role `both` registers from 127.0.0.1, which is somebody else's own
@@ -44,7 +50,7 @@ pub fn candidates(
     for address in &registration.candidates {
         let address = address.to_canonical();
         let candidate = Candidate::At(SocketAddr::new(address, port));
-        if is_dialable(address) && !candidates.contains(&candidate) {
+        if is_dialable(address) && is_near(address, subnets) && !candidates.contains(&candidate) {
             candidates.push(candidate);
         }
     }
@@ -98,7 +104,12 @@ mod tests {
             "224.0.0.1",
             "255.255.255.255",
             "::1",
+            "203.0.113.9",
+            "2001:db8:1::9",
+            "2001:db8:2::9",
         ];
+        let subnets = [Subnet::new(ip("2001:db8:1::1"), 64)];
+        let global = at("2001:db8:1::9");
         let registration = Registration {
             name: "kitchen".into(),
             name_chosen: false,
@@ -107,13 +118,14 @@ mod tests {
         };
         let (lan, link) = (at("192.168.1.7"), at("fe80::7"));
         for (seen, expected) in [
-            ("192.168.1.7", vec![lan, link]),
-            ("10.0.0.1", vec![at("10.0.0.1"), lan, link]),
-            ("127.0.0.1", vec![with_tracker, lan, link]),
-            ("192.168.1.2", vec![with_tracker, lan, link]),
+            ("192.168.1.7", vec![lan, link, global]),
+            ("10.0.0.1", vec![at("10.0.0.1"), lan, link, global]),
+            ("203.0.113.9", vec![at("203.0.113.9"), lan, link, global]),
+            ("127.0.0.1", vec![with_tracker, lan, link, global]),
+            ("192.168.1.2", vec![with_tracker, lan, link, global]),
         ] {
             assert_eq!(
-                candidates(&registration, ip(seen), &own),
+                candidates(&registration, ip(seen), (&own, &subnets)),
                 expected,
                 "{seen}"
             );

@@ -1,0 +1,305 @@
+//! Addresses at which nobody has answered yet: how much is sent there, and when.
+//!
+//! Others say where a peer is: its own registration, a tracker, an announcement. Each of
+//! them may name whom it likes, and do so for a hundred identities, so that a whole swarm
+//! would knock at an address that has nothing to do with it.
+//!
+//! What must hold:
+//! - Where hands were shaken, by a certificate of the swarm, is dialled freely.
+//! - Anywhere else an attempt has a handful of datagrams, until something comes back.
+//! - At one host few such attempts are under way, and after one that failed it rests,
+//!   whichever peer and whichever port is looked for there, longer each time.
+//! - A host where some port is proven is a member's. There each port rests by itself.
+//!
+//! Not here: which addresses are believed at all; see `near`, and who lists them.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+/// See the module's description.
+#[derive(Debug, Default)]
+pub struct Unproven {
+    /// Where hands were shaken, and when in the order of all.
+    proven: BTreeMap<Place, u64>,
+    resting: BTreeMap<Place, Rest>,
+    /// What may still be sent.
+    quotas: BTreeMap<Place, Quota>,
+    count: u64,
+}
+
+/// An address; without a port (0) it is the whole host.
+type Place = (IpAddr, u16);
+
+#[derive(Debug)]
+struct Rest {
+    under_way: usize,
+    failures: u32,
+    until: Instant,
+}
+
+#[derive(Debug)]
+struct Quota {
+    left: usize,
+    begun: u64,
+    last: Option<Instant>,
+}
+
+/// Whether an address may be dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It is proven.
+    Free,
+    /// With a handful of datagrams. How it went is told by [`Unproven::handle_failed`] with
+    /// this, or [`Unproven::handle_proven`].
+    Limited(Attempt),
+    /// Others are at it: ask again soon.
+    Wait,
+    /// Not before this has passed.
+    Rests(Duration),
+}
+
+/// An attempt at an address that is not proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt(Place);
+
+impl Unproven {
+    /// Somebody is to be dialled at `at`.
+    pub fn ask(&mut self, at: SocketAddr, now: Instant) -> Turn {
+        let place = (at.ip(), at.port());
+        if self.proven.contains_key(&place) {
+            return Turn::Free;
+        }
+        let host = (at.ip(), 0)..=(at.ip(), u16::MAX);
+        let is_members = self.proven.range(host).next().is_some();
+        let attempt = if is_members { place } else { (at.ip(), 0) };
+        self.make_room();
+        let rest = self.resting.entry(attempt).or_insert(Rest {
+            under_way: 0,
+            failures: 0,
+            until: now,
+        });
+        if rest.under_way >= MAX_AT_ONCE {
+            return Turn::Wait;
+        }
+        if rest.until > now {
+            return Turn::Rests(rest.until - now);
+        }
+        rest.under_way += 1;
+        self.count += 1;
+        let quota = Quota {
+            left: MAX_DATAGRAMS,
+            begun: self.count,
+            last: None,
+        };
+        self.quotas.insert(place, quota);
+        Turn::Limited(Attempt(attempt))
+    }
+
+    /// An attempt is over, and nobody has shaken hands.
+    pub fn handle_failed(&mut self, Attempt(place): Attempt, is_near: bool, now: Instant) {
+        let Some(rest) = self.resting.get_mut(&place) else {
+            return;
+        };
+        rest.under_way = rest.under_way.saturating_sub(1);
+        // What fails while it rests was begun before, and is the same failure.
+        if rest.until <= now {
+            let longest = if is_near { LONGEST_NEAR } else { LONGEST_FAR };
+            let doubled = FIRST_REST.saturating_mul(1 << rest.failures.min(MAX_DOUBLINGS));
+            rest.until = now + doubled.min(longest);
+            rest.failures += 1;
+        }
+    }
+
+    /// A peer has shaken hands at `at`, whoever has dialled.
+    pub fn handle_proven(&mut self, at: SocketAddr) {
+        let place = (at.ip(), at.port());
+        self.count += 1;
+        self.proven.insert(place, self.count);
+        if self.proven.len() > MAX_PROVEN {
+            let oldest = self.proven.iter().min_by_key(|(_, count)| **count);
+            let oldest = oldest.map(|(place, _)| *place);
+            oldest.map(|place| self.proven.remove(&place));
+        }
+        self.quotas.remove(&place);
+        self.resting.remove(&place);
+        self.resting.remove(&(at.ip(), 0));
+    }
+
+    /// What has failed may go well now: the network is another, or the keys are.
+    pub fn handle_change(&mut self) {
+        self.resting.values_mut().for_each(|rest| {
+            rest.failures = 0;
+        });
+        self.resting.retain(|_, rest| rest.under_way > 0);
+    }
+
+    /// Whether something has come from `at`, or may be sent without limit in any case.
+    pub fn is_heard(&self, at: SocketAddr) -> bool {
+        !self.quotas.contains_key(&(at.ip(), at.port()))
+    }
+
+    /// Something has come from `at`.
+    pub fn handle_heard(&mut self, at: SocketAddr) {
+        self.quotas.remove(&(at.ip(), at.port()));
+    }
+
+    /// How many of so many datagrams to `at` may go; the others are as good as lost.
+    pub fn may_send(&mut self, at: SocketAddr, datagrams: usize, now: Instant) -> usize {
+        let Some(quota) = self.quotas.get_mut(&(at.ip(), at.port())) else {
+            return datagrams;
+        };
+        // A tail is probed by two at once, which would be lost together.
+        let is_early = quota.last.is_some_and(|last| now < last + APART);
+        if quota.left == 0 || is_early {
+            return 0;
+        }
+        quota.left -= 1;
+        quota.last = Some(now);
+        1
+    }
+
+    /// Forgets what is over for longest, or was begun first.
+    fn make_room(&mut self) {
+        if self.resting.len() >= MAX_RESTING {
+            let idle = self.resting.iter().filter(|(_, rest)| rest.under_way == 0);
+            let first = idle.min_by_key(|(_, rest)| rest.until);
+            let first = first.map(|(place, _)| *place);
+            first.map(|place| self.resting.remove(&place));
+        }
+        if self.quotas.len() >= MAX_RESTING {
+            let first = self.quotas.iter().min_by_key(|(_, quota)| quota.begun);
+            let first = first.map(|(place, _)| *place);
+            first.map(|place| self.quotas.remove(&place));
+        }
+    }
+}
+
+/// In an attempt, until something comes back: quinn sends them after 0, 90, 270 and 630 ms,
+/// so that a burst of losses does not end it.
+const MAX_DATAGRAMS: usize = 4;
+/// From one to the next; less than what quinn waits for the first.
+const APART: Duration = Duration::from_millis(50);
+/// At one host: two nodes that are new there do not wait for each other.
+const MAX_AT_ONCE: usize = 2;
+/// After the first failure.
+const FIRST_REST: Duration = Duration::from_secs(1);
+/// In the home: no longer than a person waits for a speaker that is back, and a datagram in
+/// two seconds bothers nobody.
+const LONGEST_NEAR: Duration = Duration::from_secs(8);
+/// On the Internet, where the whole swarm may be aimed at one.
+const LONGEST_FAR: Duration = Duration::from_secs(300);
+/// Enough to get from the first rest to the longest.
+const MAX_DOUBLINGS: u32 = 9;
+/// As many as there can be peers.
+const MAX_PROVEN: usize = 1024;
+/// Four addresses of each peer that there can be; some 400 KB when a member has named them
+/// all.
+const MAX_RESTING: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(host: u8, port: u16) -> SocketAddr {
+        ([192, 168, 1, host], port).into()
+    }
+
+    fn limited(turn: Turn) -> Attempt {
+        match turn {
+            Turn::Limited(attempt) => attempt,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_host_that_never_answers_rests_whatever_port_is_named() {
+        let mut unproven = Unproven::default();
+        let mut now = Instant::now();
+        let begin = now;
+        let (mut attempts, mut port) = (0, 1);
+        while now < begin + Duration::from_secs(3600) {
+            port += 1;
+            match unproven.ask(at(1, port), now) {
+                Turn::Limited(attempt) => {
+                    attempts += 1;
+                    let sent: usize = (0..20)
+                        .map(|n| now + APART * n)
+                        .map(|now| unproven.may_send(at(1, port), 2, now))
+                        .sum();
+                    assert_eq!(sent, MAX_DATAGRAMS);
+                    unproven.handle_failed(attempt, false, now);
+                }
+                Turn::Rests(rest) => now += rest,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!((12..22).contains(&attempts), "{attempts} in an hour");
+    }
+
+    #[test]
+    fn a_speaker_that_is_back_does_not_wait_for_long() {
+        let mut unproven = Unproven::default();
+        let mut now = Instant::now();
+        for _ in 0..100 {
+            let attempt = limited(unproven.ask(at(1, 1), now));
+            unproven.handle_failed(attempt, true, now);
+            let Turn::Rests(rest) = unproven.ask(at(1, 1), now) else {
+                panic!("it does not rest");
+            };
+            assert!(rest <= LONGEST_NEAR);
+            now += rest;
+        }
+        unproven.ask(at(1, 1), now);
+        // It has dialled meanwhile.
+        unproven.handle_proven(at(1, 1));
+        assert_eq!(unproven.ask(at(1, 1), now), Turn::Free);
+        assert_eq!(unproven.may_send(at(1, 1), 7, now), 7);
+    }
+
+    #[test]
+    fn others_of_a_members_host_are_not_held_up_by_one_that_is_dead() {
+        let mut unproven = Unproven::default();
+        let now = Instant::now();
+        let first = limited(unproven.ask(at(1, 1), now));
+        limited(unproven.ask(at(1, 2), now));
+        assert_eq!(unproven.ask(at(1, 3), now), Turn::Wait);
+        unproven.handle_failed(first, true, now);
+        unproven.handle_proven(at(1, 2));
+        let dead = limited(unproven.ask(at(1, 1), now));
+        unproven.handle_failed(dead, true, now);
+        assert!(matches!(unproven.ask(at(1, 1), now), Turn::Rests(_)));
+        limited(unproven.ask(at(1, 3), now));
+        unproven.handle_change();
+        limited(unproven.ask(at(1, 1), now));
+    }
+
+    #[test]
+    fn what_has_answered_once_is_sent_what_there_is() {
+        let mut unproven = Unproven::default();
+        let now = Instant::now();
+        limited(unproven.ask(at(1, 1), now));
+        assert_eq!(unproven.may_send(at(1, 1), 2, now), 1);
+        assert_eq!(unproven.may_send(at(1, 1), 1, now), 0);
+        assert!(!unproven.is_heard(at(1, 1)));
+        unproven.handle_heard(at(1, 1));
+        assert_eq!(unproven.may_send(at(1, 1), 40, now), 40);
+        assert_eq!(unproven.may_send(at(2, 1), 40, now), 40, "nobody dials it");
+    }
+
+    #[test]
+    fn however_many_are_named_so_many_are_kept() {
+        let mut unproven = Unproven::default();
+        let now = Instant::now();
+        for n in 0..3 * MAX_RESTING as u32 {
+            let at = SocketAddr::from((std::net::Ipv4Addr::from_bits(n), 1));
+            let attempt = limited(unproven.ask(at, now));
+            unproven.handle_failed(attempt, false, now);
+            unproven.handle_proven((std::net::Ipv4Addr::from_bits(!n), 1).into());
+        }
+        assert!(unproven.resting.len() <= MAX_RESTING && unproven.quotas.len() <= MAX_RESTING);
+        assert!(unproven.proven.len() <= MAX_PROVEN);
+    }
+}
