@@ -117,28 +117,29 @@ fn tracks_follow_each_other_without_a_gap() {
 fn play_says_what_it_chose_and_what_follows() {
     let music = Music::new();
     for n in 1..=7 {
-        music.wav(&format!("album/{n}.wav"), 44_100, 3.0);
+        music.wav(&format!("album/{n}.wav"), 44_100, 30.0);
     }
-    music.wav("single.wav", 44_100, 3.0);
+    music.wav("single.wav", 44_100, 30.0);
     let swarm = Swarm::with(&music, 8);
     let player = &swarm.player;
     let said = player.ctl_ok(&["play", "owner/album"]);
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.len(), 5, "{said}");
     assert!(
-        lines[0].starts_with("playing  1.wav  0:03  owner/album/1.wav"),
+        lines[0].starts_with("playing  1.wav  0:30  owner/album/1.wav"),
         "{said}"
     );
     assert!(lines[0].contains("7 tracks"), "{said}");
     assert!(lines[1].starts_with("then     2.wav"), "{said}");
     assert!(lines[4].ends_with("owner/album/5.wav"), "{said}");
 
-    // What is said next goes before what was to come.
-    let said = player.ctl_ok(&["play", "single"]);
+    // What is to come next interrupts nothing.
+    let said = player.ctl_ok(&["play", "--next", "single"]);
     assert!(
-        said.starts_with("playing  single.wav  0:03  owner/single.wav\nthen     2.wav"),
+        said.contains("single.wav  0:30  owner/single.wav"),
         "{said}"
     );
+    assert!(!said.contains("playing"), "{said}");
     let queue = player.json(&["queue"]);
     let files: Vec<&str> = queue
         .as_array()
@@ -151,15 +152,13 @@ fn play_says_what_it_chose_and_what_follows() {
         ["owner/album/1.wav", "owner/single.wav", "owner/album/2.wav"]
     );
     assert_eq!(files.len(), 8);
-    assert!(
-        player
-            .ctl_ok(&["queue"])
-            .lines()
-            .nth(1)
-            .unwrap()
-            .starts_with('>'),
-        "the current one"
-    );
+    let at = player.json(&["status"])["status"]["song"].as_u64();
+    assert!(at < Some(7), "it is not one of the others: {at:?}");
+
+    // And what is to be played replaces all that.
+    let said = player.ctl_ok(&["play", "single"]);
+    assert_eq!(said, "playing  single.wav  0:30  owner/single.wav\n");
+    assert_eq!(player.json(&["queue"]).as_array().unwrap().len(), 1);
 }
 
 #[test]

@@ -39,9 +39,21 @@ pub struct CtlArgs {
 #[derive(Debug, Subcommand)]
 enum Ctl {
     /// Play what matches best in the whole swarm, or resume
+    ///
+    /// A path is played as it is: that track, or all of that directory. Words mean the artist,
+    /// the album, the directory or the track that has them in its name; an artist comes before
+    /// an album, that before a directory, and that before a track. An artist, an album and a
+    /// directory are played whole, from their first track, a track by itself. It replaces what
+    /// is in the queue.
     Play {
         /// Words of a title, artist, album or path; or PEER/PATH
         words: Vec<String>,
+        /// Put it behind the current track instead, and go on with what plays
+        #[arg(long, conflicts_with = "add", requires = "words")]
+        next: bool,
+        /// Put it behind all that is in the queue instead, and go on with what plays
+        #[arg(long, requires = "words")]
+        add: bool,
     },
     /// Pause
     Pause,
@@ -219,8 +231,12 @@ fn execute(args: &CtlArgs) -> Result<(), CtlError> {
 fn answer(client: &mut Client, command: &Ctl) -> Result<String, CtlError> {
     let simple = |client: &mut Client, words: &[&str]| client.run(words).map(|_| String::new());
     match command {
-        Ctl::Play { words } => {
-            let mut line = vec!["p2p_play"];
+        Ctl::Play { words, next, add } => {
+            let mut line = vec![match (next, add) {
+                (true, _) => "p2p_play_next",
+                (_, true) => "p2p_play_last",
+                _ => "p2p_play",
+            }];
             line.extend(words.iter().map(String::as_str));
             Ok(show::played(&client.run(&line)?))
         }

@@ -97,7 +97,7 @@ pub fn database() -> Database {
     Database::new(members, 1)
 }
 
-fn member(name: &str, id: u8, lines: &[Line]) -> Member {
+pub fn member(name: &str, id: u8, lines: &[Line]) -> Member {
     let peer = PeerId([id; 32]);
     let entry = |line| Some(Entry::Listed(Box::new(listed(line))));
     let entries: Vec<_> = lines.iter().map(entry).collect();

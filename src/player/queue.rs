@@ -108,7 +108,10 @@ pub struct Options {
 /// Why the queue refuses a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueueError {
-    #[error("the queue is full: it takes {MAX_QUEUE} tracks")]
+    #[error(
+        "the queue is full: it takes {MAX_QUEUE} tracks; `p2pmusic ctl clear` empties it, \
+         `remove` takes some out, and with `consume on` they leave as they are played"
+    )]
     Full,
     #[error("Bad song index")]
     NoSuchPosition,

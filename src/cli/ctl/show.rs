@@ -206,7 +206,12 @@ pub(super) fn played(reply: &Record) -> String {
     let Some((first, rest)) = songs.split_first() else {
         return "the queue is empty: say what to play\n".into();
     };
-    let mut text = format!("playing  {}", summary(first));
+    let is_later = reply.get("p2p_now") == Some("0");
+    let place = first.number("Pos").unwrap_or(0.0) + 1.0;
+    let mut text = match is_later {
+        true => format!("added as {place}  {}", summary(first)),
+        false => format!("playing  {}", summary(first)),
+    };
     if count > 1.0 {
         _ = write!(text, "  (the {what}, {count} tracks)");
     }

@@ -143,8 +143,19 @@ pub enum DatabaseCommand {
         selection: Selection,
         at: Option<Place>,
     },
-    /// The best match for the words, or that URI, now; nothing: resume.
-    PlayBest(String),
+    /// The best match for the words, or that URI; nothing: resume.
+    PlayBest(String, Placing),
+}
+
+/// Where what was found to be played goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placing {
+    /// Now, instead of all that is in the queue.
+    Instead,
+    /// Behind the current track; now, when nothing plays.
+    Next,
+    /// Behind the queue; now, when nothing plays.
+    Last,
 }
 
 /// Some songs in some order.
@@ -252,7 +263,7 @@ impl Command {
                 command,
                 DatabaseCommand::Add { .. }
                     | DatabaseCommand::FindAdd { .. }
-                    | DatabaseCommand::PlayBest(_)
+                    | DatabaseCommand::PlayBest(..)
             ),
         }
     }
@@ -320,7 +331,10 @@ mod tests {
             ),
             (
                 "p2p_play so what",
-                Command::Database(DatabaseCommand::PlayBest("so what".into())),
+                Command::Database(DatabaseCommand::PlayBest(
+                    "so what".into(),
+                    Placing::Instead,
+                )),
             ),
             (
                 "idle player sticker",

@@ -16,7 +16,7 @@ use self::{
 };
 use super::{
     args::{Ack, AckCode, Place},
-    command::{DatabaseCommand, Selection, Sort, SortBy},
+    command::{DatabaseCommand, Placing, Selection, Sort, SortBy},
     filter::Filter,
     reply::Reply,
     song::{Song, Tag, TagMask},
@@ -62,9 +62,9 @@ pub enum Then {
     Nothing,
     /// Tell the (first) id.
     TellId,
-    /// Play the first one, and tell it and what follows. The text says in
-    /// words what matched.
-    Play(String),
+    /// Play the first one, where they go there, and tell it and what follows. The text says
+    /// in words what matched.
+    Play(String, Placing),
 }
 
 #[derive(Debug)]
@@ -146,7 +146,7 @@ enum Collector {
     Hits(Hits),
     Directory(Directory),
     Tally(Tally),
-    Best(Best),
+    Best(Box<Best>),
 }
 
 /// The songs that pass a filter.
@@ -225,9 +225,9 @@ impl Plan {
                 let tally = Collector::Tally(Tally::count(filter, group));
                 Stage::Walk(Walk::under(&database, ""), tally)
             }
-            DatabaseCommand::PlayBest(words) => Stage::Walk(
+            DatabaseCommand::PlayBest(words, placing) => Stage::Walk(
                 Walk::under(&database, ""),
-                Collector::Best(Best::new(&words)),
+                Collector::Best(Box::new(Best::new(&words, placing))),
             ),
         };
         Self {
@@ -341,7 +341,7 @@ impl Collector {
             Self::Hits(hits) => hits.end(),
             Self::Directory(directory) => directory.end(database),
             Self::Tally(tally) => Stage::Tell(tally.end(), Vec::new(), Printer::Songs),
-            Self::Best(best) => best.end(),
+            Self::Best(best) => best.end(database),
         }
     }
 }

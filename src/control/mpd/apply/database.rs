@@ -6,7 +6,7 @@ use crate::control::mpd::{args::Ack, command::DatabaseCommand, plan::Plan, reply
 impl Desk<'_> {
     pub(super) fn database(&mut self, command: DatabaseCommand) -> Result<Outcome, Ack> {
         match command {
-            DatabaseCommand::PlayBest(words) if words.is_empty() => {
+            DatabaseCommand::PlayBest(words, _) if words.is_empty() => {
                 self.transport.play(self.queue, None)?;
                 let mut reply = Reply::with_tags(self.tags);
                 self.tell_current(&mut reply);

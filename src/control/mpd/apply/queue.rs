@@ -1,17 +1,20 @@
 //! What will sound.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use super::{Desk, Outcome};
 use crate::{
     control::mpd::{
-        args::{Ack, Place},
-        command::QueueCommand,
+        args::{Ack, AckCode, Place},
+        command::{Placing, QueueCommand},
         filter::Filter,
         plan::{Insertion, Plan, Then},
         reply::Reply,
     },
-    player::queue::{QueueError, QueueId, Slot},
+    player::{
+        queue::{QueueError, QueueId, QueueItem, Slot, MAX_QUEUE},
+        transport::PlayState,
+    },
 };
 
 impl Desk<'_> {
@@ -54,26 +57,77 @@ impl Desk<'_> {
     /// Songs that a plan has found.
     pub(super) fn insert(&mut self, insertion: Insertion) -> Result<Reply, Ack> {
         let Insertion { items, at, then } = insertion;
-        let count = items.len();
-        let at = match (&then, at, self.queue.cursor()) {
-            (_, Some(place), _) => Some(self.position(place)?),
-            (Then::Play(_), None, Some(_)) => Some(self.position(Place::After(0))?),
-            _ => None,
-        };
+        if let Then::Play(what, placing) = then {
+            return self.insert_best(items, &what, placing);
+        }
+        let at = at.map(|place| self.position(place)).transpose()?;
         let first = self.queue.insert(items, at)?;
         let mut reply = Reply::with_tags(self.tags);
         let Some(first) = first else { return Ok(reply) };
         self.transport.handle_queue_changed(self.queue);
-        match then {
-            Then::Nothing => {}
-            Then::TellId => _ = reply.pair("Id", first.0),
-            Then::Play(what) => {
-                self.transport.play(self.queue, Some(first))?;
-                reply.pair("p2p_match", what).pair("p2p_tracks", count);
-                self.tell_current(&mut reply);
-            }
+        if then == Then::TellId {
+            reply.pair("Id", first.0);
         }
         Ok(reply)
+    }
+
+    /// Songs that are what somebody meant.
+    fn insert_best(
+        &mut self,
+        items: Vec<Arc<QueueItem>>,
+        what: &str,
+        placing: Placing,
+    ) -> Result<Reply, Ack> {
+        let count = items.len();
+        if count > MAX_QUEUE {
+            let text = format!(
+                "these are more tracks than the queue takes ({MAX_QUEUE}): say which of them"
+            );
+            return Err(Ack::new(AckCode::PlaylistMax, text));
+        }
+        let at = match placing {
+            Placing::Instead => {
+                self.queue.clear();
+                None
+            }
+            Placing::Next | Placing::Last => {
+                self.drop_played(count)?;
+                let next = self.position(Place::After(0)).ok();
+                next.filter(|_| placing == Placing::Next)
+            }
+        };
+        let mut reply = Reply::with_tags(self.tags);
+        let Some(first) = self.queue.insert(items, at)? else {
+            return Ok(reply);
+        };
+        reply.pair("p2p_match", what).pair("p2p_tracks", count);
+        let is_now = placing == Placing::Instead || self.transport.state() == PlayState::Stop;
+        if is_now {
+            self.transport.play(self.queue, Some(first))?;
+        }
+        self.transport.handle_queue_changed(self.queue);
+        reply.flag("p2p_now", is_now);
+        match (is_now, self.queue.position(first)) {
+            (false, Some(at)) => {
+                _ = reply.queued(at, &self.queue.slots()[at], self.database);
+            }
+            _ => self.tell_current(&mut reply),
+        }
+        Ok(reply)
+    }
+
+    /// Where `count` more do not fit, those that have been played make room for them.
+    fn drop_played(&mut self, count: usize) -> Result<(), QueueError> {
+        let missing = (self.queue.len() + count).saturating_sub(MAX_QUEUE);
+        let options = self.queue.options();
+        let in_order = !options.random && !options.repeat;
+        let cursor = self.queue.cursor().and_then(|id| self.queue.position(id));
+        let played = cursor.filter(|_| in_order).unwrap_or(0);
+        match missing {
+            0 => Ok(()),
+            _ if missing > played => Err(QueueError::Full),
+            _ => self.queue.remove(0..missing),
+        }
     }
 
     /// The current song and what follows it.

@@ -144,30 +144,26 @@ fn values_are_listed_within_their_groups() {
 
 #[test]
 fn a_few_words_choose_what_was_meant() {
-    let cases: [(&str, &str, &[&str]); 11] = [
+    let cases: [(&str, &str, &[&str]); 18] = [
         ("so what", "track", &["So What"]),
         ("whatever", "track", &["Whatever"]),
-        ("what", "track", &["So What"]),
-        (
-            "kind of blue",
-            "album",
-            &["So What", "Freddie Freeloader", "Blue in Green"],
-        ),
-        (
-            "miles davis",
-            "artist",
-            &["So What", "Freddie Freeloader", "Blue in Green"],
-        ),
+        // The whole of what has a word in its name, from its beginning.
+        ("what", "album", &["Whatever"]),
+        ("kind", "album", KIND_OF_BLUE),
+        ("davis blue", "album", KIND_OF_BLUE),
+        ("miles", "directory", KIND_OF_BLUE),
+        ("davis", "artist", KIND_OF_BLUE),
+        ("copies", "directory", &["So What"]),
+        ("freddie", "track", &["Freddie Freeloader"]),
+        ("untagged", "track", &[""]),
+        ("kind of blue", "album", KIND_OF_BLUE),
+        ("miles davis", "artist", KIND_OF_BLUE),
         ("SIGUR svefn", "track", &["Svefn-g-englar"]),
         ("agaetis byrjun", "album", &["Svefn-g-englar"]),
-        ("blue train", "track", &["Blue Train"]),
+        ("blue train", "album", &["Blue Train"]),
         ("studio/copies", "directory", &["So What"]),
         ("kitchen/sigur/agaetis.mp3", "track", &["Svefn-g-englar"]),
-        (
-            "kitchen/miles",
-            "directory",
-            &["So What", "Freddie Freeloader", "Blue in Green"],
-        ),
+        ("kitchen/miles", "directory", KIND_OF_BLUE),
     ];
     for (words, what, titles) in cases {
         let mut node = Node::new();
@@ -176,7 +172,14 @@ fn a_few_words_choose_what_was_meant() {
             reply.starts_with(&format!("p2p_match: {what}\n")),
             "{words}: {reply}"
         );
-        assert_eq!(node.values("playlistinfo", "Title"), titles, "{words}");
+        let queued = match titles {
+            [""] => node.values("playlistinfo", "file"),
+            _ => node.values("playlistinfo", "Title"),
+        };
+        match titles {
+            [""] => assert_eq!(queued, ["kitchen/untagged.wav"], "{words}"),
+            titles => assert_eq!(queued, titles, "{words}"),
+        }
         assert_eq!(node.transport.state(), PlayState::Play);
     }
     let ack = Node::new().ask("p2p_play polka").unwrap_err();
@@ -185,17 +188,137 @@ fn a_few_words_choose_what_was_meant() {
     assert!(Node::new().ask("p2p_play \"\u{301}\"").is_err());
 }
 
+const KIND_OF_BLUE: &[&str] = &["So What", "Freddie Freeloader", "Blue in Green"];
+
+/// A peer with these tracks, of the tags that the fixture has.
+fn with(lines: &'static [fixture::Line]) -> Node {
+    let mut node = Node::new();
+    node.database = Database::new(vec![fixture::member("kitchen", 1, lines)], 1);
+    node
+}
+
 #[test]
-fn play_comes_after_the_current_track_and_tells_what_follows() {
+fn an_album_of_many_artists_or_discs_is_played_whole() {
+    let mut node = with(&[
+        ("hits/2 b.flac", "Queen", "Greatest Hits", 2, "B", 2),
+        ("hits/1 a.flac", "Queen", "Greatest Hits", 1, "A", 1),
+        ("more/1.flac", "Abba", "Greatest Hits", 1, "Waterloo", 3),
+        ("mix/2.flac", "Can", "Sampler", 2, "Vitamin C", 4),
+        ("mix/1.flac", "Neu!", "Sampler", 1, "Hallogallo", 5),
+        ("wall/cd2/1.flac", "Floyd", "Wall", 1, "Hey You", 7),
+        ("wall/cd1/1.flac", "Floyd", "Wall", 1, "Flesh", 6),
+        ("bare/Bach/Goldberg/02.wav", "", "", 0, "", 9),
+        ("bare/Bach/Goldberg/01.wav", "", "", 0, "", 8),
+    ]);
+    for (words, what, files) in [
+        ("sampler", "album", vec!["mix/1.flac", "mix/2.flac"]),
+        (
+            "queen greatest hits",
+            "album",
+            vec!["hits/1 a.flac", "hits/2 b.flac"],
+        ),
+        ("greatest", "album", vec!["hits/1 a.flac", "hits/2 b.flac"]),
+        ("abba hits", "album", vec!["more/1.flac"]),
+        ("the wall", "", vec![]),
+        ("wall", "album", vec!["wall/cd1/1.flac", "wall/cd2/1.flac"]),
+        (
+            "goldberg",
+            "directory",
+            vec!["bare/Bach/Goldberg/01.wav", "bare/Bach/Goldberg/02.wav"],
+        ),
+        (
+            "bach gold",
+            "directory",
+            vec!["bare/Bach/Goldberg/01.wav", "bare/Bach/Goldberg/02.wav"],
+        ),
+    ] {
+        let reply = node.ask(&format!("p2p_play {words}"));
+        if what.is_empty() {
+            assert!(reply.is_err(), "{words}: {reply:?}");
+            continue;
+        }
+        let reply = reply.unwrap();
+        assert!(
+            reply.starts_with(&format!("p2p_match: {what}\n")),
+            "{words}: {reply}"
+        );
+        let queued = node.values("playlistinfo", "file");
+        let queued: Vec<_> = queued
+            .iter()
+            .map(|file| &file["kitchen/".len()..])
+            .collect();
+        assert_eq!(queued, files, "{words}");
+    }
+}
+
+/// A week of it does not fill the queue.
+#[test]
+fn play_replaces_the_queue_and_refuses_nothing_found() {
     let mut node = Node::new();
     node.text("add kitchen/miles");
     node.text("play 0");
     let told = node.values("p2p_play whatever", "Title");
-    assert_eq!(told, ["Whatever", "Freddie Freeloader", "Blue in Green"]);
-    assert_eq!(node.values("status", "song"), ["1"]);
+    assert_eq!(told, ["Whatever"]);
+    assert_eq!(node.values("playlistinfo", "Title"), ["Whatever"]);
+    for _ in 0..100 {
+        node.text("p2p_play \"kind of blue\"");
+        assert_eq!(node.values("playlistinfo", "Title"), KIND_OF_BLUE);
+        assert_eq!(node.values("status", "song"), ["0"]);
+    }
+    assert!(node.ask("p2p_play polka").is_err());
+    assert_eq!(node.values("playlistinfo", "Title"), KIND_OF_BLUE);
     node.text("stop");
-    assert_eq!(node.values("p2p_play", "Title"), told);
+    assert_eq!(node.values("p2p_play", "Title"), KIND_OF_BLUE);
     assert_eq!(node.values("status", "state"), ["play"]);
+}
+
+#[test]
+fn what_is_to_come_next_or_last_interrupts_nothing() {
+    let mut node = Node::new();
+    // Where nothing plays, it is played.
+    node.text("p2p_play_last \"kind of blue\"");
+    assert_eq!(node.values("status", "state"), ["play"]);
+    assert_eq!(node.values("p2p_play_next whatever", "Title"), ["Whatever"]);
+    node.text("p2p_play_last svefn");
+    assert_eq!(node.values("status", "song"), ["0"]);
+    assert_eq!(
+        node.values("playlistinfo", "Title"),
+        [
+            "So What",
+            "Whatever",
+            "Freddie Freeloader",
+            "Blue in Green",
+            "Svefn-g-englar"
+        ]
+    );
+    assert!(node.ask("p2p_play_next").is_err());
+}
+
+/// What has been played makes room; where nothing has, the refusal says what to do.
+#[test]
+fn a_full_queue_says_what_to_do() {
+    let mut node = Node::new();
+    node.text("add kitchen/untagged.wav");
+    let item = node.queue.slots()[0].item.clone();
+    let many = vec![item; crate::player::queue::MAX_QUEUE - 1];
+    node.queue.insert(many, None).unwrap();
+    node.text("play 0");
+    for line in [
+        "p2p_play_last whatever",
+        "p2p_play_next whatever",
+        "add studio/what.mp3",
+    ] {
+        let ack = node.ask(line).unwrap_err();
+        assert_eq!(ack.code, AckCode::PlaylistMax);
+        assert!(ack.text.contains("p2pmusic ctl clear"), "{line}: {ack}");
+    }
+    node.text("play 5");
+    node.text("p2p_play_last \"kind of blue\"");
+    let full = crate::player::queue::MAX_QUEUE.to_string();
+    assert_eq!(node.values("status", "playlistlength"), [full]);
+    assert_eq!(node.values("status", "song"), ["2"]);
+    node.text("p2p_play whatever");
+    assert_eq!(node.values("status", "playlistlength"), ["1"]);
 }
 
 #[test]
@@ -325,7 +448,10 @@ proptest! {
     #[test]
     fn any_words_find_something_or_nothing(words in ".{0,20}") {
         let _ = Node::new().apply(Task::Command(Command::Database(
-            crate::control::mpd::command::DatabaseCommand::PlayBest(words.clone()),
+            crate::control::mpd::command::DatabaseCommand::PlayBest(
+                words.clone(),
+                crate::control::mpd::command::Placing::Instead,
+            ),
         )));
         let _ = Node::new().ask(&format!("p2p_play {}", crate::control::mpd::args::quote(&words)));
     }

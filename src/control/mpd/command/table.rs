@@ -1,8 +1,8 @@
 //! All commands by name, each with who may give it and how its words are read.
 
 use super::{
-    Command, DatabaseCommand, Info, Playback, QueueCommand, Selection, SessionCommand, Sort,
-    SortBy, TagTypes, Use,
+    Command, DatabaseCommand, Info, Placing, Playback, QueueCommand, Selection, SessionCommand,
+    Sort, SortBy, TagTypes, Use,
 };
 use crate::{
     control::{
@@ -104,9 +104,12 @@ pub(super) const SPECS: &[Spec] = &[
     ("p2p_leave", Use::Local, |_| info(Info::Leave)),
     ("p2p_library", Use::Player, |_| info(Info::Library)),
     ("p2p_peers", Use::Any, |_| info(Info::Peers)),
-    ("p2p_play", Use::Player, |a| {
-        let words = a.rest().join(" ");
-        database(DatabaseCommand::PlayBest(words.trim().to_owned()))
+    ("p2p_play", Use::Player, |a| play_best(a, Placing::Instead)),
+    ("p2p_play_last", Use::Player, |a| {
+        play_best(a, Placing::Last)
+    }),
+    ("p2p_play_next", Use::Player, |a| {
+        play_best(a, Placing::Next)
     }),
     ("p2p_stats", Use::Any, |_| info(Info::NodeStats)),
     ("p2p_status", Use::Any, |_| info(Info::NodeStatus)),
@@ -336,6 +339,15 @@ fn count(args: &mut Args, folded: bool) -> Result<Command, Ack> {
         false => None,
     };
     database(DatabaseCommand::Count { filter, group })
+}
+
+fn play_best(args: &mut Args, placing: Placing) -> Result<Command, Ack> {
+    let words = args.rest().join(" ");
+    let words = words.trim();
+    if words.is_empty() && placing != Placing::Instead {
+        return Err(Ack::arg("say what is to come"));
+    }
+    database(DatabaseCommand::PlayBest(words.to_owned(), placing))
 }
 
 fn changes(args: &mut Args, short: bool) -> Result<Command, Ack> {
