@@ -26,6 +26,7 @@ mod sim;
 mod sockets;
 mod swarm;
 mod tracker;
+mod unseen;
 
 #[cfg(feature = "door")]
 pub mod door;

@@ -46,6 +46,7 @@ use smol::io::{AsyncRead, AsyncReadExt};
 use crate::{
     catalog::{Hash, SignedHead, MAX_PAGES, MAX_PAGE_BYTES},
     id::{EntryNo, PeerId, TrackId},
+    unseen::is_unseen,
 };
 
 /// The protocol's name in TLS, on TCP and on QUIC.
@@ -434,8 +435,8 @@ pub fn check_name(name: &str) -> Result<(), String> {
         Err("it is empty".into())
     } else if name.len() > MAX_NAME_BYTES {
         Err(format!("it is longer than {MAX_NAME_BYTES} bytes"))
-    } else if name.contains('/') || name.contains(char::is_control) || name.trim() != name {
-        Err("it has a slash, a control character, or white space at an end".into())
+    } else if name.contains('/') || name.contains(is_unseen) || name.trim() != name {
+        Err("it has a slash, a character that nobody sees, or white space at an end".into())
     } else if name == "." || name == ".." {
         Err("it means a directory".into())
     } else {

@@ -21,6 +21,8 @@ use std::{
 
 use nix::time::{clock_gettime, ClockId};
 
+use crate::unseen::one_line;
+
 /// The way to the service manager; silent where there is none.
 #[derive(Debug, Default)]
 pub struct Notifier(Option<UnixDatagram>);
@@ -51,8 +53,8 @@ impl Notifier {
     fn status(&self, text: &str) {
         // A line of its own would be another message: names and paths come
         // from strangers.
-        let line = text.chars().take(MAX_STATUS_CHARS);
-        let line: String = line.map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let line: String = text.chars().take(MAX_STATUS_CHARS).collect();
+        let line = one_line(&line);
         self.send(&format!("STATUS={line}"));
     }
 

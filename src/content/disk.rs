@@ -53,6 +53,15 @@ pub struct Stamp {
     pub modified: SystemTime,
     /// Device and inode, which a replaced file does not share.
     pub inode: (u64, u64),
+    /// When anything about it last changed, which no program can set.
+    pub changed: SystemTime,
+}
+
+impl Stamp {
+    /// Whether it may be the same content under another owner, mode or name.
+    pub fn is_only_touched(&self, now: &Self) -> bool {
+        (self.size, self.modified, self.inode) == (now.size, now.modified, now.inode)
+    }
 }
 
 /// The operating system's disk.
@@ -132,6 +141,7 @@ impl DiskFile for File {
             // Not `Metadata::modified`: what a file system without times says is a value too.
             modified: time(meta.mtime(), meta.mtime_nsec()),
             inode: (meta.dev(), meta.ino()),
+            changed: time(meta.ctime(), meta.ctime_nsec()),
         })
     }
 

@@ -6,8 +6,10 @@
 //! takes a proven slice.
 //!
 //! What must hold: only bytes that a [`Verified`] brought are ever given out of the
-//! cache; those that it brought in an earlier life are proven again first. A library file is given to its own player as long as size, time and inode are
-//! those of when it was hashed; a slice for others is checked against the hash.
+//! cache; those that it brought in an earlier life are proven again first, and so is all
+//! once somebody else has touched the file. A library file is given to its own player as
+//! long as size, time and inode are those of when it was hashed; a slice for others is
+//! checked against the hash.
 
 mod claims;
 mod loose;
@@ -16,7 +18,7 @@ mod slice;
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -42,6 +44,8 @@ pub struct Blob {
     store: Weak<Store>,
     arrival: Mutex<Arrival>,
     arrived: Condvar,
+    /// The file as it was when its bytes were last known to be what they should be.
+    seen: Mutex<Option<Stamp>>,
     /// The bytes on the disk are no longer this track's.
     stale: AtomicBool,
     /// What the disk says of an arriving track.
@@ -54,7 +58,6 @@ enum Origin {
     /// A listed file. Its outboard is opened, or made by one read, for the first slice.
     Library {
         path: PathBuf,
-        stamp: Stamp,
         outboard: Mutex<Option<Arc<Hashes>>>,
     },
     /// Files in the cache directory.
@@ -92,11 +95,7 @@ impl Blob {
         store: Weak<Store>,
     ) -> Self {
         let outboard = Mutex::new(None);
-        let origin = Origin::Library {
-            path,
-            stamp,
-            outboard,
-        };
+        let origin = Origin::Library { path, outboard };
         let have = GroupSet::all(stamp.size);
         let blob = Self::new(track, stamp.size, data, origin, store, have);
         blob.set_mark(Mark::Lasting);
@@ -143,7 +142,6 @@ impl Blob {
         Self {
             track,
             size,
-            data,
             origin,
             store,
             arrival: Mutex::new(Arrival {
@@ -154,7 +152,9 @@ impl Blob {
                 loose: None,
             }),
             arrived: Condvar::new(),
+            seen: Mutex::new(data.stamp().ok()),
             stale: AtomicBool::new(false),
+            data,
             mark: Mutex::new(Mark::Dirty),
             finishing: Mutex::new(()),
         }
@@ -201,6 +201,8 @@ impl Blob {
     /// [`StoreError::Foreign`] for an item of another track, [`StoreError::Io`] when the
     /// disk is full or broken: then nothing is lost that was here before.
     pub fn write(&self, items: impl IntoIterator<Item = Verified>) -> Result<(), StoreError> {
+        // What others did to the file must not be taken for this writing.
+        let _ = self.check_unchanged();
         let before = self.have();
         let (mut fresh, mut pairs) = (GroupSet::new(), Row::default());
         let written = items.into_iter().try_for_each(|item| {
@@ -210,6 +212,7 @@ impl Blob {
         });
         // No group is here whose proof is not.
         let proven = self.write_pairs(&mut pairs);
+        *self.seen() = self.data.stamp().ok();
         if !fresh.is_empty() && proven.is_ok() {
             let mut arrival = self.arrival();
             arrival.have = arrival.have.union(&fresh);
@@ -276,6 +279,7 @@ impl Blob {
         if offset >= self.size || buf.is_empty() {
             return Ok(Some(0));
         }
+        self.check_unchanged()?;
         let group = Group::of(offset);
         let arrival = self.arrival();
         let mut end = arrival.have.first_missing(group).start().min(self.size);
@@ -296,7 +300,6 @@ impl Blob {
                 return Ok(None);
             }
         }
-        self.check_unchanged()?;
         let n = usize::try_from(end - offset).map_or(buf.len(), |n| n.min(buf.len()));
         match self.data.read_at(offset, &mut buf[..n])? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -360,17 +363,35 @@ impl Blob {
         }
     }
 
+    /// Looks whether somebody else has touched the file: then nothing of it counts as
+    /// proven any more, and a library file of another time or size is another track.
     fn check_unchanged(&self) -> io::Result<()> {
-        if let Origin::Library { stamp, .. } = &self.origin {
-            if self.data.stamp()? != *stamp {
-                self.stale.store(true, Ordering::Relaxed);
+        let now = self.data.stamp()?;
+        let before = self.seen().replace(now);
+        if before != Some(now) {
+            if let Origin::Library { path, .. } = &self.origin {
+                let may_be_same = before.is_some_and(|before| before.is_only_touched(&now));
+                if !may_be_same && !self.stale.swap(true, Ordering::Relaxed) {
+                    self.doubt_file(path);
+                }
             }
+            self.arrival().proven = Some(GroupSet::new());
         }
         if self.is_stale() {
             let why = "the file changed on its disk";
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         Ok(())
+    }
+
+    fn doubt_file(&self, path: &Path) {
+        if let Some(store) = self.store.upgrade() {
+            store.doubt_file(self.track, path);
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Option<Stamp>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn distrust(&self) {

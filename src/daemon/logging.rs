@@ -13,6 +13,8 @@ use std::{
 
 use log::{Level, LevelFilter};
 
+use crate::unseen::one_line;
+
 /// How much the log tells; may be changed while it does.
 pub struct Limit(Arc<AtomicUsize>);
 
@@ -49,6 +51,7 @@ pub fn init(level: LevelFilter) -> Result<Limit, log::SetLoggerError> {
             !target.starts_with("symphonia") && !target.starts_with("lofty")
         })
         .format(move |out, message, record| {
+            // What another node said of itself must not look like a line of this one.
             let message = one_line(&message.to_string());
             if journal {
                 out.finish(format_args!("<{}>{message}", priority(record.level())));
@@ -64,11 +67,6 @@ pub fn init(level: LevelFilter) -> Result<Limit, log::SetLoggerError> {
         .apply()?;
     limit.set(level);
     Ok(limit)
-}
-
-/// What another node said of itself must not look like a line of this one.
-fn one_line(message: &str) -> String {
-    message.replace(char::is_control, " ")
 }
 
 /// Whether stderr leads to the journal, by systemd's own test: `JOURNAL_STREAM`
@@ -112,7 +110,7 @@ mod tests {
     #[test]
     fn a_message_never_makes_a_line_of_its_own() {
         assert_eq!(
-            one_line("refused: \n<3>on fire\x1b[31m"),
+            one_line("refused: \n<3>on\u{202e}fire\x1b[31m"),
             "refused:  <3>on fire [31m"
         );
     }

@@ -1,13 +1,15 @@
 //! Names on disk are bytes; names in the catalogue are text.
 //!
-//! What is printable UTF-8 stays as it is. Every other byte (of a sequence
-//! that is not UTF-8, or of a control character) becomes `\xNN` with two
+//! What is seen of UTF-8 stays as it is. Every other byte (of a sequence
+//! that is not UTF-8, or of a character that nobody sees) becomes `\xNN` with two
 //! lower-case digits, and a backslash becomes two. So each name on disk has
 //! exactly one text and each text at most one name on disk, a newline never
 //! reaches a line protocol, and almost every real name is unchanged. `/` stays
 //! the separator; no escape produces one.
 
 use std::fmt::Write as _;
+
+use crate::unseen::is_unseen;
 
 /// The text that stands for the path `bytes`.
 pub fn escape(bytes: &[u8]) -> String {
@@ -16,9 +18,7 @@ pub fn escape(bytes: &[u8]) -> String {
         for c in chunk.valid().chars() {
             match c {
                 '\\' => text.push_str(r"\\"),
-                c if c.is_control() => {
-                    escape_bytes(&mut text, c.encode_utf8(&mut [0; 4]).as_bytes())
-                }
+                c if is_unseen(c) => escape_bytes(&mut text, c.encode_utf8(&mut [0; 4]).as_bytes()),
                 c => text.push(c),
             }
         }
@@ -67,6 +67,10 @@ mod tests {
             (b"caf\xe9.mp3", r"caf\xe9.mp3"),
             (b"two\nlines", r"two\x0alines"),
             (b"next\xc2\x85line", r"next\xc2\x85line"),
+            (
+                "a\u{202e}b\u{200b}".as_bytes(),
+                r"a\xe2\x80\xaeb\xe2\x80\x8b",
+            ),
             (br"AC\DC", r"AC\\DC"),
             (br"\x0a", r"\\x0a"),
         ] {
@@ -109,7 +113,7 @@ mod tests {
         #[test]
         fn every_name_comes_back(name in name()) {
             let text = escape(&name);
-            prop_assert!(!text.contains(char::is_control));
+            prop_assert!(!text.contains(is_unseen));
             prop_assert_eq!(text.matches('/').count(), name.iter().filter(|b| **b == b'/').count());
             prop_assert_eq!(unescape(&text), Some(name));
         }

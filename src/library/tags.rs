@@ -1,7 +1,7 @@
 //! Reading a file's tags.
 //!
 //! Everything here was written by strangers: each value is trimmed, freed of
-//! control characters and cut to [`MAX_TAG_BYTES`]; pictures are skipped, lofty
+//! characters that nobody sees and cut to [`MAX_TAG_BYTES`]; pictures are skipped, lofty
 //! may never allocate more than [`MAX_TAG_ALLOCATION`] at once, and what it
 //! reads has a [`budget`]. A file with broken or endless tags is a file without
 //! tags, and says why.
@@ -26,6 +26,7 @@ use self::budget::Budgeted;
 use crate::{
     catalog::{SharedTags, Tags},
     media::{guard::guarded, Format},
+    unseen::is_unseen,
 };
 
 /// What lofty knows of a file.
@@ -122,7 +123,7 @@ fn clean(value: &str) -> Option<String> {
     let mut text: String = value
         .chars()
         .take(MAX_TAG_BYTES)
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if is_unseen(c) { ' ' } else { c })
         .collect();
     let mut end = text.len().min(MAX_TAG_BYTES);
     while !text.is_char_boundary(end) {
@@ -182,7 +183,7 @@ mod tests {
     fn tags_are_read_and_tidied() {
         let long = "é".repeat(MAX_TAG_BYTES);
         let bytes = wav(&[
-            (b"INAM", "  two\nlines\t"),
+            (b"INAM", "\u{feff}  two\nlines\t\u{202e}"),
             (b"IART", &long),
             (b"IPRD", " \n "),
             (b"ICRD", "1997"),

@@ -66,7 +66,16 @@ fn names_are_one_path_part() {
     for good in ["kitchen", "Küche 2", "raspberrypi-3"] {
         assert_eq!(check_name(good), Ok(()), "{good}");
     }
-    for bad in ["", " a", "a/b", "a\nb", "..", &"x".repeat(64)] {
+    for bad in [
+        "",
+        " a",
+        "a/b",
+        "a\nb",
+        "a\u{202e}b",
+        "a\u{200b}",
+        "..",
+        &"x".repeat(64),
+    ] {
         assert!(check_name(bad).is_err(), "{bad:?}");
     }
 }

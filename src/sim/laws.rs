@@ -35,6 +35,7 @@ const PURE: &[&str] = &[
     "swarm/unproven.rs",
     "tracker/link",
     "tracker/registry",
+    "unseen.rs",
 ];
 
 /// What a pure room does not use, and what it would be.

@@ -8,6 +8,7 @@ use super::{
     facts::{Facts, Machine},
     findings::{size, Finding, Level},
 };
+use crate::unseen::one_line;
 
 /// For people: what machine it is, a line for each check, and below a finding what mends
 /// it.
@@ -114,13 +115,10 @@ fn head(facts: &Facts) -> Vec<(&'static str, String)> {
 }
 
 /// The last line of defence, for a report that is pasted in public: whatever looks like
-/// a key of a swarm or of a node is not shown, wherever it comes from. Control
-/// characters, which names on the network may have, do not reach the terminal.
+/// a key of a swarm or of a node is not shown, wherever it comes from. Characters that
+/// nobody sees, which names on the network may have, do not reach the terminal.
 fn without_secrets(text: &str) -> String {
-    let mut clean: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let mut clean = one_line(text);
     for prefix in ["p2pm1-", "p2pid1-"] {
         let mut from = 0;
         while let Some(found) = clean[from..].to_ascii_lowercase().find(prefix) {

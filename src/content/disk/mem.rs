@@ -267,6 +267,7 @@ impl DiskFile for MemFile {
                 size: content.bytes.len() as u64,
                 modified: SystemTime::UNIX_EPOCH + Duration::from_secs(content.modified),
                 inode: (0, id),
+                changed: SystemTime::UNIX_EPOCH + Duration::from_secs(content.modified),
             })
         })
     }

@@ -9,7 +9,7 @@ use std::io;
 use std::sync::{MutexGuard, PoisonError, Weak};
 
 use super::slice::{Hashes, Positioned};
-use super::{Blob, SliceError};
+use super::{Blob, Origin, SliceError};
 use crate::content::bitfield::Bitfield;
 use crate::content::blob::true_groups;
 use crate::content::layout::Resting;
@@ -124,7 +124,12 @@ impl Blob {
             SliceError::Read(error) => error,
             _ => io::Error::new(
                 io::ErrorKind::InvalidData,
-                "its copy in the cache is damaged, and is fetched anew next time",
+                match self.origin {
+                    Origin::Library { .. } => "the file changed on its disk",
+                    Origin::Cache { .. } => {
+                        "its copy in the cache is damaged, and is fetched anew next time"
+                    }
+                },
             ),
         })?;
         self.note_proven(&group);

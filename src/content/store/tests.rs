@@ -1,4 +1,5 @@
 mod power;
+mod touched;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -6,7 +6,11 @@ use std::{
 };
 
 use super::song::{Song, TagMask};
-use crate::{catalog::Database, player::queue::Slot};
+use crate::{
+    catalog::Database,
+    player::queue::Slot,
+    unseen::{is_unseen, one_line},
+};
 
 /// The lines of a reply, without the `OK` that ends it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,14 +35,14 @@ impl Reply {
         self.tags
     }
 
-    /// Adds a line. A value never breaks out of its line: control characters
-    /// become blanks.
+    /// Adds a line. A value never breaks out of its line, nor looks like another: what
+    /// nobody sees becomes blanks. The owner of a path has escaped that already.
     pub fn pair(&mut self, key: &str, value: impl Display) -> &mut Self {
         let start = self.text.len();
         _ = write!(self.text, "{key}: {value}");
-        if self.text[start..].contains(char::is_control) {
+        if self.text[start..].contains(is_unseen) {
             let line = self.text.split_off(start);
-            self.text.push_str(&line.replace(char::is_control, " "));
+            self.text.push_str(&one_line(&line));
         }
         self.text.push('\n');
         self

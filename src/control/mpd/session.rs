@@ -16,7 +16,7 @@ use super::{
     command::{name_and_use, parse, Access, Command, SessionCommand, TagTypes, Use},
     song::{Tag, TagMask},
 };
-use crate::control::view::Subsystems;
+use crate::{control::view::Subsystems, unseen::one_line};
 
 /// What the server says first; the version is that of the protocol.
 pub const GREETING: &str = "OK MPD 0.23.5\n";
@@ -418,7 +418,7 @@ impl Session {
             }
             (Err(Ack { code, text }), list) => {
                 let index = list.map_or(0, |list| list.index);
-                let text = text.replace(char::is_control, " ");
+                let text = one_line(&text);
                 self.write(&format!("ACK [{}@{index}] {{{name}}} {text}\n", code as u8));
             }
         }
