@@ -42,6 +42,8 @@ pub enum Kind {
     Tracker,
     /// On UDP.
     Peer,
+    /// A member that shows a code, on TCP; its id is of this one time.
+    Pairing,
 }
 
 /// A peer, and where it announces itself; nowhere, when it does so no more.
@@ -179,6 +181,7 @@ impl Kind {
         match self {
             Self::Tracker => "_p2pmusic._tcp.local.",
             Self::Peer => "_p2pmusic._udp.local.",
+            Self::Pairing => "_p2pmusic-pair._tcp.local.",
         }
     }
 
@@ -186,6 +189,7 @@ impl Kind {
         match self {
             Self::Tracker => "tracker",
             Self::Peer => "peer",
+            Self::Pairing => "speaker that shows a code",
         }
     }
 }
@@ -207,7 +211,7 @@ impl Announced {
         let (id, name) = (peer.to_hex(), &what.name);
         let text = [("v", &*protocol), ("id", &id), ("name", name)];
         let instance = match what.kind {
-            Kind::Tracker => tracker_instance(name, peer),
+            Kind::Tracker | Kind::Pairing => tracker_instance(name, peer),
             Kind::Peer => format!("p2pmusic-{peer}"),
         };
         let service = ServiceInfo::new(what.kind.service(), &instance, &host, "", port, &text[..])?;

@@ -34,6 +34,7 @@ use crate::{
         Format,
     },
     node::Memory,
+    pairing,
     protocol::{
         encode_frame, read_frame, FromTracker, PeerReply, PeerRequest, ToTracker, MAX_REPLY_FRAME,
         MAX_REQUEST_FRAME, MAX_TRACKER_FRAME,
@@ -65,6 +66,11 @@ pub fn frame(bytes: &[u8]) {
     one::<FromTracker>(bytes, MAX_TRACKER_FRAME);
     one::<PeerRequest>(bytes, MAX_REQUEST_FRAME);
     one::<PeerReply>(bytes, MAX_REPLY_FRAME);
+}
+
+/// Messages of a pairing, from who does not know the code.
+pub fn pairing(bytes: &[u8]) {
+    pairing::try_messages(bytes);
 }
 
 /// Messages, one frame after the other, from members that the tracker knows.

@@ -16,6 +16,7 @@ mod library;
 mod media;
 mod near;
 mod node;
+mod pairing;
 mod peer;
 mod player;
 mod port_owner;

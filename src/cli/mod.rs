@@ -3,7 +3,9 @@
 pub mod ctl;
 mod demo;
 mod doctor;
+mod join;
 mod manual;
+mod pair;
 
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -40,6 +42,18 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Make a swarm key and print it
     Keygen,
+    /// Show a code by which a new speaker gets the swarm's key
+    ///
+    /// The code holds for five minutes, for one speaker, and for three tries. Run it with
+    /// sudo on a speaker that is in the swarm, and `p2pmusic join` on the new one. It
+    /// works while the node runs.
+    Pair(pair::PairArgs),
+    /// Get the swarm's key from a speaker that shows a code
+    ///
+    /// Asks for the code that `p2pmusic pair` shows on a speaker in the swarm, finds that by
+    /// mDNS, writes the key it gives, and starts the service anew. The code can be piped in,
+    /// too.
+    Join(join::JoinArgs),
     /// Make this node another one: what a copied card needs
     Identity {
         #[command(subcommand)]
@@ -81,6 +95,8 @@ impl Cli {
             Command::Check(args) => check(&args),
             Command::Doctor(args) => doctor::run(&args),
             Command::Keygen => keygen(),
+            Command::Pair(args) => pair::run(&args),
+            Command::Join(args) => join::run(&args),
             Command::Identity {
                 command: IdentityCommand::New(args),
             } => new_identity(&args),

@@ -14,12 +14,13 @@ pub mod memory;
 mod network;
 mod parts;
 mod reload;
-mod signals;
+pub mod signals;
 
 use std::{io, net::SocketAddr, panic, path::Path, process, sync::Arc, time::Duration};
 
 use nix::sys::resource::{getrlimit, rlim_t, setrlimit, Resource};
 
+pub use self::parts::name as node_name;
 use self::{
     dirs::{DirError, StateDir},
     reload::Reloader,

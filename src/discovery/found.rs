@@ -73,7 +73,7 @@ impl Found {
         let services = std::mem::take(&mut self.services);
         match self.kind {
             Kind::Tracker => Vec::new(),
-            Kind::Peer => services
+            Kind::Peer | Kind::Pairing => services
                 .into_values()
                 .map(|(peer, _)| (peer, Vec::new()))
                 .collect(),
@@ -103,7 +103,7 @@ impl Found {
 /// How many are kept.
 fn bound(kind: Kind) -> usize {
     match kind {
-        Kind::Tracker => MAX_TRACKERS,
+        Kind::Tracker | Kind::Pairing => MAX_TRACKERS,
         Kind::Peer => MAX_PEERS,
     }
 }

@@ -53,7 +53,10 @@ pub enum KeyFileError {
         line: usize,
         why: BadKey,
     },
-    #[error("{path:?} has no key in it; `p2pmusic keygen` makes one")]
+    #[error(
+        "{path:?} has no key in it; `sudo p2pmusic join` fetches the swarm's, and \
+         `p2pmusic keygen` makes the first"
+    )]
     Empty { path: PathBuf },
     #[error("{path:?} has more than {MAX_KEYS} keys; remove those that are not in use any more")]
     TooMany { path: PathBuf },

@@ -29,7 +29,7 @@ pub fn key(facts: &Facts) -> Vec<Finding> {
     match &key.way.end {
         End::Missing(_) => {
             return vec![Finding::wrong(CHECK, format!("{path} is not there"))
-                .mended_by(format!("ssh ANOTHER sudo cat {path} | {install}"))
+                .mended_by(JOIN)
                 .mended_by(format!(
                     "p2pmusic keygen | {install}    # on the first node"
                 ))]
@@ -42,7 +42,7 @@ pub fn key(facts: &Facts) -> Vec<Finding> {
     }
     let mut findings = Vec::new();
     match &key.keys {
-        Some(Err(why)) => findings.push(Finding::wrong(CHECK, why.clone())),
+        Some(Err(why)) => findings.push(Finding::wrong(CHECK, why.clone()).mended_by(JOIN)),
         Some(Ok(1)) => findings.push(Finding::ok(CHECK, format!("{path}, good"))),
         Some(Ok(keys)) => findings.push(Finding::ok(CHECK, format!("{path}, {keys} keys"))),
         None => findings.push(Finding::note(
@@ -53,6 +53,9 @@ pub fn key(facts: &Facts) -> Vec<Finding> {
     findings.extend(access_to_key(key, &facts.runner));
     findings
 }
+
+/// What another key would not do.
+const JOIN: &str = "sudo p2pmusic join    # with `sudo p2pmusic pair` on a node of the swarm";
 
 fn access_to_key(key: &Key, runner: &Person) -> Vec<Finding> {
     const CHECK: &str = "key";

@@ -18,7 +18,11 @@ fn faults_of_the_files() {
             |f| key(f).way = missing("/etc/p2pmusic.key"),
             "key",
             Wrong,
-            &["not there", "keygen | sudo install -m 640 -g p2pmusic"],
+            &[
+                "not there",
+                "sudo p2pmusic join",
+                "keygen | sudo install -m 640 -g p2pmusic",
+            ],
         ),
         (
             |f| key(f).way = way("/etc/p2pmusic.key", false, 0o644),
@@ -39,7 +43,7 @@ fn faults_of_the_files() {
             |f| key(f).keys = Some(Err("line 2".into())),
             "key",
             Wrong,
-            &["line 2"],
+            &["line 2", "sudo p2pmusic join"],
         ),
         (|f| key(f).keys = Some(Ok(2)), "key", Fine, &["2 keys"]),
         (|f| key(f).keys = None, "key", Note, &["may not read"]),

@@ -1,0 +1,328 @@
+//! `p2pmusic join`: fetches the swarm's key from a member that shows a code.
+
+mod place;
+
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    net::{Ipv6Addr, SocketAddr, ToSocketAddrs as _},
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+
+use self::place::NewKeyFile;
+use super::{ctl::client::Client, pair::PAIRING_PORT};
+use crate::{
+    config::{Config, ConfigError, DEFAULT_PATH},
+    daemon::node_name,
+    discovery::{self, Kind, Mdns},
+    identity::{self, KeyFileError},
+    pairing::{self, DialFailure, NoCode, PairingCode, PairingError},
+    protocol::check_name,
+};
+
+/// Get the swarm's key from a speaker that shows a code.
+#[derive(Clone, Debug, Args)]
+pub struct JoinArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    pub config: PathBuf,
+    /// Where the code is shown, unless mDNS finds it: a host's name or address
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub at: Option<String>,
+    /// Which of several speakers that show one
+    #[arg(long, value_name = "NAME", conflicts_with = "at")]
+    pub member: Option<String>,
+    /// Where the key goes, unless the configuration names a file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_KEY_FILE)]
+    pub key_file: PathBuf,
+    /// Leave the swarm whose key is here
+    #[arg(long)]
+    pub replace: bool,
+    /// Leave the service as it is
+    #[arg(long)]
+    pub no_restart: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Joined {
+    /// The member that gave the key.
+    pub member: String,
+    pub key_file: PathBuf,
+}
+
+/// Why this speaker has not joined.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinFailure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{0:?} has the key of a swarm already; `p2pmusic join --replace` leaves that one")]
+    Member(PathBuf),
+    #[error("{0}; `p2pmusic join --replace` puts another in its place")]
+    InTheWay(KeyFileError),
+    #[error("{path:?} cannot be written: {source}{}", as_root(.source))]
+    Unwritable { path: PathBuf, source: io::Error },
+    #[error(
+        "no speaker near shows a code. Run `sudo p2pmusic pair` on one that is in the swarm, and \
+         then this again; where that is not found (multicast), `--at` its name or address"
+    )]
+    Nobody,
+    #[error("mDNS cannot be used here: {0}; `--at` the member's name or address")]
+    NoMdns(String),
+    #[error("several speakers show a code: {0}; which one, says `--member NAME` or `--at HOST`")]
+    Several(String),
+    #[error("no speaker that is called {wanted:?} shows a code, but {there}")]
+    NotThere { wanted: String, there: String },
+    #[error("{0:?} has no address: {1}")]
+    Nameless(String, io::Error),
+    #[error(transparent)]
+    NoCode(#[from] NoCode),
+    #[error("no code was given: {0}")]
+    NothingTyped(io::Error),
+    #[error("{0}")]
+    Refused(String),
+    #[error("{0}; has the code run out? `sudo p2pmusic pair` shows a new one")]
+    Dial(DialFailure),
+}
+
+/// Joins, in words. Exit code 1 when that has failed.
+pub fn run(args: &JoinArgs) -> ExitCode {
+    match join(args, &mut ask) {
+        Ok(joined) => {
+            println!(
+                "{} has given the key, which is in {}.",
+                joined.member,
+                joined.key_file.display()
+            );
+            match args.no_restart || args.config != Path::new(DEFAULT_PATH) {
+                true => println!("p2pmusic uses it from its next start on."),
+                false => start(&args.config),
+            }
+            ExitCode::SUCCESS
+        }
+        Err(JoinFailure::Config(e)) => super::bad_config(&e),
+        Err(e) => {
+            eprintln!("p2pmusic: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Fetches the key and puts it into its place; `ask` is given a question, and gives what
+/// was typed. The service is left as it is.
+///
+/// # Errors
+/// In words, with what to do.
+pub fn join(
+    args: &JoinArgs,
+    ask: &mut dyn FnMut(&str) -> io::Result<String>,
+) -> Result<Joined, JoinFailure> {
+    let config = Config::load(&args.config)?;
+    let configured = config.swarm.key_file.clone();
+    let path = configured.clone().unwrap_or_else(|| args.key_file.clone());
+    if !args.replace {
+        check_free(&path)?;
+    }
+    let unwritable = |path: &Path| {
+        let path = path.to_owned();
+        move |source| JoinFailure::Unwritable { path, source }
+    };
+    let file = NewKeyFile::prepare(&path).map_err(unwritable(&path))?;
+    let addresses = match &args.at {
+        Some(at) => resolve(at)?,
+        None => find(args.member.as_deref(), ask)?,
+    };
+    let typed = ask("The code that `sudo p2pmusic pair` shows: ");
+    let code = PairingCode::parse(&typed.map_err(JoinFailure::NothingTyped)?)?;
+    let name = node_name(&config);
+    let granted = smol::block_on(pairing::dial(&addresses, &code, &name)).map_err(in_words)?;
+    file.write(&granted.keys).map_err(unwritable(&path))?;
+    if configured.is_none() {
+        place::name_key_file(&args.config, &path).map_err(unwritable(&args.config))?;
+    }
+    let member = granted.from.clone();
+    smol::block_on(granted.confirm());
+    Ok(Joined {
+        member,
+        key_file: path,
+    })
+}
+
+/// Whether there is no key yet: an empty file, as a copy that failed leaves behind, is none.
+fn check_free(path: &Path) -> Result<(), JoinFailure> {
+    match identity::read_keys(path) {
+        Ok(_) => Err(JoinFailure::Member(path.into())),
+        Err(KeyFileError::Empty { .. }) => Ok(()),
+        Err(KeyFileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(())
+        }
+        Err(KeyFileError::Read { path, source }) => Err(JoinFailure::Unwritable { path, source }),
+        Err(error) => Err(JoinFailure::InTheWay(error)),
+    }
+}
+
+/// What has gone wrong with the code, and what to do.
+fn in_words(failure: DialFailure) -> JoinFailure {
+    let again = "`sudo p2pmusic pair` there shows a new one";
+    let why = match failure {
+        DialFailure::Exchange(PairingError::Refused(0)) => {
+            format!("that is not the code, or it has ended: too many tries have failed; {again}")
+        }
+        DialFailure::Exchange(PairingError::Refused(left)) => format!(
+            "that is not the code that is shown there; {left} more {} and it ends",
+            if left == 1 { "try" } else { "tries" }
+        ),
+        DialFailure::Exchange(PairingError::WrongCode) => format!(
+            "what answers there does not know the code, or is not the speaker that shows it; \
+             nothing was given away. Check the name, and begin anew: {again}"
+        ),
+        other => return JoinFailure::Dial(other),
+    };
+    JoinFailure::Refused(why)
+}
+
+/// The addresses of the member that shows a code, by mDNS.
+fn find(
+    wanted: Option<&str>,
+    ask: &mut dyn FnMut(&str) -> io::Result<String>,
+) -> Result<Vec<SocketAddr>, JoinFailure> {
+    let mdns = Mdns::default();
+    let looking = discovery::look_around(&mdns, Kind::Pairing, LOOK);
+    let found = smol::block_on(looking).map_err(|e| JoinFailure::NoMdns(e.to_string()))?;
+    let members: BTreeMap<String, Vec<SocketAddr>> = found
+        .into_iter()
+        .filter(|(name, _)| check_name(name).is_ok())
+        .map(|(name, (_, at))| (name, at))
+        .collect();
+    let names: Vec<&str> = members.keys().map(String::as_str).collect();
+    let there = names.join(", ");
+    let choice = match (wanted, names.as_slice()) {
+        (_, []) => return Err(JoinFailure::Nobody),
+        (Some(wanted), _) => wanted.to_owned(),
+        (None, [one]) => (*one).to_owned(),
+        (None, _) if !io::stdin().is_terminal() => return Err(JoinFailure::Several(there)),
+        (None, _) => {
+            let which = ask(&format!(
+                "Several speakers show a code: {there}\nWhich one? "
+            ));
+            which.map_err(JoinFailure::NothingTyped)?
+        }
+    };
+    let wanted = choice.trim().to_lowercase();
+    // What is announced is the name and the beginning of an id.
+    let is_it =
+        |name: &str| name == wanted || name.rsplit_once(' ').is_some_and(|(n, _)| n == wanted);
+    let mut fitting = members.iter().filter(|(name, _)| is_it(name));
+    match (fitting.next(), fitting.next()) {
+        (Some((_, at)), None) => Ok(at.clone()),
+        (Some(_), Some(_)) => Err(JoinFailure::Several(there)),
+        (None, _) => Err(JoinFailure::NotThere { wanted, there }),
+    }
+}
+
+fn resolve(at: &str) -> Result<Vec<SocketAddr>, JoinFailure> {
+    let resolved = with_port(at).to_socket_addrs();
+    let resolved = resolved.map_err(|e| JoinFailure::Nameless(at.into(), e))?;
+    Ok(resolved.collect())
+}
+
+/// `at` with the port of pairings where it has none.
+fn with_port(at: &str) -> String {
+    let bare = at.trim_start_matches('[').trim_end_matches(']');
+    if bare.parse::<Ipv6Addr>().is_ok() {
+        return format!("[{bare}]:{PAIRING_PORT}");
+    }
+    match at.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => at.into(),
+        _ => format!("{at}:{PAIRING_PORT}"),
+    }
+}
+
+/// Asks the person at the terminal, or reads the next line of what is piped in.
+pub fn ask(question: &str) -> io::Result<String> {
+    let mut stdin = io::stdin().lock();
+    if stdin.is_terminal() {
+        eprint!("{question}");
+        io::stderr().flush()?;
+    }
+    let mut line = String::new();
+    match stdin.read_line(&mut line)? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(line),
+    }
+}
+
+/// Has the service use the key, and says what it finds. An open swarm is left by a start
+/// only.
+fn start(config: &Path) {
+    let restarted = Command::new("systemctl")
+        .args(["try-restart", "p2pmusic.service"])
+        .stdin(Stdio::null())
+        .status();
+    match restarted {
+        Ok(status) if status.success() => {}
+        _ => return println!("To use it: sudo systemctl restart p2pmusic"),
+    }
+    let socket = Config::load(config).map(|config| config.control.socket);
+    match socket.ok().and_then(|socket| others(&socket)) {
+        Some(names) => println!("Here are: {names}."),
+        None => println!("`p2pmusic ctl peers` shows who is here, once the service runs."),
+    }
+}
+
+/// The names of those that the node on `socket` finds, as soon as there are some.
+fn others(socket: &Path) -> Option<String> {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        let asked = Client::connect(socket).and_then(|mut node| {
+            let own = node.value(&["p2p_status"], "name")?;
+            Ok((own, node.records(&["p2p_peers"], &["peer"])?))
+        });
+        if let Ok((own, peers)) = asked {
+            let names = peers.iter().filter_map(|peer| peer.get("peer"));
+            let names: Vec<&str> = names.filter(|name| own.as_deref() != Some(*name)).collect();
+            if !names.is_empty() {
+                return Some(names.join(", "));
+            }
+        }
+        thread::sleep(PATIENCE / 60);
+    }
+    None
+}
+
+fn as_root(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; run it with sudo",
+        _ => "",
+    }
+}
+
+/// Where the key is unless told otherwise.
+pub const DEFAULT_KEY_FILE: &str = "/etc/p2pmusic.key";
+/// mdns-sd asks at once, after 1 s and after 3 s, and a busy Wi-Fi loses the first.
+const LOOK: Duration = Duration::from_millis(3500);
+/// For the service to start and to find the others.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_alone_is_asked_at_the_port_of_pairings() {
+        for (at, expected) in [
+            ("kitchen.local", "kitchen.local:4671"),
+            ("10.0.0.7:99", "10.0.0.7:99"),
+            ("fd00::7", "[fd00::7]:4671"),
+            ("[fd00::7]", "[fd00::7]:4671"),
+            ("[fd00::7]:99", "[fd00::7]:99"),
+        ] {
+            assert_eq!(with_port(at), expected);
+        }
+    }
+}

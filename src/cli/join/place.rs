@@ -1,0 +1,206 @@
+//! Where the key goes: its file, and the line of the configuration that names it.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, Write as _},
+    os::unix::fs::{fchown, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::{geteuid, Group};
+use zeroize::Zeroizing;
+
+use crate::{config::Config, identity::SwarmKey};
+
+/// A key file that is not in its place yet.
+///
+/// It is made before anybody is asked for a code: where it cannot be, no code is spent.
+pub struct NewKeyFile {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
+}
+
+impl NewKeyFile {
+    /// # Errors
+    /// When a file cannot be made beside `path`.
+    pub fn prepare(path: &Path) -> io::Result<Self> {
+        let temporary = path.with_extension("joining");
+        // One that an earlier cut left behind may have any mode.
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(OWNER_ONLY)
+            .open(&temporary)?;
+        let group = Group::from_name(SERVICE_GROUP).ok().flatten();
+        if let Some(group) = group.filter(|_| geteuid().is_root()) {
+            fchown(&file, None, Some(group.gid.as_raw()))?;
+            file.set_permissions(Permissions::from_mode(OWNER_AND_SERVICE))?;
+        }
+        Ok(Self {
+            path: path.into(),
+            temporary,
+            file,
+        })
+    }
+
+    /// Puts it into its place, with `keys` in it. After a power cut at any moment there is
+    /// the whole file or what was there before.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn write(mut self, keys: &[SwarmKey]) -> io::Result<()> {
+        for key in keys {
+            let line = Zeroizing::new(format!("{key}\n"));
+            self.file.write_all(line.as_bytes())?;
+        }
+        self.file.sync_all()?;
+        fs::rename(&self.temporary, &self.path)?;
+        sync_dir_of(&self.path)
+    }
+}
+
+impl Drop for NewKeyFile {
+    fn drop(&mut self) {
+        // In its place it has another name.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+/// Names `key_file` in the configuration at `path`; all else in it stays as it is.
+///
+/// # Errors
+/// When it cannot be written, or cannot be changed in one place.
+pub fn name_key_file(path: &Path, key_file: &Path) -> io::Result<()> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        read => read?,
+    };
+    let changed = with_key_file(&text, key_file);
+    let named = Config::parse(&changed).ok().and_then(|c| c.swarm.key_file);
+    if named.as_deref() != Some(key_file) {
+        return Err(io::Error::other(format!(
+            "it has no place for that; write under [swarm]: key_file = {key_file:?}"
+        )));
+    }
+    let temporary = path.with_extension("joining");
+    let mut file = File::create(&temporary)?;
+    if let Ok(old) = fs::metadata(path) {
+        file.set_permissions(old.permissions())?;
+        let new = file.metadata()?;
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            fchown(&file, Some(old.uid()), Some(old.gid()))?;
+        }
+    }
+    file.write_all(changed.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    sync_dir_of(path)
+}
+
+/// `text` with `key_file` under `[swarm]`, in the place of the sample's line if it is there.
+fn with_key_file(text: &str, key_file: &Path) -> String {
+    let value = toml::Value::String(key_file.display().to_string());
+    let line = format!("key_file = {value}");
+    let mut lines: Vec<&str> = text.lines().collect();
+    let is = |line: &str, what: &str| line.split('#').next().unwrap_or_default().trim() == what;
+    let Some(header) = lines.iter().position(|line| is(line, "[swarm]")) else {
+        let gap = if text.is_empty() { "" } else { "\n" };
+        return format!("{}{gap}[swarm]\n{line}\n", with_newline(text));
+    };
+    let section = lines.iter().enumerate().skip(header + 1);
+    let sample = section
+        .take_while(|(_, line)| !line.trim_start().starts_with('['))
+        .find(|(_, line)| {
+            let bare = line.trim_start().strip_prefix('#').map(str::trim_start);
+            bare.and_then(|bare| bare.strip_prefix("key_file"))
+                .is_some_and(|rest| rest.trim_start().starts_with('='))
+        })
+        .map(|(at, _)| at);
+    match sample {
+        Some(at) => lines[at] = &line,
+        None => lines.insert(header + 1, &line),
+    }
+    lines.join("\n") + "\n"
+}
+
+fn with_newline(text: &str) -> String {
+    match text.is_empty() || text.ends_with('\n') {
+        true => text.into(),
+        false => format!("{text}\n"),
+    }
+}
+
+fn sync_dir_of(path: &Path) -> io::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    File::open(dir.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// The service's group, which reads the key.
+const SERVICE_GROUP: &str = "p2pmusic";
+const OWNER_ONLY: u32 = 0o600;
+const OWNER_AND_SERVICE: u32 = 0o640;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_is_changed_in_one_line() {
+        let path = Path::new("/etc/p2pmusic.key");
+        let sample = include_str!("../../../etc/p2pmusic.toml");
+        let changed = with_key_file(sample, path);
+        let differ: Vec<_> = sample
+            .lines()
+            .zip(changed.lines())
+            .filter(|(a, b)| a != b)
+            .collect();
+        let (before, after) = (
+            "#key_file = \"/etc/p2pmusic.key\"",
+            "key_file = \"/etc/p2pmusic.key\"",
+        );
+        assert_eq!(differ, [(before, after)]);
+        for (text, expected) in [
+            ("", "[swarm]\nkey_file = \"/etc/p2pmusic.key\"\n"),
+            (
+                "role = \"both\" # mine",
+                "role = \"both\" # mine\n\n[swarm]\nkey_file = \"/etc/p2pmusic.key\"\n",
+            ),
+            (
+                "[swarm] # ours\n[peer]\n#key_file = 1\n",
+                "[swarm] # ours\nkey_file = \"/etc/p2pmusic.key\"\n[peer]\n#key_file = 1\n",
+            ),
+        ] {
+            assert_eq!(with_key_file(text, path), expected);
+        }
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_changed_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("p2pmusic.toml");
+        let inline = "swarm = {}\n";
+        fs::write(&path, inline).unwrap();
+        let error = name_key_file(&path, Path::new("/k")).unwrap_err();
+        assert!(error.to_string().contains("key_file"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), inline);
+    }
+
+    #[test]
+    fn a_key_file_is_whole_or_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        drop(NewKeyFile::prepare(&path).unwrap());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        let keys = [SwarmKey::generate().unwrap(), SwarmKey::generate().unwrap()];
+        NewKeyFile::prepare(&path).unwrap().write(&keys).unwrap();
+        assert_eq!(crate::identity::read_keys(&path).unwrap(), keys);
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o137, 0, "{mode:o}");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
