@@ -20,7 +20,7 @@ use bytes::Bytes;
 use serde::{de::DeserializeOwned, Serialize};
 
 use crate::{
-    catalog::{CatchUp, Need, Page, SignedHead},
+    catalog::{CatchUp, Need, Page, Quota, SignedHead},
     config::Config,
     content::{blob::Verifier, ranges::GroupSet},
     control::mpd::{
@@ -75,7 +75,7 @@ pub fn pairing(bytes: &[u8]) {
 
 /// Messages, one frame after the other, from members that the tracker knows.
 pub fn registry(bytes: &[u8]) {
-    let mut registry = Registry::new(Vec::new(), 1 << 20);
+    let mut registry = Registry::new(Vec::new(), Quota::of(0));
     let mut now = Instant::now();
     let mut from = bytes;
     for conn in 0..4 {

@@ -17,6 +17,9 @@ pub struct CatchUp {
     list: Option<Arc<[Hash]>>,
     /// As many as the list is long once that is here.
     pages: Vec<Option<Arc<Page>>>,
+    /// What the pages take that are here, and those of them that the base has not.
+    bytes: usize,
+    fresh_bytes: usize,
 }
 
 /// What a [`CatchUp`] needs next.
@@ -46,6 +49,8 @@ impl CatchUp {
             base,
             list: None,
             pages: Vec::new(),
+            bytes: 0,
+            fresh_bytes: 0,
         };
         if head.head.entries == 0 {
             this.handle_list(Vec::new())?;
@@ -87,6 +92,8 @@ impl CatchUp {
             .enumerate()
             .map(|(i, hash)| known(i, hash))
             .collect();
+        self.bytes = self.pages.iter().flatten().map(|page| taken(page)).sum();
+        self.fresh_bytes = size_of_val(&*list);
         self.list = Some(list.into());
         Ok(())
     }
@@ -107,8 +114,28 @@ impl CatchUp {
         if page.len() != self.page_len(index) {
             return Err(SyncError::WrongPage(index as u32));
         }
-        self.pages[index] = Some(Arc::new(page));
+        if self.pages[index].is_none() {
+            self.bytes += taken(&page);
+            self.fresh_bytes += taken(&page);
+            self.pages[index] = Some(Arc::new(page));
+        }
         Ok(())
+    }
+
+    /// What the catalogue takes in memory as far as it is here.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What it is likely to take once it is whole, by the pages that are here.
+    pub fn likely_bytes(&self) -> usize {
+        let here = self.pages.iter().flatten().count().max(1);
+        self.bytes / here * self.pages.len()
+    }
+
+    /// The same as [`Self::bytes`] without what is here already.
+    pub fn fresh_bytes(&self) -> usize {
+        self.fresh_bytes
     }
 
     /// The catalogue, once nothing is needed any more.
@@ -122,6 +149,14 @@ impl CatchUp {
         (self.head.head.entries as usize - index * PAGE_ENTRIES).min(PAGE_ENTRIES)
     }
 }
+
+/// What a page takes in memory, with its part of the catalogue's indexes.
+fn taken(page: &Page) -> usize {
+    page.footprint() + page.len() * INDEX_BYTES
+}
+
+/// A number in each of two indexes.
+const INDEX_BYTES: usize = 2 * size_of::<u32>();
 
 /// Why catching up with a head failed. Whoever sent the piece is at fault.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -239,6 +274,26 @@ mod tests {
             refused,
             Err(SyncError::Catalogue(CatalogueError::Forged(owner.id())))
         );
+    }
+
+    #[test]
+    fn what_it_takes_is_known_while_it_comes() {
+        let owner = Owner::new(1);
+        let base = Arc::new(owner.publish(1, entries(700, &[])));
+        let new = owner.publish(2, entries(700, &[300]));
+        let mut this = CatchUp::new(*new.head(), Some(base)).unwrap();
+        this.handle_list(new.list().to_vec()).unwrap();
+        let (shared, list) = (this.bytes(), this.fresh_bytes());
+        let page = new.pages()[1].encode();
+        for _ in 0..2 {
+            this.handle_page(1, &page).unwrap();
+        }
+        let (whole, fresh) = (this.bytes(), this.fresh_bytes());
+        assert_eq!(fresh - list, whole - shared);
+        assert!(fresh - list >= page.len() / 2, "{fresh} bytes");
+        let counted = this.finish().unwrap().footprint();
+        let missed = counted.abs_diff(whole);
+        assert!(missed < 1024, "{whole} bytes were counted of {counted}");
     }
 
     #[test]

@@ -10,21 +10,27 @@
 //! deltas and no tombstones. The [`Database`] is every owner's catalogue as
 //! one browsable tree, with a directory per peer.
 
+mod allowance;
 mod catch_up;
 mod database;
 mod entry;
+mod excess;
 mod interner;
 mod page;
 mod pages;
+mod quota;
 mod refs;
 #[cfg(test)]
 pub(crate) mod samples;
 
+pub use allowance::Allowances;
 pub use catch_up::{CatchUp, Need, SyncError};
 pub use database::{Database, Found, Member};
 pub use entry::{Entry, Held, Listed, SharedTags, Tags, MODIFIED};
+pub use excess::{Excess, TooMuch};
 pub use interner::Interner;
 pub use page::Page;
 pub use pages::{Catalogue, Hash, Head, SignedHead};
 pub use pages::{MAX_PAGES, MAX_PAGE_BYTES, PAGE_ENTRIES};
+pub use quota::{Holding, Quota, Site};
 pub use refs::{EntryRef, ListedRef, TagsRef};

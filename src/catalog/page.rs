@@ -150,7 +150,6 @@ impl Page {
     }
 
     /// What it takes in memory, in bytes, without what the allocator adds.
-    #[cfg(test)]
     pub fn footprint(&self) -> usize {
         size_of_val(self)
             + size_of_val(&*self.texts)

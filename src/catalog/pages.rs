@@ -257,14 +257,11 @@ impl Catalogue {
     }
 
     /// What it takes in memory, in bytes, without what the allocator adds.
-    #[cfg(test)]
     pub fn footprint(&self) -> usize {
-        let pages = self.pages.iter();
-        let pages: usize = pages
-            .map(|page| page.footprint() + size_of_val(page) + size_of_val(&**page))
-            .sum();
+        let pages: usize = self.pages.iter().map(|page| page.footprint()).sum();
         let indexes = size_of_val(&*self.by_path) + size_of_val(&*self.by_track);
-        size_of_val(self) + pages + indexes + size_of_val(&*self.list)
+        let lists = size_of_val(&*self.pages) + size_of_val(&*self.list);
+        size_of_val(self) + pages + indexes + lists
     }
 
     /// The entries that are there, by number.

@@ -45,7 +45,10 @@ pub async fn run(
             Some(status) => status.snapshot().await,
             None => None,
         };
-        for mut record in snapshot.into_iter().flat_map(|snapshot| snapshot.peers) {
+        let (peers, problems) = snapshot.map_or_else(Default::default, |snapshot| {
+            (snapshot.peers, snapshot.problems)
+        });
+        for mut record in peers {
             for candidate in &mut record.candidates {
                 if let Candidate::WithTracker { port } = *candidate {
                     *candidate = Candidate::At(SocketAddr::new(here, port));
@@ -57,7 +60,7 @@ pub async fn run(
         noticed = notices.try_recv().unwrap_or(noticed);
         let configured = Event::Configured {
             max_volume: setup.max_volume,
-            notices: noticed.clone(),
+            notices: noticed.iter().cloned().chain(problems).collect(),
         };
         node.handle(configured, now);
         let ask = ControlId(0);
@@ -118,7 +121,7 @@ mod tests {
 
     fn server() -> TrackerServer {
         let identity = Identity::from_secret(&[1; 32], &[SwarmKey::OPEN]).unwrap();
-        TrackerServer::bind("127.0.0.1:0".parse().unwrap(), &identity).unwrap()
+        TrackerServer::bind("127.0.0.1:0".parse().unwrap(), &identity, 0).unwrap()
     }
 
     /// The next thing that is said.

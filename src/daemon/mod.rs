@@ -10,6 +10,7 @@ pub mod dirs;
 mod exposition;
 mod logging;
 mod lookout;
+mod machine;
 pub mod memory;
 mod network;
 mod parts;
@@ -186,7 +187,7 @@ pub struct Tracker {
 
 fn bind_tracker(config: &Config, identity: &Identity, mdns: Mdns) -> Result<Tracker, DaemonError> {
     let at = config.tracker.listen;
-    let server = TrackerServer::bind(at, identity)?;
+    let server = TrackerServer::bind(at, identity, machine::memory())?;
     let at = server.local_addr().unwrap_or(at);
     log::info!("tracker listens on {at}");
     let advertised = Announcement {

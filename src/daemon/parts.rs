@@ -16,7 +16,7 @@ use smol::{future, Task};
 use super::{
     dirs, exposition,
     lookout::{self, Sight},
-    memory,
+    machine, memory,
     network::{self, Network},
     DaemonError, StateDir, Tracker,
 };
@@ -387,6 +387,7 @@ fn setup(config: &Config, identity: &Identity, memory: Memory, network: &Network
         max_volume: config.audio.max_volume,
         names_others: names_others(),
         seed: seed(identity),
+        memory_bytes: machine::memory(),
     }
 }
 

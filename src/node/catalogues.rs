@@ -1,4 +1,13 @@
 //! Everybody's catalogues, and catching up with those that are newer.
+//!
+//! How large a catalogue is, and how often it changes, is its owner's choice. So what
+//! comes is counted in bytes as it comes ([`Quota`], [`Allowances`]): who takes more than
+//! its part of this machine's memory is left out and named ([`Excess`]), and who changes
+//! more than a library does waits. Turns at being fetched go round between the sites that
+//! owners are at, a piece a turn, so that nobody's slow answers keep others waiting.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -7,18 +16,29 @@ use std::{
 };
 
 use crate::{
-    catalog::{Catalogue, CatchUp, Hash, Head, Need, SignedHead, SyncError},
+    catalog::{
+        Allowances, Catalogue, CatchUp, Excess, Hash, Holding, Need, Quota, SignedHead, Site,
+        SyncError, TooMuch,
+    },
     id::PeerId,
 };
 
 /// The own catalogue and all others that are known, whole ones only.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Catalogues {
     own: Option<Arc<Catalogue>>,
-    theirs: BTreeMap<PeerId, Arc<Catalogue>>,
+    quota: Quota,
+    allowances: Allowances,
+    here: BTreeMap<PeerId, Stay>,
+    theirs: BTreeMap<PeerId, Kept>,
     pending: BTreeMap<PeerId, Pending>,
+    left_out: BTreeMap<PeerId, Excess<Via>>,
+    /// Counts the turns at being fetched.
+    last_turn: u64,
     /// What to ask for, in the order it came up.
     wants: VecDeque<Want>,
+    /// Whether what is here has changed since that was last asked for.
+    has_changed: bool,
 }
 
 /// A piece of a catalogue that somebody should be asked for.
@@ -36,6 +56,21 @@ pub enum Via {
     Owner,
 }
 
+/// An owner that is here.
+#[derive(Clone, Copy, Debug)]
+struct Stay {
+    site: Option<Site>,
+    since: Instant,
+}
+
+/// A whole catalogue.
+#[derive(Debug)]
+struct Kept {
+    catalogue: Arc<Catalogue>,
+    bytes: usize,
+    via: Via,
+}
+
 #[derive(Debug)]
 struct Pending {
     catch_up: CatchUp,
@@ -44,9 +79,28 @@ struct Pending {
     then: Option<Via>,
     /// When the last piece was asked for; until then it waits for its turn.
     asked: Option<Instant>,
+    turn: u64,
+    /// Until when it may not be asked for.
+    not_before: Option<Instant>,
 }
 
 impl Catalogues {
+    /// On a machine that has so many bytes for the catalogues of others.
+    pub fn new(quota: Quota) -> Self {
+        Self {
+            own: None,
+            quota,
+            allowances: Allowances::new(quota),
+            here: BTreeMap::new(),
+            theirs: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            left_out: BTreeMap::new(),
+            last_turn: 0,
+            wants: VecDeque::new(),
+            has_changed: false,
+        }
+    }
+
     pub fn set_own(&mut self, own: Arc<Catalogue>) {
         self.own = Some(own);
     }
@@ -56,7 +110,53 @@ impl Catalogues {
     }
 
     pub fn get(&self, owner: PeerId) -> Option<&Arc<Catalogue>> {
-        self.theirs.get(&owner)
+        self.theirs.get(&owner).map(|kept| &kept.catalogue)
+    }
+
+    /// Whether catalogues have come or gone since this was last asked.
+    pub fn take_change(&mut self) -> bool {
+        std::mem::take(&mut self.has_changed)
+    }
+
+    /// The owners whose newest catalogue is not taken, and why in words, given what they
+    /// are called.
+    pub fn left_out_in_words<'a>(
+        &'a self,
+        name: impl Fn(PeerId) -> Arc<str> + 'a,
+    ) -> impl Iterator<Item = String> + 'a {
+        self.left_out.iter().map(move |(owner, left_out)| {
+            let name = name(*owner);
+            let what = match self.theirs.contains_key(owner) {
+                true => "the newest tracks",
+                false => "the tracks",
+            };
+            let why = left_out.in_words(&name, self.quota);
+            format!("{what} of {name} are not shown: {why}")
+        })
+    }
+
+    /// `owner` is here, at `site` as far as that is known. Only then is it asked for.
+    pub fn handle_here(&mut self, owner: PeerId, site: Option<Site>, now: Instant) {
+        let stay = self.here.entry(owner).or_insert(Stay { site, since: now });
+        stay.site = site;
+        self.begin(now);
+    }
+
+    /// `owner` is gone. Its catalogue is kept, as long as there is room, if it was here
+    /// for long: then it is likely to come back, and unchanged.
+    pub fn handle_gone(&mut self, owner: PeerId, now: Instant) {
+        let stay = self.here.remove(&owner);
+        self.pending.remove(&owner);
+        self.left_out.remove(&owner);
+        let is_known = stay.is_some_and(|stay| now >= stay.since + KNOWN_AFTER);
+        if !is_known {
+            self.theirs.remove(&owner);
+        }
+        self.forget_absent();
+        for left_out in self.left_out.values_mut() {
+            left_out.handle_room(now);
+        }
+        self.begin(now);
     }
 
     /// Starts to catch up with `head`, if that is news.
@@ -80,29 +180,19 @@ impl Catalogues {
             }
             !head.head.is_newer_than(&towards.head)
         });
-        let claims_too_much = via == Via::Owner && head.head.entries > MAX_ENTRIES_OF_ONE;
-        if mine || stale || claims_too_much || !self.has_room(&head.head, known) {
+        let is_full = !known && self.theirs.len() + self.pending.len() >= MAX_CATALOGUES;
+        if mine || stale || is_full {
             return Ok(());
         }
-        let catch_up = match CatchUp::new(head, self.theirs.get(&owner).cloned()) {
-            Err(SyncError::Stale) => return Ok(()),
-            other => other?,
-        };
-        self.pending.insert(
-            owner,
-            Pending {
-                catch_up,
-                via,
-                then: None,
-                asked: None,
-            },
-        );
-        self.begin(now);
-        Ok(())
+        if let Some(left_out) = self.left_out.get_mut(&owner) {
+            head.verify()?;
+            left_out.handle_head(head, via);
+            return Ok(());
+        }
+        self.start(head, via, now)
     }
 
-    /// Takes the list of an owner's page hashes. Says whether a catalogue is
-    /// complete by that.
+    /// Takes the list of an owner's page hashes.
     ///
     /// # Errors
     /// When it does not fit; the catching up starts anew with the next head.
@@ -111,11 +201,12 @@ impl Catalogues {
         owner: PeerId,
         list: Vec<Hash>,
         now: Instant,
-    ) -> Result<bool, SyncError> {
-        self.feed(owner, now, |catch_up| catch_up.handle_list(list))
+    ) -> Result<(), SyncError> {
+        let bytes = size_of_val(&*list);
+        self.feed(owner, bytes, now, |catch_up| catch_up.handle_list(list))
     }
 
-    /// Takes a page. Says whether a catalogue is complete by that.
+    /// Takes a page.
     ///
     /// # Errors
     /// When it does not fit; the catching up starts anew with the next head.
@@ -125,8 +216,10 @@ impl Catalogues {
         index: u32,
         bytes: &[u8],
         now: Instant,
-    ) -> Result<bool, SyncError> {
-        self.feed(owner, now, |catch_up| catch_up.handle_page(index, bytes))
+    ) -> Result<(), SyncError> {
+        self.feed(owner, bytes.len(), now, |catch_up| {
+            catch_up.handle_page(index, bytes)
+        })
     }
 
     /// `owner`'s catalogue cannot be had this way: by the other, or not before its next
@@ -138,9 +231,7 @@ impl Catalogues {
         match pending.then.take() {
             Some(then) if pending.via == via => {
                 pending.via = then;
-                if pending.asked.is_some() {
-                    self.proceed(owner, now);
-                }
+                pending.asked = None;
             }
             None if pending.via == via => _ = self.pending.remove(&owner),
             // The other way is no way any more.
@@ -166,85 +257,266 @@ impl Catalogues {
     /// When [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let asked = self.pending.values().filter_map(|p| p.asked);
-        asked.min().map(|asked| asked + ASK_AGAIN)
+        let paced = self.pending.values().filter_map(|p| p.not_before);
+        let left_out = self.left_out.values().map(Excess::until);
+        let again = asked.map(|asked| asked + ASK_AGAIN);
+        again.chain(paced).chain(left_out).min()
     }
 
-    /// Asks again for what has not come.
+    /// Asks again for what has not come, after the others, and tries those that were left
+    /// out.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let late = |p: &Pending| p.asked.is_some_and(|asked| now >= asked + ASK_AGAIN);
-        let owners: Vec<PeerId> = self
-            .pending
-            .iter()
-            .filter(|(_, p)| late(p))
-            .map(|(owner, _)| *owner)
-            .collect();
-        for owner in owners {
-            self.proceed(owner, now);
+        for pending in self.pending.values_mut() {
+            pending.not_before.take_if(|then| *then <= now);
+            if pending.asked.take_if(|at| now >= *at + ASK_AGAIN).is_some() {
+                self.last_turn += 1;
+                pending.turn = self.last_turn;
+            }
         }
+        self.try_left_out(now);
+        self.begin(now);
     }
 
-    /// Whether `head`'s catalogue may be kept beside those of the others.
-    fn has_room(&self, head: &Head, known: bool) -> bool {
-        let pending = self.pending.values().map(|p| p.catch_up.head().head);
-        let theirs = self.theirs.values().map(|theirs| theirs.head().head);
-        let others = pending
-            .chain(theirs)
-            .filter(|other| other.owner != head.owner);
-        let entries: u64 = others.map(|other| u64::from(other.entries)).sum();
-        (known || self.theirs.len() + self.pending.len() < MAX_CATALOGUES)
-            && entries + u64::from(head.entries) <= MAX_ENTRIES
+    fn start(&mut self, head: SignedHead, via: Via, now: Instant) -> Result<(), SyncError> {
+        let owner = head.head.owner;
+        let base = self.get(owner).cloned();
+        let catch_up = match CatchUp::new(head, base) {
+            Err(SyncError::Stale) => return Ok(()),
+            other => other?,
+        };
+        self.last_turn += 1;
+        let pending = Pending {
+            catch_up,
+            via,
+            then: None,
+            asked: None,
+            turn: self.last_turn,
+            not_before: None,
+        };
+        self.pending.insert(owner, pending);
+        self.begin(now);
+        Ok(())
     }
 
+    /// Takes a piece of `owner`'s that came in so many bytes.
     fn feed(
         &mut self,
         owner: PeerId,
+        bytes: usize,
         now: Instant,
         step: impl FnOnce(&mut CatchUp) -> Result<(), SyncError>,
-    ) -> Result<bool, SyncError> {
+    ) -> Result<(), SyncError> {
+        let site = self.site(owner);
         let Some(pending) = self.pending.get_mut(&owner) else {
-            return Ok(false);
+            return Ok(());
         };
+        self.allowances.spend(owner, site, bytes, now);
+        let needed = pending.catch_up.need();
         if let Err(e) = step(&mut pending.catch_up) {
             self.pending.remove(&owner);
             self.begin(now);
             return Err(e);
         }
-        let is_whole = self.proceed(owner, now);
+        if pending.catch_up.need() == needed {
+            // It came twice, or unasked.
+            return Ok(());
+        }
+        self.last_turn += 1;
+        (pending.asked, pending.turn) = (None, self.last_turn);
+        self.make_room(owner, now);
+        self.finish(owner, now);
         self.begin(now);
-        Ok(is_whole)
+        Ok(())
+    }
+
+    /// Leaves out what has no room since `newcomer` has grown.
+    fn make_room(&mut self, newcomer: PeerId, now: Instant) {
+        let pending = self.pending.get(&newcomer);
+        if pending.is_some_and(|p| p.catch_up.bytes() > self.quota.one) {
+            self.leave_out(newcomer, TooMuch::ForOne, now);
+        }
+        while let Some(owner) = self.quota.who_yields(&self.holdings(), newcomer) {
+            self.leave_out(owner, TooMuch::ForAll, now);
+        }
+    }
+
+    /// Drops what is on its way of `owner`'s, or else what is here.
+    fn leave_out(&mut self, owner: PeerId, why: TooMuch, now: Instant) {
+        let pending = self.pending.remove(&owner);
+        let is_partial = pending
+            .as_ref()
+            .is_some_and(|p| p.catch_up.fresh_bytes() > 0);
+        let whole = match is_partial {
+            true => None,
+            false => self.theirs.remove(&owner),
+        };
+        self.has_changed |= whole.is_some();
+        let known = pending.map(|p| (*p.catch_up.head(), p.via, p.catch_up.likely_bytes()));
+        let known = known.or(whole
+            .as_ref()
+            .map(|whole| (*whole.catalogue.head(), whole.via, whole.bytes)));
+        let here = self.here.contains_key(&owner);
+        if let Some((head, via, bytes)) = known.filter(|_| here) {
+            let bytes = bytes.max(whole.as_ref().map_or(0, |whole| whole.bytes));
+            match self.left_out.get_mut(&owner) {
+                Some(before) => before.handle_again(why, bytes),
+                None => {
+                    let left_out = Excess::new(head, via, why, bytes, now);
+                    self.left_out.insert(owner, left_out);
+                }
+            }
+        }
+    }
+
+    /// Tries again those whose time has come, if there is room for them.
+    fn try_left_out(&mut self, now: Instant) {
+        let due = self.left_out.iter().filter(|(_, l)| l.until() <= now);
+        let due: Vec<PeerId> = due.map(|(owner, _)| *owner).collect();
+        for owner in due {
+            let fits = self.would_fit(owner);
+            let Some(left_out) = self.left_out.get_mut(&owner) else {
+                continue;
+            };
+            left_out.rest(now);
+            let (head, via) = (left_out.head(), left_out.via());
+            if fits && !self.pending.contains_key(&owner) {
+                // It was verified when it came.
+                let _ = self.start(head, via, now);
+            }
+        }
+    }
+
+    /// Whether what is known of `owner`'s catalogue fits beside the others, or instead of
+    /// larger ones.
+    fn would_fit(&self, owner: PeerId) -> bool {
+        let Some(left_out) = self.left_out.get(&owner) else {
+            return true;
+        };
+        let mut holdings = self.holdings();
+        holdings.retain(|holding| holding.owner != owner);
+        holdings.push(Holding {
+            owner,
+            site: self.site(owner),
+            is_here: true,
+            bytes: left_out.bytes(),
+            likely: left_out.bytes(),
+        });
+        self.quota.who_yields(&holdings, owner) != Some(owner)
+    }
+
+    /// What each owner takes.
+    fn holdings(&self) -> Vec<Holding> {
+        let mut bytes: BTreeMap<PeerId, (usize, usize)> = BTreeMap::new();
+        for (owner, kept) in &self.theirs {
+            bytes.insert(*owner, (kept.bytes, kept.bytes));
+        }
+        for (owner, pending) in &self.pending {
+            let (bytes, likely) = bytes.entry(*owner).or_default();
+            *bytes += pending.catch_up.fresh_bytes();
+            *likely = pending.catch_up.likely_bytes().max(*bytes);
+        }
+        let holding = |(owner, (bytes, likely)): (PeerId, (usize, usize))| Holding {
+            owner,
+            site: self.site(owner),
+            is_here: self.here.contains_key(&owner),
+            bytes,
+            likely,
+        };
+        bytes.into_iter().map(holding).collect()
+    }
+
+    fn site(&self, owner: PeerId) -> Option<Site> {
+        self.here.get(&owner)?.site
+    }
+
+    /// Keeps of those who are gone no more than a part.
+    fn forget_absent(&mut self) {
+        loop {
+            let absent = self.theirs.iter();
+            let absent = absent.filter(|(owner, _)| !self.here.contains_key(owner));
+            let absent: Vec<(usize, PeerId)> =
+                absent.map(|(owner, kept)| (kept.bytes, *owner)).collect();
+            let total: usize = absent.iter().map(|(bytes, _)| bytes).sum();
+            match absent.iter().max() {
+                Some((_, largest)) if total > self.quota.all / PART_OF_ABSENT => {
+                    self.theirs.remove(largest);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Swaps the catalogue in, if it is whole.
+    fn finish(&mut self, owner: PeerId, now: Instant) {
+        let whole = |p: &Pending| p.catch_up.need() == Need::Nothing;
+        if !self.pending.get(&owner).is_some_and(whole) {
+            return;
+        }
+        let Some(Pending { catch_up, via, .. }) = self.pending.remove(&owner) else {
+            return;
+        };
+        let Some(catalogue) = catch_up.finish() else {
+            return;
+        };
+        self.has_changed = true;
+        let kept = Kept {
+            bytes: catalogue.footprint(),
+            catalogue: Arc::new(catalogue),
+            via,
+        };
+        self.theirs.insert(owner, kept);
+        if let Some(left_out) = self.left_out.remove(&owner) {
+            // What came meanwhile was verified then.
+            let _ = self.start(left_out.head(), left_out.via(), now);
+        }
     }
 
     /// Goes on to those whose turn has come: who joins a large swarm would
     /// otherwise ask for a thousand catalogues in one breath.
     fn begin(&mut self, now: Instant) {
-        let under_way = self.pending.values().filter(|p| p.asked.is_some()).count();
-        let waiting = self.pending.iter().filter(|(_, p)| p.asked.is_none());
-        let next = waiting.take(MAX_CATCHING_UP.saturating_sub(under_way));
-        for owner in next.map(|(owner, _)| *owner).collect::<Vec<_>>() {
-            self.proceed(owner, now);
+        while let Some(owner) = self.next(now) {
+            let site = self.site(owner);
+            let Some(pending) = self.pending.get_mut(&owner) else {
+                return;
+            };
+            let ready = self.allowances.ready(owner, site, now);
+            if ready > now {
+                pending.not_before = Some(ready);
+                continue;
+            }
+            if pending.catch_up.need() == Need::Nothing {
+                self.finish(owner, now);
+                continue;
+            }
+            pending.asked = Some(now);
+            self.wants.push_back(Want {
+                owner,
+                need: pending.catch_up.need(),
+                via: pending.via,
+            });
         }
     }
 
-    /// Asks for the next piece, or swaps the finished catalogue in and says so.
-    fn proceed(&mut self, owner: PeerId, now: Instant) -> bool {
-        let Some(pending) = self.pending.get_mut(&owner) else {
-            return false;
-        };
-        let need = pending.catch_up.need();
-        if need != Need::Nothing {
-            pending.asked = Some(now);
-            let via = pending.via;
-            self.wants.push_back(Want { owner, need, via });
-            return false;
+    /// Whose turn it is, if anybody's: of the site that is asked for least, who has waited
+    /// for longest.
+    fn next(&self, now: Instant) -> Option<PeerId> {
+        let mut under_way: BTreeMap<Option<Site>, usize> = BTreeMap::new();
+        let asked = self.pending.iter().filter(|(_, p)| p.asked.is_some());
+        for (owner, _) in asked {
+            *under_way.entry(self.site(*owner)).or_default() += 1;
         }
-        let finished = self
-            .pending
-            .remove(&owner)
-            .and_then(|p| p.catch_up.finish());
-        if let Some(catalogue) = finished {
-            self.theirs.insert(owner, Arc::new(catalogue));
+        let at_once = (self.quota.all / IN_FLIGHT_PART).clamp(2, MAX_CATCHING_UP);
+        if under_way.values().sum::<usize>() >= at_once {
+            return None;
         }
-        true
+        let of_site = (at_once * 3 / 4).max(1);
+        let waiting = self.pending.iter().filter_map(|(owner, pending)| {
+            let may = pending.asked.is_none() && pending.not_before.is_none_or(|then| then <= now);
+            let stay = self.here.get(owner).filter(|_| may)?;
+            let busy = under_way.get(&stay.site).copied().unwrap_or(0);
+            (busy < of_site).then_some((busy, pending.turn, *owner))
+        });
+        waiting.min().map(|(_, _, owner)| owner)
     }
 }
 
@@ -252,86 +524,15 @@ impl Catalogues {
 /// by asking more often.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// Catalogues that are fetched at a time: enough to keep the line busy while
-/// the tracker answers, and pages that find room in its outbox.
+/// the tracker answers, and pages that find room in its outbox. Each may be a page of the
+/// largest size on its way, three quarters of them for owners at one site.
 const MAX_CATCHING_UP: usize = 8;
+/// One at a time for each so many bytes that all may take, since a page that is taken
+/// apart takes its size several times.
+const IN_FLIGHT_PART: usize = 4 << 20;
 /// Four times what a tracker takes: of those who are gone some are kept.
 const MAX_CATALOGUES: usize = 4096;
-/// Of all catalogues together. A thousand speakers with a thousand tracks each have
-/// as many, and fill a Pi of 512 MB; no more are taken of whoever says that there are.
-const MAX_ENTRIES: u64 = 1 << 20;
-/// Of one who alone says so, and may say so to keep others out: several times the
-/// largest library.
-const MAX_ENTRIES_OF_ONE: u32 = 1 << 18;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog::samples::{song, Owner};
-
-    #[test]
-    fn a_swarm_of_catalogues_is_fetched_a_few_at_a_time() {
-        let now = Instant::now();
-        let owners: Vec<Catalogue> = (0..50)
-            .map(|seed| Owner::new(seed).publish(1, vec![song("a", "b", None)]))
-            .collect();
-        let mut catalogues = Catalogues::default();
-        for owner in &owners {
-            let head = *owner.head();
-            catalogues.handle_head(head, Via::Tracker, now).unwrap();
-        }
-        let mut asked: VecDeque<Want> = VecDeque::new();
-        let mut whole = 0;
-        loop {
-            asked.extend(std::iter::from_fn(|| catalogues.poll()));
-            assert!(asked.len() <= MAX_CATCHING_UP, "{}", asked.len());
-            let Some(Want { owner, need, .. }) = asked.pop_front() else {
-                break;
-            };
-            let theirs = owners.iter().find(|o| o.owner() == owner).unwrap();
-            let is_whole = match need {
-                // One that the tracker has lost meanwhile does not stop the rest.
-                Need::List if owner == owners[7].owner() => {
-                    catalogues.handle_not_here(owner, Via::Tracker, now);
-                    false
-                }
-                Need::List => catalogues
-                    .handle_list(owner, theirs.list().to_vec(), now)
-                    .unwrap(),
-                Need::Page(n) => {
-                    let page = theirs.pages()[n as usize].encode();
-                    catalogues.handle_page(owner, n, &page, now).unwrap()
-                }
-                Need::Nothing => false,
-            };
-            whole += usize::from(is_whole);
-        }
-        assert_eq!(whole, 49);
-        assert_eq!(catalogues.poll_timeout(), None);
-    }
-
-    #[test]
-    fn where_one_way_ends_the_other_is_taken() {
-        let now = Instant::now();
-        let owner = Owner::new(1).publish(1, vec![song("a", "b", None)]);
-        let (id, head) = (owner.owner(), *owner.head());
-        let want = |via| {
-            Some(Want {
-                owner: id,
-                need: Need::List,
-                via,
-            })
-        };
-        let mut catalogues = Catalogues::default();
-        catalogues.handle_head(head, Via::Tracker, now).unwrap();
-        catalogues.handle_head(head, Via::Owner, now).unwrap();
-        assert_eq!(catalogues.poll(), want(Via::Tracker));
-        assert_eq!(catalogues.poll(), None, "it is asked for once");
-        catalogues.handle_lost(now);
-        assert_eq!(catalogues.poll(), want(Via::Owner));
-        catalogues.handle_not_here(id, Via::Owner, now);
-        assert_eq!(catalogues.poll_timeout(), None);
-        // The next greeting shows the head again.
-        catalogues.handle_head(head, Via::Owner, now).unwrap();
-        assert_eq!(catalogues.poll(), want(Via::Owner));
-    }
-}
+/// Who was here for as long has a good chance to be one of the house.
+const KNOWN_AFTER: Duration = Duration::from_secs(600);
+/// What those who are gone may take of all.
+const PART_OF_ABSENT: usize = 4;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    catalog::Site,
     id::PeerId,
     near::{is_near, Subnet},
     protocol::{check_name, Candidate, PeerRecord, PeerState, MAX_CANDIDATES},
@@ -52,6 +53,8 @@ struct Known {
     vouched: bool,
     /// Whether a tracker ever did.
     listed: bool,
+    /// Where it was seen, whatever else it claims.
+    site: Option<Site>,
 }
 
 /// What a peer's own word has changed.
@@ -120,11 +123,18 @@ impl Directory {
         });
         record.candidates.truncate(MAX_CANDIDATES + 1);
         let peer = record.peer;
+        // The first is what the tracker has seen.
+        let site = match record.candidates.first() {
+            Some(Candidate::At(at)) => Some(at.ip()),
+            Some(Candidate::WithTracker { .. }) => self.tracker_at,
+            None => None,
+        };
         let known = Known {
             claim: record.name.clone(),
             record,
             vouched: true,
             listed: true,
+            site: site.map(Site::from),
         };
         let told = known.record.clone();
         let before = self.peers.insert(peer, known);
@@ -171,6 +181,7 @@ impl Directory {
                 claim: name,
                 vouched: false,
                 listed: false,
+                site: Some(at.ip().into()),
             };
             self.peers.insert(peer, known);
             self.name_all();
@@ -179,6 +190,7 @@ impl Directory {
         if known.vouched {
             return Change::Nothing;
         }
+        known.site = Some(at.ip().into());
         let mut change = Change::Nothing;
         if std::mem::replace(&mut known.record.state, PeerState::Up) != PeerState::Up {
             change = Change::Whereabouts;
@@ -241,6 +253,11 @@ impl Directory {
     /// Whether the tracker speaks for `peer` now.
     pub fn is_vouched(&self, peer: PeerId) -> bool {
         self.peers.get(&peer).is_some_and(|known| known.vouched)
+    }
+
+    /// Where `peer` was seen.
+    pub fn site(&self, peer: PeerId) -> Option<Site> {
+        self.peers.get(&peer)?.site
     }
 
     pub fn get(&self, peer: PeerId) -> Option<&PeerRecord> {

@@ -37,6 +37,8 @@ pub struct Setup {
     pub names_others: bool,
     /// Makes this node's chances its own.
     pub seed: u64,
+    /// How much memory this machine has for it, in bytes.
+    pub memory_bytes: u64,
 }
 
 /// What happened to the node.

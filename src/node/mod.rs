@@ -49,7 +49,7 @@ pub use self::{
     view::in_few_words,
 };
 use crate::{
-    catalog::{Database, Member},
+    catalog::{Database, Member, Quota},
     config::Role,
     control::{
         mpd::{
@@ -111,7 +111,7 @@ impl Node {
             neighbours: Neighbours::new(setup.me, peers, setup.seed, now),
             reminder: Reminder::new(peers.clone()),
             looks_for_peers: false,
-            catalogues: Catalogues::default(),
+            catalogues: Catalogues::new(Quota::of(setup.memory_bytes)),
             database: Database::default(),
             queue: setup.memory.recall(setup.seed),
             transport: Transport::new(setup.memory.volume, setup.max_volume),
@@ -236,6 +236,9 @@ impl Node {
     /// The next thing to do.
     pub fn poll(&mut self, now: Instant) -> Option<Action> {
         loop {
+            if self.catalogues.take_change() {
+                self.rebuild(now);
+            }
             if let Some(action) = self.actions.pop_front() {
                 return Some(action);
             }

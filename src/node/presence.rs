@@ -87,7 +87,7 @@ impl Node {
         let result = match message {
             FromTracker::Peer(record) => {
                 self.handle_record(record, now);
-                Ok(false)
+                Ok(())
             }
             FromTracker::Gone { peer, left } => {
                 let addresses = self.directory.addresses(peer);
@@ -95,16 +95,13 @@ impl Node {
                     self.neighbours.handle_gone(peer, left, addresses, now);
                     self.forget_peer(peer, now);
                 }
-                Ok(false)
+                Ok(())
             }
             FromTracker::Head(head) if head.head.owner == self.me => {
                 self.actions.push_back(Action::Outdo(head));
-                Ok(false)
+                Ok(())
             }
-            FromTracker::Head(head) => {
-                let begun = self.catalogues.handle_head(head, Via::Tracker, now);
-                begun.map(|()| false)
-            }
+            FromTracker::Head(head) => self.catalogues.handle_head(head, Via::Tracker, now),
             FromTracker::List { owner, list } => self.catalogues.handle_list(owner, list, now),
             FromTracker::Page {
                 owner,
@@ -113,12 +110,12 @@ impl Node {
             } => self.catalogues.handle_page(owner, index, &bytes, now),
             FromTracker::NotHere { owner } => {
                 self.catalogues.handle_not_here(owner, Via::Tracker, now);
-                Ok(false)
+                Ok(())
             }
             // The link deals with the others by itself.
-            _ => Ok(false),
+            _ => Ok(()),
         };
-        self.take_progress(result, now);
+        log_unusable(result);
     }
 
     fn handle_record(&mut self, record: PeerRecord, now: Instant) {
@@ -126,6 +123,8 @@ impl Node {
         let (is_here, is_news) = self.directory.handle_record(record);
         if is_here {
             self.neighbours.handle_vouched(peer, &name, now);
+            let site = self.directory.site(peer);
+            self.catalogues.handle_here(peer, site, now);
         }
         if is_news {
             self.tell_addresses(peer);
@@ -227,6 +226,8 @@ impl Node {
         if self.directory.get(peer).is_none() {
             return false;
         }
+        let site = self.directory.site(peer);
+        self.catalogues.handle_here(peer, site, now);
         if change != Change::Nothing {
             self.tell_addresses(peer);
             self.reminder.handle_news(now);
@@ -237,8 +238,7 @@ impl Node {
         }
         // It speaks for itself only.
         if let Some(head) = greeting.head.filter(|head| head.head.owner == peer) {
-            let begun = self.catalogues.handle_head(head, Via::Owner, now);
-            self.take_progress(begun.map(|()| false), now);
+            log_unusable(self.catalogues.handle_head(head, Via::Owner, now));
         }
         if let Some(seen) = greeting.yours.filter(|seen| self.is_outdone_by(seen)) {
             self.actions.push_back(Action::Outdo(seen));
@@ -290,19 +290,10 @@ impl Node {
                 self.catalogues.handle_not_here(owner, Via::Owner, now);
                 // Its head comes with the next greeting.
                 self.neighbours.handle_unfinished(owner, now);
-                Ok(false)
+                Ok(())
             }
         };
-        self.take_progress(result, now);
-    }
-
-    /// A catalogue has come further; `Ok(true)` when it is whole.
-    fn take_progress(&mut self, progress: Result<bool, SyncError>, now: Instant) {
-        match progress {
-            Ok(true) => self.rebuild(now),
-            Ok(false) => {}
-            Err(e) => log::debug!("a catalogue cannot be used: {e}"),
-        }
+        log_unusable(result);
     }
 
     /// Where others are is seen from this machine's own networks, and they are to hear
@@ -329,6 +320,7 @@ impl Node {
 
     fn forget_peer(&mut self, peer: PeerId, now: Instant) {
         self.answers.handle_gone(peer);
+        self.catalogues.handle_gone(peer, now);
         self.actions.push_back(Action::Addresses(peer, Vec::new()));
         self.rebuild(now);
     }
@@ -395,6 +387,13 @@ impl Node {
         if self.reminder.is_worth_it(&here, now) {
             self.actions.push_back(Action::Remember);
         }
+    }
+}
+
+/// A piece of a catalogue is not what its head promises.
+fn log_unusable(result: Result<(), SyncError>) {
+    if let Err(e) = result {
+        log::debug!("a catalogue cannot be used: {e}");
     }
 }
 

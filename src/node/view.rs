@@ -210,6 +210,8 @@ impl Node {
 
     fn problems_in_words(&self, now: Instant) -> Vec<String> {
         let mut problems = self.facts.problems_in_words();
+        let left_out = self.catalogues.left_out_in_words(|peer| self.name_of(peer));
+        problems.extend(left_out.take(MAX_PROBLEMS));
         problems.extend(self.stats.traffic.lies_in_words(now));
         problems
     }

@@ -250,6 +250,7 @@ impl Host {
             max_volume: 100,
             names_others: manner != Manner::Alone,
             seed,
+            memory_bytes: MEMORY,
         };
         let mut link = Link::new(introduction, seed, now);
         let trackers = match habits.wants_tracker {
@@ -693,5 +694,7 @@ impl Host {
     }
 }
 
+/// A small machine's: what catalogues may take of it can be reached in a test.
+pub const MEMORY: u64 = 64 << 20;
 /// New heads come at most once in so long.
 const PUBLISH_AFTER: Duration = Duration::from_secs(2);

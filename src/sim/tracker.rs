@@ -8,10 +8,12 @@ use std::{
 };
 
 use super::{
+    host::MEMORY,
     net::{address, HostNo, Life, Place},
     world::{Event, World},
 };
 use crate::{
+    catalog::Quota,
     node,
     protocol::{FromTracker, ToTracker},
     tracker::{
@@ -57,7 +59,7 @@ impl Tracker {
     pub fn new() -> Self {
         Self {
             alive: true,
-            registry: Registry::new(vec![TRACKER_AT], 0),
+            registry: Registry::new(vec![TRACKER_AT], Quota::of(MEMORY)),
             conns: BTreeMap::new(),
             last_conn: 0,
         }

@@ -36,6 +36,7 @@ use smol::{
 use self::outbox::{Frame, Frames, Outbox, Outboxes};
 use super::registry::{Action, Bulletin, ConnId, Dropped, Place, Registry, Snapshot, MAX_PEERS};
 use crate::{
+    catalog::Quota,
     id::PeerId,
     identity::{peer_of, Identity},
     interfaces,
@@ -50,6 +51,8 @@ pub struct TrackerServer {
     listener: Async<TcpListener>,
     acceptor: TlsAcceptor,
     identity: Identity,
+    /// What this machine has for it, in bytes.
+    memory: u64,
     inbox: (Sender<Event>, Receiver<Event>),
 }
 
@@ -59,11 +62,11 @@ pub struct TrackerStatus(Sender<Event>);
 
 impl TrackerServer {
     /// Listens on `address`; `[::]` takes IPv4, too, and stands for
-    /// `0.0.0.0` on a host without IPv6.
+    /// `0.0.0.0` on a host without IPv6. `memory`, in bytes, is this machine's.
     ///
     /// # Errors
     /// Names the address and, where it is in use, the process that has it.
-    pub fn bind(address: SocketAddr, identity: &Identity) -> Result<Self, BindError> {
+    pub fn bind(address: SocketAddr, identity: &Identity, memory: u64) -> Result<Self, BindError> {
         let listener = listen_tcp(address)
             .and_then(Async::new)
             .map_err(|source| BindError::new(address, source))?;
@@ -75,6 +78,7 @@ impl TrackerServer {
             listener,
             acceptor: identity.tls_server_config().into(),
             identity: identity.clone(),
+            memory,
             inbox: async_channel::bounded(INBOX),
         })
     }
@@ -96,7 +100,7 @@ impl TrackerServer {
         let executor = Arc::new(Executor::new());
         let now = Instant::now();
         let subnets = interfaces::subnets();
-        let mut registry = Registry::new(Vec::new(), catalogue_room());
+        let mut registry = Registry::new(Vec::new(), Quota::of(self.memory));
         registry.set_network(interfaces::own_addresses(), subnets.clone());
         let mut driver = Driver {
             registry,
@@ -456,14 +460,6 @@ impl Alarm {
         // The next one is another, even at the same time.
         *self = Self::default();
     }
-}
-
-/// An eighth of this machine's memory, for catalogues.
-fn catalogue_room() -> usize {
-    let ask = |what| nix::unistd::sysconf(what).ok().flatten().unwrap_or(0);
-    let pages = ask(nix::unistd::SysconfVar::_PHYS_PAGES);
-    let bytes = pages.saturating_mul(ask(nix::unistd::SysconfVar::PAGE_SIZE));
-    usize::try_from(bytes).unwrap_or(usize::MAX) / 8
 }
 
 /// A connection's whole life.

@@ -79,7 +79,7 @@ impl Peer {
 
 fn with_tracker<F: Future<Output = ()>>(test: impl FnOnce(String, smol::Task<()>) -> F) {
     let identity = Identity::from_secret(&[1; 32], &[OURS]).unwrap();
-    let server = TrackerServer::bind("127.0.0.1:0".parse().unwrap(), &identity).unwrap();
+    let server = TrackerServer::bind("127.0.0.1:0".parse().unwrap(), &identity, 0).unwrap();
     let address = server.local_addr().unwrap().to_string();
     let stuck = async {
         smol::Timer::after(std::time::Duration::from_secs(20)).await;
@@ -177,7 +177,7 @@ fn strangers_and_a_stopped_tracker_are_lost_with_a_reason() {
         member.wait(lost).await;
         // It comes back by itself.
         let identity = Identity::from_secret(&[1; 32], &[OURS]).unwrap();
-        let again = TrackerServer::bind(address.parse().unwrap(), &identity).unwrap();
+        let again = TrackerServer::bind(address.parse().unwrap(), &identity, 0).unwrap();
         let status = again.status();
         let _again = smol::spawn(again.run());
         member.registers().await;
@@ -188,9 +188,9 @@ fn strangers_and_a_stopped_tracker_are_lost_with_a_reason() {
 #[test]
 fn a_taken_port_names_its_owner() {
     let identity = Identity::from_secret(&[1; 32], &[OURS]).unwrap();
-    let first = TrackerServer::bind("127.0.0.1:0".parse().unwrap(), &identity).unwrap();
+    let first = TrackerServer::bind("127.0.0.1:0".parse().unwrap(), &identity, 0).unwrap();
     let address = first.local_addr().unwrap();
-    let error = TrackerServer::bind(address, &identity)
+    let error = TrackerServer::bind(address, &identity, 0)
         .err()
         .unwrap()
         .to_string();

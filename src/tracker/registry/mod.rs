@@ -39,10 +39,11 @@ pub use self::{
 };
 use self::{
     news::News,
-    relay::{Limits, Progress, Relay, Want},
+    relay::{Progress, Relay, Want},
     state::{keys_where, Connection, Heads, Member, Stage},
 };
 use crate::{
+    catalog::Quota,
     id::PeerId,
     near::Subnet,
     protocol::{FromTracker, PeerRecord, Refusal, Registered, Registration, ToTracker},
@@ -104,6 +105,8 @@ pub struct Snapshot {
     pub connections: usize,
     /// Bytes of catalogue pages that are kept.
     pub catalogue_bytes: usize,
+    /// What a person must know of it.
+    pub problems: Vec<String>,
 }
 
 /// Who is here, and what they have.
@@ -115,8 +118,6 @@ pub struct Registry {
     connections: BTreeMap<ConnId, Connection>,
     members: BTreeMap<PeerId, Member>,
     relay: Relay,
-    /// For how many bytes of pages there is room.
-    room: usize,
     news: News,
     /// When the next bulletin is due, if anybody has not heard all.
     tell: Option<Instant>,
@@ -127,16 +128,15 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// An empty registry on a host with these addresses, which has room for so
-    /// many bytes of catalogues.
-    pub fn new(own_addresses: Vec<IpAddr>, room: usize) -> Self {
+    /// An empty registry on a host with these addresses, which has so much room for
+    /// catalogues.
+    pub fn new(own_addresses: Vec<IpAddr>, quota: Quota) -> Self {
         Self {
             own_addresses,
             subnets: Vec::new(),
             connections: BTreeMap::new(),
             members: BTreeMap::new(),
-            relay: Relay::default(),
-            room: room.max(MIN_CATALOGUE_BYTES),
+            relay: Relay::new(quota),
             news: News::default(),
             tell: None,
             due: None,
@@ -224,7 +224,11 @@ impl Registry {
 
     /// Ends what has lasted too long, and lets the news out.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.relay.handle_timeout(now);
+        let members = &self.members;
+        let site_of = |id| Some(members.get(&id)?.address.into());
+        for (peer, progress) in self.relay.handle_timeout(&site_of, now) {
+            self.follow(peer, progress, now);
+        }
         let ended = |member: &Member| member.lease_end <= now;
         for peer in keys_where(&self.members, ended) {
             self.remove(peer, Dropped::Expired, now);
@@ -310,6 +314,11 @@ impl Registry {
                 .collect(),
             connections: self.connections.len(),
             catalogue_bytes: self.relay.bytes(),
+            problems: self
+                .relay
+                .left_out_in_words(|peer| Some(self.members.get(&peer)?.name.clone()))
+                .take(MAX_PROBLEMS)
+                .collect(),
         }
     }
 
@@ -337,15 +346,19 @@ impl Registry {
                 Some(before) => before.heads,
                 None => Heads::new(now),
             },
+            since: self.members.get(&peer).map_or(now, |before| before.since),
         };
         self.members.insert(peer, member);
+        self.relay.set_receivers(self.members.len());
         self.wake_by(now + LEASE);
         let registered = self.registered(peer);
         self.send(conn, FromTracker::Registered(registered));
         self.announce(peer, now);
-        if let Some(head) = self.relay.head(peer) {
+        if let Some(head) = self.relay.seen(peer) {
             // Its own from before, which it may have lost.
             self.send(conn, FromTracker::Head(head));
+        }
+        if let Some(head) = self.relay.head(peer) {
             self.publish(peer, FromTracker::Head(head), now);
         }
     }
@@ -363,11 +376,7 @@ impl Registry {
         }
         let relay = &mut self.relay;
         let members = &self.members;
-        let limits = Limits {
-            total: self.room,
-            each: MAX_OWNER_BYTES,
-            is_present: &|id| members.contains_key(&id),
-        };
+        let site_of = |id| Some(members.get(&id)?.address.into());
         let progress = match message {
             ToTracker::Renew => {
                 if let Some(member) = self.members.get_mut(&peer) {
@@ -399,23 +408,27 @@ impl Registry {
             ToTracker::Head(head) if head.head.owner != peer => {
                 return Err(Breach("a head of somebody else's"));
             }
-            ToTracker::Head(head) => relay.handle_head(head, limits, now)?,
-            ToTracker::List(list) => relay.handle_list(peer, list, limits, now)?,
+            ToTracker::Head(head) => relay.handle_head(head, &site_of, now)?,
+            ToTracker::List(list) => relay.handle_list(peer, list, &site_of, now)?,
             ToTracker::Page { index, bytes } => {
-                relay.handle_page(peer, index, bytes, limits, now)?
+                relay.handle_page(peer, index, bytes, &site_of, now)?
             }
             ToTracker::Register(_) | ToTracker::Leave => return Ok(()),
         };
         // A pull may have begun.
         self.wake_by(now + relay::PULL_TIMEOUT);
-        self.follow(conn, peer, progress, now);
+        self.follow(peer, progress, now);
         Ok(())
     }
 
-    fn follow(&mut self, conn: ConnId, peer: PeerId, progress: Progress, now: Instant) {
+    fn follow(&mut self, peer: PeerId, progress: Progress, now: Instant) {
+        for dropped in self.relay.take_dropped() {
+            self.news.handle_dropped(dropped);
+        }
         match progress {
             Progress::Ask(wants) => {
-                for want in wants {
+                let conn = self.members.get(&peer).and_then(|member| member.conn);
+                for (want, conn) in wants.into_iter().zip(conn.into_iter().cycle()) {
                     let message = match want {
                         Want::List => FromTracker::WantList,
                         Want::Page(index) => FromTracker::WantPage { index },
@@ -424,8 +437,6 @@ impl Registry {
                 }
             }
             Progress::Whole(head) => self.publish(peer, FromTracker::Head(head), now),
-            // It goes on as a peer whose catalogue this tracker does not have.
-            Progress::TooLarge => {}
         }
     }
 
@@ -455,7 +466,9 @@ impl Registry {
         let Some(member) = self.members.remove(&peer) else {
             return;
         };
-        self.relay.handle_gone(peer);
+        let was_here = now.saturating_duration_since(member.since);
+        self.relay.handle_gone(peer, was_here, now);
+        self.relay.set_receivers(self.members.len());
         let left = why == Dropped::Left;
         self.publish(peer, FromTracker::Gone { peer, left }, now);
         if let Some(conn) = member.conn {
@@ -529,10 +542,7 @@ pub const MAX_PEERS: usize = 1024;
 /// Long enough that what happens to many at once, as after a restart, is told
 /// in few messages, and far less than a person notices.
 pub const TELL_INTERVAL: Duration = Duration::from_millis(50);
-/// Room for pages that are passed on, on whatever machine: 200,000 tracks, and
-/// an eighth of the smallest Pi's memory.
-const MIN_CATALOGUE_BYTES: usize = 64 << 20;
-/// One owner's pages, so that one does not crowd out all others.
-const MAX_OWNER_BYTES: usize = 32 << 20;
+/// More sentences than anyone reads.
+const MAX_PROBLEMS: usize = 16;
 /// Of a name that is refused, this much is quoted in the refusal.
 const MAX_QUOTED_CHARS: usize = 80;

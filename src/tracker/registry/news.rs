@@ -77,6 +77,11 @@ impl News {
         }
     }
 
+    /// The catalogue of `about` cannot be had here any more.
+    pub fn handle_dropped(&mut self, about: PeerId) {
+        self.forget(Subject::Head(about));
+    }
+
     /// The newest change.
     pub fn last(&self) -> Place {
         self.last

@@ -15,15 +15,24 @@ use std::{
 
 use super::Breach;
 use crate::{
-    catalog::{Hash, Page, SignedHead, PAGE_ENTRIES},
+    catalog::{
+        Allowances, Excess, Hash, Holding, Page, Quota, SignedHead, Site, TooMuch, PAGE_ENTRIES,
+    },
     id::PeerId,
 };
 
 /// All owners' catalogues, as far as they are here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Relay {
+    quota: Quota,
+    allowances: Allowances,
     owners: BTreeMap<PeerId, Owner>,
+    /// Owners whose catalogues had to go.
+    dropped: Vec<PeerId>,
 }
+
+/// Where an owner is, while it is a member.
+pub type SiteOf<'a> = &'a dyn Fn(PeerId) -> Option<Site>;
 
 /// What to ask an owner for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +48,30 @@ pub enum Progress {
     Ask(Vec<Want>),
     /// The catalogue is whole: tell the others.
     Whole(SignedHead),
-    /// There is no room for it.
-    TooLarge,
 }
 
 impl Relay {
+    /// On a machine that has so many bytes for it.
+    pub fn new(quota: Quota) -> Self {
+        Self {
+            quota,
+            allowances: Allowances::new(quota),
+            owners: BTreeMap::new(),
+            dropped: Vec::new(),
+        }
+    }
+
+    /// So many fetch from here what is new.
+    pub fn set_receivers(&mut self, count: usize) {
+        self.allowances.set_receivers(count);
+    }
+
     /// Takes an owner's head. The same again, after a reconnection, resumes
     /// the pull; an older one is ignored.
     pub fn handle_head(
         &mut self,
         head: SignedHead,
-        limits: Limits,
+        site_of: SiteOf<'_>,
         now: Instant,
     ) -> Result<Progress, Breach> {
         let owner = self.owners.entry(head.head.owner).or_default();
@@ -58,20 +80,26 @@ impl Relay {
             owner.pull.as_ref().map(|pull| pull.head),
         ];
         let is_news = |known: &SignedHead| head.head.is_newer_than(&known.head);
+        if owner
+            .seen
+            .is_some_and(|seen| seen.head.is_newer_than(&head.head))
+        {
+            return Ok(Progress::Ask(Vec::new()));
+        }
         if newest.iter().flatten().all(is_news) {
             head.verify()
                 .map_err(|_| Breach("a head that it did not sign"))?;
-            let mut pull = Pull::new(head, now);
-            if head.head.entries == 0 {
-                pull.take_list(Vec::new(), None, now)?;
+            owner.seen = Some(head);
+            match &mut owner.left_out {
+                Some(left_out) => left_out.handle_head(head, ()),
+                None => owner.pull = Some(Pull::new(head, now)?),
             }
-            owner.pull = Some(pull);
         } else if let Some(pull) = owner.pull.as_mut().filter(|pull| pull.head == head) {
             pull.asked.clear();
             pull.list_asked = false;
             pull.until = now + PULL_TIMEOUT;
         }
-        Ok(self.advance(head.head.owner, limits))
+        Ok(self.advance(head.head.owner, site_of, now))
     }
 
     /// Takes the list of hashes behind the owner's newest head.
@@ -79,15 +107,17 @@ impl Relay {
         &mut self,
         owner: PeerId,
         list: Vec<Hash>,
-        limits: Limits,
+        site_of: SiteOf<'_>,
         now: Instant,
     ) -> Result<Progress, Breach> {
+        let bytes = size_of_val(&*list);
+        self.allowances.spend(owner, site_of(owner), bytes, now);
         if let Some(entry) = self.owners.get_mut(&owner) {
             if let Some(pull) = &mut entry.pull {
                 pull.take_list(list, entry.whole.as_ref(), now)?;
             }
         }
-        Ok(self.advance(owner, limits))
+        Ok(self.advance(owner, site_of, now))
     }
 
     /// Takes one page of the owner's newest catalogue.
@@ -96,44 +126,68 @@ impl Relay {
         owner: PeerId,
         index: u32,
         bytes: Arc<[u8]>,
-        limits: Limits,
+        site_of: SiteOf<'_>,
         now: Instant,
     ) -> Result<Progress, Breach> {
+        let site = site_of(owner);
+        self.allowances.spend(owner, site, bytes.len(), now);
         let pull = self.owners.get_mut(&owner).and_then(|o| o.pull.as_mut());
         if let Some(pull) = pull {
             pull.take_page(index, bytes, now)?;
         }
-        Ok(self.advance(owner, limits))
+        Ok(self.advance(owner, site_of, now))
     }
 
-    /// The owner is gone: what is whole is kept as long as there is room,
-    /// since most come back unchanged.
-    pub fn handle_gone(&mut self, owner: PeerId) {
+    /// The owner is gone. What is whole is kept as long as there is room, if it was here
+    /// for long, since most of these come back unchanged.
+    pub fn handle_gone(&mut self, owner: PeerId, was_here: Duration, now: Instant) {
         if let Some(entry) = self.owners.get_mut(&owner) {
-            entry.pull = None;
-            if entry.whole.is_none() {
-                self.owners.remove(&owner);
+            (entry.pull, entry.left_out) = (None, None);
+            if was_here < KNOWN_AFTER {
+                entry.whole = None;
             }
+        }
+        let others = self.owners.values_mut();
+        for left_out in others.filter_map(|entry| entry.left_out.as_mut()) {
+            left_out.handle_room(now);
         }
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
         let pulls = self.owners.values().filter_map(|owner| owner.pull.as_ref());
-        pulls.map(|pull| pull.until).min()
+        let pulls = pulls.map(|pull| pull.paced.unwrap_or(pull.until));
+        let left_out = self.owners.values().filter_map(|o| o.left_out.as_ref());
+        pulls.chain(left_out.map(Excess::until)).min()
     }
 
-    /// Gives up the pulls that came to nothing.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        for owner in self.owners.values_mut() {
+    /// Gives up the pulls that came to nothing, goes on with those that had to wait, and
+    /// tries those that were left out.
+    pub fn handle_timeout(&mut self, site_of: SiteOf<'_>, now: Instant) -> Vec<(PeerId, Progress)> {
+        let mut due = Vec::new();
+        for (id, owner) in &mut self.owners {
             owner.pull.take_if(|pull| pull.until <= now);
+            let pull = owner.pull.as_ref();
+            let is_due = pull.is_some_and(|pull| pull.paced.is_some_and(|then| then <= now));
+            let left_out = owner.left_out.as_ref();
+            if is_due || left_out.is_some_and(|left_out| left_out.until() <= now) {
+                due.push(*id);
+            }
         }
-        self.owners
-            .retain(|_, owner| owner.pull.is_some() || owner.whole.is_some());
+        let step = |id: PeerId| {
+            self.try_left_out(id, site_of, now);
+            (id, self.advance(id, site_of, now))
+        };
+        due.into_iter().map(step).collect()
     }
 
     /// The head of what is here whole.
     pub fn head(&self, owner: PeerId) -> Option<SignedHead> {
         Some(self.owners.get(&owner)?.whole.as_ref()?.head)
+    }
+
+    /// The newest head of `owner` that it has ever shown.
+    pub fn seen(&self, owner: PeerId) -> Option<SignedHead> {
+        self.owners.get(&owner)?.seen
     }
 
     pub fn list(&self, owner: PeerId) -> Option<Vec<Hash>> {
@@ -150,50 +204,142 @@ impl Relay {
         self.owners.values().map(Owner::bytes).sum()
     }
 
-    fn advance(&mut self, id: PeerId, limits: Limits) -> Progress {
-        if self.bytes() > limits.total || self.owners.len() > MAX_OWNERS {
-            self.make_room(limits);
-        }
-        let too_large = self.bytes() > limits.total;
+    /// The owners whose catalogues had to go since this was last asked.
+    pub fn take_dropped(&mut self) -> Vec<PeerId> {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// The owners whose newest catalogue is not taken, and why in words, given what they
+    /// are called.
+    pub fn left_out_in_words<'a>(
+        &'a self,
+        name: impl Fn(PeerId) -> Option<String> + 'a,
+    ) -> impl Iterator<Item = String> + 'a {
+        self.owners.iter().filter_map(move |(owner, entry)| {
+            let (left_out, name) = (entry.left_out.as_ref()?, name(*owner)?);
+            let why = left_out.in_words(&name, self.quota);
+            Some(format!("the tracks of {name} are not passed on: {why}"))
+        })
+    }
+
+    fn advance(&mut self, id: PeerId, site_of: SiteOf<'_>, now: Instant) -> Progress {
+        self.make_room(id, site_of, now);
+        let nothing = Progress::Ask(Vec::new());
         let Some(owner) = self.owners.get_mut(&id) else {
-            return Progress::Ask(Vec::new());
+            return nothing;
         };
         let Some(mut pull) = owner.pull.take() else {
-            return Progress::Ask(Vec::new());
+            return nothing;
         };
-        if too_large || pull.bytes > limits.each {
-            self.handle_gone(id);
-            return Progress::TooLarge;
-        }
         if let Some(whole) = pull.whole() {
             let head = whole.head;
-            owner.whole = Some(whole);
+            (owner.whole, owner.left_out) = (Some(whole), None);
             return Progress::Whole(head);
         }
-        let wants = pull.wants();
+        let ready = self.allowances.ready(id, site_of(id), now);
+        pull.paced = (ready > now).then_some(ready);
+        let wants = match pull.paced {
+            Some(then) => {
+                pull.until = then + PULL_TIMEOUT;
+                Vec::new()
+            }
+            None => pull.wants(),
+        };
         owner.pull = Some(pull);
         Progress::Ask(wants)
     }
 
-    /// Drops what belongs to nobody who is here.
-    fn make_room(&mut self, limits: Limits) {
-        self.owners
-            .retain(|id, owner| owner.pull.is_some() || (limits.is_present)(*id));
+    /// Drops what has no room since `newcomer` has grown.
+    fn make_room(&mut self, newcomer: PeerId, site_of: SiteOf<'_>, now: Instant) {
+        let pull = self.owners.get(&newcomer).and_then(|o| o.pull.as_ref());
+        if pull.is_some_and(|pull| pull.bytes > self.quota.one) {
+            self.leave_out(newcomer, TooMuch::ForOne, site_of, now);
+        }
+        while self.bytes() > self.quota.all {
+            let Some(yields) = self.quota.who_yields(&self.holdings(site_of), newcomer) else {
+                break;
+            };
+            self.leave_out(yields, TooMuch::ForAll, site_of, now);
+        }
+        if self.owners.len() > MAX_OWNERS {
+            self.owners
+                .retain(|id, owner| owner.pull.is_some() || site_of(*id).is_some());
+        }
     }
-}
 
-/// How much may be kept, and for whom first.
-#[derive(Clone, Copy)]
-pub struct Limits<'a> {
-    pub total: usize,
-    pub each: usize,
-    pub is_present: &'a dyn Fn(PeerId) -> bool,
+    /// Drops what is on its way of `id`'s, or else what is here.
+    fn leave_out(&mut self, id: PeerId, why: TooMuch, site_of: SiteOf<'_>, now: Instant) {
+        let Some(owner) = self.owners.get_mut(&id) else {
+            return;
+        };
+        let pull = owner.pull.take();
+        let is_partial = pull.as_ref().is_some_and(|pull| pull.fresh_bytes > 0);
+        let mut known = pull.map(|pull| (pull.head, pull.likely_bytes()));
+        if !is_partial {
+            if let Some(whole) = owner.whole.take() {
+                self.dropped.push(id);
+                known = Some(known.map_or((whole.head, whole.bytes), |(head, bytes)| {
+                    (head, bytes.max(whole.bytes))
+                }));
+            }
+        }
+        let Some((head, bytes)) = known.filter(|_| site_of(id).is_some()) else {
+            return;
+        };
+        match &mut owner.left_out {
+            Some(before) => before.handle_again(why, bytes),
+            None => owner.left_out = Some(Excess::new(head, (), why, bytes, now)),
+        }
+    }
+
+    /// Begins anew with what was left out of `id`'s, if its time has come and it fits.
+    fn try_left_out(&mut self, id: PeerId, site_of: SiteOf<'_>, now: Instant) {
+        let mut holdings = self.holdings(site_of);
+        let Some(owner) = self.owners.get_mut(&id) else {
+            return;
+        };
+        let Some(left_out) = owner.left_out.as_mut().filter(|l| l.until() <= now) else {
+            return;
+        };
+        left_out.rest(now);
+        holdings.retain(|holding| holding.owner != id);
+        holdings.push(Holding {
+            owner: id,
+            site: site_of(id),
+            is_here: true,
+            bytes: left_out.bytes(),
+            likely: left_out.bytes(),
+        });
+        if self.quota.who_yields(&holdings, id) != Some(id) && owner.pull.is_none() {
+            // A head of no entries was not left out.
+            owner.pull = Pull::new(left_out.head(), now).ok();
+        }
+    }
+
+    /// What each owner takes.
+    fn holdings(&self, site_of: SiteOf<'_>) -> Vec<Holding> {
+        let holding = |(owner, entry): (&PeerId, &Owner)| {
+            let (site, bytes) = (site_of(*owner), entry.bytes());
+            let likely = entry.pull.as_ref().map_or(0, Pull::likely_bytes);
+            Holding {
+                owner: *owner,
+                site,
+                is_here: site.is_some(),
+                bytes,
+                likely: likely.max(bytes),
+            }
+        };
+        self.owners.iter().map(holding).collect()
+    }
 }
 
 #[derive(Debug, Default)]
 struct Owner {
     whole: Option<Whole>,
     pull: Option<Pull>,
+    left_out: Option<Excess>,
+    /// The newest that it has shown, whose pages may not be here.
+    seen: Option<SignedHead>,
 }
 
 impl Owner {
@@ -224,11 +370,13 @@ struct Pull {
     bytes: usize,
     fresh_bytes: usize,
     until: Instant,
+    /// Until when nothing more is asked for.
+    paced: Option<Instant>,
 }
 
 impl Pull {
-    fn new(head: SignedHead, now: Instant) -> Self {
-        Self {
+    fn new(head: SignedHead, now: Instant) -> Result<Self, Breach> {
+        let mut this = Self {
             head,
             list: None,
             list_asked: false,
@@ -237,7 +385,13 @@ impl Pull {
             bytes: 0,
             fresh_bytes: 0,
             until: now + PULL_TIMEOUT,
+            paced: None,
+        };
+        if head.head.entries == 0 {
+            this.list_asked = true;
+            this.take_list(Vec::new(), None, now)?;
         }
+        Ok(this)
     }
 
     fn take_list(
@@ -251,7 +405,7 @@ impl Pull {
         if list.len() != head.page_count() || *hash.as_bytes() != head.pages {
             return Err(Breach("a list of pages that does not fit its head"));
         }
-        if self.list.is_some() {
+        if self.list.is_some() || !self.list_asked {
             return Ok(());
         }
         let known: BTreeMap<&Hash, &Arc<[u8]>> = older
@@ -267,7 +421,7 @@ impl Pull {
         Ok(())
     }
 
-    /// One that came unasked, or twice, is checked all the same.
+    /// One that came unasked, or twice, is checked and not kept.
     fn take_page(&mut self, index: u32, bytes: Arc<[u8]>, now: Instant) -> Result<(), Breach> {
         let Some(expected) = self.list.as_ref().and_then(|list| list.get(index as usize)) else {
             return Ok(());
@@ -276,7 +430,7 @@ impl Pull {
             return Err(Breach("a page that does not fit its list"));
         }
         let slot = &mut self.pages[index as usize];
-        if slot.is_some() {
+        if slot.is_some() || !self.asked.remove(&index) {
             return Ok(());
         }
         let page = Page::decode(&bytes).map_err(|_| Breach("a page that breaks the rules"))?;
@@ -288,9 +442,14 @@ impl Pull {
         self.bytes += bytes.len();
         self.fresh_bytes += bytes.len();
         *slot = Some(bytes);
-        self.asked.remove(&index);
         self.until = now + PULL_TIMEOUT;
         Ok(())
+    }
+
+    /// What the catalogue is likely to take once it is whole.
+    fn likely_bytes(&self) -> usize {
+        let here = self.pages.iter().flatten().count().max(1);
+        self.bytes / here * self.pages.len()
     }
 
     /// What to ask for now; asks for nothing twice.
@@ -328,6 +487,8 @@ const MAX_OWNERS: usize = 4 * super::MAX_PEERS;
 /// Pages asked for at a time: enough to fill a home's network, few enough
 /// that pages do not crowd out a speaker's own traffic.
 const PULL_WINDOW: usize = 4;
+/// Who was here for as long has a good chance to be one of the house.
+const KNOWN_AFTER: Duration = Duration::from_secs(600);
 /// A page of 1 MiB over bad Wi-Fi takes a while; an owner that has sent
 /// nothing for this long will not.
 pub const PULL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -352,65 +513,130 @@ mod tests {
         Catalogue::publish(owner, 1, seq, vec![Arc::new(Page::new(&entries))], sign)
     }
 
-    fn pull(relay: &mut Relay, own: &Catalogue, limits: Limits) -> Progress {
-        let (now, owner) = (Instant::now(), own.owner());
+    const QUOTA: Quota = Quota { all: 100, one: 100 };
+
+    /// The `n`th member's, each at an address of its own.
+    fn everybody(id: PeerId) -> Option<Site> {
+        let [a, b, ..] = id.0;
+        Some(std::net::IpAddr::from([10, 0, a, b]).into())
+    }
+
+    fn pull(relay: &mut Relay, own: &Catalogue, site_of: SiteOf<'_>, now: Instant) -> Progress {
+        let owner = own.owner();
         let list = own.list().to_vec();
         let page = own.pages()[0].encode().into();
-        relay.handle_head(*own.head(), limits, now).unwrap();
-        relay.handle_list(owner, list, limits, now).unwrap();
-        relay.handle_page(owner, 0, page, limits, now).unwrap()
+        relay.handle_head(*own.head(), site_of, now).unwrap();
+        relay.handle_list(owner, list, site_of, now).unwrap();
+        relay.handle_page(owner, 0, page, site_of, now).unwrap()
     }
+
+    fn whole(own: &Catalogue) -> Progress {
+        Progress::Whole(*own.head())
+    }
+
+    const NOTHING: Progress = Progress::Ask(Vec::new());
 
     #[test]
     fn room_is_made_of_what_belongs_to_the_absent() {
+        let now = Instant::now();
         let own = [1, 2, 3].map(|peer| catalogue(peer, 1));
-        let size = own[0].pages()[0].encode().len();
         let absent = own[0].owner();
-        let limits = Limits {
-            total: 2 * size,
-            each: size,
-            is_present: &|id| id != absent,
-        };
-        let mut relay = Relay::default();
+        let site_of = |id| everybody(id).filter(|_| id != absent);
+        let mut relay = Relay::new(QUOTA);
         for own in &own {
-            assert_eq!(pull(&mut relay, own, limits), Progress::Whole(*own.head()));
+            assert_eq!(pull(&mut relay, own, &site_of, now), whole(own));
         }
         assert_eq!(relay.head(absent), None);
-        assert_eq!(relay.bytes(), 2 * size);
+        assert_eq!(relay.seen(absent), Some(*own[0].head()));
+        assert_eq!(relay.take_dropped(), [absent]);
         // Nobody is absent any more; who has a place keeps it.
         let late = catalogue(4, 1);
-        assert_eq!(pull(&mut relay, &late, limits), Progress::TooLarge);
+        assert_eq!(pull(&mut relay, &late, &site_of, now), NOTHING);
         assert_eq!(relay.head(own[1].owner()), Some(*own[1].head()));
-        assert_eq!(relay.bytes(), 2 * size);
+        assert!(relay.bytes() <= QUOTA.all);
+        let name = |_| Some("attic".to_owned());
+        let said: Vec<String> = relay.left_out_in_words(name).collect();
+        assert!(
+            said[0].starts_with("the tracks of attic are not passed on: "),
+            "{said:?}"
+        );
+        // When one of them goes, it is tried again by itself.
+        relay.handle_gone(own[1].owner(), Duration::ZERO, now);
+        let then = relay.poll_timeout().unwrap();
+        let begun = relay.handle_timeout(&site_of, then);
+        assert_eq!(begun, [(late.owner(), Progress::Ask(vec![Want::List]))]);
+        assert_eq!(pull(&mut relay, &late, &site_of, then), whole(&late));
+        assert_eq!(relay.left_out_in_words(name).count(), 0);
     }
 
     #[test]
     fn one_owner_does_not_get_all_the_room() {
         let own = catalogue(1, 1);
-        let limits = Limits {
-            total: usize::MAX,
-            each: own.pages()[0].encode().len() - 1,
-            is_present: &|_| true,
-        };
-        let mut relay = Relay::default();
-        assert_eq!(pull(&mut relay, &own, limits), Progress::TooLarge);
+        let size = own.pages()[0].encode().len();
+        let mut relay = Relay::new(Quota {
+            all: 100,
+            one: size - 1,
+        });
+        let now = Instant::now();
+        assert_eq!(pull(&mut relay, &own, &everybody, now), NOTHING);
         assert_eq!(relay.bytes(), 0);
+    }
+
+    #[test]
+    fn the_largest_makes_room_for_who_has_little() {
+        let begin = Instant::now();
+        // What each address may have pulled is not what this is about.
+        let at = |peer: u8| begin + Duration::from_secs(60 * u64::from(peer));
+        let size = catalogue(1, 1).pages()[0].encode().len();
+        // Those with an even number share an address.
+        let shared = |id: PeerId| {
+            let at = (1..9).find(|n| catalogue(*n, 1).owner() == id)?;
+            let site = if at % 2 == 0 { 0 } else { at };
+            Some(std::net::IpAddr::from([10, 0, 0, site]).into())
+        };
+        let mut relay = Relay::new(Quota {
+            all: 3 * size,
+            one: size,
+        });
+        for peer in [2, 4, 6] {
+            let own = catalogue(peer, 1);
+            assert_eq!(pull(&mut relay, &own, &shared, at(peer)), whole(&own));
+        }
+        let honest = catalogue(1, 1);
+        assert_eq!(pull(&mut relay, &honest, &shared, at(7)), whole(&honest));
+        assert_eq!(relay.take_dropped().len(), 1);
+        assert_eq!(pull(&mut relay, &catalogue(8, 1), &shared, at(8)), NOTHING);
+        assert_eq!(relay.head(honest.owner()), Some(*honest.head()));
+    }
+
+    #[test]
+    fn who_changes_all_the_time_is_pulled_slowly() {
+        let begin = Instant::now();
+        let mut relay = Relay::new(Quota {
+            all: 4000,
+            one: 1000,
+        });
+        relay.set_receivers(1000);
+        let mut taken = 0;
+        for seq in 0..6000 {
+            let now = begin + Duration::from_millis(seq * 10);
+            let own = catalogue(1, seq);
+            taken += u32::from(pull(&mut relay, &own, &everybody, now) == whole(&own));
+        }
+        // Unasked pages are paid for, too, so that nothing is gained by sending them.
+        assert!((10..100).contains(&taken), "{taken}");
+        assert!(relay.poll_timeout().is_some());
     }
 
     #[test]
     fn a_pull_without_progress_is_given_up() {
         let own = catalogue(1, 1);
-        let limits = Limits {
-            total: usize::MAX,
-            each: usize::MAX,
-            is_present: &|_| true,
-        };
-        let mut relay = Relay::default();
+        let mut relay = Relay::new(QUOTA);
         let now = Instant::now();
-        relay.handle_head(*own.head(), limits, now).unwrap();
+        relay.handle_head(*own.head(), &everybody, now).unwrap();
         assert_eq!(relay.poll_timeout(), Some(now + PULL_TIMEOUT));
-        relay.handle_timeout(now + PULL_TIMEOUT);
+        relay.handle_timeout(&everybody, now + PULL_TIMEOUT);
         assert_eq!(relay.poll_timeout(), None);
-        assert_eq!(pull(&mut relay, &own, limits), Progress::Whole(*own.head()));
+        assert_eq!(pull(&mut relay, &own, &everybody, now), whole(&own));
     }
 }

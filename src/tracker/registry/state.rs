@@ -79,6 +79,8 @@ pub struct Member {
     pub conn: Option<ConnId>,
     pub lease_end: Instant,
     pub heads: Heads,
+    /// When it became one.
+    pub since: Instant,
 }
 
 /// How often a member announces a head, of which everybody hears.

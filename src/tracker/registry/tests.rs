@@ -21,7 +21,7 @@ struct Tracker {
 impl Tracker {
     fn new() -> Self {
         Self {
-            registry: Registry::new(vec![ip(1)], 0),
+            registry: Registry::new(vec![ip(1)], Quota::of(0)),
             now: Instant::now(),
         }
     }
@@ -484,8 +484,10 @@ fn an_owner_that_returns_is_shown_its_own_newest_head() {
     tracker.connect(17, 7, 7);
     let said = tracker.say(17, register("kitchen", false));
     assert!(said.contains(&To(17, FromTracker::Head(*music.head()))));
-    // It need not send anything again, and an older head changes nothing.
-    assert_eq!(tracker.say(17, ToTracker::Head(*music.head())), []);
+    // It was here for a moment only, so that it was not kept; and an older head changes
+    // nothing.
+    let asked = tracker.say(17, ToTracker::Head(*music.head()));
+    assert_eq!(asked, [To(17, FromTracker::WantList)]);
     let older = catalogue(7, 4, 9);
     assert_eq!(tracker.say(17, ToTracker::Head(*older.head())), []);
 }

@@ -1,0 +1,208 @@
+//! How much of this machine's memory the catalogues of others may take, and whose
+//! gives way.
+//!
+//! A catalogue is as large as its owner makes it, and identities cost nothing. So what
+//! is shared out is bytes, and it is shared between [`Site`]s first: the largest owner
+//! of the site that has most gives way, until the rest fits. A site that has no more
+//! than its fair part, all divided by the number of sites, never does.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use crate::id::PeerId;
+
+/// A share of memory, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Of all owners together.
+    pub all: usize,
+    /// Of one.
+    pub one: usize,
+}
+
+/// Where an owner is. A member can make itself any number of identities, but has to
+/// receive at an address what is sent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Site {
+    V4(Ipv4Addr),
+    /// A network of IPv6, since a machine may take any address of it.
+    V6([u16; 4]),
+}
+
+impl From<IpAddr> for Site {
+    fn from(ip: IpAddr) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V4(v4) => Self::V4(v4),
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                Self::V6([a, b, c, d])
+            }
+        }
+    }
+}
+
+/// What one owner takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Holding {
+    pub owner: PeerId,
+    /// Where it is, as far as that is known.
+    pub site: Option<Site>,
+    pub is_here: bool,
+    pub bytes: usize,
+    /// What it is likely to take once it is whole, by what is here of it.
+    pub likely: usize,
+}
+
+impl Quota {
+    /// The share of a machine with so many bytes of memory.
+    pub fn of(memory: u64) -> Self {
+        let memory = usize::try_from(memory).unwrap_or(usize::MAX);
+        let all = (memory / PART_OF_ALL).clamp(LEAST, MOST);
+        let one = (memory / PART_OF_ONE).clamp(LIBRARY, MOST_OF_ONE);
+        Self {
+            all,
+            one: one.min(all / 2),
+        }
+    }
+
+    /// Who gives way for all to fit; nobody where they do. Those who are not here go
+    /// first, and between equals `newcomer`.
+    pub fn who_yields(&self, holdings: &[Holding], newcomer: PeerId) -> Option<PeerId> {
+        let total: usize = holdings.iter().map(|holding| holding.bytes).sum();
+        if total <= self.all {
+            return None;
+        }
+        let order = |holding: &&Holding| (holding.likely, holding.owner == newcomer);
+        let absent = holdings.iter().filter(|h| !h.is_here && h.bytes > 0);
+        if let Some(absent) = absent.max_by_key(order) {
+            return Some(absent.owner);
+        }
+        let mut sites: BTreeMap<Option<Site>, (usize, bool)> = BTreeMap::new();
+        for holding in holdings {
+            let site = sites.entry(holding.site).or_default();
+            site.0 += holding.likely;
+            site.1 |= holding.owner == newcomer;
+        }
+        let (fullest, _) = sites.iter().max_by_key(|(_, taken)| **taken)?;
+        let there = holdings.iter().filter(|holding| holding.site == *fullest);
+        Some(there.max_by_key(order)?.owner)
+    }
+}
+
+/// An eighth: the rest is the player's, the cache's in the kernel, and the system's.
+const PART_OF_ALL: usize = 8;
+/// A quarter of that.
+const PART_OF_ONE: usize = 4 * PART_OF_ALL;
+/// A library of 80,000 tracks, on the wire or in memory: what one may have on the
+/// smallest Pi, too, as long as that is no more than half of all.
+const LIBRARY: usize = 24 << 20;
+/// Some 30,000 tracks, on whatever machine.
+const LEAST: usize = 8 << 20;
+/// Three million tracks; who lists more means ill.
+const MOST: usize = 1 << 30;
+/// The most entries that a catalogue may have, as they usually are.
+const MOST_OF_ONE: usize = 256 << 20;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_share_grows_with_the_machine_and_one_library_fits_the_smallest() {
+        for (memory, all, one) in [
+            (0, 8, 4),
+            (64, 8, 4),
+            (384, 48, 24),
+            (512, 64, 24),
+            (1024, 128, 32),
+            (8192, 1024, 256),
+            (1 << 20, 1024, 256),
+        ] {
+            let quota = Quota::of(memory * MIB);
+            let expected = Quota {
+                all: all << 20,
+                one: one << 20,
+            };
+            assert_eq!(quota, expected, "{memory} MiB");
+        }
+    }
+
+    fn holding(n: u8, site: u8, bytes: usize) -> Holding {
+        Holding {
+            owner: PeerId([n; 32]),
+            site: Some(IpAddr::from([10, 0, 0, site]).into()),
+            is_here: true,
+            bytes,
+            likely: bytes,
+        }
+    }
+
+    #[test]
+    fn the_absent_go_first_then_the_largest_of_the_fullest_site_and_of_equals_the_newcomer() {
+        let quota = Quota { all: 100, one: 50 };
+        let yields = |holdings: &[Holding], newcomer| {
+            quota
+                .who_yields(holdings, PeerId([newcomer; 32]))
+                .map(|owner| owner.0[0])
+        };
+        let mut all = vec![holding(1, 1, 50), holding(2, 2, 50)];
+        assert_eq!(yields(&all, 2), None);
+        all.push(holding(3, 3, 1));
+        assert_eq!(yields(&all, 2), Some(2));
+        assert_eq!(yields(&all, 1), Some(1));
+        // Ten identities at one address are one.
+        all.extend((10..20).map(|n| holding(n, 9, 6)));
+        assert_eq!(yields(&all, 15), Some(15));
+        all.push(Holding {
+            is_here: false,
+            ..holding(4, 4, 1)
+        });
+        assert_eq!(yields(&all, 15), Some(4));
+    }
+
+    #[test]
+    fn a_machine_is_one_site_whatever_it_calls_itself() {
+        let site = |text: &str| Site::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(site("10.0.0.1"), site("::ffff:10.0.0.1"));
+        assert_ne!(site("10.0.0.1"), site("10.0.0.2"));
+        assert_eq!(site("fd00::1"), site("fd00::2:3:4:5"));
+        assert_ne!(site("fd00::1"), site("fd00:0:0:1::1"));
+    }
+
+    proptest! {
+        /// However many identities others have, and however large: they fit in the end,
+        /// and who is at a site with a fair part stays.
+        #[test]
+        fn a_fair_part_is_nobodys_to_take(
+            sizes in prop::collection::vec((0..6u8, 0..60usize, any::<bool>()), 1..40),
+            newcomer in 0..40u8,
+        ) {
+            let quota = Quota { all: 100, one: 50 };
+            let mut holdings: Vec<Holding> = (0..)
+                .zip(&sizes)
+                .map(|(n, (site, bytes, is_here))| Holding {
+                    is_here: *is_here,
+                    ..holding(n, *site, *bytes)
+                })
+                .collect();
+            let here = |holdings: &[Holding], site: Option<Site>| -> usize {
+                let there = holdings.iter().filter(|h| h.is_here && h.site == site);
+                there.map(|h| h.bytes).sum()
+            };
+            let sites = 6;
+            while let Some(yields) = quota.who_yields(&holdings, PeerId([newcomer; 32])) {
+                let gone = *holdings.iter().find(|h| h.owner == yields).unwrap();
+                prop_assert!(!gone.is_here || here(&holdings, gone.site) > quota.all / sites);
+                prop_assert!(!gone.is_here || holdings.iter().all(|h| h.is_here || h.bytes == 0));
+                holdings.retain(|h| h.owner != yields);
+            }
+            prop_assert!(holdings.iter().map(|h| h.bytes).sum::<usize>() <= quota.all);
+        }
+    }
+}

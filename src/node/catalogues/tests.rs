@@ -1,0 +1,338 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::catalog::{
+    samples::{song, Owner},
+    Entry,
+};
+
+/// Catalogues whose owners are all here, each at an address of its own, and what is asked
+/// of them.
+struct Room {
+    all: Catalogues,
+    now: Instant,
+    /// Bytes that were sent.
+    came: usize,
+}
+
+impl Room {
+    fn new(quota: Quota) -> Self {
+        Self {
+            all: Catalogues::new(quota),
+            now: Instant::now(),
+            came: 0,
+        }
+    }
+
+    fn show(&mut self, own: &Catalogue, site: u8) {
+        self.all.handle_here(own.owner(), at(site), self.now);
+        let head = *own.head();
+        self.all.handle_head(head, Via::Tracker, self.now).unwrap();
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.all.handle_timeout(self.now);
+    }
+
+    /// Answers whatever is wanted, until nothing is.
+    fn answer(&mut self, owners: &[Catalogue]) {
+        while let Some(want) = self.all.poll() {
+            let own = owners.iter().find(|own| own.owner() == want.owner).unwrap();
+            self.give(own, want.need);
+        }
+    }
+
+    fn give(&mut self, own: &Catalogue, need: Need) {
+        let (owner, now) = (own.owner(), self.now);
+        match need {
+            Need::List => {
+                let list = own.list().to_vec();
+                self.came += size_of_val(&*list);
+                self.all.handle_list(owner, list, now).unwrap();
+            }
+            Need::Page(n) => {
+                let page = own.pages()[n as usize].encode();
+                self.came += page.len();
+                self.all.handle_page(owner, n, &page, now).unwrap();
+            }
+            Need::Nothing => {}
+        }
+    }
+
+    fn has(&self, own: &Catalogue) -> bool {
+        let known = self.all.get(own.owner());
+        known.is_some_and(|known| known.head() == own.head())
+    }
+
+    fn left_out(&self) -> Vec<String> {
+        let name = |_| Arc::from("attic");
+        self.all.left_out_in_words(name).collect()
+    }
+
+    fn taken(&self) -> usize {
+        self.all
+            .holdings()
+            .iter()
+            .map(|holding| holding.bytes)
+            .sum()
+    }
+}
+
+fn at(site: u8) -> Option<Site> {
+    Some(std::net::IpAddr::from([10, 0, 0, site]).into())
+}
+
+/// A catalogue of so many tracks with names of so many bytes.
+fn catalogue(seed: u8, seq: u64, tracks: usize, name: usize) -> Catalogue {
+    let entry = |n: usize| -> Option<Entry> { song("a", &format!("{n:04}{:>name$}", seq), None) };
+    Owner::new(seed).publish(seq, (0..tracks).map(entry).collect())
+}
+
+const MB: usize = 1 << 20;
+const QUOTA: Quota = Quota {
+    all: MB,
+    one: MB / 2,
+};
+
+#[test]
+fn a_swarm_of_catalogues_is_fetched_a_few_at_a_time() {
+    let quota = Quota {
+        all: 64 * MB,
+        one: 4 * MB,
+    };
+    let owners: Vec<Catalogue> = (0..50).map(|seed| catalogue(seed, 1, 1, 1)).collect();
+    let mut room = Room::new(quota);
+    for (site, owner) in (0..).zip(&owners) {
+        room.show(owner, site);
+    }
+    let mut asked: VecDeque<Want> = VecDeque::new();
+    loop {
+        asked.extend(std::iter::from_fn(|| room.all.poll()));
+        assert!(asked.len() <= MAX_CATCHING_UP, "{}", asked.len());
+        let Some(Want { owner, need, .. }) = asked.pop_front() else {
+            break;
+        };
+        let theirs = owners.iter().find(|o| o.owner() == owner).unwrap();
+        // One that the tracker has lost meanwhile does not stop the rest.
+        match owner == owners[7].owner() {
+            true => room.all.handle_not_here(owner, Via::Tracker, room.now),
+            false => room.give(theirs, need),
+        }
+    }
+    assert_eq!(owners.iter().filter(|own| room.has(own)).count(), 49);
+    assert_eq!(room.all.poll_timeout(), None);
+    assert!(room.all.take_change());
+}
+
+#[test]
+fn where_one_way_ends_the_other_is_taken() {
+    let owner = catalogue(1, 1, 1, 1);
+    let (id, head) = (owner.owner(), *owner.head());
+    let want = |via| {
+        Some(Want {
+            owner: id,
+            need: Need::List,
+            via,
+        })
+    };
+    let Room { mut all, now, .. } = Room::new(QUOTA);
+    all.handle_head(head, Via::Tracker, now).unwrap();
+    assert_eq!(all.poll(), None, "nobody knows yet where it is");
+    all.handle_here(id, at(1), now);
+    all.handle_head(head, Via::Owner, now).unwrap();
+    assert_eq!(all.poll(), want(Via::Tracker));
+    assert_eq!(all.poll(), None, "it is asked for once");
+    all.handle_lost(now);
+    assert_eq!(all.poll(), want(Via::Owner));
+    all.handle_not_here(id, Via::Owner, now);
+    assert_eq!(all.poll_timeout(), None);
+    // The next greeting shows the head again.
+    all.handle_head(head, Via::Owner, now).unwrap();
+    assert_eq!(all.poll(), want(Via::Owner));
+}
+
+#[test]
+fn a_catalogue_that_is_too_large_is_left_out_and_named_until_it_fits() {
+    let (large, small) = (catalogue(1, 1, 600, 2000), catalogue(1, 2, 30, 10));
+    let mut room = Room::new(QUOTA);
+    room.show(&large, 1);
+    room.answer(std::slice::from_ref(&large));
+    assert!(!room.has(&large) && room.taken() == 0);
+    assert!(room.came <= QUOTA.one + MB, "{} bytes came", room.came);
+    let said = room.left_out();
+    assert!(
+        said.len() == 1 && said[0].starts_with("the tracks of attic are not shown: "),
+        "{said:?}"
+    );
+    room.show(&small, 1);
+    assert_eq!(room.all.poll(), None, "not yet");
+    while room.all.poll_timeout().is_some() {
+        room.wait(Duration::from_secs(30));
+        room.answer(std::slice::from_ref(&small));
+    }
+    assert!(room.has(&small));
+    assert!(room.left_out().is_empty());
+}
+
+#[test]
+fn sixteen_hostile_identities_starve_nobody_whoever_comes_first() {
+    let hostile: Vec<Catalogue> = (0..16).map(|n| catalogue(100 + n, 1, 112, 1900)).collect();
+    let honest = [catalogue(1, 1, 600, 60), catalogue(2, 1, 1000, 60)];
+    let all: Vec<Catalogue> = hostile.iter().chain(&honest).cloned().collect();
+    for honest_first in [false, true] {
+        let mut room = Room::new(QUOTA);
+        let mut order: Vec<&Catalogue> = hostile.iter().collect();
+        let at_end = if honest_first { 0 } else { order.len() };
+        for own in &honest {
+            order.insert(at_end, own);
+        }
+        for own in order {
+            // All of them are at one address.
+            let site = (0..).zip(&honest).find(|(_, h)| h.owner() == own.owner());
+            room.show(own, site.map_or(99, |(n, _)| n));
+            room.answer(&all);
+            assert!(room.taken() <= QUOTA.all, "{} bytes", room.taken());
+        }
+        for _ in 0..100 {
+            room.wait(Duration::from_secs(60));
+            room.answer(&all);
+            assert!(room.taken() <= QUOTA.all, "{} bytes", room.taken());
+        }
+        assert!(honest.iter().all(|own| room.has(own)));
+        let hostile = hostile.iter().filter(|own| room.has(own)).count();
+        assert!((1..16).contains(&hostile), "{hostile} fit beside them");
+        assert_eq!(room.left_out().len(), 16 - hostile);
+    }
+}
+
+/// What is larger than the rest comes in when others go.
+#[test]
+fn who_had_no_room_is_fetched_when_there_is_some() {
+    let all: Vec<Catalogue> = (1..4).map(|n| catalogue(n, 1, 187, 1100)).collect();
+    let mut room = Room::new(QUOTA);
+    for (site, own) in (1..).zip(&all) {
+        room.show(own, site);
+        room.answer(&all);
+    }
+    assert!(room.has(&all[0]) && room.has(&all[1]) && !room.has(&all[2]));
+    assert!(room.left_out()[0].contains("1 MB"), "{:?}", room.left_out());
+    room.all.handle_gone(all[0].owner(), room.now);
+    room.wait(Duration::from_secs(5));
+    room.answer(&all);
+    assert!(room.has(&all[2]) && room.left_out().is_empty());
+}
+
+#[test]
+fn who_goes_soon_leaves_nothing_and_who_was_here_for_long_a_part() {
+    let (brief, long) = (catalogue(1, 1, 300, 10), catalogue(2, 1, 300, 10));
+    let mut room = Room::new(QUOTA);
+    room.show(&long, 2);
+    room.answer(std::slice::from_ref(&long));
+    room.wait(KNOWN_AFTER);
+    room.show(&brief, 1);
+    room.answer(std::slice::from_ref(&brief));
+    for own in [&brief, &long] {
+        room.all.handle_gone(own.owner(), room.now);
+    }
+    assert!(!room.has(&brief) && room.has(&long));
+    // Somebody who is here needs the room.
+    let others: Vec<Catalogue> = (3..6).map(|n| catalogue(n, 1, 175, 1000)).collect();
+    for (site, own) in (3..).zip(&others) {
+        room.show(own, site);
+        room.answer(&others);
+    }
+    assert!(!room.has(&long) && room.taken() <= QUOTA.all);
+}
+
+/// Each of its catalogues is another one, as large as it may be.
+#[test]
+fn a_flapping_head_costs_little() {
+    let mut room = Room::new(QUOTA);
+    for seq in 1..240 {
+        let own = catalogue(1, seq, 100, 2000);
+        room.show(&own, 1);
+        for _ in 0..4 {
+            room.wait(Duration::from_millis(25));
+            while let Some(want) = room.all.poll() {
+                if room
+                    .all
+                    .pending
+                    .get(&want.owner)
+                    .is_some_and(|p| p.catch_up.head() == own.head())
+                {
+                    room.give(&own, want.need);
+                }
+            }
+        }
+    }
+    let came = room.came >> 10;
+    // What it may have at once, 24 times what it may have in a second, and a page.
+    assert!((1024..=2500).contains(&came), "{came} KB in 24 s");
+}
+
+#[test]
+fn slow_answers_of_many_at_one_address_keep_nobody_waiting() {
+    let slow: Vec<Catalogue> = (0..20).map(|n| catalogue(100 + n, 1, 1, 1)).collect();
+    let honest = catalogue(1, 1, 1000, 10);
+    let mut room = Room::new(QUOTA);
+    for own in &slow {
+        room.show(own, 9);
+    }
+    room.show(&honest, 1);
+    let begin = room.now;
+    while !room.has(&honest) {
+        while let Some(want) = room.all.poll() {
+            if want.owner == honest.owner() {
+                room.give(&honest, want.need);
+            }
+        }
+        if !room.has(&honest) {
+            room.wait(Duration::from_secs(1));
+        }
+        assert!(room.now < begin + Duration::from_secs(20), "it waits");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    /// Whoever comes, grows and goes in whatever order: what is taken is bounded at each
+    /// moment, and in the end everybody with a fair part is there.
+    #[test]
+    fn bounds_hold_and_a_fair_part_is_had(
+        steps in prop::collection::vec((0..8u8, 1..60usize, any::<bool>()), 1..20),
+    ) {
+        let quota = Quota { all: 128 << 10, one: 64 << 10 };
+        let mut room = Room::new(quota);
+        let mut here: BTreeMap<u8, Catalogue> = BTreeMap::new();
+        for (seq, (who, tracks, goes)) in (1..).zip(steps) {
+            let own = catalogue(who, seq, tracks * 5, 100);
+            if goes {
+                here.remove(&who);
+                room.all.handle_gone(own.owner(), room.now);
+            } else {
+                here.insert(who, own.clone());
+                room.show(&own, who);
+            }
+            let owners: Vec<Catalogue> = here.values().cloned().collect();
+            for _ in 0..3 {
+                room.wait(Duration::from_secs(40));
+                room.answer(&owners);
+                prop_assert!(room.taken() <= quota.all);
+            }
+        }
+        let owners: Vec<Catalogue> = here.values().cloned().collect();
+        for _ in 0..60 {
+            room.wait(Duration::from_secs(60));
+            room.answer(&owners);
+        }
+        let fair = (quota.all / owners.len().max(1)).min(quota.one);
+        for own in owners.iter().filter(|own| own.footprint() + 4096 < fair) {
+            prop_assert!(room.has(own), "{} of {fair} bytes", own.footprint());
+        }
+        let named = room.left_out().len();
+        let missing = owners.iter().filter(|own| !room.has(own)).count();
+        prop_assert_eq!(named, missing);
+    }
+}
