@@ -45,10 +45,12 @@ pub fn init(level: LevelFilter) -> Result<Limit, log::SetLoggerError> {
             };
             about.level() as usize <= limit
         })
-        // They warn of what is in a file, which a stranger may have made.
+        // They warn of what is in a file, which a stranger may have made, or of a
+        // directory that was watched and is removed.
         .filter(|about| {
             let target = about.target();
-            !target.starts_with("symphonia") && !target.starts_with("lofty")
+            let quiet = ["symphonia", "lofty", "notify"];
+            !quiet.iter().any(|name| target.starts_with(name))
         })
         .format(move |out, message, record| {
             // What another node said of itself must not look like a line of this one.

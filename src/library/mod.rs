@@ -12,6 +12,7 @@ mod book;
 mod hashing;
 mod index;
 mod left_out;
+mod mounts;
 mod names;
 mod rescan;
 mod scan;
@@ -255,13 +256,13 @@ impl Library {
         self.core.book().index().notice().map(str::to_owned)
     }
 
-    /// Asks for a rescan whenever the music directories have changed. Goes on
+    /// Asks for a look whenever the music directories have changed. Goes on
     /// until it is dropped.
     pub async fn watch(&self) {
         let roots = || self.core.roots().iter().map(|r| r.path.clone()).collect();
         let is_watched = || self.eyes.try_lock().map_or(true, |eyes| eyes.are_open());
-        let rescan = || self.request_look(None, Care::Changes);
-        watch::watch(roots, &self.notices, is_watched, rescan).await;
+        let look = |place: Option<&Path>| self.request_look(place, Care::Changes);
+        watch::watch(roots, &self.notices, is_watched, look).await;
     }
 
     /// Makes these the music directories, and scans them.

@@ -207,6 +207,15 @@ impl<'a> Rescan<'a> {
             .unwrap_or_default();
         let (mut record, trouble) = match examine(&found, self.core) {
             Ok(examined) => examined,
+            // Removed, or unmounted, a moment ago: the next scan knows which.
+            Err(unfit) if fs::symlink_metadata(&found.path).is_err() => {
+                log::debug!("{}: {}", found.path.display(), unfit.why);
+                if let Some(no) = no {
+                    self.seen.insert(no);
+                    self.core.book().hide(no);
+                }
+                return;
+            }
             // That is about rights or the disk, not about the music: it is tried again
             // next time.
             Err(unfit) if !unfit.is_lasting => {
@@ -289,7 +298,7 @@ impl<'a> Rescan<'a> {
             None => log::info!(
                 "{listed} tracks in the library, {missing} files left out, scanned in {took:.1?}"
             ),
-            Some(place) => log::info!("{listed} tracks in {}, scanned again", place.display()),
+            Some(place) => log::debug!("{listed} tracks in {}, scanned again", place.display()),
         }
         self.core.set_left_out(self.left_out);
     }

@@ -240,7 +240,7 @@ pub fn scan_place(
             }
         }
         Ok(meta) => walk.file(root, place.to_owned(), &pending.relative, (false, &meta))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if is_gone(&error) => {}
         Err(error) => walk.unknown(place.to_owned(), format!("cannot be looked at: {error}"))?,
     }
     ControlFlow::Continue(linked.is_empty().then_some(walk.unknown))
@@ -321,6 +321,11 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'v, V> {
         (self.visit)(Seen::Directory(&path))?;
         let names = match sorted_names(&path) {
             Ok(names) => names,
+            // Removed, or unmounted, while the walk was on its way.
+            Err(error) if is_gone(&error) => {
+                self.unknown.push(path);
+                return ControlFlow::Continue(());
+            }
             Err(error) => {
                 return self.unknown(path, format!("cannot read this directory: {error}"))
             }
@@ -343,6 +348,13 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'v, V> {
             };
             let (is_link, meta) = match kind(&path) {
                 Ok(kind) => kind,
+                Err(_) if fs::symlink_metadata(&path).is_err_and(|e| is_gone(&e)) => continue,
+                Err(error) if is_gone(&error) => {
+                    if is_music(&path) {
+                        self.left_out(path, "it is a link that leads nowhere".to_owned())?;
+                    }
+                    continue;
+                }
                 Err(error) => {
                     self.problem(path, format!("cannot be looked at: {error}"))?;
                     continue;
@@ -373,8 +385,7 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'v, V> {
         relative: &[u8],
         (is_link, meta): (bool, &fs::Metadata),
     ) -> ControlFlow<()> {
-        let extension = path.extension().and_then(OsStr::to_str);
-        if extension.and_then(Format::from_extension).is_none() {
+        if !is_music(&path) {
             return ControlFlow::Continue(());
         }
         if !meta.is_file() {
@@ -434,6 +445,16 @@ pub fn inodes_stay(path: &Path) -> bool {
         ]
         .contains(&fs.filesystem_type())
     })
+}
+
+/// Whether a file's name promises music.
+fn is_music(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str);
+    extension.and_then(Format::from_extension).is_some()
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
 }
 
 /// One dot hides, as everywhere; three begin the name of an album.

@@ -3,10 +3,11 @@
 //! inotify says that something happened, never trusted to say what: the answer
 //! is always a rescan, after a moment of quiet. The scan has each directory
 //! watched before it reads it, so nothing falls between the two, and nothing
-//! is watched that is not listed. The roots are looked at now and then
-//! besides, because one that does not exist yet, or that a disk is mounted
-//! over, has no inotify. Where the kernel's limit does not allow to watch,
-//! there is a rescan every [`UNWATCHED_INTERVAL`].
+//! is watched that is not listed. What is mounted where is asked of the kernel,
+//! which tells when that changes; the roots are looked at now and then besides,
+//! because one that does not exist yet has no inotify. What lies beyond a
+//! network is looked at every [`REMOTE_INTERVAL`], and where the kernel's limit
+//! does not allow to watch, everything is every [`UNWATCHED_INTERVAL`].
 
 use std::{
     fs,
@@ -18,38 +19,47 @@ use std::{
 use async_channel::{Receiver, Sender};
 use notify::{ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-/// Calls `rescan` whenever the content of `roots`, or what they are, has
-/// probably changed. Goes on until it is dropped. `notices` are those of [`Eyes`]; `is_watched` says
-/// whether they can be relied on.
+use super::mounts::{self, Bell, Mounts};
+
+/// Calls `look` whenever the content of `roots`, or what they are, has
+/// probably changed: at a place, or at everything. Goes on until it is dropped.
+/// `notices` are those of [`Eyes`]; `is_watched` says whether they can be relied on.
 pub(super) async fn watch(
     roots: impl Fn() -> Vec<PathBuf>,
     notices: &Receiver<()>,
     is_watched: impl Fn() -> bool,
-    rescan: impl Fn(),
+    look: impl Fn(Option<&Path>),
 ) {
-    let look = || {
+    let bell = Bell::open();
+    if let Err(error) = &bell {
+        log::debug!("mounts are only looked at now and then: {error}");
+    }
+    let survey = || {
         let roots = roots();
-        smol::unblock(move || roots.iter().map(|root| identity(root)).collect::<Vec<_>>())
+        smol::unblock(move || Survey::of(&roots))
     };
-    let mut known = look().await;
+    let mut known = survey().await;
     let mut changes = Debounce::default();
-    let mut next_look = Instant::now() + LOOK_INTERVAL;
-    let mut next_rescan = Instant::now() + UNWATCHED_INTERVAL;
+    let now = Instant::now();
+    let mut next_survey = now + SURVEY_INTERVAL;
+    let mut next_rescan = now + UNWATCHED_INTERVAL;
+    let mut next_remote = now + REMOTE_INTERVAL;
     loop {
         let wake_at = changes
             .poll_timeout()
-            .map_or(next_look, |at| at.min(next_look));
-        if noticed(notices, wake_at).await {
-            changes.handle_change(Instant::now());
-        }
+            .map_or(next_survey, |at| at.min(next_survey));
+        let woken = woken(notices, bell.as_ref().ok(), wake_at).await;
         let now = Instant::now();
-        if now >= next_look {
-            let found = look().await;
+        if woken == Woken::Noticed {
+            changes.handle_change(now);
+        }
+        if woken == Woken::Mounted || now >= next_survey {
+            let found = survey().await;
             if found != known {
                 known = found;
                 changes.handle_change(now);
             }
-            next_look = now + LOOK_INTERVAL;
+            next_survey = now + SURVEY_INTERVAL;
         }
         if now >= next_rescan {
             next_rescan = now + UNWATCHED_INTERVAL;
@@ -57,8 +67,36 @@ pub(super) async fn watch(
                 changes.handle_change(now);
             }
         }
+        if now >= next_remote {
+            next_remote = now + REMOTE_INTERVAL;
+            known.remote.iter().for_each(|place| look(Some(place)));
+        }
         if changes.poll(now) {
-            rescan();
+            look(None);
+        }
+    }
+}
+
+/// What the roots are.
+#[derive(PartialEq, Eq)]
+struct Survey {
+    identities: Vec<Option<(u64, u64)>>,
+    mounts: Mounts,
+    /// What lies beyond a network.
+    remote: Vec<PathBuf>,
+}
+
+impl Survey {
+    fn of(roots: &[PathBuf]) -> Self {
+        let real = mounts::real(roots);
+        let mounts = Mounts::read(&real);
+        let remote = mounts.remote.iter();
+        Self {
+            identities: roots.iter().map(|root| identity(root)).collect(),
+            remote: remote
+                .filter_map(|place| mounts::as_called(place, roots, &real))
+                .collect(),
+            mounts,
         }
     }
 }
@@ -146,20 +184,35 @@ fn identity(root: &Path) -> Option<(u64, u64)> {
     Some((meta.dev(), meta.ino()))
 }
 
-/// Whether a notice comes before `deadline`.
-async fn noticed(notices: &Receiver<()>, deadline: Instant) -> bool {
+/// Why the watcher woke.
+#[derive(PartialEq, Eq)]
+enum Woken {
+    Noticed,
+    Mounted,
+    Late,
+}
+
+/// Waits for a notice, or for another mount, until `deadline`.
+async fn woken(notices: &Receiver<()>, bell: Option<&Bell>, deadline: Instant) -> Woken {
     let timeout = async {
         smol::Timer::at(deadline).await;
-        false
+        Woken::Late
     };
     let notice = async {
         match notices.recv().await {
-            Ok(()) => true,
+            Ok(()) => Woken::Noticed,
             // inotify is gone; only the clock is left.
             Err(_) => std::future::pending().await,
         }
     };
-    smol::future::or(notice, timeout).await
+    let mounted = async {
+        match bell {
+            Some(bell) => bell.rings().await,
+            None => std::future::pending().await,
+        }
+        Woken::Mounted
+    };
+    smol::future::or(notice, smol::future::or(mounted, timeout)).await
 }
 
 /// A copied album is one change.
@@ -168,11 +221,15 @@ const QUIET: Duration = Duration::from_secs(2);
 /// Somebody who copies for an hour sees music after half a minute.
 const LATEST: Duration = Duration::from_secs(30);
 
-/// How soon a plugged-in disk is noticed; one stat(2) a root.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// How soon a root that comes is noticed; one stat(2) a root, and a file of the kernel's.
+const SURVEY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A scan without changes reads every directory: seconds on a Pi.
 const UNWATCHED_INTERVAL: Duration = Duration::from_secs(15 * 60);
+
+/// How soon it is noticed what others write beyond a network: a look asks for the times
+/// of every file there, a few thousand a second.
+const REMOTE_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 #[cfg(test)]
 mod tests {

@@ -128,3 +128,63 @@ fn what_is_left_out_is_counted_by_status_and_named_by_library() {
     node.signal("HUP");
     node.wait_for_tracks("lone", 2);
 }
+
+#[test]
+fn a_directory_that_is_empty_at_start_is_watched() {
+    let music = Music::new();
+    let node = lone_peer(music.path()).start();
+    node.wait_for_problem("it is empty");
+    node.wait_for_line("0 tracks in the library");
+    music.wav("song.wav", 44_100, 0.2);
+    node.wait_for_tracks("lone", 1);
+    wait_until_well(&node, "empty");
+}
+
+/// Neither inotify nor the directory above tells of either.
+#[test]
+fn a_disk_that_comes_and_goes_below_the_music_is_noticed() {
+    if !can_mount() {
+        return;
+    }
+    let music = Music::new();
+    music.wav("music/own.wav", 44_100, 0.2);
+    music.wav("stick/album/1.wav", 44_100, 0.2);
+    music.wav("stick/album/2.wav", 44_100, 0.2);
+    let (shared, stick) = (music.path().join("music"), music.path().join("stick"));
+    let at = shared.join("usb stick");
+    fs::create_dir(&at).unwrap();
+    let node = mounts::within(lone_peer(&shared), "true").start();
+    node.wait_for_tracks("lone", 1);
+    node.wait_for_line("1 tracks in the library");
+    for _ in 0..2 {
+        let (from, to) = (stick.display(), at.display());
+        mounts::run(&node, &format!("mount --bind '{from}' '{to}'"));
+        node.wait_for_tracks("lone", 3);
+        wait_until_well(&node, "mounted");
+        mounts::run(&node, &format!("umount -l '{to}'"));
+        node.wait_for_tracks("lone", 1);
+        let problem = node.wait_for_problem("is its disk mounted?");
+        assert!(problem.contains("usb stick"), "{problem}");
+    }
+    assert_eq!(hashed(&node), 3, "{}", node.log());
+}
+
+#[test]
+fn a_tree_that_is_removed_is_nothing_to_warn_of() {
+    let music = Music::new();
+    music.wav("stays.wav", 44_100, 0.1);
+    for n in 0..50 {
+        music.wav(&format!("goes/{}/{n}.wav", n % 5), 44_100, 0.1);
+    }
+    let node = lone_peer(music.path()).start();
+    node.wait_for_tracks("lone", 51);
+    fs::remove_dir_all(music.path().join("goes")).unwrap();
+    node.wait_for_tracks("lone", 1);
+    let log = node.log();
+    let alarms: Vec<_> = log
+        .lines()
+        .filter(|l| l.contains("WARN") || l.contains("ERROR"))
+        .collect();
+    assert_eq!(alarms, [""; 0]);
+    assert_eq!(problems(&node.json(&["status"])), [""; 0]);
+}

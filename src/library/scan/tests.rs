@@ -91,12 +91,13 @@ fn links_are_followed_once_never_in_circles_and_not_out_of_the_music() {
     symlink(dir.path().join("outside"), root.join("out")).unwrap();
     symlink(dir.path().join("outside/3.mp3"), root.join("z/3.mp3")).unwrap();
     symlink("nowhere", root.join("dangling")).unwrap();
+    symlink("nowhere", root.join("dangling.mp3")).unwrap();
     let (files, problems, unknown) = scan_all(&[root.clone(), second]);
     assert_eq!(
         files,
         ["root|one more.mp3", "root/z|1.mp3", "root/in|2.mp3"]
     );
-    let left_out = ["dangling", "out", "z/3.mp3"].map(|name| root.join(name));
+    let left_out = ["dangling.mp3", "out", "z/3.mp3"].map(|name| root.join(name));
     assert_eq!(problems, left_out);
     assert!(unknown.is_empty());
 }
