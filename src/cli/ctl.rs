@@ -118,7 +118,13 @@ enum Ctl {
     /// Come back into the swarm after `leave`
     Join,
     /// Look for new and changed files in this node's library
-    Update,
+    Update {
+        /// A file or directory of it, as `ls` shows it, instead of everything
+        path: Option<String>,
+        /// Read the tags of all files, whether they have changed or not
+        #[arg(long)]
+        all: bool,
+    },
     /// Show how well it plays: times, underruns, and where the bytes came from
     ///
     /// All counts begin with the node. With --json it is one object:
@@ -260,7 +266,12 @@ fn answer(client: &mut Client, command: &Ctl) -> Result<String, CtlError> {
             Ok("left the swarm; `p2pmusic ctl join` brings this node back\n".into())
         }
         Ctl::Join => join(client),
-        Ctl::Update => simple(client, &["update"]).map(|_| "looking for changes\n".into()),
+        Ctl::Update { path, all } => {
+            let command = if *all { "rescan" } else { "update" };
+            let line = [Some(command), path.as_deref()];
+            let line: Vec<&str> = line.into_iter().flatten().collect();
+            simple(client, &line).map(|_| "looking for changes\n".into())
+        }
         Ctl::Queue(listing) => {
             let songs = client.records(&["playlistinfo"], &["file"])?;
             let current = client.value(&["status"], "songid")?;

@@ -9,7 +9,7 @@
 //! [`super::view`]; after a cancel the decoder is built anew, never reused.
 
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -79,6 +79,8 @@ pub enum ReadStop {
 pub struct FileBytes {
     file: std::fs::File,
     size: u64,
+    /// When it was last modified, as it was opened.
+    modified: (i64, i64),
 }
 
 impl FileBytes {
@@ -93,8 +95,20 @@ impl FileBytes {
     /// # Errors
     /// Those of fstat(2).
     pub fn of(file: std::fs::File) -> io::Result<Self> {
-        let size = file.metadata()?.len();
-        Ok(Self { file, size })
+        let meta = file.metadata()?;
+        Ok(Self {
+            size: meta.len(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            file,
+        })
+    }
+
+    /// Whether it is the file that was opened: one that is written to meanwhile would
+    /// sound like noise.
+    fn is_unchanged(&self) -> io::Result<bool> {
+        let meta = self.file.metadata()?;
+        let now = (meta.len(), meta.mtime(), meta.mtime_nsec());
+        Ok(now == (self.size, self.modified.0, self.modified.1))
     }
 }
 
@@ -110,7 +124,15 @@ impl TrackBytes for FileBytes {
             }
             match self.file.read_at(buf, offset) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                result => return result.map_err(|e| ReadStop::Failed(e.to_string())),
+                Err(e) => return Err(ReadStop::Failed(e.to_string())),
+                Ok(read) => {
+                    // After the read, so that what was read is what was looked at.
+                    return match self.is_unchanged() {
+                        Ok(true) => Ok(read),
+                        Ok(false) => Err(ReadStop::Failed(CHANGED.to_owned())),
+                        Err(e) => Err(ReadStop::Failed(e.to_string())),
+                    };
+                }
             }
         }
     }
@@ -381,9 +403,31 @@ fn open_as(
     })
 }
 
+const CHANGED: &str = "the file changed on its disk";
+
 /// The highest rate of any DAC sold; a higher one is a broken header, and
 /// would size buffers.
 const MAX_RATE: u32 = 768_000;
 
 /// 7.1, the most that any of the formats is used for.
 const MAX_CHANNELS: u16 = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_written_to_is_read_no_further() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.wav");
+        std::fs::write(&path, [1; 1000]).unwrap();
+        let bytes = FileBytes::open(&path).unwrap();
+        let read = || bytes.read_at(0, &mut [0; 10], &Cancel::default());
+        assert_eq!(read(), Ok(10));
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.write_all_at(&[2], 500).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+            .unwrap();
+        assert_eq!(read(), Err(ReadStop::Failed(CHANGED.to_owned())));
+    }
+}

@@ -1,6 +1,6 @@
 //! The music directory's bad days.
 
-use std::fs;
+use std::{fs, os::unix::fs::FileExt as _};
 
 use super::{
     common::{audio::Music, can_mount, Node, Setup},
@@ -187,4 +187,29 @@ fn a_tree_that_is_removed_is_nothing_to_warn_of() {
         .collect();
     assert_eq!(alarms, [""; 0]);
     assert_eq!(problems(&node.json(&["status"])), [""; 0]);
+}
+
+/// Taggers put the time back, and what fits takes no more room: for everybody the track
+/// would be "changed" for good.
+#[test]
+fn an_edit_that_keeps_size_and_time_is_played_before_long() {
+    let music = Music::new();
+    music.wav("song.wav", 44_100, 3.0);
+    let tracker = Setup::tracker().start();
+    let owner = Setup::peer("attic", &tracker).music(music.path()).start();
+    owner.wait_for_line("song.wav is ");
+    let listener = Setup::peer("kitchen", &tracker).start();
+    listener.wait_for_tracks("attic", 1);
+
+    let path = music.path().join("song.wav");
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    let before = file.metadata().unwrap().modified().unwrap();
+    file.write_all_at(&[7; 1000], 2000).unwrap();
+    file.set_modified(before).unwrap();
+    listener.wait_for_status("the track as it is now", |status| {
+        if status["status"]["state"] == "stop" {
+            listener.ctl(&["play", "song"]);
+        }
+        status["status"]["elapsed"].as_f64() > Some(1.0)
+    });
 }
