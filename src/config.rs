@@ -32,6 +32,7 @@ pub struct Config {
     pub role: Role,
     pub name: Option<NodeName>,
     /// Where identity, index and queue are kept.
+    #[serde(deserialize_with = "values::some_path")]
     pub state_dir: Option<PathBuf>,
     pub swarm: Swarm,
     pub tracker: Tracker,
@@ -77,6 +78,7 @@ impl fmt::Display for Role {
 #[serde(default, deny_unknown_fields)]
 pub struct Swarm {
     /// The swarm's key; without one the swarm is open.
+    #[serde(deserialize_with = "values::some_path")]
     pub key_file: Option<PathBuf>,
 }
 
@@ -104,6 +106,7 @@ pub struct Peer {
     pub listen: SocketAddr,
     /// Whether to announce this peer by mDNS.
     pub advertise: bool,
+    #[serde(deserialize_with = "values::paths")]
     pub music: Vec<PathBuf>,
     /// Whether links in them may lead out of them.
     pub follow_links: bool,
@@ -127,6 +130,7 @@ impl Default for Peer {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
+    #[serde(deserialize_with = "values::some_path")]
     pub dir: Option<PathBuf>,
     pub max: ByteSize,
 }
@@ -161,6 +165,7 @@ impl Default for Audio {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Control {
+    #[serde(deserialize_with = "values::path")]
     pub socket: PathBuf,
     /// The group that may use the socket; left as it is where there is no
     /// such group.
@@ -277,11 +282,41 @@ impl Mistake {
         let before = text.get(..at).unwrap_or_default();
         let line = before.matches('\n').count();
         let excerpt = text.lines().nth(line).unwrap_or_default().trim();
+        let hint = TableHint::of(error.message());
         Self {
             line: line + 1,
             excerpt: excerpt.chars().take(MAX_EXCERPT).collect(),
-            why: error.message().replace('\n', " "),
-            shown: error.to_string().trim_end().to_owned(),
+            shown: format!("{}{}", error.to_string().trim_end(), hint.line()),
+            why: error.message().replace('\n', " ") + &hint.words(),
+        }
+    }
+}
+
+/// The tables that an unknown key is known in.
+struct TableHint(Vec<&'static str>);
+
+impl TableHint {
+    fn of(message: &str) -> Self {
+        let key = message.strip_prefix("unknown field `");
+        let key = key.and_then(|rest| rest.split('`').next());
+        let has_it = |keys: &[&str]| key.is_some_and(|key| keys.contains(&key));
+        let tables = KEYS.iter().filter(|(_, keys)| has_it(keys));
+        Self(tables.map(|(table, _)| *table).collect())
+    }
+
+    fn words(&self) -> String {
+        match self.0.as_slice() {
+            [] => String::new(),
+            ["top"] => "; it stands above all tables".into(),
+            tables => format!("; it stands under [{}]", tables.join("] or [")),
+        }
+    }
+
+    fn line(&self) -> String {
+        let words = self.words();
+        match words.strip_prefix("; ") {
+            Some(words) => format!("\n{words}"),
+            None => words,
         }
     }
 }
@@ -362,6 +397,26 @@ fn level<'de, D: Deserializer<'de>>(from: D) -> Result<log::LevelFilter, D::Erro
     })
 }
 
+/// Every key, and the table that it stands in.
+const KEYS: &[(&str, &[&str])] = &[
+    ("top", &["role", "name", "state_dir"]),
+    ("swarm", &["key_file"]),
+    ("tracker", &["listen", "advertise"]),
+    ("peer", PEER_KEYS),
+    ("cache", &["dir", "max"]),
+    ("audio", &["device", "max_volume"]),
+    ("control", &["socket", "group", "mpd", "password"]),
+    ("stats", &["prometheus"]),
+    ("log", &["level"]),
+];
+const PEER_KEYS: &[&str] = &[
+    "tracker",
+    "listen",
+    "advertise",
+    "music",
+    "follow_links",
+    "upload",
+];
 /// Of a line that is shown: enough for its key.
 const MAX_EXCERPT: usize = 80;
 
@@ -414,6 +469,27 @@ mod tests {
             ("[peer]\ntracker = \"a b\"", &["line 2", "a b", "host:port"]),
             ("name = \"a/b\"", &["line 1", "a/b", "slash"]),
             (
+                "music = [\"/srv/music\"]",
+                &["line 1", "music", "under [peer]"],
+            ),
+            ("[peer]\nrole = \"both\"", &["line 2", "above all tables"]),
+            (
+                "[audio]\nlisten = 1",
+                &["line 2", "under [tracker] or [peer]"],
+            ),
+            (
+                "[peer]\nmusic = \"/srv/music\"",
+                &["line 2", "music", "a list", "[\"/srv/music\"]"],
+            ),
+            (
+                "[peer]\nmusic = [\"~/Music\"]",
+                &["line 2", "music", "~/Music", "write it whole"],
+            ),
+            ("state_dir = \"~/p2p\"", &["line 1", "state_dir", "whole"]),
+            ("[swarm]\nkey_file = \"~/key\"", &["line 2", "whole"]),
+            ("[cache]\ndir = \"~/cache\"", &["line 2", "whole"]),
+            ("[control]\nsocket = \"~/sock\"", &["line 2", "whole"]),
+            (
                 "[tracker]\nlisten = \"nonsense\"",
                 &["line 2", "socket address"],
             ),
@@ -436,6 +512,33 @@ mod tests {
             }
             assert_eq!(error.in_a_line().lines().count(), 1);
         }
+    }
+
+    /// The sample has every key, in its table.
+    #[test]
+    fn the_keys_are_those_of_the_sample() {
+        let mut table = "top";
+        let mut found: Vec<(&str, Vec<&str>)> = vec![(table, Vec::new())];
+        for line in include_str!("../etc/p2pmusic.toml").lines() {
+            if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+                table = name;
+                found.push((table, Vec::new()));
+            }
+            let key = line
+                .strip_prefix('#')
+                .and_then(|line| line.split_once(" = "));
+            let is_key = |key: &str| {
+                !key.is_empty() && key.bytes().all(|b| b == b'_' || b.is_ascii_lowercase())
+            };
+            if let Some((key, _)) = key.filter(|(key, _)| is_key(key)) {
+                found.last_mut().unwrap().1.push(key);
+            }
+        }
+        let known: Vec<_> = KEYS
+            .iter()
+            .map(|(table, keys)| (*table, keys.to_vec()))
+            .collect();
+        assert_eq!(known, found);
     }
 
     #[test]

@@ -29,6 +29,45 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// What can be meant is said and no error, and what the person who checks may not read is
+/// the service's affair.
+#[test]
+fn check_says_what_is_rather_a_mistake() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("p2pmusic.toml");
+    let key = dir.path().join("key");
+    let keygen = Command::new(BINARY).arg("keygen").output().unwrap();
+    fs::write(&key, keygen.stdout).unwrap();
+    let text = format!(
+        "[swarm]\nkey_file = {key:?}\n[peer]\nmusic = [\"/no/such/music\"]\n[cache]\nmax = 2\n"
+    );
+    fs::write(&path, text).unwrap();
+    for (at, mode) in [(dir.path(), 0o755), (&*path, 0o644), (&*key, 0o600)] {
+        fs::set_permissions(at, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let mut check = match nix::unistd::geteuid().is_root() {
+        true => {
+            let mut nobody = Command::new("setpriv");
+            nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups", BINARY]);
+            nobody
+        }
+        false => {
+            fs::set_permissions(&key, fs::Permissions::from_mode(0o000)).unwrap();
+            Command::new(BINARY)
+        }
+    };
+    let output = check
+        .args(["check", "--config"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", stderr(&output));
+    for words in ["may not read", "/no/such/music", "cache.max is 2 bytes"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
 #[test]
 fn every_file_in_etc_is_good() {
     let etc = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc");

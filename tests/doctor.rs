@@ -200,13 +200,13 @@ fn a_node_that_is_well_is_found_well() {
     report.line("ok", "volume", &["30 %"]);
     report.line("note", "device", &["null"]);
 
-    // What the node has to say is passed on.
+    // What the node has to say is passed on, or said once by what mends it.
     fs::remove_dir_all(music.path()).unwrap();
     peer.ctl_ok(&["update"]);
     peer.wait_for_problem(music.path().to_str().unwrap());
     peer.ctl_ok(&["volume", "0"]);
     let report = home.doctor();
-    report.finds("node", &[music.path().to_str().unwrap()]);
+    report.finds("music", &[music.path().to_str().unwrap()]);
     report.finds("volume", &["0 %", "p2pmusic ctl volume 30"]);
     fs::create_dir(music.path()).unwrap();
 

@@ -14,7 +14,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use crate::{
     config::{Config, DEFAULT_PATH},
     daemon::{self, dirs::StateDir, DaemonError},
-    identity::{self, Identity, SwarmKey},
+    identity::{self, Identity, KeyFileError, SwarmKey},
 };
 
 /// Turns a handful of speakers into one peer-to-peer music swarm.
@@ -131,15 +131,54 @@ fn check(args: &ConfigArgs) -> ExitCode {
         Ok(config) => config,
         Err(e) => return bad_config(&e),
     };
-    if let Some(Err(e)) = config.swarm.key_file.as_deref().map(identity::read_keys) {
-        return bad_config(&e);
+    let mut notes = doubts(&config);
+    match config.swarm.key_file.as_deref().map(identity::read_keys) {
+        // The service reads it; who checks need not.
+        Some(Err(KeyFileError::Read { path, source }))
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            notes.push(format!(
+                "you may not read {}, so it is not checked",
+                path.display()
+            ));
+        }
+        Some(Err(e)) => return bad_config(&e),
+        _ => {}
     }
     println!(
         "{}: good, a node of role {}",
         args.config.display(),
         config.role
     );
+    for note in notes {
+        println!("note: {note}");
+    }
     ExitCode::SUCCESS
+}
+
+/// What can be meant, and is rather a mistake.
+fn doubts(config: &Config) -> Vec<String> {
+    let music = config.peer.music.iter().filter(|_| config.role.is_peer());
+    let mut doubts: Vec<String> = music
+        .filter_map(|dir| {
+            let dir_shown = dir.display();
+            match std::fs::metadata(dir) {
+                Ok(seen) if seen.is_dir() => None,
+                Ok(_) => Some(format!("peer.music: {dir_shown} is not a directory")),
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                    Some(format!("peer.music: you may not look into {dir_shown}"))
+                }
+                Err(e) => Some(format!("peer.music: {dir_shown}: {e}")),
+            }
+        })
+        .collect();
+    let max = config.cache.max.0;
+    if config.role.is_peer() && (1..LEAST_CACHE).contains(&max) {
+        doubts.push(format!(
+            "cache.max is {max} bytes, which keeps no track: write for example \"2 GiB\""
+        ));
+    }
+    doubts
 }
 
 fn keygen() -> ExitCode {
@@ -190,6 +229,8 @@ fn bad_config(error: &dyn std::error::Error) -> ExitCode {
     ExitCode::from(EX_CONFIG)
 }
 
+/// Less than a track or two in good quality.
+const LEAST_CACHE: u64 = 64 << 20;
 /// The exit code for a bad configuration, by sysexits.h; systemd's
 /// `RestartPreventExitStatus=` knows it.
 const EX_CONFIG: u8 = 78;

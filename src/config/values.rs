@@ -3,6 +3,7 @@
 use std::{
     fmt,
     net::{Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
     str::FromStr,
 };
 
@@ -100,6 +101,44 @@ impl<'de> Deserialize<'de> for TrackerAt {
             ))),
             hosts => Ok(Self::These(hosts)),
         }
+    }
+}
+
+/// A path that means the same to everybody who reads the file: a service has no home.
+pub fn path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+    let path = PathBuf::deserialize(from)?;
+    check_path(&path).map_err(de::Error::custom)?;
+    Ok(path)
+}
+
+/// The same, where there may be none.
+pub fn some_path<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    path(from).map(Some)
+}
+
+/// A list of them.
+pub fn paths<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(
+        untagged,
+        expecting = "expected a list of directories, such as [\"/srv/music\"]"
+    )]
+    enum Shape {
+        Many(Vec<PathBuf>),
+    }
+    let Shape::Many(paths) = Shape::deserialize(from)?;
+    let checked: Result<(), String> = paths.iter().try_for_each(|path| check_path(path));
+    checked.map_err(de::Error::custom)?;
+    Ok(paths)
+}
+
+fn check_path(path: &Path) -> Result<(), String> {
+    match path.to_string_lossy().starts_with('~') {
+        true => Err(format!(
+            "{} is a path only a shell knows: write it whole, such as \"/home/pi/Music\"",
+            path.display()
+        )),
+        false => Ok(()),
     }
 }
 

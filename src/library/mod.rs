@@ -490,7 +490,7 @@ impl Core {
                 })
         };
         unchanged()?;
-        let track = hash(&job.path, progress)?;
+        let track = hash(&job.path, progress).inspect_err(|_| self.say_unreadable(&job.path))?;
         unchanged()?;
         self.book().set_track(job.no, record.stamp, track);
         self.tell(LibraryEvent::Hashed {
@@ -498,6 +498,17 @@ impl Core {
             path: job.path.clone(),
         });
         Ok(track)
+    }
+
+    /// Who asked for the file is told that it cannot be had; why, is known only here.
+    fn say_unreadable(&self, path: &Path) {
+        let opened = std::fs::File::open(path);
+        if let Some(error) = opened.err().filter(|e| e.kind() != io::ErrorKind::NotFound) {
+            self.tell(LibraryEvent::Problem {
+                path: path.into(),
+                why: format!("it cannot be read, so nobody can play it: {error}"),
+            });
+        }
     }
 
     fn publish_if_due(&self, idle: bool) {

@@ -61,6 +61,11 @@ impl House {
             }),
             hash: Arc::new(|path, _| {
                 let bytes = fs::read(path).map_err(|error| error.to_string())?;
+                if bytes == b"unreadable" {
+                    fs::remove_file(path).unwrap();
+                    std::os::unix::fs::symlink(path, path).unwrap();
+                    return Err("read error".into());
+                }
                 Ok(content(&bytes))
             }),
         };
@@ -334,6 +339,29 @@ fn a_file_is_hashed_when_asked_for() {
     house.write("music/b.wav", "changed under its hands");
     let failed = last(library.resolve(EntryNo(1)).unwrap());
     assert!(matches!(failed, HashProgress::Failed(why) if why.ends_with("b.wav changed")));
+}
+
+/// Others hear only that they cannot have it.
+#[test]
+fn a_file_that_cannot_be_read_is_named_where_it_lies() {
+    let house = House::new();
+    house.write("music/a.wav", "unreadable");
+    let (library, events) = house.open(&["music"]);
+    scan(&library, &events);
+    while events.try_recv().is_ok() {}
+    let answers = library.resolve(EntryNo(0)).unwrap();
+    let failed = std::iter::from_fn(|| answers.recv_blocking().ok()).last();
+    assert!(
+        matches!(failed, Some(HashProgress::Failed(_))),
+        "{failed:?}"
+    );
+    let told = events.recv_blocking().unwrap();
+    let names_it = matches!(
+        &told,
+        LibraryEvent::Problem { path, why }
+            if *path == house.path("music/a.wav") && why.contains("cannot be read")
+    );
+    assert!(names_it, "{told:?}");
 }
 
 #[test]

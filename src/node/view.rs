@@ -231,7 +231,10 @@ impl Node {
 
     /// How the node stands with its tracker, and how it goes on without one.
     fn tracker_in_words(&self) -> String {
-        let tracker = self.facts.tracker_in_words();
+        let mut tracker = self.facts.tracker_in_words();
+        if let TrackerState::Registered(at) = &self.facts.tracker {
+            tracker += &self.speaker_at(*at);
+        }
         if !self.neighbours.is_alone() {
             return tracker;
         }
@@ -240,6 +243,23 @@ impl Node {
             0 => tracker,
             1 => format!("{tracker}; 1 peer found without it"),
             count => format!("{tracker}; {count} peers found without it"),
+        }
+    }
+
+    /// The speaker at an address, in brackets, if that is one alone: people know names. On
+    /// this machine itself several nodes are several speakers.
+    fn speaker_at(&self, at: IpAddr) -> String {
+        if at.is_loopback() {
+            return String::new();
+        }
+        let is_there = |record: &&PeerRecord| {
+            let addresses = self.directory.addresses(record.peer);
+            addresses.iter().any(|address| address.ip() == at)
+        };
+        let mut there = self.directory.iter().filter(is_there);
+        match (there.next(), there.next()) {
+            (Some(record), None) => format!(" ({})", record.name),
+            _ => String::new(),
         }
     }
 

@@ -140,7 +140,7 @@ pub struct Unit {
     pub restarts: u64,
     /// Beside its own directories, where the manager lets it write, if not everywhere.
     pub writes: Option<Vec<PathBuf>>,
-    /// The last line of its log.
+    /// The last line that the program has written.
     pub last_line: Option<String>,
 }
 

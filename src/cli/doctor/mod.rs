@@ -14,6 +14,7 @@
 //! In three steps: [`look`] gathers facts and may wait, [`findings`] says what they mean,
 //! [`render`] prints that. Only the first touches the machine.
 
+mod acl;
 mod aside;
 mod facts;
 mod findings;

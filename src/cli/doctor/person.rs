@@ -1,9 +1,10 @@
 //! Who may read and write what, by what the file system says.
 //!
-//! The doctor is rarely who the service runs as, so it cannot just try. Access control
-//! lists are not looked at.
+//! The doctor is rarely who the service runs as, so it cannot just try.
 
 use std::path::PathBuf;
+
+use super::acl::Acl;
 
 /// A user of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Step {
     pub gid: u32,
     /// The permission bits.
     pub mode: u32,
+    /// What counts in their place, if there is one.
+    pub acl: Option<Acl>,
 }
 
 /// The way to a file or directory, from the root on.
@@ -75,7 +78,7 @@ impl Way {
                 (true, Wish::Write, true) => READ | WRITE | PASS,
                 (true, Wish::Write, false) => READ | WRITE,
             };
-            person.rights(step) & needed != needed
+            !person.may(step, needed)
         })
     }
 }
@@ -85,17 +88,20 @@ impl Person {
         self.uid == Some(0)
     }
 
-    /// The three bits that hold for this user.
-    fn rights(&self, step: &Step) -> u32 {
-        if self.is_root() {
-            return READ | WRITE | PASS;
+    /// Whether this user has these of the three bits.
+    fn may(&self, step: &Step, needed: u32) -> bool {
+        if self.is_root() || needed == 0 {
+            return true;
+        }
+        if let Some(acl) = &step.acl {
+            return acl.lets(self, (step.uid, step.gid), needed);
         }
         let shift = match () {
             () if self.uid == Some(step.uid) => 6,
             () if self.gids.contains(&step.gid) => 3,
             () => 0,
         };
-        step.mode >> shift & 7
+        step.mode >> shift & needed == needed
     }
 }
 
@@ -115,6 +121,7 @@ mod tests {
             uid,
             gid,
             mode,
+            acl: None,
         }
     }
 

@@ -30,7 +30,7 @@ pub struct Pace {
 pub enum Why {
     #[error("does not have what is missing")]
     HasItNot,
-    #[error("does not have the track")]
+    #[error("does not have the track, or cannot read it (its own status says so)")]
     NotAvailable,
     #[error("does not give it to this peer")]
     Denied,

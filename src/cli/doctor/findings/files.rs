@@ -256,12 +256,16 @@ fn music_dir(path: &Path, music: &Music, facts: &Facts) -> Finding {
     }
     match &music.way.end {
         End::Missing(at) => {
-            return Finding::wrong(
+            let finding = Finding::wrong(
                 CHECK,
                 format!("{shown} is not there: {} is missing", at.display()),
             )
-            .mended_by("mount its disk, or correct `music` under [peer]")
-            .mended_by(format!("sudo mkdir -p {shown}"))
+            .mended_by("mount its disk, or correct `music` under [peer]");
+            // In somebody's home it would belong to root, and is rather another name.
+            return match path.is_absolute() && !path.starts_with("/home") {
+                true => finding.mended_by(format!("sudo mkdir -p {shown}")),
+                false => finding,
+            };
         }
         End::Hidden(at) if facts.looker == *runner => {
             return Finding::wrong(

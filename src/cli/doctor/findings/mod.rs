@@ -1,7 +1,7 @@
 //! What the facts mean, and what to do about it. Pure.
 //!
 //! Every check gives at least one line, so that a report also tells what was not the
-//! matter. What a check could not see, since whoever looks may not, is a note; what did
+//! matter, unless the node itself says what is. A cause counts once. What a check could not see, since whoever looks may not, is a note; what did
 //! not come back in time is wrong, since the node would wait there, too.
 
 mod files;
@@ -99,18 +99,50 @@ pub fn examine(facts: &Facts) -> Vec<Finding> {
     findings.extend(machine::memory(facts));
     findings.extend(machine::buffers(facts));
     findings.extend(machine::clock(facts));
+    let seen: Vec<Finding> = findings
+        .iter()
+        .filter(|f| f.level == Level::Wrong)
+        .cloned()
+        .collect();
+    findings.retain(|finding| !is_said_better(finding, &seen));
     findings
+}
+
+/// Whether a problem that the node tells of is among what was `seen` to be wrong: that has
+/// what mends it, and counts once.
+fn is_said_better(finding: &Finding, seen: &[Finding]) -> bool {
+    let Finding {
+        check,
+        level,
+        seen: problem,
+        ..
+    } = finding;
+    let path = problem
+        .split([':', ' '])
+        .next()
+        .filter(|word| word.starts_with('/'));
+    *check == "node"
+        && *level == Level::Wrong
+        && seen.iter().any(|other| match other.check {
+            "music" | "cache" | "state" | "key" => {
+                path.is_some_and(|path| other.seen.contains(path))
+            }
+            "network" if problem.contains("(MTU)") => other.seen.contains("(MTU)"),
+            "network" => problem.starts_with("no network"),
+            "tracker" => problem.starts_with("no tracker"),
+            _ => false,
+        })
 }
 
 /// What there is to say only of a node whose configuration is known.
 fn configured(facts: &Facts) -> Vec<Finding> {
-    let mut findings = vec![settings::name(facts)];
+    let mut findings: Vec<Finding> = settings::name(facts).into_iter().collect();
     findings.extend(files::key(facts));
     findings.extend(files::state(facts));
     if facts.config.config.role.is_peer() {
         findings.extend(files::cache(facts));
         findings.extend(files::music(facts));
-        findings.push(sound::device(facts));
+        findings.extend(sound::device(facts));
         findings.extend(sound::volume(facts));
     }
     findings.extend(network::ports(facts));

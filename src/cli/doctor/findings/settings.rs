@@ -58,13 +58,23 @@ pub fn config(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-pub fn name(facts: &Facts) -> Finding {
+pub fn name(facts: &Facts) -> Option<Finding> {
     const CHECK: &str = "name";
     let (config, host) = (&facts.config.config, &facts.config.host);
-    if let Some(name) = &config.name {
-        return Finding::ok(CHECK, name.0.clone());
+    if let Some(Node::Runs(status)) = &facts.node {
+        if status
+            .problems
+            .iter()
+            .any(|problem| problem.starts_with("the name "))
+        {
+            // It is good, but for what the node says of it.
+            return None;
+        }
     }
-    match check_name(host) {
+    if let Some(name) = &config.name {
+        return Some(Finding::ok(CHECK, name.0.clone()));
+    }
+    Some(match check_name(host) {
         Err(why) => Finding::wrong(CHECK, format!("the host's name {host:?} is no name: {why}"))
             .mended_by("set name = \"kitchen\" at the top of the configuration"),
         Ok(()) if COMMON.contains(&host.as_str()) => {
@@ -73,7 +83,7 @@ pub fn name(facts: &Facts) -> Finding {
                 .mended_by("set name = \"kitchen\" at the top of the configuration")
         }
         Ok(()) => Finding::ok(CHECK, format!("{host}, as the machine")),
-    }
+    })
 }
 
 pub fn unit(facts: &Facts) -> Option<Finding> {
@@ -103,6 +113,10 @@ pub fn unit(facts: &Facts) -> Option<Finding> {
                 "does not start ({}, tried again {} times){log}",
                 unit.result, unit.restarts
             );
+            if matches!(facts.config.read, Read::Wrong(_)) {
+                // It cannot, with a configuration that is said to be wrong.
+                return None;
+            }
             Finding::wrong(CHECK, seen)
                 .mended_by("journalctl -u p2pmusic -n 20    # says why")
                 .mended_by("sudo systemctl restart p2pmusic")

@@ -6,14 +6,14 @@ use crate::{
     player::{MixerControl, OutputSpec},
 };
 
-pub fn device(facts: &Facts) -> Finding {
+pub fn device(facts: &Facts) -> Option<Finding> {
     const CHECK: &str = "device";
     let Some(sound) = &facts.sound else {
-        return Finding::hangs(
+        return Some(Finding::hangs(
             CHECK,
             "the sound system (ALSA)",
             "fuser -v /dev/snd/*    # who has it; unplug a USB card and plug it in",
-        );
+        ));
     };
     let may_differ = facts.looker != facts.runner && !facts.looker.is_root();
     let unusable = |why: &str| match may_differ {
@@ -21,13 +21,17 @@ pub fn device(facts: &Facts) -> Finding {
         true => Finding::note(CHECK, format!("as you: {why}")).mended_by("sudo p2pmusic doctor"),
         false => Finding::wrong(CHECK, why),
     };
-    match (&sound.tried, &sound.wanted) {
+    Some(match (&sound.tried, &sound.wanted) {
         (_, spec @ (OutputSpec::Null | OutputSpec::Wav(_))) => {
             Finding::note(CHECK, format!("audio.device is {spec}: nothing is heard"))
                 .mended_by("set device = \"auto\" under [audio], if that is not meant")
         }
         (Tried::Left, spec) => {
             let output = match &facts.node {
+                Some(Node::Runs(status)) if status.output.starts_with("lost") => {
+                    // That, and why, says the node.
+                    return None;
+                }
                 Some(Node::Runs(status)) => format!("; {}", status.output),
                 _ => String::new(),
             };
@@ -49,7 +53,7 @@ pub fn device(facts: &Facts) -> Finding {
                 .mended_by("aplay -l    # a DAC that is missing here is not seen by Linux")
         }
         (Tried::Opens { name, takes }, _) => Finding::ok(CHECK, format!("{name} opens, {takes}")),
-    }
+    })
 }
 
 /// The controls of the card that sounds, and of all where that is not known.

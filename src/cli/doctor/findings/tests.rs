@@ -30,6 +30,7 @@ fn way(path: &str, is_dir: bool, mode: u32) -> Way {
         uid: 0,
         gid: 990,
         mode,
+        acl: None,
     };
     Way {
         steps: vec![step("/", true, 0o755), step(path, is_dir, mode)],

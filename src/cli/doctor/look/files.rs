@@ -11,8 +11,11 @@ use nix::sys::{
     statvfs::{statvfs, FsFlags},
 };
 
+use rustix::fs::getxattr;
+
 use crate::{
     cli::doctor::{
+        acl::{Acl, MAX_ACL_BYTES},
         facts::{Content, Dir, Disk, Key, Music, Read},
         person::{End, Step, Way},
     },
@@ -108,6 +111,7 @@ fn walk(path: &Path, steps: &mut Vec<Step>) -> End {
                 uid: seen.uid(),
                 gid: seen.gid(),
                 mode: seen.mode() & 0o7777,
+                acl: acl(path),
             }),
             Err(error) => {
                 return match error.kind() {
@@ -119,6 +123,13 @@ fn walk(path: &Path, steps: &mut Vec<Step>) -> End {
         }
     }
     End::There
+}
+
+/// What `setfacl` has granted there; nothing on a file system without.
+fn acl(path: &Path) -> Option<Acl> {
+    let mut value = [0; MAX_ACL_BYTES];
+    let size = getxattr(path, "system.posix_acl_access", &mut value[..]).ok()?;
+    Acl::parse(value.get(..size)?)
 }
 
 /// A number that has 32 bits on some machines and 64 on others.
@@ -222,3 +233,55 @@ fn mount_points(table: &str) -> Vec<PathBuf> {
 
 /// So that a large collection does not take the whole time.
 const MAX_ENTRIES: usize = 20_000;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use rustix::fs::{setxattr, XattrFlags};
+
+    use super::*;
+    use crate::cli::doctor::person::{Person, Wish};
+
+    /// As `setfacl -m u:990:rX` does, which README recommends.
+    #[test]
+    fn what_setfacl_grants_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let music = dir.path().join("music");
+        fs::create_dir(&music).unwrap();
+        for (path, mode) in [(dir.path(), 0o755), (&*music, 0o700)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let service = Person {
+            name: "p2pmusic".into(),
+            uid: Some(990),
+            gids: vec![990],
+            group: "p2pmusic".into(),
+        };
+        assert!(way(&music).obstacle(&service, Wish::Read).is_some());
+        let mut list = vec![2, 0, 0, 0];
+        for (tag, rights, id) in [
+            (1, 7, u32::MAX),
+            (2, 5, 990),
+            (4, 0, u32::MAX),
+            (16, 5, u32::MAX),
+            (32, 0, u32::MAX),
+        ] {
+            list.extend([tag, 0, rights, 0]);
+            list.extend(u32::to_le_bytes(id));
+        }
+        let set = setxattr(
+            &music,
+            "system.posix_acl_access",
+            &list,
+            XattrFlags::empty(),
+        );
+        if set == Err(rustix::io::Errno::OPNOTSUPP) {
+            // Nor can a person do it there.
+            return;
+        }
+        set.unwrap();
+        assert_eq!(way(&music).obstacle(&service, Wish::Read), None);
+        assert!(way(&music).obstacle(&service, Wish::Write).is_some());
+    }
+}

@@ -82,7 +82,9 @@ pub fn unit() -> Option<Unit> {
     let shown = aside::said("systemctl", &words)?;
     let mut unit = parse_unit(&shown);
     if unit.is_installed && unit.active != "active" {
-        let words = ["-u", "p2pmusic", "-n", "1", "-o", "cat", "-q", "--no-pager"];
+        // Not what the manager says of it.
+        let whose = ["-u", "p2pmusic.service", "-t", "p2pmusic"];
+        let words = [&whose[..], &["-n", "1", "-o", "cat", "-q", "--no-pager"]].concat();
         let line = aside::said("journalctl", &words).unwrap_or_default();
         unit.last_line = line.lines().last().map(str::to_owned);
     }

@@ -107,3 +107,55 @@ fn faults_of_the_settings_and_the_service() {
         ),
     ]);
 }
+
+/// What the node says of itself, and a look at the same thing, are one finding.
+#[test]
+fn a_cause_is_counted_once() {
+    let causes: [fn(&mut Facts); 6] = [
+        |f| {
+            status(f).output = "lost: hw:CARD=DAC,DEV=0 is gone".into();
+            status(f)
+                .problems
+                .push("no sound: hw:CARD=DAC,DEV=0 is gone".into());
+        },
+        |f| {
+            let clash = "the name \"kitchen\" belongs to the peer at 10.0.0.3; choose another";
+            status(f).problems.push(clash.into());
+        },
+        |f| {
+            let gone = "/srv/music: it is empty; is its disk mounted?";
+            status(f).problems.push(gone.into());
+            f.music[0].1.as_mut().unwrap().way = missing("/srv/music");
+        },
+        |f| {
+            status(f)
+                .problems
+                .push("no network: this machine has no address".into());
+            f.network = Some(Network::default());
+            f.multicast = Some(Multicast::Unused);
+        },
+        |f| {
+            status(f)
+                .problems
+                .push("wlan0 takes packets of at most 1000 bytes (MTU)".into());
+            wlan(f).narrow = Some(1000);
+        },
+        |f| {
+            stopped(f);
+            f.config.read = Read::Wrong("line 3".into());
+            let unit = f.unit.as_mut().unwrap().as_mut().unwrap();
+            unit.active = "failed".into();
+        },
+    ];
+    for (number, make) in causes.iter().enumerate() {
+        let mut facts = well();
+        make(&mut facts);
+        let findings = examine(&facts);
+        let wrong: Vec<&Finding> = findings.iter().filter(|f| f.level == Wrong).collect();
+        assert_eq!(wrong.len(), 1, "{number}: {wrong:#?}");
+        let praised = |f: &&Finding| {
+            f.level == Fine && (f.seen.contains("lost") || number == 1 && f.check == "name")
+        };
+        assert_eq!(findings.iter().find(praised), None, "{number}");
+    }
+}
