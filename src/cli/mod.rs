@@ -6,6 +6,7 @@ mod doctor;
 mod join;
 mod manual;
 mod pair;
+mod setup;
 
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -27,6 +28,11 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Set this speaker up: its name, its music, its swarm, and the service
+    ///
+    /// Asks what it is not told. Run once more, it changes what is answered otherwise;
+    /// whatever else a person wrote into the configuration stays.
+    Setup(setup::SetupArgs),
     /// Run the node: a tracker, a peer, or both, as the configuration says
     Run(ConfigArgs),
     /// Drive the node that runs on this machine
@@ -90,6 +96,7 @@ impl Cli {
     /// Does what was asked and says how it went.
     pub fn run(self) -> ExitCode {
         match self.command {
+            Command::Setup(args) => setup::run(&args),
             Command::Run(args) => run(&args),
             Command::Ctl(args) => ctl::run(&args),
             Command::Check(args) => check(&args),

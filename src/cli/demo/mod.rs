@@ -4,6 +4,7 @@
 //! loopback, in a directory that is gone afterwards. One peer plays what the
 //! others have. Whatever does not happen ends the demo with a non-zero code.
 
+mod chime;
 mod music;
 mod node;
 mod tunes;
@@ -17,6 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use self::chime::chime;
 use self::{
     music::Track,
     node::{Node, NodeError},
@@ -34,7 +36,7 @@ pub struct DemoArgs {
 
 /// Why the demo did not show what it should.
 #[derive(Debug, thiserror::Error)]
-enum DemoError {
+pub enum DemoError {
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },
     #[error(transparent)]

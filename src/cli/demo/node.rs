@@ -66,6 +66,16 @@ impl Node {
         Self::start(dir, name, &config)
     }
 
+    /// One that nobody else sees or hears of.
+    pub fn alone(dir: &Path, name: &'static str, device: &str) -> Result<Self, NodeError> {
+        let music = dir.join("music").join(name);
+        let config = format!(
+            "name = {name:?}\n[peer]\ntracker = \"none\"\nadvertise = false\n\
+             listen = \"127.0.0.1:0\"\nmusic = [{music:?}]\n[audio]\ndevice = {device:?}\n"
+        );
+        Self::start(dir, name, &config)
+    }
+
     fn start(dir: &Path, name: &'static str, config: &str) -> Result<Self, NodeError> {
         let failed = |source| NodeError::Start { name, source };
         let home = dir.join(name);

@@ -1,0 +1,64 @@
+//! A sound on the card, by a node that is there for it alone.
+
+use std::{fs, io, path::Path, time::Duration};
+
+use rodio::Source as _;
+
+use super::{
+    node::Node,
+    tunes::{compose, write_wav, Piece},
+    DemoError,
+};
+
+/// Plays some seconds on `device`, as a node would play any music.
+///
+/// # Errors
+/// Says why nothing was heard.
+pub fn chime(device: &str) -> Result<(), DemoError> {
+    let dir = std::env::temp_dir().join(format!("p2pmusic-chime-{}", std::process::id()));
+    let played = play(&dir, device);
+    let _ = fs::remove_dir_all(&dir);
+    played
+}
+
+fn play(dir: &Path, device: &str) -> Result<(), DemoError> {
+    write(&dir.join("music/chime/chime.wav")).map_err(|source| DemoError::Io {
+        what: dir.display().to_string(),
+        source,
+    })?;
+    let node = Node::alone(dir, "chime", device)?;
+    node.wait_until("found its own music", |client| {
+        Ok(client.value(&["search", "file", "chime"], "file")?)
+    })?;
+    let mut client = node.client()?;
+    client.run(&["setvol", VOLUME])?;
+    client.run(&["p2p_play", "chime"])?;
+    let sounded = node.wait_until("played", |client| {
+        let (status, facts) = (client.run(&["status"])?, client.run(&["p2p_status"])?);
+        let problems = facts.0.iter().filter(|(key, _)| key == "problem");
+        let mut words = problems
+            .map(|(_, words)| words.as_str())
+            .chain(status.get("error"));
+        if let Some(words) = words.find(|words| words.contains("no sound")) {
+            return Err(DemoError::NotShown(words.to_owned()));
+        }
+        let is_over = status.get("state") == Some("stop");
+        Ok(is_over.then(|| facts.get("first_sound").is_some()))
+    })?;
+    match sounded {
+        true => Ok(()),
+        false => Err(DemoError::NotShown("nothing was heard".into())),
+    }
+}
+
+fn write(path: &Path) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir)?;
+    }
+    write_wav(path, compose(Piece::Lullaby, RATE).take_duration(LENGTH))
+}
+
+const RATE: u32 = 48_000;
+const LENGTH: Duration = Duration::from_secs(3);
+/// Heard in a room, no fright.
+const VOLUME: &str = "50";
