@@ -10,6 +10,8 @@
 #   make cross     for another machine: TARGET=aarch64-unknown-linux-gnu, or armv7-unknown-linux-gnueabihf
 #   make cross-test  what is built for a Raspberry Pi, in a swarm with this machine, under qemu
 #   make deb       a package for Debian and Raspberry Pi OS, TARGET=… as for cross
+#   make packages  those for amd64, arm64 and armhf, and an apt repository of them in dist/apt,
+#                  which is signed with SIGN_KEY=…, a key that gpg has
 #   make system-test  install that into a Debian that boots, and use it: SUITE=trixie for 13
 #   make install   into $(DESTDIR)$(PREFIX)
 
@@ -22,7 +24,7 @@ SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
 BUILD_PACKAGES = build-essential pkg-config libasound2-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) ffmpeg
 TEST_PACKAGES = $(DEMO_PACKAGES) mpc iproute2 pulseaudio libasound2-plugins faketime systemd \
-    avahi-daemon avahi-utils dbus nftables uidmap
+    avahi-daemon avahi-utils dbus nftables uidmap acl
 
 # What a build for another machine takes from Debian: a compiler, and the library of its
 # architecture. Another distribution can use `cross`, which brings its own: CROSS=cross.
@@ -48,6 +50,7 @@ CROSS_ROOMS = ::
 
 # What makes a package, and what boots a Debian to install it into.
 DEB_PACKAGES = dpkg-dev
+REPOSITORY_PACKAGES = $(DEB_PACKAGES) apt-utils gpg
 SYSTEM_TEST_PACKAGES = debootstrap systemd-container
 
 BINARY = target/release/p2pmusic
@@ -60,7 +63,7 @@ FUZZ_LIMITS = -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=1024 \
     -malloc_limit_mb=256 -max_len=16384
 
 .PHONY: all toolchain deps deps-demo deps-test deps-cross deps-cross-test deps-deb build demo test check lint bench fuzz sim \
-    soak cross cross-known cross-test cross-rooms cross-swarm deb system-test install uninstall clean
+    soak cross cross-known cross-test cross-rooms cross-swarm deb packages system-test install uninstall clean
 
 all: build
 
@@ -250,9 +253,9 @@ $(SHARE): $(BINARY)
 deps-deb: $(if $(TARGET),cross,deps)
 	$(call install_packages,$(DEB_PACKAGES))
 
-# Under target/debian. Its times are those of the last commit, so that the same sources
-# make the same package.
+# Its times are those of the last commit, so that the same sources make the same package.
 DEB_REVISION ?= 1
+DEB_DIR ?= target/debian
 DEB_ARCH = $(if $(TARGET),$(CROSS_ARCH),$(shell dpkg --print-architecture))
 DEB_VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)-$(DEB_REVISION)
 DEB_EPOCH = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),$(shell date +%s))
@@ -265,9 +268,29 @@ deb: deps-deb
 	    "$$(date -u -R -d @$(DEB_EPOCH))" > $(SHARE)/debian-changelog
 	systemd/deb/licenses $(or $(TARGET),$$($(RUSTC) -vV | sed -n 's/^host: //p')) > $(SHARE)/licenses
 	gzip -9nf $(SHARE)/licenses
-	SOURCE_DATE_EPOCH=$(DEB_EPOCH) $(CARGO) deb --no-build --no-strip \
+	mkdir -p $(DEB_DIR)
+	SOURCE_DATE_EPOCH=$(DEB_EPOCH) $(CARGO) deb --no-build --no-strip --output $(DEB_DIR)/ \
 	    --deb-revision $(DEB_REVISION) $(if $(TARGET),--target $(TARGET)) \
 	    $(if $(filter armhf,$(DEB_ARCH)),--variant armhf)
+
+# What cannot be built here is left out, and said; what can be built must be.
+PACKAGE_TARGETS = x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf
+packages: deps
+	$(call install_packages,$(REPOSITORY_PACKAGES))
+	@rm -rf dist/apt; mkdir -p dist/apt
+	@host=$$($(RUSTC) -vV | sed -n 's/^host: //p'); left_out=""; \
+	for target in $$host $(PACKAGE_TARGETS); do \
+	    if test $$target = $$host; then foreign=; else foreign=TARGET=$$target; fi; \
+	    case " $$tried " in *" $$target "*) continue ;; esac; tried="$$tried $$target"; \
+	    if test -n "$$foreign" && ! $(MAKE) --no-print-directory deps-cross $$foreign; then \
+	        left_out="$$left_out $$target"; continue; \
+	    fi; \
+	    $(MAKE) --no-print-directory deb DEB_DIR=dist/apt $$foreign || exit 1; \
+	done; \
+	systemd/deb/repository dist/apt $(SIGN_KEY) || exit 1; \
+	for target in $$left_out; do \
+	    echo "packages: $$target is LEFT OUT, what it needs cannot be had (see above)"; \
+	done
 
 # Minutes, and root: not part of `make test`.
 system-test: deb
@@ -282,6 +305,7 @@ install: $(BINARY) $(SHARE)
 	install -D -m 0755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/p2pmusic
 	test -e $(DESTDIR)/etc/p2pmusic.toml || \
 	    install -D -m 0644 etc/p2pmusic.toml $(DESTDIR)/etc/p2pmusic.toml
+	install -D -m 0644 etc/p2pmusic.toml $(DESTDIR)$(PREFIX)/share/p2pmusic/p2pmusic.toml
 	cd $(SHARE) && find man bash-completion zsh fish -type f \
 	    -exec install -D -m 0644 {} $(abspath $(DESTDIR)$(PREFIX))/share/{} \;
 	install -d $(DESTDIR)$(PREFIX)/share/p2pmusic $(DESTDIR)/etc/systemd/system
@@ -296,6 +320,7 @@ install: $(BINARY) $(SHARE)
 # The user stays: what it owns would belong to whoever gets its number next.
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/p2pmusic $(DESTDIR)$(PREFIX)/share/p2pmusic/tracker.conf \
+	    $(DESTDIR)$(PREFIX)/share/p2pmusic/p2pmusic.toml \
 	    $(DESTDIR)$(PREFIX)/lib/sysusers.d/p2pmusic.conf \
 	    $(DESTDIR)/etc/systemd/system/p2pmusic.service
 	share=$(DESTDIR)$(PREFIX)/share; rm -f $$share/man/man1/p2pmusic.1 \
