@@ -5,7 +5,7 @@ mod common;
 
 use std::{
     fs,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -180,6 +180,54 @@ fn what_cannot_be_set_up_is_said_and_changes_nothing() {
 }
 
 #[test]
+fn another_speaker_joins_by_a_code_that_is_all_it_is_asked_for() {
+    let (first, home) = (Home::new(), Home::new());
+    let music = first.music();
+    let words = ["--yes", "--first", "--name", "kitchen", "--music", &music];
+    let said = assert_done(&first.set_up(&[], &words, ""));
+    for next in ["sudo p2pmusic setup --join", "sudo p2pmusic pair"] {
+        // Only where there is a service is there a next speaker.
+        assert!(!said.contains(next), "{said}");
+    }
+    let mut pair = Command::new(BINARY)
+        .args(["pair", "--listen", "127.0.0.1:0", "--config"])
+        .arg(first.path("p2pmusic.toml"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(pair.stdout.take().unwrap()).lines();
+    let mut lines = lines.map(Result::unwrap);
+    let mut last_word_of = |begin: &str| {
+        let line = lines.find(|line| line.contains(begin)).unwrap();
+        let words = line.trim_end_matches('.').rsplit(' ');
+        { words }.next().unwrap().to_owned()
+    };
+    let code = last_word_of("The code:");
+    let at = last_word_of("It holds for ");
+    let music = home.music();
+    let words = [
+        "--yes", "--join", "--at", &at, "--name", "attic", "--music", &music,
+    ];
+    let said = assert_done(&home.set_up(&[], &words, &format!("{code}\n")));
+    assert!(pair.wait().unwrap().success());
+    assert!(said.contains("kitchen has given it"), "{said}");
+    assert_eq!(home.key(), first.key());
+    let text = home.config();
+    for part in ["name = \"attic\"", "p2pmusic.key\"", "#role = \"peer\""] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    // It is a member now: no second code is asked for, and --join says so.
+    assert_done(&home.set_up(&[], &["--yes"], ""));
+    let output = home.set_up(&[], &["--yes", "--join", "--at", &at], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        self::said(&output).contains("has the key"),
+        "{}",
+        self::said(&output)
+    );
+}
+
+#[test]
 fn a_sound_is_played_on_the_device() {
     let home = Home::new();
     let recording = home.path("sound.wav");
@@ -259,7 +307,7 @@ fn the_service_is_let_into_music_in_a_closed_home() {
     };
     let music = home.music();
     // Who does not want that is told what to do.
-    let answers = format!("\n{music}\nn\nn\nn\n");
+    let answers = format!("\n{music}\ny\nn\nn\n");
     let said = assert_done(&home.set_up(&prefix, &[], &answers));
     let barred = home.0.path().display().to_string();
     for words in [&*barred, "Let it read", "sudo chmod -R o+rX"] {

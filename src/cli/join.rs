@@ -1,6 +1,6 @@
 //! `p2pmusic join`: fetches the swarm's key from a member that shows a code.
 
-mod place;
+pub mod place;
 
 use std::{
     collections::BTreeMap,

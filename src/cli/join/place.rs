@@ -3,14 +3,14 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io::{self, Write as _},
-    os::unix::fs::{fchown, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{fchown, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
 use nix::unistd::{geteuid, Group};
 use zeroize::Zeroizing;
 
-use crate::{config::Config, identity::SwarmKey};
+use crate::{cli::setup::edit, identity::SwarmKey};
 
 /// A key file that is not in its place yet.
 ///
@@ -80,59 +80,13 @@ pub fn name_key_file(path: &Path, key_file: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         read => read?,
     };
-    let changed = with_key_file(&text, key_file);
-    let named = Config::parse(&changed).ok().and_then(|c| c.swarm.key_file);
-    if named.as_deref() != Some(key_file) {
+    let value = key_file.display().to_string().into();
+    let Some(changed) = edit::set(&text, "swarm", "key_file", value) else {
         return Err(io::Error::other(format!(
             "it has no place for that; write under [swarm]: key_file = {key_file:?}"
         )));
-    }
-    let temporary = path.with_extension("joining");
-    let mut file = File::create(&temporary)?;
-    if let Ok(old) = fs::metadata(path) {
-        file.set_permissions(old.permissions())?;
-        let new = file.metadata()?;
-        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-            fchown(&file, Some(old.uid()), Some(old.gid()))?;
-        }
-    }
-    file.write_all(changed.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    sync_dir_of(path)
-}
-
-/// `text` with `key_file` under `[swarm]`, in the place of the sample's line if it is there.
-fn with_key_file(text: &str, key_file: &Path) -> String {
-    let value = toml::Value::String(key_file.display().to_string());
-    let line = format!("key_file = {value}");
-    let mut lines: Vec<&str> = text.lines().collect();
-    let is = |line: &str, what: &str| line.split('#').next().unwrap_or_default().trim() == what;
-    let Some(header) = lines.iter().position(|line| is(line, "[swarm]")) else {
-        let gap = if text.is_empty() { "" } else { "\n" };
-        return format!("{}{gap}[swarm]\n{line}\n", with_newline(text));
     };
-    let section = lines.iter().enumerate().skip(header + 1);
-    let sample = section
-        .take_while(|(_, line)| !line.trim_start().starts_with('['))
-        .find(|(_, line)| {
-            let bare = line.trim_start().strip_prefix('#').map(str::trim_start);
-            bare.and_then(|bare| bare.strip_prefix("key_file"))
-                .is_some_and(|rest| rest.trim_start().starts_with('='))
-        })
-        .map(|(at, _)| at);
-    match sample {
-        Some(at) => lines[at] = &line,
-        None => lines.insert(header + 1, &line),
-    }
-    lines.join("\n") + "\n"
-}
-
-fn with_newline(text: &str) -> String {
-    match text.is_empty() || text.ends_with('\n') {
-        true => text.into(),
-        false => format!("{text}\n"),
-    }
+    edit::replace(path, &changed)
 }
 
 fn sync_dir_of(path: &Path) -> io::Result<()> {
@@ -148,36 +102,6 @@ const OWNER_AND_SERVICE: u32 = 0o640;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_configuration_is_changed_in_one_line() {
-        let path = Path::new("/etc/p2pmusic.key");
-        let sample = include_str!("../../../etc/p2pmusic.toml");
-        let changed = with_key_file(sample, path);
-        let differ: Vec<_> = sample
-            .lines()
-            .zip(changed.lines())
-            .filter(|(a, b)| a != b)
-            .collect();
-        let (before, after) = (
-            "#key_file = \"/etc/p2pmusic.key\"",
-            "key_file = \"/etc/p2pmusic.key\"",
-        );
-        assert_eq!(differ, [(before, after)]);
-        for (text, expected) in [
-            ("", "[swarm]\nkey_file = \"/etc/p2pmusic.key\"\n"),
-            (
-                "role = \"both\" # mine",
-                "role = \"both\" # mine\n\n[swarm]\nkey_file = \"/etc/p2pmusic.key\"\n",
-            ),
-            (
-                "[swarm] # ours\n[peer]\n#key_file = 1\n",
-                "[swarm] # ours\nkey_file = \"/etc/p2pmusic.key\"\n[peer]\n#key_file = 1\n",
-            ),
-        ] {
-            assert_eq!(with_key_file(text, path), expected);
-        }
-    }
 
     #[test]
     fn a_configuration_that_cannot_be_changed_stays() {

@@ -5,7 +5,7 @@
 //! once more it offers what is there already, and changes what is answered otherwise.
 
 mod ask;
-mod edit;
+pub mod edit;
 mod key;
 mod reach;
 mod service;
@@ -13,7 +13,7 @@ mod service;
 use std::{
     env, fs,
     io::{self, Write as _},
-    os::unix::fs::{chown, MetadataExt as _},
+    os::unix::fs::chown,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -22,7 +22,10 @@ use nix::unistd::{gethostname, Uid, User};
 use toml::Value;
 
 use self::{ask::Asker, reach::Reach};
-use super::demo;
+use super::{
+    demo,
+    join::{self, JoinArgs, JoinFailure},
+};
 use crate::{
     config::{Config, ConfigError, Role, DEFAULT_PATH},
     identity::{KeyFileError, NoRandomness},
@@ -40,7 +43,14 @@ pub struct SetupArgs {
     /// The first speaker of a house: makes the swarm's key, and knows who is here
     #[arg(long)]
     first: bool,
-    /// Ask nothing: what is not given is as it was, or what would be proposed
+    /// Get the swarm's key from a speaker that has it, by the code that
+    /// `sudo p2pmusic pair` shows there
+    #[arg(long, conflicts_with = "first")]
+    join: bool,
+    /// Where the code is shown, unless mDNS finds it: a host's name or address
+    #[arg(long, value_name = "HOST[:PORT]", requires = "join")]
+    at: Option<String>,
+    /// Ask nothing but a code: what is not given is as it was, or what would be proposed
     #[arg(long, short)]
     yes: bool,
     /// Play a sound at the end
@@ -74,6 +84,8 @@ enum SetupError {
     Answer(io::Error),
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    #[error(transparent)]
+    Join(#[from] JoinFailure),
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
     #[error("{0}")]
@@ -112,7 +124,7 @@ fn set_up(args: &SetupArgs) -> Result<(), SetupError> {
     let mut file = ConfigFile::open(&args.config)?;
     let name = choose_name(args, asker, &file.config)?;
     let music = choose_music(args, asker, &file.config)?;
-    let is_first = choose_part(args, asker, &file)?;
+    let part = choose_part(args, asker, &file)?;
     if let Some(name) = name {
         file.set("", "name", name.into())?;
     }
@@ -120,24 +132,17 @@ fn set_up(args: &SetupArgs) -> Result<(), SetupError> {
     if file.config.peer.music != music {
         file.set("peer", "music", texts.into())?;
     }
-    if is_first {
-        let key = file.key_path();
-        if !file.config.role.is_tracker() {
-            file.set("", "role", Role::Both.to_string().into())?;
-        }
-        match key::make(&key)? {
-            key::Made::New => say("key", &format!("{} is new", key.display())),
-            key::Made::Kept => say("key", &format!("{} is kept", key.display())),
-        }
-        if file.config.swarm.key_file.is_none() {
-            file.set("swarm", "key_file", key.display().to_string().into())?;
-        }
+    if part == Part::First {
+        begin_swarm(&mut file)?;
     }
     file.write()?;
     for dir in &music {
         let_service_read(asker, dir)?;
     }
-    start_service(&file, is_first)?;
+    if part == Part::Join {
+        join_swarm(args, &file)?;
+    }
+    start_service(&file, part)?;
     if args.sound
         || asker
             .is_wanted("Play a sound now?", false)
@@ -236,14 +241,64 @@ fn person() -> Option<User> {
     User::from_uid(Uid::from_raw(uid)).ok().flatten()
 }
 
-/// Whether this speaker is a swarm's first.
-fn choose_part(args: &SetupArgs, asker: Asker, file: &ConfigFile) -> Result<bool, SetupError> {
+/// What this speaker is to a swarm.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// One begins with it.
+    First,
+    /// It gets the key of one.
+    Join,
+    /// It has a key, or wants none.
+    AsItIs,
+}
+
+fn choose_part(args: &SetupArgs, asker: Asker, file: &ConfigFile) -> Result<Part, SetupError> {
     let has_key = file.config.swarm.key_file.is_some();
-    if args.first || has_key || asker.takes_defaults {
-        return Ok(args.first);
+    match (args.first, args.join) {
+        (true, _) => return Ok(Part::First),
+        (_, true) => return Ok(Part::Join),
+        _ if has_key || asker.takes_defaults => return Ok(Part::AsItIs),
+        _ => {}
     }
     let question = "Is this the first speaker of the house?";
-    asker.is_wanted(question, true).map_err(SetupError::Answer)
+    let is_first = asker.is_wanted(question, true);
+    Ok(match is_first.map_err(SetupError::Answer)? {
+        true => Part::First,
+        false => Part::Join,
+    })
+}
+
+/// Makes the key, and has this speaker know who is here.
+fn begin_swarm(file: &mut ConfigFile) -> Result<(), SetupError> {
+    let key = file.key_path();
+    if !file.config.role.is_tracker() {
+        file.set("", "role", Role::Both.to_string().into())?;
+    }
+    if file.config.swarm.key_file.is_none() {
+        file.set("swarm", "key_file", key.display().to_string().into())?;
+    }
+    let shown = key.display();
+    match key::make(&key)? {
+        key::Made::New => say("key", &format!("{shown} is new")),
+        key::Made::Kept => say("key", &format!("{shown} is kept")),
+    }
+    Ok(())
+}
+
+/// Gets the key by a code, which is asked for even where nothing else is.
+fn join_swarm(args: &SetupArgs, file: &ConfigFile) -> Result<(), SetupError> {
+    let words = JoinArgs {
+        config: file.path.clone(),
+        at: args.at.clone(),
+        member: None,
+        key_file: file.key_path(),
+        replace: false,
+        no_restart: true,
+    };
+    println!("On a speaker that is in the swarm: sudo p2pmusic pair");
+    let joined = join::join(&words, &mut join::ask)?;
+    say("key", &format!("{} has given it", joined.member));
+    Ok(())
 }
 
 fn let_service_read(asker: Asker, dir: &Path) -> Result<(), SetupError> {
@@ -295,7 +350,7 @@ fn let_service_read(asker: Asker, dir: &Path) -> Result<(), SetupError> {
 }
 
 /// Has the service run with what was written, where the file is the service's.
-fn start_service(file: &ConfigFile, is_first: bool) -> Result<(), SetupError> {
+fn start_service(file: &ConfigFile, part: Part) -> Result<(), SetupError> {
     if file.path != Path::new(DEFAULT_PATH) || !service::is_managed() {
         let path = file.path.display();
         say(
@@ -309,8 +364,12 @@ fn start_service(file: &ConfigFile, is_first: bool) -> Result<(), SetupError> {
     for (what, words) in service::words(socket) {
         say(what, &words);
     }
-    if is_first {
-        say("next", "on every other speaker: sudo p2pmusic setup");
+    if part == Part::First {
+        say(
+            "next",
+            "on each other speaker `sudo p2pmusic setup --join`, which asks for a code; here",
+        );
+        say("", "`sudo p2pmusic pair`, which shows one");
     }
     Ok(())
 }
@@ -384,7 +443,7 @@ impl ConfigFile {
     fn write(&self) -> Result<(), SetupError> {
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let written = match self.is_changed {
-            true => replace(&path, &self.text),
+            true => edit::replace(&path, &self.text),
             false => Ok(()),
         };
         written.map_err(|source| SetupError::File {
@@ -399,23 +458,6 @@ impl ConfigFile {
         say("config", &format!("{} {done}", self.path.display()));
         Ok(())
     }
-}
-
-fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = fs::File::create(&temporary)?;
-    if let Ok(old) = fs::metadata(path) {
-        file.set_permissions(old.permissions())?;
-        let new = file.metadata()?;
-        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-            std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))?;
-        }
-    }
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    fs::File::open(dir.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Where music lies unless it is said.
