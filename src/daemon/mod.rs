@@ -12,6 +12,7 @@ mod logging;
 mod lookout;
 mod machine;
 pub mod memory;
+mod music;
 mod network;
 mod parts;
 mod reload;

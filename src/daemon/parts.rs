@@ -3,10 +3,7 @@
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{
-        atomic::{AtomicBool, Ordering},
-        Arc, Mutex, PoisonError,
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -16,24 +13,19 @@ use smol::{future, Task};
 use super::{
     dirs, exposition,
     lookout::{self, Sight},
-    machine, memory,
+    machine, memory, music,
     network::{self, Network},
     DaemonError, StateDir, Tracker,
 };
 use crate::{
     config::{Changes, Config, TrackerAt},
-    content::{
-        disk::FencedDisk,
-        hash::{self, Hashed},
-        store::Store,
-    },
+    content::{disk::FencedDisk, store::Store},
     control::server::{ControlConfig, ControlEvent, ControlServer},
     discovery::{self, Announcement, Mdns},
     fence::Fence,
     identity::Identity,
     interfaces,
-    library::{self, Care, Library},
-    media,
+    library::{Care, Library},
     near::is_near,
     node::{Event, Memory, Setup},
     peer::{Handle, Parts, Peer},
@@ -226,7 +218,7 @@ pub fn start(
         config.cache.max.0,
         Arc::new(FencedDisk(fence.clone())),
     );
-    let (library, library_events) = open_library(config, state, &identity, (store.clone(), fence))?;
+    let (library, library_events) = music::open(config, state, &identity, (store.clone(), fence))?;
     let (player_tells, player_events) = async_channel::bounded(EVENT_BOUND);
     let player = Player::spawn(config.audio.device.clone(), player_tells).map_err(|source| {
         DaemonError::System {
@@ -297,7 +289,7 @@ pub fn start(
         commands.clone(),
     );
     tasks.push(smol::spawn(following));
-    let (watching, indexed) = run_library(&library, store.doubts())?;
+    let (watching, indexed) = music::run(&library, store.doubts())?;
     tasks.push(watching);
     let peer = Speaker {
         peer: smol::spawn(peer.run()),
@@ -345,36 +337,6 @@ fn start_lookout(
     tasks
 }
 
-/// Scans, hashes and watches the music, on a thread of its own that
-/// [`Library::end`] ends, and then closes the channel. Files that `doubts` names are read
-/// again.
-fn run_library(
-    library: &Arc<Library>,
-    doubts: Receiver<PathBuf>,
-) -> Result<(Task<()>, Receiver<()>), DaemonError> {
-    let (watching, scanning) = (library.clone(), library.clone());
-    let (ended, indexed) = async_channel::bounded(1);
-    std::thread::Builder::new()
-        .name("library".into())
-        .spawn(move || {
-            scanning.run();
-            drop(ended);
-        })
-        .map_err(|source| DaemonError::System {
-            what: "start the library's thread",
-            source,
-        })?;
-    let watching = smol::spawn(async move {
-        let doubting = async {
-            while let Ok(path) = doubts.recv().await {
-                watching.doubt(&path);
-            }
-        };
-        future::zip(doubting, watching.watch()).await;
-    });
-    Ok((watching, indexed))
-}
-
 /// What the node is told of itself.
 fn setup(config: &Config, identity: &Identity, memory: Memory, network: &Network) -> Setup {
     Setup {
@@ -412,44 +374,6 @@ fn bind_endpoint(
         log::info!("peer listens on {at}");
     }
     Ok(endpoint)
-}
-
-fn open_library(
-    config: &Config,
-    state: &StateDir,
-    identity: &Identity,
-    (store, fence): (Arc<Store>, Fence),
-) -> Result<(Arc<Library>, Receiver<library::LibraryEvent>), DaemonError> {
-    let disk = FencedDisk(fence.clone());
-    let signer = identity.clone();
-    let (library, events) = Library::open(library::Setup {
-        music: config.peer.music.clone(),
-        state: state.path().into(),
-        me: identity.peer_id(),
-        sign: Box::new(move |message| signer.sign(message)),
-        known_epoch: 0,
-        fence,
-        follow_links: config.peer.follow_links,
-        probe: Arc::new(media::probe::probe),
-        hash: Arc::new(move |path, progress| {
-            let cancel = AtomicBool::new(false);
-            let told = |done| {
-                if progress(done).is_break() {
-                    cancel.store(true, Ordering::Relaxed);
-                }
-            };
-            let hashed = hash::hash_file(&disk, path, &cancel, told);
-            let Hashed { outboard, stamp } = hashed.map_err(|e| e.to_string())?;
-            // Whoever asked for the hash asks for the track next, long before
-            // the catalogue tells of it, and need not wait for a second read.
-            store.add_file(outboard.track, outboard.size, path.into(), stamp.modified);
-            if let Err(e) = store.keep_outboard(&outboard) {
-                log::debug!("a hash tree is not kept: {e}");
-            }
-            Ok(outboard.track)
-        }),
-    })?;
-    Ok((Arc::new(library), events))
 }
 
 /// How this node introduces itself to a tracker.

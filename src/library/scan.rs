@@ -256,6 +256,14 @@ struct Walk<'v, V> {
     unknown: Vec<PathBuf>,
 }
 
+/// A name on the way down from a root.
+struct Way {
+    path: PathBuf,
+    /// Bytes, relative to the root.
+    relative: Vec<u8>,
+    depth: usize,
+}
+
 /// A directory still to be read.
 struct Pending {
     /// Bytes, relative to the root.
@@ -341,40 +349,61 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'v, V> {
             if is_hidden(name.as_bytes()) {
                 continue;
             }
-            let path = path.join(&name);
-            let relative = match dir.relative.as_slice() {
-                b"" => name.as_bytes().to_vec(),
-                dir => [dir, b"/", name.as_bytes()].concat(),
+            let way = Way {
+                relative: match dir.relative.as_slice() {
+                    b"" => name.as_bytes().to_vec(),
+                    dir => [dir, b"/", name.as_bytes()].concat(),
+                },
+                path: path.join(&name),
+                depth: dir.depth + 1,
             };
-            let (is_link, meta) = match kind(&path) {
-                Ok(kind) => kind,
-                Err(_) if fs::symlink_metadata(&path).is_err_and(|e| is_gone(&e)) => continue,
-                Err(error) if is_gone(&error) => {
-                    if is_music(&path) {
-                        self.left_out(path, "it is a link that leads nowhere".to_owned())?;
-                    }
-                    continue;
-                }
-                Err(error) => {
-                    self.problem(path, format!("cannot be looked at: {error}"))?;
-                    continue;
-                }
-            };
-            if !meta.is_dir() {
-                self.file(root, path, &relative, (is_link, &meta))?;
-            } else if is_link && self.fence.check_link(&path).is_err() {
-                self.left_out(path, LEADS_OUT.to_owned())?;
-            } else if dir.depth == MAX_DEPTH {
-                let why = format!("lies more than {MAX_DEPTH} directories deep");
-                self.unknown(path, why)?;
-            } else {
-                let depth = dir.depth + 1;
-                let pending = Pending { relative, depth };
-                if is_link { &mut *linked } else { &mut *stack }.push(pending);
-            }
+            self.entry(root, way, stack, linked)?;
         }
         // Popped from the end, the subdirectories come in order.
         stack[first_subdir..].reverse();
+        ControlFlow::Continue(())
+    }
+
+    /// What has a name in a directory.
+    fn entry(
+        &mut self,
+        root: &Root,
+        way: Way,
+        stack: &mut Vec<Pending>,
+        linked: &mut Vec<Pending>,
+    ) -> ControlFlow<()> {
+        let Way {
+            path,
+            relative,
+            depth,
+        } = way;
+        let (is_link, meta) = match kind(&path) {
+            Ok(kind) => kind,
+            // Removed, or unmounted, a moment ago.
+            Err(_) if fs::symlink_metadata(&path).is_err_and(|e| is_gone(&e)) => {
+                self.unknown.push(path);
+                return ControlFlow::Continue(());
+            }
+            Err(error) if is_gone(&error) => {
+                return match is_music(&path) {
+                    true => self.left_out(path, "it is a link that leads nowhere".to_owned()),
+                    false => ControlFlow::Continue(()),
+                };
+            }
+            Err(error) => return self.problem(path, format!("cannot be looked at: {error}")),
+        };
+        if !meta.is_dir() {
+            return self.file(root, path, &relative, (is_link, &meta));
+        }
+        if is_link && self.fence.check_link(&path).is_err() {
+            return self.left_out(path, LEADS_OUT.to_owned());
+        }
+        if depth > MAX_DEPTH {
+            let why = format!("lies more than {MAX_DEPTH} directories deep");
+            return self.unknown(path, why);
+        }
+        let pending = Pending { relative, depth };
+        if is_link { linked } else { stack }.push(pending);
         ControlFlow::Continue(())
     }
 
