@@ -330,7 +330,18 @@ pub enum FrameError {
     #[error("a malformed message")]
     Malformed,
     #[error(transparent)]
-    Io(#[from] std::io::Error),
+    Io(std::io::Error),
+}
+
+impl From<std::io::Error> for FrameError {
+    /// A stream that ends in the midst has ended: TLS has more to say of that, with an address
+    /// to read on at, than a person wants to know.
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => Self::Closed,
+            _ => Self::Io(error),
+        }
+    }
 }
 
 /// `message` as a frame.

@@ -284,3 +284,11 @@ fn a_page_is_written_as_it_always_was_in_one_part_or_two() {
         assert_eq!(read::<FromTracker>(&frame, 100_000).unwrap(), page);
     }
 }
+
+/// Such as rustls has, with the address of its manual in it.
+#[test]
+fn an_end_in_the_midst_is_said_in_plain_words() {
+    let kind = std::io::ErrorKind::UnexpectedEof;
+    let error = std::io::Error::new(kind, "no close_notify: https://docs.rs/rustls");
+    assert_eq!(FrameError::from(error).to_string(), "the connection ended");
+}
