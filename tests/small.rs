@@ -2,14 +2,18 @@
 
 mod common;
 
+#[path = "common/cgroup.rs"]
+mod cgroup;
+
 use std::{
     cell::Cell,
     fs::{self, File},
     io::Write as _,
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
 };
 
+use cgroup::Group;
 use common::{
     audio::{self, Music},
     can_mount, command,
@@ -26,51 +30,6 @@ const MEMORY: u64 = 64 << 20;
 const TRACKS: usize = 10_000;
 /// What the README promises is 8 while it plays; the pool may have 24 more, for moments.
 const MAX_THREADS: u64 = 40;
-
-/// A control group with a limit of memory; it is removed with it.
-struct Group(PathBuf);
-
-impl Group {
-    /// Makes one of version 1 or 2; where that cannot be, says why.
-    fn try_new(limit: u64) -> Result<Self, String> {
-        let name = format!("p2pmusic-test-{}", std::process::id());
-        let v1 = Path::new("/sys/fs/cgroup/memory");
-        let (dir, file) = match v1.is_dir() {
-            true => (v1.join(name), "memory.limit_in_bytes"),
-            false => (Path::new("/sys/fs/cgroup").join(name), "memory.max"),
-        };
-        fs::create_dir(&dir).map_err(|e| format!("no control group can be made: {e}"))?;
-        let group = Self(dir);
-        let set = fs::write(group.0.join(file), limit.to_string());
-        set.map_err(|e| format!("no limit of memory can be set: {e}"))?;
-        // Where there is swap, it does not count.
-        let _ = fs::write(group.0.join("memory.swap.max"), "0");
-        Ok(group)
-    }
-
-    /// The words before a command that is to run in it.
-    fn prefix(&self) -> Vec<String> {
-        let procs = self.0.join("cgroup.procs");
-        let enter = format!("echo $$ > {} && exec \"$@\"", procs.display());
-        ["sh", "-c", &enter, "sh"].map(str::to_owned).into()
-    }
-
-    /// The most that it had, in bytes, with what the kernel keeps of files.
-    fn peak(&self) -> Option<u64> {
-        let files = ["memory.max_usage_in_bytes", "memory.peak"];
-        let mut texts = files
-            .iter()
-            .flat_map(|file| fs::read_to_string(self.0.join(file)));
-        texts.next()?.trim().parse().ok()
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // While somebody is in it it stays; nothing else of it remains.
-        let _ = fs::remove_dir(&self.0);
-    }
-}
 
 /// Fills `dir` with tracks of a moment, no two the same.
 fn fill(dir: &Path) {

@@ -74,7 +74,8 @@ impl Allowances {
                 a_second: OF_OWNER,
             },
             site: Filling {
-                most: most(quota.all),
+                // So that those who have no room are known soon.
+                most: 2 * most(quota.all),
                 a_second: OF_SITE,
             },
             owners: BTreeMap::new(),
@@ -189,7 +190,7 @@ mod tests {
     #[test]
     fn new_identities_at_one_address_gain_nothing() {
         let came = greedy(|n| (id(n as u16), site(1)), 64);
-        assert_eq!(came, (32 << 20) + (16 << 20));
+        assert_eq!(came, (64 << 20) + (16 << 20));
     }
 
     #[test]

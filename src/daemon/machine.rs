@@ -35,18 +35,22 @@ fn limit(groups: &str, root: &Path) -> Option<u64> {
     limits.min()
 }
 
+/// The smallest limit on the way to `group`. In a container only the end of that way may
+/// be seen.
 fn smallest(root: &Path, group: &str, file: &str) -> Option<u64> {
-    let parts = Path::new(group.trim_start_matches('/')).components();
-    let mut dir = root.to_owned();
-    let mut dirs: Vec<PathBuf> = vec![dir.clone()];
-    for part in parts {
-        dir.push(part);
-        dirs.push(dir.clone());
-    }
+    let parts: Vec<&str> = group.split('/').filter(|part| !part.is_empty()).collect();
+    let ways = (0..=parts.len()).flat_map(|first| {
+        let seen = &parts[first..];
+        (0..=seen.len()).map(|count| root.join(seen[..count].iter().collect::<PathBuf>()))
+    });
+    let dirs: Vec<PathBuf> = ways.take(MAX_DIRS).collect();
     let limit = |dir: &PathBuf| fs::read_to_string(dir.join(file)).ok()?.trim().parse().ok();
     // Where there is none it says "max", or a number that is larger than any memory.
     dirs.iter().filter_map(limit).min()
 }
+
+/// Of control groups that are looked at: a dozen in one another, and their ends.
+const MAX_DIRS: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -71,6 +75,7 @@ mod tests {
             ("0::/house/speaker\n", Some(500)),
             ("0::/nowhere\n", None),
             ("4:cpu,cpuacct:/house\n3:memory:/house\n0::/\n", Some(300)),
+            ("3:memory:/docker/abc/house\n", Some(300)),
             ("3:memory:/\n", Some(9_223_372_036_854_771_712)),
             ("3:pids:/house\n", None),
             ("nonsense", None),

@@ -11,11 +11,15 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[path = "../common/cgroup.rs"]
+mod cgroup;
+
 #[path = "../common/netns.rs"]
 mod netns;
 
 mod control;
 mod hello;
+mod hoard;
 mod liar;
 mod mdns;
 mod peer;

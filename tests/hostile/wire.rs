@@ -214,6 +214,9 @@ pub enum PeerReply {
     Resolved(Id, u64),
     Hashing(u64, u64),
     Slice,
+    Head(SignedHead),
+    List(Vec<Id>),
+    Page(Vec<u8>),
 }
 
 /// A page with one WAV file of an album, and what it hashes to if that is known.
@@ -230,6 +233,25 @@ pub fn page_with(name: &str, size: u64, track: Option<Id>) -> Vec<u8> {
     // One entry, which is there, and a file.
     let mut page = vec![1, 1, 0];
     page.extend(postcard::to_allocvec(&listed).unwrap());
+    page
+}
+
+/// A page as large as any may be: 256 files with titles of 4 KB, others for each number.
+pub fn page_of_a_megabyte(number: usize) -> Vec<u8> {
+    let mut page = vec![0x80, 2];
+    for n in 0..256 {
+        let title = format!("{number:5}{n:5}{:3900}", "");
+        let name = format!("{number}-{n}.wav");
+        let listed = (
+            ("", &*name, 1_000_000u64, 1_000_000_000i64, None::<Id>, 0u32),
+            (44_100u32, 2u16, Some(16u8), (1u64, 0u32)),
+            (Vec::<(u64, u64)>::new(), 44u64),
+            (Some(&*title), None::<u32>, None::<u32>),
+            [None::<&str>; 6],
+        );
+        page.extend([1, 0]);
+        page.extend(postcard::to_allocvec(&listed).unwrap());
+    }
     page
 }
 

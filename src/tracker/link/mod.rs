@@ -18,7 +18,7 @@
 mod tests;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     net::IpAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -132,6 +132,9 @@ pub struct Link {
     failures: u32,
     state: State,
     catalogue: Option<Arc<Catalogue>>,
+    /// Whose list, or which page, the tracker was asked for: it sends nothing else that
+    /// is large.
+    wanted: BTreeSet<(PeerId, Option<u32>)>,
     /// While a swarm changes its key, no rest is long.
     hurry_until: Option<Instant>,
     random: u64,
@@ -175,6 +178,7 @@ impl Link {
             failures: 0,
             state: State::Resting { until: now },
             catalogue: None,
+            wanted: BTreeSet::new(),
             hurry_until: None,
             random: seed,
             actions: VecDeque::new(),
@@ -192,10 +196,7 @@ impl Link {
                 self.catalogue = Some(catalogue);
                 self.send_if_up(ToTracker::Head(head));
             }
-            Command::Want { owner, what } => self.send_if_up(match what {
-                Want::List => ToTracker::WantList { owner },
-                Want::Page(index) => ToTracker::WantPage { owner, index },
-            }),
+            Command::Want { owner, what } => self.want(owner, what),
             Command::Leave => match &mut self.state {
                 // A registration that is under way may have been taken.
                 State::Up { .. } | State::Registering { .. } => self.begin_leaving(false, now),
@@ -297,6 +298,9 @@ impl Link {
                     self.finish_leaving(true, now);
                 }
             }
+            FromTracker::List { owner, .. } if !self.wanted.remove(&(owner, None)) => {}
+            FromTracker::Page { owner, index, .. }
+                if !self.wanted.remove(&(owner, Some(index))) => {}
             message @ (FromTracker::Peer(_)
             | FromTracker::Gone { .. }
             | FromTracker::Head(_)
@@ -448,6 +452,7 @@ impl Link {
         let Some(to) = self.trackers.get(self.current).cloned() else {
             return;
         };
+        self.wanted.clear();
         self.state = State::Connecting;
         self.tell(TrackerEvent::Connecting { to: to.clone() });
         self.actions.push_back(Action::Connect { to });
@@ -514,6 +519,22 @@ impl Link {
         time / 2 + (time / 2).mul_f64(f64::from(fraction) / f64::from(1 << 24))
     }
 
+    fn want(&mut self, owner: PeerId, what: Want) {
+        if !matches!(self.state, State::Up { .. }) {
+            return;
+        }
+        let (index, message) = match what {
+            Want::List => (None, ToTracker::WantList { owner }),
+            Want::Page(index) => (Some(index), ToTracker::WantPage { owner, index }),
+        };
+        if self.wanted.len() >= MAX_WANTED {
+            // Those that were never answered.
+            self.wanted.pop_first();
+        }
+        self.wanted.insert((owner, index));
+        self.send(message);
+    }
+
     fn send_if_up(&mut self, message: ToTracker) {
         if matches!(self.state, State::Up { .. }) {
             self.send(message);
@@ -547,3 +568,5 @@ const REFUSED_RETRY: Duration = Duration::from_secs(30);
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A person waits for `leave`.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Several times what a node asks for at once.
+const MAX_WANTED: usize = 64;

@@ -39,6 +39,36 @@ fn up(now: Instant) -> Link {
     link
 }
 
+/// A page may have a megabyte, and a tracker may be anybody's.
+#[test]
+fn what_is_large_comes_only_when_it_was_asked_for() {
+    let now = Instant::now();
+    let mut link = up(now);
+    let owner = PeerId([7; 32]);
+    let page = |index| FromTracker::Page {
+        owner,
+        index,
+        bytes: vec![1; 9].into(),
+    };
+    let list = || FromTracker::List {
+        owner,
+        list: vec![[2; 32]],
+    };
+    for message in [page(0), list(), page(1)] {
+        link.handle_message(message, now);
+    }
+    assert_eq!(actions(&mut link), []);
+    for what in [Want::Page(1), Want::List] {
+        link.handle_command(Command::Want { owner, what }, now);
+    }
+    actions(&mut link);
+    for message in [page(0), page(1), page(1), list(), list()] {
+        link.handle_message(message, now);
+    }
+    let told = |message| Action::Tell(TrackerEvent::Message(message));
+    assert_eq!(actions(&mut link), [told(page(1)), told(list())]);
+}
+
 #[test]
 fn trackers_are_tried_in_turn_and_each_round_later() {
     let mut now = Instant::now();

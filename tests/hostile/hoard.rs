@@ -1,0 +1,322 @@
+//! Members whose catalogues are as large as they can make them.
+
+use std::{
+    sync::{
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc,
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use quinn::Connection;
+use smol::future::FutureExt as _;
+
+use crate::{
+    cgroup::Group,
+    common::{audio::Music, left_out::or_left_out, usage::Sample, Node, Setup, PATIENCE},
+    peer::{ask, dial, endpoint, udp_of},
+    wire::{
+        frame, hash, page_of_a_megabyte, port_of, receive, register, send, Id, Member, PeerReply,
+        PeerRequest, SignedHead, ToTracker, OPEN,
+    },
+};
+
+/// What a speaker may have of a machine of 512 MB.
+const MEMORY: u64 = 384 << 20;
+/// What it may have more than before: an eighth of that, and what is on its way and being
+/// taken apart.
+const GROWN: u64 = (48 + 40) << 20;
+/// Pages of a megabyte in a catalogue: less than one may have there, but four of them more
+/// than all may.
+const PAGES: usize = 20;
+
+/// A catalogue that many show as theirs.
+struct Hoard {
+    pages: Vec<Vec<u8>>,
+    list: Vec<Id>,
+}
+
+impl Hoard {
+    fn new(pages: usize) -> Arc<Self> {
+        let pages: Vec<Vec<u8>> = (0..pages).map(page_of_a_megabyte).collect();
+        let list = pages.iter().map(|page| hash(page)).collect();
+        Arc::new(Self { pages, list })
+    }
+
+    /// The `seq`th of it: the order of the pages is another each time.
+    fn turned(&self, seq: usize) -> (Vec<Id>, usize) {
+        let mut list = self.list.clone();
+        let by = seq % list.len();
+        list.rotate_left(by);
+        (list, by)
+    }
+
+    fn head(&self, member: &Member, seq: u64) -> SignedHead {
+        let entries = 256 * self.list.len() as u32;
+        member.head(seq, entries, &self.turned(seq as usize).0)
+    }
+
+    fn page(&self, seq: u64, index: usize) -> &[u8] {
+        let by = self.turned(seq as usize).1;
+        &self.pages[(index + by) % self.pages.len()]
+    }
+}
+
+/// Members that have one, until it is dropped.
+struct Hoarders {
+    over: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    /// Bytes of pages that were asked of them.
+    given: Arc<AtomicUsize>,
+}
+
+impl Drop for Hoarders {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.threads.drain(..).for_each(|thread| _ = thread.join());
+    }
+}
+
+impl Hoarders {
+    fn new() -> Self {
+        Self {
+            over: Arc::default(),
+            threads: Vec::new(),
+            given: Arc::default(),
+        }
+    }
+
+    /// The `n`th member, registered with a tracker.
+    fn register(&mut self, hoard: &Arc<Hoard>, n: u16, tracker: &Node) {
+        let (hoard, over, at) = (hoard.clone(), self.over.clone(), tracker.tracker_address());
+        let given = self.given.clone();
+        let member = Member::new(&OPEN, n);
+        // One after the other: an address may not shake hands with all at once.
+        let mut tls = member.tracker(&at).unwrap();
+        self.threads.push(thread::spawn(move || {
+            let name = format!("hoarder-{n}");
+            send(&mut tls, &register(name, port_of(&at))).unwrap();
+            send(&mut tls, &ToTracker::Head(hoard.head(&member, 1))).unwrap();
+            let second = Some(Duration::from_secs(1));
+            tls.sock.set_read_timeout(second).unwrap();
+            let mut renewed = Instant::now();
+            while !over.load(Ordering::Relaxed) {
+                if renewed.elapsed() > Duration::from_secs(3) {
+                    renewed = Instant::now();
+                    let _ = send(&mut tls, &ToTracker::Renew);
+                }
+                let Ok(body) = receive(&mut tls) else {
+                    continue;
+                };
+                match body.split_first() {
+                    Some((8, _)) => {
+                        let list = hoard.turned(1).0;
+                        let _ = send(&mut tls, &ToTracker::List(list));
+                    }
+                    Some((9, index)) => {
+                        let index: u32 = postcard::from_bytes(index).unwrap();
+                        let page = hoard.page(1, index as usize).to_vec();
+                        given.fetch_add(page.len(), Ordering::Relaxed);
+                        let _ = send(&mut tls, &ToTracker::Page(index, page));
+                    }
+                    _ => {}
+                }
+            }
+            let _ = send(&mut tls, &ToTracker::Leave);
+            let _ = receive(&mut tls);
+        }));
+    }
+
+    /// The `n`th member, which introduces itself to `node`, again and again with a newer
+    /// head where it `flaps`.
+    fn greet(&mut self, hoard: &Arc<Hoard>, n: u16, node: &Node, flaps: bool) {
+        let (hoard, over, at) = (hoard.clone(), self.over.clone(), udp_of(node));
+        let given = self.given.clone();
+        self.threads.push(thread::spawn(move || {
+            let member = Member::new(&OPEN, n);
+            let ending = async {
+                while !over.load(Ordering::Relaxed) {
+                    smol::Timer::after(Duration::from_millis(50)).await;
+                }
+            };
+            let serving = async {
+                let endpoint = endpoint([127, 0, 0, 1].into());
+                let connection = dial(&endpoint, &member, at).await.expect("it is a member");
+                let mut seq = 1;
+                loop {
+                    let name = format!("hoarder-{n}");
+                    let head = hoard.head(&member, seq);
+                    let hello = frame(&PeerRequest::Hello(name, Some(head), None));
+                    if let Some((_, mut recv)) = ask(&connection, &hello).await {
+                        let _ = recv.read_to_end(4096).await;
+                    }
+                    let serving = serve(&connection, &hoard, seq, &given);
+                    let time = async { _ = smol::Timer::after(Duration::from_secs(2)).await };
+                    serving.or(time).await;
+                    seq += u64::from(flaps);
+                }
+            };
+            smol::block_on(ending.or(serving));
+        }));
+    }
+}
+
+/// Answers what is asked for of the hoard's `seq`th state.
+async fn serve(connection: &Connection, hoard: &Hoard, seq: u64, given: &AtomicUsize) {
+    while let Ok((mut send, mut recv)) = connection.accept_bi().await {
+        let request = recv.read_to_end(2000).await.unwrap_or_default();
+        let answer = match request.get(4..).and_then(<[u8]>::split_first) {
+            Some((3, _)) => frame(&PeerReply::List(hoard.turned(seq as usize).0)),
+            Some((4, index)) => {
+                let index: u32 = postcard::from_bytes(index).unwrap();
+                let page = hoard.page(seq, index as usize).to_vec();
+                given.fetch_add(page.len(), Ordering::Relaxed);
+                frame(&PeerReply::Page(page))
+            }
+            _ => Vec::new(),
+        };
+        let _ = send.write_all(&answer).await;
+        let _ = send.finish();
+    }
+}
+
+fn small(group: &Group, setup: Setup) -> Node {
+    let setup = Setup {
+        prefix: group.prefix(),
+        ..setup
+    };
+    setup.start()
+}
+
+fn rss(node: &Node) -> u64 {
+    Sample::of(node).rss << 10
+}
+
+/// Looks at what `node` takes for as long as `until` does not hold; gives the most.
+fn most_until(node: &Node, what: &str, mut until: impl FnMut() -> bool) -> u64 {
+    let deadline = Instant::now() + 4 * PATIENCE;
+    let mut most = 0;
+    while !until() {
+        most = most.max(rss(node));
+        assert!(Instant::now() < deadline, "no {what}; {}", node.log());
+        thread::sleep(Duration::from_millis(20));
+    }
+    most.max(rss(node))
+}
+
+fn names_a_hoarder(node: &Node) -> bool {
+    let status = node.json(&["status"]);
+    let problems = status["node"]["problem"].as_array().cloned();
+    problems.unwrap_or_default().iter().any(|problem| {
+        let words = problem.as_str().unwrap_or_default();
+        words.starts_with("the tracks of hoarder-") && words.contains("MB")
+    })
+}
+
+fn song(name: &str) -> Music {
+    let music = Music::new();
+    music.wav(&format!("{name}.wav"), 44_100, 0.5);
+    music
+}
+
+/// They are gone, and so is what they took.
+fn assert_freed(node: &Node, before: u64) {
+    let most = before + (24 << 20);
+    most_until(node, "memory back", || rss(node) <= most);
+}
+
+#[test]
+fn four_members_without_a_tracker_take_no_more_than_their_part() {
+    let Some(group) = or_left_out(Group::try_new(MEMORY)) else {
+        return;
+    };
+    let kitchen = small(
+        &group,
+        Setup {
+            role: "peer",
+            name: Some("kitchen"),
+            ..Setup::default()
+        },
+    );
+    let before = rss(&kitchen);
+    let mut hoarders = Hoarders::new();
+    let hoard = Hoard::new(PAGES);
+    for n in 0..4 {
+        hoarders.greet(&hoard, 700 + n, &kitchen, false);
+    }
+    let most = most_until(&kitchen, "word of them", || names_a_hoarder(&kitchen));
+    println!("{} MiB before, {} at most", before >> 20, most >> 20);
+    assert!(most <= before + GROWN, "{} MiB", most >> 20);
+    drop(hoarders);
+    assert_freed(&kitchen, before);
+}
+
+#[test]
+fn a_member_whose_head_flaps_is_fetched_slowly() {
+    let Some(group) = or_left_out(Group::try_new(MEMORY)) else {
+        return;
+    };
+    let kitchen = small(
+        &group,
+        Setup {
+            role: "peer",
+            name: Some("kitchen"),
+            ..Setup::default()
+        },
+    );
+    let before = rss(&kitchen);
+    let mut hoarders = Hoarders::new();
+    let hoard = Hoard::new(PAGES);
+    hoarders.greet(&hoard, 710, &kitchen, true);
+    let begun = Instant::now();
+    let most = most_until(&kitchen, "end", || begun.elapsed() > STORM);
+    let given = hoarders.given.load(Ordering::Relaxed) >> 20;
+    println!(
+        "{given} MiB came in {} s, {} MiB at most",
+        STORM.as_secs(),
+        most >> 20
+    );
+    // What it may have at once, 64 KiB a second, and what was asked for when that ended.
+    assert!((PAGES / 2..=24 + 2 + 8).contains(&given), "{given} MiB");
+    assert!(most <= before + GROWN, "{} MiB", most >> 20);
+}
+
+#[test]
+fn many_identities_through_a_tracker_starve_nobody() {
+    let Some((group, small_tracker)) = or_left_out(
+        Group::try_new(MEMORY).and_then(|group| Ok((group, Group::try_new(3 * MEMORY)?))),
+    ) else {
+        return;
+    };
+    let (attic, cellar) = (song("attic"), song("cellar"));
+    let tracker = small(&small_tracker, Setup::tracker());
+    let kitchen = small(&group, Setup::peer("kitchen", &tracker).music(attic.path()));
+    kitchen.wait_for_tracks("kitchen", 1);
+    let before = rss(&kitchen);
+    let mut hoarders = Hoarders::new();
+    let hoard = Hoard::new(PAGES / 2);
+    for n in 0..IDENTITIES {
+        hoarders.register(&hoard, 720 + n, &tracker);
+    }
+    let most = most_until(&kitchen, "word of them", || names_a_hoarder(&kitchen));
+    let honest = Setup::peer("cellar", &tracker).music(cellar.path()).start();
+    let later = most_until(&kitchen, "honest catalogue", || {
+        kitchen
+            .peer("cellar")
+            .is_some_and(|peer| peer["tracks"] == 1)
+    });
+    let most = most.max(later);
+    println!("{} MiB before, {} at most", before >> 20, most >> 20);
+    assert!(most <= before + GROWN, "{} MiB", most >> 20);
+    honest.wait_for_tracks("kitchen", 1);
+    drop(hoarders);
+    kitchen.wait_for_peers(&["cellar", "kitchen"]);
+    assert_freed(&kitchen, before);
+}
+
+/// With half as many pages each they have more than one Pi takes, and no more than the
+/// tracker does.
+const IDENTITIES: u16 = 8;
+/// Long enough for many heads.
+const STORM: Duration = Duration::from_secs(24);
