@@ -167,6 +167,12 @@ fn what_cannot_be_set_up_is_said_and_changes_nothing() {
         );
         assert_eq!(home.config(), before, "{words:?}");
     }
+    // A speaker without music of its own shares none, and makes no directory for it.
+    fs::write(home.path("p2pmusic.toml"), "").unwrap();
+    if !Path::new("/srv/music").exists() {
+        assert_done(&home.set_up(&[], &["--yes"], ""));
+        assert!(!Path::new("/srv/music").exists() && !home.config().contains("music"));
+    }
     // A key that cannot be read is never replaced.
     fs::write(home.path("p2pmusic.toml"), "").unwrap();
     fs::write(home.path("p2pmusic.key"), "sesame\n").unwrap();

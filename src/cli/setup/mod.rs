@@ -188,10 +188,11 @@ fn choose_music(
         }
         true => {
             let now = config.peer.music.first().cloned();
-            let now = now.unwrap_or_else(proposed_music).display().to_string();
+            let now = now.or_else(proposed_music);
+            let now = now.map_or_else(|| NONE.into(), |dir| dir.display().to_string());
             let answer = asker.text("The directory of its music, or none", &now);
             match answer.map_err(SetupError::Answer)?.as_str() {
-                "none" => Vec::new(),
+                NONE => Vec::new(),
                 // Only the first was shown.
                 same if same == now && !config.peer.music.is_empty() => {
                     return Ok(config.peer.music.clone());
@@ -227,12 +228,12 @@ fn existing(dir: PathBuf) -> Result<PathBuf, SetupError> {
     }
 }
 
-fn proposed_music() -> PathBuf {
+/// Where music lies already. An empty directory would be taken for a disk that is away.
+fn proposed_music() -> Option<PathBuf> {
     let at_home = person().map(|person| person.dir.join("Music"));
     let has_some = |dir: &PathBuf| fs::read_dir(dir).is_ok_and(|mut dir| dir.next().is_some());
-    at_home
-        .filter(has_some)
-        .unwrap_or_else(|| USUAL_MUSIC.into())
+    let mut places = at_home.into_iter().chain([USUAL_MUSIC.into()]);
+    places.find(has_some)
 }
 
 /// Who has called sudo.
@@ -460,5 +461,7 @@ impl ConfigFile {
     }
 }
 
+/// The answer of a speaker that has no music of its own.
+const NONE: &str = "none";
 /// Where music lies unless it is said.
 const USUAL_MUSIC: &str = "/srv/music";
