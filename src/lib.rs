@@ -34,9 +34,7 @@ pub mod door;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 /// Does what the command line asks for.
 pub fn main() -> ExitCode {
-    cli::Cli::parse().run()
+    cli::main()
 }

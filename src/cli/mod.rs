@@ -1,5 +1,6 @@
 //! The command line: what a person can ask of the binary.
 
+mod completions;
 pub mod ctl;
 mod demo;
 mod doctor;
@@ -8,9 +9,14 @@ mod manual;
 mod pair;
 mod setup;
 
-use std::{io, path::PathBuf, process::ExitCode};
+use std::{
+    env,
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{error::ErrorKind, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     config::{Config, DEFAULT_PATH},
@@ -92,9 +98,32 @@ struct ConfigArgs {
     config: PathBuf,
 }
 
+/// Does what the command line asks for, or says what is wrong with it.
+pub fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => cli.run(),
+        Err(error) => {
+            let word = env::args().nth(1).unwrap_or_default();
+            if error.kind() == ErrorKind::InvalidSubcommand && is_of_ctl(&word) {
+                eprintln!("p2pmusic: there is no command `{word}`; it is `p2pmusic ctl {word}`");
+                return ExitCode::from(EX_COMMAND_LINE);
+            }
+            error.exit()
+        }
+    }
+}
+
+/// Whether `word` is a command of `ctl`.
+fn is_of_ctl(word: &str) -> bool {
+    let cli = Cli::command();
+    let ctl = cli.find_subcommand("ctl");
+    let command = ctl.and_then(|ctl| ctl.find_subcommand(word));
+    command.is_some_and(|command| !command.is_hide_set())
+}
+
 impl Cli {
     /// Does what was asked and says how it went.
-    pub fn run(self) -> ExitCode {
+    fn run(self) -> ExitCode {
         match self.command {
             Command::Setup(args) => setup::run(&args),
             Command::Run(args) => run(&args),
@@ -110,9 +139,7 @@ impl Cli {
             Command::Demo(args) => demo::run(&args),
             Command::Manual { dir } => written(manual::write(&dir)),
             Command::Completions { shell } => {
-                let mut command = Cli::command();
-                clap_complete::generate(shell, &mut command, "p2pmusic", &mut io::stdout());
-                ExitCode::SUCCESS
+                written(io::stdout().write_all(completions::script(shell).as_bytes()))
             }
         }
     }
@@ -238,6 +265,25 @@ fn bad_config(error: &dyn std::error::Error) -> ExitCode {
 
 /// Less than a track or two in good quality.
 const LEAST_CACHE: u64 = 64 << 20;
+
+/// The exit code for a wrong command line, as clap has it.
+const EX_COMMAND_LINE: u8 = 2;
+
 /// The exit code for a bad configuration, by sysexits.h; systemd's
 /// `RestartPreventExitStatus=` knows it.
 const EX_CONFIG: u8 = 78;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_to_the_node_is_known_as_such() {
+        for word in ["status", "play", "prev", "previous", "volume"] {
+            assert!(is_of_ctl(word), "{word}");
+        }
+        for word in ["run", "complete", "polka", "", "--json"] {
+            assert!(!is_of_ctl(word), "{word}");
+        }
+    }
+}

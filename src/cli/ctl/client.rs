@@ -51,10 +51,15 @@ pub(in crate::cli) struct Client {
 
 impl Client {
     pub fn connect(path: &Path) -> Result<Self, CtlError> {
+        Self::connect_for(path, PATIENCE)
+    }
+
+    /// One that waits for no answer for longer than `patience`.
+    pub fn connect_for(path: &Path, patience: Duration) -> Result<Self, CtlError> {
         let stream = UnixStream::connect(path)
             .map_err(|error| CtlError::Unreachable(explain(path, &error)))?;
         // A node that hangs must not take its remote control with it.
-        let limit = Some(PATIENCE);
+        let limit = Some(patience);
         let set = stream.set_read_timeout(limit);
         set.and_then(|()| stream.set_write_timeout(limit))
             .map_err(CtlError::Lost)?;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     client::{Client, Record},
+    screen::{count, fit, Column, Screen},
     CtlError,
 };
 
@@ -38,42 +39,70 @@ impl Scene {
         pretty(&Value::Object(all))
     }
 
-    /// One line, at most `columns` wide.
-    pub fn line(&self, columns: Option<usize>) -> String {
+    /// One line, which is cut where it would not fit.
+    pub fn line(&self, screen: &Screen) -> String {
+        // The last column stays free: a cursor behind it would wrap.
+        let room = screen.columns.map(|columns| columns.saturating_sub(1));
         let mut line = self.state().to_owned();
         if self.is_playing() {
-            _ = write!(line, "  {}  {}", self.bar(), title(&self.song));
+            let bar = self.bar(room);
+            _ = write!(line, "  {bar}  {}", title(&self.song));
         } else if let Some(error) = self.status.get("error") {
             _ = write!(line, "  {error}");
         }
-        if let Some(columns) = columns {
-            line = fit(&line, columns.saturating_sub(1));
+        if let Some(room) = room {
+            line = fit(&line, room);
         }
         line.push('\n');
         line
     }
 
-    /// Everything, a line each.
-    pub fn show(&self) -> String {
-        let mut rows = Vec::new();
-        let mut row = |name: &str, text: String| rows.push(vec![name.to_owned(), text]);
-        let playing = self.is_playing();
-        if self.song.0.is_empty() {
-            row(self.state(), String::new());
-        } else {
-            row(self.state(), title(&self.song));
+    /// What the player does, and with what.
+    pub fn state_line(&self) -> String {
+        match self.song.0.is_empty() || self.state() == "stopped" {
+            true => format!("{}\n", self.state()),
+            false => format!("{}  {}\n", self.state(), title(&self.song)),
         }
-        if playing {
-            row("", self.bar());
+    }
+
+    /// What plays, a line each.
+    pub fn show_song(&self, screen: &Screen) -> String {
+        match self.song.0.is_empty() {
+            true => "nothing plays, and nothing is chosen to\n".into(),
+            false => screen.list(&self.song_rows(screen)),
+        }
+    }
+
+    pub fn song_json(&self) -> String {
+        pretty(&object(&self.song))
+    }
+
+    fn song_rows(&self, screen: &Screen) -> Vec<(&'static str, String)> {
+        let mut rows = Vec::new();
+        match self.song.0.is_empty() {
+            true => rows.push((self.state(), String::new())),
+            false => rows.push((self.state(), title(&self.song))),
+        }
+        if self.is_playing() {
+            // The names are on the left.
+            let room = screen.columns.map(|columns| columns.saturating_sub(13));
+            rows.push(("", self.bar(room)));
         }
         if let Some(what) = self.node.get("waits_for") {
-            row("waits for", what.to_owned());
+            rows.push(("waits for", what.to_owned()));
         }
         for (name, key) in [("album", "Album"), ("file", "file"), ("format", "Format")] {
             if let Some(value) = self.song.get(key) {
-                row(name, value.to_owned());
+                rows.push((name, value.to_owned()));
             }
         }
+        rows
+    }
+
+    /// Everything, a line each.
+    pub fn show(&self, screen: &Screen) -> String {
+        let mut rows = self.song_rows(screen);
+        let mut row = |name, text: String| rows.push((name, text));
         if let Some(volume) = self.status.get("volume") {
             row("volume", format!("{volume} %{}", self.options()));
             row("queue", self.place());
@@ -87,18 +116,22 @@ impl Scene {
             }
         }
         let get = |key| self.node.get(key).unwrap_or("?");
-        let swarm = format!("{} peers up, {} tracks", get("peers"), get("tracks"));
-        row("swarm", swarm);
+        let number = |key| self.node.number(key).unwrap_or(0.0);
+        let (peers, tracks) = (
+            count(number("peers"), "peer"),
+            count(number("tracks"), "track"),
+        );
+        row("swarm", format!("{peers} up, {tracks}"));
         row("node", format!("{} ({})", get("name"), get("role")));
-        if let Some(count) = self.node.number("left_out") {
-            row("library", left_out_in_words(count));
+        if let Some(files) = self.node.number("left_out") {
+            row("library", left_out_in_words(files));
         }
         if let Some(error) = self.status.get("error") {
             row("error", error.to_owned());
         }
         let problems = self.node.0.iter().filter(|(key, _)| key == "problem");
-        problems.for_each(|(key, text)| row(key, text.clone()));
-        table(&rows, &[])
+        problems.for_each(|(_, text)| row("problem", text.clone()));
+        screen.list(&rows)
     }
 
     fn is_playing(&self) -> bool {
@@ -114,8 +147,9 @@ impl Scene {
         }
     }
 
-    /// What has played and what has arrived of the current track.
-    fn bar(&self) -> String {
+    /// What has played and what has arrived of the current track, as long as there is room.
+    fn bar(&self, room: Option<usize>) -> String {
+        let bar_cells = room.map_or(BAR_CELLS, |room| (room / 4).clamp(LEAST_CELLS, BAR_CELLS));
         let elapsed = self.status.number("elapsed").unwrap_or(0.0);
         let duration = self.status.number("duration").unwrap_or(0.0);
         let played = if duration > 0.0 {
@@ -124,8 +158,8 @@ impl Scene {
             0.0
         };
         let arrived = self.node.number("arrived").unwrap_or(1.0);
-        let cells: String = (0..BAR_CELLS)
-            .map(|cell| (cell as f64 + 0.5) / BAR_CELLS as f64)
+        let cells: String = (0..bar_cells)
+            .map(|cell| (cell as f64 + 0.5) / bar_cells as f64)
             .map(|place| match () {
                 () if place < played => '█',
                 () if place < arrived => '▒',
@@ -152,18 +186,18 @@ impl Scene {
     }
 
     fn place(&self) -> String {
-        let length = self.status.get("playlistlength").unwrap_or("0");
+        let length = self.status.number("playlistlength").unwrap_or(0.0);
         match self.status.number("song") {
             Some(position) => format!("{} of {length}", position + 1.0),
-            None => format!("{length} tracks"),
+            None => count(length, "track"),
         }
     }
 }
 
 /// How many files are left out, and how to see them.
-fn left_out_in_words(count: f64) -> String {
-    let files = if count == 1.0 { "file" } else { "files" };
-    format!("{count} {files} left out: p2pmusic ctl library --left-out")
+fn left_out_in_words(files: f64) -> String {
+    let files = count(files, "file");
+    format!("{files} left out: p2pmusic ctl library --left-out")
 }
 
 /// What `library` says without being asked for each file.
@@ -171,29 +205,29 @@ pub(super) fn library(node: &Record, files: &[Record]) -> String {
     let without_tags = files.iter().filter(|file| file.is_set("listed")).count();
     let mut text = match node.number("left_out") {
         None => "all files of this node's music are listed\n".to_owned(),
-        Some(count) => left_out_in_words(count) + "\n",
+        Some(files) => left_out_in_words(files) + "\n",
     };
     if without_tags > 0 {
-        let files = if without_tags == 1 { "file" } else { "files" };
-        _ = writeln!(text, "{without_tags} {files} listed without tags");
+        let files = count(without_tags as f64, "file");
+        _ = writeln!(text, "{files} listed without tags");
     }
     text
 }
 
-/// Files that are left out, each with its reason.
-pub(super) fn left_out(files: &[Record]) -> String {
+/// Files that are left out, each with its reason below.
+pub(super) fn left_out(screen: &Screen, files: &[Record]) -> String {
     if files.is_empty() {
         return "nothing is left out\n".to_owned();
     }
     let mut text = String::new();
     for file in files {
         let get = |key| file.get(key).unwrap_or("?");
-        let what = if file.is_set("listed") {
-            "listed without tags"
-        } else {
-            "left out"
+        let what = match file.is_set("listed") {
+            true => "listed without tags",
+            false => "left out",
         };
-        _ = writeln!(text, "{}\n    {what}: {}", get("left_out"), get("why"));
+        _ = writeln!(text, "{}", get("left_out"));
+        text += &screen.list(&[("  ", format!("{what}: {}", get("why")))]);
     }
     text
 }
@@ -201,7 +235,7 @@ pub(super) fn left_out(files: &[Record]) -> String {
 /// What `play` chose and what follows.
 pub(super) fn played(reply: &Record) -> String {
     let what = reply.get("p2p_match").unwrap_or("track").to_owned();
-    let count = reply.number("p2p_tracks").unwrap_or(1.0);
+    let tracks = reply.number("p2p_tracks").unwrap_or(1.0);
     let songs = reply.clone().split(&["file"]);
     let Some((first, rest)) = songs.split_first() else {
         return "the queue is empty: say what to play\n".into();
@@ -209,11 +243,14 @@ pub(super) fn played(reply: &Record) -> String {
     let is_later = reply.get("p2p_now") == Some("0");
     let place = first.number("Pos").unwrap_or(0.0) + 1.0;
     let mut text = match is_later {
-        true => format!("added as {place}  {}", summary(first)),
+        true => format!("added    {}", summary(first)),
         false => format!("playing  {}", summary(first)),
     };
-    if count > 1.0 {
-        _ = write!(text, "  (the {what}, {count} tracks)");
+    if tracks > 1.0 {
+        _ = write!(text, "  (the {what}, {})", count(tracks, "track"));
+    }
+    if is_later {
+        _ = write!(text, ", at {place} of the queue");
     }
     text.push('\n');
     for (n, song) in rest.iter().enumerate() {
@@ -223,65 +260,101 @@ pub(super) fn played(reply: &Record) -> String {
     text
 }
 
-pub(super) fn queue(songs: &[Record], current: Option<&str>) -> String {
-    let rows: Vec<_> = songs
-        .iter()
-        .map(|song| {
-            let is_current = song.get("Id") == current && current.is_some();
-            let position = song.number("Pos").unwrap_or(0.0) + 1.0;
-            vec![
-                if is_current { ">" } else { "" }.to_owned(),
-                position.to_string(),
-                title(song),
-                length(song),
-                song.get("file").unwrap_or_default().to_owned(),
-            ]
-        })
-        .collect();
-    table(&rows, &[1, 3])
+pub(super) fn queue(screen: &Screen, songs: &[Record], current: Option<&str>) -> String {
+    if songs.is_empty() {
+        return "the queue is empty; `p2pmusic ctl play` or `add` with some words fills it\n"
+            .into();
+    }
+    let columns = [
+        Column::short(""),
+        Column::number("#"),
+        Column::text("title"),
+        Column::number("time"),
+        Column::short("file"),
+    ];
+    let row = |song: &Record| {
+        let is_current = song.get("Id") == current && current.is_some();
+        let position = song.number("Pos").unwrap_or(0.0) + 1.0;
+        vec![
+            if is_current { ">" } else { "" }.to_owned(),
+            position.to_string(),
+            title(song),
+            length(song),
+            song.get("file").unwrap_or_default().to_owned(),
+        ]
+    };
+    screen.table(&columns, &songs.iter().map(row).collect::<Vec<_>>())
 }
 
-pub(super) fn songs(songs: &[Record]) -> String {
+pub(super) fn songs(screen: &Screen, songs: &[Record]) -> String {
+    if songs.is_empty() {
+        return "nobody who is here has a track with these words\n".into();
+    }
+    let columns = [
+        Column::text("title"),
+        Column::number("time"),
+        Column::short("file"),
+    ];
     let row = |song: &Record| {
         let file = song.get("file").unwrap_or_default();
         vec![title(song), length(song), file.to_owned()]
     };
-    table(&songs.iter().map(row).collect::<Vec<_>>(), &[1])
+    screen.table(&columns, &songs.iter().map(row).collect::<Vec<_>>())
 }
 
-pub(super) fn directory(entries: &[Record]) -> String {
-    let row = |entry: &Record| match entry.get("directory") {
-        Some(directory) => vec![format!("{directory}/")],
-        None => {
-            let file = entry.get("file").unwrap_or_default();
-            vec![file.to_owned(), length(entry), title(entry)]
-        }
+/// Without names, as `ls` has none.
+pub(super) fn directory(screen: &Screen, entries: &[Record]) -> String {
+    let is_directory = |entry: &&Record| entry.get("directory").is_some();
+    let (directories, files): (Vec<_>, Vec<_>) = entries.iter().partition(is_directory);
+    let names = directories
+        .iter()
+        .filter_map(|entry| entry.get("directory"));
+    let mut text: String = names.map(|name| format!("{name}/\n")).collect();
+    let columns = [Column::number(""), Column::text(""), Column::short("")];
+    let row = |entry: &&Record| {
+        let file = entry.get("file").unwrap_or_default();
+        vec![length(entry), title(entry), file.to_owned()]
     };
-    table(&entries.iter().map(row).collect::<Vec<_>>(), &[1])
+    text += &screen.table(&columns, &files.iter().map(row).collect::<Vec<_>>());
+    match text.is_empty() {
+        true => "nothing is in there\n".into(),
+        false => text,
+    }
 }
 
-pub(super) fn peers(peers: &[Record]) -> String {
+pub(super) fn peers(screen: &Screen, peers: &[Record]) -> String {
+    let columns = [
+        Column::text("speaker"),
+        Column::short("state"),
+        Column::number("tracks"),
+        Column::short("address"),
+    ];
     let row = |peer: &Record| {
         let get = |key| peer.get(key).unwrap_or("-").to_owned();
-        let own = if peer.is_set("own") { "this node" } else { "" };
-        vec![
-            get("peer"),
-            get("state"),
-            format!("{} tracks", get("tracks")),
-            get("address"),
-            own.to_owned(),
-        ]
+        let address = match peer.is_set("own") {
+            true => "this node".to_owned(),
+            false => get("address"),
+        };
+        vec![get("peer"), get("state"), get("tracks"), address]
     };
-    table(&peers.iter().map(row).collect::<Vec<_>>(), &[2])
+    screen.table(&columns, &peers.iter().map(row).collect::<Vec<_>>())
 }
 
-pub(super) fn devices(devices: &[Record]) -> String {
+pub(super) fn devices(screen: &Screen, devices: &[Record]) -> String {
+    if devices.is_empty() {
+        return "there is no sound device here\n".into();
+    }
+    let columns = [
+        Column::short(""),
+        Column::short("device"),
+        Column::short("description"),
+    ];
     let row = |device: &Record| {
         let get = |key| device.get(key).unwrap_or_default().to_owned();
         let mark = if device.is_set("in_use") { "*" } else { "" };
         vec![mark.to_owned(), get("device"), get("description")]
     };
-    table(&devices.iter().map(row).collect::<Vec<_>>(), &[])
+    screen.table(&columns, &devices.iter().map(row).collect::<Vec<_>>())
 }
 
 pub(super) fn json(records: &[Record]) -> String {
@@ -303,7 +376,7 @@ fn summary(song: &Record) -> String {
     format!("{}  {}  {file}", title(song), length(song))
 }
 
-fn title(song: &Record) -> String {
+pub(super) fn title(song: &Record) -> String {
     let file = song.get("file").unwrap_or_default();
     let name = file.rsplit('/').next().unwrap_or(file);
     match (song.get("Artist"), song.get("Title")) {
@@ -315,46 +388,6 @@ fn title(song: &Record) -> String {
 
 fn length(song: &Record) -> String {
     song.number("duration").map(clock).unwrap_or_default()
-}
-
-/// Rows with their columns under each other, those in `right` to the right.
-pub(super) fn table(rows: &[Vec<String>], right: &[usize]) -> String {
-    let mut widths = Vec::<usize>::new();
-    for row in rows {
-        widths.resize(widths.len().max(row.len()), 0);
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().clamp(*width, MAX_CELL.max(*width));
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (n, (cell, &width)) in row.iter().zip(&widths).enumerate() {
-            let is_last = n + 1 == row.len();
-            let cell = if is_last {
-                cell.clone()
-            } else {
-                fit(cell, width)
-            };
-            match (widths[n], right.contains(&n)) {
-                (0, _) => {}
-                (_, true) => _ = write!(line, "{cell:>width$}  "),
-                (_, false) => _ = write!(line, "{cell:<width$}  "),
-            }
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
-/// `text`, cut with an ellipsis if it is wider than `width`.
-fn fit(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let cut = text.chars().take(width.saturating_sub(1));
-    cut.chain(['…']).collect()
 }
 
 /// Pairs as an object; what comes several times is an array.
@@ -421,13 +454,12 @@ const REPEATED: [&str; 1] = ["problem"];
 /// Cells of a progress bar.
 const BAR_CELLS: usize = 24;
 
-/// Columns of a cell, where another follows: long titles do not push what
-/// matters off the screen.
-const MAX_CELL: usize = 60;
+/// Where there is little room.
+const LEAST_CELLS: usize = 6;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::screen::width, *};
 
     fn record(pairs: &[(&str, &str)]) -> Record {
         let pair = |(key, value): &(&str, &str)| (key.to_string(), value.to_string());
@@ -442,19 +474,24 @@ mod tests {
             node: record(&[("arrived", "0.5")]),
         };
         assert_eq!(
-            scene.line(None),
+            scene.line(&Screen::default()),
             "playing  ██████▒▒▒▒▒▒············ 1:00 / 4:00  50 % here  a.flac\n"
         );
-        assert_eq!(scene.line(Some(12)), "playing  █…\n");
-    }
-
-    #[test]
-    fn columns_are_aligned() {
-        let rows = [
-            vec!["ab".into(), "1".into(), "x".into()],
-            vec!["é".into(), "10".into(), "y".into()],
-        ];
-        assert_eq!(table(&rows, &[1]), "ab   1  x\né   10  y\n");
+        let narrow = |columns| {
+            let columns = Some(columns);
+            scene.line(&Screen {
+                columns,
+                has_colours: false,
+            })
+        };
+        assert_eq!(narrow(12), "playing  █…\n");
+        assert_eq!(narrow(40), "playing  ██▒▒····· 1:00 / 4:00  50 % h…\n");
+        for columns in 1..120 {
+            assert!(
+                width(narrow(columns).trim_end()) < columns.max(2),
+                "{columns}"
+            );
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@ use serde_json::{Map, Number, Value};
 
 use super::{
     client::Record,
-    show::{pretty, table},
+    screen::{count, Column, Screen},
+    show::pretty,
 };
 
 /// The reply, taken apart.
@@ -55,24 +56,36 @@ impl Stats {
     }
 
     /// One screen: of many peers the busiest.
-    pub fn show(&self) -> String {
+    pub fn show(&self, screen: &Screen) -> String {
+        let parts = [
+            screen.list(&self.rows()),
+            self.show_first_sounds(screen),
+            self.show_peers(screen),
+            self.show_liars(screen),
+        ];
+        let parts = parts.into_iter().filter(|part| !part.is_empty());
+        parts.collect::<Vec<_>>().join("\n")
+    }
+
+    fn rows(&self) -> [(&'static str, String); 10] {
         let node = &self.node;
-        let count = |key| node.get(key).unwrap_or("0").to_owned();
+        let number = |key| node.number(key).unwrap_or(0.0);
+        let times = |key| count(number(key), "time");
         let size = |key| bytes(node.number(key).unwrap_or(0.0));
         let stalls = |number: &str, name: &str| match node.number(number) {
-            Some(count) if count > 0.0 => {
+            Some(stalls) if stalls > 0.0 => {
                 let time = |of: &str| time(node.number(&format!("{name}_{of}")).unwrap_or(0.0));
                 let (all, longest) = (time("seconds"), time("longest_seconds"));
-                format!("{count}, {all} in all, {longest} the longest")
+                format!("{stalls}, {all} in all, {longest} the longest")
             }
             _ => "none".into(),
         };
-        let row = |name: &str, text: String| vec![name.to_owned(), text];
-        let rows = [
-            row("up for", time(node.number("uptime_seconds").unwrap_or(0.0))),
+        let row = |name, text: String| (name, text);
+        [
+            row("up for", time(number("uptime_seconds"))),
             row(
                 "plays",
-                format!("{}, {} failed", count("plays"), count("plays_failed")),
+                format!("{}, {} failed", number("plays"), number("plays_failed")),
             ),
             row("underruns", stalls("underruns", "underrun")),
             row("rebuffers", stalls("rebuffers", "rebuffer")),
@@ -91,31 +104,23 @@ impl Stats {
             row(
                 "asked",
                 format!(
-                    "{} times, {} declined",
-                    count("requests"),
-                    count("requests_declined")
+                    "{}, {} declined",
+                    times("requests"),
+                    number("requests_declined")
                 ),
             ),
             row(
                 "lost",
                 format!(
-                    "{} connections, {} times the tracker",
-                    count("connections_lost"),
-                    count("tracker_losses")
+                    "{}, {} the tracker",
+                    count(number("connections_lost"), "connection"),
+                    times("tracker_losses")
                 ),
             ),
-        ];
-        let parts = [
-            table(&rows, &[]),
-            self.show_first_sounds(),
-            self.show_peers(),
-            self.show_liars(),
-        ];
-        let parts = parts.into_iter().filter(|part| !part.is_empty());
-        parts.collect::<Vec<_>>().join("\n")
+        ]
     }
 
-    fn show_first_sounds(&self) -> String {
+    fn show_first_sounds(&self, screen: &Screen) -> String {
         let heard = |times: &&Record| times.number("count").unwrap_or(0.0) > 0.0;
         let row = |times: &Record| {
             let value = |key| times.number(key).map(time).unwrap_or_default();
@@ -135,10 +140,10 @@ impl Stats {
         };
         let rows: Vec<_> = self.first_sounds.iter().filter(heard).map(row).collect();
         let head = ["first sound", "plays", "p50", "p90", "p99", "longest"];
-        with_head(head, rows)
+        with_head(screen, head, rows)
     }
 
-    fn show_peers(&self) -> String {
+    fn show_peers(&self, screen: &Screen) -> String {
         let row = |peer: &Record| {
             let size = |key| bytes(peer.number(key).unwrap_or(0.0));
             let count = |key| peer.get(key).unwrap_or("0").to_owned();
@@ -156,35 +161,41 @@ impl Stats {
         let head = [
             "peer", "received", "twice", "wasted", "sent", "refused", "lost",
         ];
-        let mut text = with_head(head, rows);
+        let mut text = with_head(screen, head, rows);
         if let Some(more @ 1..) = self.peers.len().checked_sub(MAX_PEERS) {
             text += &format!("and {more} more: `p2pmusic ctl stats --json`\n");
         }
         text
     }
 
-    fn show_liars(&self) -> String {
+    fn show_liars(&self, screen: &Screen) -> String {
         let row = |liar: &Record| {
             let about = liar.get("file").or(liar.get("track"));
-            vec![
-                "liar".to_owned(),
-                liar.get("liar").unwrap_or_default().to_owned(),
-                format!("wrong bytes of {}", about.unwrap_or("?")),
-            ]
+            let who = liar.get("liar").unwrap_or_default();
+            (
+                "liar",
+                format!("{who}: wrong bytes of {}", about.unwrap_or("?")),
+            )
         };
         let rows: Vec<_> = self.liars.iter().take(MAX_LIARS).map(row).collect();
-        table(&rows, &[])
+        screen.list(&rows)
     }
 }
 
 /// A table with its columns named, numbers to the right; nothing without rows.
-fn with_head<const N: usize>(head: [&str; N], rows: Vec<Vec<String>>) -> String {
+fn with_head<const N: usize>(
+    screen: &Screen,
+    head: [&'static str; N],
+    rows: Vec<Vec<String>>,
+) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let head = vec![head.map(str::to_owned).to_vec()];
-    let right: Vec<usize> = (1..N).collect();
-    table(&[head, rows].concat(), &right)
+    let mut columns = head.map(Column::number);
+    if let Some(first) = columns.first_mut() {
+        *first = Column::text(first.name);
+    }
+    screen.table(&columns, &rows)
 }
 
 fn object(record: &Record) -> Map<String, Value> {
@@ -277,7 +288,7 @@ mod tests {
 
     #[test]
     fn people_get_a_screen() {
-        let text = stats(SOME).show();
+        let text = stats(SOME).show(&Screen::default());
         for line in [
             "up for     1 h 2 min",
             "underruns  1, 300 ms in all, 300 ms the longest",
@@ -285,12 +296,12 @@ mod tests {
             "received   1.2 MB, 0 B of it twice, 0 B wasted",
             "first sound  plays    p50  p90  p99  longest",
             "all              2  12 ms              1.5 s",
-            "liar  attic  wrong bytes of attic/song.wav",
+            "liar  attic: wrong bytes of attic/song.wav",
         ] {
             assert!(text.lines().any(|l| l == line), "no {line:?} in\n{text}");
         }
         let many: Vec<_> = (0..60).map(|_| ("peer", "x")).collect();
-        let text = stats(&many).show();
+        let text = stats(&many).show(&Screen::default());
         assert!(text.contains("and 50 more"), "{text}");
         assert!(text.lines().count() < 25, "{text}");
     }

@@ -151,7 +151,7 @@ fn a_few_words_choose_what_was_meant() {
         ("what", "album", &["Whatever"]),
         ("kind", "album", KIND_OF_BLUE),
         ("davis blue", "album", KIND_OF_BLUE),
-        ("miles", "directory", KIND_OF_BLUE),
+        ("miles", "artist", KIND_OF_BLUE),
         ("davis", "artist", KIND_OF_BLUE),
         ("copies", "directory", &["So What"]),
         ("freddie", "track", &["Freddie Freeloader"]),

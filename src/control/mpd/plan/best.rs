@@ -4,9 +4,9 @@
 //! album, a directory or a track whose name they are, or else in whose name they all are; the
 //! album's and the track's artist help there. Of several, that counts most in which the words
 //! stand as whole words, then as beginnings, then as parts; among equals an artist comes before
-//! an album, an album before a directory, and a directory before a track (but a track of exactly
-//! that name before a directory of it); then the one whose name has the fewest words, then the
-//! one with most tracks. Case and accents make no difference.
+//! an album, an album before a directory, and a directory before a track, unless that is exactly
+//! its name; then the one whose name has the fewest words, then the one with most tracks. Case
+//! and accents make no difference.
 //!
 //! An artist, an album and a directory are meant as a whole and in their order, a track by
 //! itself. Only what is as good as the best so far is kept, and of a track its place only.
@@ -51,8 +51,6 @@ pub(super) struct Best {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     fit: Fit,
-    /// An exactly named track comes before such a directory.
-    place: u8,
     kind: Kind,
 }
 
@@ -209,6 +207,8 @@ impl Best {
             let name = &dir[begin..end];
             if let Some(fit) = self.fit(&[&dir[..end]], name) {
                 let path = || dir[..end].to_owned();
+                // Somebody's directory of that name is less than all of an artist's music.
+                let fit = fit.min(Fit::Word);
                 return self.join(fit, Kind::Directory, path, name, spot);
             }
             begin = end + 1;
@@ -225,7 +225,10 @@ impl Best {
             None if self.words_fit(&texts).is_some() => Fit::Part,
             None => return,
         };
-        if !self.admits(Rank::new(fit, Kind::Track)) {
+        if !self.admits(Rank {
+            fit,
+            kind: Kind::Track,
+        }) {
             return;
         }
         let fullness = (self.weight(&texts), Reverse(title.len()));
@@ -280,7 +283,7 @@ impl Best {
     }
 
     fn join(&mut self, fit: Fit, kind: Kind, key: impl FnOnce() -> String, name: &str, spot: Spot) {
-        if self.admits(Rank::new(fit, kind)) {
+        if self.admits(Rank { fit, kind }) {
             let group = self.groups.entry(key()).or_insert_with(|| Group {
                 words: name.split_whitespace().count(),
                 spots: Vec::new(),
@@ -316,23 +319,6 @@ impl Best {
             }
             ([], None) => Stage::Fail(nothing_like(&self.text)),
         }
-    }
-}
-
-impl Rank {
-    fn new(fit: Fit, kind: Kind) -> Self {
-        let place = match (fit, kind) {
-            (_, Kind::Artist) => 3,
-            (_, Kind::Album) => 2,
-            (Fit::Exact, Kind::Track) | (_, Kind::Directory) => 1,
-            (_, Kind::Track) => 0,
-        };
-        // Of the two with the same place the track is exact.
-        let place = match (fit, kind) {
-            (Fit::Exact, Kind::Directory) => 0,
-            _ => place,
-        };
-        Self { fit, place, kind }
     }
 }
 
