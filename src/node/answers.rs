@@ -9,9 +9,11 @@ use std::{
 use crate::{
     catalog::{Catalogue, Hash, Page, SignedHead},
     content::ranges::GroupSet,
-    id::{EntryNo, PeerId, TrackId},
+    id::{EntryNo, PeerId, TrackId, GROUP_BYTES},
     protocol::{Class, Decline, Get, Greeting, PeerRequest},
     swarm::{
+        asker::Asker,
+        budget::Precedence,
         elsewhere::Elsewhere,
         serving::{self, Admission, Serving, Ticket},
     },
@@ -31,6 +33,7 @@ pub enum Answer {
         track: TrackId,
         size: u64,
         groups: GroupSet,
+        precedence: Precedence,
     },
     Head(SignedHead),
     List(Arc<[Hash]>),
@@ -58,31 +61,44 @@ pub struct Answers {
 
 struct Slice {
     ask: AskId,
-    peer: PeerId,
+    precedence: Precedence,
     track: TrackId,
     size: u64,
     groups: GroupSet,
-    class: Class,
+    /// Bytes that a second of the track takes, if that is known.
+    rate: Option<u64>,
     is_started: bool,
 }
 
 impl Slice {
     fn answer(&self) -> (AskId, Answer) {
         let (track, size, groups) = (self.track, self.size, self.groups.clone());
+        let precedence = self.precedence;
         (
             self.ask,
             Answer::Slice {
                 track,
                 size,
                 groups,
+                precedence,
             },
         )
     }
 
-    /// Whether to have it of others is worth a round trip and maybe a handshake, when this
-    /// peer has `backlog` to send to others first.
-    fn is_better_off_elsewhere(&self, backlog: Duration) -> bool {
-        self.class != Class::Now || backlog >= URGENT_BACKLOG
+    fn peer(&self) -> PeerId {
+        self.precedence.asker.peer
+    }
+
+    /// Whether to have it of others is worth a round trip and maybe a handshake, while others
+    /// are being sent something. What is listened to is that where the line is too thin for
+    /// all, and takes long.
+    fn is_better_off_elsewhere(&self, serving: &Serving) -> bool {
+        let Some(backlog) = serving.backlog(self.peer()) else {
+            return false;
+        };
+        let is_too_thin =
+            || serving.is_too_thin(self.precedence.asker, self.rate.unwrap_or(USUAL_RATE));
+        self.precedence.own != Class::Now || (backlog >= URGENT_BACKLOG && is_too_thin())
     }
 }
 
@@ -99,17 +115,23 @@ impl Answers {
         }
     }
 
-    /// Takes a question.
+    /// Takes a question. `rate_of` tells how many bytes a second of a track takes, if that
+    /// is known.
     pub fn handle_ask(
         &mut self,
         ask: AskId,
-        peer: PeerId,
+        asker: Asker,
         request: PeerRequest,
         own: Option<&Arc<Catalogue>>,
+        rate_of: impl Fn(TrackId) -> Option<u64>,
         now: Instant,
     ) {
+        let peer = asker.peer;
         let answer = match request {
-            PeerRequest::Get(get) => return self.handle_get(ask, peer, get, now),
+            PeerRequest::Get(get) => {
+                let rate = rate_of(get.track);
+                return self.handle_get(ask, asker, get, rate, now);
+            }
             PeerRequest::Resolve { entry } => match own.and_then(|own| own.get(entry)) {
                 Some(there) if there.listed().is_some() => {
                     let of_peer = self.resolving.values().filter(|p| **p == peer).count();
@@ -142,12 +164,12 @@ impl Answers {
     /// Whom a slice that waits or is being sent is for.
     pub fn asker(&self, ask: AskId) -> Option<PeerId> {
         let mut slices = self.slices.values();
-        slices.find(|slice| slice.ask == ask).map(|s| s.peer)
+        slices.find(|slice| slice.ask == ask).map(|s| s.peer())
     }
 
-    /// A slice is sent, an entry resolved, or either was given up; `groups` have reached
-    /// who asked.
-    pub fn handle_done(&mut self, ask: AskId, groups: &GroupSet, now: Instant) {
+    /// A slice is sent, an entry resolved, or either was given up; so many bytes of it were
+    /// sent, and `groups` have reached who asked.
+    pub fn handle_done(&mut self, ask: AskId, sent: u64, groups: &GroupSet, now: Instant) {
         if self.resolving.remove(&ask).is_some() {
             return;
         }
@@ -160,9 +182,10 @@ impl Answers {
             return;
         };
         let groups = groups.intersection(&slice.groups);
-        self.serving.handle_done(ticket, groups.count(), now);
+        let arrived = u64::from(groups.count()) * GROUP_BYTES;
+        self.serving.handle_done(ticket, sent.max(arrived), now);
         if let (Some(elsewhere), false) = (&mut self.elsewhere, groups.is_empty()) {
-            elsewhere.handle_sent(slice.track, slice.peer, &groups, now);
+            elsewhere.handle_sent(slice.track, slice.peer(), &groups, now);
         }
         self.look_at_held(now);
     }
@@ -175,10 +198,10 @@ impl Answers {
         }
         let ready = &mut self.ready;
         let mut stays = |slice: &Slice| {
-            if slice.peer == peer {
+            if slice.peer() == peer {
                 ready.push_back((slice.ask, NOT_HERE));
             }
-            slice.peer != peer
+            slice.peer() != peer
         };
         self.slices.retain(|_, slice| stays(slice));
         self.held.retain(|(_, slice)| stays(slice));
@@ -206,8 +229,9 @@ impl Answers {
                 match send_away(&mut self.elsewhere, &self.serving, slice, now) {
                     Some(no) => {
                         let answer = (slice.ask, no);
-                        self.slices.remove(&ticket);
                         self.serving.handle_done(ticket, 0, now);
+                        let slice = self.slices.remove(&ticket)?;
+                        self.take_back(&slice);
                         Some(answer)
                     }
                     None => Some(slice.answer()),
@@ -215,6 +239,7 @@ impl Answers {
             }
             serving::Action::Busy { ticket, retry } => {
                 let slice = self.slices.remove(&ticket)?;
+                self.take_back(&slice);
                 Some((slice.ask, Answer::No(Decline::Busy { retry })))
             }
             serving::Action::GiveUp(ticket) => {
@@ -230,7 +255,7 @@ impl Answers {
         self.serving.poll_timeout().into_iter().chain(held).min()
     }
 
-    fn handle_get(&mut self, ask: AskId, peer: PeerId, get: Get, now: Instant) {
+    fn handle_get(&mut self, ask: AskId, asker: Asker, get: Get, rate: Option<u64>, now: Instant) {
         let wire = get
             .groups
             .iter()
@@ -239,18 +264,27 @@ impl Answers {
             Ok(groups) if (1..=MAX_GET_GROUPS).contains(&groups.count()) => groups,
             _ => return self.ready.push_back((ask, NOT_HERE)),
         };
+        let precedence = self
+            .serving
+            .precedence(asker, get.class, &groups, rate, now);
+        if precedence.own != get.class {
+            if let Some(elsewhere) = &mut self.elsewhere {
+                elsewhere.handle_greedy(get.track, asker.peer, now);
+            }
+        }
         let slice = Slice {
             ask,
-            peer,
+            precedence,
             track: get.track,
             size: get.size,
             groups,
-            class: get.class,
+            rate,
             is_started: false,
         };
         if let Some(no) = send_away(&mut self.elsewhere, &self.serving, &slice, now) {
+            self.take_back(&slice);
             self.ready.push_back((ask, no));
-        } else if self.may_be_held(&slice) && self.is_under_way(&slice) {
+        } else if self.may_be_held(&slice) && self.is_under_way(&slice, now) {
             self.held.push_back((now + HOLD, slice));
         } else {
             self.admit(slice, now);
@@ -259,9 +293,13 @@ impl Answers {
 
     fn admit(&mut self, mut slice: Slice, now: Instant) {
         let Slice {
-            ask, peer, class, ..
+            ask, precedence, ..
         } = slice;
-        match self.serving.handle_request(peer, class, &slice.groups, now) {
+        let (asker, class) = (precedence.asker, precedence.class);
+        match self
+            .serving
+            .handle_request(asker, class, &slice.groups, now)
+        {
             Admission::Start(ticket) => {
                 self.ready.push_back(slice.answer());
                 slice.is_started = true;
@@ -271,10 +309,17 @@ impl Answers {
                 self.slices.insert(ticket, slice);
             }
             Admission::Busy { retry } => {
+                self.take_back(&slice);
                 self.ready
                     .push_back((ask, Answer::No(Decline::Busy { retry })));
             }
         }
+    }
+
+    /// It is not sent now, so it does not count as listened to.
+    fn take_back(&mut self, slice: &Slice) {
+        self.serving
+            .handle_unsent(slice.precedence, &slice.groups, slice.rate);
     }
 
     /// Something has been sent, or time has passed: what was waited for may be had of
@@ -282,8 +327,9 @@ impl Answers {
     fn look_at_held(&mut self, now: Instant) {
         for (until, slice) in std::mem::take(&mut self.held) {
             if let Some(no) = send_away(&mut self.elsewhere, &self.serving, &slice, now) {
+                self.take_back(&slice);
                 self.ready.push_back((slice.ask, no));
-            } else if now < until && self.is_under_way(&slice) {
+            } else if now < until && self.is_under_way(&slice, now) {
                 self.held.push_back((until, slice));
             } else {
                 self.admit(slice, now);
@@ -292,21 +338,26 @@ impl Answers {
     }
 
     fn may_be_held(&self, slice: &Slice) -> bool {
-        let of_peer = self.held.iter().filter(|(_, s)| s.peer == slice.peer);
+        let peer = slice.peer();
+        let held = || self.held.iter().map(|(_, slice)| slice.precedence.asker);
+        let of_peer = held().filter(|asker| asker.peer == peer).count();
+        let of_site = held().filter(|asker| asker.site == slice.precedence.asker.site);
         self.elsewhere.is_some()
-            && self
-                .serving
-                .backlog(slice.peer)
-                .is_some_and(|backlog| slice.is_better_off_elsewhere(backlog))
-            && self.held.len() < MAX_HELD
-            && of_peer.count() < MAX_HELD_PER_PEER
+            && slice.is_better_off_elsewhere(&self.serving)
+            // Each host leaves as many places as it has.
+            && of_site.count() < MAX_HELD - self.held.len().min(MAX_HELD)
+            && of_peer < MAX_HELD_PER_PEER
     }
 
-    /// Whether some of it is being sent to somebody else.
-    fn is_under_way(&self, slice: &Slice) -> bool {
+    /// Whether some of it is being sent to somebody else, who may pass it on.
+    fn is_under_way(&self, slice: &Slice, now: Instant) -> bool {
+        let passes_on = |to: &Slice| {
+            let elsewhere = self.elsewhere.as_ref();
+            elsewhere.is_some_and(|elsewhere| elsewhere.passes_on(to.track, to.peer(), now))
+        };
         let started = self.slices.values().filter(|s| s.is_started);
-        let mut others = started.filter(|s| s.peer != slice.peer && s.track == slice.track);
-        others.any(|s| s.groups.intersects(&slice.groups))
+        let mut others = started.filter(|s| s.peer() != slice.peer() && s.track == slice.track);
+        others.any(|s| s.groups.intersects(&slice.groups) && passes_on(s))
     }
 }
 
@@ -318,17 +369,18 @@ fn send_away(
     slice: &Slice,
     now: Instant,
 ) -> Option<Answer> {
-    let backlog = serving.backlog(slice.peer)?;
-    if !slice.is_better_off_elsewhere(backlog) {
+    if !slice.is_better_off_elsewhere(serving) {
         return None;
     }
     let elsewhere = elsewhere.as_mut()?;
-    let named = elsewhere.send_away(slice.track, slice.peer, &slice.groups, now)?;
+    let named = elsewhere.send_away(slice.track, slice.peer(), &slice.groups, now)?;
     Some(Answer::No(Decline::Elsewhere(named)))
 }
 
 /// To be sent away costs a round trip, and maybe a handshake of a few more.
 const URGENT_BACKLOG: Duration = Duration::from_millis(250);
+/// Bytes that a second of a track takes while that is not known: CD quality PCM.
+const USUAL_RATE: u64 = 176_400;
 /// How long who is better off with others waits for one of them to have got it: half a MiB
 /// at 8 Mbit/s, and shorter than a scheduler takes for silence.
 const HOLD: Duration = Duration::from_millis(600);
@@ -362,7 +414,9 @@ mod tests {
             groups: vec![0..16],
             class,
         };
-        answers.handle_ask(AskId(id), peer(of), PeerRequest::Get(get), None, now);
+        let asker = Asker::new(peer(of), std::net::IpAddr::from([10, 0, 0, of]), &[]);
+        let request = PeerRequest::Get(get);
+        answers.handle_ask(AskId(id), asker, request, None, |_| None, now);
     }
 
     fn is_sent(answer: Option<(AskId, Answer)>, id: u64) -> bool {
@@ -381,7 +435,7 @@ mod tests {
         // Somebody is served all the time, or they would be, too.
         ask(&mut answers, 9, 9, Class::Now, now);
         assert!(is_sent(answers.poll(now), 9));
-        answers.handle_done(AskId(1), &(0..16).into(), now);
+        answers.handle_done(AskId(1), 0, &(0..16).into(), now);
         for id in [2, 3] {
             let Some((ask, Answer::No(Decline::Elsewhere(named)))) = answers.poll(now) else {
                 panic!("{id} is not sent away");
@@ -389,7 +443,7 @@ mod tests {
             assert_eq!((ask, named), (AskId(id), vec![(peer(1), vec![0..16])]));
         }
         ask(&mut answers, 4, 2, Class::Rest, now);
-        answers.handle_done(AskId(9), &GroupSet::new(), now);
+        answers.handle_done(AskId(9), 0, &GroupSet::new(), now);
         assert!(is_sent(answers.poll(now), 4), "it comes again");
     }
 
@@ -423,7 +477,7 @@ mod tests {
         let mut answers = Answers::new(true);
         ask(&mut answers, 1, 1, Class::Now, start);
         assert!(is_sent(answers.poll(start), 1));
-        answers.handle_done(AskId(1), &(0..16).into(), now);
+        answers.handle_done(AskId(1), 0, &(0..16).into(), now);
         answers.handle_gone(peer(1));
         for n in [2, 3] {
             ask(&mut answers, n.into(), n, Class::Now, now);

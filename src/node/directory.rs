@@ -245,6 +245,11 @@ impl Directory {
         was_known
     }
 
+    /// The networks that this machine is on.
+    pub fn subnets(&self) -> &[Subnet] {
+        &self.interfaces.subnets
+    }
+
     /// The name under which this node is shown.
     pub fn own_name(&self) -> &Arc<str> {
         &self.own_name

@@ -29,6 +29,7 @@ mod view;
 
 use std::{
     collections::VecDeque,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -65,6 +66,7 @@ use crate::{
         PlayId, PlayerEvent,
     },
     protocol::PeerRequest,
+    swarm::asker::Asker,
 };
 
 /// See the module's description.
@@ -200,19 +202,17 @@ impl Node {
                 request: PeerRequest::Hello(greeting),
             } => self.handle_hello(ask, peer, from, greeting, now),
             Event::Asked {
-                ask, peer, request, ..
-            } => {
-                self.stats.handle_asked(&request);
-                self.answers.handle_short(self.plays.is_short(now));
-                self.answers
-                    .handle_ask(ask, peer, request, self.catalogues.own(), now);
-            }
+                ask,
+                peer,
+                from,
+                request,
+            } => self.handle_asked(ask, peer, from, request, now),
             Event::Sighted(peer, addresses) => self.handle_sighting(peer, addresses, now),
             Event::Greeted(peer, answer) => self.handle_greeted(peer, answer, now),
             Event::Piece(owner, piece) => self.handle_piece(owner, piece, now),
             Event::Answered { ask, sent, arrived } => {
                 self.count_sent(ask, sent);
-                self.answers.handle_done(ask, &arrived, now);
+                self.answers.handle_done(ask, sent, &arrived, now);
             }
             Event::Control {
                 ask,
@@ -286,6 +286,31 @@ impl Node {
         if self.reminder.is_due(now) {
             self.remember_peers(now);
         }
+    }
+
+    fn handle_asked(
+        &mut self,
+        ask: AskId,
+        peer: PeerId,
+        from: SocketAddr,
+        request: PeerRequest,
+        now: Instant,
+    ) {
+        self.stats.handle_asked(&request);
+        self.answers.handle_short(self.plays.is_short(now));
+        let asker = Asker::new(peer, from.ip(), self.directory.subnets());
+        let (own, others) = (self.catalogues.own(), &self.database);
+        let rate_of = |track| {
+            let own = own.and_then(|own| own.copies(track).find_map(|(_, entry)| entry.listed()));
+            let listed = own.or_else(|| {
+                let holders = &mut others.holders(track);
+                holders.find_map(|(_, _, entry)| entry.listed())
+            })?;
+            let millis = listed.duration.as_millis().max(1);
+            u64::try_from(u128::from(listed.size) * 1000 / millis).ok()
+        };
+        self.answers
+            .handle_ask(ask, asker, request, own, rate_of, now);
     }
 
     fn handle_scan(&mut self, event: ScanEvent) {

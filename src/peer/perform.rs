@@ -31,6 +31,7 @@ use crate::{
     player::{self, PlayId, PlayerEvent},
     protocol::{Decline, PeerReply},
     swarm::{
+        budget::Precedence,
         elsewhere,
         endpoint::within,
         fetch::{self, Order, Progress},
@@ -347,8 +348,9 @@ impl Peer {
                 track,
                 size,
                 groups,
+                precedence,
             } => {
-                return self.answer_slice(ask, track, size, groups);
+                return self.answer_slice(ask, track, size, groups, precedence);
             }
             Answer::Head(head) => Reply::Message(PeerReply::Head(head)),
             Answer::List(list) => Reply::List(list),
@@ -385,7 +387,14 @@ impl Peer {
         });
     }
 
-    fn answer_slice(&mut self, ask: AskId, track: TrackId, size: u64, groups: GroupSet) {
+    fn answer_slice(
+        &mut self,
+        ask: AskId,
+        track: TrackId,
+        size: u64,
+        groups: GroupSet,
+        precedence: Precedence,
+    ) {
         let to = self.answer.clone();
         let Some(reply) = self.asks.remove(&ask) else {
             let over = Event::Answered {
@@ -405,7 +414,7 @@ impl Peer {
             let blob = smol::unblock(move || serve_from(&store, &library, track)).await;
             let sent = Arc::<AtomicU64>::default();
             let way = (budget, done, sent.clone());
-            let answer = slice_or_no(blob, me, size, &groups, way);
+            let answer = slice_or_no(blob, me, size, &groups, precedence, way);
             let _ = reply.send(answer).await;
             let arrived = over.recv().await.unwrap_or_default();
             let sent = sent.load(Ordering::Relaxed);
@@ -506,6 +515,7 @@ fn slice_or_no(
     me: PeerId,
     size: u64,
     groups: &GroupSet,
+    precedence: Precedence,
     (budget, done, sent): (SharedBudget, Done, Arc<AtomicU64>),
 ) -> Reply {
     let no = |why| Reply::Message(PeerReply::No(why));
@@ -519,6 +529,7 @@ fn slice_or_no(
         Ok(groups) => Reply::Slice {
             blob,
             groups,
+            precedence,
             budget,
             done,
             sent,
@@ -550,12 +561,19 @@ const RESOLVE_AGAIN: Duration = Duration::from_secs(5);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{protocol::Class, swarm::asker::Asker};
 
     #[test]
     fn saying_no_to_a_slice_gives_its_slot_back_at_once() {
         let (done, over) = async_channel::bounded(1);
         let way = (SharedBudget::default(), done, Arc::default());
-        let answer = slice_or_no(None, PeerId([1; 32]), 1, &GroupSet::all(1), way);
+        let me = PeerId([1; 32]);
+        let precedence = Precedence {
+            asker: Asker::new(me, [10, 0, 0, 1].into(), &[]),
+            class: Class::Now,
+            own: Class::Now,
+        };
+        let answer = slice_or_no(None, me, 1, &GroupSet::all(1), precedence, way);
         assert!(matches!(answer, Reply::Message(PeerReply::No(_))));
         assert!(over.is_closed());
     }

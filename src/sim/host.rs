@@ -32,6 +32,7 @@ use crate::{
         PlayerAction, Setup, Sight, Via,
     },
     player::{PlayId, PlayerEvent},
+    swarm::budget::Turns,
     tracker::{
         link::{Command, Introduction, Link, Want},
         registry::ConnId,
@@ -91,6 +92,9 @@ pub struct Host {
     /// Whose turn it is to be sent a group.
     pub turns: VecDeque<Life>,
     pub uplink: u64,
+    /// Whose turn it is where the line is a cap of the host's own; otherwise receivers take
+    /// turns on it.
+    pub cap: Option<Turns>,
     pub sending: bool,
     /// Bytes of each track that it has put on its line.
     pub sent: BTreeMap<TrackId, u64>,
@@ -278,6 +282,7 @@ impl Host {
             served: BTreeMap::new(),
             turns: VecDeque::new(),
             uplink,
+            cap: None,
             sending: false,
             sent: BTreeMap::new(),
             publishes: false,

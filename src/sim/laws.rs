@@ -30,6 +30,7 @@ const PURE: &[&str] = &[
     "player/queue.rs",
     "player/transport.rs",
     "protocol.rs",
+    "swarm/asker.rs",
     "swarm/budget.rs",
     "swarm/elsewhere.rs",
     "swarm/guests.rs",

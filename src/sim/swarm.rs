@@ -19,7 +19,13 @@ use crate::{
     node::{self, Answer, AskId, FetchEvent, FetchId, Greeted, Piece},
     player::PlayId,
     protocol::{Class, Decline, Get, Greeting, PeerRequest},
-    swarm::{elsewhere, fetch::declined, scheduler::Outcome, serving::SLOTS},
+    swarm::{
+        budget::{self, Precedence},
+        elsewhere,
+        fetch::declined,
+        scheduler::Outcome,
+        serving::SLOTS,
+    },
 };
 
 /// A request of one host to another; no two in the world have the same.
@@ -57,6 +63,8 @@ impl Purpose {
 pub struct Served {
     asker: Life,
     class: Class,
+    /// As what it is let in.
+    precedence: Option<Precedence>,
     /// Once it is let in.
     slice: Option<Slice>,
     gone: bool,
@@ -226,12 +234,16 @@ impl World {
                 let served = Served {
                     asker: from,
                     class,
+                    precedence: None,
                     slice: None,
                     gone: false,
                 };
                 let this = &mut self.hosts[host.0];
                 this.served.insert(call, served);
-                let peer = self.hosts[from.host.0].library.owner();
+                let peer = match self.greed.get(&call) {
+                    Some(greed) => greed.peer,
+                    None => self.hosts[from.host.0].library.owner(),
+                };
                 let event = node::Event::Asked {
                     ask: AskId(call.0),
                     peer,
@@ -242,6 +254,9 @@ impl World {
             }
             Packet::Stop => return self.stop_serving(host, call),
             _ => {}
+        }
+        if self.greed.contains_key(&call) {
+            return self.take_greedily(host, call, &packet);
         }
         let now = self.now;
         let this = &mut self.hosts[host.0];
@@ -298,7 +313,12 @@ impl World {
                 track,
                 size,
                 groups,
+                precedence,
             } => {
+                if let Some(served) = self.hosts[host.0].served.get_mut(&call) {
+                    served.class = precedence.own;
+                    served.precedence = Some(precedence);
+                }
                 return self.begin_slice(host, call, track, size, groups);
             }
             Answer::Resolve(entry) => {
@@ -463,6 +483,9 @@ impl World {
         if self.hosts[host.0].sending {
             return;
         }
+        if self.hosts[host.0].cap.is_some() {
+            return self.pump_by_cap(host);
+        }
         for _ in 0..self.hosts[host.0].turns.len() {
             let Some(asker) = self.hosts[host.0].turns.pop_front() else {
                 return;
@@ -488,13 +511,48 @@ impl World {
                 self.end_slice(host, call);
                 return self.pump(host);
             };
-            slice.left.remove(group);
-            let bytes = GroupSet::from_iter([group]).bytes(slice.size);
-            *this.sent.entry(slice.track).or_default() += bytes;
-            this.sending = true;
-            let time = Duration::from_micros(bytes * 1_000_000 / this.uplink);
-            return self.plan(host, time, Event::Sent { call, group });
+            return self.put_on_line(host, call, group);
         }
+    }
+
+    /// The same where the host itself says what goes first.
+    fn pump_by_cap(&mut self, host: HostNo) {
+        let now = self.now;
+        let this = &mut self.hosts[host.0];
+        let Some(turns) = &mut this.cap else {
+            return;
+        };
+        let pieces = this.served.iter().filter_map(|(call, served)| {
+            let left = &served.slice.as_ref()?.left;
+            let (precedence, age) = (served.precedence?, call.0);
+            let rank = turns.rank(&budget::Piece { precedence, age });
+            Some((rank, *call, left.first(), precedence.asker))
+        });
+        match pieces.min() {
+            None => {}
+            Some((_, call, None, _)) => {
+                self.end_slice(host, call);
+                self.pump(host);
+            }
+            Some((_, call, Some(group), asker)) => {
+                turns.handle_sent(asker, now);
+                self.put_on_line(host, call, group);
+            }
+        }
+    }
+
+    fn put_on_line(&mut self, host: HostNo, call: CallId, group: Group) {
+        let this = &mut self.hosts[host.0];
+        let served = this.served.get_mut(&call);
+        let Some(slice) = served.and_then(|served| served.slice.as_mut()) else {
+            return;
+        };
+        slice.left.remove(group);
+        let bytes = GroupSet::from_iter([group]).bytes(slice.size);
+        *this.sent.entry(slice.track).or_default() += bytes;
+        this.sending = true;
+        let time = Duration::from_micros(bytes * 1_000_000 / this.uplink);
+        self.plan(host, time, Event::Sent { call, group });
     }
 
     /// A receiver is out of reach; its slices end if it stays so.

@@ -3,6 +3,7 @@
 mod alone;
 mod bad_days;
 mod chaos;
+mod greed;
 mod house;
 mod listening;
 mod numbers;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    greed::Greed,
     host::{Host, Setting},
     log::Log,
     net::{address, HostNo, Life, Net, Place, Weather},
@@ -33,6 +34,8 @@ pub struct World {
     pub random: Random,
     pub log: Log,
     pub last_call: u64,
+    /// What members ask for who want everything.
+    pub greed: BTreeMap<CallId, Greed>,
     /// Whether mDNS works.
     pub has_mdns: bool,
     /// Timers that were due one after the other without time going on.
@@ -76,6 +79,8 @@ pub enum Event {
         ask: AskId,
         entry: EntryNo,
     },
+    /// A greedy member asks for more.
+    Greed(Greed),
     /// The library has news to publish.
     Publish,
     Node(Box<node::Event>),
@@ -99,6 +104,7 @@ impl World {
             random,
             log: Log::default(),
             last_call: 0,
+            greed: BTreeMap::new(),
             has_mdns: true,
             spins: 0,
         }
@@ -222,6 +228,7 @@ impl World {
             Event::Sent { call, group } => self.sent(host, call, group),
             Event::Idle { call } => self.idle(host, call),
             Event::Hashed { ask, entry } => self.hashed(host, ask, entry),
+            Event::Greed(greed) => self.ask_greedily(host, greed),
             Event::Publish => self.publish(host),
             Event::Node(event) => self.hosts[host.0].node.handle(*event, self.now),
         }

@@ -1,8 +1,8 @@
 //! A cap on what this peer sends, and who goes first under it.
 //!
 //! Whoever has a piece to send asks, and is either let through or told when to ask again.
-//! Of those who wait the most urgent goes first, of these the peer that was served longest
-//! ago, and of its requests the oldest: the order in which an open line sends them.
+//! Of those who wait the most urgent goes first, of these the host that was served longest
+//! ago, of its peers the one that was, and of its requests the oldest.
 //!
 //! What must hold: over any time, no more is sent than the cap allows, but for [`BURST`]
 //! and one piece; and who does not ask again stands in nobody's way for longer than
@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::asker::{Asker, Site};
 use crate::{id::PeerId, protocol::Class};
 
 /// See the module's description.
@@ -24,17 +25,53 @@ pub struct Budget {
     until: Option<Instant>,
     /// Who was told to ask again, and when.
     waiting: Vec<(Piece, Instant)>,
-    /// When each peer was let through last.
-    served: BTreeMap<PeerId, Instant>,
+    turns: Turns,
 }
 
 /// Who has something to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
-    pub peer: PeerId,
-    pub class: Class,
+    pub precedence: Precedence,
     /// Among the requests of the peer: the smallest goes first.
     pub age: u64,
+}
+
+/// For whom something is sent, and how urgent it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Precedence {
+    pub asker: Asker,
+    /// Among what all wait for.
+    pub class: Class,
+    /// Among what its asker waits for.
+    pub own: Class,
+}
+
+/// When each host, and each peer, was let through last.
+#[derive(Debug, Default)]
+pub struct Turns {
+    sites: BTreeMap<Site, Instant>,
+    peers: BTreeMap<PeerId, Instant>,
+}
+
+/// What orders pieces: the least goes first.
+pub type Rank = (Class, Option<Instant>, Option<Instant>, (Class, u64));
+
+impl Turns {
+    /// When it is the turn of `piece`, among others.
+    pub fn rank(&self, piece: &Piece) -> Rank {
+        let Precedence { asker, class, own } = piece.precedence;
+        let site = self.sites.get(&asker.site).copied();
+        let peer = self.peers.get(&asker.peer).copied();
+        (class, site, peer, (own, piece.age))
+    }
+
+    /// Some of what `asker` waits for is being sent.
+    pub fn handle_sent(&mut self, asker: Asker, now: Instant) {
+        self.sites.retain(|_, at| now < *at + REMEMBERED);
+        self.peers.retain(|_, at| now < *at + REMEMBERED);
+        self.sites.insert(asker.site, now);
+        self.peers.insert(asker.peer, now);
+    }
 }
 
 /// Whether a piece may be sent.
@@ -65,23 +102,22 @@ impl Budget {
             return Booking::Go;
         };
         let until = self.until.map_or(now, |until| until.max(now));
-        let due = match piece.class {
+        let due = match piece.precedence.class {
             Class::Now | Class::Next => until - BURST.min(until - now),
             Class::Rest => until,
         };
         self.waiting
             .retain(|(other, again)| *other != piece && now < *again + PATIENCE);
-        let rank = self.rank(&piece);
+        let rank = self.turns.rank(&piece);
         let mut others = self.waiting.iter().map(|(other, _)| other);
-        if due > now || others.any(|other| self.rank(other) < rank) {
+        if due > now || others.any(|other| self.turns.rank(other) < rank) {
             let again = due.max(now + STEP);
             self.waiting.push((piece, again));
             return Booking::AskAgain(again);
         }
         let cost = bytes.saturating_mul(1_000_000).div_ceil(rate.max(1));
         self.until = Some(until + Duration::from_micros(cost));
-        self.served.retain(|_, at| now < *at + REMEMBERED);
-        self.served.insert(piece.peer, now);
+        self.turns.handle_sent(piece.precedence.asker, now);
         Booking::Go
     }
 
@@ -93,11 +129,6 @@ impl Budget {
         };
         let bytes = rate * PORTION.as_millis() as u64 / 1000;
         usize::try_from(bytes).map_or(usize::MAX, |bytes| bytes.max(PACKET))
-    }
-
-    fn rank(&self, piece: &Piece) -> (Class, Option<Instant>, u64) {
-        let served = self.served.get(&piece.peer).copied();
-        (piece.class, served, piece.age)
     }
 }
 
@@ -121,15 +152,29 @@ const REMEMBERED: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use proptest::prelude::*;
 
     use super::*;
 
     const PIECE: u64 = 33 * 1024;
 
+    fn piece_of(asker: Asker, class: Class, age: u64) -> Piece {
+        let precedence = Precedence {
+            asker,
+            class,
+            own: class,
+        };
+        Piece { precedence, age }
+    }
+
+    fn asker(peer: u8, host: u8) -> Asker {
+        Asker::new(PeerId([peer; 32]), IpAddr::from([10, 0, 0, host]), &[])
+    }
+
     fn piece(peer: usize, class: Class, age: usize) -> Piece {
-        let (peer, age) = (PeerId([peer as u8; 32]), age as u64);
-        Piece { peer, class, age }
+        piece_of(asker(peer as u8, peer as u8), class, age as u64)
     }
 
     /// Senders that send piece after piece for a minute, as soon as each may: what was sent
@@ -198,6 +243,28 @@ mod tests {
             shares.iter().max() <= shares.iter().min().map(|n| n + 1).as_ref(),
             "{shares:?}"
         );
+    }
+
+    #[test]
+    fn a_host_of_many_peers_gets_what_a_host_of_one_gets() {
+        let start = Instant::now();
+        let mut budget = Budget::new(Some(1_000_000));
+        let mut turns: Vec<_> = (0..33).map(|n| (start, n)).collect();
+        let mut sent = [0; 2];
+        while let Some((at, n)) = turns.iter_mut().min_by_key(|(at, _)| *at) {
+            if *at >= start + Duration::from_secs(60) {
+                break;
+            }
+            let asker = asker(*n, u8::from(*n > 0));
+            match budget.book(piece_of(asker, Class::Now, 0), PIECE, *at) {
+                Booking::Go => {
+                    sent[usize::from(*n > 0)] += 1;
+                    *at += Duration::from_micros(100);
+                }
+                Booking::AskAgain(then) => *at = then,
+            }
+        }
+        assert!(sent[0] * 10 >= sent[1] * 9, "{sent:?}");
     }
 
     proptest! {

@@ -11,6 +11,8 @@
 //! - The asker itself, and who has left, are never named.
 //! - Receivers are named in turn, so that the first one does not become the next holder
 //!   that all ask.
+//! - Who says that it listens to more than anybody can is no listener that passes on what
+//!   it gets, and is not named for [`KEEP`].
 //! - What is remembered is bounded, and forgotten after [`KEEP`].
 //!
 //! Not here: whether this peer is busy enough to send anybody away. What comes over the
@@ -41,6 +43,8 @@ struct Receiver {
     /// What it was sent away for, and when last.
     sent_away: GroupSet,
     sent_away_at: Option<Instant>,
+    /// When it last asked for more than one can listen to as if it did.
+    greedy_at: Option<Instant>,
     /// How often it was named to others.
     named: u32,
     heard: Instant,
@@ -90,7 +94,7 @@ impl Elsewhere {
         }
         let mut others: Vec<_> = receivers
             .iter()
-            .filter(|(peer, r)| **peer != asker && r.has.intersects(groups))
+            .filter(|(peer, r)| **peer != asker && !r.is_greedy(now) && r.has.intersects(groups))
             .collect();
         others.sort_by_key(|(_, r)| r.named);
         others.truncate(MAX_NAMED);
@@ -117,6 +121,20 @@ impl Elsewhere {
         Some(named)
     }
 
+    /// `peer` asks for more of `track` than it can listen to, and says that it does.
+    pub fn handle_greedy(&mut self, track: TrackId, peer: PeerId, now: Instant) {
+        // What nobody was sent is nothing to be named for.
+        if self.tracks.contains_key(&track) {
+            self.receiver(track, peer, now).greedy_at = Some(now);
+        }
+    }
+
+    /// Whether what `peer` gets of `track` may be had of it soon.
+    pub fn passes_on(&self, track: TrackId, peer: PeerId, now: Instant) -> bool {
+        let receiver = self.tracks.get(&track).and_then(|of| of.get(&peer));
+        receiver.is_none_or(|receiver| !receiver.is_greedy(now))
+    }
+
     fn receiver(&mut self, track: TrackId, peer: PeerId, now: Instant) -> &mut Receiver {
         if !self.tracks.contains_key(&track) && self.tracks.len() >= MAX_TRACKS {
             let heard =
@@ -140,6 +158,7 @@ impl Elsewhere {
             has: GroupSet::new(),
             sent_away: GroupSet::new(),
             sent_away_at: None,
+            greedy_at: None,
             named: 0,
             heard: now,
         })
@@ -154,6 +173,10 @@ impl Elsewhere {
 }
 
 impl Receiver {
+    fn is_greedy(&self, now: Instant) -> bool {
+        self.greedy_at.is_some_and(|at| now < at + KEEP)
+    }
+
     fn comes_again(&self, groups: &GroupSet, now: Instant) -> bool {
         self.sent_away_at.is_some_and(|at| now < at + AGAIN) && self.sent_away.intersects(groups)
     }
@@ -258,6 +281,20 @@ mod tests {
         assert_eq!(away(&mut them, 3, 7..64, now), None, "not worth it");
         them.handle_gone(peer(1));
         assert_eq!(away(&mut them, 4, 0..8, now), None, "it has left");
+    }
+
+    #[test]
+    fn who_takes_more_than_it_can_listen_to_is_not_named() {
+        let now = Instant::now();
+        let mut them = Elsewhere::new();
+        them.handle_sent(TRACK, peer(1), &(0..8).into(), now);
+        assert!(them.passes_on(TRACK, peer(1), now));
+        them.handle_greedy(TRACK, peer(1), now);
+        assert!(!them.passes_on(TRACK, peer(1), now));
+        assert_eq!(away(&mut them, 2, 0..8, now), None);
+        them.handle_sent(TRACK, peer(3), &(0..8).into(), now);
+        let named = away(&mut them, 2, 0..8, now);
+        assert_eq!(named, Some(vec![(peer(3), vec![0..8])]));
     }
 
     #[test]

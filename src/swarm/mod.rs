@@ -2,13 +2,14 @@
 //! this peer serves ([`serving`]), sends to others ([`elsewhere`]) and lets in
 //! ([`guests`]), and the QUIC in between.
 //!
-//! A [`budget`] keeps what is sent below a cap. [`endpoint`] owns the [`socket`]
-//! ([`congestion`] how much is under way, [`unproven`] what goes where nobody has answered
-//! yet), a [`link`] the way to one peer. [`fetch`]
+//! From where requests come says an [`asker`]. A [`budget`] keeps what is sent below a cap.
+//! [`endpoint`] owns the [`socket`] ([`congestion`] how much is under way, [`unproven`] what
+//! goes where nobody has answered yet), a [`link`] the way to one peer. [`fetch`]
 //! brings a verified slice from there to the store, [`provide`] answers what
 //! the others ask. Neither decides anything: that is done by the state
 //! machines, which know neither a clock nor a socket.
 
+pub mod asker;
 pub mod budget;
 mod congestion;
 pub mod elsewhere;

@@ -24,7 +24,7 @@ use quinn::{RecvStream, SendStream, StreamId, VarInt};
 use smol::{future, lock::Semaphore, Task, Timer};
 
 use super::{
-    budget::{Booking, Budget, Piece},
+    budget::{Booking, Budget, Piece, Precedence},
     endpoint::{canonical, within, Connection, Patience},
 };
 use crate::{
@@ -61,6 +61,7 @@ pub enum Reply {
     Slice {
         blob: Arc<Blob>,
         groups: GroupSet,
+        precedence: Precedence,
         budget: SharedBudget,
         done: Done,
         sent: Arc<AtomicU64>,
@@ -110,8 +111,6 @@ async fn answer(
     };
     // Nothing more is read, nor kept for who sends it nevertheless.
     let _ = recv.stop(VarInt::from_u32(0));
-    let class = class(&request);
-    let priority = priority(class, send.id());
     let (reply, replies) = async_channel::bounded(REPLIES_UNDER_WAY);
     if asks
         .send(Ask {
@@ -144,17 +143,17 @@ async fn answer(
             Reply::Slice {
                 blob,
                 groups,
+                precedence,
                 budget,
                 done,
                 sent,
             } => {
                 let turn = Turn {
                     piece: Piece {
-                        peer,
-                        class,
+                        precedence,
                         age: send.id().index(),
                     },
-                    priority,
+                    priority: priority(precedence.own, send.id()),
                     budget,
                     sent,
                 };
@@ -181,13 +180,6 @@ async fn answer(
         }
     }
     let _ = send.finish();
-}
-
-fn class(request: &PeerRequest) -> Class {
-    match request {
-        PeerRequest::Get(get) => get.class,
-        _ => Class::Now,
-    }
 }
 
 /// When a slice is sent, as seen from all that is to be sent.
@@ -403,19 +395,12 @@ const PIECES_UNDER_WAY: usize = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{id::TrackId, protocol::Get};
 
     #[test]
     fn what_is_listened_to_is_sent_first_and_the_oldest_of_that() {
         let priority = |class, number| {
-            let get = Get {
-                track: TrackId([0; 32]),
-                size: 1,
-                groups: Vec::new(),
-                class,
-            };
             let stream = StreamId::new(quinn::Side::Client, quinn::Dir::Bi, number);
-            super::priority(super::class(&PeerRequest::Get(get)), stream)
+            super::priority(class, stream)
         };
         let order = [
             priority(Class::Now, 1),

@@ -2,9 +2,12 @@
 //!
 //! What must hold:
 //! - What somebody listens to goes before what is played next, and that before the rest;
-//!   slots are kept free so that a listener never waits for others' fetching ahead.
-//! - Among peers of one class, who was sent the least lately goes first, by bytes and not
-//!   by requests. No peer can fill the slots or the queue by asking more.
+//!   slots are kept free so that a listener never waits for others' fetching ahead. Of what
+//!   a peer says that it listens to, so much is believed as one can ([`listening`]).
+//! - Within a class, the host that was sent the least lately goes first, and of its peers
+//!   the one that was, by bytes and not by requests. No peer can fill the slots or the queue
+//!   by asking more, and no host by being many peers: of the last slots, the host that was
+//!   sent the least may take one, as long as it leaves more to others than it has.
 //! - Who is short of music itself serves less: nothing that is only fetched, and of the
 //!   rest little at a time.
 //! - Who takes its answer too slowly gives its slot up while others wait for one.
@@ -13,16 +16,19 @@
 //!
 //! Not here: the sending, and how fast it goes; congestion control shares the line.
 
+mod listening;
 mod pace;
 mod share;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use self::{pace::Pace, share::Shares};
+use self::{listening::Listening, pace::Pace, share::Shares};
 use crate::content::ranges::GroupSet;
 use crate::id::{PeerId, GROUP_BYTES};
 use crate::protocol::Class;
+use crate::swarm::asker::{Asker, Site};
+use crate::swarm::budget::Precedence;
 
 /// A request that was let in, waiting or started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +64,7 @@ pub struct Serving {
     /// In order of arrival.
     waiting: VecDeque<(Ticket, Request)>,
     shares: Shares,
+    listening: Listening,
     pace: Pace,
     /// What plays here is short of bytes itself.
     is_short: bool,
@@ -66,7 +73,7 @@ pub struct Serving {
 
 #[derive(Debug)]
 struct Request {
-    peer: PeerId,
+    asker: Asker,
     class: Class,
     /// Chunk groups that it is for.
     groups: u32,
@@ -78,7 +85,7 @@ struct Request {
 impl Request {
     /// Until when it keeps its slot although others wait.
     fn has_until(&self) -> Instant {
-        self.since + SLOW_START + GROUP_TIME * self.groups
+        self.since + SLOW_START + GROUP_TIME * self.groups.min(LARGEST)
     }
 }
 
@@ -87,16 +94,44 @@ impl Serving {
         Self::default()
     }
 
+    /// As what a request is served whose asker says that it is `class`: of a track of which
+    /// a second takes `rate` bytes, if that is known.
+    pub fn precedence(
+        &mut self,
+        asker: Asker,
+        class: Class,
+        groups: &GroupSet,
+        rate: Option<u64>,
+        now: Instant,
+    ) -> Precedence {
+        let groups = groups.count();
+        let believed = self.listening.believe(asker, class, groups, rate, now);
+        let own = match class {
+            Class::Now if !believed => Class::Next,
+            class => class,
+        };
+        let class = if believed { Class::Now } else { own };
+        Precedence { asker, class, own }
+    }
+
+    /// What was to be sent by this is not sent.
+    pub fn handle_unsent(&mut self, precedence: Precedence, groups: &GroupSet, rate: Option<u64>) {
+        if precedence.class == Class::Now {
+            self.listening
+                .take_back(precedence.asker, groups.count(), rate);
+        }
+    }
+
     /// A peer asks for `groups` of some track.
     pub fn handle_request(
         &mut self,
-        peer: PeerId,
+        asker: Asker,
         class: Class,
         groups: &GroupSet,
         now: Instant,
     ) -> Admission {
         let request = Request {
-            peer,
+            asker,
             class,
             groups: groups.count(),
             since: now,
@@ -108,15 +143,18 @@ impl Serving {
         }
         let ticket = Ticket(self.next_ticket);
         let overtakes = |(_, other): &(Ticket, Request)| {
-            other.class <= class && self.has_slot(other.peer, other.class)
+            other.class <= class && self.has_slot(other.asker, other.class, now)
         };
-        if self.has_slot(peer, class) && !self.waiting.iter().any(overtakes) {
+        if self.has_slot(asker, class, now) && !self.waiting.iter().any(overtakes) {
             self.next_ticket += 1;
             self.start(ticket, request, now);
             return Admission::Start(ticket);
         }
-        let of_peer = self.waiting.iter().filter(|(_, r)| r.peer == peer).count();
-        if of_peer >= MAX_WAITING_PER_PEER || self.waiting.len() >= MAX_WAITING {
+        let waiting = || self.waiting.iter().map(|(_, r)| r.asker);
+        let of_peer = waiting().filter(|a| a.peer == asker.peer).count();
+        let of_site = waiting().filter(|a| a.site == asker.site).count();
+        let left = MAX_WAITING.saturating_sub(self.waiting.len());
+        if of_peer >= MAX_WAITING_PER_PEER || of_site >= left {
             let retry = self.retry();
             return Admission::Busy { retry };
         }
@@ -125,12 +163,11 @@ impl Serving {
         Admission::Wait(ticket)
     }
 
-    /// A request was served, failed, or was given up by its asker; so many groups of it
-    /// have reached that.
-    pub fn handle_done(&mut self, ticket: Ticket, groups: u32, now: Instant) {
+    /// A request was served, failed, or was given up by its asker or for its slowness; so
+    /// many bytes of it were sent.
+    pub fn handle_done(&mut self, ticket: Ticket, bytes: u64, now: Instant) {
         if self.running.remove(&ticket).is_some() {
             let idle = self.running.is_empty();
-            let bytes = u64::from(groups) * GROUP_BYTES;
             self.pace.handle_sent(bytes, idle, now);
         }
         self.waiting.retain(|(t, _)| *t != ticket);
@@ -144,15 +181,28 @@ impl Serving {
     /// How long what others than `peer` are being sent will take yet, at the pace at which
     /// they take it; `None` when that is nothing.
     pub fn backlog(&self, peer: PeerId) -> Option<Duration> {
-        let others = self.running.values().filter(|r| r.peer != peer);
+        let others = self.running.values().filter(|r| r.asker.peer != peer);
         let groups: u64 = others.map(|r| u64::from(r.groups)).sum();
         (groups > 0).then(|| self.pace.time_for(groups * GROUP_BYTES))
     }
 
+    /// Whether the line, shared by all hosts that ask, brings `asker` less than `rate`, as
+    /// far as its pace is known.
+    pub fn is_too_thin(&self, asker: Asker, rate: u64) -> bool {
+        let waiting = self.waiting.iter().map(|(_, r)| r);
+        let requests = self.running.values().chain(waiting);
+        let sites = requests.map(|r| r.asker.site).chain([asker.site]);
+        let sites = sites.collect::<BTreeSet<Site>>().len() as u64;
+        self.pace
+            .rate()
+            .is_some_and(|pace| pace / sites < rate + rate / 8)
+    }
+
     /// A peer's connection is gone, and its requests with it.
     pub fn handle_gone(&mut self, peer: PeerId) {
-        self.running.retain(|_, request| request.peer != peer);
-        self.waiting.retain(|(_, request)| request.peer != peer);
+        self.running.retain(|_, request| request.asker.peer != peer);
+        self.waiting
+            .retain(|(_, request)| request.asker.peer != peer);
     }
 
     /// The next thing to do about a waiting request.
@@ -197,8 +247,8 @@ impl Serving {
     fn best_waiting(&self, now: Instant) -> Option<usize> {
         let startable = self.waiting.iter().enumerate();
         startable
-            .filter(|(_, (_, r))| self.has_slot(r.peer, r.class))
-            .min_by_key(|(_, (ticket, r))| (r.class, self.shares.of(r.peer, now), *ticket))
+            .filter(|(_, (_, r))| self.has_slot(r.asker, r.class, now))
+            .min_by_key(|(_, (ticket, r))| (r.class, self.shares.of(r.asker, now), *ticket))
             .map(|(at, _)| at)
     }
 
@@ -211,9 +261,9 @@ impl Serving {
         let may_take = |slow: &Request| {
             let mut waiting = self.waiting.iter().map(|(_, r)| r);
             waiting.any(|r| {
-                r.peer != slow.peer
+                r.asker.peer != slow.asker.peer
                     && r.class <= slow.class
-                    && self.of_peer(r.peer) < SLOTS_PER_PEER
+                    && self.of_peer(r.asker.peer) < SLOTS_PER_PEER
             })
         };
         let slow = self
@@ -225,33 +275,58 @@ impl Serving {
     }
 
     fn of_peer(&self, peer: PeerId) -> usize {
-        self.running.values().filter(|r| r.peer == peer).count()
+        let of_peer = |r: &&Request| r.asker.peer == peer;
+        self.running.values().filter(of_peer).count()
     }
 
-    fn has_slot(&self, peer: PeerId, class: Class) -> bool {
-        let of_peer = self.of_peer(peer);
+    fn of_site(&self, site: Site) -> usize {
+        let of_site = |r: &&Request| r.asker.site == site;
+        self.running.values().filter(of_site).count()
+    }
+
+    /// Slots for `class` in all.
+    fn slots_for(&self, class: Class) -> usize {
         let slots = match class {
             Class::Now => SLOTS,
             Class::Next => SLOTS_NEXT,
             Class::Rest => SLOTS_REST,
         };
-        let slots = match self.is_short {
+        match self.is_short {
             true => slots.min(SLOTS_WHEN_SHORT),
             false => slots,
-        };
-        of_peer < SLOTS_PER_PEER && self.running.len() < slots
+        }
+    }
+
+    /// Whether a slot is free for `asker`.
+    fn has_slot(&self, asker: Asker, class: Class, now: Instant) -> bool {
+        let slots = self.slots_for(class);
+        let free = slots.saturating_sub(self.running.len());
+        let is_last = free <= slots / LAST_SLOTS;
+        free > 0
+            && self.of_peer(asker.peer) < SLOTS_PER_PEER
+            && (!is_last || (self.of_site(asker.site) < free && self.is_sent_the_least(asker, now)))
+    }
+
+    /// Whether no other host that asks was sent less than that of `asker` lately.
+    fn is_sent_the_least(&self, asker: Asker, now: Instant) -> bool {
+        let (of_site, _) = self.shares.of(asker, now);
+        let waiting = self.waiting.iter().map(|(_, r)| r);
+        let requests = self.running.values().chain(waiting);
+        let mut others = requests.map(|r| r.asker).filter(|a| a.site != asker.site);
+        others.all(|other| self.shares.of(other, now).0 >= of_site)
     }
 
     fn start(&mut self, ticket: Ticket, mut request: Request, now: Instant) {
-        self.shares.charge(request.peer, request.groups, now);
+        self.shares.charge(request.asker, request.groups, now);
         self.pace.handle_start(now);
         request.since = now;
         self.running.insert(ticket, request);
     }
 
-    /// The fuller it is, the later one may come again.
+    /// The more hosts wait, the later one may come again.
     fn retry(&self) -> Duration {
-        let rounds = self.waiting.len() / SLOTS + 1;
+        let sites = self.waiting.iter().map(|(_, r)| r.asker.site);
+        let rounds = sites.collect::<BTreeSet<_>>().len() / SLOTS + 1;
         RETRY * u32::try_from(rounds).unwrap_or(u32::MAX)
     }
 }
@@ -264,6 +339,10 @@ pub const SLOTS: usize = 16;
 /// finds one free.
 const SLOTS_NEXT: usize = 12;
 const SLOTS_REST: usize = 8;
+
+/// And of each number, the last of so many are for the host that was sent the least: a
+/// listener finds one however many others ask.
+const LAST_SLOTS: usize = 4;
 
 /// And of all, while what plays here is short of bytes itself: the line is shared, and one
 /// listener elsewhere is as much worth as the one here.
@@ -286,6 +365,9 @@ const SLOW_START: Duration = Duration::from_secs(2);
 
 /// And for each group: 256 KiB/s, more than the music that is being listened to.
 const GROUP_TIME: Duration = Duration::from_micros(62_500);
+
+/// As many as are counted for that: our schedulers ask for no more at a time.
+const LARGEST: u32 = 64;
 
 /// About what a slot takes to come free: 1 MiB at 2 MB/s.
 const RETRY: Duration = Duration::from_millis(500);

@@ -18,6 +18,7 @@ mod cgroup;
 mod netns;
 
 mod control;
+mod greedy;
 mod hello;
 mod hoard;
 mod liar;

@@ -173,6 +173,10 @@ impl Scheduler {
         let req = RequestId(self.next_req);
         self.next_req += 1;
         let on_wire = self.class_on_wire(source, &groups, now);
+        let random = self.random.draw();
+        if let Some(asked) = self.sources.get_mut(&source) {
+            asked.handle_asked(random, now);
+        }
         let request = Request {
             source,
             groups: groups.clone(),
@@ -251,6 +255,10 @@ impl Scheduler {
     /// Whether a source may have another request.
     fn has_place(&self, peer: PeerId, urgency: Urgency) -> bool {
         let requests = self.requests.values().filter(|r| r.source == peer).count();
+        let source = self.sources.get(&peer);
+        if requests > 0 && source.is_some_and(Source::is_hearsay) {
+            return false;
+        }
         match urgency {
             Urgency::WaitedFor => requests <= MAX_REQUESTS_PER_SOURCE,
             Urgency::CopyOf(late_at) => peer != late_at && requests <= MAX_REQUESTS_PER_SOURCE,

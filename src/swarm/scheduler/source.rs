@@ -148,6 +148,12 @@ impl Source {
         self.out.is_none() && self.rest_until.is_none_or(|until| until <= now)
     }
 
+    /// Whether others say that it has something, and it has not brought any of it. One
+    /// request at a time shows whether it does, and each later than the one before.
+    pub(super) fn is_hearsay(&self) -> bool {
+        self.naming.by.is_some() && self.brought.is_none()
+    }
+
     /// When its rest ends, or it may be asked again for what others were to bring, if it is
     /// in the running.
     pub(super) fn resting_until(&self) -> Option<Instant> {
@@ -296,7 +302,17 @@ impl Source {
         }
     }
 
+    /// It is asked for something.
+    pub(super) fn handle_asked(&mut self, random: u64, now: Instant) {
+        if self.is_hearsay() {
+            self.rest(random, now);
+        }
+    }
+
     pub(super) fn handle_bytes(&mut self, bytes: u64, now: Instant) {
+        if self.is_hearsay() {
+            self.rest_until = None;
+        }
         self.heard = Some(now);
         self.brought = Some(now);
         self.in_a_row = 0;

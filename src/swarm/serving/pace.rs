@@ -34,6 +34,11 @@ impl Pace {
         }
     }
 
+    /// Bytes a second, once measured.
+    pub(super) fn rate(&self) -> Option<u64> {
+        self.rate
+    }
+
     /// How long `bytes` take at that pace; no time while it is unknown.
     pub(super) fn time_for(&self, bytes: u64) -> Duration {
         let rate = self.rate.unwrap_or(u64::MAX).max(1);

@@ -1,14 +1,16 @@
-//! Who was sent how much lately, so that all get the same.
+//! Which host, and which peer, was sent how much lately, so that all get the same.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::id::PeerId;
+use crate::swarm::asker::{Asker, Site};
 
-/// Groups that each peer was sent lately: what lies back counts half as much with every
+/// Groups that each was sent lately: what lies back counts half as much with every
 /// [`HALF_LIFE`].
 #[derive(Debug, Default)]
 pub(super) struct Shares {
+    sites: BTreeMap<Site, Share>,
     peers: BTreeMap<PeerId, Share>,
 }
 
@@ -29,41 +31,49 @@ impl Share {
 }
 
 impl Shares {
-    /// `peer` is going to be sent so many groups.
-    pub(super) fn charge(&mut self, peer: PeerId, groups: u32, now: Instant) {
-        self.settle(now);
-        if !self.peers.contains_key(&peer) && self.peers.len() >= MAX_PEERS {
-            let least = self.peers.iter().min_by_key(|(_, share)| share.parts);
-            if let Some(least) = least.map(|(peer, _)| *peer) {
-                self.peers.remove(&least);
-            }
-        }
-        let share = self.peers.entry(peer).or_insert(Share {
-            parts: 0,
-            since: now,
-        });
-        share.parts = share.parts.saturating_add(u64::from(groups) * PARTS);
+    /// `asker` is going to be sent so many groups.
+    pub(super) fn charge(&mut self, asker: Asker, groups: u32, now: Instant) {
+        charge(&mut self.sites, asker.site, groups, now);
+        charge(&mut self.peers, asker.peer, groups, now);
     }
 
-    /// What it has got lately.
-    pub(super) fn of(&self, peer: PeerId, now: Instant) -> u64 {
-        self.peers.get(&peer).map_or(0, |share| share.at(now))
-    }
-
-    /// Halves what is due to be, and forgets whom that leaves nothing.
-    fn settle(&mut self, now: Instant) {
-        for share in self.peers.values_mut() {
-            if now >= share.since + HALF_LIFE {
-                (share.parts, share.since) = (share.at(now), now);
-            }
-        }
-        self.peers.retain(|_, share| share.parts > 0);
+    /// What its host has got lately, and it itself.
+    pub(super) fn of(&self, asker: Asker, now: Instant) -> (u64, u64) {
+        let site = self.sites.get(&asker.site);
+        let peer = self.peers.get(&asker.peer);
+        let share = |share: Option<&Share>| share.map_or(0, |share| share.at(now));
+        (share(site), share(peer))
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.peers.len()
+        self.peers.len().max(self.sites.len())
     }
+}
+
+fn charge<K: Copy + Ord>(shares: &mut BTreeMap<K, Share>, to: K, groups: u32, now: Instant) {
+    settle(shares, now);
+    if !shares.contains_key(&to) && shares.len() >= MAX_PEERS {
+        let least = shares.iter().min_by_key(|(_, share)| share.parts);
+        if let Some(least) = least.map(|(key, _)| *key) {
+            shares.remove(&least);
+        }
+    }
+    let share = shares.entry(to).or_insert(Share {
+        parts: 0,
+        since: now,
+    });
+    share.parts = share.parts.saturating_add(u64::from(groups) * PARTS);
+}
+
+/// Halves what is due to be, and forgets what that leaves nothing of.
+fn settle<K: Ord>(shares: &mut BTreeMap<K, Share>, now: Instant) {
+    for share in shares.values_mut() {
+        if now >= share.since + HALF_LIFE {
+            (share.parts, share.since) = (share.at(now), now);
+        }
+    }
+    shares.retain(|_, share| share.parts > 0);
 }
 
 const PARTS: u64 = 1024;
@@ -76,12 +86,15 @@ pub(super) const MAX_PEERS: usize = 128;
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     #[test]
     fn what_lies_back_counts_less_and_is_forgotten() {
         let now = Instant::now();
-        let (a, b) = (PeerId([1; 32]), PeerId([2; 32]));
+        let asker = |n| Asker::new(PeerId([n; 32]), IpAddr::from([10, 0, 0, n]), &[]);
+        let (a, b) = (asker(1), asker(2));
         let mut shares = Shares::default();
         shares.charge(a, 64, now);
         shares.charge(b, 16, now);
@@ -91,7 +104,7 @@ mod tests {
         shares.charge(b, 1, now + 60 * HALF_LIFE);
         assert_eq!(shares.len(), 1);
         for n in 0..=255 {
-            shares.charge(PeerId([n; 32]), 1, now);
+            shares.charge(asker(n), 1, now);
         }
         assert!(shares.len() <= MAX_PEERS);
     }

@@ -6,8 +6,17 @@ fn peer(n: u8) -> PeerId {
     PeerId([n; 32])
 }
 
+/// A peer of a host of its own.
+fn asker(n: u8) -> Asker {
+    asker_at(n, n)
+}
+
+fn asker_at(n: u8, host: u8) -> Asker {
+    Asker::new(peer(n), std::net::IpAddr::from([10, 0, 0, host]), &[])
+}
+
 fn ask(serving: &mut Serving, n: u8, class: Class, now: Instant) -> Admission {
-    serving.handle_request(peer(n), class, &(0..16).into(), now)
+    serving.handle_request(asker(n), class, &(0..16).into(), now)
 }
 
 fn class() -> impl Strategy<Value = Class> {
@@ -49,7 +58,7 @@ proptest! {
                 Event::Done(index) if !open.is_empty() => {
                     let ticket = *open.keys().nth(index.index(open.len())).unwrap();
                     open.remove(&ticket);
-                    serving.handle_done(ticket, 16, now);
+                    serving.handle_done(ticket, 16 * GROUP_BYTES, now);
                 }
                 Event::Done(_) => {}
                 Event::Gone(n) => {
@@ -71,7 +80,7 @@ proptest! {
             prop_assert_eq!(serving.running() + serving.waiting(), open.len());
             prop_assert!(serving.running() <= SLOTS && serving.waiting() <= MAX_WAITING);
             for n in 0..30 {
-                let of_peer = |r: &Request| r.peer == peer(n);
+                let of_peer = |r: &Request| r.asker.peer == peer(n);
                 prop_assert!(serving.running.values().filter(|r| of_peer(r)).count() <= SLOTS_PER_PEER);
                 prop_assert!(serving.waiting.iter().filter(|(_, r)| of_peer(r)).count() <= MAX_WAITING_PER_PEER);
             }
@@ -112,12 +121,33 @@ fn a_greedy_peer_does_not_hold_the_others_up() {
     assert!(matches!(modest, Admission::Start(_)));
 }
 
+/// However many they are, and whatever they ask for: others find a slot, and a place in the
+/// queue.
+#[test]
+fn a_host_of_many_peers_does_not_hold_the_others_up() {
+    let now = Instant::now();
+    let mut serving = Serving::new();
+    for class in [Class::Now, Class::Next, Class::Rest] {
+        for n in 0..128 {
+            for host in [201, 202, 203] {
+                serving.handle_request(asker_at(n, host), class, &(0..16).into(), now);
+            }
+        }
+    }
+    for n in 210..213 {
+        let listener = ask(&mut serving, n, Class::Now, now);
+        assert!(matches!(listener, Admission::Start(_)), "{listener:?}");
+        let fetches = ask(&mut serving, n, Class::Rest, now);
+        assert!(matches!(fetches, Admission::Wait(_)), "{fetches:?}");
+    }
+}
+
 #[test]
 fn a_free_slot_goes_to_the_urgent_then_to_who_is_sent_the_least() {
     let now = Instant::now();
     let mut serving = Serving::new();
     let mut started = Vec::new();
-    for n in [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 5, 5, 5] {
+    for n in [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 4, 4, 5, 6, 7] {
         if let Admission::Start(ticket) = ask(&mut serving, n, Class::Now, now) {
             started.push(ticket);
         }
@@ -127,11 +157,11 @@ fn a_free_slot_goes_to_the_urgent_then_to_who_is_sent_the_least() {
         Admission::Wait(ticket) => ticket,
         other => panic!("{other:?}"),
     };
-    let rest = wait(6, Class::Rest);
+    let rest = wait(8, Class::Rest);
     let (much, little) = (wait(1, Class::Now), wait(4, Class::Now));
     let mut order = Vec::new();
     for ticket in started.iter().skip(4) {
-        serving.handle_done(*ticket, 16, now);
+        serving.handle_done(*ticket, 16 * GROUP_BYTES, now);
         while let Some(Action::Start(ticket)) = serving.poll(now) {
             order.push(ticket);
         }
@@ -166,7 +196,7 @@ fn slow_readers_give_their_slots_to_who_waits() {
     let now = Instant::now();
     let mut serving = Serving::new();
     for n in 0..SLOTS as u8 {
-        ask(&mut serving, n / 4, Class::Now, now);
+        ask(&mut serving, n, Class::Now, now);
     }
     let slow = now + SLOW_START + GROUP_TIME * 16;
     let Admission::Wait(waits) = ask(&mut serving, 99, Class::Now, slow - RETRY) else {
@@ -176,7 +206,7 @@ fn slow_readers_give_their_slots_to_who_waits() {
     assert_eq!(serving.poll_timeout(), Some(slow));
     assert_eq!(serving.poll(slow), Some(Action::GiveUp(Ticket(0))));
     assert_eq!(serving.poll(slow), None, "one for one");
-    serving.handle_done(Ticket(0), 16, slow);
+    serving.handle_done(Ticket(0), 16 * GROUP_BYTES, slow);
     assert_eq!(serving.poll(slow), Some(Action::Start(waits)));
 }
 
@@ -200,7 +230,7 @@ fn a_newcomer_does_not_overtake_who_waits() {
     for n in 0..=SLOTS as u8 {
         ask(&mut serving, n, Class::Now, now);
     }
-    serving.handle_done(Ticket(0), 16, now);
+    serving.handle_done(Ticket(0), 16 * GROUP_BYTES, now);
     let newcomer = ask(&mut serving, 99, Class::Now, now);
     assert!(matches!(newcomer, Admission::Wait(_)));
     let waited = Ticket(SLOTS as u64);
@@ -221,7 +251,7 @@ fn peers_get_the_same_in_bytes_and_not_in_requests() {
         for n in 1..=5u8 {
             let groups = if n == 1 { 64 } else { 8 };
             let all = GroupSet::from(0..groups);
-            match serving.handle_request(peer(n), Class::Rest, &all, now) {
+            match serving.handle_request(asker(n), Class::Rest, &all, now) {
                 Admission::Start(ticket) => running.push_back((ticket, n, groups)),
                 Admission::Wait(ticket) => _ = waiting.insert(ticket, (n, groups)),
                 Admission::Busy { .. } => {}
@@ -230,7 +260,7 @@ fn peers_get_the_same_in_bytes_and_not_in_requests() {
         now += Duration::from_millis(20);
         if let Some((ticket, n, groups)) = running.pop_front() {
             *sent.entry(n).or_default() += groups;
-            serving.handle_done(ticket, groups, now);
+            serving.handle_done(ticket, u64::from(groups) * GROUP_BYTES, now);
         }
         while let Some(action) = serving.poll(now) {
             match action {
