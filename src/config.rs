@@ -18,7 +18,7 @@ use serde::{de, Deserialize, Deserializer};
 
 pub use self::{
     changes::{changes, Changes},
-    values::{ByteSize, HostPort, NodeName, Rate, TrackerAt},
+    values::{ByteSize, HostPort, NodeName, Rate, Resume, TrackerAt},
 };
 use crate::{player::OutputSpec, protocol::DEFAULT_PORT};
 
@@ -151,6 +151,8 @@ pub struct Audio {
     pub device: OutputSpec,
     #[serde(deserialize_with = "percent")]
     pub max_volume: u8,
+    /// Whether what played plays on after a restart.
+    pub resume: Resume,
 }
 
 impl Default for Audio {
@@ -158,6 +160,7 @@ impl Default for Audio {
         Self {
             device: OutputSpec::Auto,
             max_volume: 100,
+            resume: Resume::default(),
         }
     }
 }

@@ -32,7 +32,7 @@ The configuration; every key is explained in it. It is read at the start and on 
 The key of the swarm, where the configuration names it.
 .TP
 \fI/var/lib/p2pmusic\fR
-Identity, index of the own music, queue and volume.
+Identity, index of the own music, queue, volume, and where in its music the speaker is.
 .TP
 \fI/var/cache/p2pmusic\fR
 Tracks of other speakers. It may be removed.

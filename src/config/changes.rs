@@ -138,7 +138,11 @@ impl Changes {
                 upload,
             },
             Cache { dir, max },
-            Audio { device, max_volume },
+            Audio {
+                device,
+                max_volume,
+                resume,
+            },
             Stats { prometheus },
         ) = read;
         self.prometheus = differs(&running.stats.prometheus, prometheus);
@@ -152,6 +156,7 @@ impl Changes {
         self.cache_max = differs(&running.cache.max, max);
         self.compare("audio.device", &running.audio.device, device);
         self.max_volume = differs(&running.audio.max_volume, max_volume);
+        self.compare("audio.resume", &running.audio.resume, resume);
     }
 
     fn compare_control(&mut self, running: &Control, read: &Control) {
@@ -210,6 +215,7 @@ mod tests {
         [audio]
         device = "null"
         max_volume = 50
+        resume = "never"
         [control]
         socket = "/tmp/ctl"
         group = "music"
@@ -251,6 +257,7 @@ mod tests {
                 "peer.advertise",
                 "cache.dir",
                 "audio.device",
+                "audio.resume",
                 "control.socket",
                 "control.group",
                 "control.mpd",

@@ -155,6 +155,18 @@ impl<'de> Deserialize<'de> for NodeName {
     }
 }
 
+/// Whether a node goes on with what it played before it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resume {
+    /// Unless that was long ago.
+    #[default]
+    Always,
+    /// It is ready where it was, and waits for somebody to say so.
+    Paused,
+    Never,
+}
+
 /// A number of bytes: `"2 GiB"`, `"500 MB"`, or a plain number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub u64);

@@ -178,6 +178,7 @@ pub fn view(role: Role) -> NodeView {
         position: None,
         arrived: Some(0.5),
         waits_for: None,
+        missed: None,
         sources: Vec::new(),
         first_sound: Some(Duration::from_millis(240)),
         no_sound: None,

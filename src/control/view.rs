@@ -25,6 +25,8 @@ pub struct NodeView {
     pub arrived: Option<f32>,
     /// What the sound waits for, in words, while it does.
     pub waits_for: Option<String>,
+    /// Whom it waits for, when that is somebody who brings nothing.
+    pub missed: Option<MissedView>,
     /// The names of those that the current track is being fetched from.
     pub sources: Vec<Arc<str>>,
     /// From the last `play` to its first sound.
@@ -40,6 +42,15 @@ pub struct NodeView {
     pub db_update: i64,
     /// The number of the scan that is under way.
     pub updating: Option<u32>,
+}
+
+/// Somebody whom the sound waits for.
+#[derive(Clone, Debug)]
+pub struct MissedView {
+    /// `silent`, `absent` or `lacks`.
+    pub reason: &'static str,
+    pub peer: Arc<str>,
+    pub since: Duration,
 }
 
 /// A peer as this node sees it.

@@ -1,56 +1,242 @@
-//! Where a node's memory is kept: in the state directory, as JSON.
+//! Where a node's memory is kept, in the state directory: what it has in its queue and
+//! whom it knows as JSON, anew when that changes, and where it is in its music in a small
+//! file of its own, which is written in place.
 
 use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_channel::{Receiver, Sender};
 use smol::{future, Timer};
 
-use crate::{aside::put_aside, node::Memory};
+use super::{
+    clock::{Clock, Stamp},
+    slots::{Entry, Slots},
+};
+use crate::{
+    aside::put_aside,
+    config::Resume,
+    node::{Absence, Bookmark, Event, Memory},
+    peer::Handle,
+};
 
-/// Saves what comes out of `memories`, a little later than it comes, since more
-/// follows when somebody turns a knob; the last at once, when the node ends.
+/// Saves what comes out of `memories` and `bookmarks`, the latest of each: a memory a
+/// little later than it comes, since more follows; the last at once, when the node ends.
+/// What fails is tried again.
 ///
-/// Tells whether that worked, as often as that changes.
+/// Tells whether that works, as often as that changes.
 pub async fn keep(
     memories: Receiver<Memory>,
+    bookmarks: Receiver<Bookmark>,
     state_dir: PathBuf,
     kept: Sender<Result<(), String>>,
 ) {
-    let mut works = true;
-    while let Ok(mut memory) = memories.recv().await {
-        let newer = async {
-            while let Ok(latest) = memories.recv().await {
-                memory = latest;
+    let mut desk = Desk {
+        memory: Saving::default(),
+        bookmark: Saving::default(),
+        state_dir,
+        works: true,
+        kept,
+    };
+    loop {
+        let memory = async { News::Memory(memories.recv().await.ok()) };
+        let bookmark = async {
+            match bookmarks.recv().await {
+                Ok(bookmark) => News::Bookmark(bookmark),
+                // The memories end with them, and say so.
+                Err(_) => future::pending().await,
             }
         };
-        let rest = async { _ = Timer::after(SAVE_AFTER).await };
-        future::or(newer, rest).await;
-        let to = state_dir.clone();
-        let saved = smol::unblock(move || save(&memory, &to)).await;
-        let saved = saved.map_err(|e| {
-            let at = state_dir.display();
-            format!(
-                "{at}: queue and volume are not remembered: {e}; make room, or let it be written"
-            )
-        });
-        if saved.is_ok() != std::mem::replace(&mut works, saved.is_ok()) {
-            match &saved {
-                Ok(()) => log::info!("queue and volume are remembered again"),
-                Err(why) => log::warn!("{why}"),
+        let due = desk.due();
+        let time = async {
+            match due {
+                Some(due) => _ = Timer::at(due).await,
+                None => future::pending().await,
             }
-            let _ = kept.send(saved).await;
+            News::Time
+        };
+        match future::or(future::or(bookmark, memory), time).await {
+            News::Memory(Some(memory)) => desk.memory.take(memory, SAVE_AFTER),
+            News::Bookmark(bookmark) => desk.bookmark.take(bookmark, Duration::ZERO),
+            News::Memory(None) => {
+                // The last that was said counts.
+                if let Ok(bookmark) = bookmarks.try_recv() {
+                    desk.bookmark.take(bookmark, Duration::ZERO);
+                }
+                return desk.save_all().await;
+            }
+            News::Time => {}
+        }
+        desk.save_due().await;
+    }
+}
+
+enum News {
+    /// Nothing when there will be none any more.
+    Memory(Option<Memory>),
+    Bookmark(Bookmark),
+    Time,
+}
+
+/// What is to be saved, and when.
+struct Saving<T> {
+    latest: Option<T>,
+    due: Option<Instant>,
+    /// Failures in a row.
+    failures: u32,
+}
+
+impl<T> Default for Saving<T> {
+    fn default() -> Self {
+        Self {
+            latest: None,
+            due: None,
+            failures: 0,
         }
     }
 }
 
-/// What was saved last, and what a person should know of that. What is missing is
-/// as if it had never been; what is damaged is put aside.
-pub fn load(state_dir: &Path) -> (Memory, Option<String>) {
+impl<T> Saving<T> {
+    /// The latest is to be saved, soon; while a disk fails, not sooner for that.
+    fn take(&mut self, latest: T, after: Duration) {
+        self.latest = Some(latest);
+        self.due.get_or_insert_with(|| Instant::now() + after);
+    }
+
+    fn take_due(&mut self) -> Option<T> {
+        self.due.take_if(|due| *due <= Instant::now())?;
+        self.latest.take()
+    }
+
+    /// What came of saving `what`.
+    fn handle_done(&mut self, what: T, is_saved: bool) {
+        if is_saved {
+            self.failures = 0;
+            return;
+        }
+        let wait = TRY_AGAIN.saturating_mul(2u32.saturating_pow(self.failures));
+        self.failures = self.failures.saturating_add(1);
+        self.latest.get_or_insert(what);
+        self.due = Some(Instant::now() + wait.min(TRY_AGAIN_AT_MOST));
+    }
+}
+
+struct Desk {
+    memory: Saving<Memory>,
+    bookmark: Saving<Bookmark>,
+    state_dir: PathBuf,
+    /// Whether what was saved last was.
+    works: bool,
+    kept: Sender<Result<(), String>>,
+}
+
+impl Desk {
+    fn due(&self) -> Option<Instant> {
+        self.memory.due.into_iter().chain(self.bookmark.due).min()
+    }
+
+    /// Saves what is due.
+    async fn save_due(&mut self) {
+        if let Some(memory) = self.memory.take_due() {
+            let to = self.state_dir.clone();
+            let (memory, saved) = smol::unblock(move || {
+                let saved = save(&memory, &to);
+                (memory, saved)
+            })
+            .await;
+            self.memory.handle_done(memory, saved.is_ok());
+            self.tell(saved).await;
+        }
+        if let Some(bookmark) = self.bookmark.take_due() {
+            let to = place(&self.state_dir);
+            let (bookmark, saved) = smol::unblock(move || {
+                let saved = put(&to, &bookmark);
+                (bookmark, saved)
+            })
+            .await;
+            self.bookmark.handle_done(bookmark, saved.is_ok());
+            self.tell(saved).await;
+        }
+    }
+
+    /// Saves what there is, due or not: once, since the node ends.
+    async fn save_all(mut self) {
+        let now = Instant::now();
+        self.memory.due = self.memory.latest.as_ref().map(|_| now);
+        self.bookmark.due = self.bookmark.latest.as_ref().map(|_| now);
+        self.save_due().await;
+    }
+
+    async fn tell(&mut self, saved: io::Result<()>) {
+        let fails = self.memory.failures + self.bookmark.failures > 0;
+        if fails != self.works {
+            return;
+        }
+        self.works = !fails;
+        let said = match saved {
+            Err(e) => {
+                let at = self.state_dir.display();
+                let why = format!(
+                    "{at}: queue and volume are not remembered: {e}; make room, or let it be \
+                     written; it is tried again"
+                );
+                log::warn!("{why}");
+                Err(why)
+            }
+            Ok(()) => {
+                log::info!("queue and volume are remembered again");
+                Ok(())
+            }
+        };
+        let _ = self.kept.send(said).await;
+    }
+}
+
+/// What was saved last, and how a node goes on with it.
+pub struct Loaded {
+    pub memory: Memory,
+    /// What a person should know of it.
+    pub notice: Option<String>,
+    /// When the bookmark was written.
+    pub stamp: Option<Stamp>,
+}
+
+/// Reads what was saved last. What is missing is as if it had never been; what is damaged
+/// is put aside.
+pub fn load(state_dir: &Path, resume: Resume) -> Loaded {
+    let (memory, notice) = load_memory(state_dir);
+    let Some(entry) = Slots::read(&place(state_dir)) else {
+        return Loaded {
+            memory,
+            notice,
+            stamp: None,
+        };
+    };
+    let absence = Clock::look().absence(&entry.stamp);
+    log::debug!("{:?} was written {absence:?} ago", entry.bookmark);
+    Loaded {
+        memory: memory.go_on(&entry.bookmark, resume, absence),
+        notice,
+        stamp: Some(entry.stamp),
+    }
+}
+
+/// Tells `peer` how long it was away, as soon as anybody knows.
+pub async fn tell_absence(since: Stamp, peer: Handle) {
+    let until = Instant::now() + CLOCK_TIMEOUT;
+    loop {
+        let absence = Clock::look().absence(&since);
+        if absence != Absence::Unknown || Instant::now() >= until {
+            return peer.tell(Event::Absent(absence)).await;
+        }
+        Timer::after(LOOK_EVERY).await;
+    }
+}
+
+fn load_memory(state_dir: &Path) -> (Memory, Option<String>) {
     let path = path(state_dir);
     let read = fs::read(&path).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
     let error = match read {
@@ -63,7 +249,7 @@ pub fn load(state_dir: &Path) -> (Memory, Option<String>) {
         Err(error) => format!("cannot be put aside ({error}): remove it"),
     };
     let notice = format!(
-        "{} cannot be read ({error}) and {becomes}; queue and volume begin anew",
+        "{} cannot be read ({error}) and {becomes}; the queue begins anew",
         path.display()
     );
     log::warn!("{notice}");
@@ -72,6 +258,9 @@ pub fn load(state_dir: &Path) -> (Memory, Option<String>) {
 
 /// The volume that was saved last, in per cent; changes nothing.
 pub fn remembered_volume(state_dir: &Path) -> Option<u8> {
+    if let Some(entry) = Slots::read(&place(state_dir)) {
+        return Some(entry.bookmark.volume);
+    }
     let bytes = fs::read(path(state_dir)).ok()?;
     let memory: Memory = serde_json::from_slice(&bytes).ok()?;
     Some(memory.volume)
@@ -90,10 +279,30 @@ fn save(memory: &Memory, state_dir: &Path) -> io::Result<()> {
     File::open(state_dir)?.sync_all()
 }
 
+/// Writes where the node is in its music, in place.
+fn put(path: &Path, bookmark: &Bookmark) -> io::Result<()> {
+    let entry = Entry {
+        bookmark: bookmark.clone(),
+        stamp: Stamp::now(),
+    };
+    Slots::open(path)?.write(&entry)
+}
+
 fn path(state_dir: &Path) -> PathBuf {
     state_dir.join("memory.json")
 }
 
+fn place(state_dir: &Path) -> PathBuf {
+    state_dir.join("place")
+}
+
 /// A speaker is unplugged rather than stopped, and an SD card wears by being
-/// written.
-const SAVE_AFTER: Duration = Duration::from_secs(5);
+/// written: whoever fills a queue does so track by track.
+const SAVE_AFTER: Duration = Duration::from_secs(2);
+/// A disk that is full or gone is tried again, ever more seldom.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+const TRY_AGAIN_AT_MOST: Duration = Duration::from_secs(300);
+/// A Pi has heard the time within so long of its start, or has no network.
+const CLOCK_TIMEOUT: Duration = Duration::from_secs(120);
+/// Nothing tells of a clock that is set.
+const LOOK_EVERY: Duration = Duration::from_secs(2);

@@ -6,6 +6,7 @@
 //! the tracker of the same process still listens, and the control socket goes
 //! last.
 
+mod clock;
 pub mod dirs;
 mod exposition;
 mod logging;
@@ -17,6 +18,7 @@ mod network;
 mod parts;
 mod reload;
 pub mod signals;
+mod slots;
 
 use std::{io, net::SocketAddr, panic, path::Path, process, sync::Arc, time::Duration};
 

@@ -13,7 +13,9 @@ use smol::{future, Task};
 use super::{
     dirs, exposition,
     lookout::{self, Sight},
-    machine, memory, music,
+    machine,
+    memory::{self, Loaded},
+    music,
     network::{self, Network},
     DaemonError, StateDir, Tracker,
 };
@@ -27,7 +29,7 @@ use crate::{
     interfaces,
     library::{Care, Library},
     near::is_near,
-    node::{Event, Memory, Setup},
+    node::{Event, Memory, Setup, Then},
     peer::{Handle, Parts, Peer},
     player::{Player, EVENT_BOUND},
     service::{Notifier, StatusLine, Watchdog},
@@ -229,9 +231,14 @@ pub fn start(
     let upload = config.peer.upload.map(|rate| rate.0);
     let budget: SharedBudget = Arc::new(Mutex::new(Budget::new(upload)));
     let port = endpoint.local_addr().map_or(0, |at| at.port());
-    let (mut memory, damage) = memory::load(state.path());
+    let Loaded {
+        mut memory,
+        notice: damage,
+        stamp,
+    } = memory::load(state.path(), config.audio.resume);
     // A chosen name is what it is.
     memory.known_as.take_if(|_| config.name.is_some());
+    let wonders = memory.left.is_some_and(|left| left.then == Then::Ask);
     let introduction = introduction(config, port, &memory);
     let (tracker_at, wanted) = async_channel::bounded(1);
     let wanted = Wanted {
@@ -250,6 +257,7 @@ pub fn start(
     }
     let (look_for_peers, looks) = async_channel::bounded(1);
     let (memories, remembered) = async_channel::bounded(1);
+    let (bookmarks, places) = async_channel::bounded(1);
     let (kept, memory_kept) = async_channel::bounded(1);
     let found = damage.into_iter().chain(library.notice());
     let found = found.chain(state.notice()).collect();
@@ -273,9 +281,13 @@ pub fn start(
         tracker_events,
         look_for_peers,
         memories,
+        bookmarks,
         status: line,
         pulse,
     });
+    if let Some(stamp) = stamp.filter(|_| wonders) {
+        tasks.push(smol::spawn(memory::tell_absence(stamp, handle.clone())));
+    }
     let (prometheus, moved) = async_channel::bounded(1);
     let exposing = exposition::keep(config.stats.prometheus.clone(), moved, handle.clone());
     tasks.push(smol::spawn(exposing));
@@ -302,7 +314,12 @@ pub fn start(
         budget,
         tracker_at,
         prometheus,
-        memory: smol::spawn(memory::keep(remembered, state.path().to_owned(), kept)),
+        memory: smol::spawn(memory::keep(
+            remembered,
+            places,
+            state.path().to_owned(),
+            kept,
+        )),
     };
     Ok(Running {
         peer: Some(peer),

@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Answer, AskId, FetchEvent, FetchId, Interfaces, Memory, PlayAction, Want};
+use super::{
+    Absence, Answer, AskId, FetchEvent, FetchId, Interfaces, Memory, PlayAction, Unresolved, Want,
+};
 use crate::{
     catalog::{Catalogue, Hash, SignedHead},
     config::Role,
@@ -52,7 +54,7 @@ pub enum Event {
     /// What an owner said its entry is, or why there is no answer.
     Resolved {
         play: PlayId,
-        answer: Result<(TrackId, u64), String>,
+        answer: Result<(TrackId, u64), Unresolved>,
     },
     /// The store has made room, with what was there already.
     Opened {
@@ -71,6 +73,8 @@ pub enum Event {
         track: TrackId,
         groups: GroupSet,
     },
+    /// How long this node was away, as soon as that is known, or that it will not be.
+    Absent(Absence),
     /// Whether queue and volume can be remembered, when that changes.
     Remembered(Result<(), String>),
     /// Nothing can be kept, for this reason.
@@ -186,6 +190,8 @@ pub enum Action {
     LookForPeers(bool),
     /// Write down what is to be remembered.
     Remember,
+    /// Write down where in its music the node is.
+    Bookmark,
     /// Tell the tracker about the own catalogue.
     Publish(Arc<Catalogue>),
     /// Where a peer may be dialled now; nowhere when it is gone.

@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::neighbours::Acquaintance;
+use super::{bookmark::Left, neighbours::Acquaintance};
 use crate::player::queue::{Options, Queue, QueueItem};
 
 /// The volume, and the queue with its options and its current track.
@@ -24,6 +24,9 @@ pub struct Memory {
     pub known_as: Option<(String, String)>,
     /// Who was here lately: where to begin without a tracker and without mDNS.
     pub peers: Vec<Acquaintance>,
+    /// What it goes on with, by the bookmark.
+    #[serde(skip)]
+    pub left: Option<Left>,
 }
 
 impl Default for Memory {
@@ -35,6 +38,7 @@ impl Default for Memory {
             current: None,
             known_as: None,
             peers: Vec::new(),
+            left: None,
         }
     }
 }
@@ -48,6 +52,7 @@ impl Memory {
             current: queue.cursor().and_then(|id| queue.position(id)),
             known_as: None,
             peers: Vec::new(),
+            left: None,
         }
     }
 

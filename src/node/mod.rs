@@ -17,6 +17,7 @@
 //! Payload never comes through here: events and actions carry ranges.
 
 mod answers;
+mod bookmark;
 mod catalogues;
 mod directory;
 mod events;
@@ -26,6 +27,7 @@ mod plays;
 mod presence;
 mod stats;
 mod view;
+mod waiting;
 
 use std::{
     collections::VecDeque,
@@ -37,16 +39,17 @@ use std::{
 #[cfg(test)]
 pub use self::neighbours::Acquaintance;
 use self::{
-    answers::Answers, catalogues::Catalogues, directory::Directory, memory::Reminder,
-    neighbours::Neighbours, plays::Plays, stats::Stats,
+    answers::Answers, bookmark::Scribe, catalogues::Catalogues, directory::Directory,
+    memory::Reminder, neighbours::Neighbours, plays::Plays, stats::Stats, waiting::Vigil,
 };
 pub use self::{
     answers::{Answer, AskId},
+    bookmark::{Absence, Bookmark, Then},
     catalogues::{Via, Want},
     directory::Interfaces,
     events::{Action, ControlId, Event, Greeted, Piece, PlayerAction, ScanEvent, Setup, Sight},
     memory::Memory,
-    plays::{FetchEvent, FetchId, Load, PlayAction, Source},
+    plays::{FetchEvent, FetchId, Load, PlayAction, Source, Unresolved},
     view::in_few_words,
 };
 use crate::{
@@ -61,9 +64,9 @@ use crate::{
     },
     id::{PeerId, TrackId},
     player::{
-        queue::{Queue, QueueItem},
-        transport::{PlayState, Transport, TransportAction},
-        PlayId, PlayerEvent,
+        queue::{Queue, QueueId, QueueItem},
+        transport::{Cause, PlayState, Transport, TransportAction},
+        PlayerEvent,
     },
     protocol::PeerRequest,
     swarm::asker::Asker,
@@ -79,6 +82,10 @@ pub struct Node {
     directory: Directory,
     neighbours: Neighbours,
     reminder: Reminder,
+    scribe: Scribe,
+    /// Whether what played in an earlier life waits to hear how long ago that was.
+    wonders: bool,
+    vigil: Vigil,
     /// Whether mDNS looks for peers.
     looks_for_peers: bool,
     catalogues: Catalogues,
@@ -102,7 +109,8 @@ impl Node {
         let known_as = known_as.filter(|(of, _)| *of == setup.name);
         let name = known_as.map_or(&setup.name, |(_, name)| name).clone();
         let peers = &setup.memory.peers;
-        Self {
+        let left = setup.memory.left;
+        let mut node = Self {
             me: setup.me,
             name: name.as_str().into(),
             default_name: setup.name,
@@ -112,6 +120,9 @@ impl Node {
             directory: Directory::new(setup.me, &name, setup.interfaces),
             neighbours: Neighbours::new(setup.me, peers, setup.seed, now),
             reminder: Reminder::new(peers.clone()),
+            scribe: Scribe::default(),
+            wonders: false,
+            vigil: Vigil::new(now),
             looks_for_peers: false,
             catalogues: Catalogues::new(Quota::of(setup.memory_bytes)),
             database: Database::default(),
@@ -122,7 +133,11 @@ impl Node {
             leaving: Vec::new(),
             actions: VecDeque::new(),
             changed: Subsystems::NONE,
+        };
+        if let Some(left) = left {
+            node.go_on(left, now);
         }
+        node
     }
 
     /// The newest catalogue of `owner` that is here.
@@ -186,6 +201,7 @@ impl Node {
                 self.plays.handle_unkept(track, kept);
             }
             Event::Lost { track, groups } => self.plays.handle_lost(track, &groups),
+            Event::Absent(absence) => self.handle_absence(absence, now),
             Event::Remembered(kept) => self.facts.forgetful = kept.err(),
             Event::CacheBroken(why) => self.facts.unkept = Some(why),
             Event::CacheMended => self.facts.unkept = None,
@@ -231,6 +247,7 @@ impl Node {
                 self.facts.notices = notices;
             }
         }
+        self.watch(now);
     }
 
     /// The next thing to do.
@@ -276,6 +293,8 @@ impl Node {
             self.answers.poll_timeout(),
             self.neighbours.poll_timeout(),
             self.reminder.poll_timeout(),
+            self.scribe.poll_timeout(),
+            self.vigil.poll_timeout(),
         ];
         due.into_iter().flatten().min()
     }
@@ -283,8 +302,13 @@ impl Node {
     /// Time has come to what [`Self::poll_timeout`] said.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.catalogues.handle_timeout(now);
+        self.plays.handle_timeout(&self.database, now);
+        self.watch(now);
         if self.reminder.is_due(now) {
             self.remember_peers(now);
+        }
+        if self.scribe.is_due(now) {
+            self.actions.push_back(Action::Bookmark);
         }
     }
 
@@ -347,6 +371,7 @@ impl Node {
         // What was crossed to may have been given up meanwhile.
         if let Some(to) = crossed.filter(|to| self.transport.play_id() == Some(*to)) {
             self.plays.handle_crossed(to);
+            self.vigil.handle_start(Cause::Follows, now);
         }
     }
 
@@ -357,16 +382,34 @@ impl Node {
                 item,
                 from,
                 paused,
+                cause,
             } => {
                 self.stats.sound.handle_start(play, paused, now);
-                return self.begin_play(play, item, from, paused, false, now);
+                let request = |item| plays::Request {
+                    play,
+                    item,
+                    from,
+                    paused,
+                    next: false,
+                    cause,
+                };
+                return self.begin_play(item, request, now);
             }
             TransportAction::Prepare { play, item } => {
-                return self.begin_play(play, item, Duration::ZERO, false, true, now);
+                let request = |item| plays::Request {
+                    play,
+                    item,
+                    from: Duration::ZERO,
+                    paused: false,
+                    next: true,
+                    cause: Cause::Follows,
+                };
+                return self.begin_play(item, request, now);
             }
             TransportAction::Changed(change) => {
                 let sounds = self.transport.state() == PlayState::Play;
                 self.facts.handle_sounding(sounds, now);
+                self.scribe.handle_change(sounds, now);
                 self.changed = self.changed.or(change.into());
                 return;
             }
@@ -379,7 +422,10 @@ impl Node {
                 PlayerAction::Stop
             }
             TransportAction::Pause => PlayerAction::Pause,
-            TransportAction::Resume => PlayerAction::Resume,
+            TransportAction::Resume => {
+                self.vigil.handle_resume(now);
+                PlayerAction::Resume
+            }
             TransportAction::Seek { play, to } => PlayerAction::Seek { play, to },
             TransportAction::Volume(volume) => PlayerAction::Volume(volume),
         };
@@ -400,11 +446,8 @@ impl Node {
 
     fn begin_play(
         &mut self,
-        play: PlayId,
-        item: crate::player::queue::QueueId,
-        from: Duration,
-        paused: bool,
-        next: bool,
+        item: QueueId,
+        request: impl FnOnce(Arc<QueueItem>) -> plays::Request,
         now: Instant,
     ) {
         // Between the transport's decision and now nothing else has run.
@@ -413,7 +456,8 @@ impl Node {
         };
         // What sounds ends now, not when the new track has arrived; and what was to
         // follow is not played if the new successor never arrives.
-        match next {
+        let request = request(item);
+        match request.next {
             false => self
                 .actions
                 .push_back(Action::Transport(PlayerAction::Stop)),
@@ -422,14 +466,11 @@ impl Node {
                 .push_back(Action::Transport(PlayerAction::ClearNext)),
             true => {}
         }
-        let request = plays::Request {
-            play,
-            item,
-            from,
-            paused,
-            next,
-        };
+        if !request.next {
+            self.vigil.handle_start(request.cause, now);
+        }
         self.plays.handle_request(request, &self.database, now);
+        self.watch(now);
     }
 
     fn handle_control(
@@ -452,7 +493,13 @@ impl Node {
             peers: &peers,
             stats: &stats,
         };
-        match apply(request, &mut context) {
+        let is_order = request.is_order();
+        let before = context.transport.play_id();
+        let outcome = apply(request, &mut context);
+        if is_order || self.transport.play_id() != before {
+            self.wonders = false;
+        }
+        match outcome {
             Ok(Outcome::Later(Errand::Update { path, rescan: anew })) => {
                 self.actions.push_back(Action::Rescan { path, anew });
                 let updating = apply::updating(self.facts.scan_number + 1);

@@ -7,6 +7,7 @@
 //! the player has it. What is fetched belongs to a stream, one per content,
 //! so that a track that follows itself is fetched once.
 
+mod absent;
 mod here;
 mod shape;
 mod stream;
@@ -18,8 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{shape::Shape, streams::Streams};
+use self::{absent::Absent, shape::Shape, streams::Streams};
 pub use self::{
+    absent::{Missed, Waits},
     shape::{Load, Source},
     stream::{FetchEvent, FetchId},
 };
@@ -27,7 +29,7 @@ use crate::{
     catalog::Database,
     content::ranges::GroupSet,
     id::{group_count, EntryNo, PeerId, TrackId},
-    player::{queue::QueueItem, PlayId},
+    player::{queue::QueueItem, transport::Cause, PlayId},
     protocol::Class,
     swarm::scheduler::Lead,
 };
@@ -81,6 +83,15 @@ pub struct Request {
     pub from: Duration,
     pub paused: bool,
     pub next: bool,
+    pub cause: Cause,
+}
+
+/// Why nobody has said what an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unresolved {
+    /// Its owner did not answer, or cannot be reached.
+    Silent,
+    Refused(String),
 }
 
 /// How far a play has arrived.
@@ -104,11 +115,29 @@ struct Play {
     stage: Stage,
     /// The player makes no sound of it before it is told to.
     held: bool,
+    /// Since when nobody has begun it, if it has to wait for that.
+    missed_since: Option<Instant>,
+}
+
+impl Play {
+    fn new(request: Request, shape: Shape, stage: Stage) -> Self {
+        Self {
+            request,
+            shape,
+            stage,
+            held: false,
+            missed_since: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    Resolving { peer: PeerId },
+    /// Nobody is here who has it, or could say what it is.
+    Absent(Absent),
+    Resolving {
+        peer: PeerId,
+    },
     Opening(TrackId),
     Loaded(Option<TrackId>),
 }
@@ -118,7 +147,7 @@ impl Stage {
     fn loaded(self) -> Option<TrackId> {
         match self {
             Self::Loaded(track) => track,
-            Self::Resolving { .. } | Self::Opening(_) => None,
+            Self::Absent(_) | Self::Resolving { .. } | Self::Opening(_) => None,
         }
     }
 }
@@ -143,7 +172,8 @@ impl Plays {
 
     /// When [`Self::poll`] may have something to do without an event.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.streams.poll_timeout()
+        let absent = self.plays.values().filter_map(Play::retry_at);
+        self.streams.poll_timeout().into_iter().chain(absent).min()
     }
 
     /// Has a play sound that was held back and is not any more.
@@ -190,18 +220,27 @@ impl Plays {
         } else {
             self.forget(|_| true);
         }
-        match self.begin(request, database, now) {
-            Ok(begun) => {
-                let stage = begun.stage;
-                self.plays.insert(play, begun);
-                // A track that follows itself has its place already.
-                if let Stage::Opening(track) = stage {
-                    self.load_if_open(track, now);
-                }
+        match self.begin(request.clone(), database, now) {
+            Ok(begun) => self.insert(begun, now),
+            // The one behind what plays has time.
+            Err(why) if request.cause == Cause::Asked && !request.next => {
+                self.actions.push_back(PlayAction::Failed(play, why));
             }
-            Err(why) => self.actions.push_back(PlayAction::Failed(play, why)),
+            Err(_) => {
+                let absent = Absent::new(Missed::Absent, now);
+                self.insert(Play::absent(request, absent, now), now);
+            }
         }
         self.sweep();
+    }
+
+    fn insert(&mut self, begun: Play, now: Instant) {
+        let stage = begun.stage;
+        self.plays.insert(begun.request.play, begun);
+        // A track that follows itself has its place already.
+        if let Stage::Opening(track) = stage {
+            self.load_if_open(track, now);
+        }
     }
 
     /// Whether something is made ready behind what plays.
@@ -237,7 +276,7 @@ impl Plays {
     pub fn handle_resolved(
         &mut self,
         play: PlayId,
-        answer: Result<(TrackId, u64), String>,
+        answer: Result<(TrackId, u64), Unresolved>,
         database: &Database,
         now: Instant,
     ) {
@@ -257,7 +296,8 @@ impl Plays {
                 self.set_role(track);
                 self.load_if_open(track, now);
             }
-            Err(why) => {
+            Err(Unresolved::Silent) => waiting.miss(Missed::Silent, now),
+            Err(Unresolved::Refused(why)) => {
                 self.plays.remove(&play);
                 self.actions.push_back(PlayAction::Failed(play, why));
             }
@@ -323,6 +363,7 @@ impl Plays {
     /// Catalogues or peers have changed: sources may have come or gone.
     pub fn handle_database(&mut self, database: &Database, now: Instant) {
         self.streams.handle_database(database, now);
+        self.seek_absent(database, now);
     }
 
     /// How far the content of `play` has arrived; all of it when it is local.
@@ -366,12 +407,7 @@ impl Plays {
             self.actions.push_back(PlayAction::Load(
                 shape.load(&request, Source::File(found.no)),
             ));
-            return Ok(Play {
-                request,
-                shape,
-                stage: Stage::Loaded(None),
-                held: false,
-            });
+            return Ok(Play::new(request, shape, Stage::Loaded(None)));
         }
         if let Some(track) = track {
             let shape = match found {
@@ -384,23 +420,14 @@ impl Plays {
             if !request.next {
                 self.streams.set_playing(track);
             }
-            return Ok(Play {
-                request,
-                shape,
-                stage: Stage::Opening(track),
-                held: false,
-            });
+            return Ok(Play::new(request, shape, Stage::Opening(track)));
         }
         let found = found.ok_or_else(|| self.nobody_has(&item, database))?;
         let (play, peer, entry) = (request.play, item.peer, found.no);
         self.actions
             .push_back(PlayAction::Resolve { play, peer, entry });
-        Ok(Play {
-            request,
-            shape: Shape::of(found.listed),
-            stage: Stage::Resolving { peer },
-            held: false,
-        })
+        let shape = Shape::of(found.listed);
+        Ok(Play::new(request, shape, Stage::Resolving { peer }))
     }
 
     fn nobody_has(&self, item: &QueueItem, database: &Database) -> String {

@@ -125,6 +125,7 @@ impl Node {
             self.neighbours.handle_vouched(peer, &name, now);
             let site = self.directory.site(peer);
             self.catalogues.handle_here(peer, site, now);
+            self.plays.handle_seen(peer, &self.database, now);
         }
         if is_news {
             self.tell_addresses(peer);
@@ -148,6 +149,9 @@ impl Node {
         }
         if self.directory.handle_sighting(peer, &addresses) {
             self.tell_addresses(peer);
+        }
+        if !addresses.is_empty() {
+            self.plays.handle_seen(peer, &self.database, now);
         }
         self.neighbours.handle_sighting(peer, addresses, now);
     }
@@ -236,6 +240,7 @@ impl Node {
         if change == Change::News {
             self.rebuild(now);
         }
+        self.plays.handle_seen(peer, &self.database, now);
         // It speaks for itself only.
         if let Some(head) = greeting.head.filter(|head| head.head.owner == peer) {
             log_unusable(self.catalogues.handle_head(head, Via::Owner, now));

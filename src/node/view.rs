@@ -6,10 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{directory::Directory, Interfaces, Node, Sight};
+use super::{directory::Directory, plays::Waits, Interfaces, Node, Sight};
 use crate::{
     catalog::Database,
-    control::view::{DeviceView, LibraryView, NodeView, PeerView},
+    control::view::{DeviceView, LibraryView, MissedView, NodeView, PeerView},
     id::PeerId,
     player::{transport::PlayState, PlayId, PlayerEvent},
     protocol::{PeerRecord, PeerState, Refusal},
@@ -189,9 +189,12 @@ impl Node {
             library: self.facts.library.clone(),
             position: position.map(|(_, at)| at),
             arrived: arrived.map(|a| a.groups as f32 / a.of.max(1) as f32),
-            waits_for: playing
-                .and_then(|play| self.plays.lead(play, now))
-                .map(in_words),
+            waits_for: self.waits_for(playing, now),
+            missed: self.waits(now).map(|waits| MissedView {
+                reason: waits.missed.word(),
+                peer: waits.name,
+                since: now.saturating_duration_since(waits.since),
+            }),
             sources: playing
                 .map(|play| self.source_names(play))
                 .unwrap_or_default(),
@@ -206,6 +209,20 @@ impl Node {
             db_update: self.facts.db_update,
             updating: self.facts.scanning.then_some(self.facts.scan_number),
         }
+    }
+
+    /// What the sound waits for, in words.
+    fn waits_for(&self, playing: Option<PlayId>, now: Instant) -> Option<String> {
+        if let Some(Waits {
+            name,
+            missed,
+            since,
+        }) = self.waits(now)
+        {
+            let seconds = now.saturating_duration_since(since).as_secs();
+            return Some(format!("{name}, which {missed}, since {seconds} s"));
+        }
+        self.plays.lead(playing?, now).map(in_words)
     }
 
     fn problems_in_words(&self, now: Instant) -> Vec<String> {
@@ -300,13 +317,10 @@ fn in_words(lead: Lead) -> String {
     let (here, needed) = (lead.here.as_secs(), whole(lead.needed));
     let kilobytes = |bytes: u64| bytes / 1000;
     let bitrate = kilobytes(lead.bitrate);
-    match lead.rate {
-        Some(rate) => format!(
-            "{needed} s of sound, of which {here} s are here: {} kB/s arrive, and it takes {bitrate}",
-            kilobytes(rate)
-        ),
-        None => format!("{needed} s of sound, of which {here} s are here"),
-    }
+    let arriving = kilobytes(lead.arriving);
+    format!(
+        "{needed} s of sound, of which {here} s are here: {arriving} kB/s arrive, and it takes {bitrate}"
+    )
 }
 
 /// All peers of `directory`, after this node itself if that is one: `own` is

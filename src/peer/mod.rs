@@ -43,7 +43,9 @@ use crate::{
     id::{PeerId, TrackId},
     library::{Library, LibraryEvent},
     media::decode::FileBytes,
-    node::{AskId, ControlId, Event, FetchId, Load, Memory, Node, ScanEvent, Setup, Sight},
+    node::{
+        AskId, Bookmark, ControlId, Event, FetchId, Load, Memory, Node, ScanEvent, Setup, Sight,
+    },
     player::{self, OutputSpec, PlayId, Player, PlayerEvent},
     service::{Pulse, StatusLine},
     swarm::{
@@ -77,6 +79,8 @@ pub struct Parts {
     pub look_for_peers: Sender<bool>,
     /// Where what is to be remembered goes; the latest wins.
     pub memories: Sender<Memory>,
+    /// The same for where in its music the node is.
+    pub bookmarks: Sender<Bookmark>,
     /// Whether that works, when it changes; why not.
     pub memory_kept: Receiver<Result<(), String>>,
     /// What the service manager shows of it.
@@ -118,6 +122,9 @@ pub struct Peer {
     orders: Orders,
     look_for_peers: Sender<bool>,
     memories: Sender<Memory>,
+    bookmarks: Sender<Bookmark>,
+    /// The last of them.
+    bookmark: Option<Bookmark>,
     status: StatusLine,
     pulse: Pulse,
     /// When the loop's next beat is due.
@@ -211,6 +218,8 @@ impl Peer {
             orders: Orders::default(),
             look_for_peers: parts.look_for_peers,
             memories: parts.memories,
+            bookmarks: parts.bookmarks,
+            bookmark: None,
             status: parts.status,
             beat_due: parts.pulse.interval().map(|_| Instant::now()),
             pulse: parts.pulse,
@@ -252,6 +261,7 @@ impl Peer {
             }
             match self.next_input().await {
                 Some(Input::Stop) => {
+                    self.place_bookmark();
                     self.remember();
                     return self.leave().await;
                 }
@@ -420,6 +430,15 @@ impl Peer {
     fn remember(&self) {
         // The latest replaces one that is not written yet.
         let _ = self.memories.force_send(self.node.memory());
+    }
+
+    /// Has it kept where in its music the node is, if that is news.
+    fn place_bookmark(&mut self) {
+        let bookmark = self.node.bookmark(self.player.position());
+        if self.bookmark.as_ref() != Some(&bookmark) {
+            let _ = self.bookmarks.force_send(bookmark.clone());
+            self.bookmark = Some(bookmark);
+        }
     }
 
     fn sight(&self) -> Sight {

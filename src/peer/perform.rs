@@ -26,7 +26,7 @@ use crate::{
     media::decode::{FileBytes, TrackBytes},
     node::{
         Action, Answer, AskId, Event, FetchEvent, FetchId, Load, PlayAction, PlayerAction, Source,
-        Via,
+        Unresolved, Via,
     },
     player::{self, PlayId, PlayerEvent},
     protocol::{Decline, PeerReply},
@@ -34,7 +34,7 @@ use crate::{
         budget::Precedence,
         elsewhere,
         endpoint::within,
-        fetch::{self, Order, Progress},
+        fetch::{self, AskError, Order, Progress},
         link::{Link, LinkHandle},
         provide::{Done, Reply, SharedBudget},
     },
@@ -63,6 +63,7 @@ impl Peer {
             // Nobody takes it where mDNS is not wanted.
             Action::LookForPeers(look) => _ = self.look_for_peers.force_send(look),
             Action::Remember => self.remember(),
+            Action::Bookmark => self.place_bookmark(),
             Action::Publish(catalogue) => self.tell_tracker(Command::Publish(catalogue)),
             Action::Addresses(peer, addresses) => self.set_addresses(peer, addresses),
             Action::Answer(ask, answer) => self.answer(ask, answer),
@@ -160,16 +161,20 @@ impl Peer {
 
     fn resolve(&mut self, play: PlayId, peer: PeerId, entry: EntryNo) {
         let Some(link) = self.links.get(&peer).map(Link::handle) else {
-            let answer = Err("its owner is not in the swarm any more".into());
+            let answer = Err(Unresolved::Silent);
             return self
                 .node
                 .handle(Event::Resolved { play, answer }, std::time::Instant::now());
         };
         let to = self.answer.clone();
         let task = smol::spawn(async move {
-            let answer = fetch::resolve(&link, entry)
-                .await
-                .map_err(|e| e.to_string());
+            let answer = fetch::resolve(&link, entry).await.map_err(|e| match e {
+                AskError::NoConnection(_) | AskError::Lost(_) | AskError::Silent => {
+                    log::debug!("nobody says what is to be played: {e}");
+                    Unresolved::Silent
+                }
+                why => Unresolved::Refused(why.to_string()),
+            });
             let _ = to
                 .send(Input::Event(Event::Resolved { play, answer }))
                 .await;
@@ -290,6 +295,7 @@ impl Peer {
             expect: Some((load.rate, load.channels)),
             paused: load.paused,
             held: load.held,
+            gentle: load.gentle,
         };
         match load.next {
             true => self.player.next(order),
@@ -551,9 +557,8 @@ fn serve_from(store: &Arc<Store>, library: &Library, track: TrackId) -> Option<A
 /// How often an asker whose file waits for its turn hears of it: well within
 /// what it takes for silence.
 const STILL_HERE: Duration = Duration::from_secs(3);
-/// What changes when there is something else to remember.
-const REMEMBERED: Subsystems =
-    Subsystems::of(&[Subsystem::Mixer, Subsystem::Playlist, Subsystem::Options]);
+/// What changes when there is something else to remember; the rest is in the bookmark.
+const REMEMBERED: Subsystems = Subsystems::of(&[Subsystem::Playlist]);
 
 /// A queue of hashing that is full empties in about this long.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(5);

@@ -363,10 +363,14 @@ impl Engine {
 
     /// Lets the current track be heard, unless it is held back.
     fn sound(&mut self) {
-        if self.tracks.front().is_none_or(|track| track.load.held) {
+        let Some(track) = self.tracks.front().filter(|track| !track.load.held) else {
             return;
-        }
+        };
+        let begins_gently = track.load.gentle && !track.announced;
         if let Some(line) = self.device.line() {
+            if begins_gently {
+                line.state.begin_gently();
+            }
             line.state.release();
         }
         if !self.paused {

@@ -60,6 +60,8 @@ pub struct Load {
     pub paused: bool,
     /// Get ready, but make no sound before [`Player::sound`].
     pub held: bool,
+    /// Begin softly, and be as loud as ever a few seconds later.
+    pub gentle: bool,
 }
 
 /// What happened, in the order in which it was heard.

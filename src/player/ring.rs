@@ -31,6 +31,7 @@ pub fn ring(rate: u32, channels: u16, gain: f32) -> (Feed, Renderer) {
         read: 0,
         level: gain,
         step: 1.0 / frames_in(RAMP, rate).max(1) as f32,
+        gentle_step: 1.0 / frames_in(GENTLE_RAMP, rate).max(1) as f32,
         resume: frames_in(RESUME, rate),
     };
     (feed, renderer)
@@ -91,6 +92,7 @@ pub struct RingState {
     held: AtomicBool,
     paused: AtomicBool,
     fade_in: AtomicBool,
+    gentle: AtomicBool,
     gain: AtomicU32,
     epoch: Instant,
 }
@@ -109,6 +111,7 @@ impl RingState {
             held: AtomicBool::new(true),
             paused: AtomicBool::new(false),
             fade_in: AtomicBool::new(false),
+            gentle: AtomicBool::new(false),
             gain: AtomicU32::new(gain.to_bits()),
             epoch: Instant::now(),
         }
@@ -155,6 +158,11 @@ impl RingState {
     pub fn release(&self) {
         self.first_frame.store(0, Ordering::Release);
         self.held.store(false, Ordering::Release);
+    }
+
+    /// Lets what sounds next grow loud over some seconds, once.
+    pub fn begin_gently(&self) {
+        self.gentle.store(true, Ordering::Release);
     }
 
     /// More frames will come: an empty ring is an underrun.
@@ -226,6 +234,8 @@ pub struct Renderer {
     level: f32,
     /// How much the gain may change from frame to frame.
     step: f32,
+    /// The same for a gentle beginning.
+    gentle_step: f32,
     /// Frames to wait for after an underrun.
     resume: usize,
 }
@@ -311,7 +321,8 @@ impl Renderer {
     }
 
     fn first_frame(&mut self, target: f32) {
-        self.level = if self.state.fade_in.load(Ordering::Relaxed) {
+        let fades = self.state.fade_in.load(Ordering::Relaxed);
+        self.level = if fades || self.state.gentle.load(Ordering::Acquire) {
             0.0
         } else {
             target
@@ -332,9 +343,12 @@ impl Renderer {
         let (head, tail) = chunk.as_slices();
         let mut samples = head.iter().chain(tail);
         let mut copied = 0;
+        let grows = target > self.level && !until_silent;
+        let gentle = grows && self.state.gentle.load(Ordering::Acquire);
+        let step = if gentle { self.gentle_step } else { self.step };
         for frame in out.chunks_exact_mut(self.channels) {
             if self.level != target {
-                let change = (target - self.level).clamp(-self.step, self.step);
+                let change = (target - self.level).clamp(-step, step);
                 self.level += change;
                 if (target - self.level).abs() < f32::EPSILON {
                     self.level = target;
@@ -346,6 +360,9 @@ impl Renderer {
                 *out = T::from_sample(*sample * self.level);
             }
             copied += 1;
+        }
+        if gentle && self.level == target {
+            self.state.gentle.store(false, Ordering::Release);
         }
         chunk.commit(copied * self.channels);
         self.read += copied as u64;
@@ -366,6 +383,10 @@ const RING: Duration = Duration::from_millis(400);
 
 /// A change of the gain takes this long: shorter clicks, longer is felt.
 const RAMP: Duration = Duration::from_millis(5);
+
+/// What begins by itself after a power cut takes so long to be as loud as before: time to
+/// find the knob.
+const GENTLE_RAMP: Duration = Duration::from_millis(2500);
 
 /// After an underrun this much must wait before it sounds again, so that slow
 /// bytes give few long gaps instead of many short ones.

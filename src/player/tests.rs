@@ -47,6 +47,7 @@ fn load(play: u64, path: &Path) -> Load {
         expect: Some((RATE, 2)),
         paused: false,
         held: false,
+        gentle: false,
     }
 }
 

@@ -12,13 +12,15 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     queue::{Options, Queue, QueueError, QueueId, Single},
     PlayId, PlayerEvent,
 };
 
 /// Whether there is sound.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PlayState {
     #[default]
     Stop,
@@ -35,6 +37,7 @@ pub enum TransportAction {
         item: QueueId,
         from: Duration,
         paused: bool,
+        cause: Cause,
     },
     /// Make ready what follows the current track without a gap, replacing
     /// what was made ready before.
@@ -55,6 +58,17 @@ pub enum TransportAction {
     Volume(u8),
     /// Tell those who watch.
     Changed(Change),
+}
+
+/// Why a track is started, and so what it is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Somebody wants this very track, and hears at once when nobody has it.
+    Asked,
+    /// The queue goes on to it. When nobody has it, it waits, unless another can play.
+    Follows,
+    /// It played in an earlier life: it waits for those who have it, and begins softly.
+    Resumed,
 }
 
 /// What has changed, in MPD's words for it.
@@ -84,6 +98,8 @@ pub struct Transport {
     volume: u8,
     max_volume: u8,
     error: Option<String>,
+    /// Where to go on, if not with the next, when what plays fails.
+    detour: Option<QueueId>,
     /// Tracks that failed since the last one that sounded.
     failures: usize,
     changed: [bool; CHANGES.len()],
@@ -99,6 +115,7 @@ struct Now {
     base: Duration,
     started: bool,
     starved: bool,
+    cause: Cause,
 }
 
 /// What plays next.
@@ -122,6 +139,7 @@ impl Transport {
             volume: volume.min(max_volume),
             max_volume,
             error: None,
+            detour: None,
             failures: 0,
             changed: [false; CHANGES.len()],
             actions: VecDeque::new(),
@@ -189,8 +207,13 @@ impl Transport {
         queue.choose(item)?;
         self.failures = 0;
         self.error = None;
-        self.start(item, Duration::ZERO, false);
+        self.start(item, Duration::ZERO, false, Cause::Asked);
         Ok(())
+    }
+
+    /// Goes on with `item`, which played in an earlier life as far as `from`.
+    pub fn resume(&mut self, item: QueueId, from: Duration, paused: bool) {
+        self.start(item, from, paused, Cause::Resumed);
     }
 
     /// Pauses or goes on; `None` toggles. A stopped player stays so.
@@ -233,7 +256,7 @@ impl Transport {
         }
         self.failures = 0;
         if let Some(item) = queue.step_back() {
-            self.start(item, Duration::ZERO, false);
+            self.start(item, Duration::ZERO, false, Cause::Follows);
         }
     }
 
@@ -259,7 +282,7 @@ impl Transport {
             }
             _ => {
                 queue.choose(item)?;
-                self.start(item, to, self.state == PlayState::Pause);
+                self.start(item, to, self.state == PlayState::Pause, Cause::Asked);
             }
         }
         Ok(())
@@ -302,6 +325,17 @@ impl Transport {
         self.set_volume(self.volume);
     }
 
+    /// What plays will fail: `item`, which can play, is to follow.
+    pub fn set_detour(&mut self, item: QueueId) {
+        self.detour = Some(item);
+    }
+
+    /// Nobody has brought what plays for long: it pauses where it is, and says `why`.
+    pub fn tire(&mut self, why: String) {
+        self.error = Some(why);
+        self.pause(Some(true));
+    }
+
     pub fn clear_error(&mut self) {
         if self.error.take().is_some() {
             self.note(Change::Player);
@@ -325,7 +359,9 @@ impl Transport {
             return self.choose_next(queue);
         }
         match queue.cursor() {
-            Some(item) if self.state == PlayState::Play => self.start(item, Duration::ZERO, false),
+            Some(item) if self.state == PlayState::Play => {
+                self.start(item, Duration::ZERO, false, Cause::Follows);
+            }
             _ => self.stop(),
         }
     }
@@ -380,6 +416,7 @@ impl Transport {
             base: Duration::ZERO,
             started: true,
             starved: false,
+            cause: Cause::Follows,
         });
         self.failures = 0;
         self.note(Change::Player);
@@ -412,7 +449,7 @@ impl Transport {
     fn go_on(&mut self, queue: &mut Queue, next: Option<QueueId>) {
         self.advance(queue, next);
         match next {
-            Some(item) => self.start(item, Duration::ZERO, false),
+            Some(item) => self.start(item, Duration::ZERO, false, Cause::Follows),
             None => {
                 queue.rest();
                 self.stop();
@@ -449,17 +486,25 @@ impl Transport {
         if self.failures >= MAX_FAILURES {
             return self.stop();
         }
+        let detour = self.detour.take();
+        let cause = match &self.now {
+            Some(now) if now.cause == Cause::Asked && !now.started && detour.is_none() => {
+                Cause::Asked
+            }
+            _ => Cause::Follows,
+        };
+        let next = detour.filter(|id| queue.get(*id).is_some());
         // Not consumed, since nobody has heard it.
-        match queue.skip().filter(|&next| next != item) {
+        match next.or_else(|| queue.skip()).filter(|&next| next != item) {
             Some(next) => {
                 queue.pass(Some(next));
-                self.start(next, Duration::ZERO, false);
+                self.start(next, Duration::ZERO, false, cause);
             }
             None => self.stop(),
         }
     }
 
-    fn start(&mut self, item: QueueId, from: Duration, paused: bool) {
+    fn start(&mut self, item: QueueId, from: Duration, paused: bool, cause: Cause) {
         let play = self.new_play();
         self.now = Some(Now {
             play,
@@ -467,8 +512,10 @@ impl Transport {
             base: from,
             started: false,
             starved: false,
+            cause,
         });
         self.next = None;
+        self.detour = None;
         self.state = match paused {
             true => PlayState::Pause,
             false => PlayState::Play,
@@ -478,6 +525,7 @@ impl Transport {
             item,
             from,
             paused,
+            cause,
         });
         self.note(Change::Player);
     }

@@ -28,8 +28,8 @@ use crate::{
     },
     id::{Group, PeerId, TrackId},
     node::{
-        self, Acquaintance, Action, ControlId, Interfaces, Load, Memory, Node, PlayAction,
-        PlayerAction, Setup, Sight, Via,
+        self, Acquaintance, Action, Bookmark, ControlId, Interfaces, Load, Memory, Node,
+        PlayAction, PlayerAction, Setup, Sight, Via,
     },
     player::{PlayId, PlayerEvent},
     swarm::budget::Turns,
@@ -81,6 +81,8 @@ pub struct Host {
     pub queued: Vec<TrackId>,
     /// Nothing that arrives can be kept.
     pub disk_is_full: bool,
+    /// Where in its music it was.
+    pub bookmark: Option<Bookmark>,
     /// Whom it finds in its state directory when it starts again.
     pub remembered: Vec<Acquaintance>,
     /// Whom the node has given addresses for.
@@ -276,6 +278,7 @@ impl Host {
             store: Store::default(),
             queued: Vec::new(),
             disk_is_full: false,
+            bookmark: None,
             remembered: Vec::new(),
             reach: BTreeSet::new(),
             calls: BTreeMap::new(),
@@ -545,6 +548,7 @@ impl World {
                     self.look_for_peers(host);
                 }
             }
+            Action::Bookmark => this.bookmark = Some(this.node.bookmark(this.player.position())),
             Action::Remember => this.remembered = this.node.memory().peers,
             Action::Want(want) => {
                 let what = match want.need {

@@ -110,6 +110,10 @@ const WALL_CLOCK: &[(&str, &str)] = &[
         "cli/doctor/look/machine.rs",
         "whether the clock is set, for people",
     ),
+    (
+        "daemon/clock.rs",
+        "how long a node was away, where no other clock can tell",
+    ),
     ("daemon/logging.rs", "the time of a log line"),
     ("daemon/parts.rs", "a seed, for which any number does"),
     ("peer/mod.rs", "when the database changed, as MPD shows it"),

@@ -275,7 +275,7 @@ impl World {
             },
             (Purpose::Resolve(play), Packet::No(why)) => node::Event::Resolved {
                 play,
-                answer: Err(why.to_string()),
+                answer: Err(node::Unresolved::Refused(why.to_string())),
             },
             (Purpose::Fetch(id), Packet::Slice) => node::Event::Fetch(id, FetchEvent::FirstByte),
             (Purpose::Fetch(id), Packet::Group(group)) => {
@@ -674,7 +674,7 @@ fn fail(purpose: Purpose, why: &str) -> Event {
         Purpose::Fetch(id) => done(id, Outcome::ConnectionLost(why.into())),
         Purpose::Resolve(play) => node::Event::Resolved {
             play,
-            answer: Err(why.into()),
+            answer: Err(node::Unresolved::Silent),
         },
         Purpose::Greet(peer) => node::Event::Greeted(peer, Greeted::Silent(why.into())),
         Purpose::Piece(owner) => node::Event::Piece(owner, Err(why.into())),

@@ -22,6 +22,7 @@
 
 mod choose;
 mod elsewhere;
+mod silence;
 mod source;
 mod start;
 mod window;
@@ -35,6 +36,8 @@ use crate::id::{group_count, Group, PeerId};
 use crate::protocol::Class;
 
 use choose::SMALL_GROUPS;
+use silence::Arrivals;
+pub use silence::Silence;
 pub use source::{Pace, SourceInfo, Why};
 use source::{Source, Standing};
 pub use start::Lead;
@@ -110,6 +113,9 @@ pub struct Scheduler {
     bitrate: Option<u64>,
     /// Where in the file the sound begins, in bytes.
     audio_start: u64,
+    /// Since when the reader has stood at something that is not here.
+    dry_since: Option<Instant>,
+    arrivals: Arrivals,
     /// The sound is held back, so the reader goes no further.
     held: bool,
     /// The reader has gone on from what a decoder reads to open the track.
@@ -160,6 +166,8 @@ impl Scheduler {
             window: None,
             bitrate: None,
             audio_start: 0,
+            dry_since: None,
+            arrivals: Arrivals::default(),
             held: false,
             past_opening: false,
             sources: BTreeMap::new(),
@@ -226,6 +234,14 @@ impl Scheduler {
         self.cancel_where(|request| request.source == peer);
     }
 
+    /// A source does not have the track any more; what it was asked for is asked elsewhere.
+    pub fn handle_disowned(&mut self, peer: PeerId) {
+        if let Some(source) = self.sources.get_mut(&peer) {
+            source.put_out(Why::NotAvailable);
+        }
+        self.cancel_where(|request| request.source == peer);
+    }
+
     /// The reader stands, or waits, at byte `offset`.
     ///
     /// When it waits for something that nobody was asked for, that is a seek: large
@@ -233,6 +249,7 @@ impl Scheduler {
     pub fn handle_demand(&mut self, offset: u64, now: Instant) {
         self.head = Group::of(offset).min(Group(group_count(self.size)));
         self.told = (offset.min(self.size), now);
+        self.look_whether_dry(now);
         self.past_opening |= !self.is_opening();
         if self.have.contains(self.head) || self.asked().0.contains(self.head) {
             return;
@@ -289,7 +306,12 @@ impl Scheduler {
     /// A group arrived, verified.
     pub fn handle_group(&mut self, req: RequestId, group: Group, now: Instant) {
         self.handle_first_byte(req, now);
+        if !self.have.contains(group) {
+            let bytes = GroupSet::from_iter([group]).bytes(self.size);
+            self.arrivals.handle_bytes(bytes, now);
+        }
         self.have.insert(group);
+        self.look_whether_dry(now);
         if let Some(request) = self.requests.get_mut(&req) {
             request.progress = now;
             let peer = request.source;
@@ -321,7 +343,8 @@ impl Scheduler {
             Outcome::Complete | Outcome::Short => source.handle_end(&missing),
             Outcome::Busy(retry) => source.handle_busy(retry, self.random.draw(), now),
             Outcome::ConnectionLost(why) => {
-                source.handle_failure(Why::Lost(why), self.random.draw(), now);
+                log::debug!("{} brings nothing: {why}", request.source);
+                source.handle_failure(false, self.random.draw(), now);
             }
             Outcome::NotAvailable => source.handle_not_available(),
             Outcome::Elsewhere(_) => {} // Dealt with above.
@@ -437,7 +460,7 @@ impl Scheduler {
             if let Some(request) = self.requests.remove(&req) {
                 self.handle_not_brought(request.source, &request.groups);
                 if let Some(source) = self.sources.get_mut(&request.source) {
-                    source.handle_failure(Why::TimedOut, self.random.draw(), now);
+                    source.handle_failure(true, self.random.draw(), now);
                 }
             }
         }

@@ -426,7 +426,7 @@ const FLAGS: [&str; 7] = [
 ];
 
 /// What is a number, as JSON knows it.
-const NUMBERS: [&str; 19] = [
+const NUMBERS: &[&str] = &[
     "Id",
     "Pos",
     "Time",
@@ -445,6 +445,7 @@ const NUMBERS: [&str; 19] = [
     "songid",
     "tracks",
     "uptime",
+    "waits_since_s",
     "volume",
 ];
 

@@ -35,6 +35,13 @@ pub struct Request {
     pub access: Access,
 }
 
+impl Request {
+    /// Whether somebody says by it that something is to sound, or nothing.
+    pub fn is_order(&self) -> bool {
+        matches!(&self.task, Task::Command(Command::Playback(command)) if command.is_order())
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {
     Command(Command),

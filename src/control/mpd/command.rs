@@ -246,6 +246,33 @@ impl Access {
     }
 }
 
+impl Playback {
+    /// Whether it says that something is to sound, or nothing; not how.
+    pub fn is_order(&self) -> bool {
+        match self {
+            Self::Play(_)
+            | Self::PlayId(_)
+            | Self::Pause(_)
+            | Self::Stop
+            | Self::Next
+            | Self::Previous
+            | Self::Seek(..)
+            | Self::SeekId(..)
+            | Self::SeekCurrent(_) => true,
+            Self::SetVolume(_)
+            | Self::ChangeVolume(_)
+            | Self::GetVolume
+            | Self::Random(_)
+            | Self::Repeat(_)
+            | Self::Single(_)
+            | Self::Consume(_)
+            | Self::NoCrossfade
+            | Self::NoReplayGain
+            | Self::ClearError => false,
+        }
+    }
+}
+
 impl Command {
     /// Whether a node without a player must refuse it.
     pub fn needs_player(&self) -> bool {

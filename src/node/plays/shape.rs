@@ -7,7 +7,7 @@ use crate::{
     catalog::{Database, EntryRef, ListedRef},
     id::{EntryNo, TrackId},
     media::Format,
-    player::{queue::QueueItem, PlayId},
+    player::{queue::QueueItem, transport::Cause, PlayId},
 };
 
 /// What the player needs to know of a play.
@@ -18,6 +18,8 @@ pub struct Load {
     pub paused: bool,
     /// Whether it makes no sound before [`PlayAction::Sound`](super::PlayAction::Sound).
     pub held: bool,
+    /// Whether it begins softly.
+    pub gentle: bool,
     /// Whether it follows the current play instead of replacing it.
     pub next: bool,
     pub source: Source,
@@ -68,6 +70,19 @@ impl Shape {
         })
     }
 
+    /// What was queued, of which nobody says more now.
+    pub fn unknown(item: &QueueItem) -> Self {
+        Self {
+            format: item.info.format,
+            rate: item.info.rate,
+            channels: item.info.channels,
+            audio_start: 0,
+            size: 0,
+            opening: Box::default(),
+            duration: item.info.duration,
+        }
+    }
+
     pub fn of(listed: ListedRef<'_>) -> Self {
         Self {
             format: listed.format,
@@ -87,6 +102,7 @@ impl Shape {
             from: request.from,
             paused: request.paused,
             held: !request.next && matches!(source, Source::Store(_)),
+            gentle: request.cause == Cause::Resumed,
             next: request.next,
             source,
             format: self.format,

@@ -12,7 +12,7 @@ use crate::{
     content::ranges::GroupSet,
     id::{PeerId, TrackId},
     protocol::Class,
-    swarm::scheduler::{Lead, Outcome, Pace, RequestId, Scheduler, SourceInfo, Why},
+    swarm::scheduler::{Lead, Outcome, Pace, RequestId, Scheduler, Silence, SourceInfo, Why},
 };
 
 /// Names a request to a source.
@@ -122,6 +122,22 @@ impl Stream {
         self.scheduler.lead(now).filter(|_| !self.given_up)
     }
 
+    /// Who is waited for in vain, if anybody is.
+    pub fn silence(&self, now: Instant) -> Option<Silence> {
+        self.scheduler.silence(now).filter(|_| self.is_waiting())
+    }
+
+    /// Whether it may wait for somebody.
+    pub fn is_waiting(&self) -> bool {
+        self.open && !self.given_up
+    }
+
+    /// What `peer` is called, or was when it was here.
+    pub fn name(&self, peer: PeerId) -> Arc<str> {
+        let name = self.names.get(&peer).cloned();
+        name.unwrap_or_else(|| peer.to_string().into())
+    }
+
     /// Tells the scheduler who has come and who has gone.
     pub fn set_sources(
         &mut self,
@@ -146,7 +162,10 @@ impl Stream {
             self.scheduler.add_source(*peer, info, now);
         }
         for peer in self.sources.difference(&sources) {
-            self.scheduler.remove_source(*peer);
+            match database.member(*peer) {
+                Some(_) => self.scheduler.handle_disowned(*peer),
+                None => self.scheduler.remove_source(*peer),
+            }
         }
         self.sources = sources;
         self.names.extend(names);
@@ -184,18 +203,11 @@ impl Stream {
     /// What keeps the listener from the rest, in words. Who has left is not in
     /// the database any more, but has a name still.
     pub fn in_words(&self, why: &[(PeerId, Why)]) -> String {
-        let name = |peer: &PeerId| match self.names.get(peer) {
-            Some(name) => name.to_string(),
-            None => peer.to_string(),
-        };
         let words: Vec<String> = why
             .iter()
-            .map(|(peer, why)| format!("{}: {why}", name(peer)))
+            .map(|(peer, why)| format!("{}: {why}", self.name(*peer)))
             .collect();
-        match &words[..] {
-            [] => "nobody in the swarm has it any more".into(),
-            words => words.join("; "),
-        }
+        words.join("; ")
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     content::ranges::GroupSet,
     id::{PeerId, TrackId},
     protocol::Class,
-    swarm::scheduler::{self, Outcome, Pace},
+    swarm::scheduler::{self, Outcome, Pace, Why},
 };
 
 /// All that is fetched, by content.
@@ -49,9 +49,12 @@ impl Streams {
         let busy = self.streams.values().any(|stream| stream.is_busy(now));
         self.busy = busy;
         let active = self.streams.iter_mut().filter(|(_, s)| s.is_active(busy));
-        let mut polled = active.filter_map(|(track, stream)| {
+        let mut polled = active.filter_map(|(track, stream)| loop {
             let action = stream.scheduler.poll(now)?;
-            Some(perform(*track, stream, action))
+            // Who has left may come back.
+            if let Some(action) = perform(*track, stream, action) {
+                return Some(action);
+            }
         });
         polled.next()
     }
@@ -195,6 +198,24 @@ impl Streams {
         }
     }
 
+    /// Somebody has heard of `peer`.
+    pub fn handle_seen(&mut self, peer: PeerId) {
+        for stream in self.streams.values_mut() {
+            stream.scheduler.handle_seen(peer);
+        }
+    }
+
+    /// Whether `peer` does not do what it was asked for.
+    pub fn is_failing(&self, peer: PeerId) -> bool {
+        let mut streams = self.streams.values();
+        streams.any(|stream| stream.scheduler.is_failing(peer))
+    }
+
+    /// What is missing of the track is not waited for any more.
+    pub fn give_up(&mut self, track: TrackId) {
+        self.with(track, |stream| stream.given_up = true);
+    }
+
     /// Whether what plays is about to run out of bytes.
     pub fn is_short(&self, now: Instant) -> bool {
         let mut playing = self.streams.values().filter(|s| s.plays && s.open);
@@ -209,8 +230,8 @@ impl Streams {
 }
 
 /// What an action of a stream's scheduler is in terms of plays.
-fn perform(track: TrackId, stream: &mut Stream, action: scheduler::Action) -> PlayAction {
-    match action {
+fn perform(track: TrackId, stream: &mut Stream, action: scheduler::Action) -> Option<PlayAction> {
+    Some(match action {
         scheduler::Action::Fetch {
             req,
             source,
@@ -235,9 +256,12 @@ fn perform(track: TrackId, stream: &mut Stream, action: scheduler::Action) -> Pl
         scheduler::Action::Complete => PlayAction::Keep(track),
         scheduler::Action::Forget { groups } => PlayAction::Forget { track, groups },
         scheduler::Action::Stuck { why } => {
+            if why.is_empty() || why.iter().any(|(_, why)| *why == Why::Gone) {
+                return None;
+            }
             stream.given_up = true;
             let why = stream.in_words(&why);
             PlayAction::GiveUp { track, why }
         }
-    }
+    })
 }

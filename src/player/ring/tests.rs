@@ -185,3 +185,30 @@ fn samples_of_16_and_24_bits_pass_exactly() {
         (i16::MAX, i32::MIN)
     );
 }
+
+/// What plays on by itself after a power cut: loud after some seconds, and then exact.
+#[test]
+fn a_gentle_beginning_takes_its_time_once() {
+    let (mut feed, mut renderer) = mono();
+    feed.state.begin_gently();
+    sounding(&mut feed, 0.5, 400);
+    let mut heard = render(&mut renderer, 100).0;
+    for _ in 0..40 {
+        feed.push(&[0.5; 100]);
+        heard.extend(render(&mut renderer, 100).0);
+    }
+    assert!(heard[0] < 0.001 && heard[1000] < 0.25, "{}", heard[1000]);
+    assert!(
+        heard.windows(2).all(|pair| pair[1] >= pair[0]),
+        "it only grows"
+    );
+    let exact = heard.iter().position(|sample| *sample == 0.5).unwrap();
+    assert!((2400..2600).contains(&exact), "{exact}");
+    assert!(heard[exact..].iter().all(|sample| *sample == 0.5));
+    // The next pause is as short as ever.
+    feed.state.set_paused(true);
+    render(&mut renderer, 100);
+    feed.state.set_paused(false);
+    let again = render(&mut renderer, 20).0;
+    assert_eq!(again[10..], [0.5; 10]);
+}

@@ -62,6 +62,7 @@ impl Bench {
                     item,
                     from,
                     paused,
+                    ..
                 } => {
                     let paused = if paused { " paused" } else { "" };
                     format!(

@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::source::Source;
+use super::source::{Source, Standing};
 use super::{Action, Class, Request, RequestId, Scheduler, NEAR};
 use crate::content::ranges::GroupSet;
 use crate::id::{Group, PeerId, GROUP_BYTES};
@@ -245,11 +245,24 @@ impl Scheduler {
         etas.min().unwrap_or(Duration::MAX)
     }
 
+    /// Whether a source is away while another, which is not, has what it has.
+    fn is_dispensable(&self, peer: PeerId) -> bool {
+        let Some(source) = self.sources.get(&peer).filter(|source| source.is_away()) else {
+            return false;
+        };
+        let mut left = source.part_of(&self.missing());
+        let others = self.sources.values();
+        for other in others.filter(|other| other.standing() == Standing::In && !other.is_away()) {
+            left = left.difference(&other.part_of(&left));
+        }
+        left.is_empty()
+    }
+
     /// Whether a source neither rests nor is silent.
     fn may_be_asked(&self, peer: PeerId, now: Instant) -> bool {
         let rested = self.sources.get(&peer).is_some_and(|s| s.may_be_asked(now));
         let silent = |request: &Request| request.source == peer && request.late;
-        rested && !self.requests.values().any(silent)
+        rested && !self.requests.values().any(silent) && !self.is_dispensable(peer)
     }
 
     /// Whether a source may have another request.

@@ -40,10 +40,6 @@ pub enum Why {
     Liar,
     #[error("has left")]
     Gone,
-    #[error("does not answer")]
-    TimedOut,
-    #[error("connection lost: {0}")]
-    Lost(String),
 }
 
 /// Whether a source is in the running.
@@ -67,6 +63,7 @@ pub(super) struct Source {
     /// Refusals and failures in a row, for the back-off.
     in_a_row: u32,
     failing_since: Option<Instant>,
+    is_away: bool,
     /// When it last sent anything.
     heard: Option<Instant>,
     /// When it last brought a group.
@@ -88,6 +85,7 @@ impl Source {
             rest_until: None,
             in_a_row: 0,
             failing_since: None,
+            is_away: false,
             heard: None,
             brought: None,
             lost: false,
@@ -102,11 +100,38 @@ impl Source {
         self.lacks = GroupSet::new();
         if self.out.is_some() && self.out != Some(Why::Liar) {
             self.out = None;
-            self.in_a_row = 0;
-            self.failing_since = None;
-            self.rest_until = None;
+            self.forgive();
         }
         self.end_rest(now);
+    }
+
+    /// Somebody has heard of it: if it failed it is worth another try, at once.
+    pub(super) fn handle_seen(&mut self) {
+        if self.is_failing() && self.out.is_none() {
+            self.forgive();
+        }
+    }
+
+    fn forgive(&mut self) {
+        self.in_a_row = 0;
+        self.failing_since = None;
+        self.is_away = false;
+        self.rest_until = None;
+    }
+
+    /// Whether nothing has come of what it was asked last.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing_since.is_some()
+    }
+
+    /// Whether it has failed for so long that it is asked only where nobody else is left.
+    pub(super) fn is_away(&self) -> bool {
+        self.is_away
+    }
+
+    /// When it last brought something.
+    pub(super) fn brought(&self) -> Option<Instant> {
+        self.brought
     }
 
     pub(super) fn put_out(&mut self, why: Why) {
@@ -124,7 +149,8 @@ impl Source {
 
     /// Lies are remembered, everything else of a source that is out may be dropped.
     pub(super) fn may_be_forgotten(&self) -> bool {
-        self.out.as_ref().is_some_and(|why| *why != Why::Liar)
+        let is_out = self.out.as_ref().is_some_and(|why| *why != Why::Liar);
+        is_out || (self.is_away && self.out.is_none())
     }
 
     /// Why it brings nothing.
@@ -317,6 +343,7 @@ impl Source {
         self.brought = Some(now);
         self.in_a_row = 0;
         self.failing_since = None;
+        self.is_away = false;
         self.meter.handle_bytes(bytes, now);
     }
 
@@ -333,14 +360,13 @@ impl Source {
         }
     }
 
-    /// It failed; after [`PATIENCE`] of nothing else it is out.
-    pub(super) fn handle_failure(&mut self, why: Why, random: u64, now: Instant) {
-        self.lost |= why == Why::TimedOut;
+    /// It failed; after [`PATIENCE`] of nothing else it is away, but not forgotten: it is
+    /// tried again as long as there is nobody else.
+    pub(super) fn handle_failure(&mut self, is_silent: bool, random: u64, now: Instant) {
+        self.lost |= is_silent;
         let since = *self.failing_since.get_or_insert(now);
         self.rest(random, now);
-        if now >= since + PATIENCE {
-            self.put_out(why);
-        }
+        self.is_away |= now >= since + PATIENCE;
     }
 
     /// Rests twice as long as the last time, less up to a half by chance. What fails while
@@ -440,6 +466,6 @@ const MAX_REST: Duration = Duration::from_secs(5);
 /// The longest rest that a busy source may ask for; it might lie.
 const MAX_RETRY: Duration = Duration::from_secs(30);
 
-/// A source that does nothing but fail for this long is out, until it shows up again:
+/// A source that does nothing but fail for this long is away, until it shows up again:
 /// longer than a router's restart of its radio takes mostly, and than a player's buffer.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -23,8 +23,8 @@ pub struct Lead {
     pub here: Duration,
     /// So much is needed, as it looks now.
     pub needed: Duration,
-    /// Bytes a second that all sources bring together, if that is known.
-    pub rate: Option<u64>,
+    /// Bytes a second that came lately.
+    pub arriving: u64,
     /// Bytes a second that the track takes.
     pub bitrate: u64,
 }
@@ -46,7 +46,7 @@ impl Scheduler {
         Some(Lead {
             here,
             needed: here + wait.max(self.time_of(short)),
-            rate: self.rate_of_all(),
+            arriving: self.arriving(now),
             bitrate: self.bitrate.unwrap_or(GUESSED_BITRATE),
         })
     }
@@ -132,7 +132,10 @@ impl Scheduler {
     /// so until it has sent for longer than a good network takes for all that is asked for.
     fn rate_of_all(&self) -> Option<u64> {
         let missing = self.missing();
-        let able = |source: &&Source| source.standing() == Standing::In && source.has_any(&missing);
+        let able = |source: &&Source| {
+            let able = source.standing() == Standing::In && !source.is_failing();
+            able && source.has_any(&missing)
+        };
         let rates = self.sources.values().filter(able).map(Source::rate);
         rates.sum()
     }

@@ -197,6 +197,11 @@ impl Desk<'_> {
             if let Some(what) = &view.waits_for {
                 reply.pair("waits_for", what);
             }
+            if let Some(missed) = &view.missed {
+                reply.pair("waits_reason", missed.reason);
+                reply.pair("waits_peer", &missed.peer);
+                reply.pair("waits_since_s", missed.since.as_secs());
+            }
             if !view.sources.is_empty() {
                 reply.pair("source", view.sources.join(", "));
             }
