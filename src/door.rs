@@ -68,7 +68,7 @@ pub fn frame(bytes: &[u8]) {
     one::<PeerReply>(bytes, MAX_REPLY_FRAME);
 }
 
-/// Messages of a pairing, from who does not know the code.
+/// Messages of a pairing, from a stranger without the code.
 pub fn pairing(bytes: &[u8]) {
     pairing::try_messages(bytes);
 }

@@ -1,8 +1,8 @@
 //! What of the file system is music that may be given to others.
 //!
-//! The music directories are written by whoever shares music: a link in them could
-//! hand any file of the machine to the swarm, and what was a directory when it was
-//! scanned may be a link when it is opened. So what counts is where an *open* file
+//! The music directories are written by people and programs that share music: a link in
+//! them could hand any file of the machine to the swarm, and what was a directory when it
+//! was scanned may be a link when it is opened. So what counts is where an *open* file
 //! really lies, not what its path promised; and nothing but a regular file is opened,
 //! since a pipe would wait for its writer and a device would do something.
 

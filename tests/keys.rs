@@ -1,4 +1,4 @@
-//! A swarm's key is changed: who has the new one goes on, and who has not is out.
+//! A swarm's key is changed: nodes with the new one go on, and nodes without it are out.
 
 mod common;
 
@@ -27,7 +27,7 @@ fn use_keys(node: &Node, keys: &str) {
     node.wait_for_status("the new keys", |_| count(node) > before);
 }
 
-/// A swarm with one key: a tracker, the owner of a track, who sends it hardly faster than
+/// A swarm with one key: a tracker, the owner of a track, which sends it hardly faster than
 /// it is played, a listener, and a node that is to be put out.
 struct Swarm {
     old: String,
@@ -135,7 +135,7 @@ fn a_node_without_the_new_key_is_put_out_and_music_goes_on_peers_first() {
 /// One key for another, in one step: the first to change wait for the last, and are back
 /// when it has changed.
 #[test]
-fn who_changes_first_waits_for_the_last() {
+fn the_node_that_changes_first_waits_for_the_last() {
     let swarm = Swarm::start();
     for node in [&swarm.owner, &swarm.listener] {
         use_keys(node, &swarm.new);
@@ -146,8 +146,8 @@ fn who_changes_first_waits_for_the_last() {
     swarm.assert_all_is_well();
 }
 
-/// No tracker speaks for anybody: who was known by its own word only has to show again
-/// that it is a member.
+/// No tracker speaks for anybody: a peer that was known by its own word only has to show
+/// again that it is a member.
 #[test]
 fn without_a_tracker_too() {
     let mut swarm = Swarm::start();

@@ -284,7 +284,7 @@ fn the_member_is_found_in_the_network() {
         fs::read_to_string(newcomer.key_file()).unwrap(),
         format!("{key}\n")
     );
-    // Whoever is stopped says that it shows no code any more.
+    // A member that is stopped says that it shows no code any more.
     kill(Pid::from_raw(cellar.child.id() as i32), Signal::SIGINT).unwrap();
     let (code, said) = cellar.end();
     assert!(

@@ -312,7 +312,7 @@ fn the_service_is_let_into_music_in_a_closed_home() {
         status.unwrap().success()
     };
     let music = home.music();
-    // Who does not want that is told what to do.
+    // A person that does not want that is told what to do.
     let answers = format!("\n{music}\ny\nn\nn\n");
     let said = assert_done(&home.set_up(&prefix, &[], &answers));
     let barred = home.0.path().display().to_string();

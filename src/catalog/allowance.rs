@@ -1,6 +1,6 @@
 //! How many bytes of catalogues an owner may have fetched: a store that fills itself.
 //!
-//! Catching up is by state, so who has to wait misses only what was outdated meanwhile.
+//! Catching up is by state, so waiting for an owner misses only what was outdated meanwhile.
 
 use std::{
     collections::BTreeMap,
@@ -74,7 +74,7 @@ impl Allowances {
                 a_second: OF_OWNER,
             },
             site: Filling {
-                // So that those who have no room are known soon.
+                // So that owners without room are known soon.
                 most: 2 * most(quota.all),
                 a_second: OF_SITE,
             },
@@ -118,7 +118,7 @@ fn spend<K: Ord>(
     now: Instant,
 ) {
     if of.len() >= MAX_SPENDERS && !of.contains_key(&key) {
-        // Who has spent nothing for long begins anew.
+        // An owner that has spent nothing for long begins anew.
         of.retain(|_, allowance| {
             allowance.refill(rate, now);
             allowance.left < Allowance::full(rate, now).left
@@ -132,14 +132,14 @@ fn spend<K: Ord>(
 
 /// An owner that hashes its library changes a page every two seconds.
 const OF_OWNER: u64 = 64 * 1024;
-/// Of all owners at one address: who makes itself new ones gains nothing by that.
+/// Of all owners at one address: new identities at the same address gain nothing.
 const OF_SITE: u64 = 4 * OF_OWNER;
 /// For what a tracker is given and everybody then fetches from it: a quarter of 100
 /// Mbit/s.
 const OF_RECEIVERS: u64 = 3 << 20;
 /// A page of the usual size in 16 s.
 const LEAST: u64 = 4 * 1024;
-/// Those who have spent something lately; more are kept only while they have.
+/// Owners that have spent something lately; more are kept only while they have.
 const MAX_SPENDERS: usize = 1024;
 
 #[cfg(test)]
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_told_until_when_and_others_do_not() {
+    fn an_owner_that_waits_is_told_until_when_and_others_do_not() {
         let now = Instant::now();
         let mut all = Allowances::new(QUOTA);
         all.spend(id(1), site(1), (8 << 20) + 65_536, now);
@@ -202,13 +202,13 @@ mod tests {
         assert!(then > now + Duration::from_secs(1) && then < now + Duration::from_secs(2));
         assert_eq!(all.ready(id(1), site(1), then), then);
         assert_eq!(all.ready(id(2), site(2), now), now);
-        // With a thousand who fetch what it has, it may give less.
+        // With a thousand peers that fetch what it has, it may give less.
         all.set_receivers(1000);
         assert!(all.ready(id(1), site(1), now) > now + Duration::from_secs(15));
     }
 
     #[test]
-    fn those_who_have_spent_nothing_lately_take_no_memory() {
+    fn owners_that_have_spent_nothing_lately_take_no_memory() {
         let begin = Instant::now();
         let mut all = Allowances::new(QUOTA);
         for n in 0..4 * MAX_SPENDERS {

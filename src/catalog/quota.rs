@@ -67,8 +67,8 @@ impl Quota {
         }
     }
 
-    /// Who gives way for all to fit; nobody where they do. Those who are not here go
-    /// first, and between equals `newcomer`.
+    /// The owner that gives way for all to fit; none where they do. Owners that are not
+    /// here go first, and between equals `newcomer`.
     pub fn who_yields(&self, holdings: &[Holding], newcomer: PeerId) -> Option<PeerId> {
         let total: usize = holdings.iter().map(|holding| holding.bytes).sum();
         if total <= self.all {
@@ -100,7 +100,7 @@ const PART_OF_ONE: usize = 4 * PART_OF_ALL;
 const LIBRARY: usize = 24 << 20;
 /// Some 30,000 tracks, on whatever machine.
 const LEAST: usize = 8 << 20;
-/// Three million tracks; who lists more means ill.
+/// Three million tracks; an owner that lists more means ill.
 const MOST: usize = 1 << 30;
 /// The most entries that a catalogue may have, as they usually are.
 const MOST_OF_ONE: usize = 256 << 20;
@@ -177,7 +177,7 @@ mod tests {
 
     proptest! {
         /// However many identities others have, and however large: they fit in the end,
-        /// and who is at a site with a fair part stays.
+        /// and an owner at a site with a fair part stays.
         #[test]
         fn a_fair_part_is_nobodys_to_take(
             sizes in prop::collection::vec((0..6u8, 0..60usize, any::<bool>()), 1..40),

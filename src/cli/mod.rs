@@ -167,7 +167,7 @@ fn check(args: &ConfigArgs) -> ExitCode {
     };
     let mut notes = doubts(&config);
     match config.swarm.key_file.as_deref().map(identity::read_keys) {
-        // The service reads it; who checks need not.
+        // The service reads it; the user that checks need not.
         Some(Err(KeyFileError::Read { path, source }))
             if source.kind() == io::ErrorKind::PermissionDenied =>
         {

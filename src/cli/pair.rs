@@ -163,7 +163,7 @@ fn say(event: PairingEvent) {
     println!("A try from {from} has failed: the code was wrong, or was not said. {tries}.");
 }
 
-/// A code, and who the member is for this one time.
+/// A code, and the member's identity for this one time.
 fn secrets() -> io::Result<(PairingCode, Identity)> {
     let random = SystemRandom::new();
     let code = PairingCode::pick(|| {

@@ -52,7 +52,7 @@ pub fn open(
             };
             let hashed = hash::hash_file(&disk, path, &cancel, told);
             let Hashed { outboard, stamp } = hashed.map_err(|e| e.to_string())?;
-            // Whoever asked for the hash asks for the track next, long before
+            // The peer that asked for the hash asks for the track next, long before
             // the catalogue tells of it, and need not wait for a second read.
             store.add_file(outboard.track, outboard.size, path.into(), stamp.modified);
             if let Err(e) = store.keep_outboard(&outboard) {

@@ -15,8 +15,8 @@
 //! - TLS 1.3 only, a certificate on both sides, neither resumption nor 0-RTT.
 //! - The clock is never asked (a Pi has none at boot): certificates are valid
 //!   from 1970 to 9999 and are checked as of one fixed date between.
-//! - A key that is taken away lets nobody in from the next handshake on. Those who are in by
-//!   it are put out by the owners of the connections, who ask [`Identity::believes`] again.
+//! - A key that is taken away lets nobody in from the next handshake on. Peers that are in by
+//!   it are put out by the owners of the connections, which ask [`Identity::believes`] again.
 //! - Server names mean nothing. A client that knows whom it wants says so by
 //!   [`PeerId`].
 //!

@@ -500,7 +500,7 @@ impl Core {
         Ok(track)
     }
 
-    /// Who asked for the file is told that it cannot be had; why, is known only here.
+    /// The requester is told that the file cannot be had; why, is known only here.
     fn say_unreadable(&self, path: &Path) {
         let opened = std::fs::File::open(path);
         if let Some(error) = opened.err().filter(|e| e.kind() != io::ErrorKind::NotFound) {

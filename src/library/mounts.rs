@@ -1,8 +1,8 @@
 //! What is mounted where the music is.
 //!
 //! A disk that is mounted over a directory, or taken from it, is nothing that inotify
-//! tells of. The kernel tells whoever polls the table of mounts for it. What comes over a
-//! network is looked at now and then besides: what others write there, nobody tells.
+//! tells of. The kernel tells a program that polls the table of mounts for it. What comes
+//! over a network is looked at now and then besides: what others write there, nobody tells.
 
 use std::{
     collections::BTreeSet,

@@ -436,7 +436,7 @@ fn examine(found: &FoundFile, core: &Core) -> Result<(Record, Option<String>), U
 
 /// Gives a file the hash that it had, if all that is known of it is the same: then it
 /// was touched (another owner, another mode) rather than changed. Should it be another
-/// one all the same, whoever is served will see that.
+/// one all the same, the requester will see that.
 fn keep_hash(record: &mut Record, mut before: Record) {
     let is_same_file = (before.stamp.size, before.stamp.modified, before.stamp.inode)
         == (record.stamp.size, record.stamp.modified, record.stamp.inode);

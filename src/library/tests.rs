@@ -571,7 +571,7 @@ fn a_change_that_keeps_size_and_time_is_seen() {
     assert_eq!(house.probed(), 2);
     assert_eq!(hashes(), known, "it says the same of itself");
 
-    // Whoever is served sees that it is another.
+    // The requester sees that it is another.
     library.wanted().take();
     library.doubt(&path);
     let (place, care) = library.wanted().take().unwrap();

@@ -168,7 +168,7 @@ impl Answers {
     }
 
     /// A slice is sent, an entry resolved, or either was given up; so many bytes of it were
-    /// sent, and `groups` have reached who asked.
+    /// sent, and `groups` have reached the asker.
     pub fn handle_done(&mut self, ask: AskId, sent: u64, groups: &GroupSet, now: Instant) {
         if self.resolving.remove(&ask).is_some() {
             return;
@@ -349,7 +349,7 @@ impl Answers {
             && of_peer < MAX_HELD_PER_PEER
     }
 
-    /// Whether some of it is being sent to somebody else, who may pass it on.
+    /// Whether some of it is being sent to another asker, which may pass it on.
     fn is_under_way(&self, slice: &Slice, now: Instant) -> bool {
         let passes_on = |to: &Slice| {
             let elsewhere = self.elsewhere.as_ref();

@@ -1,10 +1,11 @@
 //! Everybody's catalogues, and catching up with those that are newer.
 //!
 //! How large a catalogue is, and how often it changes, is its owner's choice. So what
-//! comes is counted in bytes as it comes ([`Quota`], [`Allowances`]): who takes more than
-//! its part of this machine's memory is left out and named ([`Excess`]), and who changes
-//! more than a library does waits. Turns at being fetched go round between the sites that
-//! owners are at, a piece a turn, so that nobody's slow answers keep others waiting.
+//! comes is counted in bytes as it comes ([`Quota`], [`Allowances`]): an owner that takes
+//! more than its part of this machine's memory is left out and named ([`Excess`]), and one
+//! that changes more than a library does waits. Turns at being fetched go round between the
+//! sites that owners are at, a piece a turn, so that nobody's slow answers keep others
+//! waiting.
 
 #[cfg(test)]
 mod tests;
@@ -429,7 +430,7 @@ impl Catalogues {
         self.here.get(&owner)?.site
     }
 
-    /// Keeps of those who are gone no more than a part.
+    /// Keeps of owners that are gone no more than a part.
     fn forget_absent(&mut self) {
         loop {
             let absent = self.theirs.iter();
@@ -471,7 +472,7 @@ impl Catalogues {
         }
     }
 
-    /// Goes on to those whose turn has come: who joins a large swarm would
+    /// Goes on to those whose turn has come: a peer that joins a large swarm would
     /// otherwise ask for a thousand catalogues in one breath.
     fn begin(&mut self, now: Instant) {
         while let Some(owner) = self.next(now) {
@@ -497,8 +498,8 @@ impl Catalogues {
         }
     }
 
-    /// Whose turn it is, if anybody's: of the site that is asked for least, who has waited
-    /// for longest.
+    /// The owner whose turn it is, if any: of the site that is asked for least, the one that
+    /// has waited for longest.
     fn next(&self, now: Instant) -> Option<PeerId> {
         let mut under_way: BTreeMap<Option<Site>, usize> = BTreeMap::new();
         let asked = self.pending.iter().filter(|(_, p)| p.asked.is_some());
@@ -530,9 +531,9 @@ const MAX_CATCHING_UP: usize = 8;
 /// One at a time for each so many bytes that all may take, since a page that is taken
 /// apart takes its size several times.
 const IN_FLIGHT_PART: usize = 4 << 20;
-/// Four times what a tracker takes: of those who are gone some are kept.
+/// Four times what a tracker takes: of owners that are gone some are kept.
 const MAX_CATALOGUES: usize = 4096;
-/// Who was here for as long has a good chance to be one of the house.
+/// An owner that was here for as long has a good chance to be one of the house.
 const KNOWN_AFTER: Duration = Duration::from_secs(600);
-/// What those who are gone may take of all.
+/// What owners that are gone may take of all.
 const PART_OF_ABSENT: usize = 4;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// Eight digits. Nothing prints them but `Display`, which is for the one who is to read
+/// Eight digits. Nothing prints them but `Display`, which is for the person that reads
 /// them; they are erased with it.
 #[derive(PartialEq, Eq)]
 pub struct PairingCode(Zeroizing<[u8; DIGITS]>);

@@ -4,8 +4,8 @@
 //!    [`super::cpace`]). Both are bound to the connection: to the public keys that its ends
 //!    have shown, and to what only these two ends can derive from its handshake.
 //! 2. The newcomer confirms that it has the key, then the member does: each with a tag that
-//!    nobody else can make, nor the other side in its place. So a guess is risked by who
-//!    knocks before the member says anything that depends on the code.
+//!    nobody else can make, nor the other side in its place. So a newcomer risks a
+//!    guess before the member says anything that depends on the code.
 //! 3. Only then the newcomer asks for the swarm's keys, which come sealed under the key of
 //!    this run, and says that it has them.
 //!

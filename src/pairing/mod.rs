@@ -5,7 +5,7 @@
 //! asks for the code and fetches the key. The code never goes over the wire: what both make
 //! of it (see [`cpace`]) is a key if they know the same, and nothing otherwise, and [`exchange`]
 //! says in which order it is used. Below lies TLS 1.3 with certificates that are made for
-//! this one time and prove nothing but that the connection has two ends; whoever is between
+//! this one time and prove nothing but that the connection has two ends; a stranger between
 //! them has two connections, whose secrets differ, and the exchange fails.
 //!
 //! What must hold:

@@ -129,7 +129,7 @@ fn a_guess_that_is_broken_off_counts() {
 
 /// What comes before the member has said anything of the code is no guess.
 #[test]
-fn who_only_knocks_costs_no_try() {
+fn a_newcomer_that_only_knocks_costs_no_try() {
     smol::block_on(async {
         let shown = show(LIFE);
         for _ in 0..3 {

@@ -17,7 +17,7 @@ use crate::{
 /// One request of a greedy member, which is followed by another.
 #[derive(Clone, Copy, Debug)]
 pub struct Greed {
-    /// As whom its host asks.
+    /// The member that its host asks as.
     pub peer: PeerId,
     holder: HostNo,
     track: TrackId,

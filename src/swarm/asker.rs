@@ -1,4 +1,4 @@
-//! From where a peer asks: by that, and then by who it is, capacity is shared.
+//! From where a peer asks: by that, and then by its identity, capacity is shared.
 //!
 //! An identity costs nothing, an address of the network does: a host that speaks as 32
 //! peers gets what one host gets. Of IPv6, a host on the same network counts by its address,

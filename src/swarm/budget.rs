@@ -1,7 +1,7 @@
 //! A cap on what this peer sends, and who goes first under it.
 //!
 //! Whoever has a piece to send asks, and is either let through or told when to ask again.
-//! Of those who wait the most urgent goes first, of these the host that was served longest
+//! Of those waiting the most urgent goes first, of these the host that was served longest
 //! ago, of its peers the one that was, and of its requests the oldest.
 //!
 //! What must hold: over any time, no more is sent than the cap allows, but for [`BURST`]
@@ -36,7 +36,7 @@ pub struct Piece {
     pub age: u64,
 }
 
-/// For whom something is sent, and how urgent it is.
+/// The asker that something is sent to, and how urgent it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Precedence {
     pub asker: Asker,

@@ -11,7 +11,7 @@
 //! - The asker itself, and who has left, are never named.
 //! - Receivers are named in turn, so that the first one does not become the next holder
 //!   that all ask.
-//! - Who says that it listens to more than anybody can is no listener that passes on what
+//! - A peer that says it listens to more than anybody can is no listener that passes on what
 //!   it gets, and is not named for [`KEEP`].
 //! - What is remembered is bounded, and forgotten after [`KEEP`].
 //!
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_more_than_it_can_listen_to_is_not_named() {
+    fn a_receiver_that_takes_more_than_it_can_listen_to_is_not_named() {
         let now = Instant::now();
         let mut them = Elsewhere::new();
         them.handle_sent(TRACK, peer(1), &(0..8).into(), now);

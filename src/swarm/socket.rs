@@ -17,7 +17,7 @@ use quinn::{
 
 use super::{endpoint::canonical, unproven::Unproven};
 
-/// What is known of addresses, by all who dial and by the socket.
+/// What is known of addresses, by all that dial and by the socket.
 #[derive(Clone, Debug, Default)]
 pub struct Addresses(Arc<Mutex<Unproven>>);
 

@@ -1,7 +1,7 @@
 //! Addresses at which nobody has answered yet: how much is sent there, and when.
 //!
 //! Others say where a peer is: its own registration, a tracker, an announcement. Each of
-//! them may name whom it likes, and do so for a hundred identities, so that a whole swarm
+//! them may name any address, and do so for a hundred identities, so that a whole swarm
 //! would knock at an address that has nothing to do with it.
 //!
 //! What must hold:
@@ -11,7 +11,7 @@
 //!   whichever peer and whichever port is looked for there, longer each time.
 //! - A host where some port is proven is a member's. There each port rests by itself.
 //!
-//! Not here: which addresses are believed at all; see `near`, and who lists them.
+//! Not here: which addresses are believed at all; see `near`, and the places that list them.
 
 use std::{
     collections::BTreeMap,
@@ -113,7 +113,7 @@ impl Unproven {
         }
     }
 
-    /// A peer has shaken hands at `at`, whoever has dialled.
+    /// A peer has shaken hands at `at`, whichever side has dialled.
     pub fn handle_proven(&mut self, at: SocketAddr) {
         let place = (at.ip(), at.port());
         self.count += 1;

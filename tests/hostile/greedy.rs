@@ -97,7 +97,7 @@ fn stay_registered(tracker: &Node, member: &Member, port: u16) -> JoinHandle<()>
     })
 }
 
-/// Lets in who was sent here, and says nothing.
+/// Lets in the peers that were sent here, and says nothing.
 async fn take_in(endpoint: Endpoint) {
     let mut held = Vec::new();
     while let Some(incoming) = endpoint.accept().await {

@@ -198,7 +198,7 @@ pub(super) fn switch(
     Ok(format!("{name} is {word}\n"))
 }
 
-/// Comes back, and waits a little to say with whom it has registered.
+/// Comes back, and waits a little to say which tracker has it.
 pub(super) fn join(client: &mut Client) -> Result<String, CtlError> {
     client.run(&["p2p_join"])?;
     let deadline = Instant::now() + JOIN_TIME;
@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_found_is_explained_by_who_is_here() {
+    fn nothing_found_is_explained_by_the_peers_here() {
         for (tracker, peers, why) in [
             ("registered with 10.0.0.1", "3", ""),
             ("registered with 10.0.0.1", "1", "no other speaker"),

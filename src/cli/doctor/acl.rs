@@ -7,7 +7,7 @@ use super::person::Person;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acl(Vec<AclEntry>);
 
-/// For whom it grants what.
+/// A person, a group or the others, and what they are granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct AclEntry {
     tag: u16,
@@ -99,7 +99,7 @@ mod tests {
 
     /// `setfacl -m u:990:rX,g:29:rwX` on a directory of 1000:1000 with mode 750.
     #[test]
-    fn who_is_named_counts_before_the_group_and_the_others() {
+    fn a_named_user_counts_before_the_group_and_the_others() {
         let acl = |mask| {
             Acl::parse(&value(&[
                 (OWNER, 7, u32::MAX),

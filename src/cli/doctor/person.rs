@@ -1,6 +1,6 @@
 //! Who may read and write what, by what the file system says.
 //!
-//! The doctor is rarely who the service runs as, so it cannot just try.
+//! The doctor rarely runs as the service's user, so it cannot just try.
 
 use std::path::PathBuf;
 

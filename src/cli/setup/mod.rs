@@ -40,7 +40,7 @@ pub struct SetupArgs {
     /// A directory with music to share; may be given several times
     #[arg(long, value_name = "DIR")]
     music: Vec<PathBuf>,
-    /// The first speaker of a house: makes the swarm's key, and knows who is here
+    /// The first speaker of a house: makes the swarm's key, and is its tracker
     #[arg(long)]
     first: bool,
     /// Get the swarm's key from a speaker that has it, by the code that
@@ -213,7 +213,7 @@ fn existing(dir: PathBuf) -> Result<PathBuf, SetupError> {
     if dir == Path::new(USUAL_MUSIC) && !dir.exists() {
         fs::create_dir_all(&dir).map_err(failed)?;
         if let Some(person) = person() {
-            // Who copies music there need not be root.
+            // A person that copies music there need not be root.
             let (uid, gid) = (person.uid.as_raw(), person.gid.as_raw());
             chown(&dir, Some(uid), Some(gid)).map_err(failed)?;
         }
@@ -236,7 +236,7 @@ fn proposed_music() -> Option<PathBuf> {
     places.find(has_some)
 }
 
-/// Who has called sudo.
+/// The person that has called sudo.
 fn person() -> Option<User> {
     let uid = env::var("SUDO_UID").ok()?.parse().ok()?;
     User::from_uid(Uid::from_raw(uid)).ok().flatten()
@@ -269,7 +269,7 @@ fn choose_part(args: &SetupArgs, asker: Asker, file: &ConfigFile) -> Result<Part
     })
 }
 
-/// Makes the key, and has this speaker know who is here.
+/// Makes the key, and has this speaker be a tracker.
 fn begin_swarm(file: &mut ConfigFile) -> Result<(), SetupError> {
     let key = file.key_path();
     if !file.config.role.is_tracker() {

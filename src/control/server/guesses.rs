@@ -1,4 +1,4 @@
-//! Who may guess the password, and how often.
+//! How often an origin may guess the password.
 //!
 //! A guess is compared at once, so that the right one is never kept waiting. The answer to a
 //! wrong one is held back, longer with each from the same origin, and [`MAX_OF_ORIGIN`] a

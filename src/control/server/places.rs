@@ -13,7 +13,7 @@ use super::guesses::Prefix;
 /// and some scripts.
 pub const MAX_CLIENTS: usize = 104;
 
-/// Of these on TCP, so that a network never keeps out who is on the machine.
+/// Of these on TCP, so that a network never keeps out the machine's own clients.
 pub const MAX_TCP_CLIENTS: usize = 88;
 
 /// Of these from one address: a desk's player has two connections, its status bar, its media

@@ -176,7 +176,7 @@ fn a_catalogue_that_is_too_large_is_left_out_and_named_until_it_fits() {
 }
 
 #[test]
-fn sixteen_hostile_identities_starve_nobody_whoever_comes_first() {
+fn sixteen_hostile_identities_starve_no_owner_in_any_order() {
     let hostile: Vec<Catalogue> = (0..16).map(|n| catalogue(100 + n, 1, 112, 1900)).collect();
     let honest = [catalogue(1, 1, 600, 60), catalogue(2, 1, 1000, 60)];
     let all: Vec<Catalogue> = hostile.iter().chain(&honest).cloned().collect();
@@ -208,7 +208,7 @@ fn sixteen_hostile_identities_starve_nobody_whoever_comes_first() {
 
 /// What is larger than the rest comes in when others go.
 #[test]
-fn who_had_no_room_is_fetched_when_there_is_some() {
+fn an_owner_that_had_no_room_is_fetched_when_there_is_some() {
     let all: Vec<Catalogue> = (1..4).map(|n| catalogue(n, 1, 187, 1100)).collect();
     let mut room = Room::new(QUOTA);
     for (site, own) in (1..).zip(&all) {
@@ -224,7 +224,7 @@ fn who_had_no_room_is_fetched_when_there_is_some() {
 }
 
 #[test]
-fn who_goes_soon_leaves_nothing_and_who_was_here_for_long_a_part() {
+fn an_owner_that_goes_soon_leaves_nothing_and_one_here_for_long_a_part() {
     let (brief, long) = (catalogue(1, 1, 300, 10), catalogue(2, 1, 300, 10));
     let mut room = Room::new(QUOTA);
     room.show(&long, 2);
@@ -236,7 +236,7 @@ fn who_goes_soon_leaves_nothing_and_who_was_here_for_long_a_part() {
         room.all.handle_gone(own.owner(), room.now);
     }
     assert!(!room.has(&brief) && room.has(&long));
-    // Somebody who is here needs the room.
+    // Owners that are here need the room.
     let others: Vec<Catalogue> = (3..6).map(|n| catalogue(n, 1, 175, 1000)).collect();
     for (site, own) in (3..).zip(&others) {
         room.show(own, site);
@@ -297,8 +297,8 @@ fn slow_answers_of_many_at_one_address_keep_nobody_waiting() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
-    /// Whoever comes, grows and goes in whatever order: what is taken is bounded at each
-    /// moment, and in the end everybody with a fair part is there.
+    /// Owners come, grow and go in any order: what is taken is bounded at each moment, and
+    /// in the end every owner with a fair part is there.
     #[test]
     fn bounds_hold_and_a_fair_part_is_had(
         steps in prop::collection::vec((0..8u8, 1..60usize, any::<bool>()), 1..20),

@@ -183,7 +183,7 @@ proptest! {
 /// Its connection has ended with the key that was taken away; if it has another, it
 /// answers.
 #[test]
-fn who_is_here_by_its_own_word_shows_at_once_that_it_has_the_new_key() {
+fn a_peer_here_by_its_own_word_shows_at_once_that_it_has_the_new_key() {
     let now = Instant::now();
     let mut neighbours = Neighbours::new(ME, &[], 7, now);
     neighbours.handle_alone(now);

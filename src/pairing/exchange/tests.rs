@@ -104,7 +104,7 @@ fn the_largest_messages_fit() {
     }
 }
 
-/// A wrong code, and a man in the middle, who has a connection with each side: other ends,
+/// A wrong code, and a man in the middle with a connection with each side: other ends,
 /// and other secrets.
 #[test]
 fn what_differs_is_found_before_the_member_says_anything() {
@@ -134,7 +134,7 @@ fn what_differs_is_found_before_the_member_says_anything() {
     }
 }
 
-/// Who plays the member without the code learns from the newcomer's tag whether one guess
+/// A stranger that plays the member learns from the newcomer's tag whether one guess
 /// was right, and gets no further.
 #[test]
 fn a_member_that_does_not_know_the_code_is_not_believed() {
@@ -231,8 +231,8 @@ fn any_message() -> impl Strategy<Value = PairingMessage> {
 }
 
 proptest! {
-    /// Whatever is said by who does not know the code, in whatever order: the member's keys
-    /// stay, and the newcomer takes none.
+    /// A stranger without the code may say anything in any order: the member's keys stay,
+    /// and the newcomer takes none.
     #[test]
     fn strangers_get_and_give_nothing(
         said in proptest::collection::vec(any_message(), 0..6),

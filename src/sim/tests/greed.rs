@@ -8,7 +8,7 @@ use crate::swarm::budget::Turns;
 const WAV: u64 = 176_400;
 
 #[test]
-fn who_asks_for_everything_costs_a_listener_no_sound() {
+fn a_member_that_asks_for_everything_costs_a_listener_no_sound() {
     const NAMES: [&str; 4] = ["mallory", "trudy", "eve", "oscar"];
     for seed in seeds(5) {
         let mut random = Random::new(seed);

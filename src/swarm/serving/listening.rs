@@ -1,10 +1,11 @@
 //! What a peer can be listening to: so much of what it asks for as urgent is believed.
 //!
 //! How urgent a request is, its asker says. A listener hears a second of music a second, and
-//! is ahead of that by what a start, a seek or some skips ask for at once; who asks for more
-//! is fetching, whatever it says. And as much as it hears is urgent before anybody says so:
-//! what is due in five seconds must not wait behind all that is due in three. What one peer, and what all of one host, have asked for is
-//! counted in seconds of listening, so nobody has to count how many tracks that were.
+//! is ahead of that by what a start, a seek or some skips ask for at once; a peer that asks
+//! for more is fetching, whatever it says. And as much as it hears is urgent before anybody
+//! says so: what is due in five seconds must not wait behind all that is due in three. What
+//! one peer, and what all of one host, have asked for is counted in seconds of listening, so
+//! nobody has to count how many tracks that were.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -74,7 +75,7 @@ fn after(until: Option<&Instant>, time: Duration, now: Instant) -> Instant {
 fn set<K: Copy + Ord>(all: &mut BTreeMap<K, Instant>, key: K, until: Instant, now: Instant) {
     if !all.contains_key(&key) && all.len() >= MAX_REMEMBERED {
         all.retain(|_, until| *until > now);
-        // Of who has asked for the least there is the least to remember.
+        // Of the asker with the least there is the least to remember.
         let least = all.iter().min_by_key(|(_, until)| **until);
         let least = least.map(|(key, _)| *key);
         if let Some(least) = least.filter(|_| all.len() >= MAX_REMEMBERED) {
@@ -147,7 +148,7 @@ mod tests {
 
     /// Eight seeks in five seconds, and then somebody listens.
     #[test]
-    fn who_looks_for_a_song_is_believed() {
+    fn a_listener_that_looks_for_a_song_is_believed() {
         let mut listening = Listening::default();
         let start = Instant::now();
         for seek in 0..8 {

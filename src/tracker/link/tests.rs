@@ -374,8 +374,8 @@ fn a_tracker_that_a_person_does_not_want_any_more_is_left() {
     assert_eq!(link.poll_timeout(), None, "there is none to try");
 }
 
-/// A person goes from node to node: who has the new key first must not rest for long when
-/// the tracker gets it.
+/// A person goes from node to node: a node with the new key must not rest for long when
+/// the tracker gets it later.
 #[test]
 fn while_the_key_is_changed_no_rest_is_long() {
     let mut now = Instant::now();

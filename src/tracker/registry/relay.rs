@@ -487,7 +487,7 @@ const MAX_OWNERS: usize = 4 * super::MAX_PEERS;
 /// Pages asked for at a time: enough to fill a home's network, few enough
 /// that pages do not crowd out a speaker's own traffic.
 const PULL_WINDOW: usize = 4;
-/// Who was here for as long has a good chance to be one of the house.
+/// An owner that was here for as long has a good chance to be one of the house.
 const KNOWN_AFTER: Duration = Duration::from_secs(600);
 /// A page of 1 MiB over bad Wi-Fi takes a while; an owner that has sent
 /// nothing for this long will not.
@@ -583,7 +583,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_makes_room_for_who_has_little() {
+    fn the_largest_makes_room_for_an_owner_of_little() {
         let begin = Instant::now();
         // What each address may have pulled is not what this is about.
         let at = |peer: u8| begin + Duration::from_secs(60 * u64::from(peer));
@@ -610,7 +610,7 @@ mod tests {
     }
 
     #[test]
-    fn who_changes_all_the_time_is_pulled_slowly() {
+    fn an_owner_that_changes_all_the_time_is_pulled_slowly() {
         let begin = Instant::now();
         let mut relay = Relay::new(Quota {
             all: 4000,

@@ -1,8 +1,9 @@
 //! What the facts mean, and what to do about it. Pure.
 //!
 //! Every check gives at least one line, so that a report also tells what was not the
-//! matter, unless the node itself says what is. A cause counts once. What a check could not see, since whoever looks may not, is a note; what did
-//! not come back in time is wrong, since the node would wait there, too.
+//! matter, unless the node itself says what is. A cause counts once. What a check could not
+//! see, since its user may not, is a note; what did not come back in time is wrong, since
+//! the node would wait there, too.
 
 mod files;
 mod machine;

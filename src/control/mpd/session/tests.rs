@@ -165,7 +165,7 @@ fn what_takes_the_node_away_is_for_its_own_machine() {
 }
 
 #[test]
-fn who_is_idle_holds_nothing() {
+fn an_idle_client_holds_nothing() {
     let mut session = greeted(Access::Local);
     say(&mut session, &("status\n".repeat(2000) + "idle\n"));
     assert!(session.is_idle());
