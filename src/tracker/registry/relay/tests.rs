@@ -1,0 +1,146 @@
+//! The room for catalogues, how it is shared, and pulls that end.
+
+use ring::signature::{Ed25519KeyPair, KeyPair};
+
+use super::*;
+use crate::{
+    catalog::{Catalogue, Entry, Held},
+    id::TrackId,
+};
+
+/// A catalogue of one page of some 40 bytes.
+fn catalogue(peer: u8, seq: u64) -> Catalogue {
+    let key = Ed25519KeyPair::from_seed_unchecked(&[peer; 32]).unwrap();
+    let track = TrackId([seq as u8; 32]);
+    let entries = vec![Some(Entry::Held(Box::new(Held { track, size: 1 })))];
+    let owner = PeerId(key.public_key().as_ref().try_into().unwrap());
+    let sign = |bytes: &[u8]| key.sign(bytes).as_ref().try_into().unwrap();
+    Catalogue::publish(owner, 1, seq, vec![Arc::new(Page::new(&entries))], sign)
+}
+
+const QUOTA: Quota = Quota { all: 100, one: 100 };
+
+/// The `n`th member's, each at an address of its own.
+fn everybody(id: PeerId) -> Option<Site> {
+    let [a, b, ..] = id.0;
+    Some(std::net::IpAddr::from([10, 0, a, b]).into())
+}
+
+fn pull(relay: &mut Relay, own: &Catalogue, site_of: SiteOf<'_>, now: Instant) -> Progress {
+    let owner = own.owner();
+    let list = own.list().to_vec();
+    let page = own.pages()[0].encode().into();
+    relay.handle_head(*own.head(), site_of, now).unwrap();
+    relay.handle_list(owner, list, site_of, now).unwrap();
+    relay.handle_page(owner, 0, page, site_of, now).unwrap()
+}
+
+fn whole(own: &Catalogue) -> Progress {
+    Progress::Whole(*own.head())
+}
+
+const NOTHING: Progress = Progress::Ask(Vec::new());
+
+#[test]
+fn room_is_made_of_what_belongs_to_the_absent() {
+    let now = Instant::now();
+    let own = [1, 2, 3].map(|peer| catalogue(peer, 1));
+    let absent = own[0].owner();
+    let site_of = |id| everybody(id).filter(|_| id != absent);
+    let mut relay = Relay::new(QUOTA);
+    for own in &own {
+        assert_eq!(pull(&mut relay, own, &site_of, now), whole(own));
+    }
+    assert_eq!(relay.head(absent), None);
+    assert_eq!(relay.seen(absent), Some(*own[0].head()));
+    assert_eq!(relay.take_dropped(), [absent]);
+    // Nobody is absent any more; who has a place keeps it.
+    let late = catalogue(4, 1);
+    assert_eq!(pull(&mut relay, &late, &site_of, now), NOTHING);
+    assert_eq!(relay.head(own[1].owner()), Some(*own[1].head()));
+    assert!(relay.bytes() <= QUOTA.all);
+    let name = |_| Some("attic".to_owned());
+    let said: Vec<String> = relay.left_out_in_words(name).collect();
+    assert!(
+        said[0].starts_with("the tracks of attic are not passed on: "),
+        "{said:?}"
+    );
+    // When one of them goes, it is tried again by itself.
+    relay.handle_gone(own[1].owner(), Duration::ZERO, now);
+    let then = relay.poll_timeout().unwrap();
+    let begun = relay.handle_timeout(&site_of, then);
+    assert_eq!(begun, [(late.owner(), Progress::Ask(vec![Want::List]))]);
+    assert_eq!(pull(&mut relay, &late, &site_of, then), whole(&late));
+    assert_eq!(relay.left_out_in_words(name).count(), 0);
+}
+
+#[test]
+fn one_owner_does_not_get_all_the_room() {
+    let own = catalogue(1, 1);
+    let size = own.pages()[0].encode().len();
+    let mut relay = Relay::new(Quota {
+        all: 100,
+        one: size - 1,
+    });
+    let now = Instant::now();
+    assert_eq!(pull(&mut relay, &own, &everybody, now), NOTHING);
+    assert_eq!(relay.bytes(), 0);
+}
+
+#[test]
+fn the_largest_makes_room_for_an_owner_of_little() {
+    let begin = Instant::now();
+    // What each address may have pulled is not what this is about.
+    let at = |peer: u8| begin + Duration::from_secs(60 * u64::from(peer));
+    let size = catalogue(1, 1).pages()[0].encode().len();
+    // Those with an even number share an address.
+    let shared = |id: PeerId| {
+        let at = (1..9).find(|n| catalogue(*n, 1).owner() == id)?;
+        let site = if at % 2 == 0 { 0 } else { at };
+        Some(std::net::IpAddr::from([10, 0, 0, site]).into())
+    };
+    let mut relay = Relay::new(Quota {
+        all: 3 * size,
+        one: size,
+    });
+    for peer in [2, 4, 6] {
+        let own = catalogue(peer, 1);
+        assert_eq!(pull(&mut relay, &own, &shared, at(peer)), whole(&own));
+    }
+    let honest = catalogue(1, 1);
+    assert_eq!(pull(&mut relay, &honest, &shared, at(7)), whole(&honest));
+    assert_eq!(relay.take_dropped().len(), 1);
+    assert_eq!(pull(&mut relay, &catalogue(8, 1), &shared, at(8)), NOTHING);
+    assert_eq!(relay.head(honest.owner()), Some(*honest.head()));
+}
+
+#[test]
+fn an_owner_that_changes_all_the_time_is_pulled_slowly() {
+    let begin = Instant::now();
+    let mut relay = Relay::new(Quota {
+        all: 4000,
+        one: 1000,
+    });
+    relay.set_receivers(1000);
+    let mut taken = 0;
+    for seq in 0..6000 {
+        let now = begin + Duration::from_millis(seq * 10);
+        let own = catalogue(1, seq);
+        taken += u32::from(pull(&mut relay, &own, &everybody, now) == whole(&own));
+    }
+    // Unasked pages are paid for, too, so that nothing is gained by sending them.
+    assert!((10..100).contains(&taken), "{taken}");
+    assert!(relay.poll_timeout().is_some());
+}
+
+#[test]
+fn a_pull_without_progress_is_given_up() {
+    let own = catalogue(1, 1);
+    let mut relay = Relay::new(QUOTA);
+    let now = Instant::now();
+    relay.handle_head(*own.head(), &everybody, now).unwrap();
+    assert_eq!(relay.poll_timeout(), Some(now + PULL_TIMEOUT));
+    relay.handle_timeout(&everybody, now + PULL_TIMEOUT);
+    assert_eq!(relay.poll_timeout(), None);
+    assert_eq!(pull(&mut relay, &own, &everybody, now), whole(&own));
+}
