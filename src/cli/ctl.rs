@@ -278,7 +278,7 @@ pub fn run(args: &CtlArgs) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("p2pmusic: {error}");
+            complain!("p2pmusic: {error}");
             ExitCode::FAILURE
         }
     }

@@ -94,20 +94,20 @@ pub enum JoinFailure {
 pub fn run(args: &JoinArgs) -> ExitCode {
     match join(args, &mut ask) {
         Ok(joined) => {
-            println!(
+            say!(
                 "{} has given the key, which is in {}.",
                 joined.member,
                 joined.key_file.display()
             );
             match args.no_restart || args.config != Path::new(DEFAULT_PATH) {
-                true => println!("p2pmusic uses it from its next start on."),
+                true => say!("p2pmusic uses it from its next start on."),
                 false => start(&args.config),
             }
             ExitCode::SUCCESS
         }
         Err(JoinFailure::Config(e)) => super::bad_config(&e),
         Err(e) => {
-            eprintln!("p2pmusic: {e}");
+            complain!("p2pmusic: {e}");
             ExitCode::FAILURE
         }
     }
@@ -247,7 +247,7 @@ fn with_port(at: &str) -> String {
 pub fn ask(question: &str) -> io::Result<String> {
     let mut stdin = io::stdin().lock();
     if stdin.is_terminal() {
-        eprint!("{question}");
+        crate::cli::say::err(format_args!("{question}"));
         io::stderr().flush()?;
     }
     let mut line = String::new();
@@ -266,12 +266,12 @@ fn start(config: &Path) {
         .status();
     match restarted {
         Ok(status) if status.success() => {}
-        _ => return println!("To use it: sudo systemctl restart p2pmusic"),
+        _ => return say!("To use it: sudo systemctl restart p2pmusic"),
     }
     let socket = Config::load(config).map(|config| config.control.socket);
     match socket.ok().and_then(|socket| others(&socket)) {
-        Some(names) => println!("Here are: {names}."),
-        None => println!("`p2pmusic ctl peers` shows who is here, once the service runs."),
+        Some(names) => say!("Here are: {names}."),
+        None => say!("`p2pmusic ctl peers` shows who is here, once the service runs."),
     }
 }
 

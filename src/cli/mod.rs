@@ -1,5 +1,7 @@
 //! The command line: what a person can ask of the binary.
 
+#[macro_use]
+mod say;
 mod completions;
 pub mod ctl;
 mod demo;
@@ -105,7 +107,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             let word = env::args().nth(1).unwrap_or_default();
             if error.kind() == ErrorKind::InvalidSubcommand && is_of_ctl(&word) {
-                eprintln!("p2pmusic: there is no command `{word}`; it is `p2pmusic ctl {word}`");
+                complain!("p2pmusic: there is no command `{word}`; it is `p2pmusic ctl {word}`");
                 return ExitCode::from(EX_COMMAND_LINE);
             }
             error.exit()
@@ -138,9 +140,7 @@ impl Cli {
             } => new_identity(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Manual { dir } => written(manual::write(&dir)),
-            Command::Completions { shell } => {
-                written(io::stdout().write_all(completions::script(shell).as_bytes()))
-            }
+            Command::Completions { shell } => written(print(&completions::script(shell))),
         }
     }
 }
@@ -154,7 +154,7 @@ fn run(args: &ConfigArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(e @ DaemonError::Key(_)) => bad_config(&e),
         Err(e) => {
-            eprintln!("p2pmusic: {e}");
+            complain!("p2pmusic: {e}");
             ExitCode::FAILURE
         }
     }
@@ -179,13 +179,13 @@ fn check(args: &ConfigArgs) -> ExitCode {
         Some(Err(e)) => return bad_config(&e),
         _ => {}
     }
-    println!(
+    say!(
         "{}: good, a node of role {}",
         args.config.display(),
         config.role
     );
     for note in notes {
-        println!("note: {note}");
+        say!("note: {note}");
     }
     ExitCode::SUCCESS
 }
@@ -217,12 +217,9 @@ fn doubts(config: &Config) -> Vec<String> {
 
 fn keygen() -> ExitCode {
     match SwarmKey::generate() {
-        Ok(key) => {
-            println!("{key}");
-            ExitCode::SUCCESS
-        }
+        Ok(key) => written(print(&format!("{key}\n"))),
         Err(e) => {
-            eprintln!("p2pmusic: {e}");
+            complain!("p2pmusic: {e}");
             ExitCode::FAILURE
         }
     }
@@ -238,28 +235,37 @@ fn new_identity(args: &ConfigArgs) -> ExitCode {
         .and_then(|state| Ok(Identity::make_new(state.path())?));
     match made {
         Ok(peer) => {
-            println!("this node is {peer} from now on; start p2pmusic again");
+            say!("this node is {peer} from now on; start p2pmusic again");
             ExitCode::SUCCESS
         }
         Err(e) => {
-            eprintln!("p2pmusic: {e}");
+            complain!("p2pmusic: {e}");
             ExitCode::FAILURE
         }
     }
 }
 
+/// Prints what somebody keeps in a file: unlike a remark, it must not get lost in silence.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
 fn written(result: io::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // `completions bash | head` is no error.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("p2pmusic: {e}");
+            complain!("p2pmusic: {e}");
             ExitCode::FAILURE
         }
     }
 }
 
 fn bad_config(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("p2pmusic: {error}");
+    complain!("p2pmusic: {error}");
     ExitCode::from(EX_CONFIG)
 }
 

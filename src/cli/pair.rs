@@ -76,12 +76,12 @@ enum PairFailure {
 pub fn run(args: &PairArgs) -> ExitCode {
     match pair(args) {
         Ok(name) => {
-            println!("{name} has joined.");
+            say!("{name} has joined.");
             ExitCode::SUCCESS
         }
         Err(PairFailure::Config(e)) => super::bad_config(&e),
         Err(e) => {
-            eprintln!("p2pmusic: {e}");
+            complain!("p2pmusic: {e}");
             ExitCode::FAILURE
         }
     }
@@ -100,10 +100,10 @@ fn pair(args: &PairArgs) -> Result<String, PairFailure> {
     let at = listener.get_ref().local_addr().unwrap_or(at);
     let life = Duration::from_secs(args.seconds);
     let (code, identity) = secrets().map_err(|e| PairFailure::System("make a code", e))?;
-    println!("On the new speaker:  sudo p2pmusic join");
-    println!("The code:            {code}");
-    println!();
-    println!(
+    say!("On the new speaker:  sudo p2pmusic join");
+    say!("The code:            {code}");
+    say!();
+    say!(
         "It holds for {} and for one speaker, at {at}.",
         InMinutes(life)
     );
@@ -160,7 +160,7 @@ fn say(event: PairingEvent) {
         1 => "1 more try".to_owned(),
         left => format!("{left} more tries"),
     };
-    println!("A try from {from} has failed: the code was wrong, or was not said. {tries}.");
+    say!("A try from {from} has failed: the code was wrong, or was not said. {tries}.");
 }
 
 /// A code, and the member's identity for this one time.

@@ -3,6 +3,7 @@
 
 use std::{
     env,
+    io::{self, Write as _},
     os::fd::AsFd,
     sync::{
         atomic::{AtomicUsize, Ordering},
@@ -65,10 +66,18 @@ pub fn init(level: LevelFilter) -> Result<Limit, log::SetLoggerError> {
                 ));
             }
         })
-        .chain(std::io::stderr())
+        .chain(fern::Output::call(|record| say(record.args())))
         .apply()?;
     limit.set(level);
     Ok(limit)
+}
+
+/// Writes a line as a whole. The reader may have gone, or the disk be full: that is no
+/// reason to end the music, and nobody is left to tell.
+fn say(line: &std::fmt::Arguments<'_>) {
+    let _ = io::stderr()
+        .lock()
+        .write_all(format!("{line}\n").as_bytes());
 }
 
 /// Whether stderr leads to the journal, by systemd's own test: `JOURNAL_STREAM`
@@ -77,7 +86,7 @@ fn stderr_is_journal() -> bool {
     let Ok(stream) = env::var("JOURNAL_STREAM") else {
         return false;
     };
-    nix::sys::stat::fstat(std::io::stderr().as_fd())
+    nix::sys::stat::fstat(io::stderr().as_fd())
         .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 

@@ -3,10 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
 };
 
 use super::{
-    common::{audio::Music, can_mount, Node, Setup},
+    common::{audio::Music, can_mount, Node, Setup, BINARY, PATIENCE},
     mounts, problems, times_said, wait_until_well,
 };
 
@@ -235,4 +238,70 @@ fn a_read_only_state_directory_does_not_stop_the_music() {
     assert!(problem.contains(state.to_str().unwrap()), "{problem}");
     node.ctl_ok(&["play", "song"]);
     node.wait_for_sound();
+}
+
+/// The reader of the log ends, or the disk that the log goes to is full.
+#[test]
+fn a_node_plays_on_when_its_log_cannot_be_written() {
+    for log in ["2>/dev/full", "2> >(exit)"] {
+        let music = Music::new();
+        music.wav("song.wav", 44_100, 30.0);
+        let script = format!("exec \"$@\" {log}");
+        let mut setup = lone_peer(music.path());
+        setup.prefix = ["bash", "-c", &script, "bash"].map(String::from).into();
+        let mut node = setup.launch();
+        let deadline = Instant::now() + PATIENCE;
+        while !node.ctl(&["status"]).status.success() {
+            assert!(Instant::now() < deadline, "{log}: it does not answer");
+            thread::sleep(Duration::from_millis(20));
+        }
+        node.wait_for_tracks("lone", 1);
+        node.ctl_ok(&["play", "song"]);
+        node.wait_for_sound();
+        // Each is worth a line of the log.
+        node.signal("HUP");
+        node.ctl_ok(&["stop"]);
+        node.json(&["status"]);
+        node.signal("TERM");
+        assert!(node.wait_for_exit().success(), "{log}");
+    }
+}
+
+/// `p2pmusic … | head -0`, and a full disk.
+#[test]
+fn what_cannot_be_printed_ends_no_command_with_a_panic() {
+    let node = lone_peer(Music::new().path()).start();
+    let config = node.config();
+    let config = config.to_str().unwrap();
+    let remarks = [
+        &["check", "--config", config][..],
+        &["check", "--config", "/none"],
+    ];
+    let results = [&["keygen"][..], &["completions", "bash"]];
+    let socket = node.socket();
+    let ctl = ["ctl", "--socket", socket.to_str().unwrap(), "queue"];
+    let run = |args: &[&str], outputs: &str| {
+        let script = format!("exec \"$@\" {outputs}");
+        let mut command = Command::new("bash");
+        command.args(["-c", &script, "bash", BINARY]).args(args);
+        command.output().unwrap()
+    };
+    for args in [remarks, results].concat().into_iter().chain([&ctl[..]]) {
+        for outputs in [
+            "> >(exit)",
+            ">/dev/full",
+            ">/dev/full 2>/dev/full",
+            "2> >(exit)",
+        ] {
+            let output = run(args, outputs);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(!said.contains("panicked"), "{args:?} {outputs}: {said}");
+            let code = output.status.code().expect("no signal");
+            assert!([0, 1, 78].contains(&code), "{args:?} {outputs}: {code}");
+        }
+    }
+    // A key that is lost is not one that was made.
+    for args in results {
+        assert_eq!(run(args, ">/dev/full").status.code(), Some(1), "{args:?}");
+    }
 }

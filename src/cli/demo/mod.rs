@@ -58,18 +58,18 @@ pub fn run(args: &DemoArgs) -> ExitCode {
         })
         .and_then(|()| Stage::set(&dir, args)?.show());
     if let Err(e) = fs::remove_dir_all(&dir) {
-        eprintln!("{}: cannot be removed: {e}", dir.display());
+        complain!("{}: cannot be removed: {e}", dir.display());
     }
     match shown {
         Ok(()) => {
-            println!(
+            say!(
                 "\nAll of this happened, in {:.0} s.",
                 begun.elapsed().as_secs_f64()
             );
             ExitCode::SUCCESS
         }
         Err(e) => {
-            eprintln!("\np2pmusic demo: {e}");
+            complain!("\np2pmusic demo: {e}");
             ExitCode::FAILURE
         }
     }
@@ -93,7 +93,7 @@ enum Output {
 
 impl Stage {
     fn set(dir: &std::path::Path, args: &DemoArgs) -> Result<Self, DemoError> {
-        println!(
+        say!(
             "A tracker and three peers on this machine, in {}.\n",
             dir.display()
         );
@@ -175,9 +175,10 @@ impl Stage {
 
     /// Plays a track that another peer has, and follows it for a while.
     fn play(&self, track: &Track) -> Result<(), DemoError> {
-        println!(
+        say!(
             "\n▶ parlour plays {:?}, which lives in the {}",
-            track.title, track.owner
+            track.title,
+            track.owner
         );
         let mut client = self.parlour.client()?;
         client.run(&["p2p_play", &track.file])?;
@@ -212,7 +213,7 @@ impl Stage {
 
     /// Asks for a track that nobody has.
     fn miss(&self) -> Result<(), DemoError> {
-        println!("\n▶ parlour plays \"The Lost Chord\", which nobody has");
+        say!("\n▶ parlour plays \"The Lost Chord\", which nobody has");
         match self.parlour.client()?.run(&["p2p_play", "The Lost Chord"]) {
             Err(CtlError::Refused { text, .. }) => {
                 say("error", &text);
@@ -227,7 +228,7 @@ impl Stage {
 
     /// Lets a peer go, and waits until it is gone from the list.
     fn leave(&mut self) -> Result<(), DemoError> {
-        println!("\n▶ attic leaves");
+        say!("\n▶ attic leaves");
         self.attic.end()?;
         let left = self.parlour.wait_until("seen attic go", |client| {
             let peers = client.records(&["p2p_peers"], &["peer"])?;
@@ -292,7 +293,7 @@ impl LiveLine {
     fn show(&mut self, what: &str) {
         self.last = what.to_owned();
         if self.on_terminal {
-            print!("\r  {:<12}{what}", "playing");
+            crate::cli::say::out(format_args!("\r  {:<12}{what}", "playing"));
             let _ = io::stdout().flush();
         } else if !self.begun {
             say("playing", what);
@@ -302,14 +303,14 @@ impl LiveLine {
 
     fn end(self) {
         match self.on_terminal {
-            true => println!(),
+            true => say!(),
             false => say("playing", &self.last),
         }
     }
 }
 
 fn say(who: &str, what: &str) {
-    println!("  {who:<12}{what}");
+    say!("  {who:<12}{what}");
 }
 
 /// Whether the kernel knows a sound card.

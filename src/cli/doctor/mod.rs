@@ -57,7 +57,7 @@ pub fn run(args: &DoctorArgs) -> ExitCode {
     match printed {
         // `doctor | head` is no error.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            eprintln!("p2pmusic: cannot write: {error}");
+            complain!("p2pmusic: cannot write: {error}");
             ExitCode::FAILURE
         }
         _ if is_well => ExitCode::SUCCESS,

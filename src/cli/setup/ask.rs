@@ -40,18 +40,18 @@ impl Asker {
                 "" => return Ok(default),
                 "y" | "yes" => return Ok(true),
                 "n" | "no" => return Ok(false),
-                _ => println!("Please answer y or n."),
+                _ => say!("Please answer y or n."),
             }
         }
     }
 }
 
 fn line(question: &str) -> io::Result<String> {
-    print!("{question}");
+    crate::cli::say::out(format_args!("{question}"));
     io::stdout().flush()?;
     let mut answer = String::new();
     if io::stdin().lock().read_line(&mut answer)? == 0 {
-        println!();
+        say!();
         return Err(io::Error::new(
             io::ErrorKind::UnexpectedEof,
             "nobody answers; `--yes` takes what is in brackets",

@@ -111,7 +111,7 @@ pub fn run(args: &SetupArgs) -> ExitCode {
     match set_up(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("p2pmusic: {error}");
+            complain!("p2pmusic: {error}");
             ExitCode::FAILURE
         }
     }
@@ -296,7 +296,7 @@ fn join_swarm(args: &SetupArgs, file: &ConfigFile) -> Result<(), SetupError> {
         replace: false,
         no_restart: true,
     };
-    println!("On a speaker that is in the swarm: sudo p2pmusic pair");
+    say!("On a speaker that is in the swarm: sudo p2pmusic pair");
     let joined = join::join(&words, &mut join::ask)?;
     say("key", &format!("{} has given it", joined.member));
     Ok(())
@@ -376,7 +376,7 @@ fn start_service(file: &ConfigFile, part: Part) -> Result<(), SetupError> {
 }
 
 fn say(what: &str, words: &str) {
-    println!("  {what:<10}{words}");
+    say!("  {what:<10}{words}");
     let _ = io::stdout().flush();
 }
 
