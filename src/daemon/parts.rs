@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::{Changes, Config, TrackerAt},
     content::{disk::FencedDisk, store::Store},
-    control::server::{ControlConfig, ControlEvent, ControlServer},
+    control::server::{self, ControlConfig, ControlEvent, ControlServer},
     discovery::{self, Announcement, Mdns},
     fence::Fence,
     identity::Identity,
@@ -31,7 +31,7 @@ use crate::{
     near::is_near,
     node::{Event, Memory, Setup, Then},
     peer::{Handle, Parts, Peer},
-    player::{Player, EVENT_BOUND},
+    player::{Player, PlayerEvent, EVENT_BOUND},
     service::{Notifier, StatusLine, Watchdog},
     sockets::reachable,
     swarm::{
@@ -212,22 +212,43 @@ pub fn start(
             tasks,
         });
     }
+    let speaker = start_speaker(
+        config,
+        state,
+        &identity,
+        (tracker, mdns),
+        (line, &watchdog),
+        (requests, control),
+        &mut tasks,
+    )?;
+    Ok(Running {
+        peer: Some(speaker),
+        notices,
+        tracker: own_tracker,
+        tasks,
+    })
+}
+
+/// Starts what plays, and the own tracker beside it.
+fn start_speaker(
+    config: &Config,
+    state: &StateDir,
+    identity: &Identity,
+    (tracker, mdns): (Option<Tracker>, Mdns),
+    (line, watchdog): (StatusLine, &Watchdog),
+    (requests, control): (Receiver<ControlEvent>, server::Notifier),
+    tasks: &mut Vec<Task<()>>,
+) -> Result<Speaker, DaemonError> {
     let network = Network::look(config.peer.listen.ip());
-    let endpoint = bind_endpoint(config, &identity, &network)?;
+    let endpoint = bind_endpoint(config, identity, &network)?;
     let fence = Fence::default();
     let store = Store::open(
         dirs::cache_dir(config),
         config.cache.max.0,
         Arc::new(FencedDisk(fence.clone())),
     );
-    let (library, library_events) = music::open(config, state, &identity, (store.clone(), fence))?;
-    let (player_tells, player_events) = async_channel::bounded(EVENT_BOUND);
-    let player = Player::spawn(config.audio.device.clone(), player_tells).map_err(|source| {
-        DaemonError::System {
-            what: "start the player",
-            source,
-        }
-    })?;
+    let (library, library_events) = music::open(config, state, identity, (store.clone(), fence))?;
+    let (player, player_events) = spawn_player(config)?;
     let upload = config.peer.upload.map(|rate| rate.0);
     let budget: SharedBudget = Arc::new(Mutex::new(Budget::new(upload)));
     let port = endpoint.local_addr().map_or(0, |at| at.port());
@@ -247,14 +268,14 @@ pub fn start(
         own: tracker.as_ref().map(Tracker::here),
         mdns: mdns.clone(),
     };
-    let (commands, tracker_events, link) = link_to_tracker(&identity, introduction, wanted);
+    let (commands, tracker_events, link) = link_to_tracker(identity, introduction, wanted);
     tasks.push(link);
     let pulse = watchdog.pulse();
-    if let Some(tracker) = tracker {
-        let watching = lookout::watch(tracker.server.status(), watchdog.pulse());
-        tasks.push(smol::spawn(watching));
-        tasks.push(smol::spawn(tracker.run()));
-    }
+    tasks.extend(
+        tracker
+            .into_iter()
+            .flat_map(|own| run_tracker(own, watchdog)),
+    );
     let (look_for_peers, looks) = async_channel::bounded(1);
     let (memories, remembered) = async_channel::bounded(1);
     let (bookmarks, places) = async_channel::bounded(1);
@@ -264,7 +285,7 @@ pub fn start(
     let (peer, handle) = Peer::new(Parts {
         setup: Setup {
             found,
-            ..setup(config, &identity, memory, &network)
+            ..setup(config, identity, memory, &network)
         },
         memory_kept,
         endpoint: endpoint.clone(),
@@ -291,7 +312,7 @@ pub fn start(
     let (prometheus, moved) = async_channel::bounded(1);
     let exposing = exposition::keep(config.stats.prometheus.clone(), moved, handle.clone());
     tasks.push(smol::spawn(exposing));
-    tasks.extend(meet_peers(config, &identity, port, mdns, looks, &handle));
+    tasks.extend(meet_peers(config, identity, port, mdns, looks, &handle));
     let bound = config.peer.listen.ip();
     let following = network::follow(
         bound,
@@ -303,7 +324,7 @@ pub fn start(
     tasks.push(smol::spawn(following));
     let (watching, indexed) = music::run(&library, store.doubts())?;
     tasks.push(watching);
-    let peer = Speaker {
+    Ok(Speaker {
         peer: smol::spawn(peer.run()),
         handle,
         endpoint,
@@ -320,13 +341,23 @@ pub fn start(
             state.path().to_owned(),
             kept,
         )),
-    };
-    Ok(Running {
-        peer: Some(peer),
-        notices,
-        tracker: own_tracker,
-        tasks,
     })
+}
+
+fn spawn_player(config: &Config) -> Result<(Player, Receiver<PlayerEvent>), DaemonError> {
+    let (tells, events) = async_channel::bounded(EVENT_BOUND);
+    let player = Player::spawn(config.audio.device.clone(), tells);
+    let player = player.map_err(|source| DaemonError::System {
+        what: "start the player",
+        source,
+    })?;
+    Ok((player, events))
+}
+
+/// The own tracker, beside a peer, and what tells the watchdog of it.
+fn run_tracker(tracker: Tracker, watchdog: &Watchdog) -> [Task<()>; 2] {
+    let watching = lookout::watch(tracker.server.status(), watchdog.pulse());
+    [smol::spawn(watching), smol::spawn(tracker.run())]
 }
 
 /// Starts what a node has that is only a tracker. Commands, and what a person
