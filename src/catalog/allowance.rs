@@ -1,6 +1,6 @@
 //! How many bytes of catalogues an owner may have fetched: a store that fills itself.
 //!
-//! Catching up is by state, so waiting for an owner misses only what was outdated meanwhile.
+//! Catching up is by state, so a peer that waits misses only what was outdated meanwhile.
 
 use std::{
     collections::BTreeMap,
