@@ -158,7 +158,7 @@ fn what_is_paused_stays_paused_and_what_is_stopped_stopped() {
 }
 
 #[test]
-fn who_does_not_want_it_gets_it_paused_or_not_at_all() {
+fn a_person_that_does_not_want_it_gets_it_paused_or_not_at_all() {
     let music = music();
     let mut node = alone(&music).start();
     begin(&node);

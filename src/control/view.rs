@@ -25,7 +25,7 @@ pub struct NodeView {
     pub arrived: Option<f32>,
     /// What the sound waits for, in words, while it does.
     pub waits_for: Option<String>,
-    /// Whom it waits for, when that is somebody who brings nothing.
+    /// The peer that it waits for, when that brings nothing.
     pub missed: Option<MissedView>,
     /// The names of those that the current track is being fetched from.
     pub sources: Vec<Arc<str>>,
@@ -44,7 +44,7 @@ pub struct NodeView {
     pub updating: Option<u32>,
 }
 
-/// Somebody whom the sound waits for.
+/// A peer that the sound waits for.
 #[derive(Clone, Debug)]
 pub struct MissedView {
     /// `silent`, `absent` or `lacks`.

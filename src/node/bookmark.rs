@@ -230,11 +230,11 @@ impl Scribe {
 
 /// Enough to tell the tracks of a queue apart.
 const NAME_BYTES: usize = 16;
-/// Somebody who turns a knob causes two writes a second, and finds what was set.
+/// A person that turns a knob causes two writes a second, and finds what was set.
 const SOON: Duration = Duration::from_millis(500);
 /// With what a slow card takes for a write nobody hears more than 5 s again.
 const EVERY: Duration = Duration::from_secs(4);
-/// Who comes back later finds a quiet room: nobody is woken by a power cut at three.
+/// A listener that comes back later finds a quiet room: nobody is woken by a power cut at three.
 pub const TOO_LONG: Duration = Duration::from_secs(15 * 60);
 
 #[cfg(test)]

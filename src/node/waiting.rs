@@ -2,9 +2,9 @@
 //! and goes on where it stopped.
 //!
 //! What must hold:
-//! - It is left only for another that can play, and not before those who have it had time
-//!   to come back.
-//! - It is said whom it waits for, and since when.
+//! - It is left only for another that can play, and not before the peers that have it had
+//!   time to come back.
+//! - The peer that it waits for is named, and since when.
 //! - Nobody is woken: what has waited too long pauses, and goes on when somebody says so.
 
 use std::time::{Duration, Instant};
@@ -70,7 +70,7 @@ impl Vigil {
 }
 
 impl Node {
-    /// Whom what plays waits for, if it plays and waits.
+    /// The peer that the current track waits for, if it plays and waits.
     pub(super) fn waits(&self, now: Instant) -> Option<Waits> {
         let play = self.transport.play_id();
         let play = play.filter(|_| self.transport.state() == PlayState::Play)?;
@@ -132,7 +132,7 @@ impl Node {
         }
     }
 
-    /// The next of the queue whose bytes are here, or somebody who has them.
+    /// The next of the queue whose bytes are here, or a peer that has them.
     fn next_that_plays(&self) -> Option<QueueId> {
         let is_up = |peer| {
             let record = self.directory.get(peer);

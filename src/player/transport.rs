@@ -67,7 +67,7 @@ pub enum Cause {
     Asked,
     /// The queue goes on to it. When nobody has it, it waits, unless another can play.
     Follows,
-    /// It played in an earlier life: it waits for those who have it, and begins softly.
+    /// It played in an earlier life: it waits for the peers that have it, and begins softly.
     Resumed,
 }
 

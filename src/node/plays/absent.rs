@@ -1,4 +1,4 @@
-//! Plays that wait for somebody who is not here, or says nothing.
+//! Plays that wait for a peer that is not here, or says nothing.
 
 use std::{
     fmt,
@@ -45,7 +45,7 @@ impl fmt::Display for Missed {
     }
 }
 
-/// Whom a play waits for.
+/// The peer that a play waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waits {
     pub name: Arc<str>,
@@ -57,7 +57,7 @@ pub struct Waits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Absent {
     missed: Missed,
-    /// When it is tried again without news; who is absent is news when it comes.
+    /// When it is tried again without news; an absent peer is news when it comes.
     retry_at: Option<Instant>,
 }
 
@@ -78,7 +78,7 @@ impl Play {
         }
     }
 
-    /// Whoever could say what it is says nothing.
+    /// The peers that could say what it is say nothing.
     pub(super) fn miss(&mut self, missed: Missed, now: Instant) {
         self.missed_since.get_or_insert(now);
         self.stage = Stage::Absent(Absent::new(missed, now));
@@ -94,7 +94,7 @@ impl Play {
 }
 
 impl Plays {
-    /// Whom `play` waits for, once that is no hiccup.
+    /// The peer that `play` waits for, once that is no hiccup.
     pub fn waits(&self, play: PlayId, now: Instant) -> Option<Waits> {
         let play = self.plays.get(&play)?;
         let owner = &play.request.item.info.owner;
@@ -176,7 +176,7 @@ impl Plays {
         }
     }
 
-    /// Whether `item` could be played now: it is here, or whoever has it is, and answers.
+    /// Whether `item` could be played now: it is here, or a peer that has it is, and answers.
     pub fn can_play(
         &self,
         item: &QueueItem,
@@ -193,7 +193,7 @@ impl Plays {
             .any(|peer| peer == self.me || (is_up(peer) && !self.streams.is_failing(peer)))
     }
 
-    /// Begins what waited for somebody who is here now.
+    /// Begins what waited for a peer that is here now.
     pub(super) fn seek_absent(&mut self, database: &Database, now: Instant) {
         let absent = self.plays.values().filter_map(|play| match play.stage {
             Stage::Absent(absent) => Some((play.request.clone(), play.missed_since, absent)),

@@ -122,7 +122,7 @@ impl Stream {
         self.scheduler.lead(now).filter(|_| !self.given_up)
     }
 
-    /// Who is waited for in vain, if anybody is.
+    /// The silence of the source that is waited for in vain, if one is.
     pub fn silence(&self, now: Instant) -> Option<Silence> {
         self.scheduler.silence(now).filter(|_| self.is_waiting())
     }

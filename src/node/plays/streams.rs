@@ -51,7 +51,7 @@ impl Streams {
         let active = self.streams.iter_mut().filter(|(_, s)| s.is_active(busy));
         let mut polled = active.filter_map(|(track, stream)| loop {
             let action = stream.scheduler.poll(now)?;
-            // Who has left may come back.
+            // A source that has left may come back.
             if let Some(action) = perform(*track, stream, action) {
                 return Some(action);
             }

@@ -363,7 +363,7 @@ proptest! {
     }
 
     #[test]
-    fn without_one_it_ends_with_every_reason_or_waits_for_who_fails(
+    fn without_one_it_ends_with_every_reason_or_waits_for_one_that_fails(
         bad in proptest::collection::vec(remotes(), 0..4), seed: u64
     ) {
         let mut world = World::new(bad.clone(), seed);

@@ -54,7 +54,7 @@ fn room_is_made_of_what_belongs_to_the_absent() {
     assert_eq!(relay.head(absent), None);
     assert_eq!(relay.seen(absent), Some(*own[0].head()));
     assert_eq!(relay.take_dropped(), [absent]);
-    // Nobody is absent any more; who has a place keeps it.
+    // Nobody is absent any more; an owner with a place keeps it.
     let late = catalogue(4, 1);
     assert_eq!(pull(&mut relay, &late, &site_of, now), NOTHING);
     assert_eq!(relay.head(own[1].owner()), Some(*own[1].head()));
