@@ -281,10 +281,10 @@ fn start_speaker(
     let (bookmarks, places) = async_channel::bounded(1);
     let (kept, memory_kept) = async_channel::bounded(1);
     let found = damage.into_iter().chain(library.notice());
-    let found = found.chain(state.notice()).collect();
+    let found = found.chain(state.notice()).chain(identity.notice());
     let (peer, handle) = Peer::new(Parts {
         setup: Setup {
-            found,
+            found: found.collect(),
             ..setup(config, identity, memory, &network)
         },
         memory_kept,

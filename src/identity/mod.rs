@@ -93,6 +93,8 @@ pub struct Identity {
     secret: [u8; 32],
     open: bool,
     credentials: tls::Credentials,
+    /// What a person should know of it.
+    notice: Option<Arc<str>>,
 }
 
 impl Identity {
@@ -103,7 +105,14 @@ impl Identity {
     /// When there is no key, or the secret can neither be read nor made; the
     /// text names the file.
     pub fn load(state_dir: &Path, keys: &[SwarmKey]) -> Result<Self, IdentityError> {
-        Self::from_secret(&secret::load_or_make(state_dir)?, keys)
+        let (secret, notice) = secret::load_or_make(state_dir)?;
+        if let Some(notice) = &notice {
+            log::warn!("{notice}");
+        }
+        Ok(Self {
+            notice: notice.map(Into::into),
+            ..Self::from_secret(&secret, keys)?
+        })
     }
 
     /// Makes the node in `state_dir` another one; says who it is then.
@@ -136,6 +145,7 @@ impl Identity {
             secret: *secret,
             open: keys.contains(&SwarmKey::OPEN),
             credentials: tls::Credentials::new(leaf, secret, &authorities),
+            notice: None,
         })
     }
 
@@ -163,6 +173,11 @@ impl Identity {
 
     pub fn peer_id(&self) -> PeerId {
         self.peer_id
+    }
+
+    /// What a person should know of it.
+    pub fn notice(&self) -> Option<String> {
+        self.notice.as_deref().map(str::to_owned)
     }
 
     /// Whether strangers are believed, too; then only what is near may be

@@ -7,26 +7,60 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::aside::put_aside;
+
 use super::{encoding, random, BadKey};
 
-/// Reads the secret in `state_dir`, making it first if there is none.
+/// Reads the secret in `state_dir`, making it first if there is none; and says what a person
+/// should know of that.
+///
+/// A file in which there is nothing, as a power cut leaves it, holds nothing that a person
+/// could mend: it is put aside, and the node starts as a new one.
 ///
 /// # Errors
 /// Names the file. A damaged one is not replaced: the node would become
 /// another, and its catalogue and its place in the others' queues would be
 /// gone.
-pub fn load_or_make(state_dir: &Path) -> Result<[u8; 32], SecretError> {
+pub fn load_or_make(state_dir: &Path) -> Result<([u8; 32], Option<String>), SecretError> {
     let path = state_dir.join(FILE_NAME);
     match read(&path) {
-        Ok(text) => {
-            encoding::decode(PREFIX, text.trim()).map_err(|why| SecretError::Damaged { path, why })
+        Ok(text) if is_blank(&text) => {
+            let becomes = match put_aside(&path) {
+                Ok(aside) => format!("it is put aside as {}", aside.display()),
+                Err(error) => format!("it could not be put aside ({error})"),
+            };
+            let notice = format!(
+                "the node's identity {} was empty, as after a power cut; {becomes}, and {IS_NEW}",
+                path.display()
+            );
+            Ok((make(state_dir, path)?, Some(notice)))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make(state_dir, path),
+        Ok(text) => match encoding::decode(PREFIX, text.trim()) {
+            Ok(secret) => Ok((secret, None)),
+            Err(why) => Err(SecretError::Damaged { path, why }),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let notice = was_in_use(state_dir).then(|| {
+                let at = path.display();
+                format!("the node's identity {at} is gone, and {IS_NEW}")
+            });
+            Ok((make(state_dir, path)?, notice))
+        }
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
             Err(SecretError::Directory { path })
         }
         Err(source) => Err(SecretError::Read { path, source }),
     }
+}
+
+fn is_blank(text: &str) -> bool {
+    text.chars().all(|c| c == '\0' || c.is_whitespace())
+}
+
+/// Whether a node has run here before: what it remembers is written after its identity.
+fn was_in_use(state_dir: &Path) -> bool {
+    let left = ["memory.json", "place"];
+    left.iter().any(|name| state_dir.join(name).exists())
 }
 
 /// Replaces the secret in `state_dir`, damaged or not, by a new one.
@@ -110,6 +144,9 @@ pub fn give_to_owner_of(dir: &Path, file: &File) -> io::Result<()> {
 }
 
 const FILE_NAME: &str = "identity.key";
+const IS_NEW: &str =
+    "this is a new node from now on: to have the old one back, restore the file from a copy and \
+     restart p2pmusic";
 /// Another prefix than a swarm's key: neither passes for the other.
 const PREFIX: &str = "p2pid1-";
 const OWNER_ONLY: u32 = 0o600;
@@ -125,25 +162,25 @@ mod tests {
     #[test]
     fn only_the_owner_may_read_it() {
         let dir = tempfile::tempdir().unwrap();
-        let secret = load_or_make(dir.path()).unwrap();
+        let (secret, _) = load_or_make(dir.path()).unwrap();
         let file = dir.path().join(FILE_NAME);
         assert_eq!(
             fs::metadata(&file).unwrap().permissions().mode() & 0o777,
             0o600
         );
-        assert_eq!(load_or_make(dir.path()).unwrap(), secret);
+        assert_eq!(load_or_make(dir.path()).unwrap(), (secret, None));
     }
 
     #[test]
     fn a_new_one_takes_the_place_of_any() {
         let dir = tempfile::tempdir().unwrap();
-        let first = load_or_make(dir.path()).unwrap();
+        let (first, _) = load_or_make(dir.path()).unwrap();
         let second = replace(dir.path()).unwrap();
         assert_ne!(first, second);
-        assert_eq!(load_or_make(dir.path()).unwrap(), second);
+        assert_eq!(load_or_make(dir.path()).unwrap().0, second);
         fs::write(dir.path().join(FILE_NAME), "torn").unwrap();
         let third = replace(dir.path()).unwrap();
-        assert_eq!(load_or_make(dir.path()).unwrap(), third);
+        assert_eq!(load_or_make(dir.path()).unwrap().0, third);
     }
 
     #[test]
@@ -156,6 +193,30 @@ mod tests {
         let error = load_or_make(dir.path()).unwrap_err();
         assert!(error.to_string().contains("identity.key"), "{error}");
         assert_eq!(fs::read_to_string(&file).unwrap(), torn);
+    }
+
+    #[test]
+    fn an_empty_file_is_put_aside_and_a_new_node_begins() {
+        for left in [&b""[..], b"\n", &[0; 64]] {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join(FILE_NAME);
+            fs::write(&file, left).unwrap();
+            let (secret, notice) = load_or_make(dir.path()).unwrap();
+            assert!(notice.unwrap().contains("identity.key"));
+            assert_eq!(load_or_make(dir.path()).unwrap(), (secret, None));
+            let aside = dir.path().join("identity.key.damaged");
+            assert_eq!(fs::read(aside).unwrap(), left);
+        }
+    }
+
+    #[test]
+    fn a_node_that_has_lost_its_identity_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(load_or_make(dir.path()).unwrap().1, None, "it is new");
+        fs::write(dir.path().join("memory.json"), "{}").unwrap();
+        fs::remove_file(dir.path().join(FILE_NAME)).unwrap();
+        let (_, notice) = load_or_make(dir.path()).unwrap();
+        assert!(notice.unwrap().contains("is gone"));
     }
 
     #[test]
