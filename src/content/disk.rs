@@ -70,12 +70,17 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)?;
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(true);
+        let file = match options.open(path) {
+            // The directory was removed. The one that it lies in is not made: a disk that is not
+            // mounted looks the same.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir(path.parent().unwrap_or(path))?;
+                options.open(path)?
+            }
+            opened => opened?,
+        };
         Ok(Box::new(file))
     }
 
@@ -216,6 +221,11 @@ mod tests {
                 disk.rename(&nowhere, &dir.join("x")).unwrap_err().kind(),
             ];
             assert_eq!(kinds, [io::ErrorKind::NotFound; 4]);
+        }),
+        ("a directory that was removed is made again", |disk, dir| {
+            let file = dir.join("removed/a");
+            disk.create(&file).unwrap().write_at(0, b"x").unwrap();
+            assert_eq!(disk.open(&file).unwrap().stamp().unwrap().size, 1);
         }),
         (
             "create empties, rename replaces, list shows",

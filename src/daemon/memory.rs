@@ -271,6 +271,7 @@ pub fn remembered_volume(state_dir: &Path) -> Option<u8> {
 /// # Errors
 /// When the state directory cannot be written.
 fn save(memory: &Memory, state_dir: &Path) -> io::Result<()> {
+    make_again(state_dir)?;
     let temporary = state_dir.join("memory.json.new");
     let mut file = File::create(&temporary)?;
     file.write_all(&serde_json::to_vec(memory)?)?;
@@ -281,11 +282,21 @@ fn save(memory: &Memory, state_dir: &Path) -> io::Result<()> {
 
 /// Writes where the node is in its music, in place.
 fn put(path: &Path, bookmark: &Bookmark) -> io::Result<()> {
+    path.parent().map_or(Ok(()), make_again)?;
     let entry = Entry {
         bookmark: bookmark.clone(),
         stamp: Stamp::now(),
     };
     Slots::open(path)?.write(&entry)
+}
+
+/// The state directory may have been removed while the node ran; the one that it lies in is
+/// not made, since a disk that is not mounted looks the same.
+fn make_again(state_dir: &Path) -> io::Result<()> {
+    match fs::create_dir(state_dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn path(state_dir: &Path) -> PathBuf {

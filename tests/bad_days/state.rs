@@ -196,6 +196,40 @@ fn a_damaged_cache_is_swept_and_fetched_anew() {
 }
 
 #[test]
+fn directories_that_are_removed_while_the_node_runs_are_made_again() {
+    let music = Music::new();
+    music.wav("1.wav", 44_100, 0.5);
+    music.wav("2.wav", 44_100, 0.6);
+    let tracker = Setup::tracker().start();
+    let _owner = Setup::peer("owner", &tracker).music(music.path()).start();
+    let node = Setup::peer("player", &tracker).start();
+    let cache = node.dir.path().join("cache");
+    let held = || {
+        let files = fs::read_dir(&cache).into_iter().flatten().flatten();
+        files
+            .filter(|file| file.path().extension() == Some("data".as_ref()))
+            .count()
+    };
+    node.wait_for_tracks("owner", 2);
+    for song in ["owner/1.wav", "owner/2.wav"] {
+        node.ctl_ok(&["clear"]);
+        node.ctl_ok(&["play", song]);
+        node.wait_for_status("a held copy", |_| held() == 1);
+        node.wait_for_status("a memory", |_| state(&node).join("memory.json").exists());
+        fs::remove_dir_all(&cache).unwrap();
+        fs::remove_dir_all(state(&node)).unwrap();
+    }
+    node.ctl_ok(&["volume", "55"]);
+    node.wait_for_status("a place", |_| state(&node).join("place").exists());
+    fs::remove_dir_all(state(&node)).unwrap();
+    node.ctl_ok(&["clear"]);
+    node.wait_for_status("a memory", |_| state(&node).join("memory.json").exists());
+    // Its identity was lost with the directory, which the next start says.
+    let node = node.restart();
+    node.wait_for_problem("identity.key is gone");
+}
+
+#[test]
 fn a_state_directory_that_fills_up_is_said_and_loses_nothing_when_there_is_room() {
     if !can_mount() {
         return;
