@@ -101,38 +101,61 @@ fn three_that_are_told_nothing_find_the_one_with_a_tracker() {
     }
 }
 
-/// All settle for the same one of two trackers, and go to the other when it dies without
-/// a word.
+/// All register with both trackers, and miss nobody for a moment when one dies without a
+/// word.
 #[test]
-fn of_two_trackers_all_use_the_same() {
+fn of_two_trackers_all_use_both() {
     let Some(lan) = lan(5) else { return };
     let mut trackers: Vec<Node> = ["one", "two"]
         .into_iter()
         .enumerate()
         .map(|(host, name)| on(&lan, host, "tracker", name).start())
         .collect();
-    let Some(avahi) = avahi(&lan, 2) else { return };
-    avahi.wait_for(TRACKER, "both", |seen| {
-        [0, 1]
-            .iter()
-            .all(|host| is_there(seen, &lan.address(*host)))
-    });
     let names = ["east", "south", "west"];
     let peers = [0, 1, 2].map(|n| on(&lan, n + 2, "peer", names[n]).start());
     for peer in &peers {
-        peer.wait_until_registered();
+        wait_for_trackers(peer, 2);
         peer.wait_for_peers(&names);
     }
-    let status = peers[0].wait_until_registered();
-    let first = status["node"]["tracker"].as_str().unwrap();
-    let used = (0..2).find(|host| first.ends_with(&lan.address(*host)));
-    trackers.remove(used.expect(first)).kill();
-    let expected = format!("registered with {}", lan.address(1 - used.unwrap()));
+    trackers.remove(0).kill();
     for peer in &peers {
-        peer.wait_long_for_status(&expected, |status| status["node"]["tracker"] == *expected);
+        wait_for_trackers(peer, 1);
         peer.wait_for_peers(&names);
+        peer.wait_for_no_problem();
+        assert!(!peer.log().contains("no tracker"), "{}", peer.log());
     }
     trackers[0].wait_for_peers(&names);
+}
+
+/// Each of two nodes has a tracker of its own, and they are one swarm.
+#[test]
+fn two_that_are_told_nothing_and_have_trackers_are_one_swarm() {
+    let Some(lan) = lan(3) else { return };
+    let nodes = [
+        on(&lan, 0, "both", "attic").start(),
+        on(&lan, 1, "both", "cellar").start(),
+        on(&lan, 2, "peer", "south").start(),
+    ];
+    for node in &nodes {
+        wait_for_trackers(node, 2);
+        node.wait_for_peers(&["attic", "cellar", "south"]);
+        node.wait_for_no_problem();
+    }
+    let [attic, cellar, south] = nodes;
+    drop(attic);
+    for node in [&cellar, &south] {
+        node.wait_long_for_status("attic's end", |_| node.peer("attic").is_none());
+        node.wait_for_peers(&["cellar", "south"]);
+    }
+}
+
+/// Waits until `node` is registered with so many trackers.
+fn wait_for_trackers(node: &Node, count: usize) {
+    node.wait_long_for_status(&format!("{count} trackers"), |status| {
+        let words = status["node"]["tracker"].as_str().unwrap_or_default();
+        let at = words.strip_prefix("registered with ");
+        at.is_some_and(|at| at.replace(" and ", ", ").split(", ").count() == count)
+    });
 }
 
 /// Cable and Wi-Fi are used, each with its own address. Where only containers, virtual

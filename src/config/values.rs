@@ -18,7 +18,7 @@ pub enum TrackerAt {
     Auto,
     /// There is none.
     None,
-    /// These, tried in turn.
+    /// These, all of them.
     These(Vec<HostPort>),
 }
 
@@ -254,8 +254,8 @@ impl<'de> Deserialize<'de> for Rate {
     }
 }
 
-/// More trackers than anyone has; each is dialled in turn.
-const MAX_TRACKERS: usize = 8;
+/// As many as a peer registers with.
+const MAX_TRACKERS: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -266,6 +266,9 @@ fn start_speaker(
         now: config.peer.tracker.clone(),
         next: wanted,
         own: tracker.as_ref().map(Tracker::here),
+        may_seek: tracker
+            .as_ref()
+            .is_none_or(|own| !own.at.ip().is_loopback()),
         mdns: mdns.clone(),
     };
     let (commands, tracker_events, link) = link_to_tracker(identity, introduction, wanted);
@@ -445,6 +448,8 @@ struct Wanted {
     next: Receiver<TrackerAt>,
     /// Where the one of this node is.
     own: Option<SocketAddr>,
+    /// Whether there is a network on which others can be.
+    may_seek: bool,
     mdns: Mdns,
 }
 
@@ -472,15 +477,16 @@ fn link_to_tracker(
 async fn find_trackers(mut wanted: Wanted, to: Sender<Command>) {
     loop {
         let known = match (&wanted.now, wanted.own) {
-            (TrackerAt::Auto, None) => None,
-            (TrackerAt::Auto, Some(own)) => Some(vec![own.to_string()]),
-            (TrackerAt::None, _) => Some(Vec::new()),
-            (TrackerAt::These(hosts), _) => Some(hosts.iter().map(ToString::to_string).collect()),
+            (TrackerAt::Auto, None) => Command::Seek,
+            (TrackerAt::Auto, Some(own)) => Command::Configured(vec![own.to_string()]),
+            (TrackerAt::None, _) => Command::Configured(Vec::new()),
+            (TrackerAt::These(hosts), _) => {
+                Command::Configured(hosts.iter().map(ToString::to_string).collect())
+            }
         };
-        let seek = known.is_none();
-        if let Some(trackers) = known {
-            let _ = to.send(Command::Configured(trackers)).await;
-        }
+        // Beside its own it registers with the others that there are.
+        let seek = wanted.now == TrackerAt::Auto && wanted.may_seek;
+        let _ = to.send(known).await;
         let next = async {
             match wanted.next.recv().await {
                 Ok(next) => next,

@@ -99,6 +99,23 @@ impl Directory {
         self.name_all()
     }
 
+    /// No tracker speaks for these any more, while one does for others. Says whether
+    /// somebody has another name by that.
+    pub fn handle_unvouched(&mut self, peers: &[PeerId]) -> bool {
+        for peer in peers {
+            if let Some(known) = self.peers.get_mut(peer) {
+                known.vouched = false;
+            }
+        }
+        self.name_all()
+    }
+
+    /// Trackers call this node `name` now. Says whether somebody has another name by that.
+    pub fn handle_own_name(&mut self, name: &str) -> bool {
+        self.own_claim = name.into();
+        self.name_all()
+    }
+
     /// This machine's interfaces are others now.
     pub fn handle_interfaces(&mut self, interfaces: Interfaces) {
         self.interfaces = interfaces;

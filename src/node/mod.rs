@@ -50,7 +50,7 @@ pub use self::{
     events::{Action, ControlId, Event, Greeted, Piece, PlayerAction, ScanEvent, Setup, Sight},
     memory::Memory,
     plays::{FetchEvent, FetchId, Load, PlayAction, Source, Unresolved},
-    view::in_few_words,
+    view::{in_few_words, listed},
 };
 use crate::{
     catalog::{Database, Member, Quota},

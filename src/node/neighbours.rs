@@ -135,6 +135,20 @@ impl Neighbours {
         self.unvouch(TRACKER_NAMES_WITHIN, now);
     }
 
+    /// Of several trackers none speaks for these any more: they are asked soon.
+    pub fn handle_unvouched(&mut self, peers: &[PeerId], now: Instant) {
+        let spread = SPREAD.max(self.round());
+        for peer in peers {
+            let some = self.some(spread);
+            if let Some(contact) = self.contacts.get_mut(peer) {
+                contact.is_vouched = false;
+                contact.failures = contact.failures.min(PATIENCE - 1);
+                contact.due = now + some;
+            }
+        }
+        self.plan();
+    }
+
     /// No tracker is there (any more), or a person wants none.
     pub fn handle_alone(&mut self, now: Instant) {
         if self.standing != Standing::Alone {

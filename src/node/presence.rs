@@ -4,7 +4,7 @@
 //! itself, and its catalogue comes from where it lies.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -35,7 +35,7 @@ impl Node {
         match event {
             TrackerEvent::Connecting { to } => self.facts.handle_connecting(to),
             TrackerEvent::Lost { to, why } => {
-                if let TrackerState::Registered(_) = self.facts.tracker {
+                if let TrackerState::Registered { .. } = self.facts.tracker {
                     self.stats.handle_tracker_lost();
                 }
                 self.facts.tracker = TrackerState::Lost { to, why };
@@ -52,7 +52,7 @@ impl Node {
                 self.name = registered.name.into();
                 self.directory.handle_registered(reached_at, &self.name);
                 self.neighbours.handle_registered(now);
-                self.facts.tracker = TrackerState::Registered(reached_at);
+                self.facts.handle_registered(vec![reached_at], Vec::new());
                 self.rebuild(now);
             }
             TrackerEvent::AlreadyRegistered(_) => {}
@@ -61,9 +61,37 @@ impl Node {
                 self.facts.tracker = TrackerState::Refused(refusal);
             }
             TrackerEvent::Message(message) => self.handle_message(message, now),
+            TrackerEvent::Unvouched(peers) => self.handle_unvouched(&peers, now),
+            TrackerEvent::Several { name, at, troubles } => {
+                self.handle_several(name, at, troubles, now);
+            }
             TrackerEvent::Left { confirmed } => self.handle_left(confirmed),
         }
         self.changed = self.changed.or(Subsystem::Neighbor.into());
+    }
+
+    /// A tracker is lost, and no other speaks for these: they do for themselves.
+    fn handle_unvouched(&mut self, peers: &[PeerId], now: Instant) {
+        self.neighbours.handle_unvouched(peers, now);
+        if self.directory.handle_unvouched(peers) {
+            self.rebuild(now);
+        }
+    }
+
+    fn handle_several(
+        &mut self,
+        name: String,
+        at: Vec<IpAddr>,
+        troubles: Vec<String>,
+        now: Instant,
+    ) {
+        self.facts.handle_registered(at, troubles);
+        if *self.name != *name {
+            self.name = name.into();
+            if self.directory.handle_own_name(&self.name) {
+                self.rebuild(now);
+            }
+        }
     }
 
     /// From here on the peers speak for themselves.

@@ -63,7 +63,12 @@ pub enum TrackerState {
         to: String,
         why: String,
     },
-    Registered(IpAddr),
+    Registered {
+        /// Where those that have taken it are.
+        at: Vec<IpAddr>,
+        /// What is wrong with the others.
+        troubles: Vec<String>,
+    },
     Unwanted,
     Refused(Refusal),
     /// A person had it leave.
@@ -120,6 +125,11 @@ impl Facts {
         if self.problems.len() < MAX_PROBLEMS && !self.problems.contains(&what) {
             self.problems.push(what);
         }
+    }
+
+    /// Trackers have taken this node; of several, the first is told before the others.
+    pub fn handle_registered(&mut self, at: Vec<IpAddr>, troubles: Vec<String>) {
+        self.tracker = TrackerState::Registered { at, troubles };
     }
 
     /// Whether the player plays now, neither stopped nor paused.
@@ -249,8 +259,9 @@ impl Node {
     /// How the node stands with its tracker, and how it goes on without one.
     fn tracker_in_words(&self) -> String {
         let mut tracker = self.facts.tracker_in_words();
-        if let TrackerState::Registered(at) = &self.facts.tracker {
-            tracker += &self.speaker_at(*at);
+        if let TrackerState::Registered { at, .. } = &self.facts.tracker {
+            let named = at.iter().map(|at| format!("{at}{}", self.speaker_at(*at)));
+            tracker = format!("registered with {}", listed(&named.collect::<Vec<_>>()));
         }
         if !self.neighbours.is_alone() {
             return tracker;
@@ -369,7 +380,7 @@ impl Facts {
             TrackerState::Looking => "looking for one".into(),
             TrackerState::Connecting(to) => format!("connecting to {to}"),
             TrackerState::Lost { to, why } => format!("lost {to}: {why}; trying again"),
-            TrackerState::Registered(at) => format!("registered with {at}"),
+            TrackerState::Registered { at, .. } => format!("registered with {}", listed(at)),
             TrackerState::Unwanted => "none, as configured".into(),
             TrackerState::Refused(refusal) => format!("refused: {refusal}"),
             TrackerState::Left { confirmed, .. } => {
@@ -409,6 +420,10 @@ impl Facts {
             TrackerState::Lost { to, why } => Some(format!("no tracker: {to}: {why}")),
             _ => None,
         };
+        let troubles = match &self.tracker {
+            TrackerState::Registered { troubles, .. } => troubles.as_slice(),
+            _ => &[],
+        };
         let offline = self.is_offline.then(|| OFFLINE.to_owned());
         let unkept = self.unkept.as_ref();
         let unkept = unkept.map(|why| format!("what is played is not kept: {why}"));
@@ -421,8 +436,19 @@ impl Facts {
             self.unwritten.clone(),
         ];
         let music = self.narrow.iter().chain(&self.problems).cloned();
+        let music = music.chain(troubles.iter().cloned());
         let rest = self.notices.iter().chain(&self.found).cloned();
         now.into_iter().flatten().chain(music).chain(rest).collect()
+    }
+}
+
+/// Addresses as a sentence has them.
+pub fn listed<T: ToString>(at: &[T]) -> String {
+    let at: Vec<String> = at.iter().map(ToString::to_string).collect();
+    match at.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        None => "none".into(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::tracker::link::TrackerEvent;
+use crate::{node::listed, tracker::link::TrackerEvent};
 
 /// Keeps the log quiet: says nothing twice in a row, and where lines come too fast,
 /// says them to who debugs only.
@@ -61,9 +61,19 @@ impl Chatter {
                 log::Level::Info,
                 "left the swarm; the tracker did not answer".into(),
             ),
-            TrackerEvent::Connecting { .. } | TrackerEvent::Message(_) | TrackerEvent::Unwanted => {
-                return
+            TrackerEvent::Several { at, troubles, .. } => {
+                let level = match troubles.is_empty() {
+                    true => log::Level::Info,
+                    false => log::Level::Warn,
+                };
+                let mut line = format!("registered with {}", listed(at));
+                troubles.iter().for_each(|why| line += &format!("; {why}"));
+                (level, line)
             }
+            TrackerEvent::Connecting { .. }
+            | TrackerEvent::Message(_)
+            | TrackerEvent::Unvouched(_)
+            | TrackerEvent::Unwanted => return,
         };
         self.is_lost &= matches!(event, TrackerEvent::Lost { .. });
         if let Some(level) = self.level(&line, level, now) {

@@ -7,10 +7,11 @@ use std::{
 
 use super::{
     music::{Library, Song},
-    net::{HostNo, Life},
+    net::{HostNo, Life, TrackerNo},
     player::{entry_of, Byte, Bytes, Player, Told},
     random::Random,
     swarm::{Call, CallId, Served},
+    tracker::to_string,
     world::{Event, World},
 };
 use crate::{
@@ -34,7 +35,8 @@ use crate::{
     player::{PlayId, PlayerEvent},
     swarm::budget::Turns,
     tracker::{
-        link::{Command, Introduction, Link, Want},
+        link::{Command, Introduction, Want},
+        links::{LinkId, Links},
         registry::ConnId,
     },
 };
@@ -69,10 +71,12 @@ pub struct Host {
     pub alive: bool,
     pub life: Life,
     pub node: Node,
-    pub link: Link,
+    pub links: Links,
+    /// The trackers that it sees.
+    pub finds: Vec<TrackerNo>,
     pub library: Library,
     pub manner: Manner,
-    pub conn: Option<ConnId>,
+    pub conns: BTreeMap<LinkId, ConnId>,
     player: Player,
     pub store: Store,
     /// Groups that came although they were here.
@@ -258,21 +262,23 @@ impl Host {
             seed,
             memory_bytes: MEMORY,
         };
-        let mut link = Link::new(introduction, seed, now);
+        let mut links = Links::new(introduction, seed);
+        let finds = vec![TrackerNo(0)];
         let trackers = match habits.wants_tracker {
-            true => Command::Trackers(vec!["tracker:4670".into()]),
+            true => Command::Trackers(finds.iter().map(to_string).collect()),
             false => Command::Configured(Vec::new()),
         };
-        link.handle_command(trackers, now);
+        links.handle_command(trackers, now);
         let mut host = Self {
             name,
             alive: true,
             life,
             node: Node::new(setup, now),
-            link,
+            links,
+            finds,
             library,
             manner,
-            conn: None,
+            conns: BTreeMap::new(),
             player: Player::new(now),
             twice: 0,
             store: Store::default(),
@@ -307,7 +313,7 @@ impl Host {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let due = [
             self.node.poll_timeout(),
-            self.link.poll_timeout(),
+            self.links.poll_timeout(),
             self.player.poll_timeout(),
         ];
         due.into_iter().flatten().min()
@@ -318,8 +324,8 @@ impl Host {
         if self.node.poll_timeout().is_some_and(|due| due <= now) {
             self.node.handle_timeout(now);
         }
-        if self.link.poll_timeout().is_some_and(|due| due <= now) {
-            self.link.handle_timeout(now);
+        if self.links.poll_timeout().is_some_and(|due| due <= now) {
+            self.links.handle_timeout(now);
         }
     }
 
@@ -356,7 +362,7 @@ impl World {
             if !this.alive {
                 return;
             }
-            if let Some(action) = this.link.poll() {
+            if let Some(action) = this.links.poll() {
                 self.perform_link(host, action);
                 continue;
             }
@@ -556,7 +562,7 @@ impl World {
                     crate::catalog::Need::Page(index) => Want::Page(index),
                     crate::catalog::Need::Nothing => return,
                 };
-                this.link.handle_command(
+                this.links.handle_command(
                     Command::Want {
                         owner: want.owner,
                         what,
@@ -564,7 +570,7 @@ impl World {
                     now,
                 );
             }
-            Action::Publish(own) => this.link.handle_command(Command::Publish(own), now),
+            Action::Publish(own) => this.links.handle_command(Command::Publish(own), now),
             Action::Addresses(peer, addresses) => {
                 match addresses.is_empty() {
                     true => this.reach.remove(&peer),
@@ -581,8 +587,8 @@ impl World {
                     self.publish(host);
                 }
             }
-            Action::Leave => this.link.handle_command(Command::Leave, now),
-            Action::Join => this.link.handle_command(Command::Join, now),
+            Action::Leave => this.links.handle_command(Command::Leave, now),
+            Action::Join => this.links.handle_command(Command::Join, now),
         }
     }
 

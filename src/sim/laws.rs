@@ -40,6 +40,7 @@ const PURE: &[&str] = &[
     "swarm/serving.rs",
     "swarm/unproven.rs",
     "tracker/link",
+    "tracker/links",
     "tracker/registry",
     "unseen.rs",
 ];

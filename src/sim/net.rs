@@ -12,6 +12,10 @@ use super::random::Random;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostNo(pub usize);
 
+/// A tracker's number in its world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TrackerNo(pub usize);
+
 /// Where a host is reached by the others.
 pub fn address(host: HostNo) -> SocketAddr {
     let ip = Ipv4Addr::new(10, 0, 0, 10 + host.0 as u8);
@@ -29,7 +33,7 @@ pub struct Life {
 /// Where a message starts or ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    Tracker,
+    Tracker(TrackerNo),
     Host(HostNo),
 }
 

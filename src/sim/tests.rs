@@ -10,6 +10,7 @@ mod numbers;
 mod playing;
 mod presence;
 mod repeat;
+mod trackers;
 mod waiting;
 
 use std::time::Duration;
@@ -17,12 +18,14 @@ use std::time::Duration;
 use super::{
     host::{Fate, Manner, Setting, Story},
     music::Song,
-    net::{HostNo, Weather},
+    net::{HostNo, Place, TrackerNo, Weather},
     random::Random,
     world::World,
 };
 use crate::id::GROUP_BYTES;
 
+/// The tracker that everybody knows.
+const TRACKER: Place = Place::Tracker(TrackerNo(0));
 const SECOND: Duration = Duration::from_secs(1);
 /// CD quality FLAC, in bytes a second.
 const FLAC: u64 = 120_000;

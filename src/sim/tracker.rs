@@ -9,15 +9,17 @@ use std::{
 
 use super::{
     host::MEMORY,
-    net::{address, HostNo, Life, Place},
+    net::{address, HostNo, Life, Place, TrackerNo},
     world::{Event, World},
 };
 use crate::{
     catalog::Quota,
+    id::PeerId,
     node,
     protocol::{FromTracker, ToTracker},
     tracker::{
         link,
+        links::{self, LinkId},
         registry::{Action, ConnId, Registry},
     },
 };
@@ -27,7 +29,11 @@ pub struct Tracker {
     pub alive: bool,
     pub registry: Registry,
     conns: BTreeMap<ConnId, Conn>,
-    last_conn: u64,
+}
+
+/// As mDNS names it.
+pub fn to_string(tracker: &TrackerNo) -> String {
+    tracker.0.to_string()
 }
 
 /// A connection, whose messages arrive in order.
@@ -56,21 +62,13 @@ impl Wire {
 }
 
 impl Tracker {
-    pub fn new() -> Self {
+    /// One that remembers nothing.
+    pub fn new(tracker: TrackerNo) -> Self {
         Self {
             alive: true,
-            registry: Registry::new(vec![TRACKER_AT], Quota::of(MEMORY)),
+            registry: Registry::new(vec![reached_at(tracker)], Quota::of(MEMORY)),
             conns: BTreeMap::new(),
-            last_conn: 0,
         }
-    }
-
-    pub fn restart(&mut self) {
-        let last_conn = self.last_conn;
-        *self = Self {
-            last_conn,
-            ..Self::new()
-        };
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -79,21 +77,24 @@ impl Tracker {
 }
 
 impl World {
-    /// Does what the link of `host` wants.
-    pub fn perform_link(&mut self, host: HostNo, action: link::Action) {
+    /// Does what the links of `host` want.
+    pub fn perform_link(&mut self, host: HostNo, action: links::Action) {
         match action {
-            link::Action::Connect { .. } => self.dial_tracker(host),
-            link::Action::Send(message) => {
-                if let Some(conn) = self.hosts[host.0].conn {
-                    self.send_wire(conn, Wire::Up(message));
+            links::Action::Connect { link, to } => {
+                let tracker = TrackerNo(to.parse().expect("trackers are named by number"));
+                self.dial_tracker(host, link, tracker);
+            }
+            links::Action::Send { link, message } => {
+                if let Some(conn) = self.hosts[host.0].conns.get(&link) {
+                    self.send_wire(*conn, Wire::Up(message));
                 }
             }
-            link::Action::Disconnect => {
-                if let Some(conn) = self.hosts[host.0].conn.take() {
+            links::Action::Disconnect { link } => {
+                if let Some(conn) = self.hosts[host.0].conns.remove(&link) {
                     self.send_wire(conn, Wire::EndUp);
                 }
             }
-            link::Action::Tell(event) => {
+            links::Action::Tell(event) => {
                 self.note(host, format_args!("tracker: {}", describe(&event)));
                 let event = node::Event::Tracker(event);
                 self.hosts[host.0].node.handle(event, self.now);
@@ -101,54 +102,77 @@ impl World {
         }
     }
 
-    fn dial_tracker(&mut self, host: HostNo) {
-        self.tracker.last_conn += 1;
-        let conn = ConnId(self.tracker.last_conn);
-        self.hosts[host.0].conn = Some(conn);
-        let reached = self.is_open(Place::Host(host), Place::Tracker);
+    fn dial_tracker(&mut self, host: HostNo, link: LinkId, tracker: TrackerNo) {
+        self.last_conn += 1;
+        let conn = ConnId(self.last_conn);
+        self.hosts[host.0].conns.insert(link, conn);
+        let reached = self.is_open(Place::Host(host), Place::Tracker(tracker));
         let after = match reached {
             true => self.net.delay() + self.net.delay(),
             false => DIAL_TIMEOUT,
         };
-        self.plan(host, after, Event::Dialled { conn, reached });
+        let dialled = Event::Dialled {
+            link,
+            tracker,
+            conn,
+            reached,
+        };
+        self.plan(host, after, dialled);
     }
 
-    pub fn dialled(&mut self, host: HostNo, conn: ConnId, reached: bool) {
-        if self.hosts[host.0].conn != Some(conn) {
+    pub fn dialled(
+        &mut self,
+        host: HostNo,
+        (link, tracker): (LinkId, TrackerNo),
+        conn: ConnId,
+        reached: bool,
+    ) {
+        if self.hosts[host.0].conns.get(&link) != Some(&conn) {
             return;
         }
         let life = self.hosts[host.0].life;
-        if !reached || !self.is_open(Place::Host(host), Place::Tracker) {
-            self.hosts[host.0].conn = None;
+        let now = self.now;
+        if !reached || !self.is_open(Place::Host(host), Place::Tracker(tracker)) {
+            self.hosts[host.0].conns.remove(&link);
             let why = "it cannot be reached".to_owned();
-            return self.hosts[host.0].link.handle_closed(why, self.now);
+            return self.hosts[host.0].links.handle_closed(link, why, now);
         }
-        let (now, held) = (self.now, Vec::new());
         let open = Conn {
             host: life,
             last_up: now,
             last_down: now,
-            held,
+            held: Vec::new(),
         };
-        self.tracker.conns.insert(conn, open);
         let peer = self.hosts[host.0].library.owner();
-        self.tracker
+        let there = &mut self.trackers[tracker.0];
+        there.conns.insert(conn, open);
+        there
             .registry
             .handle_connected(conn, peer, address(host).ip(), now);
-        self.settle_tracker();
+        self.settle_tracker(tracker);
+        let id = Some(PeerId([200 + tracker.0 as u8; 32]));
+        let there = (id, reached_at(tracker));
         self.hosts[host.0]
-            .link
-            .handle_connected(TRACKER_AT, Vec::new(), now);
+            .links
+            .handle_connected(link, there, Vec::new(), now);
+    }
+
+    /// The tracker that has the connection.
+    fn tracker_of(&self, conn: ConnId) -> Option<TrackerNo> {
+        let mut trackers = self.trackers.iter();
+        trackers
+            .position(|tracker| tracker.conns.contains_key(&conn))
+            .map(TrackerNo)
     }
 
     fn send_wire(&mut self, conn: ConnId, wire: Wire) {
-        let Some(open) = self.tracker.conns.get(&conn) else {
+        let Some(tracker) = self.tracker_of(conn) else {
             return;
         };
-        let life = open.host;
-        let is_open = self.is_open(Place::Host(life.host), Place::Tracker);
+        let life = self.trackers[tracker.0].conns[&conn].host;
+        let is_open = self.is_open(Place::Host(life.host), Place::Tracker(tracker));
         let delay = self.net.delay();
-        let Some(open) = self.tracker.conns.get_mut(&conn) else {
+        let Some(open) = self.trackers[tracker.0].conns.get_mut(&conn) else {
             return;
         };
         if !is_open {
@@ -165,13 +189,13 @@ impl World {
     }
 
     /// Does what the registry wants.
-    pub fn settle_tracker(&mut self) {
-        while let Some(action) = self.tracker.registry.poll() {
+    pub fn settle_tracker(&mut self, tracker: TrackerNo) {
+        while let Some(action) = self.trackers[tracker.0].registry.poll() {
             match action {
                 Action::Send { conn, message } => {
                     self.send_wire(conn, Wire::Down(Arc::new(message)));
                 }
-                Action::Tell => self.tell_all(),
+                Action::Tell => self.tell_all(tracker),
                 Action::Close { conn, why } => {
                     let at = self.elapsed();
                     self.log
@@ -183,79 +207,81 @@ impl World {
     }
 
     /// There is always room on a simulated wire.
-    fn tell_all(&mut self) {
-        let behind: Vec<_> = self.tracker.registry.behind().collect();
+    fn tell_all(&mut self, tracker: TrackerNo) {
+        let behind: Vec<_> = self.trackers[tracker.0].registry.behind().collect();
         for (conn, peer, place) in behind {
-            let bulletin = self.tracker.registry.news_after(place);
+            let bulletin = self.trackers[tracker.0].registry.news_after(place);
             for message in bulletin.for_peer(peer) {
                 self.send_wire(conn, Wire::Down(message.clone()));
             }
-            self.tracker.registry.handle_told(conn, bulletin.up_to);
+            let registry = &mut self.trackers[tracker.0].registry;
+            registry.handle_told(conn, bulletin.up_to);
         }
     }
 
     pub fn arrive_at_tracker(&mut self, conn: ConnId, wire: Wire) {
-        if !self.tracker.alive || !self.tracker.conns.contains_key(&conn) {
+        let Some(tracker) = self.tracker_of(conn) else {
+            return;
+        };
+        let there = &mut self.trackers[tracker.0];
+        if !there.alive {
             return;
         }
         match wire {
-            Wire::Up(message) => self
-                .tracker
-                .registry
-                .handle_message(conn, message, self.now),
+            Wire::Up(message) => there.registry.handle_message(conn, message, self.now),
             _ => {
-                self.tracker.conns.remove(&conn);
-                self.tracker.registry.handle_closed(conn, self.now);
+                there.conns.remove(&conn);
+                there.registry.handle_closed(conn, self.now);
             }
         }
+        self.settle_tracker(tracker);
     }
 
     pub fn arrive_at_host(&mut self, host: HostNo, conn: ConnId, wire: Wire) {
-        if self.hosts[host.0].conn != Some(conn) {
+        let mut conns = self.hosts[host.0].conns.iter();
+        let Some(link) = conns.find(|(_, c)| **c == conn).map(|(link, _)| *link) else {
             return;
-        }
+        };
         match wire {
             Wire::Down(message) => {
                 let message = Arc::unwrap_or_clone(message);
-                self.hosts[host.0].link.handle_message(message, self.now);
+                let links = &mut self.hosts[host.0].links;
+                links.handle_message(link, message, self.now);
             }
             _ => {
-                self.hosts[host.0].conn = None;
-                self.tracker.conns.remove(&conn);
-                self.hosts[host.0]
-                    .link
-                    .handle_closed("closed".into(), self.now);
+                self.hosts[host.0].conns.remove(&link);
+                if let Some(tracker) = self.tracker_of(conn) {
+                    self.trackers[tracker.0].conns.remove(&conn);
+                }
+                let links = &mut self.hosts[host.0].links;
+                links.handle_closed(link, "closed".into(), self.now);
             }
         }
     }
 
     /// The tracker's system closes what its process had open.
-    pub fn close_all_wires(&mut self) {
-        for (conn, open) in std::mem::take(&mut self.tracker.conns) {
-            if !self.net.is_cut(Place::Host(open.host.host), Place::Tracker) {
+    pub fn close_all_wires(&mut self, tracker: TrackerNo) {
+        for (conn, open) in std::mem::take(&mut self.trackers[tracker.0].conns) {
+            if !self
+                .net
+                .is_cut(Place::Host(open.host.host), Place::Tracker(tracker))
+            {
                 let at = self.now + self.net.delay();
-                self.plan_at(
-                    at,
-                    Some(open.host),
-                    Event::Wire {
-                        conn,
-                        wire: Wire::EndDown,
-                    },
-                );
+                let wire = Wire::EndDown;
+                self.plan_at(at, Some(open.host), Event::Wire { conn, wire });
             }
         }
     }
 
     /// TCP sends again what did not arrive.
     pub fn resume_wires(&mut self) {
-        let conns: Vec<ConnId> = self.tracker.conns.keys().copied().collect();
-        for conn in conns {
-            let held = self
-                .tracker
-                .conns
-                .get_mut(&conn)
-                .map(|open| std::mem::take(&mut open.held));
-            for wire in held.unwrap_or_default() {
+        let trackers = self.trackers.iter_mut();
+        let held: Vec<(ConnId, Vec<Wire>)> = trackers
+            .flat_map(|tracker| &mut tracker.conns)
+            .map(|(conn, open)| (*conn, std::mem::take(&mut open.held)))
+            .collect();
+        for (conn, wires) in held {
+            for wire in wires {
                 self.send_wire(conn, wire);
             }
         }
@@ -277,6 +303,9 @@ fn describe(event: &link::TrackerEvent) -> String {
     }
 }
 
-const TRACKER_AT: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+fn reached_at(tracker: TrackerNo) -> IpAddr {
+    Ipv4Addr::new(10, 0, 0, 1 + tracker.0 as u8).into()
+}
+
 /// Until a connection is given up.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(5);

@@ -10,15 +10,15 @@ use super::{
     greed::Greed,
     host::{Host, Setting},
     log::Log,
-    net::{address, HostNo, Life, Net, Place, Weather},
+    net::{address, HostNo, Life, Net, Place, TrackerNo, Weather},
     random::Random,
     swarm::{CallId, Packet},
-    tracker::{Tracker, Wire},
+    tracker::{to_string, Tracker, Wire},
 };
 use crate::{
     id::{EntryNo, Group},
     node::{self, AskId},
-    tracker::registry::ConnId,
+    tracker::{link::Command, links::LinkId, registry::ConnId},
 };
 
 /// A swarm and all there is around it.
@@ -29,7 +29,8 @@ pub struct World {
     planned: u64,
     queue: BTreeMap<(Instant, u64), (Option<Life>, Event)>,
     pub hosts: Vec<Host>,
-    pub tracker: Tracker,
+    pub trackers: Vec<Tracker>,
+    pub last_conn: u64,
     pub net: Net,
     pub random: Random,
     pub log: Log,
@@ -47,6 +48,8 @@ pub struct World {
 pub enum Event {
     /// A connection to the tracker is there, or cannot be made.
     Dialled {
+        link: LinkId,
+        tracker: TrackerNo,
         conn: ConnId,
         reached: bool,
     },
@@ -99,7 +102,8 @@ impl World {
             planned: 0,
             queue: BTreeMap::new(),
             hosts: Vec::new(),
-            tracker: Tracker::new(),
+            trackers: vec![Tracker::new(TrackerNo(0))],
+            last_conn: 0,
             net,
             random,
             log: Log::default(),
@@ -157,7 +161,7 @@ impl World {
     /// Whether something sent now from `a` would reach `b`.
     pub fn is_open(&self, a: Place, b: Place) -> bool {
         let works = |place| match place {
-            Place::Tracker => self.tracker.alive,
+            Place::Tracker(tracker) => self.trackers[tracker.0].alive,
             Place::Host(host) => self.hosts[host.0].alive,
         };
         works(a) && works(b) && !self.net.is_cut(a, b)
@@ -183,7 +187,10 @@ impl World {
                     "{place:?} wants to be woken again and again"
                 );
                 match place {
-                    Place::Tracker => self.tracker.registry.handle_timeout(self.now),
+                    Place::Tracker(tracker) => {
+                        let registry = &mut self.trackers[tracker.0].registry;
+                        registry.handle_timeout(self.now);
+                    }
                     Place::Host(host) => self.hosts[host.0].handle_timeout(self.now),
                 }
                 self.settle_place(place);
@@ -204,15 +211,17 @@ impl World {
         let hosts = self.hosts.iter().enumerate().filter(|(_, host)| host.alive);
         let hosts =
             hosts.filter_map(|(n, host)| Some((host.poll_timeout()?, Place::Host(HostNo(n)))));
-        let tracker = self.tracker.poll_timeout().map(|at| (at, Place::Tracker));
-        tracker.into_iter().chain(hosts).min()
+        let trackers = self.trackers.iter().enumerate();
+        let trackers = trackers.filter_map(|(n, tracker)| {
+            Some((tracker.poll_timeout()?, Place::Tracker(TrackerNo(n))))
+        });
+        trackers.chain(hosts).min()
     }
 
     fn happen(&mut self, life: Option<Life>, event: Event) {
         let Some(life) = life else {
             if let Event::Wire { conn, wire } = event {
                 self.arrive_at_tracker(conn, wire);
-                self.settle_tracker();
             }
             return;
         };
@@ -221,7 +230,12 @@ impl World {
         }
         let host = life.host;
         match event {
-            Event::Dialled { conn, reached } => self.dialled(host, conn, reached),
+            Event::Dialled {
+                link,
+                tracker,
+                conn,
+                reached,
+            } => self.dialled(host, (link, tracker), conn, reached),
             Event::Wire { conn, wire } => self.arrive_at_host(host, conn, wire),
             Event::Packet { from, call, packet } => self.arrive(host, from, call, packet),
             Event::Overdue { call } => self.overdue(host, call),
@@ -237,7 +251,7 @@ impl World {
 
     fn settle_place(&mut self, place: Place) {
         match place {
-            Place::Tracker => self.settle_tracker(),
+            Place::Tracker(tracker) => self.settle_tracker(tracker),
             Place::Host(host) => self.settle(host),
         }
     }
@@ -285,17 +299,40 @@ impl World {
         }
     }
 
+    /// Another tracker, which hosts know once they are told of it.
+    pub fn add_tracker(&mut self) -> TrackerNo {
+        let tracker = TrackerNo(self.trackers.len());
+        self.trackers.push(Tracker::new(tracker));
+        tracker
+    }
+
+    /// `host` sees these trackers from now on.
+    pub fn find_trackers(&mut self, host: HostNo, trackers: &[TrackerNo]) {
+        self.hosts[host.0].finds = trackers.to_vec();
+        let found = Command::Trackers(trackers.iter().map(to_string).collect());
+        self.hosts[host.0].links.handle_command(found, self.now);
+        self.settle(host);
+    }
+
     /// Cuts the tracker's process off; its system tells all who are connected.
-    pub fn kill_tracker(&mut self) {
-        self.log.add(self.now - self.start, "tracker", "dies");
-        self.tracker.alive = false;
-        self.close_all_wires();
+    pub fn kill_tracker(&mut self, tracker: TrackerNo) {
+        self.log.add(
+            self.now - self.start,
+            "tracker",
+            format_args!("{tracker:?} dies"),
+        );
+        self.trackers[tracker.0].alive = false;
+        self.close_all_wires(tracker);
     }
 
     /// A tracker that remembers nothing.
-    pub fn restart_tracker(&mut self) {
-        self.log.add(self.now - self.start, "tracker", "is back");
-        self.tracker.restart();
+    pub fn restart_tracker(&mut self, tracker: TrackerNo) {
+        self.log.add(
+            self.now - self.start,
+            "tracker",
+            format_args!("{tracker:?} is back"),
+        );
+        self.trackers[tracker.0] = Tracker::new(tracker);
     }
 
     /// Separates two groups of places until [`Self::heal`].

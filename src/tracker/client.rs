@@ -1,12 +1,12 @@
-//! A peer's end of the connection to its tracker: carries out what the
-//! [`Link`] decides.
+//! A peer's end of the connections to its trackers: carries out what the
+//! [`Links`] decide.
 //!
-//! One task owns the link and at most one connection; dropping [`run`]'s
-//! future ends both. While the node does not take its events, nothing more is
+//! One task owns the links and at most one connection of each; dropping [`run`]'s
+//! future ends all. While the node does not take its events, nothing more is
 //! read from the tracker, but the lease is renewed.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     future::Future,
     io,
     net::{IpAddr, SocketAddr, TcpStream},
@@ -25,9 +25,12 @@ use smol::{
     Async, Executor, Task, Timer,
 };
 
-use super::link::{Action, Command, Introduction, Link, TrackerEvent};
+use super::{
+    link::{Command, Introduction, TrackerEvent},
+    links::{Action, LinkId, Links},
+};
 use crate::{
-    identity::{Identity, SERVER_NAME},
+    identity::{peer_of, Identity, SERVER_NAME},
     interfaces,
     near::is_near,
     protocol::{encode_frame, read_frame, FromTracker, ToTracker, DEFAULT_PORT, MAX_TRACKER_FRAME},
@@ -46,10 +49,14 @@ pub async fn run(
     events: Sender<TrackerEvent>,
 ) {
     let executor = Executor::new();
+    let (arrived, arrivals) = async_channel::bounded(ARRIVALS);
     let mut driver = Driver {
-        link: Link::new(introduction, seed, Instant::now()),
+        links: Links::new(introduction, seed),
         identity,
-        connection: None,
+        connections: BTreeMap::new(),
+        last: 0,
+        arrived,
+        arrivals,
         untold: VecDeque::new(),
         commands,
         events,
@@ -58,13 +65,14 @@ pub async fn run(
     executor.run(driver.run()).await;
 }
 
-/// What wakes the link.
+/// What wakes the links.
 enum Wake {
     Command(Command),
-    Arrival(Arrival),
+    /// Of the connection with this number.
+    Arrival(u64, Arrival),
     Told,
     Timer,
-    /// The node has gone, or the link has ended.
+    /// The node has gone.
     End,
 }
 
@@ -77,9 +85,14 @@ enum Arrival {
 }
 
 struct Driver<'a> {
-    link: Link,
+    links: Links,
     identity: Identity,
-    connection: Option<Connection>,
+    connections: BTreeMap<LinkId, Connection>,
+    /// The number of the last connection.
+    last: u64,
+    /// What comes from all connections. What one that has ended left there counts no more.
+    arrived: Sender<(u64, Arrival)>,
+    arrivals: Receiver<(u64, Arrival)>,
     /// Events that the node has not taken yet.
     untold: VecDeque<TrackerEvent>,
     commands: Receiver<Command>,
@@ -91,9 +104,9 @@ struct Driver<'a> {
 type Chain = Vec<CertificateDer<'static>>;
 
 struct Connection {
+    number: u64,
     /// Empty until hands have been shaken.
     chain: Chain,
-    arrivals: Receiver<Arrival>,
     outbox: Sender<Vec<u8>>,
     _task: Task<()>,
 }
@@ -105,44 +118,56 @@ impl Driver<'_> {
             let now = Instant::now();
             match wake {
                 Wake::Command(command) => {
-                    self.link.handle_command(command, now);
+                    self.links.handle_command(command, now);
                     self.end_disbelieved(now);
                 }
-                Wake::Arrival(Arrival::Connected(reached_at, chain)) => {
-                    if let Some(connection) = &mut self.connection {
-                        connection.chain = chain;
-                    }
-                    let candidates = match self.link.bound() {
-                        Some(ip) if ip.is_loopback() => Vec::new(),
-                        Some(ip) => vec![ip],
-                        None => interfaces::own_candidates(),
-                    };
-                    self.link.handle_connected(reached_at, candidates, now);
-                    // Its key may have been taken away since it was shown.
-                    self.end_disbelieved(now);
-                }
-                Wake::Arrival(Arrival::Message(message)) => self.link.handle_message(message, now),
-                Wake::Arrival(Arrival::Closed(why)) => {
-                    self.connection = None;
-                    self.link.handle_closed(why, now);
-                }
+                Wake::Arrival(number, arrival) => self.handle_arrival(number, arrival, now),
                 Wake::Told => drop(self.untold.pop_front()),
                 Wake::Timer => {}
                 Wake::End => return,
             }
-            if self.link.poll_timeout().is_some_and(|due| due <= now) {
-                self.link.handle_timeout(now);
+            if self.links.poll_timeout().is_some_and(|due| due <= now) {
+                self.links.handle_timeout(now);
             }
             self.perform(now);
         }
     }
 
-    /// Ends the connection with a tracker whose key was taken away.
+    fn handle_arrival(&mut self, number: u64, arrival: Arrival, now: Instant) {
+        let mut connections = self.connections.iter_mut();
+        let Some((&link, connection)) = connections.find(|(_, c)| c.number == number) else {
+            return;
+        };
+        match arrival {
+            Arrival::Connected(reached_at, chain) => {
+                let tracker = peer_of(&chain);
+                connection.chain = chain;
+                let candidates = match self.links.bound() {
+                    Some(ip) if ip.is_loopback() => Vec::new(),
+                    Some(ip) => vec![ip],
+                    None => interfaces::own_candidates(),
+                };
+                let there = (tracker, reached_at);
+                self.links.handle_connected(link, there, candidates, now);
+                // Its key may have been taken away since it was shown.
+                self.end_disbelieved(now);
+            }
+            Arrival::Message(message) => self.links.handle_message(link, message, now),
+            Arrival::Closed(why) => {
+                self.connections.remove(&link);
+                self.links.handle_closed(link, why, now);
+            }
+        }
+    }
+
+    /// Ends the connections with trackers whose keys were taken away.
     fn end_disbelieved(&mut self, now: Instant) {
         let identity = &self.identity;
-        let is_out = |c: &mut Connection| !c.chain.is_empty() && !identity.believes(&c.chain);
-        if self.connection.take_if(is_out).is_some() {
-            self.link.handle_closed(KEY_TAKEN_AWAY.into(), now);
+        let is_out = |c: &Connection| !c.chain.is_empty() && !identity.believes(&c.chain);
+        let out = self.connections.iter().filter(|(_, c)| is_out(c));
+        for link in out.map(|(link, _)| *link).collect::<Vec<_>>() {
+            self.connections.remove(&link);
+            self.links.handle_closed(link, KEY_TAKEN_AWAY.into(), now);
         }
     }
 
@@ -161,17 +186,17 @@ impl Driver<'_> {
             }
         };
         let arrival = async {
-            match &self.connection {
-                Some(connection) if self.untold.is_empty() => {
-                    let closed = |_| Arrival::Closed("its connection ended".into());
-                    let arrival = connection.arrivals.recv().await;
-                    Wake::Arrival(arrival.unwrap_or_else(closed))
-                }
-                _ => future::pending().await,
+            if !self.untold.is_empty() {
+                return future::pending().await;
+            }
+            match self.arrivals.recv().await {
+                Ok((number, arrival)) => Wake::Arrival(number, arrival),
+                // It holds a sender of its own.
+                Err(_) => Wake::End,
             }
         };
         let timer = async {
-            match self.link.poll_timeout() {
+            match self.links.poll_timeout() {
                 Some(due) => Timer::at(due).await,
                 None => future::pending().await,
             };
@@ -181,41 +206,44 @@ impl Driver<'_> {
     }
 
     fn perform(&mut self, now: Instant) {
-        while let Some(action) = self.link.poll() {
+        while let Some(action) = self.links.poll() {
             match action {
-                Action::Connect { to } => self.connect(to),
-                Action::Send(message) => self.send(&message, now),
-                Action::Disconnect => self.connection = None,
+                Action::Connect { link, to } => self.connect(link, to),
+                Action::Send { link, message } => self.send(link, &message, now),
+                Action::Disconnect { link } => drop(self.connections.remove(&link)),
                 Action::Tell(event) => self.untold.push_back(event),
             }
         }
     }
 
-    fn connect(&mut self, to: String) {
-        let (arrival, arrivals) = async_channel::bounded(ARRIVALS);
+    fn connect(&mut self, link: LinkId, to: String) {
         let (outbox, frames) = async_channel::bounded(OUTBOX_FRAMES);
-        let identity = self.identity.clone();
+        let (identity, arrived) = (self.identity.clone(), self.arrived.clone());
+        self.last += 1;
+        let number = self.last;
         let task = self.executor.spawn(async move {
-            let end = converse(&to, &identity, &arrival, frames).await;
+            let end = converse(&to, &identity, (number, &arrived), frames).await;
             let why = end.map_or_else(|error| in_words(&error), |()| "closed".into());
             // Whoever disconnected does not listen any more.
-            let _ = arrival.send(Arrival::Closed(why)).await;
+            let _ = arrived.send((number, Arrival::Closed(why))).await;
         });
-        self.connection = Some(Connection {
+        let connection = Connection {
+            number,
             chain: Chain::new(),
-            arrivals,
             outbox,
             _task: task,
-        });
+        };
+        self.connections.insert(link, connection);
     }
 
-    fn send(&mut self, message: &ToTracker, now: Instant) {
-        let Some(connection) = &self.connection else {
+    fn send(&mut self, link: LinkId, message: &ToTracker, now: Instant) {
+        let Some(connection) = self.connections.get(&link) else {
             return;
         };
         if connection.outbox.try_send(encode_frame(message)).is_err() {
-            self.connection = None;
-            self.link.handle_closed("it does not read".into(), now);
+            self.connections.remove(&link);
+            self.links
+                .handle_closed(link, "it does not read".into(), now);
         }
     }
 }
@@ -224,7 +252,7 @@ impl Driver<'_> {
 async fn converse(
     to: &str,
     identity: &Identity,
-    arrival: &Sender<Arrival>,
+    (number, arrived): (u64, &Sender<(u64, Arrival)>),
     frames: Receiver<Vec<u8>>,
 ) -> io::Result<()> {
     let stream = connect(to, identity.is_open()).await?;
@@ -241,7 +269,7 @@ async fn converse(
     let (mut from, mut into) = smol::io::split(stream);
     let read = async {
         let mut next = Arrival::Connected(reached_at, chain);
-        while arrival.send(next).await.is_ok() {
+        while arrived.send((number, next)).await.is_ok() {
             let message = read_frame(&mut from, MAX_TRACKER_FRAME).await;
             next = Arrival::Message(message.map_err(io::Error::other)?);
         }

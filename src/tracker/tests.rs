@@ -112,7 +112,8 @@ fn peers_meet_share_catalogues_and_leave() {
         let seen = bath.wait(record).await;
         assert_eq!((&*seen.name, seen.state), ("kitchen", PeerState::Up));
         assert_eq!(seen.peer, kitchen.identity.peer_id());
-        let with_tracker = Candidate::WithTracker { port: 4670 };
+        // On the tracker's host, which is reached here.
+        let with_tracker = Candidate::At("127.0.0.1:4670".parse().unwrap());
         assert_eq!(seen.candidates[0], with_tracker);
 
         let own = music(&kitchen.identity);

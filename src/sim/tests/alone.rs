@@ -50,7 +50,7 @@ fn a_swarm_goes_on_without_its_tracker() {
     for seed in seeds(100) {
         let mut world = swarm(seed, Weather::POOR, true);
         world.has_mdns = world.random.chance(500);
-        world.kill_tracker();
+        world.kill_tracker(TrackerNo(0));
         for n in 0..20 {
             let host = HostNo(world.random.below(5) as usize);
             let other = HostNo(world.random.below(5) as usize);
@@ -86,9 +86,9 @@ fn a_swarm_goes_on_without_its_tracker() {
         world.run(SPREAD);
         assert_same_heads(&world);
 
-        world.restart_tracker();
+        world.restart_tracker(TrackerNo(0));
         world.run(LEASE);
-        let up = world.tracker.registry.snapshot().peers.len();
+        let up = world.trackers[0].registry.snapshot().peers.len();
         assert_eq!(up, 5, "all are back within a lease");
         for _ in 0..30 {
             assert_all_know(&mut world);

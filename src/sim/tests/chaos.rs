@@ -1,7 +1,6 @@
 //! Swarms in which everything goes wrong, and then nothing more.
 
 use super::{listening::any_weather, *};
-use crate::sim::net::Place;
 
 const NAMES: [&str; 5] = ["kitchen", "cellar", "attic", "garden", "hall"];
 /// How long things go wrong.
@@ -47,8 +46,8 @@ pub fn chaos(seed: u64) -> World {
         let wait = world.random.time(4 * SECOND);
         world.run(wait);
     }
-    if !world.tracker.alive {
-        world.restart_tracker();
+    if !world.trackers[0].alive {
+        world.restart_tracker(TrackerNo(0));
     }
     world.heal();
     for host in listeners(&world) {
@@ -70,12 +69,12 @@ fn trouble(world: &mut World) {
     match world.random.below(40) {
         0 if listeners(world).len() > 3 => world.kill(host),
         1 => world.cut(&[Place::Host(host)], &[Place::Host(other)]),
-        2 => world.cut(&[Place::Host(host)], &[Place::Tracker]),
+        2 => world.cut(&[Place::Host(host)], &[TRACKER]),
         3..6 => world.heal(),
         12 | 13 => world.hosts[host.0].uplink = FLAC / 4 + world.random.below(4 * FLAC),
-        6 if world.tracker.alive => world.kill_tracker(),
+        6 if world.trackers[0].alive => world.kill_tracker(TrackerNo(0)),
         9..12 if !world.hosts[host.0].alive => world.revive(host),
-        7..9 if !world.tracker.alive => world.restart_tracker(),
+        7..9 if !world.trackers[0].alive => world.restart_tracker(TrackerNo(0)),
         n => listen(world, host, other, n),
     }
 }

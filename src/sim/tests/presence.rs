@@ -1,10 +1,7 @@
 //! Who is here: the same everywhere, soon.
 
 use super::*;
-use crate::{
-    sim::net::Place,
-    tracker::registry::{LEASE, RENEW_INTERVAL},
-};
+use crate::tracker::registry::{LEASE, RENEW_INTERVAL};
 
 const NAMES: [&str; 5] = ["kitchen", "cellar", "attic", "garden", "hall"];
 
@@ -79,7 +76,7 @@ fn who_died_while_one_could_not_hear_of_it_is_gone_for_that_one_too() {
     for seed in seeds(100) {
         let mut world = swarm(seed, Weather::FAIR);
         let (deaf, victim) = (HostNo(0), HostNo(1));
-        world.cut(&[Place::Host(deaf)], &[Place::Tracker]);
+        world.cut(&[Place::Host(deaf)], &[TRACKER]);
         let at = world.random.time(10 * SECOND);
         world.run(at);
         world.kill(victim);
@@ -98,7 +95,7 @@ fn catalogues_are_the_same_everywhere_after_a_partition() {
         let pieces = 1 + world.random.below(4) as usize;
         let (some, others): (Vec<_>, Vec<_>) = (0..5).partition(|n| *n < pieces);
         let places = |hosts: Vec<usize>| hosts.into_iter().map(|n| Place::Host(HostNo(n)));
-        let others: Vec<Place> = places(others).chain([Place::Tracker]).collect();
+        let others: Vec<Place> = places(others).chain([TRACKER]).collect();
         world.cut(&places(some).collect::<Vec<_>>(), &others);
         for n in 0..10 {
             let wait = world.random.time(8 * SECOND);
@@ -122,11 +119,11 @@ fn catalogues_are_the_same_everywhere_after_a_partition() {
 fn a_tracker_that_restarts_costs_nobody_a_neighbour() {
     for seed in seeds(100) {
         let mut world = swarm(seed, Weather::FAIR);
-        world.kill_tracker();
+        world.kill_tracker(TrackerNo(0));
         let away = world.random.time(120 * SECOND);
         world.run(away);
         assert_all_know(&mut world);
-        world.restart_tracker();
+        world.restart_tracker(TrackerNo(0));
         for _ in 0..60 {
             world.run(SECOND);
             assert_all_know(&mut world);
@@ -169,7 +166,7 @@ fn a_network_that_comes_an_hour_late_is_used() {
     for seed in seeds(100) {
         let mut world = World::new(seed, Weather::FAIR);
         let hosts: Vec<Place> = (0..NAMES.len()).map(|n| Place::Host(HostNo(n))).collect();
-        world.cut(&hosts, &[Place::Tracker]);
+        world.cut(&hosts, &[TRACKER]);
         world.cut(&hosts, &hosts);
         for (n, name) in (0..).zip(NAMES) {
             world.add(peer(name, FAST, &[Song::new(n, 30, FLAC)]));

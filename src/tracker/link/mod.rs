@@ -1,5 +1,5 @@
-//! What a peer decides about its tracker: which one to try and when, when to
-//! renew, when to believe that it is gone.
+//! What a peer decides about one tracker: when to try it, when to renew, when to believe
+//! that it is gone. With which ones it is registered is decided by `links`.
 //!
 //! What must hold:
 //! - While no tracker answers, each is tried again for ever, ever less often,
@@ -53,6 +53,8 @@ pub enum Command {
     Trackers(Vec<String>),
     /// A person wants these trackers and no others.
     Configured(Vec<String>),
+    /// A person wants those that are found.
+    Seek,
     /// This node's own addresses are others now.
     Moved,
     /// It shows and believes other keys now.
@@ -99,6 +101,15 @@ pub enum TrackerEvent {
     },
     /// A peer, a head, a list, a page, or the lack of one.
     Message(FromTracker),
+    /// Of several trackers none speaks for these any more.
+    Unvouched(Vec<PeerId>),
+    /// This node, which goes by this name, is registered at these, with more than one or
+    /// not with all that it should be with.
+    Several {
+        name: String,
+        at: Vec<IpAddr>,
+        troubles: Vec<String>,
+    },
     /// A person wants no tracker at all.
     Unwanted,
     /// The end, after [`Command::Leave`], unless [`Command::Join`] follows.
@@ -189,6 +200,8 @@ impl Link {
         match command {
             Command::Trackers(trackers) => self.handle_trackers(trackers, now),
             Command::Configured(trackers) => self.handle_configured(trackers, now),
+            // Those that are found follow.
+            Command::Seek => {}
             Command::Moved => self.handle_moved(now),
             Command::Keys => self.handle_keys(now),
             Command::Publish(catalogue) => {
@@ -338,9 +351,14 @@ impl Link {
         }
     }
 
-    /// The one address that the peer serves on, where it does not serve on all.
-    pub fn bound(&self) -> Option<IpAddr> {
-        self.introduction.bound
+    /// Whether a tracker has answered, and this node is registered or about to be.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.state, State::Registering { .. } | State::Up { .. })
+    }
+
+    /// Whether it does nothing for now.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Resting { .. } | State::Left { .. })
     }
 
     /// The next thing to do.

@@ -1,0 +1,485 @@
+//! With which trackers a peer is registered, and what they say together.
+//!
+//! A tracker is a cache of what peers have signed, so several need not agree: a peer
+//! registers with all that it is told of or finds, and of what they say the newest counts.
+//! Each has a [`Link`] of its own; here they are chosen and put together, so that the node
+//! hears as if there were one.
+//!
+//! What must hold:
+//! - Those that a person has named come first, then those in use, then what is found, in the
+//!   order in which it is found, which is the same for all: so all use the same.
+//! - One tracker is registered with once, however many addresses it has. The others are
+//!   there for when that one is lost.
+//! - A peer is gone when no tracker speaks for it. While one does, the word of others, and
+//!   their end, is not heard of.
+//! - A peer has one name: that of the tracker with the lowest id. Where it answers, and
+//!   whether it is up, is what any of them says.
+//! - That none is there is told; that one of several is not, only where a person has named it.
+
+mod plan;
+mod roster;
+#[cfg(test)]
+mod tests;
+mod told;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+    time::Instant,
+};
+
+use self::{plan::MAX_SITES, roster::Roster};
+use super::link::{self, Command, Introduction, Link, TrackerEvent, Want};
+use crate::{
+    catalog::Catalogue,
+    id::PeerId,
+    protocol::{FromTracker, Registered, ToTracker},
+};
+
+/// Names a link; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkId(pub u64);
+
+/// What the links want done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Answered by [`Links::handle_connected`] or [`Links::handle_closed`].
+    Connect {
+        link: LinkId,
+        to: String,
+    },
+    /// Only while it is connected.
+    Send {
+        link: LinkId,
+        message: ToTracker,
+    },
+    /// Ends the connection or the attempt; not answered.
+    Disconnect {
+        link: LinkId,
+    },
+    Tell(TrackerEvent),
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct Links {
+    introduction: Introduction,
+    /// Named by a person.
+    configured: Vec<String>,
+    /// Seen, in the order of all who see them.
+    found: Vec<String>,
+    /// Whether some may be found yet.
+    seeks: bool,
+    links: BTreeMap<LinkId, Member>,
+    last: u64,
+    /// A person had this node leave.
+    has_left: bool,
+    catalogue: Option<Arc<Catalogue>>,
+    /// Who was asked last for what of an owner's.
+    wanted: BTreeMap<PeerId, (LinkId, Want)>,
+    /// What the node has been told of those that it is registered with, if it is.
+    shown: Option<(Vec<IpAddr>, Vec<String>)>,
+    /// How often one that did not answer has given its place to another.
+    turns: u32,
+    random: u64,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Debug)]
+struct Member {
+    to: String,
+    link: Link,
+    /// Who answered there last.
+    tracker: Option<PeerId>,
+    standing: Standing,
+    /// Why it is of no use now.
+    trouble: Option<String>,
+    is_refused: bool,
+    roster: Roster,
+}
+
+/// How a link is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Standing {
+    Trying,
+    /// Registered, under this name, and reached there.
+    Up {
+        name: String,
+        at: IpAddr,
+    },
+    /// Its tracker is registered with by another address.
+    Aside,
+    /// It is to be left, and then to be forgotten.
+    Going,
+    /// It was left.
+    Left {
+        confirmed: bool,
+    },
+}
+
+impl Member {
+    fn is_up(&self) -> bool {
+        matches!(self.standing, Standing::Up { .. })
+    }
+
+    fn has_place(&self) -> bool {
+        !matches!(self.standing, Standing::Aside | Standing::Going)
+    }
+}
+
+impl Links {
+    /// Links to no tracker yet. `seed` spreads the attempts of many peers.
+    pub fn new(introduction: Introduction, seed: u64) -> Self {
+        Self {
+            introduction,
+            configured: Vec::new(),
+            found: Vec::new(),
+            seeks: true,
+            links: BTreeMap::new(),
+            last: 0,
+            has_left: false,
+            catalogue: None,
+            wanted: BTreeMap::new(),
+            shown: None,
+            turns: 0,
+            random: seed,
+            actions: VecDeque::new(),
+        }
+    }
+
+    pub fn handle_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Trackers(found) => {
+                self.found = found;
+                self.found.truncate(MAX_SITES);
+                self.plan(now);
+            }
+            Command::Configured(configured) => {
+                self.seeks = false;
+                self.configure(configured, now);
+            }
+            Command::Seek => {
+                self.seeks = true;
+                self.configure(Vec::new(), now);
+            }
+            Command::Publish(catalogue) => {
+                self.catalogue = Some(catalogue.clone());
+                self.command_all(&Command::Publish(catalogue), now);
+            }
+            Command::Want { owner, what } => self.handle_want(owner, what, now),
+            Command::Moved | Command::Keys => self.command_all(&command, now),
+            Command::Leave => {
+                self.has_left = true;
+                self.command_all(&command, now);
+                if self.active().next().is_none() {
+                    self.tell_left();
+                }
+            }
+            Command::Join if self.has_left => {
+                self.has_left = false;
+                for member in self.links.values_mut() {
+                    if matches!(member.standing, Standing::Left { .. }) {
+                        member.standing = Standing::Trying;
+                    }
+                }
+                self.command_all(&command, now);
+                self.plan(now);
+            }
+            Command::Join => {}
+        }
+    }
+
+    /// The connection that was asked for is there, to `tracker`. `candidates` are this
+    /// node's own addresses, at most [`crate::protocol::MAX_CANDIDATES`].
+    pub fn handle_connected(
+        &mut self,
+        id: LinkId,
+        (tracker, reached_at): (Option<PeerId>, IpAddr),
+        candidates: Vec<IpAddr>,
+        now: Instant,
+    ) {
+        let mut others = self.links.iter().filter(|(other, _)| **other != id);
+        let is_there = tracker.is_some()
+            && others.any(|(_, other)| {
+                other.tracker == tracker
+                    && other.link.is_connected()
+                    && other.standing != Standing::Going
+            });
+        let Some(member) = self.links.get_mut(&id) else {
+            return;
+        };
+        member.tracker = tracker;
+        if is_there && member.standing == Standing::Trying {
+            member.standing = Standing::Aside;
+            (member.trouble, member.is_refused) = (None, false);
+            self.actions.push_back(Action::Disconnect { link: id });
+            self.show();
+            return self.plan(now);
+        }
+        member.link.handle_connected(reached_at, candidates, now);
+        self.drain(id, now);
+    }
+
+    /// The connection, or the attempt at one, came to an end.
+    pub fn handle_closed(&mut self, id: LinkId, why: String, now: Instant) {
+        if let Some(member) = self.links.get_mut(&id) {
+            member.link.handle_closed(why, now);
+            self.drain(id, now);
+        }
+    }
+
+    pub fn handle_message(&mut self, id: LinkId, message: FromTracker, now: Instant) {
+        if let Some(member) = self.links.get_mut(&id) {
+            member.link.handle_message(message, now);
+            self.drain(id, now);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let active = self
+            .active()
+            .filter_map(|(_, member)| member.link.poll_timeout());
+        active.min()
+    }
+
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let is_due = |member: &Member| member.link.poll_timeout().is_some_and(|due| due <= now);
+        let due = self.active().filter(|(_, member)| is_due(member));
+        for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
+            if let Some(member) = self.links.get_mut(&id) {
+                member.link.handle_timeout(now);
+                self.drain(id, now);
+            }
+        }
+    }
+
+    /// The one address that the peer serves on, where it does not serve on all.
+    pub fn bound(&self) -> Option<IpAddr> {
+        self.introduction.bound
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Those that do something.
+    fn active(&self) -> impl Iterator<Item = (&LinkId, &Member)> {
+        let links = self.links.iter();
+        links.filter(|(_, member)| member.standing != Standing::Aside)
+    }
+
+    /// Those that this node is registered with, the lowest id first.
+    fn up(&self) -> Vec<&Member> {
+        let mut up: Vec<&Member> = self.links.values().filter(|m| m.is_up()).collect();
+        up.sort_by_key(|member| member.tracker);
+        up
+    }
+
+    fn command_all(&mut self, command: &Command, now: Instant) {
+        for (id, _) in self.addresses() {
+            self.command(id, command, now);
+        }
+    }
+
+    fn command(&mut self, id: LinkId, command: &Command, now: Instant) {
+        if let Some(member) = self.links.get_mut(&id) {
+            member.link.handle_command(command.clone(), now);
+            self.drain(id, now);
+        }
+    }
+
+    /// Takes what a link wants and says.
+    fn drain(&mut self, id: LinkId, now: Instant) {
+        let Some(member) = self.links.get_mut(&id) else {
+            return;
+        };
+        let actions: Vec<_> = std::iter::from_fn(|| member.link.poll()).collect();
+        let is_aside = member.standing == Standing::Aside;
+        for action in actions {
+            match action {
+                link::Action::Connect { to } if !is_aside => {
+                    self.actions.push_back(Action::Connect { link: id, to });
+                }
+                link::Action::Send(message) if !is_aside => {
+                    self.actions.push_back(Action::Send { link: id, message });
+                }
+                link::Action::Connect { .. } | link::Action::Send(_) => {}
+                link::Action::Disconnect => {
+                    self.actions.push_back(Action::Disconnect { link: id });
+                }
+                link::Action::Tell(event) => self.handle_event(id, event, now),
+            }
+        }
+    }
+
+    fn tell(&mut self, event: TrackerEvent) {
+        self.actions.push_back(Action::Tell(event));
+    }
+
+    fn handle_event(&mut self, id: LinkId, event: TrackerEvent, now: Instant) {
+        match event {
+            TrackerEvent::Connecting { .. } if self.shown.is_some() => {}
+            TrackerEvent::Registered {
+                registered,
+                reached_at,
+            } => self.handle_registered(id, registered, reached_at),
+            TrackerEvent::Refused(refusal) => {
+                let is_alone = self.shown.is_none();
+                if let Some(member) = self.links.get_mut(&id) {
+                    let to = &member.to;
+                    member.trouble = Some(format!("the tracker at {to} refuses it: {refusal}"));
+                    member.is_refused = true;
+                }
+                match is_alone {
+                    true => self.tell(TrackerEvent::Refused(refusal)),
+                    false => self.show(),
+                }
+            }
+            TrackerEvent::Lost { to, why } => self.handle_lost(id, to, why, now),
+            TrackerEvent::Message(message) => self.handle_told(id, message),
+            TrackerEvent::Left { confirmed } => self.handle_left(id, confirmed),
+            TrackerEvent::Unwanted => {}
+            event => self.tell(event),
+        }
+    }
+
+    fn handle_registered(&mut self, id: LinkId, registered: Registered, at: IpAddr) {
+        let Some(member) = self.links.get_mut(&id) else {
+            return;
+        };
+        let name = registered.name.clone();
+        let is_numbered = !self.introduction.name_chosen && name != self.introduction.name;
+        if is_numbered && self.introduction.known_as.is_none() {
+            // The others are to call it so, too.
+            self.introduction.known_as = Some(name.clone());
+        }
+        member.standing = Standing::Up { name, at };
+        (member.trouble, member.is_refused) = (None, false);
+        member.roster = Roster::default();
+        self.turns = 0;
+        if self.shown.is_none() {
+            self.shown = Some((vec![at], Vec::new()));
+            self.tell(TrackerEvent::Registered {
+                registered,
+                reached_at: at,
+            });
+        }
+        self.show();
+    }
+
+    /// A tracker is lost, or to be left. For whom it alone has spoken nobody does now.
+    fn handle_lost(&mut self, id: LinkId, to: String, why: String, now: Instant) {
+        let Some(member) = self.links.get_mut(&id) else {
+            return;
+        };
+        let (was_up, tracker) = (
+            member.is_up() || member.standing == Standing::Going,
+            member.tracker,
+        );
+        let roster = std::mem::take(&mut member.roster);
+        (member.trouble, member.is_refused) = (Some(format!("no tracker at {to}: {why}")), false);
+        if member.is_up() {
+            member.standing = Standing::Trying;
+        }
+        if self.links.values().all(|member| !member.is_up()) {
+            self.shown = None;
+            self.wanted.clear();
+            // One that a person does not want any more is not missed.
+            if !to.is_empty() {
+                self.tell(TrackerEvent::Lost { to, why });
+            }
+        } else if was_up {
+            self.handle_less(id, &roster);
+        }
+        self.show();
+        self.revive(id, tracker, now);
+        self.give_turn(id, now);
+    }
+
+    /// Tells with whom this node is registered, and what is wrong with the others, when that
+    /// has changed.
+    fn show(&mut self) {
+        let Some(shown) = &self.shown else {
+            return;
+        };
+        let up = self.up();
+        let place = |member: &&Member| match &member.standing {
+            Standing::Up { name, at } => Some((name.clone(), *at)),
+            _ => None,
+        };
+        let Some((name, _)) = up.first().and_then(place) else {
+            return;
+        };
+        let at: Vec<IpAddr> = up.iter().filter_map(place).map(|(_, at)| at).collect();
+        let matters = |member: &&Member| {
+            member.standing == Standing::Trying
+                && (member.is_refused || self.configured.contains(&member.to))
+        };
+        let troubles = self.links.values().filter(matters);
+        let troubles: Vec<String> = troubles.filter_map(|m| m.trouble.clone()).collect();
+        if (&at, &troubles) == (&shown.0, &shown.1) {
+            return;
+        }
+        self.shown = Some((at.clone(), troubles.clone()));
+        self.tell(TrackerEvent::Several { name, at, troubles });
+    }
+
+    fn handle_left(&mut self, id: LinkId, confirmed: bool) {
+        let Some(member) = self.links.get_mut(&id) else {
+            return;
+        };
+        if member.standing == Standing::Going {
+            self.remove(id);
+            return self.tell_unwanted();
+        }
+        let was_up = member.is_up();
+        member.standing = match member.standing {
+            Standing::Aside => Standing::Aside,
+            // One that was not there need not know.
+            _ => Standing::Left {
+                confirmed: confirmed || !was_up && self.shown.is_some(),
+            },
+        };
+        member.roster = Roster::default();
+        self.tell_left();
+    }
+
+    fn tell_left(&mut self) {
+        let mut confirmed = self.has_left && !self.links.is_empty();
+        let mut is_over = self.has_left;
+        for (_, member) in self.active() {
+            match member.standing {
+                Standing::Left { confirmed: one } => confirmed &= one,
+                Standing::Going => {}
+                _ => is_over = false,
+            }
+        }
+        if !is_over {
+            return;
+        }
+        self.shown = None;
+        self.tell(TrackerEvent::Left { confirmed });
+    }
+
+    fn is_unwanted(&self) -> bool {
+        !self.seeks && self.configured.is_empty() && self.found.is_empty()
+    }
+
+    fn tell_unwanted(&mut self) {
+        if self.links.is_empty() && self.is_unwanted() {
+            self.tell(TrackerEvent::Unwanted);
+        }
+    }
+
+    fn random(&mut self) -> u64 {
+        // splitmix64: one step is enough for a number that only spreads.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
