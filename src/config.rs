@@ -407,7 +407,7 @@ const KEYS: &[(&str, &[&str])] = &[
     ("tracker", &["listen", "advertise"]),
     ("peer", PEER_KEYS),
     ("cache", &["dir", "max"]),
-    ("audio", &["device", "max_volume"]),
+    ("audio", &["device", "max_volume", "resume"]),
     ("control", &["socket", "group", "mpd", "password"]),
     ("stats", &["prometheus"]),
     ("log", &["level"]),
