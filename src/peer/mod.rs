@@ -333,6 +333,9 @@ impl Peer {
                     Event::Player(PlayerEvent::Underrun { .. }) => {
                         log::debug!("the sound waits for bytes (underrun)");
                     }
+                    Event::Player(PlayerEvent::Gap { .. }) => {
+                        log::debug!("the sound had a gap (underrun)");
+                    }
                     Event::Answered { ask, .. } => _ = self.slices.remove(ask),
                     Event::Player(PlayerEvent::Resumed { .. }) => log::debug!("the sound goes on"),
                     _ => {}

@@ -17,6 +17,7 @@ use super::inbox::{Inbox, Mail};
 use super::keeper::Keeper;
 use super::outbox::Outbox;
 use super::output::{OutputError, OutputSpec, Shape};
+use super::underruns::Underruns;
 use super::{Board, Load, Mark, PlayId, PlayerEvent};
 use crate::media::decode::{Cancel, End, Progress};
 
@@ -42,7 +43,7 @@ pub fn spawn(
         jobs: 0,
         paused: false,
         gain: gain_of(FULL_VOLUME),
-        starving: false,
+        underruns: Underruns::default(),
         quiet_since: Instant::now(),
     };
     thread::Builder::new()
@@ -63,7 +64,7 @@ struct Engine {
     jobs: u64,
     paused: bool,
     gain: f32,
-    starving: bool,
+    underruns: Underruns,
     /// Since when nothing has sounded.
     quiet_since: Instant,
 }
@@ -258,7 +259,7 @@ impl Engine {
         for track in &self.tracks {
             self.feeder.cancel(&track.job);
         }
-        self.starving = false;
+        self.underruns.handle_silence();
         self.quiet_since = Instant::now();
         std::mem::take(&mut self.tracks)
     }
@@ -443,14 +444,16 @@ impl Engine {
                 self.events.push(PlayerEvent::Started { play, at });
             }
         }
-        let starved = line.state.is_starved();
-        if starved != self.starving {
-            self.starving = starved;
-            self.events.push(if starved {
-                PlayerEvent::Underrun { play }
-            } else {
-                PlayerEvent::Resumed { play }
+        let count = line.state.underruns();
+        let news = self.underruns.handle_look(count, line.state.is_starved());
+        if let Some(lasts) = news.lasts {
+            self.events.push(match lasts {
+                true => PlayerEvent::Underrun { play },
+                false => PlayerEvent::Resumed { play },
             });
+        }
+        for _ in 0..news.gaps {
+            self.events.push(PlayerEvent::Gap { play });
         }
     }
 

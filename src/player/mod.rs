@@ -21,6 +21,7 @@ mod paced;
 pub mod queue;
 mod ring;
 pub mod transport;
+mod underruns;
 pub mod wav;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,6 +98,11 @@ pub enum PlayerEvent {
     },
     /// The device wanted sound that was not there.
     Underrun {
+        /// Which.
+        play: PlayId,
+    },
+    /// An underrun that was over before the engine looked; nothing waits for it.
+    Gap {
         /// Which.
         play: PlayId,
     },

@@ -28,7 +28,9 @@ impl Outbox {
             let least = self.waiting.iter().position(|event| {
                 matches!(
                     event,
-                    PlayerEvent::Underrun { .. } | PlayerEvent::Resumed { .. }
+                    PlayerEvent::Underrun { .. }
+                        | PlayerEvent::Resumed { .. }
+                        | PlayerEvent::Gap { .. }
                 )
             });
             self.waiting.remove(least.unwrap_or(0));

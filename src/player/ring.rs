@@ -132,6 +132,11 @@ impl RingState {
         self.written.load(Ordering::Acquire)
     }
 
+    /// How often the device wanted frames that were not there, however shortly.
+    pub fn underruns(&self) -> u32 {
+        self.underruns.load(Ordering::Acquire)
+    }
+
     /// Whether the device wants frames that are not there.
     pub fn is_starved(&self) -> bool {
         self.starved.load(Ordering::Acquire)

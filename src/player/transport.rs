@@ -388,7 +388,8 @@ impl Transport {
             PlayerEvent::Failed { play, why } => self.fail(queue, play, &why),
             PlayerEvent::Underrun { play } => self.starve(play, true),
             PlayerEvent::Resumed { play } => self.starve(play, false),
-            PlayerEvent::DeviceOpen { .. }
+            PlayerEvent::Gap { .. }
+            | PlayerEvent::DeviceOpen { .. }
             | PlayerEvent::DeviceLost { .. }
             | PlayerEvent::DeviceBack => {}
         }

@@ -507,6 +507,10 @@ impl World {
                 stories.entry(*play).or_default().underruns.push(elapsed);
                 (play, "starves".to_owned())
             }
+            PlayerEvent::Gap { play } => {
+                stories.entry(*play).or_default().underruns.push(elapsed);
+                (play, "has a gap".to_owned())
+            }
             PlayerEvent::Resumed { play } => (play, "goes on".to_owned()),
             PlayerEvent::Crossed { from, to } => {
                 let story = stories.entry(*from).or_default();

@@ -29,6 +29,7 @@ const PURE: &[&str] = &[
     "player/health.rs",
     "player/queue.rs",
     "player/transport.rs",
+    "player/underruns.rs",
     "protocol.rs",
     "swarm/asker.rs",
     "swarm/budget.rs",

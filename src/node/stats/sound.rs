@@ -126,6 +126,7 @@ impl Sound {
                 // What was replaced meanwhile does not go on.
                 self.starved = (self.current == Some(*play)).then_some(now);
             }
+            PlayerEvent::Gap { .. } => self.underruns.count += 1,
             PlayerEvent::Resumed { .. } => {
                 if let Some(time) = self.end_underrun(now) {
                     self.handle_rebuffer(time);
@@ -340,13 +341,14 @@ mod tests {
         bench.tell(PlayerEvent::Underrun { play }, 100);
         assert_eq!(bench.sound.underruns(bench.at(150)), stalls(1, 50, 50));
         bench.tell(PlayerEvent::Resumed { play }, 400);
+        bench.tell(PlayerEvent::Gap { play }, 500);
         bench.tell(PlayerEvent::Underrun { play }, 1000);
         let now = bench.at(1500);
         bench.sound.handle_order(&PlayerAction::Stop, now);
         // Told before the player knew of the stop.
         bench.tell(PlayerEvent::Underrun { play }, 1501);
         let late = bench.at(9000);
-        assert_eq!(bench.sound.underruns(late), stalls(3, 800, 500));
+        assert_eq!(bench.sound.underruns(late), stalls(4, 800, 500));
         assert_eq!(bench.sound.rebuffers(), stalls(1, 300, 300));
     }
 
