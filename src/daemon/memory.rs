@@ -1,6 +1,6 @@
 //! Where a node's memory is kept, in the state directory: what it has in its queue and
-//! whom it knows as JSON, anew when that changes, and where it is in its music in a small
-//! file of its own, which is written in place.
+//! the peers it knows as JSON, anew when that changes, and where it is in its music in a
+//! small file of its own, which is written in place.
 
 use std::{
     fs::{self, File},
@@ -308,7 +308,7 @@ fn place(state_dir: &Path) -> PathBuf {
 }
 
 /// A speaker is unplugged rather than stopped, and an SD card wears by being
-/// written: whoever fills a queue does so track by track.
+/// written: a person fills a queue track by track.
 const SAVE_AFTER: Duration = Duration::from_secs(2);
 /// A disk that is full or gone is tried again, ever more seldom.
 const TRY_AGAIN: Duration = Duration::from_secs(5);

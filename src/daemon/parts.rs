@@ -126,8 +126,8 @@ impl Running {
         speaker.handle.tell(configured).await;
     }
 
-    /// Other keys are shown and believed now: who is connected by one that was taken away
-    /// is so no more, and may come back with another at once.
+    /// Other keys are shown and believed now: a node that is connected by a key that was
+    /// taken away is so no more, and may come back with another at once.
     pub async fn handle_keys(&self) {
         if let Some(tracker) = &self.tracker {
             tracker.end_disbelieved().await;

@@ -342,8 +342,8 @@ impl Neighbours {
         self.handle_news(now);
     }
 
-    /// Other keys are believed now: who was out may be in, and who is here by its own word
-    /// only has to show at once that it still is.
+    /// Other keys are believed now: a peer that was out may be in, and one that is here by
+    /// its own word only has to show at once that it still is.
     pub fn handle_keys(&mut self, now: Instant) {
         self.handle_moved(now);
         for contact in self.contacts.values_mut() {

@@ -35,7 +35,7 @@ pub struct World {
     pub random: Random,
     pub log: Log,
     pub last_call: u64,
-    /// What members ask for who want everything.
+    /// What is asked for by members that want everything.
     pub greed: BTreeMap<CallId, Greed>,
     /// Whether mDNS works.
     pub has_mdns: bool,

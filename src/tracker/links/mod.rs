@@ -67,7 +67,7 @@ pub struct Links {
     introduction: Introduction,
     /// Named by a person.
     configured: Vec<String>,
-    /// Seen, in the order of all who see them.
+    /// Seen, in the order of all that see them.
     found: Vec<String>,
     /// Whether some may be found yet.
     seeks: bool,
@@ -76,7 +76,7 @@ pub struct Links {
     /// A person had this node leave.
     has_left: bool,
     catalogue: Option<Arc<Catalogue>>,
-    /// Who was asked last for what of an owner's.
+    /// The link that was asked last for what of an owner's.
     wanted: BTreeMap<PeerId, (LinkId, Want)>,
     /// What the node has been told of those that it is registered with, if it is.
     shown: Option<(Vec<IpAddr>, Vec<String>)>,
@@ -90,7 +90,7 @@ pub struct Links {
 struct Member {
     to: String,
     link: Link,
-    /// Who answered there last.
+    /// The tracker that answered there last.
     tracker: Option<PeerId>,
     standing: Standing,
     /// Why it is of no use now.
@@ -370,7 +370,8 @@ impl Links {
         self.show();
     }
 
-    /// A tracker is lost, or to be left. For whom it alone has spoken nobody does now.
+    /// A tracker is lost, or to be left. For the peers that it alone has spoken for nobody
+    /// does now.
     fn handle_lost(&mut self, id: LinkId, to: String, why: String, now: Instant) {
         let Some(member) = self.links.get_mut(&id) else {
             return;
@@ -399,8 +400,8 @@ impl Links {
         self.give_turn(id, now);
     }
 
-    /// Tells with whom this node is registered, and what is wrong with the others, when that
-    /// has changed.
+    /// Tells which trackers this node is registered with, and what is wrong with the others,
+    /// when that has changed.
     fn show(&mut self) {
         let Some(shown) = &self.shown else {
             return;

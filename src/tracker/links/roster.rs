@@ -12,7 +12,7 @@ use crate::{
     tracker::registry::MAX_PEERS,
 };
 
-/// Who is here by a tracker's word, and whose catalogues it has.
+/// The peers that are here by a tracker's word, and the owners whose catalogues it has.
 #[derive(Debug, Default)]
 pub struct Roster {
     records: BTreeMap<PeerId, PeerRecord>,

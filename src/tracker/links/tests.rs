@@ -50,7 +50,7 @@ fn told(links: &mut Links, now: Instant) -> Vec<TrackerEvent> {
     .collect()
 }
 
-/// Who is dialled now: (link, address).
+/// What is dialled now: (link, address).
 fn dialled(links: &mut Links, now: Instant) -> Vec<(LinkId, String)> {
     let dialled = actions(links, now).into_iter();
     dialled
@@ -116,7 +116,7 @@ fn it_registers_with_all_that_are_named_and_found_and_says_so() {
 }
 
 #[test]
-fn whoever_a_tracker_speaks_for_is_not_gone() {
+fn a_peer_that_a_tracker_speaks_for_is_not_gone() {
     let now = Instant::now();
     let mut links = links();
     links.handle_command(named(&["1", "2"]), now);
@@ -128,7 +128,7 @@ fn whoever_a_tracker_speaks_for_is_not_gone() {
     let _ = told(&mut links, now);
     links.handle_message(ids[0], gone(7), now);
     assert_eq!(told(&mut links, now), [], "the other speaks for it");
-    // The end of one tracker: nobody is gone, and who has lost its word is asked.
+    // The end of one tracker: no peer is gone, and one that has lost its word is asked.
     links.handle_closed(ids[1], "reset".into(), now);
     let told_now = told(&mut links, now);
     let unvouched = TrackerEvent::Unvouched(vec![peer(7), peer(8)]);
@@ -317,8 +317,8 @@ fn those_that_do_not_answer_make_room() {
 }
 
 proptest! {
-    /// Whatever trackers say and however they end: who is told to be here is what those
-    /// that are up say together.
+    /// Whatever trackers say and however they end: the peers told to be here are those that
+    /// the trackers that are up name together.
     #[test]
     fn the_node_hears_what_all_trackers_say_together(
         happenings in prop::collection::vec((0..6u8, 0..3usize, 0..4u8), 1..120),

@@ -119,7 +119,7 @@ impl Links {
         merged
     }
 
-    /// Asks whoever has the newest that there is of `owner`.
+    /// Asks the tracker that has the newest there is of `owner`.
     pub(super) fn handle_want(&mut self, owner: PeerId, what: Want, now: Instant) {
         if let Some(id) = self.best_for(owner) {
             if self.wanted.len() < MAX_PEERS || self.wanted.contains_key(&owner) {
