@@ -36,7 +36,8 @@ impl Scheduler {
             let owes = self.requests.values().any(|r| r.source == *peer);
             source.has_any(&missing) && !source.is_failing() && !owes
         });
-        if is_busy {
+        // One that has had too much to do for so long is as good as silent.
+        if is_busy && now < since + BUSY {
             return None;
         }
         let missed = self.sources.iter().filter(|(_, source)| {
@@ -107,6 +108,9 @@ impl Arrivals {
         bytes * 1000 / AGE.as_millis() as u64
     }
 }
+
+/// A source that answers but has no time: a holder serves whoever listens within seconds.
+const BUSY: Duration = Duration::from_secs(30);
 
 /// A figure that is older is none: nobody reads "1000 kB/s arrive" of a dead line.
 const AGE: Duration = Duration::from_secs(2);
