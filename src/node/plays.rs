@@ -390,6 +390,7 @@ impl Plays {
         fetching
             .into_iter()
             .flat_map(|f| f.values().copied())
+            .filter(|peer| !self.streams.is_failing(*peer))
             .collect()
     }
 

@@ -15,7 +15,7 @@ use super::{
     world::{Event, World},
 };
 use crate::{
-    config::Role,
+    config::{Resume, Role},
     content::ranges::GroupSet,
     control::{
         mpd::{
@@ -29,7 +29,7 @@ use crate::{
     },
     id::{Group, PeerId, TrackId},
     node::{
-        self, Acquaintance, Action, Bookmark, ControlId, Interfaces, Load, Memory, Node,
+        self, Absence, Acquaintance, Action, Bookmark, ControlId, Interfaces, Load, Memory, Node,
         PlayAction, PlayerAction, Setup, Sight, Via,
     },
     player::{PlayId, PlayerEvent},
@@ -87,6 +87,8 @@ pub struct Host {
     pub disk_is_full: bool,
     /// Where in its music it was.
     pub bookmark: Option<Bookmark>,
+    /// How long ago that was, if it goes on from there when it starts again.
+    pub resumes: Option<Absence>,
     /// Whom it finds in its state directory when it starts again.
     pub remembered: Vec<Acquaintance>,
     /// Whom the node has given addresses for.
@@ -216,7 +218,14 @@ impl Host {
         };
         let memory = Memory {
             peers: std::mem::take(&mut self.remembered),
-            ..Memory::default()
+            ..match self.resumes {
+                Some(_) => self.node.memory(),
+                None => Memory::default(),
+            }
+        };
+        let memory = match (&self.bookmark, self.resumes) {
+            (Some(bookmark), Some(absence)) => memory.go_on(bookmark, Resume::Always, absence),
+            _ => memory,
         };
         let remembered = memory.peers.clone();
         let mut store = std::mem::take(&mut self.store);
@@ -285,6 +294,7 @@ impl Host {
             queued: Vec::new(),
             disk_is_full: false,
             bookmark: None,
+            resumes: None,
             remembered: Vec::new(),
             reach: BTreeSet::new(),
             calls: BTreeMap::new(),

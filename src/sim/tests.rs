@@ -1,6 +1,7 @@
 //! What must hold in every swarm.
 
 mod alone;
+mod away;
 mod bad_days;
 mod chaos;
 mod greed;

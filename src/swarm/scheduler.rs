@@ -275,6 +275,7 @@ impl Scheduler {
         if self.held != held {
             self.told = (self.position(now), now);
             self.held = held;
+            self.look_whether_dry(now);
         }
     }
 

@@ -245,9 +245,12 @@ impl Scheduler {
         etas.min().unwrap_or(Duration::MAX)
     }
 
-    /// Whether a source is away while another, which is not, has what it has.
+    /// Whether a source is away while another, which is not, has what it has. While the
+    /// sound is held back the others are too slow: then each is worth another try, and a try
+    /// in vain is not heard.
     fn is_dispensable(&self, peer: PeerId) -> bool {
-        let Some(source) = self.sources.get(&peer).filter(|source| source.is_away()) else {
+        let source = self.sources.get(&peer);
+        let Some(source) = source.filter(|source| source.is_away() && !self.held) else {
             return false;
         };
         let mut left = source.part_of(&self.missing());

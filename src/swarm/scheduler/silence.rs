@@ -69,10 +69,12 @@ impl Scheduler {
         self.arrivals.rate(now)
     }
 
-    /// Notes whether the reader stands at something that is not here.
+    /// Notes whether the reader stands at something that is not here, or is held back until
+    /// more is.
     pub(super) fn look_whether_dry(&mut self, now: Instant) {
         let at_end = self.head.0 >= group_count(self.size);
-        let is_dry = !at_end && !self.have.contains(self.head);
+        let stands = !at_end && !self.have.contains(self.head);
+        let is_dry = stands || (self.held && !self.missing().is_empty());
         self.dry_since = match self.dry_since {
             _ if !is_dry => None,
             since => since.or(Some(now)),
