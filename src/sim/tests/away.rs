@@ -1,7 +1,10 @@
 //! Sources that are away for a while: the music waits for them as for a lost sound card.
 
 use super::*;
-use crate::{node::Absence, sim::net::Place};
+use crate::{
+    node::Absence,
+    sim::net::{Place, TrackerNo},
+};
 
 /// A world with a cellar that hears a song of two minutes, which some others have whose
 /// lines together are half as fast again as it is.
@@ -46,7 +49,7 @@ fn after_a_cut_of_any_length_the_music_goes_on_where_it_stopped() {
         world.run(at);
         let mut others: Vec<Place> = sources.iter().map(|host| Place::Host(*host)).collect();
         if world.random.chance(500) {
-            others.push(Place::Tracker);
+            others.push(Place::Tracker(TrackerNo(0)));
         }
         world.cut(&[Place::Host(cellar)], &others);
         let cut = 5 * SECOND + world.random.time(295 * SECOND);
