@@ -130,8 +130,12 @@ fn the_list_of_nodes_and_of_their_files_can_be_queried() {
     kitchen.wait_for_tracks("kitchen", 1);
 
     let people = kitchen.ctl_ok(&["peers"]);
-    assert!(people.contains("kitchen  up  1 tracks"), "{people}");
-    assert!(people.contains("attic    up  2 tracks"), "{people}");
+    let rows: Vec<Vec<&str>> = people
+        .lines()
+        .map(|row| row.split_whitespace().take(3).collect())
+        .collect();
+    assert!(rows.contains(&vec!["kitchen", "up", "1"]), "{people}");
+    assert!(rows.contains(&vec!["attic", "up", "2"]), "{people}");
     assert_eq!(kitchen.ctl_ok(&["ls"]), "attic/\nkitchen/\n");
     assert_eq!(kitchen.ctl_ok(&["ls", "attic"]), "attic/Miles Davis/\n");
     let files = |args: &[&str]| -> BTreeSet<String> {
@@ -274,7 +278,8 @@ fn a_track_that_nobody_has_is_named() {
     let peer = Setup::peer("kitchen", &tracker).start();
     assert_eq!(
         peer.ctl_fails(&["play", "purple", "polka"]),
-        "p2pmusic: nobody who is here has anything like \"purple polka\"\n"
+        "p2pmusic: nobody who is here has anything like \"purple polka\"; \
+         no other speaker is here\n"
     );
     assert!(peer
         .ctl_fails(&["play", "attic/song.wav"])
