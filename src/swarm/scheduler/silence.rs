@@ -10,7 +10,7 @@ use crate::id::{group_count, PeerId};
 /// Nobody brings what the reader stands at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Silence {
-    /// Who is missed most: who brought something last; nobody where nobody is known.
+    /// The source that is missed most: the one that brought something last, if one is known.
     pub of: Option<PeerId>,
     /// It has left the swarm, as far as anybody knows.
     pub is_gone: bool,
@@ -27,8 +27,8 @@ impl Scheduler {
             .map(|since| brought.map_or(since, |brought| brought.max(since)))
     }
 
-    /// Who is waited for, once nothing has come for so long that it is no hiccup. Who only
-    /// has too much to do is not silent.
+    /// The source that is waited for, once nothing has come for so long that it is no
+    /// hiccup. A source that only has too much to do is not silent.
     pub fn silence(&self, now: Instant) -> Option<Silence> {
         let since = self.dry_since().filter(|since| now >= *since + STALL)?;
         let missing = self.missing();
@@ -111,7 +111,7 @@ impl Arrivals {
     }
 }
 
-/// A source that answers but has no time: a holder serves whoever listens within seconds.
+/// A source that answers but has no time: a holder serves each listener within seconds.
 const BUSY: Duration = Duration::from_secs(30);
 
 /// A figure that is older is none: nobody reads "1000 kB/s arrive" of a dead line.
