@@ -2,8 +2,15 @@
 //!
 //! A guess is compared at once, so that the right one is never kept waiting. The answer to a
 //! wrong one is held back, longer with each from the same origin, and [`MAX_OF_ORIGIN`] a
-//! minute are looked at: what is beyond that is refused unseen, right or wrong, since whatever
-//! tells the right one from the others would answer the guess.
+//! minute are looked at: what is beyond that is refused unseen, right or wrong.
+//!
+//! That refuses the right one, too, where something else at its address keeps guessing, and it
+//! cannot be otherwise. A client is told from another by nothing but its address and what it
+//! says. If, whatever else was said there, the right password is known to be right within a
+//! second, then silence of a second says of any other that it is wrong, and an address may say
+//! as many as it has connections and opens anew: the bound is none. Only what a guess cannot
+//! find out is free: one that was wrong within the minute is wrong again, and counts once. So a
+//! client that has an old password, and says it ever again, keeps nobody out.
 //!
 //! All origins together have a bound, too, against guesses from many addresses. An origin that
 //! has said the password is not subject to it, and one that has not guessed wrong lately has
@@ -64,28 +71,43 @@ struct Guesser {
     /// Wrong guesses since it has been known.
     wrong: u32,
     last: Instant,
-    recent: Window,
+    /// Each that differs from the others, once.
+    recent: Window<blake3::Hash>,
 }
 
-/// When something happened within the last minute.
-#[derive(Debug, Default)]
-struct Window(VecDeque<Instant>);
+/// What happened within the last minute, and when.
+#[derive(Debug)]
+struct Window<T = ()>(VecDeque<(Instant, T)>);
 
-impl Window {
-    /// Takes note of something, unless there have been `most` of it; then it says when there
-    /// is room for one more.
+impl<T> Default for Window<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+impl<T: PartialEq> Window<T> {
+    /// Whether there is room for one more among `most`; if not, when there is.
     fn check(&mut self, most: usize, now: Instant) -> Result<(), Instant> {
-        while self.0.front().is_some_and(|&at| at + MINUTE <= now) {
-            self.0.pop_front();
-        }
+        self.forget(now);
         match self.0.front() {
-            Some(&first) if self.0.len() >= most => Err(first + MINUTE),
+            Some((first, _)) if self.0.len() >= most => Err(*first + MINUTE),
             _ => Ok(()),
         }
     }
 
-    fn note(&mut self, now: Instant) {
-        self.0.push_back(now);
+    fn has(&mut self, what: &T, now: Instant) -> bool {
+        self.forget(now);
+        self.0.iter().any(|(_, other)| other == what)
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while self.0.front().is_some_and(|(at, _)| *at + MINUTE <= now) {
+            self.0.pop_front();
+        }
+    }
+
+    fn note(&mut self, what: T, now: Instant) {
+        self.0.push_back((now, what));
     }
 }
 
@@ -107,7 +129,8 @@ impl Guesses {
 
     /// A guess from a TCP address, or from this machine, which needs none.
     pub fn handle_guess(&mut self, from: Option<IpAddr>, given: &str, now: Instant) -> Verdict {
-        let is_right = self.password == Some(blake3::hash(given.as_bytes()));
+        let given = blake3::hash(given.as_bytes());
+        let is_right = self.password == Some(given);
         let (Some(from), true) = (from.map(Prefix::from), self.are_wanted()) else {
             return match is_right {
                 true => Verdict::Right,
@@ -116,6 +139,13 @@ impl Guesses {
         };
         self.guessers
             .retain(|_, guesser| guesser.last + FORGET > now);
+        let guesser = self.guessers.get_mut(&from);
+        if let Some(guesser) = guesser.filter(|_| !is_right) {
+            if guesser.recent.has(&given, now) {
+                let told = now + guesser.handle_wrong(now);
+                return Verdict::Wrong { told };
+            }
+        }
         if let Err(until) = self.check(from, now) {
             return Verdict::Unheard { until };
         }
@@ -123,7 +153,7 @@ impl Guesses {
             self.know(from, now);
             return Verdict::Right;
         }
-        let told = now + self.note_wrong(from, now);
+        let told = now + self.note_wrong(from, given, now);
         Verdict::Wrong { told }
     }
 
@@ -141,11 +171,11 @@ impl Guesses {
     }
 
     /// How long to keep the answer back.
-    fn note_wrong(&mut self, from: Prefix, now: Instant) -> Duration {
+    fn note_wrong(&mut self, from: Prefix, given: blake3::Hash, now: Instant) -> Duration {
         if !self.known.contains_key(&from) {
             match self.guessers.contains_key(&from) {
-                true => self.further.note(now),
-                false => self.first.note(now),
+                true => self.further.note((), now),
+                false => self.first.note((), now),
             }
         }
         make_room(&mut self.guessers, MAX_GUESSERS, &from, |g| g.last);
@@ -154,16 +184,23 @@ impl Guesses {
             last: now,
             recent: Window::default(),
         });
-        let doublings = guesser.wrong.min(MAX_DOUBLINGS);
-        guesser.wrong = guesser.wrong.saturating_add(1);
-        guesser.last = now;
-        guesser.recent.note(now);
-        (FIRST_DELAY * (1 << doublings)).min(LONGEST_DELAY)
+        guesser.recent.note(given, now);
+        guesser.handle_wrong(now)
     }
 
     fn know(&mut self, from: Prefix, now: Instant) {
         make_room(&mut self.known, MAX_KNOWN, &from, |&last| last);
         self.known.insert(from, now);
+    }
+}
+
+impl Guesser {
+    /// How long to keep the answer back.
+    fn handle_wrong(&mut self, now: Instant) -> Duration {
+        let doublings = self.wrong.min(MAX_DOUBLINGS);
+        self.wrong = self.wrong.saturating_add(1);
+        self.last = now;
+        (FIRST_DELAY * (1 << doublings)).min(LONGEST_DELAY)
     }
 }
 
@@ -185,7 +222,7 @@ fn make_room<T>(
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Wrong guesses of one origin in a minute, over all its connections: more than a person makes
+/// Different wrong guesses of one origin in a minute, over all its connections: more than a person makes
 /// with several clients, and a dictionary of ten thousand words takes seven hours.
 const MAX_OF_ORIGIN: usize = 24;
 
@@ -234,7 +271,7 @@ mod tests {
     fn storm(guesses: &mut Guesses, from: impl Fn(u32) -> Option<IpAddr>, begin: Instant) -> usize {
         let steps = (0..6000).map(|n| (n, begin + Duration::from_millis(10) * n));
         let wrong = |(n, now)| {
-            let verdict = guesses.handle_guess(from(n), "open", now);
+            let verdict = guesses.handle_guess(from(n), &format!("open {n}"), now);
             matches!(verdict, Verdict::Wrong { .. })
         };
         steps.map(wrong).filter(|&wrong| wrong).count()
@@ -277,6 +314,36 @@ mod tests {
             v4 => v4,
         };
         assert_eq!(storm(&mut self::guesses(), mapped, now), MAX_OF_ORIGIN);
+    }
+
+    /// A client that was not told of the new password, on the machine of one that was.
+    #[test]
+    fn what_says_the_same_wrong_one_ever_again_keeps_nobody_out() {
+        let (mut guesses, begin) = (guesses(), Instant::now());
+        let mut last = Duration::ZERO;
+        for n in 0..6000 {
+            let now = begin + Duration::from_millis(10) * n;
+            let Verdict::Wrong { told } = guesses.handle_guess(v4(1), "old", now) else {
+                panic!("it is wrong, and known to be");
+            };
+            assert!(told - now >= last, "{n}");
+            last = told - now;
+            assert_eq!(guesses.handle_guess(v4(1), RIGHT, now), Verdict::Right);
+        }
+        assert_eq!(last, LONGEST_DELAY);
+        // Nor does it make room for others.
+        let now = begin + MINUTE;
+        let seen = storm(&mut guesses, |_| v4(1), now);
+        assert!(
+            (MAX_OF_ORIGIN - 1..=MAX_OF_ORIGIN).contains(&seen),
+            "{seen}"
+        );
+        // What is known to be wrong is wrong, whatever else is not looked at.
+        let late = now + MINUTE - Duration::from_millis(1);
+        let [known, new] = ["open 5", "open 5999"].map(|g| guesses.handle_guess(v4(1), g, late));
+        assert!(matches!(known, Verdict::Wrong { .. }), "{known:?}");
+        assert!(matches!(new, Verdict::Unheard { .. }), "{new:?}");
+        assert_eq!(guesses.further.0.len(), 0, "it has said the right one");
     }
 
     #[test]
