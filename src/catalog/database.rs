@@ -1,4 +1,8 @@
 //! Every owner's catalogue as one tree, with a directory per peer.
+//!
+//! The catalogue of an owner that is away may be in it, too. Of that one only those tracks
+//! are shown that a peer which is here has: copies are listed like originals. What can be
+//! played is so always what is shown.
 
 use std::sync::Arc;
 
@@ -15,10 +19,12 @@ pub struct Member {
     /// Unique within the database: the top directory of its tracks.
     pub name: Arc<str>,
     pub catalogue: Arc<Catalogue>,
+    /// Whether it is in the swarm now.
+    pub is_here: bool,
 }
 
-/// An immutable snapshot of all catalogues whose owners are here, ordered by
-/// name. Cheap to clone; a long answer is made from one snapshot.
+/// An immutable snapshot of catalogues, ordered by name, after those of owners that are
+/// here the others. Cheap to clone; a long answer is made from one snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Database {
     members: Arc<[Member]>,
@@ -44,7 +50,7 @@ impl Found<'_> {
 
 impl Database {
     pub fn new(mut members: Vec<Member>, version: u64) -> Self {
-        members.sort_by(|a, b| a.name.cmp(&b.name));
+        members.sort_by(|a, b| (!a.is_here, &a.name).cmp(&(!b.is_here, &b.name)));
         Self {
             members: members.into(),
             version,
@@ -59,19 +65,36 @@ impl Database {
         self.version
     }
 
+    /// `peer`, if it is here.
     pub fn member(&self, peer: PeerId) -> Option<&Member> {
+        self.known(peer).filter(|member| member.is_here)
+    }
+
+    /// `peer`, be it here or away.
+    pub fn known(&self, peer: PeerId) -> Option<&Member> {
         self.members.iter().find(|member| member.peer == peer)
+    }
+
+    /// What `member` lists as `no`, if somebody who is here has it.
+    pub fn listed<'a>(&self, member: &'a Member, no: EntryNo) -> Option<ListedRef<'a>> {
+        let listed = member.catalogue.get(no)?.listed()?;
+        self.is_had(member, listed).then_some(listed)
+    }
+
+    fn is_had(&self, member: &Member, listed: ListedRef<'_>) -> bool {
+        let is_held = |track| self.holders(track).next().is_some();
+        member.is_here || listed.track.is_some_and(is_held)
     }
 
     /// Every listed track, by member and entry number.
     #[cfg(test)]
     pub fn tracks(&self) -> impl Iterator<Item = Found<'_>> {
-        self.members.iter().flat_map(|member| {
-            member.catalogue.entries().filter_map(move |(no, entry)| {
+        self.members.iter().flat_map(move |member| {
+            member.catalogue.entries().filter_map(move |(no, _)| {
                 Some(Found {
                     member,
                     no,
-                    listed: entry.listed()?,
+                    listed: self.listed(member, no)?,
                 })
             })
         })
@@ -81,22 +104,26 @@ impl Database {
     #[cfg(test)]
     pub fn find(&self, uri: &str) -> Option<Found<'_>> {
         let (name, path) = uri.split_once('/')?;
-        let order = |member: &Member| (*member.name).cmp(name);
-        let at = self.members.binary_search_by(order).ok()?;
-        find_path(&self.members[at], path)
+        let member = self.members.iter().find(|member| *member.name == *name)?;
+        self.find_of(member, path)
     }
 
     /// The track at `path` of `peer`'s library.
     pub fn find_at(&self, peer: PeerId, path: &str) -> Option<Found<'_>> {
-        find_path(self.member(peer)?, path)
+        self.find_of(self.known(peer)?, path)
     }
 
-    /// Who has a copy, listed or held, of this content.
+    fn find_of<'a>(&'a self, member: &'a Member, path: &str) -> Option<Found<'a>> {
+        find_path(member, path).filter(|found| self.is_had(member, found.listed))
+    }
+
+    /// The peers that are here and have a copy, listed or held, of this content.
     pub fn holders(
         &self,
         track: TrackId,
     ) -> impl Iterator<Item = (&Member, EntryNo, EntryRef<'_>)> {
-        self.members.iter().filter_map(move |member| {
+        let here = self.members.iter().take_while(|member| member.is_here);
+        here.filter_map(move |member| {
             let (no, entry) = member.catalogue.copies(track).next()?;
             Some((member, no, entry))
         })
@@ -126,6 +153,7 @@ mod tests {
                 peer: owner.id(),
                 name: name.into(),
                 catalogue: Arc::new(owner.publish(1, entries)),
+                is_here: true,
             }
         };
         let kitchen = member(
@@ -161,5 +189,36 @@ mod tests {
             .map(|(member, no, _)| (&*member.name, no.0))
             .collect();
         assert_eq!(holders, [("attic", 0), ("kitchen", 1)]);
+    }
+
+    #[test]
+    fn of_an_owner_that_is_away_that_is_shown_which_somebody_has() {
+        let member = |seed, name: &str, is_here, entries| {
+            let owner = Owner::new(seed);
+            Member {
+                peer: owner.id(),
+                name: name.into(),
+                catalogue: Arc::new(owner.publish(1, entries)),
+                is_here,
+            }
+        };
+        let songs = |of: [Option<u8>; 3]| {
+            let song = |(n, content): (usize, &Option<u8>)| song("a", &n.to_string(), *content);
+            of.iter().enumerate().map(song).collect()
+        };
+        let attic = member(1, "attic", false, songs([Some(7), Some(8), None]));
+        let barn = member(2, "barn", false, songs([Some(8), Some(9), None]));
+        let cellar = member(3, "cellar", true, vec![held(7), song("b", "1", Some(9))]);
+        let database = Database::new(vec![attic.clone(), barn, cellar.clone()], 1);
+        let uris: Vec<_> = database.tracks().map(|found| found.uri()).collect();
+        // Copies of those that are away themselves are none.
+        assert_eq!(uris, ["cellar/b/1", "attic/a/0", "barn/a/1"]);
+        assert!(database.find("attic/a/0").is_some());
+        assert!(database.find_at(attic.peer, "a/1").is_none());
+        assert!(database.member(attic.peer).is_none());
+        assert!(database.known(attic.peer).is_some());
+        let holders = database.holders(TrackId([7; 32]));
+        let holders: Vec<_> = holders.map(|(member, ..)| member.peer).collect();
+        assert_eq!(holders, [cellar.peer]);
     }
 }

@@ -107,6 +107,7 @@ pub fn member(name: &str, id: u8, lines: &[Line]) -> Member {
         peer,
         name: name.into(),
         catalogue: Arc::new(catalogue),
+        is_here: true,
     }
 }
 

@@ -7,6 +7,7 @@
 //! sites that owners are at, a piece a turn, so that nobody's slow answers keep others
 //! waiting.
 
+mod archive;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::archive::Archive;
 use crate::{
     catalog::{
         Allowances, Catalogue, CatchUp, Excess, Hash, Holding, Need, Quota, SignedHead, Site,
@@ -30,7 +32,9 @@ pub struct Catalogues {
     own: Option<Arc<Catalogue>>,
     quota: Quota,
     allowances: Allowances,
-    here: BTreeMap<PeerId, Stay>,
+    archive: Archive,
+    /// The owners that are here, and where each is, as far as that is known.
+    here: BTreeMap<PeerId, Option<Site>>,
     theirs: BTreeMap<PeerId, Kept>,
     pending: BTreeMap<PeerId, Pending>,
     left_out: BTreeMap<PeerId, Excess<Via>>,
@@ -55,13 +59,6 @@ pub struct Want {
 pub enum Via {
     Tracker,
     Owner,
-}
-
-/// An owner that is here.
-#[derive(Clone, Copy, Debug)]
-struct Stay {
-    site: Option<Site>,
-    since: Instant,
 }
 
 /// A whole catalogue.
@@ -92,6 +89,7 @@ impl Catalogues {
             own: None,
             quota,
             allowances: Allowances::new(quota),
+            archive: Archive::new(KNOWN_AFTER),
             here: BTreeMap::new(),
             theirs: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -112,6 +110,17 @@ impl Catalogues {
 
     pub fn get(&self, owner: PeerId) -> Option<&Arc<Catalogue>> {
         self.theirs.get(&owner).map(|kept| &kept.catalogue)
+    }
+
+    /// `owner` is shown as `name` now.
+    pub fn handle_name(&mut self, owner: PeerId, name: &Arc<str>) {
+        self.archive.handle_name(owner, name);
+    }
+
+    /// The catalogues of owners that are away, and what these were called.
+    pub fn away(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Catalogue>)> {
+        let away = self.archive.away();
+        away.filter_map(|(owner, name)| Some((name, self.get(owner)?)))
     }
 
     /// Whether catalogues have come or gone since this was last asked.
@@ -138,19 +147,19 @@ impl Catalogues {
 
     /// `owner` is here, at `site` as far as that is known. Only then is it asked for.
     pub fn handle_here(&mut self, owner: PeerId, site: Option<Site>, now: Instant) {
-        let stay = self.here.entry(owner).or_insert(Stay { site, since: now });
-        stay.site = site;
+        if self.here.insert(owner, site).is_none() {
+            self.archive.handle_here(owner, now);
+        }
         self.begin(now);
     }
 
     /// `owner` is gone. Its catalogue is kept, as long as there is room, if it was here
     /// for long: then it is likely to come back, and unchanged.
     pub fn handle_gone(&mut self, owner: PeerId, now: Instant) {
-        let stay = self.here.remove(&owner);
+        self.here.remove(&owner);
         self.pending.remove(&owner);
         self.left_out.remove(&owner);
-        let is_known = stay.is_some_and(|stay| now >= stay.since + KNOWN_AFTER);
-        if !is_known {
+        if !self.archive.handle_gone(owner, now) {
             self.theirs.remove(&owner);
         }
         self.forget_absent();
@@ -427,7 +436,7 @@ impl Catalogues {
     }
 
     fn site(&self, owner: PeerId) -> Option<Site> {
-        self.here.get(&owner)?.site
+        *self.here.get(&owner)?
     }
 
     /// Keeps of owners that are gone no more than a part.
@@ -442,9 +451,12 @@ impl Catalogues {
                 Some((_, largest)) if total > self.quota.all / PART_OF_ABSENT => {
                     self.theirs.remove(largest);
                 }
-                _ => return,
+                _ => break,
             }
         }
+        let theirs = &self.theirs;
+        self.archive
+            .retain_away(|owner| theirs.contains_key(&owner));
     }
 
     /// Swaps the catalogue in, if it is whole.
@@ -513,8 +525,8 @@ impl Catalogues {
         let of_site = (at_once * 3 / 4).max(1);
         let waiting = self.pending.iter().filter_map(|(owner, pending)| {
             let may = pending.asked.is_none() && pending.not_before.is_none_or(|then| then <= now);
-            let stay = self.here.get(owner).filter(|_| may)?;
-            let busy = under_way.get(&stay.site).copied().unwrap_or(0);
+            let site = self.here.get(owner).filter(|_| may)?;
+            let busy = under_way.get(site).copied().unwrap_or(0);
             (busy < of_site).then_some((busy, pending.turn, *owner))
         });
         waiting.min().map(|(_, _, owner)| owner)
@@ -533,7 +545,7 @@ const MAX_CATCHING_UP: usize = 8;
 const IN_FLIGHT_PART: usize = 4 << 20;
 /// Four times what a tracker takes: of owners that are gone some are kept.
 const MAX_CATALOGUES: usize = 4096;
-/// An owner that was here for as long has a good chance to be one of the house.
+/// An owner that was here for as long is known.
 const KNOWN_AFTER: Duration = Duration::from_secs(600);
 /// What owners that are gone may take of all.
 const PART_OF_ABSENT: usize = 4;

@@ -30,7 +30,7 @@ mod view;
 mod waiting;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -70,6 +70,7 @@ use crate::{
     },
     protocol::PeerRequest,
     swarm::asker::Asker,
+    tracker::registry::numbered,
 };
 
 /// See the module's description.
@@ -518,22 +519,50 @@ impl Node {
         }
     }
 
-    /// Makes the database anew from whoever is here.
+    /// The owners that are away. Where another has its name by now, one is numbered.
+    fn away_members(&self) -> Vec<Member> {
+        let here = self.directory.iter().map(|record| record.name.as_str());
+        let mut taken: BTreeSet<String> = here.map(str::to_owned).collect();
+        taken.insert(self.directory.own_name().to_string());
+        // Of many that were called the same none tries all numbers again.
+        let mut next: BTreeMap<&Arc<str>, u32> = BTreeMap::new();
+        let away = self.catalogues.away().map(|(name, catalogue)| {
+            let number = next.entry(name).or_default();
+            let mut names = std::iter::from_fn(|| {
+                *number += 1;
+                Some(numbered(name, *number))
+            });
+            let name = names.find(|name| taken.insert(name.clone()));
+            Member {
+                peer: catalogue.owner(),
+                name: name.unwrap_or_default().into(),
+                catalogue: catalogue.clone(),
+                is_here: false,
+            }
+        });
+        away.collect()
+    }
+
+    /// Makes the database anew from all whose catalogues are here.
     fn rebuild(&mut self, now: Instant) {
         let own = self.catalogues.own().map(|own| Member {
             peer: self.me,
             name: self.directory.own_name().clone(),
             catalogue: own.clone(),
+            is_here: true,
         });
-        let others = self.directory.iter().filter_map(|record| {
-            let catalogue = self.catalogues.get(record.peer)?.clone();
-            Some(Member {
+        let mut members: Vec<Member> = own.into_iter().collect();
+        for record in self.directory.iter() {
+            let name: Arc<str> = record.name.as_str().into();
+            self.catalogues.handle_name(record.peer, &name);
+            members.extend(self.catalogues.get(record.peer).map(|catalogue| Member {
                 peer: record.peer,
-                name: record.name.as_str().into(),
-                catalogue,
-            })
-        });
-        let members = own.into_iter().chain(others).collect();
+                name,
+                catalogue: catalogue.clone(),
+                is_here: true,
+            }));
+        }
+        members.extend(self.away_members());
         self.database = Database::new(members, self.database.version() + 1);
         self.facts.database_changed();
         self.plays.handle_database(&self.database, now);

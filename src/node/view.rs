@@ -245,7 +245,7 @@ impl Node {
 
     /// What a peer is called; its id in few digits where nobody has told.
     pub(super) fn name_of(&self, peer: PeerId) -> Arc<str> {
-        let member = self.database.member(peer);
+        let member = self.database.known(peer);
         let known = member.map(|member| member.name.clone());
         known.unwrap_or_else(|| {
             let mut records = self.directory.iter();

@@ -6,6 +6,7 @@ mod bad_days;
 mod chaos;
 mod greed;
 mod house;
+mod kept;
 mod listening;
 mod numbers;
 mod playing;

@@ -278,7 +278,7 @@ pub(super) fn queue(screen: &Screen, songs: &[Record], current: Option<&str>) ->
         vec![
             if is_current { ">" } else { "" }.to_owned(),
             position.to_string(),
-            title(song),
+            marked(song),
             length(song),
             song.get("file").unwrap_or_default().to_owned(),
         ]
@@ -297,7 +297,7 @@ pub(super) fn songs(screen: &Screen, songs: &[Record]) -> String {
     ];
     let row = |song: &Record| {
         let file = song.get("file").unwrap_or_default();
-        vec![title(song), length(song), file.to_owned()]
+        vec![marked(song), length(song), file.to_owned()]
     };
     screen.table(&columns, &songs.iter().map(row).collect::<Vec<_>>())
 }
@@ -313,7 +313,7 @@ pub(super) fn directory(screen: &Screen, entries: &[Record]) -> String {
     let columns = [Column::number(""), Column::text(""), Column::short("")];
     let row = |entry: &&Record| {
         let file = entry.get("file").unwrap_or_default();
-        vec![length(entry), title(entry), file.to_owned()]
+        vec![length(entry), marked(entry), file.to_owned()]
     };
     text += &screen.table(&columns, &files.iter().map(row).collect::<Vec<_>>());
     match text.is_empty() {
@@ -373,7 +373,15 @@ pub(super) fn clock(seconds: f64) -> String {
 
 fn summary(song: &Record) -> String {
     let file = song.get("file").unwrap_or_default();
-    format!("{}  {}  {file}", title(song), length(song))
+    format!("{}  {}  {file}", marked(song), length(song))
+}
+
+/// The title, and whether only copies are here.
+fn marked(song: &Record) -> String {
+    match song.is_set("p2p_away") {
+        true => format!("{} (its owner is away)", title(song)),
+        false => title(song),
+    }
 }
 
 pub(super) fn title(song: &Record) -> String {
@@ -421,8 +429,8 @@ pub(super) fn pretty(value: &Value) -> String {
 }
 
 /// What is yes or no, as JSON knows it.
-const FLAGS: [&str; 7] = [
-    "consume", "in_use", "own", "random", "repeat", "single", "waiting",
+const FLAGS: [&str; 8] = [
+    "consume", "in_use", "own", "p2p_away", "random", "repeat", "single", "waiting",
 ];
 
 /// What is a number, as JSON knows it.

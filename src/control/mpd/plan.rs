@@ -90,7 +90,7 @@ struct Spot {
 impl Spot {
     fn find(self, database: &Database) -> Option<Found<'_>> {
         let member = database.members().get(self.member)?;
-        let listed = member.catalogue.get(self.no)?.listed()?;
+        let listed = database.listed(member, self.no)?;
         let no = self.no;
         Some(Found { member, no, listed })
     }

@@ -95,6 +95,8 @@ pub struct Song<'a> {
     pub bits: Option<u8>,
     pub channels: u16,
     pub modified: i64,
+    /// Only others have it now.
+    pub is_away: bool,
 }
 
 impl<'a> From<Found<'a>> for Song<'a> {
@@ -110,6 +112,7 @@ impl<'a> From<Found<'a>> for Song<'a> {
             bits: listed.bits,
             channels: listed.channels,
             modified: listed.modified,
+            is_away: !found.member.is_here,
         }
     }
 }
@@ -117,7 +120,7 @@ impl<'a> From<Found<'a>> for Song<'a> {
 impl<'a> Song<'a> {
     /// A queued track, under the name that its owner has now or had last.
     pub fn queued(item: &'a QueueItem, database: &'a Database) -> Self {
-        let member = database.member(item.peer);
+        let member = database.known(item.peer);
         let (dir, name) = item.path.rsplit_once('/').unwrap_or(("", &item.path));
         let info = &item.info;
         Self {
@@ -130,6 +133,7 @@ impl<'a> Song<'a> {
             bits: info.bits,
             channels: info.channels,
             modified: info.modified,
+            is_away: database.member(item.peer).is_none(),
         }
     }
 
@@ -207,5 +211,8 @@ impl<'a> Song<'a> {
         }
         reply.pair("Time", self.duration.as_secs_f64().round());
         reply.seconds("duration", self.duration);
+        if self.is_away {
+            reply.flag("p2p_away", true);
+        }
     }
 }

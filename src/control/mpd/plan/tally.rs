@@ -70,12 +70,12 @@ impl Directory {
     pub fn end(mut self, database: &Database) -> Stage {
         if self.uri.is_empty() {
             // A peer without music is there all the same.
-            for member in database.members() {
+            for member in database.members().iter().filter(|m| m.is_here) {
                 self.enter(&member.name, 0);
             }
         }
-        let is_member = |member: &crate::catalog::Member| *member.name == *self.uri;
-        let is_there = self.uri.is_empty() || database.members().iter().any(is_member);
+        let mut here = database.members().iter().filter(|member| member.is_here);
+        let is_there = self.uri.is_empty() || here.any(|member| *member.name == *self.uri);
         if self.directories.is_empty() && self.songs.is_empty() && !is_there {
             return Stage::Fail(nobody_has(&self.uri));
         }
