@@ -138,6 +138,14 @@ impl CatchUp {
         self.fresh_bytes
     }
 
+    /// Does without what was here before: what of it is in the new one stays.
+    pub fn let_go(&mut self) {
+        if self.base.take().is_some() {
+            let list = self.list.as_ref().map_or(0, |list| size_of_val(&**list));
+            self.fresh_bytes = self.bytes + list;
+        }
+    }
+
     /// The catalogue, once nothing is needed any more.
     pub fn finish(self) -> Option<Catalogue> {
         let pages = self.pages.into_iter().collect::<Option<Vec<_>>>()?;
@@ -291,6 +299,8 @@ mod tests {
         let (whole, fresh) = (this.bytes(), this.fresh_bytes());
         assert_eq!(fresh - list, whole - shared);
         assert!(fresh - list >= page.len() / 2, "{fresh} bytes");
+        this.let_go();
+        assert_eq!((this.bytes(), this.fresh_bytes()), (whole, whole + list));
         let counted = this.finish().unwrap().footprint();
         let missed = counted.abs_diff(whole);
         assert!(missed < 1024, "{whole} bytes were counted of {counted}");

@@ -39,10 +39,13 @@ impl<V: Copy> Excess<V> {
         }
     }
 
-    /// It was tried again, in vain.
-    pub fn handle_again(&mut self, why: TooMuch, bytes: usize) {
+    /// What belongs to `head` had to go, too. How large an older version is says nothing of
+    /// the newest.
+    pub fn handle_again(&mut self, head: &SignedHead, why: TooMuch, bytes: usize) {
         self.why = why;
-        self.bytes = self.bytes.max(bytes);
+        if *head == self.head {
+            self.bytes = self.bytes.max(bytes);
+        }
     }
 
     /// The owner's catalogue has changed: it may be smaller by that.

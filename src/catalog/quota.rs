@@ -53,6 +53,17 @@ pub struct Holding {
     pub bytes: usize,
     /// What it is likely to take once it is whole, by what is here of it.
     pub likely: usize,
+    /// What it is likely to take without the version that is being replaced, if one is.
+    pub without_older: Option<usize>,
+}
+
+/// What gives way for all to fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivesWay {
+    /// The version that is being replaced, in favour of the one that comes.
+    Older(PeerId),
+    /// What comes of the owner's, or else what is here.
+    Newest(PeerId),
 }
 
 impl Quota {
@@ -64,6 +75,30 @@ impl Quota {
         Self {
             all,
             one: one.min(all / 2),
+        }
+    }
+
+    /// What gives way for all to fit since `newcomer` has grown; nothing where they do.
+    ///
+    /// While a catalogue is replaced, both versions are here. The older one is let go
+    /// where that is enough, or its owner's turn to give way has come and the new one
+    /// could stay: or an owner near its part could never change its catalogue.
+    pub fn what_gives_way(&self, holdings: &[Holding], newcomer: PeerId) -> Option<GivesWay> {
+        let owner = self.who_yields(holdings, newcomer)?;
+        let next_without_older = |of: PeerId| {
+            let mut after = holdings.to_vec();
+            let holding = after.iter_mut().find(|holding| holding.owner == of)?;
+            let likely = holding.without_older?;
+            (holding.bytes, holding.likely) = (likely, likely);
+            Some(self.who_yields(&after, newcomer))
+        };
+        let is_absent = holdings.iter().any(|h| h.owner == owner && !h.is_here);
+        if !is_absent && next_without_older(newcomer) == Some(None) {
+            return Some(GivesWay::Older(newcomer));
+        }
+        match next_without_older(owner) {
+            Some(next) if next != Some(owner) => Some(GivesWay::Older(owner)),
+            _ => Some(GivesWay::Newest(owner)),
         }
     }
 
@@ -140,6 +175,7 @@ mod tests {
             is_here: true,
             bytes,
             likely: bytes,
+            without_older: None,
         }
     }
 
@@ -164,6 +200,40 @@ mod tests {
             ..holding(4, 4, 1)
         });
         assert_eq!(yields(&all, 15), Some(4));
+    }
+
+    #[test]
+    fn the_older_version_gives_way_where_the_new_one_can_stay() {
+        let quota = Quota { all: 100, one: 50 };
+        let gives_way =
+            |holdings: &[Holding], newcomer| quota.what_gives_way(holdings, PeerId([newcomer; 32]));
+        let replacing = |n, older: usize, newer: usize| Holding {
+            without_older: Some(newer),
+            ..holding(n, n, older + newer)
+        };
+        let older = |n| Some(GivesWay::Older(PeerId([n; 32])));
+        let newest = |n| Some(GivesWay::Newest(PeerId([n; 32])));
+        assert_eq!(
+            gives_way(&[replacing(1, 40, 9), holding(2, 2, 50)], 1),
+            None
+        );
+        assert_eq!(
+            gives_way(&[replacing(1, 40, 40), holding(2, 2, 50)], 1),
+            older(1)
+        );
+        // Its own goes before a larger one of another's.
+        assert_eq!(
+            gives_way(&[replacing(1, 30, 30), holding(2, 2, 65)], 1),
+            older(1)
+        );
+        // What would be too large itself is not taken for what is here.
+        assert_eq!(
+            gives_way(&[replacing(1, 40, 60), holding(2, 2, 50)], 1),
+            newest(1)
+        );
+        // Others' growth costs the largest its older version first, too.
+        let three = [replacing(1, 40, 30), holding(2, 2, 20), holding(3, 3, 20)];
+        assert_eq!(gives_way(&three, 3), older(1));
     }
 
     #[test]

@@ -20,8 +20,8 @@ use std::{
 use self::archive::Archive;
 use crate::{
     catalog::{
-        Allowances, Catalogue, CatchUp, Excess, Hash, Holding, Need, Quota, SignedHead, Site,
-        SyncError, TooMuch,
+        Allowances, Catalogue, CatchUp, Excess, GivesWay, Hash, Holding, Need, Quota, SignedHead,
+        Site, SyncError, TooMuch,
     },
     id::PeerId,
 };
@@ -345,8 +345,19 @@ impl Catalogues {
         if pending.is_some_and(|p| p.catch_up.bytes() > self.quota.one) {
             self.leave_out(newcomer, TooMuch::ForOne, now);
         }
-        while let Some(owner) = self.quota.who_yields(&self.holdings(), newcomer) {
-            self.leave_out(owner, TooMuch::ForAll, now);
+        while let Some(what) = self.quota.what_gives_way(&self.holdings(), newcomer) {
+            match what {
+                GivesWay::Older(owner) => self.let_go_older(owner),
+                GivesWay::Newest(owner) => self.leave_out(owner, TooMuch::ForAll, now),
+            }
+        }
+    }
+
+    /// Drops what is here of `owner`'s, while its newest comes.
+    fn let_go_older(&mut self, owner: PeerId) {
+        self.has_changed |= self.theirs.remove(&owner).is_some();
+        if let Some(pending) = self.pending.get_mut(&owner) {
+            pending.catch_up.let_go();
         }
     }
 
@@ -367,9 +378,8 @@ impl Catalogues {
             .map(|whole| (*whole.catalogue.head(), whole.via, whole.bytes)));
         let here = self.here.contains_key(&owner);
         if let Some((head, via, bytes)) = known.filter(|_| here) {
-            let bytes = bytes.max(whole.as_ref().map_or(0, |whole| whole.bytes));
             match self.left_out.get_mut(&owner) {
-                Some(before) => before.handle_again(why, bytes),
+                Some(before) => before.handle_again(&head, why, bytes),
                 None => {
                     let left_out = Excess::new(head, via, why, bytes, now);
                     self.left_out.insert(owner, left_out);
@@ -410,29 +420,35 @@ impl Catalogues {
             is_here: true,
             bytes: left_out.bytes(),
             likely: left_out.bytes(),
+            without_older: None,
         });
         self.quota.who_yields(&holdings, owner) != Some(owner)
     }
 
     /// What each owner takes.
     fn holdings(&self) -> Vec<Holding> {
-        let mut bytes: BTreeMap<PeerId, (usize, usize)> = BTreeMap::new();
-        for (owner, kept) in &self.theirs {
-            bytes.insert(*owner, (kept.bytes, kept.bytes));
-        }
-        for (owner, pending) in &self.pending {
-            let (bytes, likely) = bytes.entry(*owner).or_default();
-            *bytes += pending.catch_up.fresh_bytes();
-            *likely = pending.catch_up.likely_bytes().max(*bytes);
-        }
-        let holding = |(owner, (bytes, likely)): (PeerId, (usize, usize))| Holding {
+        let nothing = |owner: PeerId| Holding {
             owner,
             site: self.site(owner),
             is_here: self.here.contains_key(&owner),
-            bytes,
-            likely,
+            bytes: 0,
+            likely: 0,
+            without_older: None,
         };
-        bytes.into_iter().map(holding).collect()
+        let mut all: BTreeMap<PeerId, Holding> = BTreeMap::new();
+        for (owner, kept) in &self.theirs {
+            let holding = all.entry(*owner).or_insert_with(|| nothing(*owner));
+            (holding.bytes, holding.likely) = (kept.bytes, kept.bytes);
+        }
+        for (owner, pending) in &self.pending {
+            let likely = pending.catch_up.likely_bytes();
+            let is_replaced = self.theirs.contains_key(owner);
+            let holding = all.entry(*owner).or_insert_with(|| nothing(*owner));
+            holding.bytes += pending.catch_up.fresh_bytes();
+            holding.likely = likely.max(holding.bytes);
+            holding.without_older = is_replaced.then_some(likely);
+        }
+        all.into_values().collect()
     }
 
     fn site(&self, owner: PeerId) -> Option<Site> {

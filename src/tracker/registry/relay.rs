@@ -19,7 +19,8 @@ use std::{
 use super::Breach;
 use crate::{
     catalog::{
-        Allowances, Excess, Hash, Holding, Page, Quota, SignedHead, Site, TooMuch, PAGE_ENTRIES,
+        Allowances, Excess, GivesWay, Hash, Holding, Page, Quota, SignedHead, Site, TooMuch,
+        PAGE_ENTRIES,
     },
     id::PeerId,
 };
@@ -259,14 +260,29 @@ impl Relay {
             self.leave_out(newcomer, TooMuch::ForOne, site_of, now);
         }
         while self.bytes() > self.quota.all {
-            let Some(yields) = self.quota.who_yields(&self.holdings(site_of), newcomer) else {
-                break;
-            };
-            self.leave_out(yields, TooMuch::ForAll, site_of, now);
+            match self.quota.what_gives_way(&self.holdings(site_of), newcomer) {
+                Some(GivesWay::Older(owner)) => self.let_go_older(owner),
+                Some(GivesWay::Newest(owner)) => {
+                    self.leave_out(owner, TooMuch::ForAll, site_of, now);
+                }
+                None => break,
+            }
         }
         if self.owners.len() > MAX_OWNERS {
             self.owners
                 .retain(|id, owner| owner.pull.is_some() || site_of(*id).is_some());
+        }
+    }
+
+    /// Drops what is here of `id`'s, while its newest comes.
+    fn let_go_older(&mut self, id: PeerId) {
+        if let Some(owner) = self.owners.get_mut(&id) {
+            if owner.whole.take().is_some() {
+                self.dropped.push(id);
+            }
+            if let Some(pull) = &mut owner.pull {
+                pull.fresh_bytes = pull.bytes;
+            }
         }
     }
 
@@ -281,16 +297,14 @@ impl Relay {
         if !is_partial {
             if let Some(whole) = owner.whole.take() {
                 self.dropped.push(id);
-                known = Some(known.map_or((whole.head, whole.bytes), |(head, bytes)| {
-                    (head, bytes.max(whole.bytes))
-                }));
+                known = known.or(Some((whole.head, whole.bytes)));
             }
         }
         let Some((head, bytes)) = known.filter(|_| site_of(id).is_some()) else {
             return;
         };
         match &mut owner.left_out {
-            Some(before) => before.handle_again(why, bytes),
+            Some(before) => before.handle_again(&head, why, bytes),
             None => owner.left_out = Some(Excess::new(head, (), why, bytes, now)),
         }
     }
@@ -312,6 +326,7 @@ impl Relay {
             is_here: true,
             bytes: left_out.bytes(),
             likely: left_out.bytes(),
+            without_older: None,
         });
         if self.quota.who_yields(&holdings, id) != Some(id) && owner.pull.is_none() {
             // A head of no entries was not left out.
@@ -323,13 +338,14 @@ impl Relay {
     fn holdings(&self, site_of: SiteOf<'_>) -> Vec<Holding> {
         let holding = |(owner, entry): (&PeerId, &Owner)| {
             let (site, bytes) = (site_of(*owner), entry.bytes());
-            let likely = entry.pull.as_ref().map_or(0, Pull::likely_bytes);
+            let likely = entry.pull.as_ref().map(Pull::likely_bytes);
             Holding {
                 owner: *owner,
                 site,
                 is_here: site.is_some(),
                 bytes,
-                likely: likely.max(bytes),
+                likely: likely.unwrap_or(0).max(bytes),
+                without_older: likely.filter(|_| entry.whole.is_some()),
             }
         };
         self.owners.iter().map(holding).collect()

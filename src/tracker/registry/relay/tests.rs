@@ -115,6 +115,28 @@ fn the_largest_makes_room_for_an_owner_of_little() {
 }
 
 #[test]
+fn the_older_catalogue_makes_room_for_its_owners_newest() {
+    let now = Instant::now();
+    let own = [1, 2, 3].map(|peer| catalogue(peer, 1));
+    let size = own[0].pages()[0].encode().len();
+    let mut relay = Relay::new(Quota {
+        all: 3 * size,
+        one: size,
+    });
+    for own in &own {
+        assert_eq!(pull(&mut relay, own, &everybody, now), whole(own));
+    }
+    let (newest, later) = (catalogue(1, 2), now + Duration::from_secs(60));
+    let pulled = pull(&mut relay, &newest, &everybody, later);
+    assert_eq!(pulled, whole(&newest));
+    for own in [&newest, &own[1], &own[2]] {
+        assert_eq!(relay.head(own.owner()), Some(*own.head()));
+    }
+    assert_eq!(relay.take_dropped(), [newest.owner()]);
+    assert_eq!(relay.left_out_in_words(|_| Some(String::new())).count(), 0);
+}
+
+#[test]
 fn an_owner_that_changes_all_the_time_is_pulled_slowly() {
     let begin = Instant::now();
     let mut relay = Relay::new(Quota {
