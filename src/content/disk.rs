@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// A disk. All calls block.
 pub trait Disk: Send + Sync {
@@ -30,6 +30,10 @@ pub trait Disk: Send + Sync {
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
     /// Makes a directory and its parents, if need be.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
+    /// What its writes are timed by.
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
 }
 
 /// An open file, read and written at positions, by several threads at once.
@@ -172,10 +176,12 @@ fn time(seconds: i64, nanos: i64) -> SystemTime {
 mod fenced;
 #[cfg(test)]
 mod mem;
+mod timed;
 
 pub use fenced::FencedDisk;
 #[cfg(test)]
 pub use mem::MemDisk;
+pub use timed::Timing;
 
 #[cfg(test)]
 mod tests {

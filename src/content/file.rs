@@ -198,8 +198,8 @@ impl Blob {
     /// bytes also take back an earlier [`Self::fail`].
     ///
     /// # Errors
-    /// [`StoreError::Foreign`] for an item of another track, [`StoreError::Io`] when the
-    /// disk is full or broken: then nothing is lost that was here before.
+    /// [`StoreError::Foreign`] for an item of another track, [`StoreError::Write`] when the
+    /// disk is full or broken, [`StoreError::Slow`]: then nothing is lost that was here before.
     pub fn write(&self, items: impl IntoIterator<Item = Verified>) -> Result<(), StoreError> {
         // What others did to the file must not be taken for this writing.
         let _ = self.check_unchanged();
@@ -253,6 +253,9 @@ impl Blob {
         if let Some(loose) = &mut self.arrival().loose {
             return loose.take(item);
         }
+        self.store
+            .upgrade()
+            .map_or(Ok(()), |store| store.keeps_up())?;
         let failed = |source| StoreError::Write { track, source };
         self.soil()?;
         match item.item() {

@@ -21,16 +21,19 @@ use std::time::SystemTime;
 
 use super::bitfield::{Bitfield, MAX_BITFIELD_BYTES};
 use super::blob::{outboard_bytes, Outboard};
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, Timing};
 use super::ranges::GroupSet;
 use super::shelf::Kind;
+use super::slow::Slowness;
 use super::store::StoreError;
-use crate::id::TrackId;
+use crate::id::{TrackId, GROUP_BYTES};
 
 /// The cache directory on its disk.
 pub(super) struct Layout {
     dir: PathBuf,
     disk: Arc<dyn Disk>,
+    /// How fast it takes what arrives.
+    timing: Timing,
 }
 
 /// A track's file and its outboard.
@@ -70,7 +73,8 @@ struct Files {
 impl Layout {
     /// Touches nothing yet.
     pub(super) fn new(dir: PathBuf, disk: Arc<dyn Disk>) -> Self {
-        Self { dir, disk }
+        let timing = Timing::of(disk.clone());
+        Self { dir, disk, timing }
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -192,7 +196,8 @@ impl Layout {
     pub(super) fn create_partial(&self, track: TrackId, size: u64) -> Result<Pair, StoreError> {
         let create = |suffix| {
             let path = self.path(track, suffix);
-            self.disk.create(&path).map_err(failed("create", &path))
+            let file = self.disk.create(&path).map_err(failed("create", &path))?;
+            Ok(self.timing.timed(file))
         };
         let created = create(PART).and_then(|data| Ok((data, create(PART_OUTBOARD)?)));
         match &created {
@@ -210,7 +215,8 @@ impl Layout {
     pub(super) fn open_partial(&self, track: TrackId) -> Result<Resting, StoreError> {
         let edit = |suffix| {
             let path = self.path(track, suffix);
-            self.disk.edit(&path).map_err(failed("open", &path))
+            let file = self.disk.edit(&path).map_err(failed("open", &path))?;
+            Ok(self.timing.timed(file))
         };
         let (data, outboard) = (edit(PART)?, edit(PART_OUTBOARD)?);
         let (bitfield, clean) = self.read_bitfield(track).unzip();
@@ -261,15 +267,37 @@ impl Layout {
         clean.or_else(|| Some((read(HAD)?, false)))
     }
 
-    /// Writes something, and removes it.
+    /// Writes something as music arrives, and removes it. What is found counts from then
+    /// on, but a disk that was slow a moment ago is not tried.
     pub(super) fn try_out(&self) -> Result<(), StoreError> {
+        let rests = self.timing.pace().rests(self.disk.now());
+        rests.map_or(Ok(()), |slowness| Err(self.slow(slowness)))?;
         let path = self.dir.join(TRIAL);
         let file = self.disk.create(&path).map_err(failed("create", &path))?;
-        let written = file
-            .write_at(0, &vec![0; TRIAL_BYTES])
-            .and_then(|()| file.sync());
+        let trial = Timing::of(self.disk.clone());
+        let file = trial.timed(file);
+        let written = fill(&*file, &trial).and_then(|()| file.sync());
         let removed = self.remove_file(&path);
-        written.map_err(failed("write", &path)).and(removed)
+        written.map_err(failed("write", &path)).and(removed)?;
+        let pace = std::mem::take(&mut *trial.pace());
+        *self.timing.pace() = pace;
+        self.keeps_up()
+    }
+
+    /// Says so if the disk was too slow when it was last written.
+    pub(super) fn keeps_up(&self) -> Result<(), StoreError> {
+        let slowness = self.timing.pace().slowness();
+        slowness.map_or(Ok(()), |slowness| Err(self.slow(slowness)))
+    }
+
+    /// Somebody has waited for a write for as long as music can.
+    pub(super) fn handle_stall(&self) {
+        self.timing.pace().handle_stall(self.disk.now());
+    }
+
+    fn slow(&self, slowness: Slowness) -> StoreError {
+        let dir = self.dir.clone();
+        StoreError::Slow { dir, slowness }
     }
 
     /// Syncs the files of a track that has arrived and gives them their lasting names.
@@ -385,6 +413,19 @@ pub(super) fn partial_footprint(size: u64, have: &GroupSet) -> u64 {
     have.bytes(size).saturating_add(outboard_bytes(size))
 }
 
+/// Writes as music arrives, as long as that is not slow.
+fn fill(file: &dyn DiskFile, timing: &Timing) -> io::Result<()> {
+    let piece = vec![0; GROUP_BYTES as usize];
+    let mut starts = (0..TRIAL_GROUPS).map(|group| group * GROUP_BYTES);
+    starts.try_for_each(|start| {
+        let is_slow = timing.pace().slowness().is_some();
+        match is_slow {
+            true => Ok(()),
+            false => file.write_at(start, &piece),
+        }
+    })
+}
+
 fn failed<'a>(doing: &'static str, path: &'a Path) -> impl Fn(io::Error) -> StoreError + 'a {
     move |source| StoreError::Io {
         doing,
@@ -423,4 +464,4 @@ const OUTBOARD_PART: &str = ".outboard.part";
 /// What is written to see whether that works: more than what a disk that is full
 /// takes by chance.
 const TRIAL: &str = "trial";
-const TRIAL_BYTES: usize = 1 << 20;
+const TRIAL_GROUPS: u64 = 64;

@@ -1,7 +1,7 @@
 //! The bytes of tracks: their hash trees, what of them is here, where they lie.
 //!
-//! [`ranges`], [`bitfield`], [`blob`] and [`shelf`] decide and are pure; [`disk`] is the seam to the
-//! operating system; [`hash`], [`mod@file`], [`layout`] and [`store`] block.
+//! [`ranges`], [`bitfield`], [`blob`], [`shelf`] and [`slow`] decide and are pure; [`disk`] is the
+//! seam to the operating system; [`hash`], [`mod@file`], [`layout`] and [`store`] block.
 
 mod bitfield;
 pub mod blob;
@@ -11,4 +11,5 @@ pub mod hash;
 mod layout;
 pub mod ranges;
 pub mod shelf;
+pub mod slow;
 pub mod store;

@@ -203,12 +203,19 @@ impl Store {
         self.create_partial(track, size)
     }
 
-    /// The same for who plays it: where the cache has no place for it, it arrives in
-    /// memory, and is [`Blob::unkept`].
+    /// The same for who plays it: where the cache has no place for it, or is slow, it
+    /// arrives in memory, and is [`Blob::unkept`].
     ///
     /// # Errors
     /// [`StoreError::WrongSize`].
     pub fn receive(self: &Arc<Self>, track: TrackId, size: u64) -> Result<Arc<Blob>, StoreError> {
+        if let Err(slow) = self.layout.keeps_up() {
+            return match self.find(track, Some(size)) {
+                // Nothing of it needs to be written.
+                Some(blob) if !blob.is_arriving() => same_size(blob, size),
+                _ => Ok(self.without_place(track, size, slow.to_string().into())),
+            };
+        }
         let begun = self.begin(track, size);
         // What had to be in memory may find a place on the disk this time.
         let begun = match begun {
@@ -229,13 +236,23 @@ impl Store {
         }
     }
 
-    /// Looks whether the cache can be written, and how it stands with room.
+    /// Looks whether the cache can be written, how it stands with room, and how fast it is.
     ///
     /// # Errors
-    /// `Io`, with the file's name.
+    /// `Io`, with the file's name, or `Slow`.
     pub fn check(&self) -> Result<(), StoreError> {
         self.take_stock()?;
         self.layout.try_out()
+    }
+
+    /// Says so if the disk was too slow when it was last written.
+    pub(super) fn keeps_up(&self) -> Result<(), StoreError> {
+        self.layout.keeps_up()
+    }
+
+    /// Somebody has waited for a write for as long as music can.
+    pub(super) fn handle_stall(&self) {
+        self.layout.handle_stall();
     }
 
     /// Makes a complete blob last: synced, named, listed by [`Self::held`].

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    disk::Disk,
     music::{Library, Song},
     net::{HostNo, Life, TrackerNo},
     player::{entry_of, Byte, Bytes, Player, Told},
@@ -85,6 +86,7 @@ pub struct Host {
     pub queued: Vec<TrackId>,
     /// Nothing that arrives can be kept.
     pub disk_is_full: bool,
+    pub disk: Disk,
     /// Where in its music it was.
     pub bookmark: Option<Bookmark>,
     /// How long ago that was, if it goes on from there when it starts again.
@@ -293,6 +295,7 @@ impl Host {
             store: Store::default(),
             queued: Vec::new(),
             disk_is_full: false,
+            disk: Disk::default(),
             bookmark: None,
             resumes: None,
             remembered: Vec::new(),
@@ -652,6 +655,7 @@ impl World {
                     this.node
                         .handle(node::Event::Unkept { track, kept, why }, self.now);
                 }
+                self.open_on_disk(host, track);
             }
             PlayAction::Load(load) => self.load(host, load),
             PlayAction::Hold(play) => this.player.hold(play, true),
@@ -674,7 +678,10 @@ impl World {
                 let blob = this.store.0.entry(track).or_default();
                 blob.have = blob.have.difference(&groups);
             }
-            PlayAction::Close(track) => self.note(host, format_args!("closes {track}")),
+            PlayAction::Close(track) => {
+                self.close_on_disk(host, track);
+                self.note(host, format_args!("closes {track}"));
+            }
             // The node keeps this one to itself.
             PlayAction::Failed(..) => {}
         }

@@ -18,6 +18,7 @@ const PURE: &[&str] = &[
     "content/blob.rs",
     "content/ranges.rs",
     "content/shelf.rs",
+    "content/slow.rs",
     "control/mpd",
     "id.rs",
     "near.rs",

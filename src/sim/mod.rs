@@ -15,6 +15,7 @@
 //! control (a sender's line is shared evenly), decoding, and time that work
 //! takes on a CPU.
 
+mod disk;
 mod greed;
 mod host;
 mod laws;

@@ -264,6 +264,22 @@ impl World {
             return;
         };
         waiting.progress = now;
+        let packet = match waiting.purpose {
+            Purpose::Fetch(id) => self.written_at_once(host, call, id.track, packet),
+            _ => Some(packet),
+        };
+        if let Some(packet) = packet {
+            self.take(host, call, packet);
+        }
+    }
+
+    /// Takes a packet of an answer that is here.
+    pub fn take(&mut self, host: HostNo, call: CallId, packet: Packet) {
+        let now = self.now;
+        let this = &mut self.hosts[host.0];
+        let Some(waiting) = this.calls.get(&call) else {
+            return;
+        };
         let (purpose, at) = (waiting.purpose, address(waiting.to.host));
         if !matches!(packet, Packet::Slice | Packet::Group(_)) {
             this.calls.remove(&call);

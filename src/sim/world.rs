@@ -77,6 +77,8 @@ pub enum Event {
     Idle {
         call: CallId,
     },
+    /// The disk has taken a group.
+    Written,
     /// A file is hashed.
     Hashed {
         ask: AskId,
@@ -241,6 +243,7 @@ impl World {
             Event::Overdue { call } => self.overdue(host, call),
             Event::Sent { call, group } => self.sent(host, call, group),
             Event::Idle { call } => self.idle(host, call),
+            Event::Written => self.written(host),
             Event::Hashed { ask, entry } => self.hashed(host, ask, entry),
             Event::Greed(greed) => self.ask_greedily(host, greed),
             Event::Publish => self.publish(host),

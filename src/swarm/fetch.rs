@@ -16,9 +16,10 @@ use crate::{
         blob::{Verified, Verifier},
         file::Blob,
         ranges::GroupSet,
+        slow,
         store::StoreError,
     },
-    id::{EntryNo, TrackId},
+    id::{EntryNo, TrackId, GROUP_BYTES},
     protocol::{
         encode_frame, read_frame, Class, Decline, FrameError, Get, PeerReply, PeerRequest,
         MAX_REPLY_FRAME, RESET_BUSY, RESET_CHANGED,
@@ -219,15 +220,15 @@ async fn receive<Told: Future<Output = ()> + Send>(
         if !arrival.has_item() {
             continue;
         }
-        let blob = blob.clone();
-        let (back, groups, wrong) = smol::unblock(move || {
+        let (back, items, wrong) = smol::unblock(move || {
             let (items, wrong) = arrival.verify();
-            blob.take_in(&items)?;
-            let groups: GroupSet = items.iter().filter_map(Verified::group).collect();
-            Ok::<_, StoreError>((arrival, groups, wrong))
+            (arrival, items, wrong)
         })
-        .await?;
+        .await;
         arrival = back;
+        let groups: GroupSet = items.iter().filter_map(Verified::group).collect();
+        let patience = slow::patience(u64::from(groups.count()) * GROUP_BYTES);
+        take_in(blob, items.into(), patience).await?;
         if !groups.is_empty() {
             log::trace!("groups {groups:?} are here");
             progress(Progress::Groups(groups)).await;
@@ -237,6 +238,23 @@ async fn receive<Told: Future<Output = ()> + Send>(
         }
     }
     Ok((Outcome::Complete, arrival.buffer.len()))
+}
+
+/// Has the disk take what has come, or memory where the disk lets music wait.
+async fn take_in(
+    blob: &Arc<Blob>,
+    items: Arc<[Verified]>,
+    patience: Duration,
+) -> Result<(), StoreError> {
+    let (to, these) = (blob.clone(), items.clone());
+    let written = smol::unblock(move || to.take_in(&these));
+    match within(patience, written).await {
+        Some(written) => written,
+        None => {
+            let blob = blob.clone();
+            smol::unblock(move || blob.take_in_without_disk(&items)).await
+        }
+    }
 }
 
 /// A slice on its way in.

@@ -1,14 +1,15 @@
-//! The cache's disk: full, read-only, away.
+//! The cache's disk: full, read-only, away, slow.
 
 use std::path::{Path, PathBuf};
 
 use super::{
     assert_heard,
+    brake::Brake,
     common::{
         audio::{self, Music},
         can_mount, Node, Setup,
     },
-    mounts, problems, wait_until_well,
+    mounts, problems, wait_until_past, wait_until_well,
 };
 
 /// A tracker, an owner of `music`, and a recording peer whose cache is `cache`,
@@ -120,4 +121,75 @@ fn a_read_only_cache_is_played_past_and_used_when_it_can_be_written() {
         super::times_said(&swarm.player, "WARN  what is played is not kept"),
         1
     );
+}
+
+/// A tracker, an owner of `music`, and a recording peer of which all of the cache, and of
+/// the state, lies on a card that `brake` slows down.
+fn on_a_slow_card(brake: &Brake, music: &Music, card: &Path) -> [Node; 3] {
+    let tracker = Setup::tracker().start();
+    let owner = Setup {
+        // So that a long song is still on its way when it sounds.
+        upload: Some("3 Mbit/s"),
+        ..Setup::peer("owner", &tracker).music(music.path())
+    };
+    let owner = owner.start();
+    let setup = Setup {
+        cache: Some(card.join("cache")),
+        state: Some(card.join("state")),
+        ..Setup::peer("player", &tracker).recorded()
+    };
+    let player = brake.under(setup, card).start();
+    player.wait_for_tracks("owner", 1);
+    player.ctl_ok(&["volume", "100"]);
+    [player, owner, tracker]
+}
+
+/// What is said of a network that is not to blame.
+fn assert_network_is_well(player: &Node) {
+    let status = player.json(&["status"]);
+    let found = problems(&status);
+    let about_card = |problem: &&str| problem.contains("is slow: a write takes");
+    assert!(found.iter().all(about_card), "{found:?}");
+    for words in ["does not answer", "arrive, and it takes"] {
+        assert!(!player.log().contains(words), "{words}: {}", player.log());
+    }
+}
+
+#[test]
+fn a_slow_card_is_named_with_a_figure_and_played_past() {
+    let music = Music::new();
+    let sound = music.wav("song.wav", 44_100, 6.0);
+    let card = tempfile::tempdir().unwrap();
+    let brake = Brake::build();
+    brake.set(150);
+    let [player, _owner, _tracker] = on_a_slow_card(&brake, &music, card.path());
+    let problem = player.wait_for_problem("is slow: a write takes 15");
+    let dir = card.path().join("cache");
+    assert!(problem.contains(dir.to_str().unwrap()), "{problem}");
+    player.ctl_ok(&["play", "song"]);
+    player.wait_for_sound();
+    player.wait_for_end();
+    assert_heard(&audio::read_wav(&player.recording()).1, &sound);
+    assert_network_is_well(&player);
+}
+
+#[test]
+fn a_card_that_becomes_slow_or_stalls_while_music_plays_is_not_heard() {
+    for milliseconds in [150, 8_000] {
+        let music = Music::new();
+        let sound = music.wav("song.wav", 44_100, 20.0);
+        let card = tempfile::tempdir().unwrap();
+        let brake = Brake::build();
+        let [player, _owner, _tracker] = on_a_slow_card(&brake, &music, card.path());
+        player.ctl_ok(&["play", "song"]);
+        wait_until_past(&player, 2.0);
+        brake.set(milliseconds);
+        player.wait_for_problem("is slow: a write takes");
+        wait_until_past(&player, 10.0);
+        player.ctl_ok(&["volume", "99"]);
+        player.ctl_ok(&["volume", "100"]);
+        player.wait_for_end();
+        assert_heard(&audio::read_wav(&player.recording()).1, &sound);
+        assert_network_is_well(&player);
+    }
 }

@@ -9,6 +9,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod brake;
 mod clock;
 mod disk;
 mod mounts;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::{Disk, DiskFile, Stamp};
 
@@ -27,6 +27,11 @@ struct State {
     changes: Option<u64>,
     /// It is not mounted.
     unplugged: bool,
+    /// How long each write takes.
+    delay: Duration,
+    /// When it was made, and how long it has taken for writes since.
+    since: Option<Instant>,
+    spent: Duration,
 }
 
 #[derive(Clone, Default)]
@@ -86,6 +91,16 @@ impl MemDisk {
     /// From now on, directories are neither found nor made.
     pub fn unplug(&self, unplugged: bool) {
         self.state().unplugged = unplugged;
+    }
+
+    /// From now on each write takes so long, of which only [`Disk::now`] tells.
+    pub fn slow_down(&self, delay: Duration) {
+        self.state().delay = delay;
+    }
+
+    /// Lets time pass.
+    pub fn rest(&self, time: Duration) {
+        self.state().spent += time;
     }
 
     fn mounted(&self) -> io::Result<MutexGuard<'_, State>> {
@@ -217,6 +232,12 @@ impl Disk for MemDisk {
     fn create_dir(&self, _dir: &Path) -> io::Result<()> {
         self.mounted().map(|_| ())
     }
+
+    fn now(&self) -> Instant {
+        let mut state = self.state();
+        let since = *state.since.get_or_insert_with(Instant::now);
+        since + state.spent
+    }
 }
 
 impl MemFile {
@@ -247,6 +268,7 @@ impl DiskFile for MemFile {
                 return Err(io::ErrorKind::StorageFull.into());
             }
             state.space = state.space.map(|space| space - n);
+            state.spent += state.delay;
             state.clock += 1;
             let clock = state.clock;
             let content = state.files.get_mut(&id).ok_or_else(missing)?;

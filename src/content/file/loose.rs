@@ -58,17 +58,26 @@ impl Blob {
     /// [`StoreError::Foreign`], and [`StoreError::Memory`] when nobody forgets.
     pub fn take_in(&self, items: &[Verified]) -> Result<(), StoreError> {
         loop {
-            let source = match self.write(items.iter().cloned()) {
-                Err(StoreError::Write { source, .. }) => source,
+            let error = match self.write(items.iter().cloned()) {
+                Err(error @ (StoreError::Write { .. } | StoreError::Slow { .. })) => error,
                 written => return written,
             };
             let store = self.store.upgrade();
-            let is_full = source.kind() == io::ErrorKind::StorageFull;
-            if !(is_full && store.is_some_and(|store| store.give_way())) {
-                let track = self.track;
-                self.come_loose(StoreError::Write { track, source }.to_string().into());
+            if !(error.is_for_want_of_room() && store.is_some_and(|store| store.give_way())) {
+                self.come_loose(error.to_string().into());
             }
         }
+    }
+
+    /// The same, when the disk does not end a write of these in time: it has them, or not.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn take_in_without_disk(&self, items: &[Verified]) -> Result<(), StoreError> {
+        if let Some(store) = self.store.upgrade() {
+            store.handle_stall();
+        }
+        self.take_in(items)
     }
 
     /// Whether the track cannot be kept.

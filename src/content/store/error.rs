@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use crate::id::TrackId;
+use crate::{content::slow::Slowness, id::TrackId};
 
 /// Why the store cannot do it.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,17 @@ pub enum StoreError {
         track: TrackId,
         /// What the system said.
         source: io::Error,
+    },
+    /// Music would have to wait for the disk.
+    #[error(
+        "the cache in {} is slow: {slowness}; use a faster card, or set `cache.dir` to another place",
+        dir.display()
+    )]
+    Slow {
+        /// The cache directory.
+        dir: PathBuf,
+        /// How slow.
+        slowness: Slowness,
     },
     /// The track alone is larger than the cache may be.
     #[error("track {track} needs {needs} bytes and cache.max is {cap}: raise cache.max")]
@@ -84,4 +95,11 @@ pub enum StoreError {
         /// The track.
         track: TrackId,
     },
+}
+
+impl StoreError {
+    /// Whether the disk is full.
+    pub(in crate::content) fn is_for_want_of_room(&self) -> bool {
+        matches!(self, Self::Write { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
 }

@@ -188,6 +188,7 @@ impl Store {
         let resting = self.find(track, Some(size)).filter(|b| b.size() == size);
         match resting {
             Some(blob) => {
+                blob.revive();
                 blob.come_loose(why);
                 blob
             }

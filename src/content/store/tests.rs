@@ -1,4 +1,5 @@
 mod power;
+mod slow;
 mod touched;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -81,3 +81,70 @@ fn back_and_forth_in_a_window_works_and_the_next_track_is_kept_again() {
         assert!(world.has_heard(cellar, &songs[1]));
     }
 }
+
+/// What each write takes of a card that wears out.
+const A_WRITE: Duration = Duration::from_millis(150);
+
+/// How a song is heard that begins on a card which takes `delay` a write from `slow_at` on,
+/// and when it begins.
+fn evening(seed: u64, delay: Duration, slow_at: Duration, is_tried: bool) -> (Duration, Story) {
+    let mut world = World::new(seed, Weather::FAIR);
+    let song = Song::new(1, 120, FLAC);
+    world.add(peer("kitchen", FAST, std::slice::from_ref(&song)));
+    let cellar = world.add(peer("cellar", FAST, &[]));
+    if slow_at.is_zero() {
+        world.slow_down(cellar, delay);
+    }
+    if is_tried {
+        world.try_out_disk(cellar);
+    }
+    world.run(3 * SECOND);
+    world.play(cellar, "kitchen");
+    let begun = world.elapsed();
+    world.run(slow_at);
+    world.slow_down(cellar, delay);
+    let is_over = |world: &World| world.story(cellar, &song).fate.is_some();
+    for _ in 0..150 {
+        world.run(SECOND);
+        if !delay.is_zero() && !is_over(&world) {
+            let found = problems(&mut world, cellar);
+            let all = found
+                .iter()
+                .all(|problem| problem.contains("a write takes"));
+            assert!(all, "{found:?}");
+        }
+    }
+    assert_eq!(world.hosts[cellar.0].errors, [""; 0]);
+    let story = world.story(cellar, &song).clone();
+    let started = story.started.expect("it sounds");
+    (started - begun, story)
+}
+
+#[test]
+fn the_first_sound_does_not_wait_for_a_slow_card() {
+    for seed in seeds(5) {
+        let (fast, _) = evening(seed, Duration::ZERO, Duration::ZERO, true);
+        // It is known from the start, as a rule.
+        let (slow, story) = evening(seed, A_WRITE, Duration::ZERO, true);
+        assert_eq!(slow, fast, "{story:?}");
+        assert_eq!(story.fate, Some(Fate::Heard), "{story:?}");
+        assert!(story.underruns.is_empty(), "{story:?}");
+        // It is found out by what plays.
+        let (slow, story) = evening(seed, A_WRITE, Duration::ZERO, false);
+        assert!(slow <= fast + 3 * A_WRITE, "{slow:?}, not {fast:?}");
+        assert_eq!(story.fate, Some(Fate::Heard), "{story:?}");
+    }
+}
+
+#[test]
+fn a_card_that_becomes_slow_while_music_plays_is_not_heard() {
+    for seed in seeds(5) {
+        for delay in [A_WRITE, 3 * A_WRITE] {
+            let slow_at = Duration::from_millis(200 + 1600 * (seed % 5));
+            let (_, story) = evening(seed, delay, slow_at, true);
+            assert_eq!(story.fate, Some(Fate::Heard), "{story:?}");
+            let all = story.underruns.is_empty();
+            assert!(all, "{delay:?} at {slow_at:?}: {story:?}");
+        }
+    }
+}

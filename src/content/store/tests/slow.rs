@@ -1,0 +1,138 @@
+//! A disk that lets music wait is used as one that is full.
+
+use std::time::Duration;
+
+use super::*;
+
+const A_WRITE: Duration = Duration::from_millis(150);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The disk's own time.
+fn took(disk: &MemDisk, work: impl FnOnce()) -> Duration {
+    let begun = disk.now();
+    work();
+    disk.now() - begun
+}
+
+fn receive(store: &Arc<Store>, bytes: &[u8]) -> Arc<Blob> {
+    let track = outboard(bytes).track;
+    store.receive(track, bytes.len() as u64).unwrap()
+}
+
+#[test]
+fn what_plays_waits_for_a_slow_disk_no_longer_than_it_takes_to_find_out() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    let songs = [song(30, 1), song(20, 2)];
+    disk.slow_down(A_WRITE);
+    for (n, song) in songs.iter().enumerate() {
+        let all = items(song, &GroupSet::all(song.len() as u64));
+        let time = took(&disk, || {
+            let blob = receive(&store, song);
+            blob.take_in(&all).unwrap();
+            assert_eq!(read_all(&blob), *song);
+            let unkept = blob.unkept().expect("the disk is slow");
+            assert_eq!(
+                &*unkept.why,
+                "the cache in /cache is slow: a write takes 150 ms; use a faster card, or set \
+                 `cache.dir` to another place"
+            );
+        });
+        // What the first has shown is known to the second.
+        let most = [5 * A_WRITE, Duration::ZERO][n];
+        assert!(time <= most, "{time:?} of song {n}");
+    }
+}
+
+/// What is on the disk already is read, and is not lost.
+#[test]
+fn a_disk_that_becomes_slow_within_a_track_keeps_what_it_has() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    let bytes = song(30, 1);
+    let blob = receive(&store, &bytes);
+    blob.take_in(&items(&bytes, &(0..12).into())).unwrap();
+    disk.slow_down(A_WRITE);
+    let time = took(&disk, || {
+        blob.take_in(&items(&bytes, &(12..30).into())).unwrap();
+    });
+    assert!(time <= 7 * A_WRITE, "{time:?}");
+    assert_eq!(read_all(&blob), bytes);
+    let kept = blob.unkept().expect("the disk is slow").kept;
+    assert!(kept.contains_all(&(0..12).into()), "{kept}");
+    assert!(matches!(
+        store.finish(&blob),
+        Err(StoreError::Unkept { .. })
+    ));
+    drop(blob);
+    store.rest_idle();
+    // Where nothing has to be written, nothing is left out.
+    let blob = store.blob(outboard(&bytes).track).unwrap();
+    assert!(blob.servable().contains_all(&(0..12).into()));
+}
+
+#[test]
+fn a_slow_disk_is_found_when_it_is_tried_out_and_again_after_a_minute() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    let song = song(10, 1);
+    fetch(&store, &song).unwrap();
+    disk.slow_down(A_WRITE);
+    let time = took(&disk, || {
+        assert!(matches!(store.check(), Err(StoreError::Slow { .. })));
+    });
+    assert!(time <= 3 * A_WRITE, "{time:?}");
+    disk.slow_down(Duration::ZERO);
+    let rest = took(&disk, || {
+        while store.check().is_err() {
+            disk.rest(Duration::from_secs(10));
+        }
+    });
+    assert_eq!(rest, MINUTE);
+    disk.slow_down(A_WRITE);
+    assert!(store.check().is_err());
+    // What is whole needs no disk that is fast.
+    let held = receive(&store, &song);
+    assert!(held.unkept().is_none());
+    assert_eq!(read_all(&held), song);
+}
+
+/// It takes three tries to be called slow, and then each takes a minute.
+#[test]
+fn a_track_is_kept_again_once_the_disk_is_fast_again() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    let bytes = song(10, 1);
+    let all = items(&bytes, &GroupSet::all(bytes.len() as u64));
+    disk.slow_down(A_WRITE);
+    assert!(store.check().is_err());
+    let blob = receive(&store, &bytes);
+    blob.take_in(&all).unwrap();
+    assert!(blob.unkept().is_some());
+    drop(blob);
+    disk.slow_down(Duration::ZERO);
+    disk.rest(MINUTE);
+    store.check().unwrap();
+    let blob = receive(&store, &bytes);
+    assert!(blob.unkept().is_none());
+    blob.take_in(&all).unwrap();
+    store.finish(&blob).unwrap();
+    assert_eq!(store.held().len(), 1);
+}
+
+/// A write does not end, and what it was to bring is heard all the same.
+#[test]
+fn a_disk_that_stalls_is_played_past() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    let bytes = song(10, 1);
+    let blob = receive(&store, &bytes);
+    let all = items(&bytes, &GroupSet::all(bytes.len() as u64));
+    blob.take_in_without_disk(&all).unwrap();
+    assert_eq!(read_all(&blob), bytes);
+    let why = blob.unkept().expect("the disk stalls").why;
+    assert!(why.contains("a write takes more than 400 ms"), "{why}");
+    // It ends after all: nothing is lost or twice.
+    blob.take_in(&all).unwrap();
+    assert_eq!(read_all(&blob), bytes);
+}
