@@ -26,6 +26,7 @@ mod service;
 mod sim;
 mod sockets;
 mod swarm;
+mod tenure;
 mod tracker;
 mod unseen;
 

@@ -11,7 +11,7 @@ use crate::{
     id::PeerId,
     near::{is_near, Subnet},
     protocol::{check_name, Candidate, PeerRecord, PeerState, MAX_CANDIDATES},
-    tracker::registry::numbered,
+    tenure::numbered,
 };
 
 /// This machine's own interfaces, as far as finding others needs them.

@@ -70,7 +70,7 @@ use crate::{
     },
     protocol::PeerRequest,
     swarm::asker::Asker,
-    tracker::registry::numbered,
+    tenure::numbered,
 };
 
 /// See the module's description.

@@ -41,6 +41,7 @@ const PURE: &[&str] = &[
     "swarm/serving",
     "swarm/serving.rs",
     "swarm/unproven.rs",
+    "tenure.rs",
     "tracker/link",
     "tracker/links",
     "tracker/registry",

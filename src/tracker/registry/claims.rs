@@ -8,13 +8,13 @@
 use std::{net::IpAddr, time::Instant};
 
 use super::{
-    naming,
     state::{keys_where, Claim, Connection, Probe, Stage},
     Breach, ConnId, Dropped, Registry, MAX_QUOTED_CHARS, PROBE_TIMEOUT, REGISTER_TIMEOUT,
 };
 use crate::{
     id::PeerId,
     protocol::{check_name, FromTracker, Refusal, Registration, MAX_CANDIDATES},
+    tenure::{is_numbered, numbered},
 };
 
 impl Registry {
@@ -94,9 +94,9 @@ impl Registry {
     /// known, or every lost connection would rename a speaker.
     fn wanted_name(&self, peer: PeerId, registration: &Registration, number: u32) -> String {
         let known = self.members.get(&peer).map(|member| &member.name);
-        match known.filter(|name| naming::is_numbered(name, &registration.name)) {
+        match known.filter(|name| is_numbered(name, &registration.name)) {
             Some(name) if !registration.name_chosen => name.clone(),
-            _ => naming::numbered(&registration.name, number),
+            _ => numbered(&registration.name, number),
         }
     }
 

@@ -18,8 +18,8 @@
 //! It opens no connection and trusts nobody about anybody else: every peer
 //! speaks for itself, and the certificate says who that is.
 
+mod addresses;
 mod claims;
-mod naming;
 mod news;
 mod relay;
 mod state;
@@ -33,10 +33,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::{
-    naming::numbered,
-    news::{Bulletin, Place},
-};
+pub use self::news::{Bulletin, Place};
 use self::{
     news::News,
     relay::{Progress, Relay, Want},
@@ -335,7 +332,7 @@ impl Registry {
         let member = Member {
             name,
             address,
-            candidates: naming::candidates(
+            candidates: addresses::candidates(
                 &registration,
                 address,
                 (&self.own_addresses, &self.subnets),
