@@ -158,7 +158,10 @@ pub struct Registered {
 /// Why a tracker does not take a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
-    #[error("the name {name:?} belongs to the peer at {holder}; choose another `name`")]
+    #[error(
+        "the name {name:?} belongs to the peer at {holder}, which keeps it for 30 days after it \
+         was here last; choose another `name`"
+    )]
     NameTaken { name: String, holder: IpAddr },
     #[error(
         "this node's identity is in use at {holder}: its card or state directory is a copy; on one \

@@ -5,13 +5,15 @@ mod common;
 
 use std::{
     collections::BTreeSet,
+    fs,
     process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
 use common::{
     audio::{self, Music},
-    Node, Setup, BINARY,
+    Node, Setup, BINARY, PATIENCE,
 };
 
 /// Each swarm's tracker has an address of its own, so that it can be had again
@@ -82,7 +84,9 @@ fn a_chosen_name_that_is_taken_is_refused() {
     let first = Setup::peer("kitchen", &tracker).start();
     first.wait_until_registered();
     let second = Setup::peer("kitchen", &tracker).start();
-    let words = "the name \"kitchen\" belongs to the peer at 127.0.0.1; choose another `name`";
+    let words =
+        "the name \"kitchen\" belongs to the peer at 127.0.0.1, which keeps it for 30 days \
+                 after it was here last; choose another `name`";
     assert_eq!(second.wait_for_problem("kitchen"), words);
     assert!(
         second.ctl_ok(&["status"]).contains(words),
@@ -91,6 +95,38 @@ fn a_chosen_name_that_is_taken_is_refused() {
     second.wait_for_line(words);
     first.wait_for_peers(&["kitchen"]);
     assert_eq!(first.peer("kitchen").unwrap()["own"], true);
+}
+
+/// The owner is off, the tracker loses its power, and another wants the name meanwhile.
+#[test]
+fn a_name_is_kept_for_a_node_that_is_off_over_a_restart_of_the_tracker() {
+    let (tracker, peer) = tracker_and_peers_at("127.0.14.1");
+    let mut tracker = tracker.start();
+    let mut first = peer("kitchen", &tracker).start();
+    first.wait_until_registered();
+    let names = tracker.dir.path().join("state/names.json");
+    let begin = Instant::now();
+    while !fs::read_to_string(&names).is_ok_and(|text| text.contains("kitchen")) {
+        assert!(
+            begin.elapsed() < PATIENCE,
+            "no names in {}",
+            names.display()
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+    first.signal("TERM");
+    assert!(first.wait_for_exit().success());
+    tracker.kill();
+    let tracker = tracker.restart();
+
+    let second = peer("kitchen", &tracker).start();
+    let problem = second.wait_for_problem("the name \"kitchen\" belongs to the peer at 127.0");
+    assert!(problem.contains("choose another `name`"), "{problem}");
+    let first = first.restart();
+    let status = first.wait_until_registered();
+    assert_eq!(status["node"]["name"], "kitchen");
+    first.wait_for_no_problem();
+    assert_eq!(tracker.peer_names(), ["kitchen"]);
 }
 
 #[test]

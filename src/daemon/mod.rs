@@ -111,7 +111,7 @@ async fn serve(mut reloader: Reloader, state: &StateDir) -> Result<(), DaemonErr
     let notifier = Arc::new(Notifier::from_env());
     let mdns = Mdns::default();
     let tracker = match config.role.is_tracker() {
-        true => Some(bind_tracker(config, identity, mdns.clone())?),
+        true => Some(bind_tracker(config, state, identity, mdns.clone())?),
         false => None,
     };
     let found = (tracker, mdns);
@@ -188,9 +188,15 @@ pub struct Tracker {
     mdns: Mdns,
 }
 
-fn bind_tracker(config: &Config, identity: &Identity, mdns: Mdns) -> Result<Tracker, DaemonError> {
+fn bind_tracker(
+    config: &Config,
+    state: &StateDir,
+    identity: &Identity,
+    mdns: Mdns,
+) -> Result<Tracker, DaemonError> {
     let at = config.tracker.listen;
-    let server = TrackerServer::bind(at, identity, machine::memory())?;
+    let mut server = TrackerServer::bind(at, identity, machine::memory())?;
+    server.remember_names(state.path());
     let at = server.local_addr().unwrap_or(at);
     log::info!("tracker listens on {at}");
     let advertised = Announcement {

@@ -260,6 +260,7 @@ fn start_speaker(
     // A chosen name is what it is.
     memory.known_as.take_if(|_| config.name.is_some());
     let wonders = memory.left.is_some_and(|left| left.then == Then::Ask);
+    let names = tracker.as_ref().map(|own| own.server.notices());
     let introduction = introduction(config, port, &memory);
     let (tracker_at, wanted) = async_channel::bounded(1);
     let wanted = Wanted {
@@ -285,6 +286,7 @@ fn start_speaker(
     let (kept, memory_kept) = async_channel::bounded(1);
     let found = damage.into_iter().chain(library.notice());
     let found = found.chain(state.notice()).chain(identity.notice());
+    let found = found.chain(names.into_iter().flatten());
     let (peer, handle) = Peer::new(Parts {
         setup: Setup {
             found: found.collect(),

@@ -12,28 +12,34 @@
 //! those that shake hands the oldest makes room for the newest. A frame that has
 //! begun has to end soon, and only some large ones are read at once.
 
+mod connection;
+mod names;
 mod outbox;
 
 use std::{
     collections::BTreeMap,
     io,
     net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use async_channel::{Receiver, Sender};
-use futures_rustls::{server::TlsStream, TlsAcceptor};
+use futures_rustls::TlsAcceptor;
 use nix::sys::socket::{listen, Backlog};
 use rustls::pki_types::CertificateDer;
 use smol::{
     future::{self, FutureExt},
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     lock::Semaphore,
     Async, Executor, Task, Timer,
 };
 
-use self::outbox::{Frame, Frames, Outbox, Outboxes};
+use self::{
+    connection::serve,
+    names::NameFile,
+    outbox::{Frame, Outbox, Outboxes},
+};
 use super::registry::{Action, Bulletin, ConnId, Dropped, Place, Registry, Snapshot, MAX_PEERS};
 use crate::{
     catalog::Quota,
@@ -42,8 +48,9 @@ use crate::{
     interfaces,
     near::{is_near, Subnet},
     port_owner::{port_owner, Transport},
-    protocol::{read_frame_body, read_frame_length, ToTracker, MAX_TRACKER_FRAME},
+    protocol::ToTracker,
     sockets::listen_tcp,
+    tenure::TenureRecord,
 };
 
 /// A tracker that listens, and serves while [`Self::run`] is polled.
@@ -53,6 +60,8 @@ pub struct TrackerServer {
     identity: Identity,
     /// What this machine has for it, in bytes.
     memory: u64,
+    /// Where names are remembered over a restart, and what they were before.
+    names: (NameFile, Vec<TenureRecord>),
     inbox: (Sender<Event>, Receiver<Event>),
 }
 
@@ -79,8 +88,19 @@ impl TrackerServer {
             acceptor: identity.tls_server_config().into(),
             identity: identity.clone(),
             memory,
+            names: Default::default(),
             inbox: async_channel::bounded(INBOX),
         })
+    }
+
+    /// Remembers in `state_dir` which node has which name.
+    pub fn remember_names(&mut self, state_dir: &Path) {
+        self.names = NameFile::open(state_dir);
+    }
+
+    /// What a person should know of what is remembered.
+    pub fn notices(&self) -> Vec<String> {
+        self.names.0.problems().collect()
     }
 
     /// Where it listens: tells the port that port 0 became.
@@ -96,14 +116,17 @@ impl TrackerServer {
     }
 
     /// Serves until dropped.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let executor = Arc::new(Executor::new());
         let now = Instant::now();
         let subnets = interfaces::subnets();
         let mut registry = Registry::new(Vec::new(), Quota::of(self.memory));
         registry.set_network(interfaces::own_addresses(), subnets.clone());
+        let (names, before) = std::mem::take(&mut self.names);
+        registry.recall_names(&before, now);
         let mut driver = Driver {
             registry,
+            names,
             links: BTreeMap::new(),
             outboxes: Outboxes::default(),
             large: Arc::new(Semaphore::new(LARGE_FRAMES)),
@@ -171,6 +194,8 @@ enum Event {
         why: String,
     },
     Status(Sender<Snapshot>),
+    /// The names are written down, or not.
+    NamesSaved(io::Result<()>),
     /// Other keys are believed now.
     Keys,
 }
@@ -188,6 +213,7 @@ enum Wake {
 struct Driver {
     server: TrackerServer,
     registry: Registry,
+    names: NameFile,
     /// The oldest first.
     links: BTreeMap<ConnId, Link>,
     outboxes: Outboxes,
@@ -218,7 +244,8 @@ impl Driver {
     async fn run(&mut self) {
         let mut alarm = Alarm::default();
         loop {
-            alarm.set(self.registry.poll_timeout());
+            let due = self.registry.poll_timeout().into_iter();
+            alarm.set(due.chain(self.names.poll_timeout()).min());
             match self.wait(&mut alarm).await {
                 Wake::Accepted(Ok((stream, address))) => self.accept(stream, address),
                 Wake::Accepted(Err(error)) => {
@@ -233,6 +260,24 @@ impl Driver {
                 self.registry.handle_timeout(now);
             }
             self.perform();
+            self.save_names(now);
+        }
+    }
+
+    /// Has the names written down, if it is time; the loop does not wait for a disk.
+    fn save_names(&mut self, now: Instant) {
+        if self.registry.take_new_names() {
+            self.names.handle_news(now);
+        }
+        if let Some(path) = self.names.begin(now) {
+            let records = self.registry.names(now);
+            let inbox = self.server.inbox.0.clone();
+            let saving = async move {
+                let saved = smol::unblock(move || names::save(&path, &records)).await;
+                // Nobody is left to tell when the server is gone.
+                let _ = inbox.send(Event::NamesSaved(saved)).await;
+            };
+            self.executor.spawn(saving).detach();
         }
     }
 
@@ -340,7 +385,12 @@ impl Driver {
                 self.registry.handle_closed(conn, now);
             }
             // Who asked may have gone meanwhile.
-            Event::Status(answer) => drop(answer.try_send(self.registry.snapshot())),
+            Event::Status(answer) => {
+                let mut snapshot = self.registry.snapshot();
+                snapshot.problems.extend(self.names.problems());
+                drop(answer.try_send(snapshot));
+            }
+            Event::NamesSaved(saved) => self.names.handle_saved(saved, now),
             Event::Keys => self.end_disbelieved(now),
         }
     }
@@ -462,77 +512,6 @@ impl Alarm {
     }
 }
 
-/// A connection's whole life.
-async fn serve(
-    conn: ConnId,
-    stream: Async<TcpStream>,
-    acceptor: TlsAcceptor,
-    inbox: &Sender<Event>,
-    frames: Frames,
-    large: &Semaphore,
-) -> io::Result<()> {
-    stream.get_ref().set_nodelay(true)?;
-    let stream = within(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?;
-    let chain = chain_of(&stream).ok_or(io::ErrorKind::InvalidData)?;
-    let (mut from, to) = smol::io::split(stream);
-    let room = frames.room.clone();
-    let read = async {
-        let mut event = Event::Connected { conn, chain };
-        while inbox.send(event).await.is_ok() {
-            room.wait().await;
-            let message = read(&mut from, large).await?;
-            event = Event::Message { conn, message };
-        }
-        Ok(())
-    };
-    write(frames, to).or(read).await
-}
-
-/// Waits for a frame, but not for the rest of one that has begun. Only so many large
-/// ones are read at once, whoever sends them.
-async fn read(from: &mut (impl AsyncRead + Unpin), large: &Semaphore) -> io::Result<ToTracker> {
-    let first = read_frame_length(from, MAX_TRACKER_FRAME).await;
-    let len = first.map_err(io::Error::other)?;
-    let rest = async {
-        let _turn = match len > LARGE_FRAME {
-            true => Some(large.acquire().await),
-            false => None,
-        };
-        read_frame_body(from, len).await.map_err(io::Error::other)
-    };
-    within(FRAME_TIMEOUT, rest).await
-}
-
-fn chain_of(stream: &TlsStream<Async<TcpStream>>) -> Option<Chain> {
-    let chain = stream.get_ref().1.peer_certificates()?.iter();
-    Some(chain.cloned().map(CertificateDer::into_owned).collect())
-}
-
-async fn write(frames: Frames, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
-    while let Some(frame) = frames.next().await {
-        let written = async {
-            for part in frame.parts() {
-                to.write_all(part).await?;
-            }
-            to.flush().await
-        };
-        within(WRITE_TIMEOUT, written).await?;
-        frames.room.give_back(&frame);
-    }
-    within(WRITE_TIMEOUT, to.close()).await
-}
-
-async fn within<T>(
-    limit: Duration,
-    work: impl std::future::Future<Output = io::Result<T>>,
-) -> io::Result<T> {
-    let late = async {
-        Timer::after(limit).await;
-        Err(io::ErrorKind::TimedOut.into())
-    };
-    work.or(late).await
-}
-
 /// Every peer, some of them twice because they are coming back.
 const MAX_CONNECTIONS: usize = MAX_PEERS + 64;
 /// Strangers cost a handshake each. Whoever else comes waits in the listener's
@@ -549,18 +528,8 @@ const MAX_OF_ADDRESS: usize = 64;
 /// Connections of one peer: the one that it lost, the one that it has, a copy of
 /// its card, and one to spare.
 const MAX_OF_PEER: usize = 4;
-/// From this size on frames are read in turns: a page is smaller but for the
-/// longest paths.
-const LARGE_FRAME: usize = 64 * 1024;
 /// With as many as can wait in the inbox, 24 MiB.
 const LARGE_FRAMES: usize = 8;
-/// For the rest of a frame that has begun: a page of 1 MiB over bad Wi-Fi takes
-/// some seconds, and others may be before it.
-const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
-/// A Pi Zero needs some 20 ms for a handshake, bad Wi-Fi some seconds.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A page of 1 MiB over bad Wi-Fi takes some seconds.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a last word, such as a refusal.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages that wait for the registry: each is at most one frame, and they

@@ -5,9 +5,10 @@
 //! - Who is silent for longer than its lease is in nobody's view any more. A
 //!   lost connection makes a peer suspect at once and gone when its lease
 //!   ends, unless it comes back before; who leaves is gone at once.
-//! - "Taken" means that the holder answers a probe. One that does not is
-//!   thrown out, so a speaker that lost its power never stands in the way of
-//!   its own return.
+//! - A name is kept for the node that had it, here or away, as [`crate::tenure`] says.
+//! - A peer is here already only if its connection answers a probe. One that does not
+//!   is thrown out, so a speaker that lost its power never stands in the way of its own
+//!   return.
 //! - A head is announced once all its pages are here.
 //! - What many must hear costs nothing for those who do not listen: changes are
 //!   told in bulletins, [`TELL_INTERVAL`] apart, to whoever has room for one.
@@ -44,6 +45,7 @@ use crate::{
     id::PeerId,
     near::Subnet,
     protocol::{FromTracker, PeerRecord, Refusal, Registered, Registration, ToTracker},
+    tenure::{TenureRecord, Tenures},
 };
 
 /// A connection, as whoever waits for it counts them; never used twice.
@@ -114,6 +116,7 @@ pub struct Registry {
     subnets: Vec<Subnet>,
     connections: BTreeMap<ConnId, Connection>,
     members: BTreeMap<PeerId, Member>,
+    tenures: Tenures,
     relay: Relay,
     news: News,
     /// When the next bulletin is due, if anybody has not heard all.
@@ -133,6 +136,7 @@ impl Registry {
             subnets: Vec::new(),
             connections: BTreeMap::new(),
             members: BTreeMap::new(),
+            tenures: Tenures::default(),
             relay: Relay::new(quota),
             news: News::default(),
             tell: None,
@@ -140,6 +144,22 @@ impl Registry {
             last_nonce: 0,
             actions: VecDeque::new(),
         }
+    }
+
+    /// Names are kept as was written down before.
+    pub fn recall_names(&mut self, records: &[TenureRecord], now: Instant) {
+        self.tenures = Tenures::recall(records, now);
+    }
+
+    /// What is to be written down of names.
+    pub fn names(&mut self, now: Instant) -> Vec<TenureRecord> {
+        self.tenures.forget(now);
+        self.tenures.records(now)
+    }
+
+    /// Whether a name is another's than when that was asked last.
+    pub fn take_new_names(&mut self) -> bool {
+        self.tenures.take_change()
     }
 
     /// The host has these addresses, and is on these networks, now.
@@ -345,6 +365,7 @@ impl Registry {
             },
             since: self.members.get(&peer).map_or(now, |before| before.since),
         };
+        self.tenures.handle_here(peer, &member.name, address, now);
         self.members.insert(peer, member);
         self.relay.set_receivers(self.members.len());
         self.wake_by(now + LEASE);
@@ -464,6 +485,7 @@ impl Registry {
             return;
         };
         let was_here = now.saturating_duration_since(member.since);
+        self.tenures.handle_gone(peer, now);
         self.relay.handle_gone(peer, was_here, now);
         self.relay.set_receivers(self.members.len());
         let left = why == Dropped::Left;

@@ -36,8 +36,6 @@ pub enum Stage {
 #[derive(Debug)]
 pub struct Claim {
     pub registration: Registration,
-    /// The form of the default name that it has come to.
-    pub number: u32,
     pub probe: Probe,
 }
 

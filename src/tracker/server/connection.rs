@@ -1,0 +1,101 @@
+//! One connection to the tracker, from the handshake to its end.
+
+use std::{io, net::TcpStream, time::Duration};
+
+use async_channel::Sender;
+use futures_rustls::{server::TlsStream, TlsAcceptor};
+use rustls::pki_types::CertificateDer;
+use smol::{
+    future::FutureExt,
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    lock::Semaphore,
+    Async, Timer,
+};
+
+use super::{outbox::Frames, Chain, Event};
+use crate::{
+    protocol::{read_frame_body, read_frame_length, ToTracker, MAX_TRACKER_FRAME},
+    tracker::registry::ConnId,
+};
+
+/// A connection's whole life.
+pub async fn serve(
+    conn: ConnId,
+    stream: Async<TcpStream>,
+    acceptor: TlsAcceptor,
+    inbox: &Sender<Event>,
+    frames: Frames,
+    large: &Semaphore,
+) -> io::Result<()> {
+    stream.get_ref().set_nodelay(true)?;
+    let stream = within(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?;
+    let chain = chain_of(&stream).ok_or(io::ErrorKind::InvalidData)?;
+    let (mut from, to) = smol::io::split(stream);
+    let room = frames.room.clone();
+    let read = async {
+        let mut event = Event::Connected { conn, chain };
+        while inbox.send(event).await.is_ok() {
+            room.wait().await;
+            let message = read(&mut from, large).await?;
+            event = Event::Message { conn, message };
+        }
+        Ok(())
+    };
+    write(frames, to).or(read).await
+}
+
+/// Waits for a frame, but not for the rest of one that has begun. Only so many large
+/// ones are read at once, whoever sends them.
+async fn read(from: &mut (impl AsyncRead + Unpin), large: &Semaphore) -> io::Result<ToTracker> {
+    let first = read_frame_length(from, MAX_TRACKER_FRAME).await;
+    let len = first.map_err(io::Error::other)?;
+    let rest = async {
+        let _turn = match len > LARGE_FRAME {
+            true => Some(large.acquire().await),
+            false => None,
+        };
+        read_frame_body(from, len).await.map_err(io::Error::other)
+    };
+    within(FRAME_TIMEOUT, rest).await
+}
+
+fn chain_of(stream: &TlsStream<Async<TcpStream>>) -> Option<Chain> {
+    let chain = stream.get_ref().1.peer_certificates()?.iter();
+    Some(chain.cloned().map(CertificateDer::into_owned).collect())
+}
+
+async fn write(frames: Frames, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
+    while let Some(frame) = frames.next().await {
+        let written = async {
+            for part in frame.parts() {
+                to.write_all(part).await?;
+            }
+            to.flush().await
+        };
+        within(WRITE_TIMEOUT, written).await?;
+        frames.room.give_back(&frame);
+    }
+    within(WRITE_TIMEOUT, to.close()).await
+}
+
+async fn within<T>(
+    limit: Duration,
+    work: impl std::future::Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    let late = async {
+        Timer::after(limit).await;
+        Err(io::ErrorKind::TimedOut.into())
+    };
+    work.or(late).await
+}
+
+/// From this size on frames are read in turns: a page is smaller but for the
+/// longest paths.
+const LARGE_FRAME: usize = 64 * 1024;
+/// For the rest of a frame that has begun: a page of 1 MiB over bad Wi-Fi takes
+/// some seconds, and others may be before it.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
+/// A Pi Zero needs some 20 ms for a handshake, bad Wi-Fi some seconds.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A page of 1 MiB over bad Wi-Fi takes some seconds.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
