@@ -390,18 +390,24 @@ impl Node {
                     play,
                     item,
                     from,
-                    paused,
                     next: false,
                     cause,
                 };
-                return self.begin_play(item, request, now);
+                self.begin_play(item, request, now);
+                // Not with the bytes, which may come much later: a pause or its end that
+                // is ordered meanwhile is the last word.
+                let order = match paused {
+                    true => PlayerAction::Pause,
+                    false => PlayerAction::Resume,
+                };
+                self.actions.push_back(Action::Transport(order));
+                return;
             }
             TransportAction::Prepare { play, item } => {
                 let request = |item| plays::Request {
                     play,
                     item,
                     from: Duration::ZERO,
-                    paused: false,
                     next: true,
                     cause: Cause::Follows,
                 };

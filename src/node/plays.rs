@@ -81,7 +81,6 @@ pub struct Request {
     pub play: PlayId,
     pub item: Arc<QueueItem>,
     pub from: Duration,
-    pub paused: bool,
     pub next: bool,
     pub cause: Cause,
 }

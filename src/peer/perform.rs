@@ -293,7 +293,6 @@ impl Peer {
             audio_start: Some(load.audio_start),
             from: load.from,
             expect: Some((load.rate, load.channels)),
-            paused: load.paused,
             held: load.held,
             gentle: load.gentle,
         };

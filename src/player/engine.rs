@@ -42,6 +42,7 @@ pub fn spawn(
         next: None,
         jobs: 0,
         paused: false,
+        found: None,
         gain: gain_of(FULL_VOLUME),
         underruns: Underruns::default(),
         quiet_since: Instant::now(),
@@ -63,6 +64,8 @@ struct Engine {
     next: Option<Load>,
     jobs: u64,
     paused: bool,
+    /// Where a track has been told to be and is, which the board does not show yet.
+    found: Option<(PlayId, Duration)>,
     gain: f32,
     underruns: Underruns,
     /// Since when nothing has sounded.
@@ -122,10 +125,8 @@ impl Engine {
         if let Some((play, held)) = mail.held {
             self.set_held(play, held);
         }
-        if let Some((play, position)) = mail.seek {
-            if self.tracks.front().is_some_and(|t| t.load.play == play) {
-                self.restart(position);
-            }
+        if mail.seek {
+            self.seek();
         }
         if let Some(next) = mail.next {
             self.set_next(next.map(|load| *load));
@@ -163,7 +164,7 @@ impl Engine {
         self.next = None;
         self.device.hurry(Instant::now());
         let expect = load.expect;
-        let from = load.from;
+        let from = self.sought(load.play).unwrap_or(load.from);
         self.submit(load, from, true);
         if let Some((rate, channels)) = expect.filter(|_| !self.paused && self.device.opens_early())
         {
@@ -183,6 +184,20 @@ impl Engine {
     fn stop(&mut self) {
         self.forget_tracks();
         self.next = None;
+    }
+
+    fn seek(&mut self) {
+        let front = self.tracks.front().map(|track| track.load.play);
+        if let Some(position) = front.and_then(|play| self.sought(play)) {
+            self.restart(position);
+        }
+    }
+
+    /// Where `play` is to be, if somebody has said so since it was last looked.
+    fn sought(&mut self, play: PlayId) -> Option<Duration> {
+        let sought = self.board.lock().sought;
+        self.found = sought.filter(|sought| sought.0 == play);
+        Some(self.found?.1)
     }
 
     fn set_next(&mut self, next: Option<Load>) {
@@ -502,8 +517,12 @@ impl Engine {
         !track.admitted || line.is_none_or(|line| line.state.read() >= last)
     }
 
-    fn show(&self) {
+    fn show(&mut self) {
         let mut notes = self.board.lock();
+        if let Some(found) = self.found.take() {
+            // It may be wanted elsewhere by now.
+            notes.sought.take_if(|sought| *sought == found);
+        }
         notes.marks = self
             .tracks
             .iter()

@@ -25,8 +25,8 @@ pub struct Mail {
     pub stop: bool,
     /// The successor, or none.
     pub next: Option<Option<Box<Load>>>,
-    /// Go on elsewhere.
-    pub seek: Option<(PlayId, Duration)>,
+    /// Go on where the board says.
+    pub seek: bool,
     /// Pause or go on.
     pub paused: Option<bool>,
     /// Make no sound of a play, or go on.
@@ -45,7 +45,7 @@ impl Mail {
             && !self.quit
             && self.load.is_none()
             && self.next.is_none()
-            && self.seek.is_none()
+            && !self.seek
             && self.paused.is_none()
             && self.held.is_none()
             && self.volume.is_none()

@@ -57,8 +57,6 @@ pub struct Load {
     /// The rate (frames a second) and channels that the catalogue promises: the
     /// device is opened with these while the first bytes still travel.
     pub expect: Option<(u32, u16)>,
-    /// Get ready, but make no sound before [`Player::resume`].
-    pub paused: bool,
     /// Get ready, but make no sound before [`Player::sound`].
     pub held: bool,
     /// Begin softly, and be as loud as ever a few seconds later.
@@ -166,18 +164,17 @@ impl Player {
         })
     }
 
-    /// Plays `load` in place of whatever plays; a successor is forgotten.
+    /// Plays `load` in place of whatever plays; a successor is forgotten. It makes no
+    /// sound while the player pauses, and begins elsewhere if [`Self::seek`] said so before.
     pub fn load(&self, load: Load) {
         self.inbox.post(|mail| {
-            mail.paused = Some(load.paused);
             mail.load = Some(Box::new(load));
             mail.next = None;
-            mail.seek = None;
         });
     }
 
     /// Plays `load` after the current track, without a gap where rate and
-    /// channels are the same. Its `paused` and `held` do not count.
+    /// channels are the same. Its `held` does not count.
     pub fn next(&self, load: Load) {
         self.inbox
             .post(|mail| mail.next = Some(Some(Box::new(load))));
@@ -215,13 +212,14 @@ impl Player {
             mail.stop = true;
             mail.load = None;
             mail.next = None;
-            mail.seek = None;
         });
     }
 
-    /// Goes on at `position` of `play`, if that is still what plays.
+    /// Goes on at `position` of `play`, if that is still what plays, or begins there once
+    /// it is loaded.
     pub fn seek(&self, play: PlayId, position: Duration) {
-        self.inbox.post(|mail| mail.seek = Some((play, position)));
+        self.board.lock().sought = Some((play, position));
+        self.inbox.post(|mail| mail.seek = true);
     }
 
     /// Sets the volume, 0 to 100; 100 leaves every sample as it is.
@@ -254,6 +252,8 @@ struct Board(Mutex<Notes>);
 struct Notes {
     /// The last whose first frame was heard is what plays.
     marks: Vec<Mark>,
+    /// Where a play is to be, until it is there.
+    sought: Option<(PlayId, Duration)>,
     decoding: Option<(PlayId, Progress)>,
 }
 
@@ -285,6 +285,13 @@ impl Board {
 
     fn position(&self) -> Option<(PlayId, Duration)> {
         let notes = self.lock();
+        let sought = notes.sought.filter(|(play, _)| {
+            let first = notes.marks.first();
+            first.is_none_or(|mark| mark.play == *play)
+        });
+        if sought.is_some() {
+            return sought;
+        }
         let heard = notes.marks.iter().enumerate().rev().find_map(|(i, mark)| {
             // A successor that is not placed has not been heard.
             if i > 0 && mark.placed.is_none() {

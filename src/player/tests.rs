@@ -45,7 +45,6 @@ fn load(play: u64, path: &Path) -> Load {
         audio_start: None,
         from: Duration::ZERO,
         expect: Some((RATE, 2)),
-        paused: false,
         held: false,
         gentle: false,
     }
@@ -270,7 +269,7 @@ fn what_cannot_be_played_fails_with_its_reason() {
 }
 
 #[test]
-fn a_paused_load_is_silent_until_it_is_resumed() {
+fn what_is_ordered_before_a_load_holds_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.wav");
     let samples = noise(6, 5_000);
@@ -278,16 +277,25 @@ fn a_paused_load_is_silent_until_it_is_resumed() {
     let out = dir.path().join("out.wav");
     let bench = Bench::new(OutputSpec::Wav(out.clone()));
     let play = PlayId(1);
-    bench.player.load(Load {
-        paused: true,
-        ..load(1, &path)
-    });
+    bench.player.pause();
+    bench.player.load(load(1, &path));
     while bench.player.position().is_none() {
         std::thread::yield_now();
     }
     assert!(bench.events.is_empty());
     bench.player.resume();
     bench.until(|e| *e == PlayerEvent::Ended { play });
+    let (play, at) = (PlayId(2), Duration::from_millis(50));
+    bench.player.seek(play, at);
+    while bench.player.position() != Some((play, at)) {
+        std::thread::yield_now();
+    }
+    bench.player.load(load(2, &path));
+    bench.until(|e| *e == PlayerEvent::Ended { play });
     drop(bench);
-    assert_eq!(read_wav(&out), samples);
+    let (read, rest) = (read_wav(&out), &samples[2 * 2_205..]);
+    assert_eq!(read[..samples.len()], samples);
+    assert_eq!(read.len(), samples.len() + rest.len());
+    // It begins softly behind a seek.
+    assert_eq!(read[samples.len() + 2_000..], rest[2_000..]);
 }

@@ -52,6 +52,8 @@ pub struct Player {
     voices: VecDeque<Voice>,
     next: Option<(Load, Song)>,
     paused: bool,
+    /// Where a play begins that is not loaded yet.
+    sought: Option<(PlayId, Duration)>,
     at: Instant,
     told: Vec<Told>,
 }
@@ -84,12 +86,13 @@ impl Player {
             voices: VecDeque::new(),
             next: None,
             paused: false,
+            sought: None,
             at: now,
             told: Vec::new(),
         }
     }
 
-    pub fn load(&mut self, load: Load, song: Song, now: Instant) {
+    pub fn load(&mut self, mut load: Load, song: Song, now: Instant) {
         if load.next {
             if self.voices.len() > 1 {
                 self.voices.truncate(1);
@@ -98,7 +101,9 @@ impl Player {
             return;
         }
         self.stop();
-        self.paused = load.paused;
+        if let Some((_, to)) = self.sought.take_if(|(play, _)| *play == load.play) {
+            load.from = to;
+        }
         self.voices.push_back(Voice::new(load, song, now));
     }
 
@@ -129,8 +134,9 @@ impl Player {
 
     pub fn seek(&mut self, play: PlayId, to: Duration, now: Instant) {
         self.voices.truncate(1);
-        if let Some(voice) = self.voices.front_mut().filter(|voice| voice.play == play) {
-            voice.go_to(to, now);
+        match self.voices.front_mut().filter(|voice| voice.play == play) {
+            Some(voice) => voice.go_to(to, now),
+            None => self.sought = Some((play, to)),
         }
     }
 

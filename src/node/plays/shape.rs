@@ -15,7 +15,6 @@ use crate::{
 pub struct Load {
     pub play: PlayId,
     pub from: Duration,
-    pub paused: bool,
     /// Whether it makes no sound before [`PlayAction::Sound`](super::PlayAction::Sound).
     pub held: bool,
     /// Whether it begins softly.
@@ -100,7 +99,6 @@ impl Shape {
         Load {
             play: request.play,
             from: request.from,
-            paused: request.paused,
             held: !request.next && matches!(source, Source::Store(_)),
             gentle: request.cause == Cause::Resumed,
             next: request.next,

@@ -232,3 +232,41 @@ fn a_listener_that_starts_again_waits_for_its_source_and_goes_on() {
         assert!(ended - started < most, "{story:?} from {at:?}");
     }
 }
+
+/// What is ordered before there are bytes to order about.
+#[test]
+fn what_is_said_of_a_track_that_is_not_here_yet_holds_when_it_comes() {
+    for seed in seeds(12) {
+        let (mut world, sources, cellar, song) = evening(seed, 1);
+        world.run(5 * SECOND);
+        for host in [cellar, sources[0]] {
+            world.kill(host);
+        }
+        world.run(SECOND);
+        world.hosts[cellar.0].resumes = Some(Absence::For(SECOND));
+        world.revive(cellar);
+        let wait = world.random.time(SECOND);
+        world.run(wait);
+        let said: &[&str] = match seed % 3 {
+            0 => &["pause 1"],
+            1 => &["pause 1", "pause 0"],
+            _ => &["seekcur 100"],
+        };
+        for line in said {
+            world.command(cellar, line).expect("it plays");
+        }
+        world.run(10 * SECOND);
+        world.revive(sources[0]);
+        world.run(180 * SECOND);
+        let story = world.story(cellar, &song);
+        if seed % 3 == 0 {
+            assert_eq!(world.hosts[cellar.0].status("state"), Some("pause"));
+            assert_eq!(story.ended, None, "{story:?}");
+            continue;
+        }
+        assert_eq!(story.fate, Some(Fate::Heard), "{story:?}");
+        let (started, ended) = story.started.zip(story.ended).expect("it was heard");
+        let is_short = ended - started < 25 * SECOND;
+        assert_eq!(is_short, seed % 3 == 2, "{story:?}");
+    }
+}
