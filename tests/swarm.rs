@@ -312,6 +312,7 @@ fn a_track_goes_on_from_another_when_its_owner_dies() {
 fn a_track_that_nobody_has_is_named() {
     let tracker = Setup::tracker().start();
     let peer = Setup::peer("kitchen", &tracker).start();
+    peer.wait_until_registered();
     assert_eq!(
         peer.ctl_fails(&["play", "purple", "polka"]),
         "p2pmusic: nobody who is here has anything like \"purple polka\"; \

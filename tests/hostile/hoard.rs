@@ -220,10 +220,11 @@ fn song(name: &str) -> Music {
     music
 }
 
-/// They are gone, and so is what they took.
-fn assert_freed(node: &Node, before: u64) {
-    let most = before + (24 << 20);
-    most_until(node, "memory back", || rss(node) <= most);
+/// They are gone, and so is what they took, up to `most`: the allocator keeps some of it
+/// for later, but the greater part is the system's again.
+fn assert_freed(node: &Node, before: u64, most: u64) {
+    let half = before + (most - before) / 2;
+    most_until(node, "memory back", || rss(node) <= half);
 }
 
 #[test]
@@ -249,7 +250,7 @@ fn four_members_without_a_tracker_take_no_more_than_their_part() {
     println!("{} MiB before, {} at most", before >> 20, most >> 20);
     assert!(most <= before + GROWN, "{} MiB", most >> 20);
     drop(hoarders);
-    assert_freed(&kitchen, before);
+    assert_freed(&kitchen, before, most);
 }
 
 #[test]
@@ -312,7 +313,7 @@ fn many_identities_through_a_tracker_starve_nobody() {
     honest.wait_for_tracks("kitchen", 1);
     drop(hoarders);
     kitchen.wait_for_peers(&["cellar", "kitchen"]);
-    assert_freed(&kitchen, before);
+    assert_freed(&kitchen, before, most);
 }
 
 /// With half as many pages each they have more than one Pi takes, and no more than the
