@@ -9,6 +9,7 @@
 mod budget;
 
 use std::{
+    error::Error,
     fs::File,
     io::{BufReader, Seek as _},
     sync::Arc,
@@ -80,7 +81,7 @@ fn parse(mut file: &File, format: Format, with_tags: bool) -> Result<FileTags, S
         return Err(why);
     }
     let parsed = parsed.map_err(|panicked| panicked.to_string())?;
-    let parsed = parsed.map_err(|error| format!("its tags are damaged: {error}"))?;
+    let parsed = parsed.map_err(|error| format!("its tags are damaged: {}", last_cause(&error)))?;
     let duration = Some(parsed.properties().duration()).filter(|duration| !duration.is_zero());
     let tags = parsed.primary_tag().or_else(|| parsed.first_tag());
     Ok(FileTags {
@@ -88,6 +89,11 @@ fn parse(mut file: &File, format: Format, with_tags: bool) -> Result<FileTags, S
         duration,
         trouble: None,
     })
+}
+
+/// What is behind all that an error names.
+fn last_cause(error: &dyn Error) -> &dyn Error {
+    error.source().map_or(error, last_cause)
 }
 
 fn file_type(format: Format) -> Option<FileType> {
@@ -261,6 +267,50 @@ mod tests {
             assert!(why.contains("more than"), "{format:?}: {why}");
             assert!(!has_length || read.duration.is_some(), "{format:?}");
         }
+    }
+
+    /// An MP3 file with these frames of ID3v2.4, each with flags.
+    fn mp3(frames: &[(&[u8; 4], [u8; 2], &[u8])]) -> Vec<u8> {
+        let synchsafe = |n: usize| [n >> 21, n >> 14, n >> 7, n].map(|n| (n & 0x7f) as u8);
+        let frame = |&(id, flags, body): &(&[u8; 4], [u8; 2], &[u8])| {
+            [&id[..], &synchsafe(body.len()), &flags, body].concat()
+        };
+        let frames = frames.iter().map(frame).collect::<Vec<_>>().concat();
+        let mut sound = vec![0; 417];
+        sound[..4].copy_from_slice(&[0xff, 0xfb, 0x90, 0]);
+        let size = synchsafe(frames.len());
+        [b"ID3\x04\0\0", &size[..], &frames, &sound.repeat(100)].concat()
+    }
+
+    /// Six megabytes are a gigabyte when they are unpacked.
+    #[test]
+    fn what_is_compressed_is_not_unpacked() {
+        let hello = b"\0\0\0\x06\x78\x01\x01\x06\0\xf9\xff\x03hello\x06\x3f\x02\x18";
+        let read = read_bytes(&mp3(&[(b"TIT2", [0, 9], hello)]), Format::Mp3);
+        assert_eq!(read.tags, Tags::default());
+        assert!(read.duration.is_some());
+        let why = read.trouble.unwrap_or_default();
+        assert!(why.contains("compressed"), "{why}");
+    }
+
+    /// Chapters in chapters: few bytes and items, and the parser calls itself for each.
+    #[test]
+    fn what_is_nested_does_not_take_the_stack() {
+        // So that no length begins with two zeros and counts as an item.
+        const PADDING: usize = 1 << 16;
+        let begin = [&b"c\0"[..], &[1; 16]].concat();
+        let chapter = |n: usize| {
+            let size = (n - 1) * (10 + begin.len()) + begin.len() + PADDING;
+            let size = [size >> 21, size >> 14, size >> 7, size].map(|n| (n & 0x7f) as u8);
+            [b"CHAP", &size[..], &[0x40, 0], &begin].concat()
+        };
+        let mut chapters: Vec<u8> = (1..=20_000).rev().flat_map(chapter).collect();
+        chapters.resize(chapters.len() + PADDING, 0);
+        let chapters = [begin.clone(), chapters].concat();
+        let read = read_bytes(&mp3(&[(b"CHAP", [0; 2], &chapters)]), Format::Mp3);
+        assert!(read.duration.is_some());
+        let why = read.trouble.unwrap_or_default();
+        assert!(why.contains("nested"), "{why}");
     }
 
     fn atom(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {

@@ -6,6 +6,8 @@
 //! too many, or take too long. That does not depend on how a tag is nested or coded:
 //! each item of ID3v2, APE, Vorbis comments, RIFF INFO and MP4 has a length, of which
 //! the two high bytes are zero unless it is long, and then the bytes run out first.
+//! Items in items take the parser's stack, one call in the other: how far it has come
+//! is seen by where the reader's own variables lie.
 
 use std::{
     cell::RefCell,
@@ -24,6 +26,8 @@ struct Account {
     items: u32,
     values: u32,
     calls: u32,
+    /// Where the stack was when the parser was called.
+    stack: usize,
     /// The last two bytes that went by.
     last: [u8; 2],
     deadline: Instant,
@@ -44,6 +48,7 @@ impl<R> Budgeted<R> {
             items: 0,
             values: 0,
             calls: 0,
+            stack: stack_address(),
             last: [1; 2],
             deadline: Instant::now() + MAX_TIME,
             over: None,
@@ -92,6 +97,8 @@ impl Account {
             format!("its tags have more than {MAX_VALUES} values")
         } else if self.bytes > MAX_BYTES {
             format!("its tags have more than {} MiB", MAX_BYTES >> 20)
+        } else if self.stack.abs_diff(stack_address()) > MAX_STACK {
+            "its tags are nested too deep".into()
         } else if is_late() {
             format!("reading its tags took more than {} s", MAX_TIME.as_secs())
         } else {
@@ -116,6 +123,13 @@ impl<R: Seek> Seek for Budgeted<R> {
     }
 }
 
+/// Where about the stack ends at present.
+#[inline(never)]
+fn stack_address() -> usize {
+    let here = 0u8;
+    std::ptr::from_ref(std::hint::black_box(&here)).addr()
+}
+
 /// Items of a tag, each of which counts two or three times. Taggers write some dozen,
 /// an audiobook with 500 chapters has 3,000; the parser compares each with all before.
 pub const MAX_ITEMS: u32 = 8192;
@@ -124,8 +138,13 @@ pub const MAX_ITEMS: u32 = 8192;
 /// 10,000. The parser makes a value of a hundred bytes of each.
 const MAX_VALUES: u32 = 256 * 1024;
 
-/// Some covers, which the parser reads through where it cannot seek.
-const MAX_BYTES: u64 = 64 * 1024 * 1024;
+/// Some covers, which the parser reads through where it cannot seek. Of a text it makes up to
+/// four times as much.
+const MAX_BYTES: u64 = 32 * 1024 * 1024;
+
+/// A quarter of what a thread has. Tags as they are written take a tenth of it; a chapter in
+/// a chapter takes up to 10 KB.
+const MAX_STACK: usize = 512 * 1024;
 
 /// A disk that spins up takes 10 s, and so does a cover on a slow network.
 const MAX_TIME: Duration = Duration::from_secs(20);
