@@ -2,12 +2,13 @@
 
 use std::{
     env, fs, io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::{config::Config, identity::give_to_owner_of};
+use crate::{aside::put_aside, config::Config, identity::give_to_owner_of};
 
 /// The state directory, held by this process alone.
 pub struct StateDir {
@@ -52,6 +53,7 @@ impl StateDir {
             path: lock_path.clone(),
             source,
         };
+        clear(&lock_path);
         let opened = fs::File::options()
             .create(true)
             .truncate(false)
@@ -139,6 +141,20 @@ fn default_dir(systemd: &str, system: &str, xdg: &str, home: &str) -> PathBuf {
 /// What systemd makes for the service.
 pub const SERVICE_STATE: &str = "/var/lib/p2pmusic";
 pub const SERVICE_CACHE: &str = "/var/cache/p2pmusic";
+
+/// Where the lock is to be there is a file that its owner may write, or nothing.
+fn clear(lock: &Path) {
+    let result = match fs::symlink_metadata(lock) {
+        Ok(found) if found.is_file() && found.permissions().mode() & 0o600 != 0o600 => {
+            fs::set_permissions(lock, fs::Permissions::from_mode(0o600))
+        }
+        Ok(found) if !found.is_file() => put_aside(lock).map(drop),
+        _ => Ok(()),
+    };
+    if let Err(error) = result {
+        log::debug!("{} is in the way of the lock: {error}", lock.display());
+    }
+}
 
 fn create(path: &Path, key: &'static str) -> Result<(), DirError> {
     fs::create_dir_all(path).map_err(|source| DirError::Create {

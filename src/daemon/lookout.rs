@@ -24,12 +24,19 @@ pub struct Sight {
     pub interfaces: Interfaces,
 }
 
+/// Requests, what a person must know of the configuration, and what became of the identity.
+pub type Told = (
+    Receiver<ControlEvent>,
+    Receiver<Vec<String>>,
+    Receiver<String>,
+);
+
 /// Answers requests until the control server is gone, by what `look` sees. What
 /// a person must know of the configuration comes with them.
 pub async fn run(
     mut setup: Setup,
     look: impl Fn() -> Sight,
-    (requests, notices): (Receiver<ControlEvent>, Receiver<Vec<String>>),
+    (requests, notices, lost): Told,
     status: Option<TrackerStatus>,
 ) {
     let begun = Instant::now();
@@ -58,6 +65,9 @@ pub async fn run(
             node.handle(Event::Tracker(message), now);
         }
         noticed = notices.try_recv().unwrap_or(noticed);
+        if let Ok(notice) = lost.try_recv() {
+            setup.found.push(notice);
+        }
         let configured = Event::Configured {
             max_volume: setup.max_volume,
             notices: noticed.iter().cloned().chain(problems).collect(),

@@ -3,8 +3,7 @@
 //! small file of its own, which is written in place.
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
+    fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -17,7 +16,7 @@ use super::{
     slots::{Entry, Slots},
 };
 use crate::{
-    aside::put_aside,
+    aside::{put_aside, read_whole, replace},
     config::Resume,
     node::{Absence, Bookmark, Event, Memory},
     peer::Handle,
@@ -199,7 +198,7 @@ impl Desk {
 pub struct Loaded {
     pub memory: Memory,
     /// What a person should know of it.
-    pub notice: Option<String>,
+    pub notices: Vec<String>,
     /// When the bookmark was written.
     pub stamp: Option<Stamp>,
 }
@@ -208,10 +207,17 @@ pub struct Loaded {
 /// is put aside.
 pub fn load(state_dir: &Path, resume: Resume) -> Loaded {
     let (memory, notice) = load_memory(state_dir);
-    let Some(entry) = Slots::read(&place(state_dir)) else {
+    let mut notices: Vec<_> = notice.into_iter().collect();
+    let place = place(state_dir);
+    let entry = Slots::read(&place).unwrap_or_else(|error| {
+        let lost = "what was playing, and how loud, is forgotten";
+        notices.push(give_up(&place, &error, lost));
+        None
+    });
+    let Some(entry) = entry else {
         return Loaded {
             memory,
-            notice,
+            notices,
             stamp: None,
         };
     };
@@ -219,7 +225,7 @@ pub fn load(state_dir: &Path, resume: Resume) -> Loaded {
     log::debug!("{:?} was written {absence:?} ago", entry.bookmark);
     Loaded {
         memory: memory.go_on(&entry.bookmark, resume, absence),
-        notice,
+        notices,
         stamp: Some(entry.stamp),
     }
 }
@@ -238,30 +244,35 @@ pub async fn tell_absence(since: Stamp, peer: Handle) {
 
 fn load_memory(state_dir: &Path) -> (Memory, Option<String>) {
     let path = path(state_dir);
-    let read = fs::read(&path).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
+    let read = read_whole(&path, MAX_MEMORY_BYTES);
+    let read = read.and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
     let error = match read {
         Ok(memory) => return (memory, None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Default::default(),
         Err(error) => error,
     };
-    let becomes = match put_aside(&path) {
+    let notice = give_up(&path, &error, "the queue begins anew");
+    (Memory::default(), Some(notice))
+}
+
+/// Puts a file aside that is of no use, for the reason `why`. Says what is lost with it.
+fn give_up(path: &Path, why: &io::Error, lost: &str) -> String {
+    let becomes = match put_aside(path) {
         Ok(aside) => format!("is put aside as {}", aside.display()),
         Err(error) => format!("cannot be put aside ({error}): remove it"),
     };
-    let notice = format!(
-        "{} cannot be read ({error}) and {becomes}; the queue begins anew",
-        path.display()
-    );
+    let at = path.display();
+    let notice = format!("{at} cannot be read ({why}) and {becomes}; {lost}");
     log::warn!("{notice}");
-    (Memory::default(), Some(notice))
+    notice
 }
 
 /// The volume that was saved last, in per cent; changes nothing.
 pub fn remembered_volume(state_dir: &Path) -> Option<u8> {
-    if let Some(entry) = Slots::read(&place(state_dir)) {
+    if let Ok(Some(entry)) = Slots::read(&place(state_dir)) {
         return Some(entry.bookmark.volume);
     }
-    let bytes = fs::read(path(state_dir)).ok()?;
+    let bytes = read_whole(&path(state_dir), MAX_MEMORY_BYTES).ok()?;
     let memory: Memory = serde_json::from_slice(&bytes).ok()?;
     Some(memory.volume)
 }
@@ -272,12 +283,7 @@ pub fn remembered_volume(state_dir: &Path) -> Option<u8> {
 /// When the state directory cannot be written.
 fn save(memory: &Memory, state_dir: &Path) -> io::Result<()> {
     make_again(state_dir)?;
-    let temporary = state_dir.join("memory.json.new");
-    let mut file = File::create(&temporary)?;
-    file.write_all(&serde_json::to_vec(memory)?)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path(state_dir))?;
-    File::open(state_dir)?.sync_all()
+    replace(&path(state_dir), &serde_json::to_vec(memory)?)
 }
 
 /// Writes where the node is in its music, in place.
@@ -307,6 +313,8 @@ fn place(state_dir: &Path) -> PathBuf {
     state_dir.join("place")
 }
 
+/// A full queue with the longest names has less.
+const MAX_MEMORY_BYTES: u64 = 64 << 20;
 /// A speaker is unplugged rather than stopped, and an SD card wears by being
 /// written: a person fills a queue track by track.
 const SAVE_AFTER: Duration = Duration::from_secs(2);

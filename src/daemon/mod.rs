@@ -9,6 +9,7 @@
 mod clock;
 pub mod dirs;
 mod exposition;
+mod keepsake;
 mod logging;
 mod lookout;
 mod machine;
@@ -118,22 +119,26 @@ async fn serve(mut reloader: Reloader, state: &StateDir) -> Result<(), DaemonErr
     let running = parts::start(config, state, identity.clone(), found, notifier.clone())?;
     notifier.ready();
     log::info!("ready");
-    while let Signal::Reload = signals.next().await {
-        notifier.reloading();
-        let reload = async {
-            reloader.reload(&running).await;
-            Signal::Reload
-        };
-        // A disk that hangs does not hold up the end.
-        let stop = async {
-            signals.stop().await;
-            Signal::Stop
-        };
-        if smol::future::or(stop, reload).await == Signal::Stop {
-            break;
+    let keeping = keepsake::keep(identity.clone(), state.path().into(), &running);
+    let ending = async {
+        while let Signal::Reload = signals.next().await {
+            notifier.reloading();
+            let reload = async {
+                reloader.reload(&running).await;
+                Signal::Reload
+            };
+            // A disk that hangs does not hold up the end.
+            let stop = async {
+                signals.stop().await;
+                Signal::Stop
+            };
+            if smol::future::or(stop, reload).await == Signal::Stop {
+                break;
+            }
+            notifier.ready();
         }
-        notifier.ready();
-    }
+    };
+    smol::future::or(ending, keeping).await;
     log::info!("leaving");
     notifier.stopping();
     if within(STOP_TIMEOUT, running.stop()).await.is_none() {

@@ -48,10 +48,12 @@ use crate::{
 
 /// A started node.
 pub struct Running {
-    peer: Option<Speaker>,
+    pub(super) peer: Option<Speaker>,
     /// Where a node that does not play shows what its configuration lacks; the
     /// latest counts.
     notices: Sender<Vec<String>>,
+    /// Where it shows what became of its identity.
+    pub(super) lost: Sender<String>,
     /// The own tracker, where there is one.
     tracker: Option<TrackerStatus>,
     /// The tracker, the link to one, and the control socket.
@@ -59,9 +61,9 @@ pub struct Running {
 }
 
 /// What a node has that plays.
-struct Speaker {
+pub(super) struct Speaker {
     peer: Task<()>,
-    handle: Handle,
+    pub(super) handle: Handle,
     endpoint: Endpoint,
     /// The way to the link to the trackers.
     commands: Sender<Command>,
@@ -194,6 +196,7 @@ pub fn start(
     let watchdog = Watchdog::new(notifier.clone(), Watchdog::interval_from_env());
     let line = StatusLine::new(notifier, Instant::now());
     let (notices, noticed) = async_channel::bounded(1);
+    let (lost, found_lost) = async_channel::bounded(1);
     let own_tracker = tracker.as_ref().map(|tracker| tracker.server.status());
     if !config.role.is_peer() {
         let network = Network::look(config.tracker.listen.ip());
@@ -203,11 +206,12 @@ pub fn start(
             config,
             tracker,
             (line, &watchdog),
-            (requests, noticed),
+            (requests, noticed, found_lost),
         ));
         return Ok(Running {
             peer: None,
             notices,
+            lost,
             tracker: own_tracker,
             tasks,
         });
@@ -224,6 +228,7 @@ pub fn start(
     Ok(Running {
         peer: Some(speaker),
         notices,
+        lost,
         tracker: own_tracker,
         tasks,
     })
@@ -254,7 +259,7 @@ fn start_speaker(
     let port = endpoint.local_addr().map_or(0, |at| at.port());
     let Loaded {
         mut memory,
-        notice: damage,
+        notices: damage,
         stamp,
     } = memory::load(state.path(), config.audio.resume);
     // A chosen name is what it is.
@@ -372,7 +377,7 @@ fn start_lookout(
     config: &Config,
     tracker: Option<Tracker>,
     (line, watchdog): (StatusLine, &Watchdog),
-    told: (Receiver<ControlEvent>, Receiver<Vec<String>>),
+    told: lookout::Told,
 ) -> Vec<Task<()>> {
     let mut tasks = Vec::new();
     let status = tracker.as_ref().map(|tracker| tracker.server.status());
@@ -398,7 +403,7 @@ fn setup(config: &Config, identity: &Identity, memory: Memory, network: &Network
         role: config.role,
         interfaces: network.interfaces.clone(),
         memory,
-        found: Vec::new(),
+        found: identity.notice().into_iter().collect(),
         max_volume: config.audio.max_volume,
         names_others: names_others(),
         seed: seed(identity),

@@ -7,7 +7,7 @@
 //! written; the other one counts then.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{File, OpenOptions},
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
@@ -17,7 +17,10 @@ use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Stamp;
-use crate::node::Bookmark;
+use crate::{
+    aside::{read_whole, replace},
+    node::Bookmark,
+};
 
 /// What a slot holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +50,7 @@ impl Slots {
     /// # Errors
     /// When it can neither be opened nor made.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let bytes = fs::read(path).unwrap_or_default();
+        let bytes = read_whole(path, FILE as u64).unwrap_or_default();
         if bytes.len() != FILE {
             make(path)?;
         }
@@ -64,9 +67,24 @@ impl Slots {
         Ok(Self { file, number, next })
     }
 
-    /// What the file at `path` says, if anything.
-    pub fn read(path: &Path) -> Option<Entry> {
-        newest(&fs::read(path).ok()?).map(|(_, _, entry)| entry)
+    /// What the file at `path` says, if it says anything yet.
+    ///
+    /// # Errors
+    /// When there is something that cannot be read.
+    pub fn read(path: &Path) -> io::Result<Option<Entry>> {
+        let bytes = match read_whole(path, FILE as u64) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read?,
+        };
+        match newest(&bytes) {
+            Some((_, _, entry)) => Ok(Some(entry)),
+            // The power went between its making and the first write.
+            None if bytes.len() == FILE && bytes.iter().all(|byte| *byte == 0) => Ok(None),
+            None => {
+                let text = "it is damaged";
+                Err(io::Error::new(io::ErrorKind::InvalidData, text))
+            }
+        }
     }
 
     /// Writes `entry`, so that it outlives a power cut. One that fails leaves what was
@@ -88,14 +106,7 @@ impl Slots {
 /// Makes the file, with every block of it written: a block that is only reserved costs the
 /// file system's journal when it is written first.
 fn make(path: &Path) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    fs::write(&temporary, [0; FILE])?;
-    File::open(&temporary)?.sync_all()?;
-    fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(dir) => File::open(dir)?.sync_all(),
-        None => Ok(()),
-    }
+    replace(path, &[0; FILE])
 }
 
 fn encode(number: u64, entry: &Entry) -> io::Result<[u8; SLOT]> {
@@ -138,7 +149,7 @@ const FILE: usize = STRIDE + 4096;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{fs, time::Duration};
 
     use proptest::prelude::*;
 
@@ -210,21 +221,22 @@ mod tests {
     fn what_is_written_is_read_in_this_life_and_the_next() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("place");
-        assert_eq!(Slots::read(&path), None);
+        assert_eq!(Slots::read(&path).unwrap(), None);
         for life in 0..3 {
             let mut slots = Slots::open(&path).unwrap();
             for n in 0..5 {
                 let entry = entry(10 * life + n);
                 slots.write(&entry).unwrap();
-                assert_eq!(Slots::read(&path), Some(entry));
+                assert_eq!(Slots::read(&path).unwrap(), Some(entry));
             }
         }
         assert_eq!(fs::metadata(&path).unwrap().len(), FILE as u64);
         // A card was copied badly.
         fs::write(&path, [7; 100]).unwrap();
+        assert!(Slots::read(&path).is_err());
         let mut slots = Slots::open(&path).unwrap();
         slots.write(&entry(1)).unwrap();
-        assert_eq!(Slots::read(&path), Some(entry(1)));
+        assert_eq!(Slots::read(&path).unwrap(), Some(entry(1)));
     }
 
     /// The largest that there can be.

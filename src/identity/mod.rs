@@ -115,6 +115,12 @@ impl Identity {
         })
     }
 
+    /// Writes the secret again where it has been lost while the node runs; says then what a
+    /// person should know of that.
+    pub fn write_again(&self, state_dir: &Path) -> Option<String> {
+        secret::write_again(state_dir, &self.secret)
+    }
+
     /// Makes the node in `state_dir` another one; says who it is then.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::aside::put_aside;
+use crate::aside::{make_way, put_aside};
 
 use super::{encoding, random, BadKey};
 
@@ -71,6 +71,36 @@ pub fn replace(state_dir: &Path) -> Result<[u8; 32], SecretError> {
     make(state_dir, state_dir.join(FILE_NAME))
 }
 
+/// Writes the secret again where its file has been removed, or emptied, while the node runs:
+/// the node would be another one at its next start without anybody having asked for that.
+/// Gives what a person should know of it.
+///
+/// What is there, and be it damaged, is left alone. The directory may have been removed, too;
+/// the one that it lies in is not made, since a disk that is not mounted looks the same.
+pub fn write_again(state_dir: &Path, secret: &[u8; 32]) -> Option<String> {
+    let path = state_dir.join(FILE_NAME);
+    let what = match fs::metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => "removed",
+        Ok(found) if found.is_file() && found.len() == 0 => "emptied",
+        _ => return None,
+    };
+    let is_made = match fs::create_dir(state_dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => write(state_dir, &path, secret),
+    };
+    let becomes = match is_made {
+        Ok(()) => "is written again: see what does that, and keep a copy".to_owned(),
+        Err(error) => format!(
+            "cannot be written again ({error}): let it be written, or this is a new node \
+             after the next start"
+        ),
+    };
+    let at = path.display();
+    Some(format!(
+        "the node's identity {at} was {what} while p2pmusic ran, and {becomes}"
+    ))
+}
+
 /// Why the node's secret is not to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
@@ -114,10 +144,7 @@ fn write(state_dir: &Path, path: &Path, secret: &[u8; 32]) -> io::Result<()> {
     fs::create_dir_all(state_dir)?;
     let temporary = path.with_extension("new");
     // One that an earlier cut left behind may have any mode.
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    make_way(&temporary)?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -217,6 +244,38 @@ mod tests {
         fs::remove_file(dir.path().join(FILE_NAME)).unwrap();
         let (_, notice) = load_or_make(dir.path()).unwrap();
         assert!(notice.unwrap().contains("is gone"));
+    }
+
+    #[test]
+    fn one_that_is_lost_while_the_node_runs_is_written_again() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("state");
+        let (secret, _) = load_or_make(&dir).unwrap();
+        let file = dir.join(FILE_NAME);
+        let losses: [(fn(&Path), _); 3] = [
+            (|file| fs::remove_file(file).unwrap(), "was removed"),
+            (|file| fs::write(file, "").unwrap(), "was emptied"),
+            (
+                |file| fs::remove_dir_all(file.parent().unwrap()).unwrap(),
+                "was removed",
+            ),
+        ];
+        for (lose, said) in losses {
+            assert_eq!(write_again(&dir, &secret), None);
+            lose(&file);
+            let notice = write_again(&dir, &secret).unwrap();
+            assert!(
+                notice.contains(said) && notice.contains("written again"),
+                "{notice}"
+            );
+            assert_eq!(load_or_make(&dir).unwrap(), (secret, None));
+        }
+        // Somebody may have put it there.
+        fs::write(&file, "torn").unwrap();
+        assert_eq!(write_again(&dir, &secret), None);
+        let elsewhere = parent.path().join("not mounted/state");
+        let notice = write_again(&elsewhere, &secret).unwrap();
+        assert!(notice.contains("cannot be written again"), "{notice}");
     }
 
     #[test]

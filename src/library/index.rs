@@ -34,7 +34,7 @@ use redb::{
 };
 use serde::{Deserialize, Serialize};
 
-use self::error::{failed, is_damage, is_unwritable};
+use self::error::{failed, is_in_use, is_unwritable};
 use self::reader::builder;
 use self::tables::{
     decode_slot, Change, Tables, ENTRIES, FILES, HELD, META, OLD_ENTRIES, UNPLAYABLE,
@@ -42,8 +42,9 @@ use self::tables::{
 pub use self::{error::IndexError, reader::IndexReader};
 use super::scan::Stamp;
 use crate::{
-    aside::put_aside,
+    aside::{put_aside, read_whole, replace},
     catalog::{Entry, Held, Listed, MAX_PAGES, PAGE_ENTRIES},
+    fence::open_regular,
     id::{EntryNo, TrackId},
 };
 
@@ -136,35 +137,51 @@ impl Index {
     pub fn open(dir: &Path, known_epoch: u64) -> Result<Self, IndexError> {
         let path = dir.join(FILE_NAME);
         match Self::open_file(&path, dir, known_epoch) {
-            Err(IndexError { source, .. }) if is_damage(&source) => {
-                let aside = put_aside(&path).map_err(|error| failed(&path, error))?;
-                let notice = format!(
-                    "{} was damaged ({source}) and is put aside as {}; all music is read again",
-                    path.display(),
-                    aside.display()
-                );
-                log::warn!("{notice}");
-                let mut index = Self::open_file(&path, dir, known_epoch)?;
-                index.notice = Some(notice);
-                Ok(index)
+            Err(error) if is_in_use(&error.source) => Err(error),
+            Err(error) if is_unwritable(&error.source) && open_regular(&path).is_ok() => {
+                Self::open_copy(&path, dir, known_epoch, &error)
             }
-            Err(error) if is_unwritable(&error.source) => {
-                let notice =
-                    format!("{error}; what is learnt of the music is forgotten at the next start");
-                log::warn!("{notice}");
-                let mut index = Self::open_copy(&path, dir, known_epoch)?;
-                index.notice = Some(notice);
-                Ok(index)
-            }
+            Err(error) => Self::open_anew(&path, dir, known_epoch, &error),
             result => result,
         }
     }
 
+    /// Puts aside what cannot be used, for the reason `why`, and begins anew.
+    fn open_anew(
+        path: &Path,
+        dir: &Path,
+        known_epoch: u64,
+        why: &IndexError,
+    ) -> Result<Self, IndexError> {
+        let source = &why.source;
+        let Ok(aside) = put_aside(path) else {
+            return Self::open_copy(path, dir, known_epoch, why);
+        };
+        let notice = format!(
+            "{} was damaged ({source}) and is put aside as {}; all music is read again",
+            path.display(),
+            aside.display()
+        );
+        log::warn!("{notice}");
+        let mut index = Self::open_file(path, dir, known_epoch)?;
+        index.notice = Some(notice);
+        Ok(index)
+    }
+
     /// Works on a copy in memory, in an epoch of its own: nothing of it will be
     /// known at the next start.
-    fn open_copy(path: &Path, dir: &Path, known_epoch: u64) -> Result<Self, IndexError> {
+    fn open_copy(
+        path: &Path,
+        dir: &Path,
+        known_epoch: u64,
+        why: &IndexError,
+    ) -> Result<Self, IndexError> {
+        let notice = format!("{why}; what is learnt of the music is forgotten at the next start");
+        log::warn!("{notice}");
         let backend = InMemoryBackend::new();
-        if let Ok(bytes) = fs::read(path) {
+        // What is damaged, and can neither be written nor put aside, is not looked at.
+        let bytes = fs::read(path).ok().filter(|_| is_unwritable(&why.source));
+        if let Some(bytes) = bytes {
             let copied = backend.set_len(bytes.len() as u64);
             let copied = copied.and_then(|()| backend.write(0, &bytes));
             copied.map_err(|error| failed(path, error))?;
@@ -173,6 +190,7 @@ impl Index {
         let db = db.map_err(|error| failed(path, error))?;
         let last_epoch = read_epoch(dir).max(known_epoch);
         let mut this = Self::of(db, path, dir, last_epoch);
+        this.notice = Some(notice);
         if let Some(meta) = this.prepare().map_err(|error| failed(path, error))? {
             this.epoch = last_epoch.max(meta.epoch) + 1;
             this.next = meta.next;
@@ -452,7 +470,8 @@ struct Meta {
 
 /// The epoch is noted beside the index as well, for when that is damaged.
 fn read_epoch(dir: &Path) -> u64 {
-    let text = fs::read_to_string(dir.join(EPOCH_NAME)).unwrap_or_default();
+    let bytes = read_whole(&dir.join(EPOCH_NAME), MAX_EPOCH_BYTES).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
     text.trim().parse().unwrap_or(0)
 }
 
@@ -460,11 +479,7 @@ fn write_epoch(dir: &Path, epoch: u64) -> io::Result<()> {
     if read_epoch(dir) == epoch {
         return Ok(());
     }
-    let temporary = dir.join(format!("{EPOCH_NAME}.new"));
-    fs::write(&temporary, format!("{epoch}\n"))?;
-    fs::File::open(&temporary)?.sync_all()?;
-    fs::rename(&temporary, dir.join(EPOCH_NAME))?;
-    fs::File::open(dir)?.sync_all()
+    replace(&dir.join(EPOCH_NAME), format!("{epoch}\n").as_bytes())
 }
 
 /// Of the records; another one is not read.
@@ -474,6 +489,8 @@ const FILE_NAME: &str = "library.redb";
 #[cfg(test)]
 const ASIDE_NAME: &str = "library.redb.damaged";
 const EPOCH_NAME: &str = "library.epoch";
+/// A number and the end of its line.
+const MAX_EPOCH_BYTES: u64 = 64;
 
 /// A transaction costs an SD card some ten pages, whatever is in it.
 const BATCH_CHANGES: usize = 512;

@@ -77,6 +77,8 @@ pub enum Event {
     Absent(Absence),
     /// Whether queue and volume can be remembered, when that changes.
     Remembered(Result<(), String>),
+    /// What became of the node's identity on its disk, while it ran.
+    IdentityLost(String),
     /// Nothing can be kept, for this reason.
     CacheBroken(String),
     /// The cache can be written again.

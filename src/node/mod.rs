@@ -204,6 +204,7 @@ impl Node {
             Event::Lost { track, groups } => self.plays.handle_lost(track, &groups),
             Event::Absent(absence) => self.handle_absence(absence, now),
             Event::Remembered(kept) => self.facts.forgetful = kept.err(),
+            Event::IdentityLost(notice) => self.facts.identity = Some(notice),
             Event::CacheBroken(why) => self.facts.unkept = Some(why),
             Event::CacheMended => self.facts.unkept = None,
             Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),

@@ -39,6 +39,8 @@ pub struct Facts {
     found: Vec<String>,
     /// Why queue and volume cannot be remembered.
     pub forgetful: Option<String>,
+    /// What became of the identity on its disk.
+    pub identity: Option<String>,
     /// Why what is played is not kept, if it is not.
     pub unkept: Option<String>,
     /// Why the file of counters is not written.
@@ -432,6 +434,7 @@ impl Facts {
             offline,
             no_tracker,
             unkept,
+            self.identity.clone(),
             self.forgetful.clone(),
             self.unwritten.clone(),
         ];

@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::ErrorKind,
+    os::unix::fs::{symlink, PermissionsExt as _},
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -225,9 +227,142 @@ fn directories_that_are_removed_while_the_node_runs_are_made_again() {
     fs::remove_dir_all(state(&node)).unwrap();
     node.ctl_ok(&["clear"]);
     node.wait_for_status("a memory", |_| state(&node).join("memory.json").exists());
-    // Its identity was lost with the directory, which the next start says.
+    // So is the identity that was lost with the directory.
+    let peer = node.json(&["status"])["node"]["peer"].clone();
+    node.wait_for_problem("identity.key was removed while p2pmusic ran, and is written again");
     let node = node.restart();
-    node.wait_for_problem("identity.key is gone");
+    assert_eq!(node.json(&["status"])["node"]["peer"], peer);
+    assert!(problems(&node.json(&["status"])).is_empty());
+}
+
+/// All that a node keeps of itself but its identity, and what a power cut leaves of that.
+const KEPT: [&str; 8] = [
+    "memory.json",
+    "memory.json.new",
+    "place",
+    "place.new",
+    "library.redb",
+    "library.epoch",
+    "library.epoch.new",
+    "lock",
+];
+
+/// More than [`DAMAGES`]: what cannot be read at all, and more than anybody wants to read.
+const WORSE: [(&str, Damage); 4] = [
+    ("noise", |path| {
+        let noise = (0..1 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8);
+        fs::write(path, noise.collect::<Vec<_>>()).unwrap();
+    }),
+    ("an empty directory", |path| {
+        fs::remove_file(path).unwrap();
+        fs::create_dir(path).unwrap();
+    }),
+    // What nobody can open, root included.
+    ("a link to itself", |path| {
+        fs::remove_file(path).unwrap();
+        symlink(path, path).unwrap();
+    }),
+    ("not to be read", |path| {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o0)).unwrap();
+    }),
+];
+
+/// What is lost with a file, if anything, is said once.
+#[test]
+fn no_damage_to_what_a_node_keeps_hinders_its_start() {
+    let music = Music::new();
+    music.wav("song.wav", 44_100, 20.0);
+    let mut wrong = Vec::new();
+    for kept in KEPT {
+        let mut node = lone_peer(music.path()).start();
+        for (what, damage) in DAMAGES.iter().chain(&WORSE) {
+            let case = format!("{kept}, {what}");
+            node.wait_for_tracks("lone", 1);
+            node.ctl_ok(&["clear"]);
+            node.ctl_ok(&["play", "song"]);
+            node.ctl_ok(&["volume", "60"]);
+            node.wait_for_sound();
+            let path = state(&node).join(kept);
+            node = damaged(node, &path, *damage);
+            node.wait_for_tracks("lone", 1);
+            node.ctl_ok(&["play", "song"]);
+            node.wait_for_sound();
+            node.ctl_ok(&["volume", "61"]);
+            let said = said_of(&node, &path);
+            let is_lost = ["memory.json", "place", "library.redb"].contains(&kept)
+                && !["gone", "not to be read"].contains(what)
+                // One of its two slots is left, or it is a new index to redb.
+                && ![("place", "half of it"), ("library.redb", "nothing")].contains(&(kept, what));
+            let status = node.json(&["status"]);
+            let file = path.to_str().unwrap();
+            let is_shown = problems(&status)
+                .iter()
+                .any(|problem| problem.contains(file));
+            if said.len() > 1 || is_lost && !(is_shown && said.len() == 1) {
+                wrong.push(format!("{case}: {:#?}, said: {said:#?}", problems(&status)));
+            }
+            // It is replaced.
+            node.signal("TERM");
+            assert!(node.wait_for_exit().success(), "{case}");
+            node = node.restart();
+            let status = node.json(&["status"]);
+            let found = problems(&status);
+            let (volume, queued) = (
+                &status["status"]["volume"],
+                &status["status"]["playlistlength"],
+            );
+            // What is only used for a moment is made way for then.
+            let is_in_the_way = !kept.ends_with(".new")
+                && fs::read(&path).is_err_and(|e| e.kind() != ErrorKind::NotFound);
+            if !found.is_empty() || *volume != 61 || *queued == 0 || is_in_the_way {
+                wrong.push(format!(
+                    "{case}, next start: in the way {is_in_the_way}, {found:#?}, {queued} queued, volume {volume}, {:#?}",
+                    said_of(&node, &path)
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Ends `node`, has `damage` done to a file of it, and starts it again.
+fn damaged(mut node: Node, path: &Path, damage: Damage) -> Node {
+    node.signal("TERM");
+    assert!(node.wait_for_exit().success());
+    if !fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) {
+        let _ = fs::remove_file(path).or_else(|_| fs::remove_dir_all(path));
+        fs::write(path, "half of what was to be").unwrap();
+    }
+    damage(path);
+    node.restart()
+}
+
+/// The warnings that name a file.
+fn said_of(node: &Node, path: &Path) -> Vec<String> {
+    let (log, file) = (node.log(), path.to_str().unwrap());
+    let lines = log.lines();
+    let said = lines.filter(|line| line.contains("WARN  ") && line.contains(file));
+    said.map(str::to_owned).collect()
+}
+
+#[test]
+fn an_identity_that_is_removed_while_the_node_runs_is_said_and_written_again() {
+    let tracker = Setup::tracker().start();
+    let peer = Setup::peer("player", &tracker).start();
+    for node in [peer, tracker] {
+        let id = node.json(&["status"])["node"]["peer"].clone();
+        let key = state(&node).join("identity.key");
+        let secret = fs::read(&key).unwrap();
+        fs::remove_file(&key).unwrap();
+        let problem = node.wait_for_problem("was removed while p2pmusic ran");
+        assert!(problem.contains(key.to_str().unwrap()), "{problem}");
+        assert_eq!(fs::read(&key).unwrap(), secret);
+        assert_eq!(times_said(&node, "was removed while p2pmusic ran"), 1);
+        let node = node.restart();
+        let status = node.json(&["status"]);
+        assert_eq!(status["node"]["peer"], id);
+        assert!(problems(&status).is_empty(), "{status:#}");
+    }
 }
 
 #[test]

@@ -32,16 +32,12 @@ pub(super) fn failed(path: &Path, error: impl Into<redb::Error>) -> IndexError {
     }
 }
 
-/// Whether the file is at fault, rather than the disk or another process.
-pub(super) fn is_damage(error: &redb::Error) -> bool {
-    match error {
-        redb::Error::Io(error) => matches!(
-            error.kind(),
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::IsADirectory
-        ),
-        redb::Error::DatabaseAlreadyOpen | redb::Error::LockPoisoned(_) => false,
-        _ => true,
-    }
+/// Whether another process has it, or this one does.
+pub(super) fn is_in_use(error: &redb::Error) -> bool {
+    matches!(
+        error,
+        redb::Error::DatabaseAlreadyOpen | redb::Error::LockPoisoned(_)
+    )
 }
 
 /// Whether the file may be well, but nothing can be written where it lies.

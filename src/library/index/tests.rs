@@ -76,7 +76,9 @@ fn a_copy_in_memory_knows_what_the_file_knows_and_leaves_it_alone() {
     index.flush().unwrap();
     drop(index);
     let bytes = fs::read(&path).unwrap();
-    let mut copy = Index::open_copy(&path, dir.path(), 0).unwrap();
+    let read_only = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
+    let why = failed(&path, read_only);
+    let mut copy = Index::open_copy(&path, dir.path(), 0, &why).unwrap();
     assert_eq!(names(&copy), [(0, "a".to_owned())]);
     assert!(
         copy.epoch() > 1,
