@@ -12,7 +12,8 @@
 #   make deb       a package for Debian and Raspberry Pi OS, TARGET=… as for cross
 #   make packages  those for amd64, arm64 and armhf, and an apt repository of them in dist/apt,
 #                  which is signed with SIGN_KEY=…, a key that gpg has
-#   make system-test  install that into a Debian that boots, and use it: SUITE=trixie for 13
+#   make system-test  install that into Debians that boot, one and then three, and use it:
+#                  SUITE=trixie for 13
 #   make install   into $(DESTDIR)$(PREFIX)
 
 PREFIX ?= /usr/local
@@ -51,7 +52,7 @@ CROSS_ROOMS = ::
 # What makes a package, and what boots a Debian to install it into.
 DEB_PACKAGES = dpkg-dev
 REPOSITORY_PACKAGES = $(DEB_PACKAGES) apt-utils gpg
-SYSTEM_TEST_PACKAGES = debootstrap systemd-container
+SYSTEM_TEST_PACKAGES = debootstrap systemd-container iproute2
 
 BINARY = target/release/p2pmusic
 SOURCES = $(shell find src -name '*.rs') Cargo.toml Cargo.lock
@@ -296,6 +297,7 @@ packages: deps
 system-test: deb
 	$(call install_packages,$(SYSTEM_TEST_PACKAGES))
 	$(SUDO) tests/system/run $(or $(SUITE),bookworm)
+	$(SUDO) tests/system/house $(or $(SUITE),bookworm)
 
 # Files that name where the others lie, for $(PREFIX).
 relocate = sed 's|/usr/bin/p2pmusic|$(PREFIX)/bin/p2pmusic|; s|/usr/share|$(PREFIX)/share|'
