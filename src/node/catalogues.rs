@@ -10,6 +10,7 @@
 mod archive;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::archive::Archive;
+use self::{archive::Archive, turns::Pending};
 use crate::{
     catalog::{
         Allowances, Catalogue, CatchUp, Excess, GivesWay, Hash, Holding, Need, Quota, SignedHead,
@@ -67,19 +68,6 @@ struct Kept {
     catalogue: Arc<Catalogue>,
     bytes: usize,
     via: Via,
-}
-
-#[derive(Debug)]
-struct Pending {
-    catch_up: CatchUp,
-    /// Who has shown this head: who is asked first, and who after that.
-    via: Via,
-    then: Option<Via>,
-    /// When the last piece was asked for; until then it waits for its turn.
-    asked: Option<Instant>,
-    turn: u64,
-    /// Until when it may not be asked for.
-    not_before: Option<Instant>,
 }
 
 impl Catalogues {
@@ -503,7 +491,7 @@ impl Catalogues {
     /// Goes on to those whose turn has come: a peer that joins a large swarm would
     /// otherwise ask for a thousand catalogues in one breath.
     fn begin(&mut self, now: Instant) {
-        while let Some(owner) = self.next(now) {
+        while let Some(owner) = turns::next(&self.pending, &self.here, self.quota, now) {
             let site = self.site(owner);
             let Some(pending) = self.pending.get_mut(&owner) else {
                 return;
@@ -525,40 +513,11 @@ impl Catalogues {
             });
         }
     }
-
-    /// The owner whose turn it is, if any: of the site that is asked for least, the one that
-    /// has waited for longest.
-    fn next(&self, now: Instant) -> Option<PeerId> {
-        let mut under_way: BTreeMap<Option<Site>, usize> = BTreeMap::new();
-        let asked = self.pending.iter().filter(|(_, p)| p.asked.is_some());
-        for (owner, _) in asked {
-            *under_way.entry(self.site(*owner)).or_default() += 1;
-        }
-        let at_once = (self.quota.all / IN_FLIGHT_PART).clamp(2, MAX_CATCHING_UP);
-        if under_way.values().sum::<usize>() >= at_once {
-            return None;
-        }
-        let of_site = (at_once * 3 / 4).max(1);
-        let waiting = self.pending.iter().filter_map(|(owner, pending)| {
-            let may = pending.asked.is_none() && pending.not_before.is_none_or(|then| then <= now);
-            let site = self.here.get(owner).filter(|_| may)?;
-            let busy = under_way.get(site).copied().unwrap_or(0);
-            (busy < of_site).then_some((busy, pending.turn, *owner))
-        });
-        waiting.min().map(|(_, _, owner)| owner)
-    }
 }
 
 /// A tracker, or an owner, answers in milliseconds; one that is swamped is not helped
 /// by asking more often.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
-/// Catalogues that are fetched at a time: enough to keep the line busy while
-/// the tracker answers, and pages that find room in its outbox. Each may be a page of the
-/// largest size on its way, three quarters of them for owners at one site.
-const MAX_CATCHING_UP: usize = 8;
-/// One at a time for each so many bytes that all may take, since a page that is taken
-/// apart takes its size several times.
-const IN_FLIGHT_PART: usize = 4 << 20;
 /// Four times what a tracker takes: of owners that are gone some are kept.
 const MAX_CATALOGUES: usize = 4096;
 /// An owner that was here for as long is known.

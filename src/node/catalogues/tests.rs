@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::*;
+use super::{turns::MAX_CATCHING_UP, *};
 use crate::catalog::{
     samples::{song, Owner},
     Entry,
