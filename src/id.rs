@@ -51,6 +51,10 @@ id32! {
     TrackId
 }
 
+/// Names a key of the swarm without telling it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyMark(pub [u8; 16]);
+
 impl PeerId {
     /// Parses what [`Self::to_hex`] wrote.
     ///

@@ -20,13 +20,13 @@ pub struct Filling {
 
 /// Bytes that are left; fewer than none where a page was larger than that.
 #[derive(Clone, Copy, Debug)]
-struct Allowance {
+pub struct Allowance {
     left: i64,
     at: Instant,
 }
 
 impl Allowance {
-    fn full(rate: Filling, now: Instant) -> Self {
+    pub fn full(rate: Filling, now: Instant) -> Self {
         let left = i64::try_from(rate.most).unwrap_or(i64::MAX);
         Self { left, at: now }
     }
@@ -43,7 +43,7 @@ impl Allowance {
     }
 
     /// When something may be asked for again: at once, or then.
-    fn ready(&self, rate: Filling, now: Instant) -> Instant {
+    pub fn ready(&self, rate: Filling, now: Instant) -> Instant {
         match u64::try_from(1 - self.left) {
             Ok(missing @ 1..) => {
                 let micros = missing.saturating_mul(1_000_000) / rate.a_second.max(1);
@@ -51,6 +51,13 @@ impl Allowance {
             }
             _ => now,
         }
+    }
+
+    /// So many bytes are spent.
+    pub fn spend(&mut self, rate: Filling, bytes: usize, now: Instant) {
+        self.refill(rate, now);
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.left = self.left.saturating_sub(bytes);
     }
 }
 
@@ -125,9 +132,7 @@ fn spend<K: Ord>(
         });
     }
     let allowance = of.entry(key).or_insert_with(|| Allowance::full(rate, now));
-    allowance.refill(rate, now);
-    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-    allowance.left = allowance.left.saturating_sub(bytes);
+    allowance.spend(rate, bytes, now);
 }
 
 /// An owner that hashes its library changes a page every two seconds.

@@ -13,6 +13,7 @@
 mod allowance;
 mod catch_up;
 mod database;
+mod deposit;
 mod entry;
 mod excess;
 mod interner;
@@ -23,9 +24,10 @@ mod refs;
 #[cfg(test)]
 pub(crate) mod samples;
 
-pub use allowance::Allowances;
+pub use allowance::{Allowance, Allowances, Filling};
 pub use catch_up::{CatchUp, Need, SyncError};
 pub use database::{Database, Found, Member};
+pub use deposit::{Deposit, DepositError, Label, KEPT_FOR, LABEL_BYTES};
 pub use entry::{Entry, Held, Listed, SharedTags, Tags, MODIFIED};
 pub use excess::{Excess, TooMuch};
 pub use interner::Interner;

@@ -11,6 +11,8 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::PeerId;
 
 /// A share of memory, in bytes.
@@ -24,7 +26,7 @@ pub struct Quota {
 
 /// Where an owner is. A member can make itself any number of identities, but has to
 /// receive at an address what is sent to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Site {
     V4(Ipv4Addr),
     /// A network of IPv6, since a machine may take any address of it.
@@ -102,6 +104,20 @@ impl Quota {
         }
     }
 
+    /// What owners that are away may take of all.
+    pub fn away(self) -> usize {
+        self.all / PART_OF_AWAY
+    }
+
+    /// The share of the disk for catalogues whose owners are away, or may go: no more than
+    /// memory has for them. Where everybody near is a member, and as many members as it
+    /// likes, a quarter of that.
+    pub fn on_disk(self, is_open: bool) -> Self {
+        let all = self.away().min(MOST_ON_DISK);
+        let all = if is_open { all / 4 } else { all };
+        Self { all, one: all / 2 }
+    }
+
     /// The owner that gives way for all to fit; none where they do. Owners that are not
     /// here go first, and between equals `newcomer`.
     pub fn who_yields(&self, holdings: &[Holding], newcomer: PeerId) -> Option<PeerId> {
@@ -137,6 +153,10 @@ const LIBRARY: usize = 24 << 20;
 const LEAST: usize = 8 << 20;
 /// Three million tracks; an owner that lists more means ill.
 const MOST: usize = 1 << 30;
+/// A quarter: most of what is listed is to be of owners that are here.
+const PART_OF_AWAY: usize = 4;
+/// Half a million tracks.
+const MOST_ON_DISK: usize = 64 << 20;
 /// The most entries that a catalogue may have, as they usually are.
 const MOST_OF_ONE: usize = 256 << 20;
 
@@ -165,6 +185,21 @@ mod tests {
                 one: one << 20,
             };
             assert_eq!(quota, expected, "{memory} MiB");
+        }
+    }
+
+    #[test]
+    fn on_disk_is_what_memory_has_for_owners_that_are_away() {
+        for (memory, is_open, kib) in [
+            (64, false, 2048),
+            (512, false, 16 << 10),
+            (8192, false, 64 << 10),
+            (512, true, 4 << 10),
+            (8192, true, 16 << 10),
+        ] {
+            let quota = Quota::of(memory * MIB).on_disk(is_open);
+            assert_eq!(quota.all, kib << 10, "{memory} MiB");
+            assert!(quota.one <= quota.all / 2);
         }
     }
 

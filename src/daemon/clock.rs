@@ -43,6 +43,12 @@ impl Clock {
         Self { now, is_set }
     }
 
+    /// How long ago it was `wall` since 1970; nothing if no clock can tell.
+    pub fn since(&self, wall: Duration) -> Option<Duration> {
+        let since = self.now.wall.checked_sub(wall);
+        since.filter(|_| self.is_set)
+    }
+
     /// How long ago `then` was.
     pub fn absence(&self, then: &Stamp) -> Absence {
         let same_boot = then.boot.is_some() && then.boot == self.now.boot;

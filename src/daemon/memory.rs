@@ -296,9 +296,11 @@ fn put(path: &Path, bookmark: &Bookmark) -> io::Result<()> {
     Slots::open(path)?.write(&entry)
 }
 
+/// Makes a directory of the node's if it is not there.
+///
 /// The state directory may have been removed while the node ran; the one that it lies in is
 /// not made, since a disk that is not mounted looks the same.
-fn make_again(state_dir: &Path) -> io::Result<()> {
+pub fn make_again(state_dir: &Path) -> io::Result<()> {
     match fs::create_dir(state_dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),

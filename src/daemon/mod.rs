@@ -6,6 +6,7 @@
 //! the tracker of the same process still listens, and the control socket goes
 //! last.
 
+mod archive;
 mod clock;
 pub mod dirs;
 mod exposition;
@@ -20,6 +21,7 @@ mod parts;
 mod reload;
 pub mod signals;
 mod slots;
+mod trial;
 
 use std::{io, net::SocketAddr, panic, path::Path, process, sync::Arc, time::Duration};
 

@@ -11,15 +11,17 @@ use async_channel::{Receiver, Sender};
 use smol::{future, Task};
 
 use super::{
+    archive::{self, Cabinet},
     dirs, exposition,
     lookout::{self, Sight},
     machine,
     memory::{self, Loaded},
     music,
     network::{self, Network},
-    DaemonError, StateDir, Tracker,
+    trial, DaemonError, StateDir, Tracker,
 };
 use crate::{
+    catalog::Quota,
     config::{Changes, Config, TrackerAt},
     content::{disk::FencedDisk, store::Store},
     control::server::{self, ControlConfig, ControlEvent, ControlServer},
@@ -289,6 +291,7 @@ fn start_speaker(
     let (memories, remembered) = async_channel::bounded(1);
     let (bookmarks, places) = async_channel::bounded(1);
     let (kept, memory_kept) = async_channel::bounded(1);
+    let (archive, deposits) = async_channel::bounded(1);
     let found = damage.into_iter().chain(library.notice());
     let found = found.chain(state.notice()).chain(identity.notice());
     let found = found.chain(names.into_iter().flatten());
@@ -313,9 +316,19 @@ fn start_speaker(
         look_for_peers,
         memories,
         bookmarks,
+        archive,
         status: line,
         pulse,
     });
+    let quota = Quota::of(machine::memory()).on_disk(identity.is_open());
+    let connected = endpoint.clone();
+    let key_of = move |peer| connected.key_of(peer);
+    let cabinet = Cabinet::new(state.path(), identity.clone(), quota, key_of);
+    tasks.push(smol::spawn(archive::keep(
+        cabinet,
+        deposits,
+        handle.clone(),
+    )));
     if let Some(stamp) = stamp.filter(|_| wonders) {
         tasks.push(smol::spawn(memory::tell_absence(stamp, handle.clone())));
     }
@@ -405,18 +418,11 @@ fn setup(config: &Config, identity: &Identity, memory: Memory, network: &Network
         memory,
         found: identity.notice().into_iter().collect(),
         max_volume: config.audio.max_volume,
-        names_others: names_others(),
+        names_others: trial::names_others(),
         seed: seed(identity),
         memory_bytes: machine::memory(),
+        known_after: trial::known_after(),
     }
-}
-
-/// Only a bench has a node that does not, for comparison.
-fn names_others() -> bool {
-    #[cfg(feature = "door")]
-    return std::env::var_os("P2PMUSIC_BENCH_ALONE").is_none();
-    #[cfg(not(feature = "door"))]
-    true
 }
 
 fn bind_endpoint(

@@ -36,7 +36,7 @@ use ring::{
 };
 use rustls::pki_types::CertificateDer;
 
-use crate::id::PeerId;
+use crate::id::{KeyMark, PeerId};
 
 pub use encoding::BadKey;
 pub use key_file::{read_keys, KeyFileError};
@@ -175,6 +175,16 @@ impl Identity {
     /// Whether a key that is believed now has signed the certificate of `chain`.
     pub fn believes(&self, chain: &[CertificateDer<'_>]) -> bool {
         self.credentials.believes(chain)
+    }
+
+    /// Names the keys that are believed now.
+    pub fn key_marks(&self) -> Vec<KeyMark> {
+        self.credentials.marks()
+    }
+
+    /// Names the key that has signed the certificate of `chain`, if it is believed now.
+    pub fn key_of(&self, chain: &[CertificateDer<'_>]) -> Option<KeyMark> {
+        self.credentials.mark_of(chain)
     }
 
     pub fn peer_id(&self) -> PeerId {

@@ -23,7 +23,10 @@ use rustls::{
 };
 
 use super::authority;
-use crate::{id::PeerId, protocol::ALPN};
+use crate::{
+    id::{KeyMark, PeerId},
+    protocol::ALPN,
+};
 
 /// The name to dial by, where an API wants one; it is neither sent nor
 /// checked.
@@ -81,6 +84,23 @@ impl Credentials {
         matches!(leaf, Some(Ok(leaf)) if self.members.verify_server(&leaf).is_ok())
     }
 
+    /// Names the authorities that are believed now.
+    pub fn marks(&self) -> Vec<KeyMark> {
+        let trust = self.members.trust.get();
+        trust.authorities.iter().map(mark).collect()
+    }
+
+    /// Names the authority that has signed the first of `chain`, if that is believed now.
+    pub fn mark_of(&self, chain: &[CertificateDer<'_>]) -> Option<KeyMark> {
+        let leaf = ParsedCertificate::try_from(chain.first()?).ok()?;
+        let trust = self.members.trust.get();
+        let signs = |authority: &&CertificateDer<'static>| {
+            let alone = Trust::new(std::slice::from_ref(*authority), &self.provider);
+            self.members.verify_by(&leaf, &alone).is_ok()
+        };
+        trust.authorities.iter().find(signs).map(mark)
+    }
+
     pub fn client(&self, expect: Option<PeerId>) -> ClientConfig {
         let verifier = Expecting {
             members: self.members.clone(),
@@ -135,6 +155,12 @@ impl<T> Slot<T> {
     }
 }
 
+/// The certificate of an authority is the same for all who have its key.
+fn mark(authority: &CertificateDer<'static>) -> KeyMark {
+    let hash = blake3::hash(authority);
+    KeyMark(*hash.as_bytes().first_chunk().unwrap_or(&[0; 16]))
+}
+
 /// The certificate that this node shows.
 #[derive(Debug)]
 struct Own(Slot<CertifiedKey>);
@@ -165,6 +191,7 @@ struct Members {
 /// The authorities that are believed.
 #[derive(Debug)]
 struct Trust {
+    authorities: Vec<CertificateDer<'static>>,
     roots: Arc<RootCertStore>,
     clients: Arc<dyn ClientCertVerifier>,
 }
@@ -182,14 +209,22 @@ impl Trust {
             .clear_root_hint_subjects()
             .build()
             .expect("there is an authority, and no revocation list to be malformed");
-        Self { roots, clients }
+        let authorities = authorities.to_vec();
+        Self {
+            authorities,
+            roots,
+            clients,
+        }
     }
 }
 
 impl Members {
     fn verify_server(&self, leaf: &ParsedCertificate<'_>) -> Result<(), Error> {
+        self.verify_by(leaf, &self.trust.get())
+    }
+
+    fn verify_by(&self, leaf: &ParsedCertificate<'_>, trust: &Trust) -> Result<(), Error> {
         let algorithms = self.provider.signature_verification_algorithms.all;
-        let trust = self.trust.get();
         verify_server_cert_signed_by_trust_anchor(leaf, &trust.roots, &[], ANY_DATE, algorithms)
     }
 

@@ -18,11 +18,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use self::archive::{Archival, Archived};
 use self::{archive::Archive, turns::Pending};
 use crate::{
     catalog::{
-        Allowances, Catalogue, CatchUp, Excess, GivesWay, Hash, Holding, Need, Quota, SignedHead,
-        Site, SyncError, TooMuch,
+        Allowances, Catalogue, CatchUp, Deposit, Excess, GivesWay, Hash, Holding, Need, Quota,
+        SignedHead, Site, SyncError, TooMuch,
     },
     id::PeerId,
 };
@@ -71,13 +72,14 @@ struct Kept {
 }
 
 impl Catalogues {
-    /// On a machine that has so many bytes for the catalogues of others.
-    pub fn new(quota: Quota) -> Self {
+    /// On a machine that has so many bytes for the catalogues of others; an owner is known
+    /// when it was here for so long.
+    pub fn new(quota: Quota, known_after: Duration, now: Instant) -> Self {
         Self {
             own: None,
             quota,
             allowances: Allowances::new(quota),
-            archive: Archive::new(KNOWN_AFTER),
+            archive: Archive::new(known_after, now),
             here: BTreeMap::new(),
             theirs: BTreeMap::new(),
             pending: BTreeMap::new(),
@@ -111,6 +113,70 @@ impl Catalogues {
         away.filter_map(|(owner, name)| Some((name, self.get(owner)?)))
     }
 
+    /// The disk has a catalogue of before, whose owner was away for so long when that was read.
+    pub fn handle_recalled(&mut self, deposit: Deposit, away: Duration, now: Instant) {
+        let head = deposit.catalogue.head().head;
+        let owner = head.owner;
+        let mine = self.own.as_ref().is_some_and(|own| own.owner() == owner);
+        if mine || self.theirs.len() + self.pending.len() >= MAX_CATALOGUES {
+            return;
+        }
+        self.archive.handle_recalled(&deposit, away, now);
+        let is_news = |kept: &Kept| head.is_newer_than(&kept.catalogue.head().head);
+        if self.theirs.get(&owner).is_none_or(is_news) {
+            let catalogue = deposit.catalogue;
+            let kept = Kept {
+                bytes: catalogue.footprint(),
+                catalogue,
+                via: Via::Tracker,
+            };
+            self.theirs.insert(owner, kept);
+            self.archive.handle_catalogue(owner, head);
+            self.has_changed = true;
+        }
+        self.make_room(owner, now);
+        self.forget_absent();
+    }
+
+    /// Other keys are believed now.
+    pub fn handle_keys(&mut self, now: Instant) {
+        self.archive.handle_keys(now);
+        self.forget_unknown();
+    }
+
+    /// What became of the last order of [`Self::poll_archive`].
+    pub fn handle_archived(&mut self, done: &Archived, now: Instant) {
+        self.archive.handle_archived(done, now);
+        self.forget_unknown();
+    }
+
+    /// When [`Self::poll_archive`] has something.
+    pub fn archive_timeout(&self) -> Option<Instant> {
+        self.archive.poll_timeout()
+    }
+
+    /// What is to be written down, or removed from the disk; one after the other.
+    pub fn poll_archive(&mut self, now: Instant) -> Option<Archival> {
+        let theirs = &self.theirs;
+        let newest = |owner| {
+            let kept: &Kept = theirs.get(&owner)?;
+            Some((kept.catalogue.clone(), kept.bytes))
+        };
+        let order = self.archive.poll(newest, now)?;
+        if let Archival::Remove(_) = order {
+            self.forget_unknown();
+        }
+        Some(order)
+    }
+
+    /// Forgets catalogues of owners that are away and not known any more.
+    fn forget_unknown(&mut self) {
+        let (archive, here, count) = (&self.archive, &self.here, self.theirs.len());
+        let theirs = &mut self.theirs;
+        theirs.retain(|owner, _| here.contains_key(owner) || archive.is_away(*owner));
+        self.has_changed |= self.theirs.len() < count;
+    }
+
     /// Whether catalogues have come or gone since this was last asked.
     pub fn take_change(&mut self) -> bool {
         std::mem::take(&mut self.has_changed)
@@ -135,8 +201,13 @@ impl Catalogues {
 
     /// `owner` is here, at `site` as far as that is known. Only then is it asked for.
     pub fn handle_here(&mut self, owner: PeerId, site: Option<Site>, now: Instant) {
-        if self.here.insert(owner, site).is_none() {
-            self.archive.handle_here(owner, now);
+        let was_here = self.here.insert(owner, site);
+        if was_here != Some(site) {
+            self.archive.handle_here(owner, site, now);
+            let newest = self.get(owner).map(|newest| newest.head().head);
+            newest
+                .into_iter()
+                .for_each(|head| self.archive.handle_catalogue(owner, head));
         }
         self.begin(now);
     }
@@ -452,7 +523,7 @@ impl Catalogues {
                 absent.map(|(owner, kept)| (kept.bytes, *owner)).collect();
             let total: usize = absent.iter().map(|(bytes, _)| bytes).sum();
             match absent.iter().max() {
-                Some((_, largest)) if total > self.quota.all / PART_OF_ABSENT => {
+                Some((_, largest)) if total > self.quota.away() => {
                     self.theirs.remove(largest);
                 }
                 _ => break,
@@ -476,6 +547,7 @@ impl Catalogues {
             return;
         };
         self.has_changed = true;
+        self.archive.handle_catalogue(owner, catalogue.head().head);
         let kept = Kept {
             bytes: catalogue.footprint(),
             catalogue: Arc::new(catalogue),
@@ -521,6 +593,4 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// Four times what a tracker takes: of owners that are gone some are kept.
 const MAX_CATALOGUES: usize = 4096;
 /// An owner that was here for as long is known.
-const KNOWN_AFTER: Duration = Duration::from_secs(600);
-/// What owners that are gone may take of all.
-const PART_OF_ABSENT: usize = 4;
+pub const KNOWN_AFTER: Duration = Duration::from_secs(600);

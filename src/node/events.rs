@@ -3,10 +3,11 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
-    Absence, Answer, AskId, FetchEvent, FetchId, Interfaces, Memory, PlayAction, Unresolved, Want,
+    Absence, Answer, Archival, Archived, AskId, FetchEvent, FetchId, Interfaces, Memory,
+    PlayAction, Unresolved, Want,
 };
 use crate::{
-    catalog::{Catalogue, Hash, SignedHead},
+    catalog::{Catalogue, Deposit, Hash, SignedHead},
     config::Role,
     content::ranges::GroupSet,
     control::{
@@ -41,6 +42,8 @@ pub struct Setup {
     pub seed: u64,
     /// How much memory this machine has for it, in bytes.
     pub memory_bytes: u64,
+    /// How long an owner is here before its catalogue outlives its absence.
+    pub known_after: Duration,
 }
 
 /// What happened to the node.
@@ -126,6 +129,10 @@ pub enum Event {
     /// This node shows and believes other keys now; connections by a key that was taken
     /// away have ended.
     Keys,
+    /// A catalogue was kept while this node did not run; its owner was away for so long.
+    Recalled(Box<Deposit>, Duration),
+    /// What became of the last [`Action::Archive`].
+    Archived(Archived),
     /// The configuration was read again.
     Configured {
         /// The loudest that is allowed, in per cent.
@@ -194,6 +201,8 @@ pub enum Action {
     Remember,
     /// Write down where in its music the node is.
     Bookmark,
+    /// Keep a catalogue on disk, or do not any more. The next comes when this is done.
+    Archive(Archival),
     /// Tell the tracker about the own catalogue.
     Publish(Arc<Catalogue>),
     /// Where a peer may be dialled now; nowhere when it is gone.

@@ -45,7 +45,7 @@ use self::{
 pub use self::{
     answers::{Answer, AskId},
     bookmark::{Absence, Bookmark, Then},
-    catalogues::{Via, Want},
+    catalogues::{Archival, Archived, Via, Want, KNOWN_AFTER},
     directory::Interfaces,
     events::{Action, ControlId, Event, Greeted, Piece, PlayerAction, ScanEvent, Setup, Sight},
     memory::Memory,
@@ -111,6 +111,7 @@ impl Node {
         let name = known_as.map_or(&setup.name, |(_, name)| name).clone();
         let peers = &setup.memory.peers;
         let left = setup.memory.left;
+        let quota = Quota::of(setup.memory_bytes);
         let mut node = Self {
             me: setup.me,
             name: name.as_str().into(),
@@ -125,7 +126,7 @@ impl Node {
             wonders: false,
             vigil: Vigil::new(now),
             looks_for_peers: false,
-            catalogues: Catalogues::new(Quota::of(setup.memory_bytes)),
+            catalogues: Catalogues::new(quota, setup.known_after, now),
             database: Database::default(),
             queue: setup.memory.recall(setup.seed),
             transport: Transport::new(setup.memory.volume, setup.max_volume),
@@ -240,7 +241,14 @@ impl Node {
             Event::StatsWritten(written) => self.facts.unwritten = written.err(),
             Event::Devices(devices) => self.facts.devices = devices,
             Event::Interfaces(interfaces) => self.handle_interfaces(interfaces, now),
-            Event::Keys => self.neighbours.handle_keys(now),
+            Event::Keys => {
+                self.neighbours.handle_keys(now);
+                self.catalogues.handle_keys(now);
+            }
+            Event::Recalled(deposit, away) => {
+                self.catalogues.handle_recalled(*deposit, away, now);
+            }
+            Event::Archived(done) => self.catalogues.handle_archived(&done, now),
             Event::Configured {
                 max_volume,
                 notices,
@@ -267,6 +275,8 @@ impl Node {
                 self.handle_play(action, now);
             } else if let Some(want) = self.catalogues.poll() {
                 return Some(Action::Want(want));
+            } else if let Some(order) = self.catalogues.poll_archive(now) {
+                return Some(Action::Archive(order));
             } else if let Some((ask, answer)) = self.answers.poll(now) {
                 self.stats.handle_answer(&answer);
                 return Some(Action::Answer(ask, answer));
@@ -292,6 +302,7 @@ impl Node {
         let due = [
             self.plays.poll_timeout(),
             self.catalogues.poll_timeout(),
+            self.catalogues.archive_timeout(),
             self.answers.poll_timeout(),
             self.neighbours.poll_timeout(),
             self.reminder.poll_timeout(),

@@ -44,7 +44,8 @@ use crate::{
     library::{Library, LibraryEvent},
     media::decode::FileBytes,
     node::{
-        AskId, Bookmark, ControlId, Event, FetchId, Load, Memory, Node, ScanEvent, Setup, Sight,
+        Archival, AskId, Bookmark, ControlId, Event, FetchId, Load, Memory, Node, ScanEvent, Setup,
+        Sight,
     },
     player::{self, OutputSpec, PlayId, Player, PlayerEvent},
     service::{Pulse, StatusLine},
@@ -81,6 +82,8 @@ pub struct Parts {
     pub memories: Sender<Memory>,
     /// The same for where in its music the node is.
     pub bookmarks: Sender<Bookmark>,
+    /// Where the catalogues go that outlive their owners' absence.
+    pub archive: Sender<Archival>,
     /// Whether that works, when it changes; why not.
     pub memory_kept: Receiver<Result<(), String>>,
     /// What the service manager shows of it.
@@ -123,6 +126,7 @@ pub struct Peer {
     look_for_peers: Sender<bool>,
     memories: Sender<Memory>,
     bookmarks: Sender<Bookmark>,
+    archive: Sender<Archival>,
     /// The last of them.
     bookmark: Option<Bookmark>,
     status: StatusLine,
@@ -219,6 +223,7 @@ impl Peer {
             look_for_peers: parts.look_for_peers,
             memories: parts.memories,
             bookmarks: parts.bookmarks,
+            archive: parts.archive,
             bookmark: None,
             status: parts.status,
             beat_due: parts.pulse.interval().map(|_| Instant::now()),

@@ -64,6 +64,8 @@ impl Peer {
             Action::LookForPeers(look) => _ = self.look_for_peers.force_send(look),
             Action::Remember => self.remember(),
             Action::Bookmark => self.place_bookmark(),
+            // It has room: one order comes after the other.
+            Action::Archive(order) => _ = self.archive.try_send(order),
             Action::Publish(catalogue) => self.tell_tracker(Command::Publish(catalogue)),
             Action::Addresses(peer, addresses) => self.set_addresses(peer, addresses),
             Action::Answer(ask, answer) => self.answer(ask, answer),

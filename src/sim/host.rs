@@ -16,6 +16,7 @@ use super::{
     world::{Event, World},
 };
 use crate::{
+    catalog::Deposit,
     config::{Resume, Role},
     content::ranges::GroupSet,
     control::{
@@ -30,8 +31,8 @@ use crate::{
     },
     id::{Group, PeerId, TrackId},
     node::{
-        self, Absence, Acquaintance, Action, Bookmark, ControlId, Interfaces, Load, Memory, Node,
-        PlayAction, PlayerAction, Setup, Sight, Via,
+        self, Absence, Acquaintance, Action, Archival, Archived, Bookmark, ControlId, Interfaces,
+        Load, Memory, Node, PlayAction, PlayerAction, Setup, Sight, Via,
     },
     player::{PlayId, PlayerEvent},
     swarm::budget::Turns,
@@ -93,6 +94,8 @@ pub struct Host {
     pub resumes: Option<Absence>,
     /// Whom it finds in its state directory when it starts again.
     pub remembered: Vec<Acquaintance>,
+    /// The catalogues that its disk has.
+    pub archive: BTreeMap<PeerId, Deposit>,
     /// Whom the node has given addresses for.
     pub reach: BTreeSet<PeerId>,
     /// What it asked of others.
@@ -230,6 +233,7 @@ impl Host {
             _ => memory,
         };
         let remembered = memory.peers.clone();
+        let archive = std::mem::take(&mut self.archive);
         let mut store = std::mem::take(&mut self.store);
         let mut random = Random::new(seed);
         store
@@ -243,6 +247,11 @@ impl Host {
         *self = Self::begin(self.life, library, habits, memory, seed, now);
         self.store = store;
         self.remembered = remembered;
+        for deposit in archive.values() {
+            let recalled = node::Event::Recalled(Box::new(deposit.clone()), Duration::ZERO);
+            self.node.handle(recalled, now);
+        }
+        self.archive = archive;
     }
 
     fn begin(
@@ -272,6 +281,7 @@ impl Host {
             names_others: manner != Manner::Alone,
             seed,
             memory_bytes: MEMORY,
+            known_after: node::KNOWN_AFTER,
         };
         let mut links = Links::new(introduction, seed);
         let finds = vec![TrackerNo(0)];
@@ -299,6 +309,7 @@ impl Host {
             bookmark: None,
             resumes: None,
             remembered: Vec::new(),
+            archive: BTreeMap::new(),
             reach: BTreeSet::new(),
             calls: BTreeMap::new(),
             served: BTreeMap::new(),
@@ -587,6 +598,7 @@ impl World {
                     now,
                 );
             }
+            Action::Archive(order) => self.archive(host, order),
             Action::Publish(own) => this.links.handle_command(Command::Publish(own), now),
             Action::Addresses(peer, addresses) => {
                 match addresses.is_empty() {
@@ -607,6 +619,26 @@ impl World {
             Action::Leave => this.links.handle_command(Command::Leave, now),
             Action::Join => this.links.handle_command(Command::Join, now),
         }
+    }
+
+    /// The disk takes its time.
+    fn archive(&mut self, host: HostNo, order: Archival) {
+        let archive = &mut self.hosts[host.0].archive;
+        let evicted = Vec::new();
+        let done = match order {
+            Archival::Write(deposit) => {
+                archive.insert(deposit.catalogue.owner(), *deposit);
+                Archived::Done { evicted }
+            }
+            Archival::Remove(owner) => {
+                archive.remove(&owner);
+                Archived::Done { evicted }
+            }
+            Archival::Seen(_) => Archived::Done { evicted },
+            Archival::Judge => Archived::Judged { disowned: evicted },
+        };
+        let event = node::Event::Archived(done);
+        self.plan(host, WRITING, Event::Node(event.into()));
     }
 
     fn perform_order(&mut self, host: HostNo, order: PlayerAction) {
@@ -732,5 +764,7 @@ impl Host {
 
 /// A small machine's: what catalogues may take of it can be reached in a test.
 pub const MEMORY: u64 = 64 << 20;
+/// A card's.
+const WRITING: Duration = Duration::from_millis(150);
 /// New heads come at most once in so long.
 const PUBLISH_AFTER: Duration = Duration::from_secs(2);

@@ -4,6 +4,7 @@
 //! neighbour learns about one direction holds for the other.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
@@ -30,7 +31,7 @@ use super::{
     unproven::{Attempt, Turn},
 };
 use crate::{
-    id::PeerId,
+    id::{KeyMark, PeerId},
     identity::{self, Identity, SERVER_NAME},
     interfaces::{self, LEAST_MTU},
     near::{is_near, Subnet},
@@ -52,6 +53,8 @@ pub struct Endpoint {
     /// Connections of either direction; those that are no more are left out when another
     /// comes.
     open: Arc<Mutex<Vec<Weak<quinn::Connection>>>>,
+    /// By which key each peer has connected last.
+    keys: Arc<Mutex<BTreeMap<PeerId, KeyMark>>>,
 }
 
 /// A connection whose other end has shown who it is.
@@ -118,6 +121,7 @@ impl Endpoint {
             subnets: Arc::new(RwLock::new(subnets)),
             addresses,
             open: Arc::default(),
+            keys: Arc::default(),
         })
     }
 
@@ -223,9 +227,25 @@ impl Endpoint {
             open.retain(|other| other.strong_count() > 0);
             open.push(Arc::downgrade(&quic));
         }
+        self.note_key(&quic, peer);
         // Only now: a key that goes later finds it among the others.
         self.keep_if_believed(&quic)
             .then_some(Connection { quic, peer })
+    }
+
+    fn note_key(&self, quic: &quinn::Connection, peer: PeerId) {
+        let key = certificates(quic).and_then(|chain| self.identity.key_of(&chain));
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.len() < MAX_KEYS || keys.contains_key(&peer) {
+            keys.extend(key.map(|key| (peer, key)));
+        }
+    }
+
+    /// By which of the keys that are believed now `peer` has connected last, if it has.
+    pub fn key_of(&self, peer: PeerId) -> Option<KeyMark> {
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = keys.get(&peer).copied();
+        key.filter(|key| self.identity.key_marks().contains(key))
     }
 
     /// Other keys are believed now: ends all connections, of either direction, with peers
@@ -499,6 +519,8 @@ const MAX_INCOMING: usize = 64;
 /// What may arrive for a handshake that nobody has looked at yet.
 const INCOMING_BUFFER: u64 = 16 * 1024;
 const INCOMING_BUFFER_TOTAL: u64 = 512 * 1024;
+/// As many peers as a directory has.
+const MAX_KEYS: usize = 1024;
 /// Why a connection is closed: others need its place.
 const CLOSED_FULL: u32 = 1;
 /// The same: no key that is believed has signed the other's certificate.

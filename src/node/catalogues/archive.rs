@@ -1,95 +1,407 @@
-//! Owners that are known here: their catalogues outlive their absence.
+//! Owners that are known here: their catalogues outlive their absence, and this node's
+//! restarts.
 //!
 //! An owner is known once it was here for ten minutes: then it is likely to be one of the
 //! house, and to come back. A member that makes itself a new identity again and again leaves
-//! nothing behind.
+//! nothing behind. The catalogue of a known owner is written down; it is forgotten when the
+//! owner was away for 30 days, or when the key is taken away under which it was met.
+//!
+//! What is decided here is what is written, and when: seldom, since cards wear, and the
+//! owner says how often its catalogue changes. Orders are given one at a time. Where there is
+//! room for it, the files' keeper knows.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use crate::id::PeerId;
+use crate::{
+    catalog::{Allowance, Catalogue, Deposit, Filling, Head, Site, KEPT_FOR},
+    id::PeerId,
+};
 
 /// See the module's description.
 #[derive(Debug)]
 pub struct Archive {
     known_after: Duration,
     owners: BTreeMap<PeerId, Owner>,
+    /// What is to be done whatever else is.
+    urgent: VecDeque<Task>,
+    /// What the files' keeper does now.
+    under_way: Option<Task>,
+    written: Allowance,
+    /// Nothing is written before.
+    rests_until: Instant,
+    /// When there may be something to do; maybe too early.
+    due: Option<Instant>,
+}
+
+/// What the keeper of the files is to do.
+#[derive(Clone, Debug)]
+pub enum Archival {
+    /// Write it down, in place of what there is of its owner's.
+    Write(Box<Deposit>),
+    /// The owner was here until now.
+    Seen(PeerId),
+    Remove(PeerId),
+    /// Remove what was written under keys that are not believed any more.
+    Judge,
+}
+
+/// What became of the last [`Archival`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Archived {
+    /// It is done; the files of these made room for it.
+    Done {
+        evicted: Vec<PeerId>,
+    },
+    /// Others are not to make room for it.
+    NoRoom,
+    Failed,
+    /// The files of these owners are gone.
+    Judged {
+        disowned: Vec<PeerId>,
+    },
+}
+
+/// An order in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Write { owner: PeerId, head: Head },
+    Seen(PeerId),
+    Remove(PeerId),
+    Judge,
 }
 
 #[derive(Debug)]
 struct Owner {
     /// Under which it is shown, or was last.
     name: Arc<str>,
+    site: Option<Site>,
     standing: Standing,
+    /// The newest catalogue of its that is here.
+    newest: Option<Head>,
+    /// What the disk has.
+    file: Option<File>,
+    /// When its file may be written again.
+    not_before: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct File {
+    head: Head,
+    /// Until when the disk knows that the owner was here.
+    seen: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     /// It is here, and not known yet.
-    Met {
-        since: Instant,
-    },
+    Met { since: Instant },
     /// It is here.
     Known,
-    Away,
+    /// It is not, since then, and forgotten at that time.
+    Away { since: Instant, until: Instant },
+}
+
+impl Owner {
+    fn is_away(&self) -> bool {
+        matches!(self.standing, Standing::Away { .. })
+    }
+
+    /// What is to be done next for it, and when.
+    fn next(&self, owner: PeerId, archive: &Archive) -> Option<(Instant, Step)> {
+        let order = |at: Instant, task| (at.max(archive.rests_until), Step::Order(task));
+        let on_disk = self.file.map(|file| file.head);
+        let newest = self.newest.filter(|newest| Some(*newest) != on_disk);
+        let write = newest.map(|head| order(self.not_before, Task::Write { owner, head }));
+        let seen = |at| order(at, Task::Seen(owner));
+        let other = match self.standing {
+            Standing::Met { since } => {
+                return Some((since + archive.known_after, Step::Know(owner)));
+            }
+            Standing::Known => self.file.map(|file| seen(file.seen + SEEN_EVERY)),
+            Standing::Away { since, until } => {
+                let file = self.file.filter(|file| since > file.seen + SEEN_ABOUT);
+                Some(file.map_or((until, Step::Forget(owner)), |_| seen(since)))
+            }
+        };
+        write.into_iter().chain(other).min_by_key(|(at, _)| *at)
+    }
+}
+
+/// What time brings.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Know(PeerId),
+    Forget(PeerId),
+    Order(Task),
 }
 
 impl Archive {
     /// For owners that are known after so long.
-    pub fn new(known_after: Duration) -> Self {
+    pub fn new(known_after: Duration, now: Instant) -> Self {
         Self {
             known_after,
             owners: BTreeMap::new(),
+            urgent: VecDeque::new(),
+            under_way: None,
+            written: Allowance::full(WRITTEN, now),
+            rests_until: now,
+            due: None,
         }
     }
 
-    pub fn handle_here(&mut self, owner: PeerId, now: Instant) {
+    pub fn handle_here(&mut self, peer: PeerId, site: Option<Site>, now: Instant) {
         let met = || Owner {
-            name: owner.to_string().into(),
+            name: peer.to_string().into(),
+            site,
             standing: Standing::Met { since: now },
+            newest: None,
+            file: None,
+            not_before: now,
         };
-        let owner = self.owners.entry(owner).or_insert_with(met);
-        if owner.standing == Standing::Away {
+        let owner = self.owners.entry(peer).or_insert_with(met);
+        owner.site = site.or(owner.site);
+        if owner.is_away() {
             owner.standing = Standing::Known;
         }
+        self.plan(peer);
     }
 
     /// Says whether it is known.
-    pub fn handle_gone(&mut self, owner: PeerId, now: Instant) -> bool {
-        let Some(gone) = self.owners.get_mut(&owner) else {
+    pub fn handle_gone(&mut self, peer: PeerId, now: Instant) -> bool {
+        let Some(owner) = self.owners.get_mut(&peer) else {
             return false;
         };
-        let is_known = match gone.standing {
-            Standing::Met { since } => now >= since + self.known_after,
-            Standing::Known | Standing::Away => true,
+        let is_known = match owner.standing {
+            Standing::Met { since } => now >= since + self.known_after || owner.file.is_some(),
+            Standing::Known | Standing::Away { .. } => true,
         };
+        let until = now + KEPT_FOR;
         match is_known {
-            true => gone.standing = Standing::Away,
-            false => _ = self.owners.remove(&owner),
+            true => owner.standing = Standing::Away { since: now, until },
+            false => _ = self.owners.remove(&peer),
         }
+        self.plan(peer);
         is_known
     }
 
-    /// `owner` is shown as `name` now.
-    pub fn handle_name(&mut self, owner: PeerId, name: &Arc<str>) {
-        if let Some(owner) = self.owners.get_mut(&owner) {
+    /// `peer` is shown as `name` now.
+    pub fn handle_name(&mut self, peer: PeerId, name: &Arc<str>) {
+        if let Some(owner) = self.owners.get_mut(&peer) {
             owner.name = name.clone();
+        }
+    }
+
+    /// The newest catalogue of `peer` that is here is that of `head`.
+    pub fn handle_catalogue(&mut self, peer: PeerId, head: Head) {
+        if let Some(owner) = self.owners.get_mut(&peer) {
+            owner.newest = Some(head);
+            self.plan(peer);
+        }
+    }
+
+    /// The disk has `deposit`, whose owner was away for so long before this life.
+    pub fn handle_recalled(&mut self, deposit: &Deposit, away: Duration, now: Instant) {
+        let head = deposit.catalogue.head().head;
+        let since = now.checked_sub(away).unwrap_or(now);
+        let until = now + KEPT_FOR.saturating_sub(away);
+        let recalled = || Owner {
+            name: deposit.name.clone(),
+            site: deposit.site,
+            standing: Standing::Away { since, until },
+            newest: Some(head),
+            file: None,
+            not_before: now,
+        };
+        let owner = self.owners.entry(head.owner).or_insert_with(recalled);
+        if let Standing::Met { .. } = owner.standing {
+            owner.standing = Standing::Known;
+        }
+        owner.file.get_or_insert(File { head, seen: since });
+        self.plan(head.owner);
+    }
+
+    /// Other keys are believed: an owner that is here has to be met again, by one of these.
+    pub fn handle_keys(&mut self, now: Instant) {
+        for owner in self.owners.values_mut() {
+            match owner.standing {
+                Standing::Away { .. } => owner.newest = owner.file.map(|file| file.head),
+                _ => owner.standing = Standing::Met { since: now },
+            }
+        }
+        self.owners
+            .retain(|_, owner| !owner.is_away() || owner.file.is_some());
+        self.urgent.truncate(MAX_URGENT);
+        self.urgent.push_front(Task::Judge);
+        self.due = Some(now);
+    }
+
+    /// What became of the last order.
+    pub fn handle_archived(&mut self, done: &Archived, now: Instant) {
+        match (self.under_way.take(), done) {
+            (Some(Task::Write { owner, head }), Archived::Done { evicted }) => {
+                self.handle_written(owner, head, now);
+                evicted.iter().for_each(|peer| self.put_off(*peer, now));
+            }
+            (Some(Task::Write { owner, .. }), Archived::NoRoom) => self.put_off(owner, now),
+            (Some(Task::Seen(peer)), Archived::Done { .. }) => {
+                let owner = self.owners.get_mut(&peer);
+                if let Some(file) = owner.and_then(|owner| owner.file.as_mut()) {
+                    file.seen = now;
+                }
+            }
+            (_, Archived::Judged { disowned }) => {
+                for peer in disowned {
+                    match self.owners.get_mut(peer) {
+                        Some(owner) if !owner.is_away() => owner.file = None,
+                        _ => _ = self.owners.remove(peer),
+                    }
+                }
+            }
+            (_, Archived::Failed) => self.rests_until = self.rests_until.max(now + TRY_AGAIN),
+            _ => {}
+        }
+        self.due = Some(now);
+    }
+
+    fn handle_written(&mut self, peer: PeerId, head: Head, now: Instant) {
+        match self.owners.get_mut(&peer) {
+            Some(owner) => {
+                owner.file = Some(File { head, seen: now });
+                owner.not_before = now + WRITE_EVERY;
+            }
+            // It was forgotten meanwhile.
+            None => self.remove(peer),
+        }
+    }
+
+    fn put_off(&mut self, peer: PeerId, now: Instant) {
+        if let Some(owner) = self.owners.get_mut(&peer) {
+            owner.file = None;
+            owner.not_before = now + NO_ROOM_FOR;
+        }
+    }
+
+    fn remove(&mut self, peer: PeerId) {
+        if self.urgent.len() < MAX_URGENT {
+            self.urgent.push_back(Task::Remove(peer));
         }
     }
 
     /// Forgets owners that are away unless this says that their catalogues are here.
     pub fn retain_away(&mut self, has_catalogue: impl Fn(PeerId) -> bool) {
         self.owners
-            .retain(|peer, owner| owner.standing != Standing::Away || has_catalogue(*peer));
+            .retain(|peer, owner| !owner.is_away() || has_catalogue(*peer));
     }
 
     /// The owners that are away, and what they were called.
     pub fn away(&self) -> impl Iterator<Item = (PeerId, &Arc<str>)> {
-        let away = self.owners.iter();
-        let away = away.filter(|(_, owner)| owner.standing == Standing::Away);
+        let away = self.owners.iter().filter(|(_, owner)| owner.is_away());
         away.map(|(peer, owner)| (*peer, &owner.name))
     }
+
+    pub fn is_away(&self, peer: PeerId) -> bool {
+        self.owners.get(&peer).is_some_and(Owner::is_away)
+    }
+
+    /// When [`Self::poll`] has something.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.due.filter(|_| self.under_way.is_none())
+    }
+
+    /// The next order. `newest` gives an owner's catalogue, and what it takes in bytes.
+    pub fn poll(
+        &mut self,
+        newest: impl Fn(PeerId) -> Option<(Arc<Catalogue>, usize)>,
+        now: Instant,
+    ) -> Option<Archival> {
+        loop {
+            let peer = match self.next_task(now)? {
+                Task::Seen(peer) => return Some(Archival::Seen(peer)),
+                Task::Remove(peer) => return Some(Archival::Remove(peer)),
+                Task::Judge => return Some(Archival::Judge),
+                Task::Write { owner, .. } => owner,
+            };
+            if let Some((owner, (catalogue, bytes))) = self.owners.get(&peer).zip(newest(peer)) {
+                let deposit = Deposit {
+                    name: owner.name.clone(),
+                    site: owner.site,
+                    catalogue,
+                };
+                self.handle_ordered(bytes, now);
+                return Some(Archival::Write(Box::new(deposit)));
+            }
+            // It was dropped meanwhile.
+            self.handle_archived(&Archived::NoRoom, now);
+        }
+    }
+
+    fn next_task(&mut self, now: Instant) -> Option<Task> {
+        if self.under_way.is_some() {
+            return None;
+        }
+        self.under_way = self.urgent.pop_front();
+        while self.under_way.is_none() && self.due.is_some_and(|due| due <= now) {
+            let steps = self.owners.iter();
+            let steps = steps.filter_map(|(peer, owner)| owner.next(*peer, self));
+            match steps.min_by_key(|(at, _)| *at) {
+                Some((at, step)) if at <= now => self.take(step),
+                later => self.due = later.map(|(at, _)| at),
+            }
+        }
+        self.under_way
+    }
+
+    /// So many bytes are ordered to be written.
+    fn handle_ordered(&mut self, bytes: usize, now: Instant) {
+        self.written.spend(WRITTEN, bytes, now);
+        self.rests_until = self.rests_until.max(self.written.ready(WRITTEN, now));
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Know(peer) => {
+                if let Some(owner) = self.owners.get_mut(&peer) {
+                    owner.standing = Standing::Known;
+                }
+            }
+            Step::Forget(peer) => {
+                self.owners.remove(&peer);
+                self.under_way = Some(Task::Remove(peer));
+            }
+            Step::Order(task) => self.under_way = Some(task),
+        }
+    }
+
+    /// There may be something to do for `peer`.
+    fn plan(&mut self, peer: PeerId) {
+        let owner = self.owners.get(&peer);
+        let next = owner.and_then(|owner| owner.next(peer, self));
+        self.due = self.due.into_iter().chain(next.map(|(at, _)| at)).min();
+    }
 }
+
+/// Of one owner, however often it changes.
+const WRITE_EVERY: Duration = Duration::from_secs(600);
+/// Of all: a house's catalogues at once, then at most 170 MB a day, which a card bears for
+/// years.
+const WRITTEN: Filling = Filling {
+    most: 16 << 20,
+    a_second: 2 * 1024,
+};
+/// A power cut may end this node while an owner is here: its 30 days begin then.
+const SEEN_EVERY: Duration = Duration::from_secs(86_400);
+/// Of 30 days an hour does not matter.
+const SEEN_ABOUT: Duration = Duration::from_secs(3600);
+/// A disk that is full or read-only.
+const TRY_AGAIN: Duration = Duration::from_secs(600);
+/// Others are larger by then, or gone.
+const NO_ROOM_FOR: Duration = Duration::from_secs(86_400);
+/// More files than there are.
+const MAX_URGENT: usize = 4096;

@@ -18,7 +18,7 @@ struct Room {
 impl Room {
     fn new(quota: Quota) -> Self {
         Self {
-            all: Catalogues::new(quota),
+            all: Catalogues::new(quota, KNOWN_AFTER, Instant::now()),
             now: Instant::now(),
             came: 0,
         }

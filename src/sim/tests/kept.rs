@@ -69,6 +69,42 @@ impl Evening {
     }
 }
 
+/// Every other box is switched off and on while the owner is away, and its tracker, too.
+#[test]
+fn after_a_restart_of_everybody_it_is_so_still() {
+    for seed in seeds(10) {
+        let mut evening = Evening::new(seed);
+        let (attic, cellar) = (evening.attic, evening.cellar);
+        let world = &mut evening.world;
+        world.kill_tracker(TrackerNo(0));
+        for host in [attic, cellar] {
+            world.kill(host);
+        }
+        world.run(10 * SECOND);
+        world.restart_tracker(TrackerNo(0));
+        for host in [cellar, attic] {
+            world.revive(host);
+        }
+        world.run(30 * SECOND);
+        evening.assert_it_plays(cellar);
+        evening.assert_it_plays(attic);
+        // The owner comes back with another song, and its old catalogue is replaced.
+        let kitchen = evening.kitchen;
+        let world = &mut evening.world;
+        world.hosts[kitchen.0].library.add(Song::new(3, 20, FLAC));
+        world.revive(kitchen);
+        world.run(60 * SECOND);
+        assert_eq!(evening.listed(attic).len(), 3);
+        let owner = evening.world.hosts[kitchen.0].library.owner();
+        let disk = &evening.world.hosts[attic.0].archive;
+        let newest = evening.world.hosts[kitchen.0].library.newest();
+        assert_eq!(
+            disk.get(&owner).map(|kept| kept.catalogue.head().head),
+            newest
+        );
+    }
+}
+
 #[test]
 fn what_a_copy_is_of_is_found_and_played_while_its_owner_is_away() {
     for seed in seeds(10) {
