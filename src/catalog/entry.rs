@@ -173,7 +173,7 @@ impl Tags {
         .flatten()
     }
 
-    fn texts(&self) -> impl Iterator<Item = &str> {
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
         let shared = self
             .shared
             .texts()

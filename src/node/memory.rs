@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{bookmark::Left, neighbours::Acquaintance};
-use crate::player::queue::{Options, Queue, QueueItem};
+use crate::player::queue::{self, Options, Queue, QueueItem};
 
 /// The volume, and the queue with its options and its current track.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +59,11 @@ impl Memory {
     /// The queue as it was. What no longer fits is left out.
     pub fn recall(&self, seed: u64) -> Queue {
         let mut queue = Queue::new(seed);
-        if queue.insert(self.queue.iter().cloned(), None).is_ok() {
+        let mut items = queue::enough(self.queue.iter().cloned());
+        if queue::check(&items).is_err() {
+            items.pop();
+        }
+        if queue.insert(items, None).is_ok() {
             queue.set_options(self.options);
             if let Some(Ok(current)) = self.current.map(|position| queue.id_at(position)) {
                 // It has just been found there.

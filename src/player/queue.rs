@@ -11,18 +11,19 @@
 //!
 //! The queue does not know whether anything sounds; that is the transport's.
 
+mod room;
+
 use std::{collections::BTreeSet, ops::Range, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use self::room::Size;
+pub use self::room::{check, enough, MAX_QUEUE, MAX_QUEUE_BYTES};
 use crate::{
     catalog::{Found, Tags},
     id::{PeerId, TrackId},
     media::Format,
 };
-
-/// Items in a queue, MPD's default for `max_playlist_length`.
-pub const MAX_QUEUE: usize = 16 * 1024;
 
 /// Names an item for as long as it is in the queue; never given out again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +114,13 @@ pub enum QueueError {
          `remove` takes some out, and with `consume on` they leave as they are played"
     )]
     Full,
+    #[error(
+        "the queue is full: it takes {} MB of names and tags, and those of these tracks are \
+         uncommonly long; `p2pmusic ctl clear` empties it, `remove` takes some out, and with \
+         `consume on` they leave as they are played",
+        MAX_QUEUE_BYTES >> 20
+    )]
+    TooMuchText,
     #[error("Bad song index")]
     NoSuchPosition,
     #[error("No such song")]
@@ -123,6 +131,7 @@ pub enum QueueError {
 #[derive(Debug)]
 pub struct Queue {
     slots: Vec<Slot>,
+    size: Size,
     version: u32,
     next_id: u32,
     cursor: Option<QueueId>,
@@ -137,6 +146,7 @@ impl Queue {
     pub fn new(seed: u64) -> Self {
         Self {
             slots: Vec::new(),
+            size: Size::default(),
             version: 1,
             next_id: 1,
             cursor: None,
@@ -205,14 +215,13 @@ impl Queue {
         if at > self.len() {
             return Err(QueueError::NoSuchPosition);
         }
-        let room = MAX_QUEUE - self.len();
-        let mut new: Vec<_> = items.into_iter().take(room + 1).collect();
-        if new.len() > room {
-            return Err(QueueError::Full);
-        }
+        let mut new = enough(items.into_iter());
         if new.is_empty() {
             return Ok(None);
         }
+        let size = self.size.and(Size::of(&new));
+        size.check()?;
+        self.size = size;
         let first = QueueId(self.next_id);
         let slots = new.drain(..).map(|item| {
             let id = QueueId(self.next_id);
@@ -247,13 +256,35 @@ impl Queue {
             round.retain(|id| !gone.contains(id));
         }
         let start = range.start;
-        self.slots.drain(range);
+        for gone in self.slots.drain(range) {
+            self.size.subtract(&gone.item);
+        }
         self.touch(start..self.len());
         Ok(())
     }
 
+    /// Removes as many of the first `may_go` as it takes for `items` to fit.
+    ///
+    /// # Errors
+    /// When that is not enough. The queue is unchanged then.
+    pub fn make_room(&mut self, items: &[Arc<QueueItem>], may_go: usize) -> Result<(), QueueError> {
+        let mut size = self.size.and(Size::of(items));
+        let mut first = self.slots.iter().take(may_go);
+        let mut goes = 0;
+        while let Err(full) = size.check() {
+            let slot = first.next().ok_or(full)?;
+            size.subtract(&slot.item);
+            goes += 1;
+        }
+        match goes {
+            0 => Ok(()),
+            _ => self.remove(0..goes),
+        }
+    }
+
     pub fn clear(&mut self) {
         self.slots.clear();
+        self.size = Size::default();
         self.rounds = Default::default();
         self.cursor = None;
         self.touch(0..0);

@@ -51,7 +51,7 @@ impl Ack {
 impl From<QueueError> for Ack {
     fn from(error: QueueError) -> Self {
         let code = match error {
-            QueueError::Full => AckCode::PlaylistMax,
+            QueueError::Full | QueueError::TooMuchText => AckCode::PlaylistMax,
             QueueError::NoSuchPosition => AckCode::Arg,
             QueueError::NoSuchId => AckCode::NoExist,
         };

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     catalog::{Database, Found, Interner, PAGE_ENTRIES},
     id::{EntryNo, TrackId},
-    player::queue::{QueueItem, Slot, MAX_QUEUE},
+    player::queue::{self, QueueItem, Slot},
 };
 
 /// A long answer under way. See the module's description.
@@ -280,16 +280,16 @@ impl Plan {
                 }
             }
             Stage::Insert(spots, at, then) => {
-                // One more than fits, so that the queue can say so.
-                let some = spots.into_iter().take(MAX_QUEUE + 1);
-                let items = some.filter_map(|spot| spot.find(&self.database));
+                let items = spots
+                    .into_iter()
+                    .filter_map(|spot| spot.find(&self.database));
                 let mut shared = Interner::default();
                 let queued = |found: Found<'_>| {
                     let mut item = QueueItem::from(found);
                     shared.intern(&mut item.info.tags);
                     Arc::new(item)
                 };
-                let items = items.map(queued).collect();
+                let items = queue::enough(items.map(queued));
                 return Step::Insert(Insertion { items, at, then });
             }
             Stage::Tell(answer, spots, printer) => {

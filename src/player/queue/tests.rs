@@ -183,6 +183,33 @@ fn a_queue_takes_so_many_and_no_more() {
     assert!(queue.insert([one], Some(0)).is_ok());
 }
 
+/// Owners choose how long their names and tags are.
+#[test]
+fn a_queue_takes_so_many_bytes_and_no_more() {
+    let long = |n: u32| {
+        let mut item = Arc::unwrap_or_clone(item(n));
+        item.info.tags.title = Some("x".repeat(4000).into());
+        Arc::new(item)
+    };
+    let mut queue = Queue::new(1);
+    let taken = (0..20_000).take_while(|n| queue.insert([long(*n)], None).is_ok());
+    let taken = taken.count();
+    assert!((2000..=MAX_QUEUE_BYTES / 4000).contains(&taken), "{taken}");
+    assert_eq!(queue.insert([long(0)], None), Err(QueueError::TooMuchText));
+    assert!(queue.insert(vec![item(0); 20], None).is_ok());
+    // Nothing is read that would not fit in any case.
+    let mut read = 0;
+    let all = (0..20_000).map(long).inspect(|_| read += 1);
+    assert_eq!(queue.insert(all, None), Err(QueueError::TooMuchText));
+    assert!(read <= taken + 1, "{read}");
+    // What leaves makes room, by whatever way.
+    assert!(queue.make_room(&[long(0), long(1)], 1).is_err());
+    assert_eq!(queue.make_room(&[long(0), long(1)], 9), Ok(()));
+    queue.insert([long(0), long(1)], None).unwrap();
+    queue.clear();
+    queue.insert((0..taken as u32).map(long), None).unwrap();
+}
+
 #[test]
 fn the_end_depends_on_the_options() {
     let successors = |options| {

@@ -12,7 +12,7 @@ use crate::{
         reply::Reply,
     },
     player::{
-        queue::{QueueError, QueueId, QueueItem, Slot, MAX_QUEUE},
+        queue::{self, QueueError, QueueId, QueueItem, Slot, MAX_QUEUE},
         transport::PlayState,
     },
 };
@@ -79,10 +79,15 @@ impl Desk<'_> {
         placing: Placing,
     ) -> Result<Reply, Ack> {
         let count = items.len();
-        if count > MAX_QUEUE {
-            let text = format!(
-                "these are more tracks than the queue takes ({MAX_QUEUE}): say which of them"
-            );
+        if let Err(full) = queue::check(&items) {
+            let text = match full {
+                QueueError::Full => format!(
+                    "these are more tracks than the queue takes ({MAX_QUEUE}): say which of them"
+                ),
+                _ => "the names and tags of these tracks are uncommonly long, and the queue does \
+                      not take so many of them: say which of them"
+                    .to_owned(),
+            };
             return Err(Ack::new(AckCode::PlaylistMax, text));
         }
         let at = match placing {
@@ -91,7 +96,7 @@ impl Desk<'_> {
                 None
             }
             Placing::Next | Placing::Last => {
-                self.drop_played(count)?;
+                self.drop_played(&items)?;
                 let next = self.position(Place::After(0)).ok();
                 next.filter(|_| placing == Placing::Next)
             }
@@ -116,18 +121,13 @@ impl Desk<'_> {
         Ok(reply)
     }
 
-    /// Where `count` more do not fit, those that have been played make room for them.
-    fn drop_played(&mut self, count: usize) -> Result<(), QueueError> {
-        let missing = (self.queue.len() + count).saturating_sub(MAX_QUEUE);
+    /// Where `items` do not fit, those that have been played make room for them.
+    fn drop_played(&mut self, items: &[Arc<QueueItem>]) -> Result<(), QueueError> {
         let options = self.queue.options();
         let in_order = !options.random && !options.repeat;
         let cursor = self.queue.cursor().and_then(|id| self.queue.position(id));
         let played = cursor.filter(|_| in_order).unwrap_or(0);
-        match missing {
-            0 => Ok(()),
-            _ if missing > played => Err(QueueError::Full),
-            _ => self.queue.remove(0..missing),
-        }
+        self.queue.make_room(items, played)
     }
 
     /// The current song and what follows it.
