@@ -10,11 +10,12 @@
 //! Strangers cost a handshake, and so do members who come again and again:
 //! connections are bounded in all, for each address and for each peer, and of
 //! those that shake hands the oldest makes room for the newest. A frame that has
-//! begun has to end soon, and only some large ones are read at once.
+//! begun has to end soon, and only some that are no small ones are read at once.
 
 mod connection;
 mod names;
 mod outbox;
+mod turns;
 
 use std::{
     collections::BTreeMap,
@@ -31,7 +32,6 @@ use nix::sys::socket::{listen, Backlog};
 use rustls::pki_types::CertificateDer;
 use smol::{
     future::{self, FutureExt},
-    lock::Semaphore,
     Async, Executor, Task, Timer,
 };
 
@@ -39,6 +39,7 @@ use self::{
     connection::serve,
     names::NameFile,
     outbox::{Frame, Outbox, Outboxes},
+    turns::Reading,
 };
 use super::registry::{Action, Bulletin, ConnId, Dropped, Place, Registry, Snapshot, MAX_PEERS};
 use crate::{
@@ -129,7 +130,7 @@ impl TrackerServer {
             names,
             links: BTreeMap::new(),
             outboxes: Outboxes::default(),
-            large: Arc::new(Semaphore::new(LARGE_FRAMES)),
+            reading: Reading::default(),
             last_conn: 0,
             accept_after: now,
             subnets,
@@ -217,8 +218,7 @@ struct Driver {
     /// The oldest first.
     links: BTreeMap<ConnId, Link>,
     outboxes: Outboxes,
-    /// Turns at reading large frames.
-    large: Arc<Semaphore>,
+    reading: Reading,
     last_conn: u64,
     /// After an error, accepting rests until then.
     accept_after: Instant,
@@ -313,9 +313,9 @@ impl Driver {
         let (outbox, frames) = self.outboxes.open();
         let inbox = self.server.inbox.0.clone();
         let acceptor = self.server.acceptor.clone();
-        let large = self.large.clone();
+        let (reading, from) = (self.reading.clone(), address.ip().to_canonical());
         let task = self.executor.spawn(async move {
-            let end = serve(conn, stream, acceptor, &inbox, frames, &large).await;
+            let end = serve(conn, stream, acceptor, &inbox, frames, (&reading, from)).await;
             let why = end.map_or_else(|error| error.to_string(), |()| "closed".into());
             // Nobody is left to tell when the server is gone.
             let _ = inbox.send(Event::Closed { conn, why }).await;
@@ -528,8 +528,6 @@ const MAX_OF_ADDRESS: usize = 64;
 /// Connections of one peer: the one that it lost, the one that it has, a copy of
 /// its card, and one to spare.
 const MAX_OF_PEER: usize = 4;
-/// With as many as can wait in the inbox, 24 MiB.
-const LARGE_FRAMES: usize = 8;
 /// For a last word, such as a refusal.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Messages that wait for the registry: each is at most one frame, and they

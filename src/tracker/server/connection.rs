@@ -1,18 +1,21 @@
 //! One connection to the tracker, from the handshake to its end.
 
-use std::{io, net::TcpStream, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, TcpStream},
+    time::Duration,
+};
 
 use async_channel::Sender;
 use futures_rustls::{server::TlsStream, TlsAcceptor};
 use rustls::pki_types::CertificateDer;
 use smol::{
-    future::FutureExt,
+    future::{self, FutureExt},
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    lock::Semaphore,
     Async, Timer,
 };
 
-use super::{outbox::Frames, Chain, Event};
+use super::{outbox::Frames, turns::Reading, Chain, Event};
 use crate::{
     protocol::{read_frame_body, read_frame_length, ToTracker, MAX_TRACKER_FRAME},
     tracker::registry::ConnId,
@@ -25,7 +28,7 @@ pub async fn serve(
     acceptor: TlsAcceptor,
     inbox: &Sender<Event>,
     frames: Frames,
-    large: &Semaphore,
+    (reading, address): (&Reading, IpAddr),
 ) -> io::Result<()> {
     stream.get_ref().set_nodelay(true)?;
     let stream = within(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?;
@@ -36,7 +39,7 @@ pub async fn serve(
         let mut event = Event::Connected { conn, chain };
         while inbox.send(event).await.is_ok() {
             room.wait().await;
-            let message = read(&mut from, large).await?;
+            let message = read(&mut from, reading, address).await?;
             event = Event::Message { conn, message };
         }
         Ok(())
@@ -44,17 +47,29 @@ pub async fn serve(
     write(frames, to).or(read).await
 }
 
-/// Waits for a frame, but not for the rest of one that has begun. Only so many large
-/// ones are read at once, whoever sends them.
-async fn read(from: &mut (impl AsyncRead + Unpin), large: &Semaphore) -> io::Result<ToTracker> {
+/// Waits for a frame, but not for the rest of one that has begun. Only so many that are
+/// no small ones are read at once, whoever sends them.
+async fn read(
+    from: &mut (impl AsyncRead + Unpin),
+    reading: &Reading,
+    address: IpAddr,
+) -> io::Result<ToTracker> {
     let first = read_frame_length(from, MAX_TRACKER_FRAME).await;
     let len = first.map_err(io::Error::other)?;
     let rest = async {
-        let _turn = match len > LARGE_FRAME {
-            true => Some(large.acquire().await),
-            false => None,
+        let turn = match reading.turns(len) {
+            Some(turns) => Some(turns.wait(address).await),
+            None => None,
         };
-        read_frame_body(from, len).await.map_err(io::Error::other)
+        let lost = async {
+            match &turn {
+                Some(turn) => turn.is_lost().await,
+                None => future::pending().await,
+            }
+            Err(io::Error::other("it was slow, and others waited"))
+        };
+        let read = async { read_frame_body(from, len).await.map_err(io::Error::other) };
+        read.or(lost).await
     };
     within(FRAME_TIMEOUT, rest).await
 }
@@ -89,9 +104,6 @@ async fn within<T>(
     work.or(late).await
 }
 
-/// From this size on frames are read in turns: a page is smaller but for the
-/// longest paths.
-const LARGE_FRAME: usize = 64 * 1024;
 /// For the rest of a frame that has begun: a page of 1 MiB over bad Wi-Fi takes
 /// some seconds, and others may be before it.
 const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
