@@ -281,7 +281,7 @@ impl Relay {
                 self.dropped.push(id);
             }
             if let Some(pull) = &mut owner.pull {
-                pull.fresh_bytes = pull.bytes;
+                pull.fresh_bytes = pull.bytes + pull.list_bytes();
             }
         }
     }
@@ -435,6 +435,7 @@ impl Pull {
             .map(|hash| known.get(hash).copied().cloned())
             .collect();
         self.bytes = self.pages.iter().flatten().map(|page| page.len()).sum();
+        self.fresh_bytes = self.list_bytes();
         self.list = Some(list);
         self.until = now + PULL_TIMEOUT;
         Ok(())
@@ -468,7 +469,12 @@ impl Pull {
     /// What the catalogue is likely to take once it is whole.
     fn likely_bytes(&self) -> usize {
         let here = self.pages.iter().flatten().count().max(1);
-        self.bytes / here * self.pages.len()
+        self.bytes / here * self.pages.len() + self.list_bytes()
+    }
+
+    /// What the list takes, whatever is in its pages.
+    fn list_bytes(&self) -> usize {
+        self.pages.len() * (size_of::<Hash>() + size_of::<Arc<[u8]>>())
     }
 
     /// What to ask for now; asks for nothing twice.
@@ -495,7 +501,7 @@ impl Pull {
             head: self.head,
             pages: pages?,
             list: list.clone(),
-            bytes: self.bytes,
+            bytes: self.bytes + self.list_bytes(),
         })
     }
 }

@@ -18,7 +18,15 @@ fn catalogue(peer: u8, seq: u64) -> Catalogue {
     Catalogue::publish(owner, 1, seq, vec![Arc::new(Page::new(&entries))], sign)
 }
 
-const QUOTA: Quota = Quota { all: 100, one: 100 };
+/// Two and a list.
+const QUOTA: Quota = Quota { all: 230, one: 230 };
+
+const LIST: usize = size_of::<Hash>() + size_of::<Arc<[u8]>>();
+
+/// What it takes with its list.
+fn size(own: &Catalogue) -> usize {
+    own.pages()[0].encode().len() + LIST
+}
 
 /// The `n`th member's, each at an address of its own.
 fn everybody(id: PeerId) -> Option<Site> {
@@ -74,12 +82,27 @@ fn room_is_made_of_what_belongs_to_the_absent() {
     assert_eq!(relay.left_out_in_words(name).count(), 0);
 }
 
+/// A list is 128 KiB long at most, and there may be a thousand whose pages never come.
+#[test]
+fn lists_without_pages_are_counted() {
+    let now = Instant::now();
+    let own = catalogue(1, 1);
+    let mut relay = Relay::new(QUOTA);
+    let head = *own.head();
+    relay.handle_head(head, &everybody, now).unwrap();
+    let list = own.list().to_vec();
+    relay
+        .handle_list(own.owner(), list, &everybody, now)
+        .unwrap();
+    assert_eq!(relay.bytes(), LIST);
+}
+
 #[test]
 fn one_owner_does_not_get_all_the_room() {
     let own = catalogue(1, 1);
     let size = own.pages()[0].encode().len();
     let mut relay = Relay::new(Quota {
-        all: 100,
+        all: 200,
         one: size - 1,
     });
     let now = Instant::now();
@@ -92,7 +115,7 @@ fn the_largest_makes_room_for_an_owner_of_little() {
     let begin = Instant::now();
     // What each address may have pulled is not what this is about.
     let at = |peer: u8| begin + Duration::from_secs(60 * u64::from(peer));
-    let size = catalogue(1, 1).pages()[0].encode().len();
+    let size = size(&catalogue(1, 1));
     // Those with an even number share an address.
     let shared = |id: PeerId| {
         let at = (1..9).find(|n| catalogue(*n, 1).owner() == id)?;
@@ -100,7 +123,7 @@ fn the_largest_makes_room_for_an_owner_of_little() {
         Some(std::net::IpAddr::from([10, 0, 0, site]).into())
     };
     let mut relay = Relay::new(Quota {
-        all: 3 * size,
+        all: 3 * size + LIST,
         one: size,
     });
     for peer in [2, 4, 6] {
@@ -118,7 +141,7 @@ fn the_largest_makes_room_for_an_owner_of_little() {
 fn the_older_catalogue_makes_room_for_its_owners_newest() {
     let now = Instant::now();
     let own = [1, 2, 3].map(|peer| catalogue(peer, 1));
-    let size = own[0].pages()[0].encode().len();
+    let size = size(&own[0]);
     let mut relay = Relay::new(Quota {
         all: 3 * size,
         one: size,
