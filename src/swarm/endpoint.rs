@@ -226,6 +226,10 @@ impl Endpoint {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             open.retain(|other| other.strong_count() > 0);
             open.push(Arc::downgrade(&quic));
+            let window = send_window(open.len());
+            for quic in open.iter().filter_map(Weak::upgrade) {
+                quic.set_send_window(window);
+            }
         }
         self.note_key(&quic, peer);
         // Only now: a key that goes later finds it among the others.
@@ -471,6 +475,12 @@ impl ConnectionIdGenerator for RandomIds {
     }
 }
 
+/// What may be under way over each of so many connections.
+fn send_window(connections: usize) -> u64 {
+    let part = SEND_WINDOWS / u64::try_from(connections).unwrap_or(u64::MAX).max(1);
+    part.clamp(LEAST_SEND_WINDOW, SEND_WINDOW)
+}
+
 fn transport() -> TransportConfig {
     let mut config = TransportConfig::default();
     config
@@ -478,7 +488,7 @@ fn transport() -> TransportConfig {
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
-        .send_window(SEND_WINDOW)
+        .send_window(LEAST_SEND_WINDOW)
         .datagram_receive_buffer_size(None)
         // Each answer has a priority of its own (see `provide`), so that first asked is
         // first sent. Without "fairness" quinn does not interrupt an answer that it has
@@ -538,3 +548,25 @@ const GUEST_WINDOW: u32 = 64 * 1024;
 /// What is kept for resending, as much as is under way at 50 Mbit/s and 160 ms.
 /// Who never confirms anything has this much kept for it.
 const SEND_WINDOW: u64 = 1 << 20;
+/// Of all connections together: more than a house has get a part each. What was kept for
+/// the first of many before is not taken back, which makes it three times that at most.
+const SEND_WINDOWS: u64 = 16 << 20;
+/// In any case: 50 Mbit/s at 20 ms.
+const LEAST_SEND_WINDOW: u64 = 128 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::swarm::guests::MAX_GUESTS;
+
+    #[test]
+    fn a_house_has_large_windows_and_a_crowd_a_bounded_sum() {
+        assert_eq!(send_window(1), SEND_WINDOW);
+        assert_eq!(send_window(16), SEND_WINDOW);
+        // Each fills its own before the next one comes, and confirms nothing.
+        let kept: u64 = (1..=MAX_GUESTS).map(send_window).sum();
+        assert!(kept <= 3 * SEND_WINDOWS + SEND_WINDOWS / 8, "{kept}");
+        assert_eq!(send_window(MAX_GUESTS), LEAST_SEND_WINDOW);
+        assert_eq!(send_window(usize::MAX), LEAST_SEND_WINDOW);
+    }
+}

@@ -93,8 +93,8 @@ const PROVE_FROM: usize = 16;
 const MAX_OF_ONE: usize = 4;
 /// Connections of peers that the tracker does not list (yet).
 const MAX_STRANGERS: usize = 32;
-/// Connections in all. Each can make this node keep 64 KiB that nobody reads, and a
-/// MiB that nobody takes. Those of a venue's speakers close when they are idle.
+/// Connections in all. Each can make this node keep 64 KiB that nobody reads, and its part
+/// of the send windows that nobody takes. Those of a venue's speakers close when they are idle.
 pub const MAX_GUESTS: usize = 128;
 
 #[cfg(test)]
