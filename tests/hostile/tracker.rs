@@ -14,11 +14,10 @@ use crate::{
     },
 };
 
-/// Who comes in the middle of it is registered all the same.
-fn admits(tracker: &Node) {
-    Setup::peer("honest", tracker)
-        .start()
-        .wait_until_registered();
+/// Who comes in the middle of it is registered all the same, under a name that nobody had
+/// before.
+fn admits(tracker: &Node, name: &'static str) {
+    Setup::peer(name, tracker).start().wait_until_registered();
 }
 
 /// Whether the tracker has ended this connection, whatever it said before.
@@ -46,7 +45,7 @@ fn strangers() {
         half_open.extend(connect_from(ip, &at));
         half_open.drain(..half_open.len().saturating_sub(400));
     }
-    admits(&tracker);
+    admits(&tracker, "first");
     drop(half_open);
 
     // Noise, a greeting that is cut short, one that claims 64 KiB, another protocol.
@@ -75,7 +74,7 @@ fn strangers() {
         let _ = send(&mut stranger, &register("stranger", 1));
         assert!(receive(&mut stranger).is_err(), "a stranger was answered");
     }
-    admits(&tracker);
+    admits(&tracker, "second");
     watch.end(&tracker, 24 << 20);
     assert!(!tracker.peer_names().contains(&"stranger".to_owned()));
 }
@@ -95,7 +94,7 @@ fn a_member() {
     floods_of_heads(&at);
     what_does_not_fit_its_head(&at);
     asks_and_never_reads(&at);
-    admits(&tracker);
+    admits(&tracker, "visitor");
     serves(&tracker, "attic", "song.wav", &frames);
     watch.end(&tracker, 48 << 20);
     watch_attic.end(&attic, 24 << 20);
