@@ -71,8 +71,8 @@ struct Arrival {
     proven: Option<GroupSet>,
     /// What was said to be here and is not, until somebody is told.
     lost: GroupSet,
-    /// Set once the disk can take no more of the track.
-    loose: Option<Loose>,
+    /// What is in memory of it.
+    loose: Loose,
 }
 
 /// What ended a [`Blob::wait`].
@@ -149,7 +149,7 @@ impl Blob {
                 failed,
                 proven: None,
                 lost: GroupSet::new(),
-                loose: None,
+                loose: Loose::default(),
             }),
             arrived: Condvar::new(),
             seen: Mutex::new(data.stamp().ok()),
@@ -177,15 +177,15 @@ impl Blob {
     /// The groups that others can be served; none of a track that goes on in memory, since
     /// nobody can tell what of its outboard came to the disk.
     pub fn servable(&self) -> GroupSet {
-        let arrival = self.arrival();
-        match arrival.loose {
-            Some(_) => GroupSet::new(),
-            None => arrival.have.clone(),
+        match self.is_loose() {
+            true => GroupSet::new(),
+            false => self.kept(),
         }
     }
 
+    /// Whether the disk has all of it.
     pub fn is_complete(&self) -> bool {
-        self.is_whole(&self.arrival().have)
+        self.is_whole(&self.kept())
     }
 
     fn is_whole(&self, have: &GroupSet) -> bool {
@@ -203,7 +203,7 @@ impl Blob {
     pub fn write(&self, items: impl IntoIterator<Item = Verified>) -> Result<(), StoreError> {
         // What others did to the file must not be taken for this writing.
         let _ = self.check_unchanged();
-        let before = self.have();
+        let before = self.kept();
         let (mut fresh, mut pairs) = (GroupSet::new(), Row::default());
         let written = items.into_iter().try_for_each(|item| {
             let group = self.write_item(&item, &before, &mut pairs)?;
@@ -216,6 +216,7 @@ impl Blob {
         if !fresh.is_empty() && proven.is_ok() {
             let mut arrival = self.arrival();
             arrival.have = arrival.have.union(&fresh);
+            arrival.loose.let_go(&fresh);
             if let Some(proven) = &mut arrival.proven {
                 *proven = proven.union(&fresh);
             }
@@ -240,18 +241,13 @@ impl Blob {
         have: &GroupSet,
         pairs: &mut Row,
     ) -> Result<Option<Group>, StoreError> {
-        let (track, size) = (item.track(), item.size());
-        if (track, size) != (self.track, self.size) {
-            return Err(StoreError::Foreign {
-                track,
-                blob: self.track,
-            });
-        }
+        self.check_track(item)?;
+        let track = self.track;
         let (Origin::Cache { outboard }, false) = (&self.origin, self.is_whole(have)) else {
             return Ok(None); // What is whole, and may be synced and named so, stays as it is.
         };
-        if let Some(loose) = &mut self.arrival().loose {
-            return loose.take(item);
+        if self.is_loose() {
+            return self.take_loosely(item).map(|()| None);
         }
         self.store
             .upgrade()
@@ -272,6 +268,14 @@ impl Blob {
         }
     }
 
+    fn check_track(&self, item: &Verified) -> Result<(), StoreError> {
+        let (track, blob) = (item.track(), self.track);
+        match (track, item.size()) == (blob, self.size) {
+            true => Ok(()),
+            false => Err(StoreError::Foreign { track, blob }),
+        }
+    }
+
     /// Reads verified bytes from `offset` into `buf`, up to the next missing group.
     ///
     /// `None`: the byte at `offset` is not here yet. `Some(0)`: the end of the track.
@@ -289,8 +293,8 @@ impl Blob {
         if end <= offset {
             return Ok(None);
         }
-        if let Some(loose) = &arrival.loose {
-            if let Some(n) = loose.read_at(offset, buf) {
+        if !arrival.loose.is_empty() {
+            if let Some(n) = arrival.loose.read_at(offset, buf) {
                 return Ok(Some(n));
             }
             end = end.min(Group(group.0 + 1).start());

@@ -268,6 +268,7 @@ impl Store {
         if !arriving.is_some_and(|partial| Arc::ptr_eq(&partial, blob)) {
             return Ok(());
         }
+        blob.wait_for_disk();
         if let Some(Unkept { why, .. }) = blob.unkept() {
             return Err(StoreError::Unkept { track, why });
         }

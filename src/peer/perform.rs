@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
         Arc,
     },
     time::Duration,
@@ -213,7 +213,11 @@ impl Peer {
     ) -> Option<Event> {
         // What has been closed meanwhile must not stay pinned.
         drop(self.opening.remove(&track)?);
-        let unkept = opened.as_ref().ok().and_then(|(blob, _)| blob.unkept());
+        let unkept = opened.as_ref().ok();
+        let unkept = unkept.and_then(|(blob, _)| {
+            blob.take_unkept();
+            blob.unkept()
+        });
         let answer = opened.map(|(blob, pin)| {
             let have = blob.have();
             self.blobs.insert(track, (blob, pin));
@@ -452,10 +456,8 @@ async fn fetch_into(
     to: &Sender<Input>,
 ) -> FetchEvent {
     let watched = blob.clone();
-    let is_known = AtomicBool::new(watched.unkept().is_some());
     let progress = |progress| {
-        let unkept = watched.unkept();
-        let unkept = unkept.filter(|_| !is_known.swap(true, Ordering::Relaxed));
+        let unkept = watched.take_unkept();
         let event = match progress {
             Progress::FirstByte => FetchEvent::FirstByte,
             Progress::Groups(groups) => FetchEvent::Groups(groups),

@@ -4,6 +4,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, VarInt};
+use smol::Task;
 
 use super::{
     elsewhere,
@@ -227,11 +228,16 @@ async fn receive<Told: Future<Output = ()> + Send>(
         .await;
         arrival = back;
         let groups: GroupSet = items.iter().filter_map(Verified::group).collect();
-        let patience = slow::patience(u64::from(groups.count()) * GROUP_BYTES);
-        take_in(blob, items.into(), patience).await?;
+        let mut writing = Writing::begin(blob, items.into());
+        // Others are told of groups that they can be sent; a listener need not wait for that.
+        let written = within(SOON, &mut writing.written).await.transpose()?;
         if !groups.is_empty() {
             log::trace!("groups {groups:?} are here");
-            progress(Progress::Groups(groups)).await;
+            progress(Progress::Groups(groups.clone())).await;
+        }
+        if written.is_none() {
+            let bytes = u64::from(groups.count()) * GROUP_BYTES;
+            writing.end(slow::patience(bytes)).await?;
         }
         if let Some(wrong) = wrong {
             return Ok((Outcome::Liar, wrong + arrival.buffer.len()));
@@ -240,19 +246,38 @@ async fn receive<Told: Future<Output = ()> + Send>(
     Ok((Outcome::Complete, arrival.buffer.len()))
 }
 
-/// Has the disk take what has come, or memory where the disk lets music wait.
-async fn take_in(
-    blob: &Arc<Blob>,
+/// What has come is on its way to the disk, and can be read meanwhile. It comes there whether
+/// anybody waits for it or not.
+struct Writing {
+    blob: Arc<Blob>,
     items: Arc<[Verified]>,
-    patience: Duration,
-) -> Result<(), StoreError> {
-    let (to, these) = (blob.clone(), items.clone());
-    let written = smol::unblock(move || to.take_in(&these));
-    match within(patience, written).await {
-        Some(written) => written,
-        None => {
-            let blob = blob.clone();
-            smol::unblock(move || blob.take_in_without_disk(&items)).await
+    written: Task<Result<(), StoreError>>,
+}
+
+impl Writing {
+    fn begin(blob: &Arc<Blob>, items: Arc<[Verified]>) -> Self {
+        let (blob, to, these) = (blob.clone(), blob.clone(), items.clone());
+        let written = smol::unblock(move || {
+            to.show(&these)?;
+            to.take_in(&these)
+        });
+        Self {
+            blob,
+            items,
+            written,
+        }
+    }
+
+    /// Waits for the disk, as long as music can; then memory takes them.
+    async fn end(self, patience: Duration) -> Result<(), StoreError> {
+        let Self {
+            blob,
+            items,
+            written,
+        } = self;
+        match within(patience, written).await {
+            Some(written) => written,
+            None => smol::unblock(move || blob.take_in_without_disk(&items)).await,
         }
     }
 }
@@ -361,6 +386,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Within an answer. The scheduler asks elsewhere long before.
 const PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
+/// A disk that is well has taken a piece by then; what is played does not wait for one that
+/// is not.
+const SOON: Duration = Duration::from_millis(20);
 /// Packets whose content is verified and written in one go, some 128 KiB: enough to make
 /// the hop to the blocking thread cheap.
 const CHUNKS: usize = 96;

@@ -182,7 +182,7 @@ fn a_card_that_becomes_slow_or_stalls_while_music_plays_is_not_heard() {
         let brake = Brake::build();
         let [player, _owner, _tracker] = on_a_slow_card(&brake, &music, card.path());
         player.ctl_ok(&["play", "song"]);
-        wait_until_past(&player, 2.0);
+        player.wait_for_sound();
         brake.set(milliseconds);
         player.wait_for_problem("is slow: a write takes");
         wait_until_past(&player, 10.0);

@@ -60,8 +60,7 @@ impl Blob {
     /// What of [`Self::have`] the disk has.
     pub(in crate::content) fn kept(&self) -> GroupSet {
         let arrival = self.arrival();
-        let loose = arrival.loose.as_ref();
-        loose.map_or(&arrival.have, |loose| loose.kept()).clone()
+        arrival.loose.kept(&arrival.have)
     }
 
     /// What was said to be here and is not, since this was asked last.
@@ -145,7 +144,8 @@ impl Blob {
         let Some(proven) = &arrival.proven else {
             return;
         };
-        let claimed = groups.intersection(&arrival.have).difference(proven);
+        let kept = arrival.loose.kept(&arrival.have);
+        let claimed = groups.intersection(&kept).difference(proven);
         drop(arrival);
         if claimed.is_empty() {
             return;
@@ -173,9 +173,6 @@ impl Blob {
         let arrival = &mut *arrival;
         if let Some(proven) = &mut arrival.proven {
             *proven = proven.difference(lost);
-        }
-        if let Some(loose) = &mut arrival.loose {
-            loose.take_back(lost);
         }
     }
 

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -18,11 +18,13 @@ use crate::content::ranges::GroupSet;
 use crate::content::store::{Store, StoreError};
 use crate::id::{Group, TrackId};
 
-/// What is kept in memory since the disk cannot.
+/// What is in memory of a track: what is on its way to the disk, and what the disk cannot take.
+#[derive(Default)]
 pub(super) struct Loose {
-    why: Arc<str>,
-    /// What the disk has.
-    kept: GroupSet,
+    /// Why the disk takes no more of the track, once it does not.
+    why: Option<Arc<str>>,
+    /// Somebody knows that.
+    is_told: bool,
     groups: BTreeMap<Group, Bytes>,
     bytes: usize,
 }
@@ -83,48 +85,87 @@ impl Blob {
     /// Whether the track cannot be kept.
     pub fn unkept(&self) -> Option<Unkept> {
         let arrival = self.arrival();
-        let loose = arrival.loose.as_ref()?;
-        let (kept, why) = (loose.kept.clone(), loose.why.clone());
+        let why = arrival.loose.why.clone()?;
+        let kept = arrival.loose.kept(&arrival.have);
         Some(Unkept { kept, why })
+    }
+
+    /// The same, if nobody has asked so since then.
+    pub fn take_unkept(&self) -> Option<Unkept> {
+        let unkept = self.unkept()?;
+        let was_told = std::mem::replace(&mut self.arrival().loose.is_told, true);
+        (!was_told).then_some(unkept)
+    }
+
+    /// The same, without saying why not.
+    pub(super) fn is_loose(&self) -> bool {
+        self.arrival().loose.why.is_some()
     }
 
     /// Lets go of what is in memory of these groups.
     pub fn forget(&self, groups: &GroupSet) {
         let arrival = &mut *self.arrival();
-        let Some(loose) = &mut arrival.loose else {
-            return;
-        };
-        let here: GroupSet = loose.groups.keys().copied().collect();
-        let going = here.intersection(groups);
-        for group in going.iter() {
-            let bytes = loose.groups.remove(&group);
-            loose.bytes -= bytes.map_or(0, |bytes| bytes.len());
+        if arrival.loose.why.is_some() {
+            let going = arrival.loose.let_go(groups);
+            arrival.have = arrival.have.difference(&going);
         }
-        arrival.have = arrival.have.difference(&going);
     }
 
     /// From now on what arrives stays in memory.
     pub(in crate::content) fn come_loose(&self, why: Arc<str>) {
+        self.arrival().loose.why.get_or_insert(why);
+        self.arrived.notify_all();
+    }
+
+    /// Has these be read before the disk has them, which [`Self::take_in`] is to see to.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`], and [`StoreError::Memory`] when nobody forgets.
+    pub fn show(&self, items: &[Verified]) -> Result<(), StoreError> {
+        items.iter().try_for_each(|item| {
+            self.check_track(item)?;
+            self.take_loosely(item)
+        })
+    }
+
+    /// Takes an item into memory, unless it is here.
+    pub(super) fn take_loosely(&self, item: &Verified) -> Result<(), StoreError> {
+        let VerifiedItem::Group { group, bytes } = item.item() else {
+            return Ok(()); // Nothing is proven to others from memory.
+        };
+        let arrival = &mut *self.arrival();
+        if arrival.have.contains(*group) {
+            return Ok(());
+        }
+        if arrival.loose.bytes + bytes.len() > MAX_LOOSE_BYTES {
+            let track = item.track();
+            return Err(StoreError::Memory { track });
+        }
+        arrival.loose.insert(*group, bytes);
+        arrival.have.insert(*group);
+        arrival.failed = None;
+        self.arrived.notify_all();
+        Ok(())
+    }
+
+    /// Waits until the disk has all that is here, or cannot have it.
+    pub(in crate::content) fn wait_for_disk(&self) {
         let mut arrival = self.arrival();
-        let kept = arrival.have.clone();
-        arrival.loose.get_or_insert(Loose {
-            why,
-            kept,
-            groups: BTreeMap::new(),
-            bytes: 0,
-        });
+        while arrival.loose.why.is_none() && !arrival.loose.is_empty() {
+            let woken = self.arrived.wait(arrival);
+            arrival = woken.unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 
 impl Loose {
-    /// What the disk has.
-    pub(super) fn kept(&self) -> &GroupSet {
-        &self.kept
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
     }
 
-    /// The disk does not have these after all.
-    pub(super) fn take_back(&mut self, lost: &GroupSet) {
-        self.kept = self.kept.difference(lost);
+    /// What the disk has of what is here.
+    pub(super) fn kept(&self, have: &GroupSet) -> GroupSet {
+        have.difference(&self.groups.keys().copied().collect())
     }
 
     /// Reads up to the end of the group, if that is in memory.
@@ -138,24 +179,21 @@ impl Loose {
         Some(n)
     }
 
-    /// Takes an item in; gives the group that it was.
-    pub(super) fn take(&mut self, item: &Verified) -> Result<Option<Group>, StoreError> {
-        let VerifiedItem::Group { group, bytes } = item.item() else {
-            return Ok(None); // Nothing is proven to others from memory.
-        };
-        if self.kept.contains(*group) {
-            return Ok(None);
+    /// Takes what is in memory of `groups` out of it, and says what that was.
+    pub(super) fn let_go(&mut self, groups: &GroupSet) -> GroupSet {
+        let here: GroupSet = self.groups.keys().copied().collect();
+        let going = here.intersection(groups);
+        for group in going.iter() {
+            let bytes = self.groups.remove(&group);
+            self.bytes -= bytes.map_or(0, |bytes| bytes.len());
         }
-        if self.bytes + bytes.len() > MAX_LOOSE_BYTES {
-            let track = item.track();
-            return Err(StoreError::Memory { track });
-        }
-        if !self.groups.contains_key(group) {
-            self.bytes += bytes.len();
-            // Its own copy: it may be a small part of a large buffer.
-            self.groups.insert(*group, Bytes::copy_from_slice(bytes));
-        }
-        Ok(Some(*group))
+        going
+    }
+
+    fn insert(&mut self, group: Group, bytes: &[u8]) {
+        self.bytes += bytes.len();
+        // Its own copy: it may be a small part of a large buffer.
+        self.groups.insert(group, Bytes::copy_from_slice(bytes));
     }
 }
 

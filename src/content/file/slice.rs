@@ -44,13 +44,7 @@ impl Blob {
     /// written is true and may be cut short.
     pub fn slice(&self, groups: &GroupSet, out: &mut dyn Write) -> Result<(), SliceError> {
         self.prove_all(groups);
-        let arrival = self.arrival();
-        let missing = match arrival.loose {
-            // Nobody can tell what of the outboard came to the disk.
-            Some(_) => groups.clone(),
-            None => groups.difference(&arrival.have),
-        };
-        drop(arrival);
+        let missing = groups.difference(&self.servable());
         if !missing.is_empty() {
             return Err(SliceError::NotHere(missing));
         }

@@ -120,6 +120,53 @@ fn a_track_is_kept_again_once_the_disk_is_fast_again() {
     assert_eq!(store.held().len(), 1);
 }
 
+/// The listener has it before the disk does; others have it from the disk.
+#[test]
+fn what_has_come_is_heard_before_it_is_written_and_served_after_that() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    let bytes = song(10, 1);
+    let all = items(&bytes, &GroupSet::all(bytes.len() as u64));
+    let blob = receive(&store, &bytes);
+    blob.show(&all).unwrap();
+    assert_eq!(read_all(&blob), bytes);
+    assert!(blob.servable().is_empty() && !blob.is_complete());
+    let slice = blob.slice(&(0..1).into(), &mut Vec::new());
+    assert!(matches!(slice, Err(SliceError::NotHere(_))));
+    std::thread::scope(|scope| {
+        let kept = scope.spawn(|| store.finish(&blob));
+        blob.take_in(&all).unwrap();
+        kept.join().unwrap().unwrap();
+    });
+    assert_eq!(blob.servable(), GroupSet::all(bytes.len() as u64));
+    assert_eq!(store.held().len(), 1);
+    assert_eq!(read_all(&blob), bytes);
+}
+
+#[test]
+fn what_was_on_its_way_to_a_disk_that_fails_stays_in_memory() {
+    for is_full in [true, false] {
+        let disk = MemDisk::default();
+        let store = mem_store(&disk);
+        let bytes = song(10, 1);
+        let all = items(&bytes, &GroupSet::all(bytes.len() as u64));
+        let blob = receive(&store, &bytes);
+        match is_full {
+            true => disk.limit_space(Some(3 * GROUP_BYTES)),
+            false => disk.slow_down(A_WRITE),
+        }
+        blob.show(&all).unwrap();
+        blob.take_in(&all).unwrap();
+        assert_eq!(read_all(&blob), bytes);
+        let told = blob.take_unkept().expect("the disk does not take it");
+        assert!(told.kept.count() < 10, "{}", told.kept);
+        assert!(blob.take_unkept().is_none(), "it is told once");
+        blob.forget(&(0..10).into());
+        assert_eq!(blob.have(), told.kept);
+        assert!(store.finish(&blob).is_err());
+    }
+}
+
 /// A write does not end, and what it was to bring is heard all the same.
 #[test]
 fn a_disk_that_stalls_is_played_past() {
