@@ -4,8 +4,9 @@
 //! rests with what is here of it. What was used longest ago goes first; what is pinned,
 //! queued, or open, never.
 //!
-//! All calls block on the disk. The lock inside is never held while a track is read,
-//! written, hashed or synced.
+//! All calls block on the disk, but for [`Store::set_queued`] and dropping a [`Pin`]. The lock
+//! inside is never held while a track is read, written, hashed or synced; it is while files are
+//! made and removed.
 
 mod error;
 mod partial;
@@ -33,6 +34,8 @@ use crate::id::TrackId;
 pub struct Store {
     layout: Layout,
     inner: Mutex<Inner>,
+    /// What the shelf is to be told when it is next looked at.
+    wishes: Mutex<Wishes>,
     /// Library files that turned out to be other tracks.
     doubts: (Sender<PathBuf>, Receiver<PathBuf>),
 }
@@ -47,6 +50,13 @@ struct Inner {
     partial: BTreeMap<TrackId, Arc<Blob>>,
     /// Whole and resting tracks that somebody reads or serves.
     open: BTreeMap<TrackId, Weak<Blob>>,
+}
+
+/// What is to stay, or need not any more, said by somebody who must not wait for a disk.
+#[derive(Default)]
+struct Wishes {
+    queued: Option<Vec<TrackId>>,
+    unpinned: Vec<TrackId>,
 }
 
 #[derive(Clone, Copy)]
@@ -71,6 +81,7 @@ impl Store {
                 partial: BTreeMap::new(),
                 open: BTreeMap::new(),
             }),
+            wishes: Mutex::default(),
             doubts: async_channel::bounded(MAX_DOUBTS),
         });
         if let Err(error) = store.take_stock() {
@@ -114,9 +125,9 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps the tracks that are queued, and no longer those that were.
+    /// Keeps the tracks that are queued, and no longer those that were. Waits for no disk.
     pub fn set_queued(&self, tracks: Vec<TrackId>) {
-        self.inner().shelf.set_queued(tracks);
+        self.wishes().queued = Some(tracks);
     }
 
     /// Makes a file of the library a source of `track`.
@@ -450,7 +461,19 @@ impl Store {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let Wishes { queued, unpinned } = std::mem::take(&mut *self.wishes());
+        if let Some(tracks) = queued {
+            inner.shelf.set_queued(tracks);
+        }
+        for track in unpinned {
+            inner.shelf.unpin(track);
+        }
+        inner
+    }
+
+    fn wishes(&self) -> MutexGuard<'_, Wishes> {
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -508,7 +531,7 @@ pub struct Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        self.store.inner().shelf.unpin(self.track);
+        self.store.wishes().unpinned.push(self.track);
     }
 }
 

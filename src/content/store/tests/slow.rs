@@ -183,3 +183,35 @@ fn a_disk_that_stalls_is_played_past() {
     blob.take_in(&all).unwrap();
     assert_eq!(read_all(&blob), bytes);
 }
+
+/// The peer's loop says it, and a disk may take long to make a file.
+#[test]
+fn what_is_to_stay_is_said_without_waiting_for_a_disk() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    let songs = [song(18, 1), song(18, 2), song(18, 3)];
+    let tracks = songs.each_ref().map(|song| outboard(song).track);
+    fetch(&store, &songs[0]).unwrap();
+    fetch(&store, &songs[1]).unwrap();
+    let pin = store.pin(tracks[0]);
+    let (done, over) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let busy = store.inner();
+        let (store, tracks) = (&store, &tracks);
+        scope.spawn(move || {
+            store.set_queued(vec![tracks[1]]);
+            drop(pin);
+            let _ = done.send(());
+        });
+        let waited = over.recv_timeout(Duration::from_secs(10));
+        drop(busy);
+        waited.expect("it waits for the disk");
+    });
+    // What was pinned goes, and what is queued stays.
+    fetch(&store, &songs[2]).unwrap();
+    let held: Vec<_> = store.held().into_iter().map(|(track, _)| track).collect();
+    assert!(
+        held.contains(&tracks[1]) && !held.contains(&tracks[0]),
+        "{held:?}"
+    );
+}
