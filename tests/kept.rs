@@ -122,6 +122,8 @@ fn a_copy_is_found_and_played_while_its_owner_is_away_whoever_restarts() {
     wait_to_find(&listener, &one);
     let shown = listener.ctl_ok(&["search", "song"]);
     assert!(shown.contains("(its owner is away)"), "{shown}");
+    let root = listener.ctl_ok(&["ls"]);
+    assert!(root.contains("owner/ (its owner is away)\n"), "{root}");
     hears(&listener, "song one", &sound);
     assert!(!listener.peer_names().contains(&"owner".to_owned()));
     listener.ctl_fails(&["play", "song two"]);

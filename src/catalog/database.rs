@@ -117,6 +117,12 @@ impl Database {
         find_path(member, path).filter(|found| self.is_had(member, found.listed))
     }
 
+    /// What some catalogue says of this content, be its owner here or away.
+    pub fn described(&self, track: TrackId) -> Option<ListedRef<'_>> {
+        let copies = self.members.iter().flat_map(|m| m.catalogue.copies(track));
+        copies.into_iter().find_map(|(_, entry)| entry.listed())
+    }
+
     /// The peers that are here and have a copy, listed or held, of this content.
     pub fn holders(
         &self,
@@ -220,5 +226,7 @@ mod tests {
         let holders = database.holders(TrackId([7; 32]));
         let holders: Vec<_> = holders.map(|(member, ..)| member.peer).collect();
         assert_eq!(holders, [cellar.peer]);
+        let described = database.described(TrackId([7; 32])).unwrap();
+        assert_eq!(described.path(), "a/0");
     }
 }

@@ -35,4 +35,6 @@ pub use page::Page;
 pub use pages::{Catalogue, Hash, Head, SignedHead};
 pub use pages::{MAX_PAGES, MAX_PAGE_BYTES, PAGE_ENTRIES};
 pub use quota::{GivesWay, Holding, Quota, Site};
-pub use refs::{EntryRef, ListedRef, TagsRef};
+#[cfg(test)]
+pub use refs::EntryRef;
+pub use refs::{ListedRef, TagsRef};

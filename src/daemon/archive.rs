@@ -23,13 +23,16 @@ use nix::{
     sys::{stat::futimens, time::TimeSpec},
 };
 
-use super::{clock::Clock, memory::make_again};
+use super::{clock::Clock, machine, memory::make_again};
 use crate::{
+    aside::{make_way, put_aside},
     catalog::{Deposit, DepositError, Holding, Label, Quota, Site, KEPT_FOR, LABEL_BYTES},
+    fence::open_regular,
     id::{KeyMark, PeerId},
     identity::Identity,
     node::{Archival, Archived, Event},
     peer::Handle,
+    swarm::endpoint::Endpoint,
 };
 
 /// The files, and what is known of them.
@@ -62,8 +65,6 @@ enum Unfit {
     Unreadable(#[from] io::Error),
     #[error("{0}")]
     Unsound(#[from] DepositError),
-    #[error("it is no plain file")]
-    Odd,
     #[error("it has {0} bytes, which is more than one may have")]
     Large(u64),
     #[error("its owner was met under a key that is not believed any more")]
@@ -117,7 +118,15 @@ pub async fn keep(mut cabinet: Cabinet, orders: Receiver<Archival>, peer: Handle
 }
 
 impl Cabinet {
-    pub fn new(
+    /// In `state_dir`, with as much room as this machine has for it.
+    pub fn of(state_dir: &Path, identity: &Identity, endpoint: &Endpoint) -> Self {
+        let quota = Quota::of(machine::memory()).on_disk(identity.is_open());
+        let endpoint = endpoint.clone();
+        let key_of = move |peer| endpoint.key_of(peer);
+        Self::new(state_dir, identity.clone(), quota, key_of)
+    }
+
+    fn new(
         state_dir: &Path,
         identity: Identity,
         quota: Quota,
@@ -187,17 +196,11 @@ impl Cabinet {
 
     /// Opens a file of a size that may be.
     fn open(&self, path: &Path) -> Result<(File, usize), Unfit> {
-        // Nobody is to wait for the writer of a pipe.
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits())
-            .open(path)?;
-        let metadata = file.metadata()?;
-        let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
-        match () {
-            () if !metadata.is_file() => Err(Unfit::Odd),
-            () if length > self.quota.one => Err(Unfit::Large(metadata.len())),
-            () => Ok((file, length)),
+        let file = open_regular(path)?;
+        let bytes = file.metadata()?.len();
+        match usize::try_from(bytes) {
+            Ok(length) if length <= self.quota.one => Ok((file, length)),
+            _ => Err(Unfit::Large(bytes)),
         }
     }
 
@@ -292,7 +295,12 @@ impl Cabinet {
     /// Replaces what is kept of an owner's, whole or not at all. Says whose files made room.
     fn write(&mut self, deposit: &Deposit) -> Result<Vec<PeerId>, Unwritten> {
         make_again(&self.state_dir)?;
-        make_again(&self.dir)?;
+        if !self.dir.is_dir() {
+            if self.dir.symlink_metadata().is_ok() {
+                put_aside(&self.dir)?;
+            }
+            make_again(&self.dir)?;
+        }
         let owner = deposit.catalogue.owner();
         // Where it is not connected, it may have any of them.
         let connected_by = (self.key_of)(owner);
@@ -324,6 +332,9 @@ impl Cabinet {
             self.discard(*owner, &Unfit::NoRoom);
         }
         let path = self.path(owner);
+        if path.is_dir() {
+            put_aside(&path)?;
+        }
         fs::rename(path.with_extension("new"), path)?;
         File::open(&self.dir)?.sync_all()?;
         Ok(evicted)
@@ -404,7 +415,8 @@ fn write_pieces(
     pieces: impl Iterator<Item = Vec<u8>>,
     most: usize,
 ) -> Result<usize, Unwritten> {
-    let mut file = io::BufWriter::new(File::create(path)?);
+    make_way(path)?;
+    let mut file = io::BufWriter::new(File::create_new(path)?);
     let mut bytes = 0;
     for piece in pieces {
         bytes += piece.len();

@@ -21,7 +21,6 @@ use super::{
     trial, DaemonError, StateDir, Tracker,
 };
 use crate::{
-    catalog::Quota,
     config::{Changes, Config, TrackerAt},
     content::{disk::FencedDisk, store::Store},
     control::server::{self, ControlConfig, ControlEvent, ControlServer},
@@ -320,10 +319,7 @@ fn start_speaker(
         status: line,
         pulse,
     });
-    let quota = Quota::of(machine::memory()).on_disk(identity.is_open());
-    let connected = endpoint.clone();
-    let key_of = move |peer| connected.key_of(peer);
-    let cabinet = Cabinet::new(state.path(), identity.clone(), quota, key_of);
+    let cabinet = Cabinet::of(state.path(), identity, &endpoint);
     tasks.push(smol::spawn(archive::keep(
         cabinet,
         deposits,

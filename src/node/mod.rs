@@ -339,10 +339,7 @@ impl Node {
         let (own, others) = (self.catalogues.own(), &self.database);
         let rate_of = |track| {
             let own = own.and_then(|own| own.copies(track).find_map(|(_, entry)| entry.listed()));
-            let listed = own.or_else(|| {
-                let holders = &mut others.holders(track);
-                holders.find_map(|(_, _, entry)| entry.listed())
-            })?;
+            let listed = own.or_else(|| others.described(track))?;
             let millis = listed.duration.as_millis().max(1);
             u64::try_from(u128::from(listed.size) * 1000 / millis).ok()
         };

@@ -306,10 +306,12 @@ pub(super) fn songs(screen: &Screen, songs: &[Record]) -> String {
 pub(super) fn directory(screen: &Screen, entries: &[Record]) -> String {
     let is_directory = |entry: &&Record| entry.get("directory").is_some();
     let (directories, files): (Vec<_>, Vec<_>) = entries.iter().partition(is_directory);
-    let names = directories
-        .iter()
-        .filter_map(|entry| entry.get("directory"));
-    let mut text: String = names.map(|name| format!("{name}/\n")).collect();
+    let line = |entry: &&Record| {
+        let name = entry.get("directory")?;
+        let mark = if entry.is_set("p2p_away") { AWAY } else { "" };
+        Some(format!("{name}/{mark}\n"))
+    };
+    let mut text: String = directories.iter().filter_map(line).collect();
     let columns = [Column::number(""), Column::text(""), Column::short("")];
     let row = |entry: &&Record| {
         let file = entry.get("file").unwrap_or_default();
@@ -379,7 +381,7 @@ fn summary(song: &Record) -> String {
 /// The title, and whether only copies are here.
 fn marked(song: &Record) -> String {
     match song.is_set("p2p_away") {
-        true => format!("{} (its owner is away)", title(song)),
+        true => format!("{}{AWAY}", title(song)),
         false => title(song),
     }
 }
@@ -427,6 +429,9 @@ fn value(key: &str, text: &str) -> Value {
 pub(super) fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
+
+/// Behind what only copies are here of.
+const AWAY: &str = " (its owner is away)";
 
 /// What is yes or no, as JSON knows it.
 const FLAGS: [&str; 8] = [

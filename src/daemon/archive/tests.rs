@@ -84,8 +84,21 @@ fn what_is_written_is_there_after_a_start_and_is_replaced() {
     assert_eq!(write(&mut cabinet, deposit(1, 1, 3)), done);
     fs::remove_file(cabinet.path(Owner::new(1).id())).unwrap();
     fs::remove_dir(&cabinet.dir).unwrap();
+    // Something else lies there, or is where the file belongs.
     fs::write(&cabinet.dir, "in the way").unwrap();
+    assert_eq!(write(&mut room.cabinet(Vec::new()), deposit(1, 1, 3)), done);
+    let path = cabinet.path(Owner::new(1).id());
+    fs::remove_file(&path).unwrap();
+    for way in [path.clone(), path.with_extension("new")] {
+        fs::create_dir(&way).unwrap();
+        fs::write(way.join("x"), "x").unwrap();
+    }
+    assert_eq!(write(&mut cabinet, deposit(1, 1, 3)), done);
+    assert!(path.is_file());
+    fs::remove_dir_all(room.dir.path()).unwrap();
+    fs::write(room.dir.path(), "no directory").unwrap();
     assert_eq!(write(&mut cabinet, deposit(1, 1, 3)), Archived::Failed);
+    fs::remove_file(room.dir.path()).unwrap();
 }
 
 #[test]

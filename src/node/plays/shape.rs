@@ -4,7 +4,7 @@ use std::{ops::Range, time::Duration};
 
 use super::Request;
 use crate::{
-    catalog::{Database, EntryRef, ListedRef},
+    catalog::{Database, ListedRef},
     id::{EntryNo, TrackId},
     media::Format,
     player::{queue::QueueItem, transport::Cause, PlayId},
@@ -53,11 +53,11 @@ impl Shape {
     /// The shape of another copy than the one that was queued: a listed one, or
     /// one that is only held, of which no more is known than was queued.
     pub fn of_copy(track: TrackId, item: &QueueItem, database: &Database) -> Option<Self> {
-        let copies = || database.holders(track).map(|(_, _, entry)| entry);
-        if let Some(listed) = copies().find_map(EntryRef::listed) {
+        let (_, _, copy) = database.holders(track).next()?;
+        if let Some(listed) = database.described(track) {
             return Some(Self::of(listed));
         }
-        let size = copies().next()?.size();
+        let size = copy.size();
         Some(Self {
             format: item.info.format,
             rate: item.info.rate,

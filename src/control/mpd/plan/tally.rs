@@ -84,6 +84,11 @@ impl Directory {
             "" => String::new(),
             uri => format!("{uri}/"),
         };
+        let members = database.members().iter();
+        let away: BTreeSet<&str> = match self.uri.is_empty() {
+            true => members.filter(|m| !m.is_here).map(|m| &*m.name).collect(),
+            false => BTreeSet::new(),
+        };
         for (name, modified) in &self.directories {
             match self.files {
                 true => reply.pair("directory", name),
@@ -91,6 +96,9 @@ impl Directory {
             };
             if *modified > 0 {
                 reply.pair("Last-Modified", format_time(*modified));
+            }
+            if away.contains(name.as_str()) {
+                reply.flag("p2p_away", true);
             }
         }
         let printer = match self.files {
