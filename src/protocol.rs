@@ -92,7 +92,7 @@ pub enum ToTracker {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
     pub name: String,
-    /// Whether a person chose the name: then it is refused when taken, and
+    /// Whether it has to be that name: then it is refused when it is kept for another, and
     /// otherwise numbered.
     pub name_chosen: bool,
     /// The UDP port that the peer serves on.

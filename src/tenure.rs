@@ -28,8 +28,10 @@ use crate::{
 };
 
 /// See the module's description.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Tenures {
+    /// How many that are away are remembered.
+    room: usize,
     nodes: BTreeMap<PeerId, Tenure>,
     names: BTreeMap<String, PeerId>,
     /// Whether a name is another's than when that was asked last.
@@ -66,12 +68,22 @@ pub struct TenureRecord {
 }
 
 impl Tenures {
+    /// Remembers so many that are away.
+    pub fn new(room: usize) -> Self {
+        Self {
+            room,
+            nodes: BTreeMap::new(),
+            names: BTreeMap::new(),
+            is_changed: false,
+        }
+    }
+
     /// Begins with what was written down. What cannot be is left out.
-    pub fn recall(records: &[TenureRecord], now: Instant) -> Self {
-        let mut this = Self::default();
+    pub fn recall(&mut self, records: &[TenureRecord], now: Instant) {
+        *self = Self::new(self.room);
         for record in records.iter().take(2 * MAX_AWAY) {
             let left = KEPT.saturating_sub(Duration::from_secs(record.unseen));
-            let is_taken = this.names.contains_key(&record.name);
+            let is_taken = self.names.contains_key(&record.name);
             if left.is_zero() || is_taken || check_name(&record.name).is_err() {
                 continue;
             }
@@ -81,13 +93,12 @@ impl Tenures {
                 presence: Presence::AwayUntil(now + left),
                 is_settled: record.is_settled,
             };
-            if let Some(before) = this.nodes.insert(record.peer, tenure) {
-                this.names.remove(&before.name);
+            if let Some(before) = self.nodes.insert(record.peer, tenure) {
+                self.names.remove(&before.name);
             }
-            this.names.insert(record.name.clone(), record.peer);
+            self.names.insert(record.name.clone(), record.peer);
         }
-        this.make_room();
-        this
+        self.make_room();
     }
 
     /// What is to be written down.
@@ -172,6 +183,21 @@ impl Tenures {
         self.names.insert(name.to_owned(), peer);
     }
 
+    /// `peer` is here, and has `name` by the word of a tracker, for which that is kept.
+    pub fn give(&mut self, peer: PeerId, name: &str, address: IpAddr, now: Instant) {
+        if let Some(before) = self.keeper(name).filter(|keeper| *keeper != peer) {
+            self.remove(before);
+        }
+        self.handle_here(peer, name, address, now);
+    }
+
+    /// Those that are here.
+    pub fn here(&self) -> impl Iterator<Item = PeerId> + '_ {
+        let here = self.nodes.iter();
+        here.filter(|(_, tenure)| matches!(tenure.presence, Presence::HereSince(_)))
+            .map(|(peer, _)| *peer)
+    }
+
     /// `peer` is here no more.
     pub fn handle_gone(&mut self, peer: PeerId, now: Instant) {
         if let Some(tenure) = self.nodes.get_mut(&peer) {
@@ -210,7 +236,7 @@ impl Tenures {
                 Some((*peer, tenure, until))
             });
             let away: Vec<_> = away.collect();
-            if away.len() <= MAX_AWAY {
+            if away.len() <= self.room {
                 return;
             }
             let mut crowds: BTreeMap<IpAddr, usize> = BTreeMap::new();

@@ -79,21 +79,23 @@ fn a_default_name_that_is_taken_is_numbered() {
 }
 
 #[test]
-fn a_chosen_name_that_is_taken_is_refused() {
+fn a_chosen_name_that_is_taken_has_a_number_and_is_complained_of() {
     let tracker = Setup::tracker().start();
     let first = Setup::peer("kitchen", &tracker).start();
     first.wait_until_registered();
     let second = Setup::peer("kitchen", &tracker).start();
-    let words =
-        "the name \"kitchen\" belongs to the peer at 127.0.0.1, which keeps it for 30 days \
-                 after it was here last; choose another `name`";
+    let words = "the name \"kitchen\" belongs to the peer at 127.0.0.1, which keeps it for 30 days \
+                 after it was here last; this node is called \"kitchen-2\" until you choose another \
+                 `name`";
     assert_eq!(second.wait_for_problem("kitchen"), words);
     assert!(
         second.ctl_ok(&["status"]).contains(words),
         "people see it, too"
     );
     second.wait_for_line(words);
-    first.wait_for_peers(&["kitchen"]);
+    for node in [&first, &second] {
+        node.wait_for_peers(&["kitchen", "kitchen-2"]);
+    }
     assert_eq!(first.peer("kitchen").unwrap()["own"], true);
 }
 
@@ -122,11 +124,71 @@ fn a_name_is_kept_for_a_node_that_is_off_over_a_restart_of_the_tracker() {
     let second = peer("kitchen", &tracker).start();
     let problem = second.wait_for_problem("the name \"kitchen\" belongs to the peer at 127.0");
     assert!(problem.contains("choose another `name`"), "{problem}");
+    assert_eq!(second.wait_until_registered()["node"]["name"], "kitchen-2");
     let first = first.restart();
     let status = first.wait_until_registered();
     assert_eq!(status["node"]["name"], "kitchen");
     first.wait_for_no_problem();
-    assert_eq!(tracker.peer_names(), ["kitchen"]);
+    tracker.wait_for_peers(&["kitchen", "kitchen-2"]);
+}
+
+/// Two trackers have given one name to two nodes before they are one swarm: all settle on the
+/// same, both owners are told, and it stays so when a tracker dies.
+#[test]
+fn of_two_that_were_called_the_same_by_two_trackers_one_has_the_name() {
+    let mut trackers = [Setup::tracker().start(), Setup::tracker().start()];
+    let at = [0, 1].map(|n: usize| format!("tracker = \"{}\"", trackers[n].tracker_address()));
+    let nodes = [0, 1].map(|n: usize| Setup::peer("kitchen", &trackers[n]).start());
+    for node in &nodes {
+        assert_eq!(node.wait_until_registered()["node"]["name"], "kitchen");
+    }
+    let both = format!(
+        "tracker = [\"{}\", \"{}\"]",
+        trackers[0].tracker_address(),
+        trackers[1].tracker_address()
+    );
+    for (node, at) in nodes.iter().zip(&at) {
+        node.reconfigure(at, &both);
+        node.signal("HUP");
+    }
+    for node in &nodes {
+        node.wait_for_problem("the name \"kitchen\" ");
+    }
+    let named = |by: &Node| {
+        let peers = by.json(&["peers"]);
+        let peers = peers.as_array().cloned().unwrap_or_default().into_iter();
+        let mut named: Vec<_> = peers
+            .map(|row| (row["peer"].to_string(), row["id"].to_string()))
+            .collect();
+        named.sort();
+        named
+    };
+    let begin = Instant::now();
+    let all = loop {
+        let [one, other] = [0, 1].map(|n: usize| named(&trackers[n]));
+        if one == other && one.len() == 2 {
+            break one;
+        }
+        assert!(begin.elapsed() < PATIENCE, "{one:?}, {other:?}");
+        thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(all[0].0, "\"kitchen\"", "one has it: {all:?}");
+    let all: Vec<String> = all
+        .into_iter()
+        .map(|(name, _)| name.replace('"', ""))
+        .collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    for node in &nodes {
+        node.wait_for_peers(&all);
+    }
+    let names = || [0, 1].map(|n: usize| nodes[n].json(&["status"])["node"]["name"].clone());
+    let settled = names();
+    trackers[0].kill();
+    for node in &nodes {
+        node.wait_for_problem("no tracker at ");
+        node.wait_for_peers(&all);
+    }
+    assert_eq!(names(), settled);
 }
 
 #[test]

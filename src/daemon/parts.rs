@@ -409,6 +409,7 @@ fn setup(config: &Config, identity: &Identity, memory: Memory, network: &Network
     Setup {
         me: identity.peer_id(),
         name: name(config),
+        name_is_chosen: config.name.is_some(),
         role: config.role,
         interfaces: network.interfaces.clone(),
         memory,

@@ -1,9 +1,12 @@
 //! Who is in the swarm, and where each may answer.
 
+mod naming;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr, SocketAddrV6},
     sync::Arc,
+    time::Instant,
 };
 
 use crate::{
@@ -11,7 +14,7 @@ use crate::{
     id::PeerId,
     near::{is_near, Subnet},
     protocol::{check_name, Candidate, PeerRecord, PeerState, MAX_CANDIDATES},
-    tenure::numbered,
+    tenure::Tenures,
 };
 
 /// This machine's own interfaces, as far as finding others needs them.
@@ -41,6 +44,13 @@ pub struct Directory {
     /// Whether it speaks for this node now.
     is_registered: bool,
     peers: BTreeMap<PeerId, Known>,
+    tenures: Tenures,
+    /// Since when this node has its name, which no other claims, without a tracker.
+    own_since: Option<Instant>,
+    /// The same, unless somebody has come or gone since.
+    settled: Option<Instant>,
+    /// When names were settled last.
+    looked: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -55,6 +65,8 @@ struct Known {
     listed: bool,
     /// Where it was seen, whatever else it claims.
     site: Option<Site>,
+    /// Since when it has its name, which no other claims, by its own word.
+    since: Option<Instant>,
 }
 
 /// What a peer's own word has changed.
@@ -77,6 +89,10 @@ impl Directory {
             tracker_at: None,
             is_registered: false,
             peers: BTreeMap::new(),
+            tenures: Tenures::new(MAX_NAMES_KEPT),
+            own_since: None,
+            settled: None,
+            looked: None,
         }
     }
 
@@ -152,6 +168,7 @@ impl Directory {
             vouched: true,
             listed: true,
             site: site.map(Site::from),
+            since: None,
         };
         let told = known.record.clone();
         let before = self.peers.insert(peer, known);
@@ -199,6 +216,7 @@ impl Directory {
                 vouched: false,
                 listed: false,
                 site: Some(at.ip().into()),
+                since: None,
             };
             self.peers.insert(peer, known);
             self.name_all();
@@ -296,56 +314,6 @@ impl Directory {
         self.peers.values().map(|known| &known.record)
     }
 
-    /// Names everybody, this node too, so that no two have the same name. A tracker's
-    /// word is kept; of the others the lowest id has the name, wherever it is seen from.
-    /// Says whether somebody's name is another by that.
-    fn name_all(&mut self) -> bool {
-        let mut order: Vec<(bool, PeerId, String)> = self
-            .peers
-            .iter()
-            .map(|(peer, known)| (!known.vouched, *peer, known.claim.clone()))
-            .collect();
-        order.push((!self.is_registered, self.me, self.own_claim.clone()));
-        order.sort_unstable();
-        // How often each is claimed; whoever comes first has it.
-        let mut claimed: BTreeMap<&str, u32> = BTreeMap::new();
-        let mut later = Vec::new();
-        for (_, peer, claim) in &order {
-            let count = claimed.entry(claim).or_default();
-            *count += 1;
-            if *count > 1 {
-                later.push((*peer, claim));
-            }
-        }
-        let taken: BTreeSet<&str> = claimed.keys().copied().collect();
-        let mut names: BTreeMap<PeerId, String> = BTreeMap::new();
-        let mut given: BTreeSet<String> = BTreeSet::new();
-        let mut next: BTreeMap<&str, u32> = BTreeMap::new();
-        for (peer, claim) in later {
-            let number = next.entry(claim).or_insert(1);
-            let name = loop {
-                *number += 1;
-                let name = numbered(claim, *number);
-                if !taken.contains(&*name) && given.insert(name.clone()) {
-                    break name;
-                }
-            };
-            names.insert(peer, name);
-        }
-        let own = names.remove(&self.me);
-        let own = own.as_deref().unwrap_or(&self.own_claim);
-        let mut is_news = *self.own_name != *own;
-        if is_news {
-            self.own_name = own.into();
-        }
-        for (peer, known) in &mut self.peers {
-            let name = names.remove(peer).unwrap_or_else(|| known.claim.clone());
-            is_news |= known.record.name != name;
-            known.record.name = name;
-        }
-        is_news
-    }
-
     /// Where to dial `peer`, the likeliest first: its own network, then the
     /// others, and a link-local address on each interface.
     pub fn addresses(&self, peer: PeerId) -> Vec<SocketAddr> {
@@ -398,6 +366,8 @@ impl Directory {
     }
 }
 
+/// Names of nodes that are away: several times a home's. They are written to a card.
+const MAX_NAMES_KEPT: usize = 256;
 /// Four times what a tracker takes.
 const MAX_PEERS: usize = 1024;
 /// Of them, those whom no tracker has ever named: a home's, or a small venue's. A member

@@ -28,6 +28,8 @@ use crate::{
 pub struct Setup {
     pub me: PeerId,
     pub name: String,
+    /// Whether a person chose it.
+    pub name_is_chosen: bool,
     pub role: Role,
     pub interfaces: Interfaces,
     /// What it remembers from before.

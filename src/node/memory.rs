@@ -8,7 +8,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{bookmark::Left, neighbours::Acquaintance};
-use crate::player::queue::{self, Options, Queue, QueueItem};
+use crate::{
+    player::queue::{self, Options, Queue, QueueItem},
+    tenure::TenureRecord,
+};
 
 /// The volume, and the queue with its options and its current track.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +27,8 @@ pub struct Memory {
     pub known_as: Option<(String, String)>,
     /// Who was here lately: where to begin without a tracker and without mDNS.
     pub peers: Vec<Acquaintance>,
+    /// Which node has which name.
+    pub names: Vec<TenureRecord>,
     /// What it goes on with, by the bookmark.
     #[serde(skip)]
     pub left: Option<Left>,
@@ -38,6 +43,7 @@ impl Default for Memory {
             current: None,
             known_as: None,
             peers: Vec::new(),
+            names: Vec::new(),
             left: None,
         }
     }
@@ -52,6 +58,7 @@ impl Memory {
             current: queue.cursor().and_then(|id| queue.position(id)),
             known_as: None,
             peers: Vec::new(),
+            names: Vec::new(),
             left: None,
         }
     }
@@ -81,6 +88,8 @@ pub struct Reminder {
     written: Vec<Acquaintance>,
     last: Option<Instant>,
     due: Option<Instant>,
+    /// A name is another's than what was written.
+    has_names: bool,
 }
 
 impl Reminder {
@@ -90,6 +99,7 @@ impl Reminder {
             written,
             last: None,
             due: None,
+            has_names: false,
         }
     }
 
@@ -98,6 +108,12 @@ impl Reminder {
         let settled = now + SETTLED;
         let paced = self.last.map_or(settled, |last| last + WRITE_EVERY);
         self.due.get_or_insert(settled.max(paced));
+    }
+
+    /// A name has come or gone.
+    pub fn handle_names(&mut self, now: Instant) {
+        self.has_names = true;
+        self.handle_news(now);
     }
 
     /// When [`Self::is_due`] is to be asked.
@@ -120,7 +136,8 @@ impl Reminder {
                     && first.is_none_or(|first| written.addresses.contains(first))
             })
         };
-        if here.iter().all(is_written) {
+        let has_names = std::mem::take(&mut self.has_names);
+        if here.iter().all(is_written) && !has_names {
             return false;
         }
         self.written = here.to_vec();

@@ -78,6 +78,7 @@ pub struct Node {
     me: PeerId,
     /// What it asks to be called.
     default_name: String,
+    name_is_chosen: bool,
     name: Arc<str>,
     role: Role,
     directory: Directory,
@@ -116,6 +117,7 @@ impl Node {
             me: setup.me,
             name: name.as_str().into(),
             default_name: setup.name,
+            name_is_chosen: setup.name_is_chosen,
             role: setup.role,
             stats: Stats::new(now),
             facts: view::Facts::new(&setup.interfaces, setup.found),
@@ -136,6 +138,7 @@ impl Node {
             actions: VecDeque::new(),
             changed: Subsystems::NONE,
         };
+        node.directory.recall_names(&setup.memory.names, now);
         if let Some(left) = left {
             node.go_on(left, now);
         }
@@ -167,6 +170,7 @@ impl Node {
         Memory {
             known_as: is_numbered.then(|| (self.default_name.clone(), self.name.to_string())),
             peers: self.acquaintances(),
+            names: self.directory.name_records(),
             ..Memory::of(&self.queue, self.transport.volume())
         }
     }
@@ -257,6 +261,7 @@ impl Node {
                 self.facts.notices = notices;
             }
         }
+        self.settle_names(now);
         self.watch(now);
     }
 
@@ -316,6 +321,7 @@ impl Node {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.catalogues.handle_timeout(now);
         self.plays.handle_timeout(&self.database, now);
+        self.settle_names(now);
         self.watch(now);
         if self.reminder.is_due(now) {
             self.remember_peers(now);

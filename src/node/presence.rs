@@ -414,6 +414,13 @@ impl Node {
         here.map(acquaintance).collect()
     }
 
+    /// Takes note of which node has which name.
+    pub(super) fn settle_names(&mut self, now: Instant) {
+        if self.directory.settle_names(now) {
+            self.reminder.handle_names(now);
+        }
+    }
+
     /// Has it written down who is here, if that is not known yet.
     pub(super) fn remember_peers(&mut self, now: Instant) {
         let here = self.present();

@@ -241,6 +241,9 @@ impl Node {
         let mut problems = self.facts.problems_in_words();
         let left_out = self.catalogues.left_out_in_words(|peer| self.name_of(peer));
         problems.extend(left_out.take(MAX_PROBLEMS));
+        let is_told = matches!(self.facts.tracker, TrackerState::Registered { .. });
+        let clash = self.directory.clash();
+        problems.extend(clash.filter(|_| self.name_is_chosen && self.role.is_peer() && !is_told));
         problems.extend(self.stats.traffic.lies_in_words(now));
         problems
     }

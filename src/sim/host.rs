@@ -36,6 +36,7 @@ use crate::{
     },
     player::{PlayId, PlayerEvent},
     swarm::budget::Turns,
+    tenure::TenureRecord,
     tracker::{
         link::{Command, Introduction, Want},
         links::{LinkId, Links},
@@ -47,6 +48,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Setting {
     pub name: &'static str,
+    /// Whether a person chose it.
+    pub name_is_chosen: bool,
     pub wants_tracker: bool,
     /// Songs, and whether each has been hashed.
     pub songs: Vec<(Song, bool)>,
@@ -96,6 +99,8 @@ pub struct Host {
     pub remembered: Vec<Acquaintance>,
     /// The catalogues that its disk has.
     pub archive: BTreeMap<PeerId, Deposit>,
+    /// Which names it finds there.
+    pub remembered_names: Vec<TenureRecord>,
     /// Whom the node has given addresses for.
     pub reach: BTreeSet<PeerId>,
     /// What it asked of others.
@@ -115,6 +120,7 @@ pub struct Host {
     pub looks_for_peers: bool,
     /// Whether it is to have a tracker at all.
     wants_tracker: bool,
+    name_is_chosen: bool,
     replies: BTreeMap<ControlId, Result<Outcome, Ack>>,
     last_control: u64,
     /// Whether a watching client has to look.
@@ -216,6 +222,7 @@ impl Host {
         let library = std::mem::replace(&mut self.library, Library::new(0, Vec::new()));
         let habits = Setting {
             name: self.name,
+            name_is_chosen: self.name_is_chosen,
             wants_tracker: self.wants_tracker,
             songs: Vec::new(),
             uplink: self.uplink,
@@ -223,6 +230,7 @@ impl Host {
         };
         let memory = Memory {
             peers: std::mem::take(&mut self.remembered),
+            names: std::mem::take(&mut self.remembered_names),
             ..match self.resumes {
                 Some(_) => self.node.memory(),
                 None => Memory::default(),
@@ -232,7 +240,7 @@ impl Host {
             (Some(bookmark), Some(absence)) => memory.go_on(bookmark, Resume::Always, absence),
             _ => memory,
         };
-        let remembered = memory.peers.clone();
+        let (remembered, names) = (memory.peers.clone(), memory.names.clone());
         let archive = std::mem::take(&mut self.archive);
         let mut store = std::mem::take(&mut self.store);
         let mut random = Random::new(seed);
@@ -246,7 +254,7 @@ impl Host {
         }
         *self = Self::begin(self.life, library, habits, memory, seed, now);
         self.store = store;
-        self.remembered = remembered;
+        (self.remembered, self.remembered_names) = (remembered, names);
         for deposit in archive.values() {
             let recalled = node::Event::Recalled(Box::new(deposit.clone()), Duration::ZERO);
             self.node.handle(recalled, now);
@@ -265,7 +273,7 @@ impl Host {
         let (name, uplink, manner) = (habits.name, habits.uplink, habits.manner);
         let introduction = Introduction {
             name: name.into(),
-            name_chosen: false,
+            name_chosen: habits.name_is_chosen,
             known_as: None,
             port: crate::protocol::DEFAULT_PORT,
             bound: None,
@@ -273,6 +281,7 @@ impl Host {
         let setup = Setup {
             me: library.owner(),
             name: name.into(),
+            name_is_chosen: habits.name_is_chosen,
             role: Role::Peer,
             interfaces: Interfaces::default(),
             found: Vec::new(),
@@ -283,7 +292,7 @@ impl Host {
             memory_bytes: MEMORY,
             known_after: node::KNOWN_AFTER,
         };
-        let mut links = Links::new(introduction, seed);
+        let mut links = Links::new(library.owner(), introduction, seed);
         let finds = vec![TrackerNo(0)];
         let trackers = match habits.wants_tracker {
             true => Command::Trackers(finds.iter().map(to_string).collect()),
@@ -310,6 +319,7 @@ impl Host {
             resumes: None,
             remembered: Vec::new(),
             archive: BTreeMap::new(),
+            remembered_names: Vec::new(),
             reach: BTreeSet::new(),
             calls: BTreeMap::new(),
             served: BTreeMap::new(),
@@ -320,6 +330,7 @@ impl Host {
             sent: BTreeMap::new(),
             publishes: false,
             looks_for_peers: false,
+            name_is_chosen: habits.name_is_chosen,
             wants_tracker: habits.wants_tracker,
             replies: BTreeMap::new(),
             last_control: 0,
@@ -583,7 +594,10 @@ impl World {
                 }
             }
             Action::Bookmark => this.bookmark = Some(this.node.bookmark(this.player.position())),
-            Action::Remember => this.remembered = this.node.memory().peers,
+            Action::Remember => {
+                let memory = this.node.memory();
+                (this.remembered, this.remembered_names) = (memory.peers, memory.names);
+            }
             Action::Want(want) => {
                 let what = match want.need {
                     crate::catalog::Need::List => Want::List,

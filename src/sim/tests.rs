@@ -53,6 +53,7 @@ fn peer(name: &'static str, uplink: u64, songs: &[Song]) -> Setting {
     let songs = songs.iter().map(|song| (song.clone(), true)).collect();
     Setting {
         name,
+        name_is_chosen: false,
         wants_tracker: true,
         songs,
         uplink,

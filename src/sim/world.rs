@@ -328,14 +328,17 @@ impl World {
         self.close_all_wires(tracker);
     }
 
-    /// A tracker that remembers nothing.
+    /// A tracker that remembers names, and nothing else.
     pub fn restart_tracker(&mut self, tracker: TrackerNo) {
         self.log.add(
             self.now - self.start,
             "tracker",
             format_args!("{tracker:?} is back"),
         );
-        self.trackers[tracker.0] = Tracker::new(tracker);
+        let names = self.trackers[tracker.0].registry.names(self.now);
+        let mut again = Tracker::new(tracker);
+        again.registry.recall_names(&names, self.now);
+        self.trackers[tracker.0] = again;
     }
 
     /// Separates two groups of places until [`Self::heal`].

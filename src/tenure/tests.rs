@@ -53,13 +53,13 @@ fn the_node_that_had_a_name_keeps_it() {
         ] {
             let begin = Instant::now();
             for is_restarted in [false, true] {
-                let mut tenures = Tenures::default();
+                let mut tenures = Tenures::new(MAX_AWAY);
                 tenures.handle_here(id(A), "kitchen", ip(7), begin);
                 if away.is_some() {
                     tenures.handle_gone(id(A), begin);
                 }
                 if is_restarted {
-                    tenures = Tenures::recall(&tenures.records(begin), begin);
+                    tenures.recall(&tenures.records(begin), begin);
                 }
                 let now = begin + away.unwrap_or_default();
                 assert_eq!(
@@ -77,7 +77,7 @@ fn the_node_that_had_a_name_keeps_it() {
 #[test]
 fn a_node_that_takes_another_name_frees_the_first_and_keeps_its_number() {
     let now = Instant::now();
-    let mut tenures = Tenures::default();
+    let mut tenures = Tenures::new(MAX_AWAY);
     tenures.handle_here(id(1), "kitchen", ip(1), now);
     tenures.handle_here(id(2), "kitchen-2", ip(2), now);
     assert_eq!(
@@ -97,7 +97,7 @@ fn a_node_that_takes_another_name_frees_the_first_and_keeps_its_number() {
 #[test]
 fn a_flood_of_identities_crowds_out_its_own() {
     let begin = Instant::now();
-    let mut tenures = Tenures::default();
+    let mut tenures = Tenures::new(MAX_AWAY);
     tenures.handle_here(id(0), "here", ip(9), begin);
     for n in 1..=5 {
         tenures.handle_here(id(n), &format!("honest {n}"), ip(n as u8), begin);
@@ -124,7 +124,9 @@ fn a_flood_of_identities_crowds_out_its_own() {
     }
     assert_eq!(tenures.records(now).len(), MAX_AWAY + 1);
     let written = tenures.records(now);
-    for tenures in [tenures, Tenures::recall(&written, now)] {
+    let mut again = Tenures::new(MAX_AWAY);
+    again.recall(&written, now);
+    for tenures in [tenures, again] {
         for n in 1..=5 {
             assert_eq!(tenures.keeper(&format!("honest {n}")), Some(id(n)));
         }
@@ -155,7 +157,7 @@ proptest! {
     #[test]
     fn a_name_is_kept_for_one_node(steps in prop::collection::vec(step(), 1..60)) {
         let mut now = Instant::now();
-        let mut tenures = Tenures::default();
+        let mut tenures = Tenures::new(MAX_AWAY);
         // Name to node and when it was seen last, if it is away.
         let mut model: BTreeMap<String, (u32, Option<Instant>)> = BTreeMap::new();
         for step in steps {
@@ -187,7 +189,7 @@ proptest! {
                 Step::Restart => {
                     let text = serde_json::to_string(&tenures.records(now)).unwrap();
                     let records: Vec<TenureRecord> = serde_json::from_str(&text).unwrap();
-                    tenures = Tenures::recall(&records, now);
+                    tenures.recall(&records, now);
                     for (_, seen) in model.values_mut() {
                         seen.get_or_insert(now);
                     }

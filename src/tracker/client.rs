@@ -51,7 +51,7 @@ pub async fn run(
     let executor = Executor::new();
     let (arrived, arrivals) = async_channel::bounded(ARRIVALS);
     let mut driver = Driver {
-        links: Links::new(introduction, seed),
+        links: Links::new(identity.peer_id(), introduction, seed),
         identity,
         connections: BTreeMap::new(),
         last: 0,

@@ -20,7 +20,7 @@ use crate::{
     catalog::{Catalogue, Entry, Held, Page},
     id::TrackId,
     identity::{Identity, SwarmKey, SERVER_NAME},
-    protocol::{Candidate, FromTracker, PeerState, Refusal},
+    protocol::{Candidate, FromTracker, PeerState},
 };
 
 /// The open swarm is everybody's, so the stranger is the one with a key.
@@ -146,18 +146,22 @@ fn peers_meet_share_catalogues_and_leave() {
 }
 
 #[test]
-fn a_taken_name_is_refused_by_its_live_holder() {
+fn a_node_whose_name_is_taken_has_a_number_and_says_so() {
     with_tracker(|address, tracker| async move {
         let _running = tracker;
         let first = Peer::start(7, "kitchen", OURS, &address);
         first.registers().await;
         let second = Peer::start(8, "kitchen", OURS, &address);
-        let refused = |event| match event {
-            TrackerEvent::Refused(refusal) => Some(refusal),
+        let told = |event| match event {
+            TrackerEvent::Several { name, troubles, .. } => Some((name, troubles)),
             _ => None,
         };
-        let refusal = second.wait(refused).await;
-        assert!(matches!(refusal, Refusal::NameTaken { .. }), "{refusal}");
+        let (name, troubles) = second.wait(told).await;
+        assert_eq!(name, "kitchen-2");
+        assert!(
+            troubles[0].contains("belongs to the peer at 127.0.0.1"),
+            "{troubles:?}"
+        );
     });
 }
 

@@ -197,3 +197,54 @@ fn nobody_is_greeted_where_a_tracker_speaks_for_all() {
         assert_eq!(due.min(), None, "nobody is woken");
     }
 }
+
+/// A speaker is off for hours, another that wants its name comes meanwhile, the witness
+/// restarts: the name is the first one's all the time, also when the other has the lower id.
+#[test]
+fn a_name_is_kept_without_a_tracker() {
+    for seed in seeds(20) {
+        let mut world = World::new(seed, Weather::POOR);
+        for (n, name) in (0..).zip(["kitchen", "attic", "kitchen"]) {
+            world.add(Setting {
+                wants_tracker: false,
+                name_is_chosen: true,
+                ..peer(name, FAST, &[Song::new(n, 30, FLAC)])
+            });
+        }
+        let witness = HostNo(1);
+        let id = |world: &World, host: HostNo| world.hosts[host.0].library.owner();
+        let mut both = [HostNo(0), HostNo(2)];
+        both.sort_by_key(|host| id(&world, *host));
+        let [newcomer, owner] = both;
+        let name = |world: &mut World, of: HostNo, by: HostNo| {
+            let id = id(world, of).to_hex();
+            let answer = world.command(by, "p2p_peers").expect("it needs nothing");
+            let (before, _) = answer.split_once(&format!("id: {id}"))?;
+            let line = before.trim_end().rsplit('\n').next()?;
+            Some(line.trim_start_matches("peer: ").to_owned())
+        };
+        world.kill(newcomer);
+        world.run(20 * 60 * SECOND);
+        world.kill(owner);
+        world.run(2 * 3600 * SECOND);
+        world.kill(witness);
+        world.run(SECOND);
+        world.revive(witness);
+        world.revive(newcomer);
+        world.run(60 * SECOND);
+        assert_eq!(
+            name(&mut world, newcomer, witness).as_deref(),
+            Some("kitchen-2")
+        );
+        world.revive(owner);
+        world.run(60 * SECOND);
+        for by in [witness, owner] {
+            assert_eq!(name(&mut world, owner, by).as_deref(), Some("kitchen"));
+            assert_eq!(name(&mut world, newcomer, by).as_deref(), Some("kitchen-2"));
+        }
+        for host in [owner, newcomer] {
+            let status = world.command(host, "p2p_status").expect("it needs nothing");
+            assert!(status.contains("problem: the name \"kitchen\""), "{status}");
+        }
+    }
+}

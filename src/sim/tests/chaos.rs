@@ -28,6 +28,7 @@ fn swarm(seed: u64) -> World {
         let uplink = FLAC + world.random.below(4 * FLAC);
         world.add(Setting {
             name,
+            name_is_chosen: false,
             wants_tracker: true,
             songs,
             uplink,

@@ -4,7 +4,7 @@ use super::{
     presence::{alive, assert_same_heads},
     *,
 };
-use crate::tracker::registry::LEASE;
+use crate::{id::PeerId, tracker::registry::LEASE};
 
 const NAMES: [&str; 5] = ["kitchen", "cellar", "attic", "garden", "hall"];
 
@@ -126,5 +126,134 @@ fn trackers_come_and_go_in_any_order() {
         world.run(90 * SECOND);
         assert_all_know(&mut world);
         assert_same_heads(&world);
+    }
+}
+
+/// Two networks, each with a tracker and with a speaker for which a person chose this name.
+fn namesakes(seed: u64) -> World {
+    let mut world = World::new(seed, Weather::POOR);
+    world.has_mdns = false;
+    world.add_tracker();
+    for (n, name) in (0..).zip(["kitchen", "attic", "kitchen", "hall"]) {
+        let songs = [Song::new(n, 30, FLAC)];
+        let host = world.add(Setting {
+            name_is_chosen: true,
+            ..peer(name, FAST, &songs)
+        });
+        world.find_trackers(host, &[side(host)]);
+    }
+    world.run(4 * SECOND);
+    world
+}
+
+fn side(host: HostNo) -> TrackerNo {
+    TrackerNo(host.0 / 2)
+}
+
+/// What each host calls each.
+fn names(world: &mut World, by: HostNo) -> Vec<(PeerId, String)> {
+    let answer = world.command(by, "p2p_peers").expect("it needs nothing");
+    let value = |key: &'static str| {
+        let lines = answer.lines();
+        lines.filter_map(move |line| Some(line.strip_prefix(key)?.to_owned()))
+    };
+    let ids = value("id: ").map(|id| PeerId::from_hex(&id).expect("an id"));
+    let mut names: Vec<_> = ids.zip(value("peer: ")).collect();
+    names.sort();
+    names
+}
+
+/// What all call each, which is the same.
+fn named_alike(world: &mut World, when: &str) -> Vec<(PeerId, String)> {
+    let first = names(world, HostNo(1));
+    for host in alive(world) {
+        let named = names(world, host);
+        assert_eq!(named, first, "{when}, as {host:?} sees it");
+    }
+    let mut all: Vec<&str> = first.iter().map(|(_, name)| &**name).collect();
+    all.sort_unstable();
+    assert_eq!(all[..3], ["attic", "hall", "kitchen"], "{when}");
+    assert!(all[3].starts_with("kitchen-"), "{when}: {all:?}");
+    first
+}
+
+/// In whatever order the networks meet, and whoever restarts meanwhile: all call the two the
+/// same, whichever tracker dies then, and both say what there is to do.
+#[test]
+fn of_two_that_were_called_the_same_all_say_the_same() {
+    const BOTH: [TrackerNo; 2] = [TrackerNo(0), TrackerNo(1)];
+    for seed in seeds(100) {
+        let mut world = namesakes(seed);
+        assert_eq!(world.peers(HostNo(0)), ["kitchen", "attic"]);
+        for _ in 0..8 {
+            let host = HostNo(world.random.below(4) as usize);
+            match world.random.below(6) {
+                0 if world.hosts[host.0].alive => world.kill(host),
+                0 | 1 if !world.hosts[host.0].alive => {
+                    world.revive(host);
+                    world.find_trackers(host, &BOTH);
+                }
+                2 => {
+                    world.kill_tracker(side(host));
+                    world.restart_tracker(side(host));
+                }
+                3 => world.find_trackers(host, &[side(host)]),
+                _ if world.hosts[host.0].alive => world.find_trackers(host, &BOTH),
+                _ => {}
+            }
+            let wait = world.random.time(8 * SECOND);
+            world.run(wait);
+        }
+        for host in (0..4).map(HostNo) {
+            if !world.hosts[host.0].alive {
+                world.revive(host);
+            }
+            world.find_trackers(host, &BOTH);
+        }
+        world.run(90 * SECOND);
+        let named = named_alike(&mut world, "joined");
+        for host in [HostNo(0), HostNo(2)] {
+            let called = named
+                .iter()
+                .find(|(peer, _)| *peer == world.hosts[host.0].library.owner());
+            let status = world.command(host, "p2p_status").expect("it needs nothing");
+            let says = status.lines().any(|line| {
+                line.starts_with("problem: the name \"kitchen\"") && line.contains("choose another")
+            });
+            // The one that keeps its name says so if it has seen that another had it.
+            let has_lost = called.is_some_and(|(_, name)| name.starts_with("kitchen-"));
+            assert!(says || !has_lost, "{host:?}: {status}");
+        }
+        for tracker in BOTH {
+            world.kill_tracker(tracker);
+            for _ in 0..LEASE.as_secs() {
+                world.run(2 * SECOND);
+                assert_eq!(named_alike(&mut world, "a tracker is dead"), named);
+            }
+            world.restart_tracker(tracker);
+            world.run(30 * SECOND);
+            assert_eq!(named_alike(&mut world, "it is back"), named);
+        }
+    }
+}
+
+/// Networks of which nobody is off become one: the lower id has the name, and both say so.
+#[test]
+fn of_two_that_were_called_the_same_the_lower_id_keeps_its_name() {
+    for seed in seeds(100) {
+        let mut world = namesakes(seed);
+        for host in (0..4).map(HostNo) {
+            world.find_trackers(host, &[side(host), TrackerNo(0), TrackerNo(1)]);
+        }
+        world.run(30 * SECOND);
+        let named = named_alike(&mut world, "joined");
+        let ids = [0, 2].map(|n: usize| world.hosts[n].library.owner());
+        let kitchen = named.iter().find(|(_, name)| name == "kitchen");
+        assert_eq!(kitchen.map(|(peer, _)| *peer), ids.into_iter().min());
+        for host in [HostNo(0), HostNo(2)] {
+            let status = world.command(host, "p2p_status").expect("it needs nothing");
+            let clash = "problem: the name \"kitchen\"";
+            assert!(status.contains(clash), "{host:?}: {status}");
+        }
     }
 }

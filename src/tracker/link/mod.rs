@@ -143,6 +143,9 @@ pub struct Link {
     failures: u32,
     state: State,
     catalogue: Option<Arc<Catalogue>>,
+    /// The name that it registers by instead of its own, and whether it has to be that, until
+    /// the tracker is lost.
+    instead: Option<(String, bool)>,
     /// Whose list, or which page, the tracker was asked for: it sends nothing else that
     /// is large.
     wanted: BTreeSet<(PeerId, Option<u32>)>,
@@ -189,6 +192,7 @@ impl Link {
             failures: 0,
             state: State::Resting { until: now },
             catalogue: None,
+            instead: None,
             wanted: BTreeSet::new(),
             hurry_until: None,
             random: seed,
@@ -248,6 +252,7 @@ impl Link {
         } = &self.introduction;
         let name_chosen = *name_chosen || known_as.is_some();
         let name = known_as.as_ref().unwrap_or(name).clone();
+        let (name, name_chosen) = self.instead.clone().unwrap_or((name, name_chosen));
         self.send(ToTracker::Register(Registration {
             name,
             name_chosen,
@@ -348,6 +353,14 @@ impl Link {
             }
             State::Leaving { until, .. } if *until <= now => self.finish_leaving(false, now),
             _ => {}
+        }
+    }
+
+    /// Registers anew, by this name, or by that with a number unless it `has_to_be`.
+    pub fn register_as(&mut self, name: String, has_to_be: bool, now: Instant) {
+        if !matches!(self.state, State::Leaving { .. } | State::Left { .. }) {
+            self.instead = Some((name, has_to_be));
+            self.connect_anew(now);
         }
     }
 
@@ -479,6 +492,7 @@ impl Link {
     /// Goes on to the next tracker at once, and rests after each round.
     fn handle_lost(&mut self, why: String, now: Instant) {
         let to = self.trackers.get(self.current).cloned();
+        self.instead = None;
         self.actions.push_back(Action::Disconnect);
         self.tell(TrackerEvent::Lost {
             to: to.unwrap_or_default(),

@@ -12,10 +12,11 @@
 //!   there for when that one is lost.
 //! - A peer is gone when no tracker speaks for it. While one does, the word of others, and
 //!   their end, is not heard of.
-//! - A peer has one name: that of the tracker with the lowest id. Where it answers, and
-//!   whether it is up, is what any of them says.
+//! - A peer has one name, whatever they call it (`naming`). Where it answers, and whether it
+//!   is up, is what any of them says.
 //! - That none is there is told; that one of several is not, only where a person has named it.
 
+mod naming;
 mod plan;
 mod roster;
 #[cfg(test)]
@@ -64,6 +65,7 @@ pub enum Action {
 /// See the module's description.
 #[derive(Debug)]
 pub struct Links {
+    me: PeerId,
     introduction: Introduction,
     /// Named by a person.
     configured: Vec<String>,
@@ -79,7 +81,13 @@ pub struct Links {
     /// The link that was asked last for what of an owner's.
     wanted: BTreeMap<PeerId, (LinkId, Want)>,
     /// What the node has been told of those that it is registered with, if it is.
-    shown: Option<(Vec<IpAddr>, Vec<String>)>,
+    shown: Option<(String, Vec<IpAddr>, Vec<String>)>,
+    /// What the node has been told of the names of those that have a number at some trackers.
+    contested: BTreeMap<PeerId, String>,
+    /// The node that had this one's name elsewhere, and that name.
+    rival: Option<(PeerId, String)>,
+    /// When it gives up its name to that, unless it need not then.
+    yields_at: Option<Instant>,
     /// How often one that did not answer has given its place to another.
     turns: u32,
     random: u64,
@@ -96,6 +104,11 @@ struct Member {
     /// Why it is of no use now.
     trouble: Option<String>,
     is_refused: bool,
+    /// It takes a number there, since the name is kept for another, which was seen there.
+    takes_number: bool,
+    kept_at: Option<IpAddr>,
+    /// It has asked there for the name that another has left, or need not.
+    claimed: bool,
     roster: Roster,
 }
 
@@ -130,8 +143,9 @@ impl Member {
 
 impl Links {
     /// Links to no tracker yet. `seed` spreads the attempts of many peers.
-    pub fn new(introduction: Introduction, seed: u64) -> Self {
+    pub fn new(me: PeerId, introduction: Introduction, seed: u64) -> Self {
         Self {
+            me,
             introduction,
             configured: Vec::new(),
             found: Vec::new(),
@@ -142,6 +156,9 @@ impl Links {
             catalogue: None,
             wanted: BTreeMap::new(),
             shown: None,
+            contested: BTreeMap::new(),
+            rival: None,
+            yields_at: None,
             turns: 0,
             random: seed,
             actions: VecDeque::new(),
@@ -241,7 +258,7 @@ impl Links {
         let active = self
             .active()
             .filter_map(|(_, member)| member.link.poll_timeout());
-        active.min()
+        active.chain(self.yields_at).min()
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -252,6 +269,9 @@ impl Links {
                 member.link.handle_timeout(now);
                 self.drain(id, now);
             }
+        }
+        if self.yields_at.is_some_and(|at| at <= now) {
+            self.settle_own_name(now);
         }
     }
 
@@ -325,8 +345,11 @@ impl Links {
             TrackerEvent::Registered {
                 registered,
                 reached_at,
-            } => self.handle_registered(id, registered, reached_at),
+            } => self.handle_registered(id, registered, reached_at, now),
             TrackerEvent::Refused(refusal) => {
+                if self.take_number(id, &refusal, now) {
+                    return;
+                }
                 let is_alone = self.shown.is_none();
                 if let Some(member) = self.links.get_mut(&id) {
                     let to = &member.to;
@@ -339,14 +362,15 @@ impl Links {
                 }
             }
             TrackerEvent::Lost { to, why } => self.handle_lost(id, to, why, now),
-            TrackerEvent::Message(message) => self.handle_told(id, message),
+            TrackerEvent::Message(message) => self.handle_told(id, message, now),
             TrackerEvent::Left { confirmed } => self.handle_left(id, confirmed),
             TrackerEvent::Unwanted => {}
             event => self.tell(event),
         }
     }
 
-    fn handle_registered(&mut self, id: LinkId, registered: Registered, at: IpAddr) {
+    fn handle_registered(&mut self, id: LinkId, registered: Registered, at: IpAddr, now: Instant) {
+        let wanted = self.introduction.name.clone();
         let Some(member) = self.links.get_mut(&id) else {
             return;
         };
@@ -356,18 +380,22 @@ impl Links {
             // The others are to call it so, too.
             self.introduction.known_as = Some(name.clone());
         }
+        member.claimed = name != wanted;
+        if !member.claimed {
+            (member.takes_number, member.kept_at) = (false, None);
+        }
         member.standing = Standing::Up { name, at };
         (member.trouble, member.is_refused) = (None, false);
         member.roster = Roster::default();
         self.turns = 0;
         if self.shown.is_none() {
-            self.shown = Some((vec![at], Vec::new()));
+            self.shown = Some((registered.name.clone(), vec![at], Vec::new()));
             self.tell(TrackerEvent::Registered {
                 registered,
                 reached_at: at,
             });
         }
-        self.show();
+        self.settle_names(None, now);
     }
 
     /// A tracker is lost, or to be left. For the peers that it alone has spoken for nobody
@@ -382,6 +410,7 @@ impl Links {
         );
         let roster = std::mem::take(&mut member.roster);
         (member.trouble, member.is_refused) = (Some(format!("no tracker at {to}: {why}")), false);
+        (member.takes_number, member.kept_at) = (false, None);
         if member.is_up() {
             member.standing = Standing::Trying;
         }
@@ -395,7 +424,7 @@ impl Links {
         } else if was_up {
             self.handle_less(id, &roster);
         }
-        self.show();
+        self.settle_names(None, now);
         self.revive(id, tracker, now);
         self.give_turn(id, now);
     }
@@ -406,25 +435,25 @@ impl Links {
         let Some(shown) = &self.shown else {
             return;
         };
-        let up = self.up();
-        let place = |member: &&Member| match &member.standing {
-            Standing::Up { name, at } => Some((name.clone(), *at)),
-            _ => None,
-        };
-        let Some((name, _)) = up.first().and_then(place) else {
+        let Some(name) = self.name_of(self.me).map(str::to_owned) else {
             return;
         };
-        let at: Vec<IpAddr> = up.iter().filter_map(place).map(|(_, at)| at).collect();
+        let place = |member: &Member| match member.standing {
+            Standing::Up { at, .. } => Some(at),
+            _ => None,
+        };
+        let at: Vec<IpAddr> = self.up().into_iter().filter_map(place).collect();
         let matters = |member: &&Member| {
             member.standing == Standing::Trying
                 && (member.is_refused || self.configured.contains(&member.to))
         };
         let troubles = self.links.values().filter(matters);
-        let troubles: Vec<String> = troubles.filter_map(|m| m.trouble.clone()).collect();
-        if (&at, &troubles) == (&shown.0, &shown.1) {
+        let troubles = troubles.filter_map(|member| member.trouble.clone());
+        let troubles: Vec<String> = troubles.chain(self.clash()).collect();
+        if (&name, &at, &troubles) == (&shown.0, &shown.1, &shown.2) {
             return;
         }
-        self.shown = Some((at.clone(), troubles.clone()));
+        self.shown = Some((name.clone(), at.clone(), troubles.clone()));
         self.tell(TrackerEvent::Several { name, at, troubles });
     }
 

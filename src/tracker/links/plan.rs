@@ -79,6 +79,9 @@ impl Links {
             standing: Standing::Trying,
             trouble: None,
             is_refused: false,
+            takes_number: false,
+            kept_at: None,
+            claimed: false,
             roster: Roster::default(),
         };
         self.links.insert(LinkId(self.last), member);

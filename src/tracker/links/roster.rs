@@ -52,6 +52,15 @@ impl Roster {
         self.records.get(&peer)
     }
 
+    /// The peers of this name: by an honest tracker at most one.
+    pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = PeerId> + 'a {
+        let named = self
+            .records
+            .values()
+            .filter(move |record| record.name == name);
+        named.map(|record| record.peer)
+    }
+
     pub fn head(&self, owner: PeerId) -> Option<HeadNo> {
         self.heads.get(&owner).copied()
     }

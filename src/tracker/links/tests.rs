@@ -16,7 +16,7 @@ fn links() -> Links {
         port: 4670,
         bound: None,
     };
-    Links::new(introduction, 1)
+    Links::new(peer(50), introduction, 1)
 }
 
 fn ip(n: u8) -> IpAddr {
@@ -148,7 +148,6 @@ fn where_a_peer_answers_is_what_all_say_as_each_is_reached() {
     let with_tracker = Candidate::WithTracker { port: 4670 };
     let suspect = PeerRecord {
         state: PeerState::Suspect,
-        name: "peer-7-2".into(),
         ..record(7, &[at(7)])
     };
     links.handle_message(ids[1], FromTracker::Peer(suspect), now);
@@ -237,6 +236,43 @@ fn one_of_those_that_a_person_has_named_is_missed() {
         troubles[1].contains("\"kitchen\" belongs to"),
         "{troubles:?}"
     );
+}
+
+/// A tracker that keeps the name for another takes this node all the same.
+#[test]
+fn a_chosen_name_that_is_kept_for_another_costs_no_tracker() {
+    let now = Instant::now();
+    let mut links = links();
+    links.introduction.name_chosen = true;
+    links.handle_command(named(&["1"]), now);
+    for has_to_be in [true, false] {
+        let (id, _) = dialled(&mut links, now)[0].clone();
+        links.handle_connected(id, (Some(peer(101)), ip(1)), vec![], now);
+        let registers = actions(&mut links, now)
+            .into_iter()
+            .find_map(|action| match action {
+                Action::Send {
+                    message: ToTracker::Register(registration),
+                    ..
+                } => Some((registration.name, registration.name_chosen)),
+                _ => None,
+            });
+        assert_eq!(registers, Some(("kitchen".into(), has_to_be)));
+        if has_to_be {
+            let (name, holder) = ("kitchen".into(), ip(7));
+            let refusal = Refusal::NameTaken { name, holder };
+            links.handle_message(id, FromTracker::Refused(refusal), now);
+        } else {
+            links.handle_message(id, registered("kitchen-2"), now);
+        }
+    }
+    let told = told(&mut links, now);
+    let Some(TrackerEvent::Several { name, troubles, .. }) = told.last() else {
+        panic!("{told:?}");
+    };
+    assert_eq!(name, "kitchen-2");
+    let words = "the name \"kitchen\" belongs to the peer at 192.168.1.7";
+    assert!(troubles[0].starts_with(words), "{troubles:?}");
 }
 
 #[test]

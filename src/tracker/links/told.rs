@@ -39,7 +39,7 @@ impl Links {
     }
 
     /// What a tracker says, as it is together with what the others do.
-    pub(super) fn handle_told(&mut self, id: LinkId, message: FromTracker) {
+    pub(super) fn handle_told(&mut self, id: LinkId, message: FromTracker, now: Instant) {
         match message {
             FromTracker::Peer(record) => {
                 let peer = record.peer;
@@ -48,6 +48,7 @@ impl Links {
                     member.roster.handle_record(record);
                 }
                 self.tell_merged(peer, before);
+                self.settle_names(Some(peer), now);
             }
             FromTracker::Gone { peer, left } => {
                 let before = self.merged(peer);
@@ -58,6 +59,7 @@ impl Links {
                     Some(_) => self.tell_merged(peer, before),
                     None => self.tell_message(FromTracker::Gone { peer, left }),
                 }
+                self.settle_names(Some(peer), now);
             }
             FromTracker::Head(head) => {
                 if let Some(member) = self.links.get_mut(&id) {
@@ -87,12 +89,19 @@ impl Links {
         }
     }
 
+    /// Its name is another by what trackers say of others.
+    pub(super) fn tell_name(&mut self, peer: PeerId) {
+        if let Some(record) = self.merged(peer) {
+            self.tell_message(FromTracker::Peer(record));
+        }
+    }
+
     fn tell_message(&mut self, message: FromTracker) {
         self.tell(TrackerEvent::Message(message));
     }
 
     /// What all trackers together say of `peer`.
-    fn merged(&self, peer: PeerId) -> Option<PeerRecord> {
+    pub(super) fn merged(&self, peer: PeerId) -> Option<PeerRecord> {
         let mut merged: Option<PeerRecord> = None;
         for member in self.up() {
             let Standing::Up { at, .. } = member.standing else {
@@ -116,7 +125,7 @@ impl Links {
             }
             merged.candidates.truncate(MAX_CANDIDATES + 1);
         }
-        merged
+        merged.map(|record| self.rename(record))
     }
 
     /// Asks the tracker that has the newest there is of `owner`.

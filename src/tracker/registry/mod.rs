@@ -45,7 +45,7 @@ use crate::{
     id::PeerId,
     near::Subnet,
     protocol::{FromTracker, PeerRecord, Refusal, Registered, Registration, ToTracker},
-    tenure::{TenureRecord, Tenures},
+    tenure::{TenureRecord, Tenures, MAX_AWAY},
 };
 
 /// A connection, as whoever waits for it counts them; never used twice.
@@ -136,7 +136,7 @@ impl Registry {
             subnets: Vec::new(),
             connections: BTreeMap::new(),
             members: BTreeMap::new(),
-            tenures: Tenures::default(),
+            tenures: Tenures::new(MAX_AWAY),
             relay: Relay::new(quota),
             news: News::default(),
             tell: None,
@@ -148,7 +148,7 @@ impl Registry {
 
     /// Names are kept as was written down before.
     pub fn recall_names(&mut self, records: &[TenureRecord], now: Instant) {
-        self.tenures = Tenures::recall(records, now);
+        self.tenures.recall(records, now);
     }
 
     /// What is to be written down of names.

@@ -5,13 +5,15 @@
 //! long nodes were not seen, and never often: cards wear.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read, Write},
+    fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use crate::{aside::put_aside, tenure::TenureRecord};
+use crate::{
+    aside::{put_aside, read_whole, replace},
+    tenure::TenureRecord,
+};
 
 /// See the module's description.
 #[derive(Debug, Default)]
@@ -90,13 +92,10 @@ impl NameFile {
 }
 
 fn read(path: &Path) -> io::Result<Vec<TenureRecord>> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        file => file?,
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE).read_to_end(&mut bytes)?;
-    Ok(serde_json::from_slice(&bytes)?)
+    match read_whole(path, MAX_FILE) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        bytes => Ok(serde_json::from_slice(&bytes?)?),
+    }
 }
 
 /// Puts the file aside, and says so.
@@ -126,12 +125,7 @@ pub fn save(path: &Path, records: &[TenureRecord]) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    let temporary = path.with_extension("json.new");
-    let mut file = File::create(&temporary)?;
-    file.write_all(&serde_json::to_vec(records)?)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    File::open(dir)?.sync_all()
+    replace(path, &serde_json::to_vec(records)?)
 }
 
 /// A house that is switched on is written down once.

@@ -1,0 +1,191 @@
+//! What those who are here are called, so that no two have one name.
+//!
+//! A tracker's word counts while there is one. Without it the node that had a name here keeps
+//! it ([`crate::tenure`]), and of two that nobody remembers the lower id has it. To have had a
+//! name without a tracker means that no other claimed it for [`SETTLED`]: so it makes no
+//! difference which of two was met first.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+    time::{Duration, Instant},
+};
+
+use super::{Directory, Known};
+use crate::{
+    id::PeerId,
+    protocol::Candidate,
+    tenure::{numbered, TenureRecord, SETTLED},
+};
+
+impl Directory {
+    /// Names are kept as was written down before.
+    pub fn recall_names(&mut self, records: &[TenureRecord], now: Instant) {
+        self.tenures.recall(records, now);
+        self.name_all();
+    }
+
+    /// What is to be written down of names, as it was when they were settled last.
+    pub fn name_records(&self) -> Vec<TenureRecord> {
+        self.looked
+            .map_or_else(Vec::new, |now| self.tenures.records(now))
+    }
+
+    /// Takes note of which node has which name, as time goes on. Says whether a name has come
+    /// or gone.
+    pub fn settle_names(&mut self, now: Instant) -> bool {
+        if self.settled.is_some_and(|last| now < last + SETTLE_EVERY) {
+            return false;
+        }
+        (self.settled, self.looked) = (Some(now), Some(now));
+        self.tenures.forget(now);
+        let mut claimed: BTreeMap<&str, u32> = BTreeMap::from([(&*self.own_claim, 1)]);
+        for known in self.peers.values() {
+            *claimed.entry(&known.claim).or_default() += 1;
+        }
+        let is_own = |claim: &str, name: &str| claim == name && claimed[claim] == 1;
+        let own = is_own(&self.own_claim, &self.own_name);
+        let alone: BTreeSet<PeerId> = self
+            .peers
+            .iter()
+            .filter(|(_, known)| is_own(&known.claim, &known.record.name))
+            .map(|(peer, _)| *peer)
+            .collect();
+        for (peer, known) in &mut self.peers {
+            let address = known.address(self.tracker_at);
+            if known.vouched {
+                self.tenures.give(*peer, &known.record.name, address, now);
+            } else if has_settled(&mut known.since, alone.contains(peer), now) {
+                self.tenures.handle_here(*peer, &known.claim, address, now);
+            }
+        }
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        if self.is_registered {
+            self.tenures.give(self.me, &self.own_name, here, now);
+        } else if has_settled(&mut self.own_since, own, now) {
+            self.tenures
+                .handle_here(self.me, &self.own_claim, here, now);
+        }
+        let gone: Vec<PeerId> = self
+            .tenures
+            .here()
+            .filter(|peer| !self.is_here(*peer))
+            .collect();
+        for peer in gone {
+            self.tenures.handle_gone(peer, now);
+        }
+        self.tenures.take_change()
+    }
+
+    fn is_here(&self, peer: PeerId) -> bool {
+        peer == self.me || self.peers.contains_key(&peer)
+    }
+
+    /// What a person must know of the name that was chosen for this node.
+    pub fn clash(&self) -> Option<String> {
+        let (chosen, own) = (&self.own_claim, &self.own_name);
+        let mut others = self.peers.values().filter(|known| known.claim == *chosen);
+        let other = others.next();
+        let at = other.map(|known| known.address(self.tracker_at));
+        let at = at.map_or_else(String::new, |at| format!(" at {at}"));
+        if **own == **chosen {
+            let other = &other?.record.name;
+            return Some(format!(
+                "the name {chosen:?} was chosen for the peer{at}, too, which is called {other:?} \
+                 here; choose another `name` for one of the two"
+            ));
+        }
+        Some(format!(
+            "the name {chosen:?} belongs to the peer{at}, which keeps it for 30 days after it was \
+             here last; this node is called {own:?} until you choose another `name`"
+        ))
+    }
+
+    /// Names everybody, this node too, so that no two have the same name. Says whether
+    /// somebody's name is another by that.
+    pub(super) fn name_all(&mut self) -> bool {
+        // Somebody has come or gone.
+        self.settled = None;
+        let mut order: Vec<(bool, bool, PeerId, String)> = self
+            .peers
+            .iter()
+            .map(|(peer, known)| self.claim_of(*peer, known.vouched, &known.claim))
+            .collect();
+        order.push(self.claim_of(self.me, self.is_registered, &self.own_claim));
+        order.sort_unstable();
+        // How often each is claimed; whoever comes first has it.
+        let mut claimed: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut later = Vec::new();
+        for (is_unvouched, _, peer, claim) in &order {
+            let count = claimed.entry(claim).or_default();
+            *count += 1;
+            let keeper = self.tenures.keeper(claim);
+            let is_kept = keeper.is_some_and(|keeper| !self.is_here(keeper));
+            if *count > 1 || (*is_unvouched && is_kept) {
+                later.push((*peer, claim));
+            }
+        }
+        let taken: BTreeSet<&str> = claimed.keys().copied().collect();
+        let mut names: BTreeMap<PeerId, String> = BTreeMap::new();
+        let mut given: BTreeSet<String> = BTreeSet::new();
+        let mut next: BTreeMap<&str, u32> = BTreeMap::new();
+        for (peer, claim) in later {
+            let number = next.entry(claim).or_insert(1);
+            let name = loop {
+                *number += 1;
+                let name = numbered(claim, *number);
+                if !taken.contains(&*name) && given.insert(name.clone()) {
+                    break name;
+                }
+            };
+            names.insert(peer, name);
+        }
+        let own = names.remove(&self.me);
+        let own = own.as_deref().unwrap_or(&self.own_claim);
+        let mut is_news = *self.own_name != *own;
+        if is_news {
+            self.own_name = own.into();
+        }
+        for (peer, known) in &mut self.peers {
+            let name = names.remove(peer).unwrap_or_else(|| known.claim.clone());
+            is_news |= known.record.name != name;
+            known.record.name = name;
+        }
+        is_news
+    }
+
+    /// A claim, ordered by the right to the name.
+    fn claim_of(
+        &self,
+        peer: PeerId,
+        is_vouched: bool,
+        claim: &str,
+    ) -> (bool, bool, PeerId, String) {
+        let had_it = self.tenures.keeper(claim) == Some(peer);
+        (!is_vouched, !had_it, peer, claim.to_owned())
+    }
+}
+
+impl Known {
+    /// Where it is, as far as that is told.
+    fn address(&self, tracker: Option<IpAddr>) -> IpAddr {
+        let at = match self.record.candidates.first() {
+            Some(Candidate::At(at)) => Some(at.ip()),
+            Some(Candidate::WithTracker { .. }) => tracker,
+            None => None,
+        };
+        at.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
+}
+
+/// Whether what began at `since`, and still `is` so, has lasted.
+fn has_settled(since: &mut Option<Instant>, is: bool, now: Instant) -> bool {
+    if !is {
+        *since = None;
+        return false;
+    }
+    now >= *since.get_or_insert(now) + SETTLED
+}
+
+/// More often than that nothing changes without somebody who comes or goes.
+const SETTLE_EVERY: Duration = Duration::from_secs(60);
