@@ -199,13 +199,24 @@ fn find(
         .filter(|(name, _)| check_name(name).is_ok())
         .map(|(name, (_, at))| (name, at))
         .collect();
+    choose(&members, wanted, io::stdin().is_terminal(), ask)
+}
+
+/// Which of `members` is meant: the one that is `wanted`, the only one, or what a person at the
+/// terminal says.
+fn choose(
+    members: &BTreeMap<String, Vec<SocketAddr>>,
+    wanted: Option<&str>,
+    has_person: bool,
+    ask: &mut dyn FnMut(&str) -> io::Result<String>,
+) -> Result<Vec<SocketAddr>, JoinFailure> {
     let names: Vec<&str> = members.keys().map(String::as_str).collect();
     let there = names.join(", ");
     let choice = match (wanted, names.as_slice()) {
         (_, []) => return Err(JoinFailure::Nobody),
         (Some(wanted), _) => wanted.to_owned(),
         (None, [one]) => (*one).to_owned(),
-        (None, _) if !io::stdin().is_terminal() => return Err(JoinFailure::Several(there)),
+        (None, _) if !has_person => return Err(JoinFailure::Several(there)),
         (None, _) => {
             let which = ask(&format!(
                 "Several speakers show a code: {there}\nWhich one? "
@@ -312,6 +323,52 @@ const PATIENCE: Duration = Duration::from_secs(15);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_that_show_a_code_a_person_chooses() {
+        let member = |name: &str, n| (name.to_owned(), vec![SocketAddr::from(([10, 0, 0, n], 1))]);
+        let two = BTreeMap::from([member("cellar 0123", 1), member("kitchen 4567", 2)]);
+        let chosen = |members: &_, wanted, typed: Option<&str>| {
+            let mut questions = Vec::new();
+            let mut ask = |question: &str| {
+                questions.push(question.to_owned());
+                Ok(format!("{}\n", typed.unwrap_or_default()))
+            };
+            let chosen = choose(members, wanted, typed.is_some(), &mut ask);
+            let chosen = chosen.map_err(|failure| failure.to_string());
+            (chosen.map(|at| at[0].ip().to_string()), questions)
+        };
+        for typed in ["kitchen", " Kitchen ", "kitchen 4567"] {
+            let (at, questions) = chosen(&two, None, Some(typed));
+            assert_eq!(at.as_deref(), Ok("10.0.0.2"));
+            assert_eq!(questions.len(), 1);
+            assert!(
+                questions[0].contains("cellar 0123, kitchen 4567"),
+                "{questions:?}"
+            );
+        }
+        for typed in ["", "attic", "kitchen 0123"] {
+            let (failed, _) = chosen(&two, None, Some(typed));
+            assert!(
+                failed.is_err_and(|why| why.contains("cellar 0123")),
+                "{typed}"
+            );
+        }
+        // Nobody is asked where nobody is, or what is known already.
+        let (failed, questions) = chosen(&two, None, None);
+        assert!(failed.is_err_and(|why| why.contains("--member")) && questions.is_empty());
+        let (at, questions) = chosen(&two, Some("cellar"), Some(""));
+        assert_eq!((at.as_deref(), questions.len()), (Ok("10.0.0.1"), 0));
+        let one = BTreeMap::from([member("cellar 0123", 1)]);
+        let (at, questions) = chosen(&one, None, Some(""));
+        assert_eq!((at.as_deref(), questions.len()), (Ok("10.0.0.1"), 0));
+        // Two of one name are told apart by what stands behind it.
+        let twins = BTreeMap::from([member("cellar 0123", 1), member("cellar 4567", 2)]);
+        let (failed, _) = chosen(&twins, None, Some("cellar"));
+        assert!(failed.is_err_and(|why| why.contains("cellar 0123, cellar 4567")));
+        let (at, _) = chosen(&twins, None, Some("cellar 4567"));
+        assert_eq!(at.as_deref(), Ok("10.0.0.2"));
+    }
 
     #[test]
     fn a_host_alone_is_asked_at_the_port_of_pairings() {

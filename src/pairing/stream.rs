@@ -102,8 +102,13 @@ impl PairingStream {
     /// # Errors
     /// When the other end does not take it in time.
     pub async fn write(&mut self, message: &PairingMessage) -> io::Result<()> {
+        self.write_bytes(&encode_frame(message)).await
+    }
+
+    /// Sends `bytes`, a frame or what pretends to be one.
+    pub(super) async fn write_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         let writing = async {
-            self.stream.write_all(&encode_frame(message)).await?;
+            self.stream.write_all(bytes).await?;
             self.stream.flush().await
         };
         within(MESSAGE_TIMEOUT, writing).await

@@ -1,5 +1,7 @@
 //! Members, newcomers and others on loopback.
 
+mod hostile;
+
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::Mutex,

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::unistd::{geteuid, Group};
+use nix::unistd::{geteuid, Gid, Group};
 use zeroize::Zeroizing;
 
 use crate::{cli::setup::edit, identity::SwarmKey};
@@ -25,6 +25,12 @@ impl NewKeyFile {
     /// # Errors
     /// When a file cannot be made beside `path`.
     pub fn prepare(path: &Path) -> io::Result<Self> {
+        let group = Group::from_name(SERVICE_GROUP).ok().flatten();
+        let group = group.filter(|_| geteuid().is_root());
+        Self::readable_by(group.map(|group| group.gid), path)
+    }
+
+    fn readable_by(group: Option<Gid>, path: &Path) -> io::Result<Self> {
         let temporary = path.with_extension("joining");
         // One that an earlier cut left behind may have any mode.
         match fs::remove_file(&temporary) {
@@ -36,9 +42,8 @@ impl NewKeyFile {
             .create_new(true)
             .mode(OWNER_ONLY)
             .open(&temporary)?;
-        let group = Group::from_name(SERVICE_GROUP).ok().flatten();
-        if let Some(group) = group.filter(|_| geteuid().is_root()) {
-            fchown(&file, None, Some(group.gid.as_raw()))?;
+        if let Some(group) = group {
+            fchown(&file, None, Some(group.as_raw()))?;
             file.set_permissions(Permissions::from_mode(OWNER_AND_SERVICE))?;
         }
         Ok(Self {
@@ -101,6 +106,8 @@ const OWNER_AND_SERVICE: u32 = 0o640;
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]
@@ -112,6 +119,30 @@ mod tests {
         let error = name_key_file(&path, Path::new("/k")).unwrap_err();
         assert!(error.to_string().contains("key_file"), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), inline);
+    }
+
+    /// The service's group reads it, and nobody else does but its owner.
+    #[test]
+    fn a_key_file_is_of_the_services_group() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        // One that this user may give a file to.
+        let own = nix::unistd::getegid();
+        let probe = File::create(dir.path().join("probe")).unwrap();
+        let is_given = fchown(&probe, None, Some(own.as_raw() + 1)).is_ok();
+        let group = Gid::from_raw(own.as_raw() + u32::from(is_given));
+        for (group, mode) in [(Some(group), OWNER_AND_SERVICE), (None, OWNER_ONLY)] {
+            // What was there, and what a cut has left, may be anybody's.
+            for old in [path.clone(), path.with_extension("joining")] {
+                fs::write(&old, "old").unwrap();
+                fs::set_permissions(&old, Permissions::from_mode(0o666)).unwrap();
+            }
+            let file = NewKeyFile::readable_by(group, &path).unwrap();
+            file.write(&[SwarmKey::generate().unwrap()]).unwrap();
+            let written = fs::metadata(&path).unwrap();
+            assert_eq!(written.permissions().mode() & 0o777, mode);
+            assert_eq!(written.gid(), group.unwrap_or(own).as_raw());
+        }
     }
 
     #[test]
