@@ -11,11 +11,15 @@
 //! An artist, an album and a directory are meant as a whole and in their order, a track by
 //! itself. Only what is as good as the best so far is kept, and of a track its place only.
 
+mod words;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
 };
 
+use self::words::{occurrence, weight_of, Fit, Looked, Query};
 use super::{path_key, Look, Spot, Stage, Then};
 use crate::{
     catalog::Database,
@@ -23,7 +27,7 @@ use crate::{
         args::{Ack, AckCode},
         command::Placing,
         song::Song,
-        text::{fold, fold_into},
+        text::fold,
     },
 };
 
@@ -32,19 +36,23 @@ use crate::{
 pub(super) struct Best {
     /// As typed.
     text: String,
-    phrase: String,
-    words: Vec<String>,
+    query: Query,
     placing: Placing,
     /// What lies at or under the path that was typed.
     path: Vec<Spot>,
     /// The path of the track that is looked at.
     uri: String,
-    /// How well those match that are kept.
+    kept: Kept,
+    looked_at: Folded,
+}
+
+/// Those that match best, all as well as each other.
+#[derive(Debug, Default)]
+struct Kept {
     rank: Option<Rank>,
     /// By what they have in common.
     groups: BTreeMap<String, Group>,
     track: Option<(Fullness, Spot)>,
-    buffer: Folded,
 }
 
 /// How good a match is; more is better.
@@ -52,16 +60,6 @@ pub(super) struct Best {
 struct Rank {
     fit: Fit,
     kind: Kind,
-}
-
-/// How the words are in a text; that of several is that of the worst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fit {
-    Part,
-    Beginning,
-    Word,
-    /// They are all of it.
-    Exact,
 }
 
 /// What matches.
@@ -84,68 +82,97 @@ struct Group {
     spots: Vec<Spot>,
 }
 
-/// The texts of the track that is looked at, without case and accents.
-#[derive(Debug, Default)]
+/// The texts of the track that is looked at.
+#[derive(Debug)]
 struct Folded {
-    title: String,
-    artist: Shared,
-    album_artist: Shared,
-    album: Shared,
+    title: Looked,
+    artist: Looked,
+    album_artist: Looked,
+    album: Looked,
     /// With the owner, without the file's name.
-    dir: Shared,
-    path: String,
-}
-
-/// A text that many tracks in a row have.
-#[derive(Debug, Default)]
-struct Shared {
-    plain: String,
-    folded: String,
-}
-
-impl Shared {
-    fn fill(&mut self, text: &str) {
-        if self.plain != text {
-            text.clone_into(&mut self.plain);
-            fold_into(text, &mut self.folded);
-        }
-    }
+    dir: Looked,
+    /// Which of the directories above the words name, and how well.
+    named_dir: Option<(Fit, Range<usize>)>,
+    file: Looked,
 }
 
 impl Folded {
-    fn fill(&mut self, song: &Song<'_>, uri: &str) {
-        let tags = song.tags;
-        self.artist.fill(tags.artist.unwrap_or_default());
+    fn new(words: &[String]) -> Self {
+        let [title, artist, album_artist] = [0; 3].map(|_| Looked::new(words));
+        let [album, dir, file] = [0; 3].map(|_| Looked::new(words));
+        Self {
+            title,
+            artist,
+            album_artist,
+            album,
+            dir,
+            named_dir: None,
+            file,
+        }
+    }
+
+    fn fill(&mut self, song: &Song<'_>, uri: &str, query: &Query) {
+        let (tags, words) = (song.tags, &query.words);
+        self.artist.fill(tags.artist.unwrap_or_default(), words);
         self.album_artist
-            .fill(tags.album_artist.unwrap_or_default());
-        self.album.fill(tags.album.unwrap_or_default());
+            .fill(tags.album_artist.unwrap_or_default(), words);
+        self.album.fill(tags.album.unwrap_or_default(), words);
         let dir = uri.len() - song.name.len();
-        self.dir.fill(uri[..dir].trim_end_matches('/'));
-        fold_into(song.name, &mut self.title);
-        self.path.clone_from(&self.dir.folded);
-        self.path.push('/');
-        self.path.push_str(&self.title);
-        fold_into(
-            tags.title.unwrap_or_else(|| stem(song.name)),
-            &mut self.title,
-        );
+        if self.dir.fill(uri[..dir].trim_end_matches('/'), words) {
+            self.named_dir = query.named_dir(&self.dir);
+        }
+        let title = tags.title.unwrap_or_else(|| stem(song.name));
+        self.title.fill(title, words);
+    }
+
+    /// How `word`, which is that at `index`, is in the path of the file `name`.
+    fn in_path(&mut self, name: &str, index: usize, words: &[String]) -> Option<Fit> {
+        self.file.fill(name, words);
+        if words[index].contains('/') {
+            let path = format!("{}/{}", self.dir.folded, self.file.folded);
+            return occurrence(&path, &words[index]);
+        }
+        self.dir.fits[index].max(self.file.fits[index])
+    }
+}
+
+impl Kept {
+    fn may_admit(&self, fit: Fit, kind: Kind) -> bool {
+        self.rank.is_none_or(|best| Rank { fit, kind } >= best)
+    }
+
+    /// Whether something of that rank is to be kept; what is worse is forgotten.
+    fn admits(&mut self, fit: Fit, kind: Kind) -> bool {
+        let rank = Rank { fit, kind };
+        if self.rank.is_none_or(|best| rank > best) {
+            *self = Self {
+                rank: Some(rank),
+                ..Self::default()
+            };
+        }
+        self.rank == Some(rank)
+    }
+
+    fn join(&mut self, key: String, name: &str, spot: Spot) {
+        let group = self.groups.entry(key).or_insert_with(|| Group {
+            words: name.split_whitespace().count(),
+            spots: Vec::new(),
+        });
+        group.spots.push(spot);
     }
 }
 
 impl Best {
     pub fn new(text: &str, placing: Placing) -> Self {
-        let words: Vec<_> = fold(text).split_whitespace().map(str::to_owned).collect();
+        let query = Query::new(text);
         Self {
             text: text.trim_matches('/').to_owned(),
-            phrase: words.join(" "),
-            words,
+            looked_at: Folded::new(&query.words),
+            query,
             placing,
             path: Vec::new(),
             uri: String::new(),
-            rank: None,
-            groups: BTreeMap::new(),
-            track: None,
-            buffer: Folded::default(),
+            kept: Kept::default(),
         }
     }
 
@@ -160,135 +187,98 @@ impl Best {
             self.path.push(spot);
         }
         // A path is never meant as words.
-        if self.words.is_empty() || !self.path.is_empty() {
+        if self.query.words.is_empty() || !self.path.is_empty() {
             return Look::Further;
         }
-        let mut folded = std::mem::take(&mut self.buffer);
-        folded.fill(song, &self.uri);
-        self.look_at_artist(&folded, spot);
-        self.look_at_album(&folded, song, spot);
-        self.look_at_directories(&folded, spot);
-        self.look_at_track(&folded, spot);
-        self.buffer = folded;
+        self.looked_at.fill(song, &self.uri, &self.query);
+        self.look_at_artist(spot);
+        self.look_at_album(song, spot);
+        self.look_at_directories(spot);
+        self.look_at_track(song, spot);
         Look::Further
     }
 
-    fn look_at_artist(&mut self, folded: &Folded, spot: Spot) {
-        let names = [&folded.album_artist.folded, &folded.artist.folded];
-        let fits = names.map(|name| Some((self.fit(&[name], name)?, name)));
-        if let Some((fit, name)) = fits.into_iter().flatten().max_by_key(|(fit, _)| *fit) {
-            self.join(fit, Kind::Artist, || name.clone(), name, spot);
+    fn look_at_artist(&mut self, spot: Spot) {
+        let names = [&self.looked_at.album_artist, &self.looked_at.artist];
+        let fits = names.map(|name| Some((self.query.fit(&[name], name)?, name)));
+        let Some((fit, name)) = fits.into_iter().flatten().max_by_key(|(fit, _)| *fit) else {
+            return;
+        };
+        if self.kept.admits(fit, Kind::Artist) {
+            self.kept.join(name.folded.clone(), &name.folded, spot);
         }
     }
 
-    fn look_at_album(&mut self, folded: &Folded, song: &Song<'_>, spot: Spot) {
-        let [album, artist] = [&folded.album, &folded.artist].map(|text| &*text.folded);
-        let [album_artist, dir] = [&folded.album_artist, &folded.dir].map(|text| &*text.folded);
-        let Some(fit) = self.fit(&[album, artist, album_artist], album) else {
+    fn look_at_album(&mut self, song: &Song<'_>, spot: Spot) {
+        let Folded {
+            album,
+            artist,
+            album_artist,
+            dir,
+            ..
+        } = &self.looked_at;
+        let Some(fit) = self.query.fit(&[album, artist, album_artist], album) else {
             return;
         };
+        if !self.kept.admits(fit, Kind::Album) {
+            return;
+        }
         // Without an artist of its own, an album is what lies together: a sampler has many.
-        let key = || match song.tags.album_artist {
+        let [album, album_artist, dir] = [album, album_artist, dir].map(|text| &*text.folded);
+        let key = match song.tags.album_artist {
             Some(_) => format!("{album}\0{album_artist}"),
             None => format!("{album}\0\0{}", without_disc(dir)),
         };
-        self.join(fit, Kind::Album, key, album, spot);
+        self.kept.join(key, album, spot);
     }
 
-    /// The uppermost directory, but its owner's whole library, that the words name.
-    fn look_at_directories(&mut self, folded: &Folded, spot: Spot) {
-        let dir = &*folded.dir.folded;
-        if self.fit(&[dir], dir).is_none() {
+    fn look_at_directories(&mut self, spot: Spot) {
+        let Some((fit, name)) = &self.looked_at.named_dir else {
+            return;
+        };
+        // Somebody's directory of that name is less than all of an artist's music.
+        if self.kept.admits((*fit).min(Fit::Word), Kind::Directory) {
+            let dir = &self.looked_at.dir.folded;
+            let path = dir[..name.end].to_owned();
+            self.kept.join(path, &dir[name.clone()], spot);
+        }
+    }
+
+    fn look_at_track(&mut self, song: &Song<'_>, spot: Spot) {
+        let Self {
+            query,
+            looked_at,
+            kept,
+            ..
+        } = self;
+        let mut weight = 0;
+        let is_exact = looked_at.title.folded == query.phrase;
+        // Where no word is of the title, it is no more than one of those that have the words.
+        let mut fit = match looked_at.title.has_a_word() {
+            true if is_exact => Fit::Exact,
+            true => Fit::Word,
+            false => Fit::Part,
+        };
+        if !kept.may_admit(fit, Kind::Track) {
             return;
         }
-        let mut begin = dir.find('/').map_or(dir.len(), |at| at + 1);
-        while begin < dir.len() {
-            let end = dir[begin..].find('/').map_or(dir.len(), |at| begin + at);
-            let name = &dir[begin..end];
-            if let Some(fit) = self.fit(&[&dir[..end]], name) {
-                let path = || dir[..end].to_owned();
-                // Somebody's directory of that name is less than all of an artist's music.
-                let fit = fit.min(Fit::Word);
-                return self.join(fit, Kind::Directory, path, name, spot);
+        for index in 0..query.words.len() {
+            let path = looked_at.in_path(song.name, index, &query.words);
+            let [title, artist, album] =
+                [&looked_at.title, &looked_at.artist, &looked_at.album].map(|it| it.fits[index]);
+            let fields = [title, artist, album, path];
+            match fields.iter().flatten().max() {
+                Some(best) if !is_exact => fit = fit.min(*best),
+                Some(_) => {}
+                None => return,
             }
-            begin = end + 1;
+            weight += weight_of(fields);
         }
-    }
-
-    fn look_at_track(&mut self, folded: &Folded, spot: Spot) {
-        let title = &folded.title;
-        let [artist, album] = [&folded.artist, &folded.album].map(|text| &*text.folded);
-        let texts = [title, artist, album, &folded.path];
-        let fit = match self.fit(&texts, title) {
-            Some(fit) => fit,
-            // No word is of the title: it is no more than one of those that have the words.
-            None if self.words_fit(&texts).is_some() => Fit::Part,
-            None => return,
-        };
-        if !self.admits(Rank {
-            fit,
-            kind: Kind::Track,
-        }) {
-            return;
-        }
-        let fullness = (self.weight(&texts), Reverse(title.len()));
-        if self.track.is_none_or(|(best, _)| fullness > best) {
-            self.track = Some((fullness, spot));
-        }
-    }
-
-    /// How the words are in `texts` together, at least one of them in `name`; exact when they
-    /// are all of that.
-    fn fit(&self, texts: &[&str], name: &str) -> Option<Fit> {
-        if *name == self.phrase {
-            return Some(Fit::Exact);
-        }
-        let is_named = self.words.iter().any(|word| name.contains(word.as_str()));
-        is_named.then(|| self.words_fit(texts)).flatten()
-    }
-
-    fn words_fit(&self, texts: &[&str]) -> Option<Fit> {
-        let of_word = |word: &String| texts.iter().filter_map(|text| occurrence(text, word)).max();
-        let mut worst = Fit::Word;
-        for word in &self.words {
-            worst = worst.min(of_word(word)?);
-        }
-        Some(worst)
-    }
-
-    /// A title counts more than an artist, that more than an album, and that more than a path.
-    fn weight(&self, texts: &[&str]) -> u32 {
-        let of_word = |word: &String| {
-            let weights = texts.iter().zip(FIELD_WEIGHTS);
-            let found =
-                weights.filter_map(|(text, weight)| Some((occurrence(text, word)?, weight)));
-            let scores = found.map(|(fit, weight)| match fit {
-                Fit::Part => weight,
-                Fit::Beginning => 2 * weight,
-                Fit::Word | Fit::Exact => 4 * weight,
-            });
-            scores.max().unwrap_or(0)
-        };
-        self.words.iter().map(of_word).sum()
-    }
-
-    /// Whether something of that rank is to be kept; what is worse is forgotten.
-    fn admits(&mut self, rank: Rank) -> bool {
-        if self.rank.is_none_or(|best| rank > best) {
-            self.rank = Some(rank);
-            self.groups.clear();
-            self.track = None;
-        }
-        self.rank == Some(rank)
-    }
-
-    fn join(&mut self, fit: Fit, kind: Kind, key: impl FnOnce() -> String, name: &str, spot: Spot) {
-        if self.admits(Rank { fit, kind }) {
-            let group = self.groups.entry(key()).or_insert_with(|| Group {
-                words: name.split_whitespace().count(),
-                spots: Vec::new(),
-            });
-            group.spots.push(spot);
+        if kept.admits(fit, Kind::Track) {
+            let fullness = (weight, Reverse(looked_at.title.folded.len()));
+            if kept.track.is_none_or(|(best, _)| fullness > best) {
+                kept.track = Some((fullness, spot));
+            }
         }
     }
 
@@ -297,10 +287,10 @@ impl Best {
             let what = what.to_owned();
             Stage::Insert(spots, None, Then::Play(what, self.placing))
         };
-        match (&self.path[..], self.rank.map(|rank| rank.kind)) {
+        match (&self.path[..], self.kept.rank.map(|rank| rank.kind)) {
             ([spot], _) if is_at(*spot, &self.text, database) => insert(vec![*spot], "track"),
             ([_, ..], _) => insert(in_order(self.path, Kind::Directory, database), "directory"),
-            ([], Some(Kind::Track)) => match self.track {
+            ([], Some(Kind::Track)) => match self.kept.track {
                 Some((_, spot)) => insert(vec![spot], "track"),
                 None => Stage::Fail(nothing_like(&self.text)),
             },
@@ -310,7 +300,7 @@ impl Best {
                     Kind::Album => "album",
                     Kind::Directory | Kind::Track => "directory",
                 };
-                let fullest = self.groups.into_iter().max_by_key(|(key, group)| {
+                let fullest = self.kept.groups.into_iter().max_by_key(|(key, group)| {
                     let words = Reverse(group.words);
                     (words, group.spots.len(), Reverse(key.clone()))
                 });
@@ -320,21 +310,6 @@ impl Best {
             ([], None) => Stage::Fail(nothing_like(&self.text)),
         }
     }
-}
-
-/// How well `word` is in `text`, by where it stands best.
-fn occurrence(text: &str, word: &str) -> Option<Fit> {
-    let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    let fits = text.match_indices(word).map(|(at, _)| {
-        let starts = !is_part(text[..at].chars().next_back());
-        let ends = !is_part(text[at + word.len()..].chars().next());
-        match (starts, ends) {
-            (true, true) => Fit::Word,
-            (true, false) => Fit::Beginning,
-            _ => Fit::Part,
-        }
-    });
-    fits.max()
 }
 
 /// The tracks of a group by album, disc and number, or as they lie there; the same song of
@@ -405,9 +380,6 @@ fn without_disc(dir: &str) -> &str {
     }
 }
 
-/// Title, artist, album, path.
-const FIELD_WEIGHTS: [u32; 4] = [8, 6, 4, 1];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -424,14 +396,5 @@ mod tests {
         ] {
             assert_eq!(without_disc(dir), album);
         }
-    }
-
-    #[test]
-    fn whole_words_fit_better_than_beginnings_and_these_better_than_parts() {
-        let fit = |text: &str| occurrence(text, "gold");
-        assert_eq!(fit("heart of gold"), Some(Fit::Word));
-        assert_eq!(fit("goldberg variations"), Some(Fit::Beginning));
-        assert_eq!(fit("marigold"), Some(Fit::Part));
-        assert_eq!(fit("silver"), None);
     }
 }
