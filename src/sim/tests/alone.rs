@@ -186,7 +186,7 @@ fn two_of_one_name_are_told_apart_the_same_way_everywhere() {
 fn nobody_is_greeted_where_a_tracker_speaks_for_all() {
     for seed in seeds(100) {
         let mut world = swarm(seed, Weather::FAIR, true);
-        world.run(600 * SECOND);
+        world.run(660 * SECOND);
         let greets = |line: &&String| line.contains(" greets ");
         assert_eq!(world.log.lines().iter().find(greets), None);
         assert!(world.hosts.iter().all(|host| !host.looks_for_peers));
@@ -194,7 +194,9 @@ fn nobody_is_greeted_where_a_tracker_speaks_for_all() {
             .hosts
             .iter()
             .filter_map(|host| host.node.poll_timeout());
-        assert_eq!(due.min(), None, "nobody is woken");
+        // Once a day the disk hears that known owners are here still.
+        let soon = world.now + 43_200 * SECOND;
+        assert_eq!(due.min().filter(|due| *due < soon), None, "nobody is woken");
     }
 }
 
