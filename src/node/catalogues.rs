@@ -484,6 +484,12 @@ impl Catalogues {
         self.quota.who_yields(&holdings, owner) != Some(owner)
     }
 
+    /// What all take together.
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        self.holdings().iter().map(|holding| holding.bytes).sum()
+    }
+
     /// What each owner takes.
     fn holdings(&self) -> Vec<Holding> {
         let nothing = |owner: PeerId| Holding {

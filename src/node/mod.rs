@@ -153,6 +153,12 @@ impl Node {
         Some(catalogue.head().head)
     }
 
+    /// What the catalogues of others take.
+    #[cfg(test)]
+    pub fn catalogue_bytes(&self) -> usize {
+        self.catalogues.bytes()
+    }
+
     /// The pages of the own catalogue.
     #[cfg(test)]
     pub fn own_pages(&self) -> &[Arc<crate::catalog::Page>] {

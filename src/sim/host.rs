@@ -2,13 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use super::{
     disk::Disk,
     music::{Library, Song},
-    net::{HostNo, Life, TrackerNo},
+    net::{address, HostNo, Life, TrackerNo},
     player::{entry_of, Byte, Bytes, Player, Told},
     random::Random,
     swarm::{Call, CallId, Served},
@@ -68,6 +69,8 @@ pub enum Manner {
     Changed,
     /// Serves all by itself.
     Alone,
+    /// Has more tracks than others have room for, and wants nobody else's.
+    Hoarder,
 }
 
 /// See the module's description.
@@ -75,6 +78,8 @@ pub struct Host {
     pub name: &'static str,
     pub alive: bool,
     pub life: Life,
+    /// Where it is reached by the others.
+    pub address: SocketAddr,
     pub node: Node,
     pub links: Links,
     /// The trackers that it sees.
@@ -242,6 +247,7 @@ impl Host {
         };
         let (remembered, names) = (memory.peers.clone(), memory.names.clone());
         let archive = std::mem::take(&mut self.archive);
+        let address = self.address;
         let mut store = std::mem::take(&mut self.store);
         let mut random = Random::new(seed);
         store
@@ -260,6 +266,7 @@ impl Host {
             self.node.handle(recalled, now);
         }
         self.archive = archive;
+        self.address = address;
     }
 
     fn begin(
@@ -303,6 +310,7 @@ impl Host {
             name,
             alive: true,
             life,
+            address: address(life.host),
             node: Node::new(setup, now),
             links,
             finds,

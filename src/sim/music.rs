@@ -135,6 +135,11 @@ impl Library {
         self.songs.push((song, true));
     }
 
+    /// Other songs, all of them hashed, in the place of those that there are.
+    pub fn replace(&mut self, songs: Vec<Song>) {
+        self.songs = songs.into_iter().map(|song| (song, true)).collect();
+    }
+
     /// Whether a complete copy of `track` is kept.
     pub fn holds(&self, track: TrackId) -> bool {
         self.held.contains_key(&track)

@@ -16,7 +16,7 @@ pub struct HostNo(pub usize);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TrackerNo(pub usize);
 
-/// Where a host is reached by the others.
+/// Where a host is reached by the others, if it is at an address of its own.
 pub fn address(host: HostNo) -> SocketAddr {
     let ip = Ipv4Addr::new(10, 0, 0, 10 + host.0 as u8);
     (ip, crate::protocol::DEFAULT_PORT).into()

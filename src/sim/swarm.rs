@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     host::Manner,
-    net::{address, HostNo, Life, Place},
+    net::{HostNo, Life, Place},
     world::{Event, World},
 };
 use crate::{
@@ -247,7 +247,7 @@ impl World {
                 let event = node::Event::Asked {
                     ask: AskId(call.0),
                     peer,
-                    from: address(from.host),
+                    from: self.hosts[from.host.0].address,
                     request,
                 };
                 return self.hosts[host.0].node.handle(event, self.now);
@@ -276,11 +276,12 @@ impl World {
     /// Takes a packet of an answer that is here.
     pub fn take(&mut self, host: HostNo, call: CallId, packet: Packet) {
         let now = self.now;
-        let this = &mut self.hosts[host.0];
-        let Some(waiting) = this.calls.get(&call) else {
+        let Some(waiting) = self.hosts[host.0].calls.get(&call) else {
             return;
         };
-        let (purpose, at) = (waiting.purpose, address(waiting.to.host));
+        let purpose = waiting.purpose;
+        let at = self.hosts[waiting.to.host.0].address;
+        let this = &mut self.hosts[host.0];
         if !matches!(packet, Packet::Slice | Packet::Group(_)) {
             this.calls.remove(&call);
         }

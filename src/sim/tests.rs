@@ -5,6 +5,7 @@ mod away;
 mod bad_days;
 mod chaos;
 mod greed;
+mod hoard;
 mod house;
 mod kept;
 mod listening;

@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    host::MEMORY,
-    net::{address, HostNo, Life, Place, TrackerNo},
+    host::{Manner, MEMORY},
+    net::{HostNo, Life, Place, TrackerNo},
     world::{Event, World},
 };
 use crate::{
@@ -96,6 +96,12 @@ impl World {
             }
             links::Action::Tell(event) => {
                 self.note(host, format_args!("tracker: {}", describe(&event)));
+                let is_head = |message: &FromTracker| matches!(message, FromTracker::Head(_));
+                let is_unwanted = self.hosts[host.0].manner == Manner::Hoarder
+                    && matches!(&event, link::TrackerEvent::Message(m) if is_head(m));
+                if is_unwanted {
+                    return;
+                }
                 let event = node::Event::Tracker(event);
                 self.hosts[host.0].node.handle(event, self.now);
             }
@@ -144,11 +150,10 @@ impl World {
             held: Vec::new(),
         };
         let peer = self.hosts[host.0].library.owner();
+        let from = self.hosts[host.0].address.ip();
         let there = &mut self.trackers[tracker.0];
         there.conns.insert(conn, open);
-        there
-            .registry
-            .handle_connected(conn, peer, address(host).ip(), now);
+        there.registry.handle_connected(conn, peer, from, now);
         self.settle_tracker(tracker);
         let id = Some(PeerId([200 + tracker.0 as u8; 32]));
         let there = (id, reached_at(tracker));

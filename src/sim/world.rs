@@ -10,7 +10,7 @@ use super::{
     greed::Greed,
     host::{Host, Setting},
     log::Log,
-    net::{address, HostNo, Life, Net, Place, TrackerNo, Weather},
+    net::{HostNo, Life, Net, Place, TrackerNo, Weather},
     random::Random,
     swarm::{CallId, Packet},
     tracker::{to_string, Tracker, Wire},
@@ -296,7 +296,7 @@ impl World {
         let is_open = self.is_open(Place::Host(host), Place::Host(to));
         if host != to && is_open && self.has_mdns {
             let peer = self.hosts[host.0].library.owner();
-            let sighted = node::Event::Sighted(peer, vec![address(host)]);
+            let sighted = node::Event::Sighted(peer, vec![self.hosts[host.0].address]);
             let after = self.net.delay();
             self.plan(to, after, Event::Node(sighted.into()));
         }

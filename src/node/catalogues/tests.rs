@@ -71,11 +71,7 @@ impl Room {
     }
 
     fn taken(&self) -> usize {
-        self.all
-            .holdings()
-            .iter()
-            .map(|holding| holding.bytes)
-            .sum()
+        self.all.bytes()
     }
 }
 
