@@ -155,8 +155,7 @@ async fn browse<Told: Future<Output = bool>>(
                     }
                     answers += 1;
                     if found.is_crowded
-                        || answers % LOOK_EVERY == 0
-                            && browsing.daemon.remembers_more_than(MAX_RECORDS).await
+                        || answers % LOOK_EVERY == 0 && browsing.daemon.is_flooded().await
                     {
                         log::debug!("mDNS is flooded with answers; beginning anew");
                         browsing.daemon.give_up();
@@ -261,7 +260,11 @@ impl Browsing {
                 self.changes.next().await;
                 None
             };
-            match future::or(event, change).await {
+            let end = async {
+                self.daemon.end().await;
+                Some(Err(mdns_sd::RecvError::Disconnected))
+            };
+            match future::or(future::or(event, end), change).await {
                 Some(event) => return event.map_err(|e| mdns_sd::Error::Msg(e.to_string())),
                 // Takes the place of the one before.
                 None => self.events = self.daemon.service.browse(self.kind.service())?,
@@ -308,9 +311,6 @@ fn tracker_instance(name: &str, peer: PeerId) -> String {
     name + &id
 }
 
-/// Records of the neighbourhood's services: some for each tracker and interface,
-/// and many times that for those who are broken.
-const MAX_RECORDS: i64 = 4096;
 /// Answers between two looks at how much is remembered.
 const LOOK_EVERY: u32 = 64;
 /// RFC 1035, section 2.3.4.

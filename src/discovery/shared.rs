@@ -1,8 +1,10 @@
 //! The one mDNS daemon of a node, with its thread and its sockets, shared by all who
 //! announce or look for something.
 //!
-//! It runs while somebody uses it. One that remembers too much is ended for all; each
-//! then begins anew with the next.
+//! It runs while somebody uses it. The library keeps each record for as long as its sender
+//! says, and has no bound of its own: of services that are looked for it keeps all that came
+//! in the same packet, whoever's it is, and tells of little of that. One that remembers too
+//! much is ended for all; each then begins anew with the next.
 
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -27,6 +29,7 @@ pub struct Daemon {
     giving_up: Sender<()>,
     /// Has it look at this machine's network when that changes.
     _looking: Task<()>,
+    _counting: Task<()>,
 }
 
 impl Mdns {
@@ -47,6 +50,7 @@ impl Mdns {
         let (giving_up, given_up) = async_channel::bounded(1);
         let daemon = Arc::new(Daemon {
             _looking: smol::spawn(look_at_changes(service.clone())),
+            _counting: smol::spawn(count_records(service.clone(), giving_up.clone())),
             service,
             given_up,
             giving_up,
@@ -68,17 +72,9 @@ impl Daemon {
         let _ = self.given_up.recv().await;
     }
 
-    /// Whether it remembers more than `records`: it keeps each for as long as its
-    /// sender says, and has no bound of its own.
-    pub async fn remembers_more_than(&self, records: i64) -> bool {
-        let Ok(metrics) = self.service.get_metrics() else {
-            return false;
-        };
-        let Ok(metrics) = metrics.recv_async().await else {
-            return false;
-        };
-        let cached = metrics.iter().filter(|(key, _)| key.starts_with("cached"));
-        cached.map(|(_, count)| *count).sum::<i64>() > records
+    /// Whether it remembers too much.
+    pub async fn is_flooded(&self) -> bool {
+        records(&self.service).await > MAX_RECORDS
     }
 }
 
@@ -86,6 +82,35 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         // When that fails it has ended already.
         let _ = self.service.shutdown();
+    }
+}
+
+/// How many records `service` remembers.
+async fn records(service: &ServiceDaemon) -> i64 {
+    let Ok(metrics) = service.get_metrics() else {
+        return 0;
+    };
+    let Ok(metrics) = metrics.recv_async().await else {
+        return 0;
+    };
+    let cached = metrics.iter().filter(|(key, _)| key.starts_with("cached"));
+    cached.map(|(_, count)| *count).sum()
+}
+
+/// Ends `service` for all by `giving_up` when it remembers too much. Much of that nobody
+/// is told of, so only time can be the reason to look.
+async fn count_records(service: ServiceDaemon, giving_up: Sender<()>) {
+    let mut before = 0;
+    loop {
+        let count = records(&service).await;
+        if count > MAX_RECORDS {
+            log::debug!("mDNS is flooded with records; beginning anew");
+            giving_up.close();
+            return;
+        }
+        let grows = count > before + MAX_RECORDS / 16;
+        before = count;
+        Timer::after(if grows { COUNT_SOON } else { COUNT_EVERY }).await;
     }
 }
 
@@ -102,6 +127,14 @@ async fn look_at_changes(service: ServiceDaemon) {
     }
 }
 
+/// Records of the neighbourhood's services: some for each tracker, peer and interface, and
+/// many times that for those who are broken. The longest fills a packet of 9 KB, which
+/// makes it 18 MB.
+const MAX_RECORDS: i64 = 2048;
+/// Each is two wake-ups, of this process's and of the library's thread.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+/// While there are more each time.
+const COUNT_SOON: Duration = Duration::from_millis(250);
 /// Seconds between looks at this machine's addresses that nothing is the reason of.
 /// Each is a wake-up.
 const LOOK_EVERY: u32 = 60;

@@ -90,6 +90,35 @@ fn a_crowd_of_false_peers() {
     watch.end(&south, GROWN);
 }
 
+/// Records that come with an answer to what is looked for, but belong to nobody: the
+/// library keeps them, and tells of none.
+#[test]
+fn records_that_nobody_is_told_of() {
+    let Some(network) = Network::or_skip() else {
+        return;
+    };
+    let peer = node(&network, 1, "peer", "south");
+    let _both = advertised(node(&network, 0, "both", "north"));
+    wait_until_found(&peer);
+    let mut sender = Sender::new(&network);
+    let watch = Watch::begin(&peer);
+    let service = name(&["_p2pmusic", "_tcp", "local"]);
+    let known = name(&["known", "_p2pmusic", "_tcp", "local"]);
+    let answer = record(&service, 12, &known);
+    // Texts of 255 bytes as such, so that each is a legal one.
+    let text = [&[255][..], &[b'x'; 255]].concat().repeat(16);
+    for n in 0..LONG_RECORDS {
+        let long = record(&name(&[&format!("n{n}"), "local"]), 16, &text);
+        let head = b"\0\0\x84\0\0\0\0\x02\0\0\0\0";
+        sender.send(&[&head[..], &answer, &long].concat());
+        // A few MB a second, as fast as the slowest network is.
+        thread::sleep(Duration::from_millis(2));
+    }
+    peer.wait_for_line("mDNS is flooded with records");
+    watch.end(&peer, GROWN);
+    wait_until_found(&peer);
+}
+
 fn node(network: &Network, end: usize, role: &'static str, name: &'static str) -> Node {
     Setup {
         role,
@@ -235,6 +264,8 @@ const HEAD: [u8; 12] = *b"\0\0\x84\0\0\0\0\x01\0\0\0\0";
 const TRACKER: &[u8] = b"v=p2pmusic/1";
 /// Several times the records that are remembered before all is forgotten.
 const ANNOUNCEMENTS: u32 = 8000;
+/// Of 4 KB each: more than is allowed in number, and twice in bytes.
+const LONG_RECORDS: u32 = 12_000;
 /// Packets in a row.
 const BURST: u32 = 16;
 /// Records of the neighbourhood, and what the allocator keeps of them.
