@@ -236,12 +236,14 @@ fn it_waits_for_the_owner_of_what_played_unless_somebody_says_otherwise() {
 fn what_could_not_be_saved_is_saved_when_it_can_be() {
     let music = music();
     let mut node = alone(&music).start();
-    // Where the new file would be written there is something else.
-    let in_the_way = node.dir.path().join("state/memory.json.new");
-    fs::create_dir(&in_the_way).unwrap();
+    // Where its directory was there is something else.
+    let (state, away) = (node.dir.path().join("state"), node.dir.path().join("away"));
+    fs::rename(&state, &away).unwrap();
+    fs::write(&state, "").unwrap();
     begin(&node);
     node.wait_for_problem("queue and volume are not remembered");
-    fs::remove_dir(&in_the_way).unwrap();
+    fs::remove_file(&state).unwrap();
+    fs::rename(&away, &state).unwrap();
     node.wait_for_line("queue and volume are remembered again");
     node.wait_for_no_problem();
     node.kill();
