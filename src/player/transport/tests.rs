@@ -85,6 +85,33 @@ impl Bench {
         done
     }
 
+    /// Has `item` play for this cause.
+    fn begin(&mut self, cause: Cause, item: u32) {
+        let id = QueueId(item);
+        match cause {
+            Cause::Asked => self.transport.play(&mut self.queue, Some(id)).unwrap(),
+            Cause::Follows => {
+                let before = Some(QueueId(item - 1));
+                self.transport.play(&mut self.queue, before).unwrap();
+                self.transport.next(&mut self.queue);
+            }
+            Cause::Resumed => {
+                self.queue.choose(id).unwrap();
+                self.transport.resume(id, Duration::from_secs(9), false);
+            }
+        }
+    }
+
+    /// What was started since that was asked last, and why.
+    fn started(&mut self) -> Vec<(u32, Cause)> {
+        let actions = std::iter::from_fn(|| self.transport.poll());
+        let started = actions.filter_map(|action| match action {
+            TransportAction::Start { item, cause, .. } => Some((item.0, cause)),
+            _ => None,
+        });
+        started.collect()
+    }
+
     fn changes(&mut self) -> Vec<Change> {
         let actions = std::iter::from_fn(|| self.transport.poll());
         let change = |action| match action {
@@ -433,5 +460,83 @@ proptest! {
                 prop_assert_eq!(bench.queue.successor(), Some(item), "{:?}", op);
             }
         }
+    }
+}
+
+/// What is started after what plays, and why: by the cause of what plays, by whether it has
+/// sounded, by what happens, and by whether another track is known to be able to play.
+#[test]
+fn what_follows_hangs_on_why_it_was_started_and_what_became_of_it() {
+    use Cause::{Asked, Follows, Resumed};
+    #[derive(Clone, Copy, Debug)]
+    enum End {
+        Fails,
+        Ends,
+        IsSkipped,
+    }
+    const NEXT: u32 = 3;
+    const DETOUR: u32 = 4;
+    let causes = [Asked, Follows, Resumed];
+    for cause in causes {
+        for has_sounded in [false, true] {
+            for detour in [None, Some(DETOUR), Some(99)] {
+                for end in [End::Fails, End::Ends, End::IsSkipped] {
+                    let mut bench = Bench::new(4);
+                    bench.begin(cause, 2);
+                    let play = bench.transport.play_id().unwrap();
+                    if has_sounded {
+                        let at = Instant::now();
+                        bench.tell(PlayerEvent::Started { play, at });
+                    }
+                    if let Some(detour) = detour {
+                        bench.transport.set_detour(QueueId(detour));
+                    }
+                    bench.started();
+                    match end {
+                        End::Fails => bench.tell(PlayerEvent::Failed {
+                            play,
+                            why: "away".into(),
+                        }),
+                        End::Ends => bench.tell(PlayerEvent::Ended { play }),
+                        End::IsSkipped => bench.transport.next(&mut bench.queue),
+                    }
+                    let expected = match (end, cause, has_sounded, detour) {
+                        // Nobody has heard what was asked for: the next is as good.
+                        (End::Fails, Asked, false, None) => (NEXT, Asked),
+                        (End::Fails, _, _, Some(DETOUR)) => (DETOUR, Follows),
+                        _ => (NEXT, Follows),
+                    };
+                    let what = format!("{cause:?}, {has_sounded}, {detour:?}, {end:?}");
+                    assert_eq!(bench.started(), [expected], "{what}");
+                    // A detour is for the track that it was set for.
+                    let play = bench.transport.play_id().unwrap();
+                    let why = "away".into();
+                    bench.tell(PlayerEvent::Failed { play, why });
+                    let expected = match expected {
+                        (NEXT, cause) => vec![(4, cause)],
+                        _ => vec![],
+                    };
+                    assert_eq!(bench.started(), expected, "after it, {what}");
+                }
+            }
+        }
+    }
+}
+
+/// A wait that is over is a pause, whatever it waited for; going on starts nothing anew.
+#[test]
+fn what_tires_is_paused_and_goes_on_where_it_was() {
+    for cause in [Cause::Asked, Cause::Follows, Cause::Resumed] {
+        let mut bench = Bench::new(4);
+        bench.begin(cause, 2);
+        let play = bench.transport.play_id();
+        bench.transport.set_detour(QueueId(4));
+        bench.started();
+        bench.transport.tire("kitchen is away".into());
+        assert_eq!(bench.transport.state(), PlayState::Pause, "{cause:?}");
+        assert_eq!(bench.transport.error(), Some("kitchen is away"));
+        bench.transport.pause(Some(false));
+        assert_eq!((bench.started(), bench.transport.play_id()), (vec![], play));
+        assert_eq!(bench.transport.state(), PlayState::Play);
     }
 }
