@@ -16,7 +16,7 @@ mod repeat;
 mod trackers;
 mod waiting;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
     host::{Fate, Manner, Setting, Story},
@@ -25,7 +25,7 @@ use super::{
     random::Random,
     world::World,
 };
-use crate::id::GROUP_BYTES;
+use crate::id::{PeerId, GROUP_BYTES};
 
 /// The tracker that everybody knows.
 const TRACKER: Place = Place::Tracker(TrackerNo(0));
@@ -81,6 +81,17 @@ impl World {
             .lines()
             .filter_map(|line| line.strip_prefix("peer: "));
         names.map(str::to_owned).collect()
+    }
+
+    /// What `host` calls each that is here.
+    fn named(&mut self, host: HostNo) -> BTreeMap<PeerId, String> {
+        let answer = self.command(host, "p2p_peers").expect("it needs nothing");
+        let value = |key: &'static str| {
+            let lines = answer.lines();
+            lines.filter_map(move |line| Some(line.strip_prefix(key)?.to_owned()))
+        };
+        let ids = value("id: ").map(|id| PeerId::from_hex(&id).expect("an id"));
+        ids.zip(value("peer: ")).collect()
     }
 
     /// Queues all of `what` and plays it.

@@ -219,11 +219,8 @@ fn a_name_is_kept_without_a_tracker() {
         both.sort_by_key(|host| id(&world, *host));
         let [newcomer, owner] = both;
         let name = |world: &mut World, of: HostNo, by: HostNo| {
-            let id = id(world, of).to_hex();
-            let answer = world.command(by, "p2p_peers").expect("it needs nothing");
-            let (before, _) = answer.split_once(&format!("id: {id}"))?;
-            let line = before.trim_end().rsplit('\n').next()?;
-            Some(line.trim_start_matches("peer: ").to_owned())
+            let id = id(world, of);
+            world.named(by).remove(&id)
         };
         world.kill(newcomer);
         world.run(20 * 60 * SECOND);

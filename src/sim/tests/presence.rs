@@ -180,3 +180,42 @@ fn a_network_that_comes_an_hour_late_is_used() {
         assert_same_heads(&world);
     }
 }
+
+/// A speaker is off for hours, the tracker starts again, and another wants its name.
+#[test]
+fn who_is_off_keeps_its_name() {
+    for seed in seeds(20) {
+        let mut world = World::new(seed, Weather::POOR);
+        for (n, name) in (0..).zip(["kitchen", "attic", "kitchen"]) {
+            world.add(Setting {
+                name_is_chosen: true,
+                ..peer(name, FAST, &[Song::new(n, 30, FLAC)])
+            });
+        }
+        let (owner, witness, newcomer) = (HostNo(0), HostNo(1), HostNo(2));
+        world.kill(newcomer);
+        world.run(10 * SECOND);
+        world.kill(owner);
+        let away = world.random.time(3600 * SECOND);
+        world.run(away);
+        world.kill_tracker(TrackerNo(0));
+        world.restart_tracker(TrackerNo(0));
+        world.revive(newcomer);
+        world.run(20 * SECOND);
+        let id = |world: &World, host: HostNo| world.hosts[host.0].library.owner();
+        let [theirs, its] = [owner, newcomer].map(|host| id(&world, host));
+        for by in [witness, newcomer] {
+            assert_eq!(
+                world.named(by).get(&its).map(|name| &**name),
+                Some("kitchen-2")
+            );
+        }
+        world.revive(owner);
+        world.run(20 * SECOND);
+        for by in alive(&world) {
+            let named = world.named(by);
+            assert_eq!(named.get(&theirs).map(|name| &**name), Some("kitchen"));
+            assert_eq!(named.get(&its).map(|name| &**name), Some("kitchen-2"));
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! Several trackers are one swarm, whichever come and go.
 
+use std::collections::BTreeMap;
+
 use super::{
     presence::{alive, assert_same_heads},
     *,
@@ -150,27 +152,14 @@ fn side(host: HostNo) -> TrackerNo {
     TrackerNo(host.0 / 2)
 }
 
-/// What each host calls each.
-fn names(world: &mut World, by: HostNo) -> Vec<(PeerId, String)> {
-    let answer = world.command(by, "p2p_peers").expect("it needs nothing");
-    let value = |key: &'static str| {
-        let lines = answer.lines();
-        lines.filter_map(move |line| Some(line.strip_prefix(key)?.to_owned()))
-    };
-    let ids = value("id: ").map(|id| PeerId::from_hex(&id).expect("an id"));
-    let mut names: Vec<_> = ids.zip(value("peer: ")).collect();
-    names.sort();
-    names
-}
-
 /// What all call each, which is the same.
-fn named_alike(world: &mut World, when: &str) -> Vec<(PeerId, String)> {
-    let first = names(world, HostNo(1));
+fn named_alike(world: &mut World, when: &str) -> BTreeMap<PeerId, String> {
+    let first = world.named(HostNo(1));
     for host in alive(world) {
-        let named = names(world, host);
+        let named = world.named(host);
         assert_eq!(named, first, "{when}, as {host:?} sees it");
     }
-    let mut all: Vec<&str> = first.iter().map(|(_, name)| &**name).collect();
+    let mut all: Vec<&str> = first.values().map(|name| &**name).collect();
     all.sort_unstable();
     assert_eq!(all[..3], ["attic", "hall", "kitchen"], "{when}");
     assert!(all[3].starts_with("kitchen-"), "{when}: {all:?}");
@@ -213,15 +202,13 @@ fn of_two_that_were_called_the_same_all_say_the_same() {
         world.run(90 * SECOND);
         let named = named_alike(&mut world, "joined");
         for host in [HostNo(0), HostNo(2)] {
-            let called = named
-                .iter()
-                .find(|(peer, _)| *peer == world.hosts[host.0].library.owner());
+            let called = named.get(&world.hosts[host.0].library.owner());
             let status = world.command(host, "p2p_status").expect("it needs nothing");
             let says = status.lines().any(|line| {
                 line.starts_with("problem: the name \"kitchen\"") && line.contains("choose another")
             });
             // The one that keeps its name says so if it has seen that another had it.
-            let has_lost = called.is_some_and(|(_, name)| name.starts_with("kitchen-"));
+            let has_lost = called.is_some_and(|name| name.starts_with("kitchen-"));
             assert!(says || !has_lost, "{host:?}: {status}");
         }
         for tracker in BOTH {
@@ -248,7 +235,7 @@ fn of_two_that_were_called_the_same_the_lower_id_keeps_its_name() {
         world.run(30 * SECOND);
         let named = named_alike(&mut world, "joined");
         let ids = [0, 2].map(|n: usize| world.hosts[n].library.owner());
-        let kitchen = named.iter().find(|(_, name)| name == "kitchen");
+        let kitchen = named.iter().find(|(_, name)| name.as_str() == "kitchen");
         assert_eq!(kitchen.map(|(peer, _)| *peer), ids.into_iter().min());
         for host in [HostNo(0), HostNo(2)] {
             let status = world.command(host, "p2p_status").expect("it needs nothing");
