@@ -136,6 +136,18 @@ impl Member {
         matches!(self.standing, Standing::Up { .. })
     }
 
+    /// What is wrong with it while others do its work, and what to do.
+    fn trouble_in_words(&self) -> Option<String> {
+        let (to, why) = (&self.to, self.trouble.as_ref()?);
+        Some(match self.is_refused {
+            true => format!("the tracker at {to} refuses this node: {why}"),
+            false => format!(
+                "no tracker at {to}: {why}; nothing is missed while another is there: start it, or \
+                 take it out of `peer.tracker`"
+            ),
+        })
+    }
+
     fn has_place(&self) -> bool {
         !matches!(self.standing, Standing::Aside | Standing::Going)
     }
@@ -352,8 +364,7 @@ impl Links {
                 }
                 let is_alone = self.shown.is_none();
                 if let Some(member) = self.links.get_mut(&id) {
-                    let to = &member.to;
-                    member.trouble = Some(format!("the tracker at {to} refuses it: {refusal}"));
+                    member.trouble = Some(refusal.to_string());
                     member.is_refused = true;
                 }
                 match is_alone {
@@ -409,7 +420,7 @@ impl Links {
             member.tracker,
         );
         let roster = std::mem::take(&mut member.roster);
-        (member.trouble, member.is_refused) = (Some(format!("no tracker at {to}: {why}")), false);
+        (member.trouble, member.is_refused) = (Some(why.clone()), false);
         (member.takes_number, member.kept_at) = (false, None);
         if member.is_up() {
             member.standing = Standing::Trying;
@@ -419,6 +430,7 @@ impl Links {
             self.wanted.clear();
             // One that a person does not want any more is not missed.
             if !to.is_empty() {
+                let (to, why) = self.lost_in_words(to, why);
                 self.tell(TrackerEvent::Lost { to, why });
             }
         } else if was_up {
@@ -427,6 +439,27 @@ impl Links {
         self.settle_names(None, now);
         self.revive(id, tracker, now);
         self.give_turn(id, now);
+    }
+
+    /// All that a person has named and that are lost, and why each is.
+    fn lost_in_words(&self, to: String, why: String) -> (String, String) {
+        let named = self.links.values().filter_map(|member| {
+            let why = member.trouble.as_ref()?;
+            let is_named = self.configured.contains(&member.to);
+            is_named.then_some((&*member.to, &**why))
+        });
+        let named: Vec<(&str, &str)> = named.collect();
+        match named.split_last() {
+            Some(((last, _), others @ [_, ..])) => {
+                let others: Vec<&str> = others.iter().map(|(to, _)| *to).collect();
+                let whys: Vec<String> = named
+                    .iter()
+                    .map(|(to, why)| format!("{to}: {why}"))
+                    .collect();
+                (format!("{} and {last}", others.join(", ")), whys.join("; "))
+            }
+            _ => (to, why),
+        }
     }
 
     /// Tells which trackers this node is registered with, and what is wrong with the others,
@@ -448,7 +481,7 @@ impl Links {
                 && (member.is_refused || self.configured.contains(&member.to))
         };
         let troubles = self.links.values().filter(matters);
-        let troubles = troubles.filter_map(|member| member.trouble.clone());
+        let troubles = troubles.filter_map(Member::trouble_in_words);
         let troubles: Vec<String> = troubles.chain(self.clash()).collect();
         if (&name, &at, &troubles) == (&shown.0, &shown.1, &shown.2) {
             return;

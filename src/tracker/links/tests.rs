@@ -238,6 +238,22 @@ fn one_of_those_that_a_person_has_named_is_missed() {
     );
 }
 
+#[test]
+fn where_all_that_a_person_has_named_are_lost_each_is_named() {
+    let now = Instant::now();
+    let mut links = links();
+    links.handle_command(named(&["1", "2", "3"]), now);
+    for (id, why) in dialled(&mut links, now).into_iter().zip(["a", "b", "c"]) {
+        links.handle_closed(id.0, why.into(), now);
+    }
+    let lost = TrackerEvent::Lost {
+        to: "1, 2 and 3".into(),
+        why: "1: a; 2: b; 3: c".into(),
+    };
+    let told = told(&mut links, now);
+    assert_eq!(told.last(), Some(&lost));
+}
+
 /// A tracker that keeps the name for another takes this node all the same.
 #[test]
 fn a_chosen_name_that_is_kept_for_another_costs_no_tracker() {

@@ -213,10 +213,7 @@ fn others(facts: &Facts, trackers: &[String], peers: usize) -> Finding {
         many => format!("announced: the trackers {}, {peers}", many.join(", ")),
     };
     if trackers.len() + usize::from(config.role.is_tracker()) > 1 {
-        return Finding::note(CHECK, seen).mended_by(
-            "one tracker is enough: set role = \"peer\" on the others, \
-             unless they are of other swarms",
-        );
+        return several_trackers(facts, seen, trackers);
     }
     let is_met = matches!(&facts.node, Some(Node::Runs(status)) if status.peers > 1);
     // A tracker that is named is not looked for.
@@ -237,6 +234,48 @@ fn others(facts: &Facts, trackers: &[String], peers: usize) -> Finding {
             .mended_by(WITHOUT),
         false => finding.mended_by(WITHOUT),
     }
+}
+
+/// Several are one swarm, unless this node is not registered with one that it sees.
+fn several_trackers(facts: &Facts, seen: String, trackers: &[String]) -> Finding {
+    const CHECK: &str = "multicast";
+    let Some(Node::Runs(status)) = &facts.node else {
+        return Finding::ok(CHECK, seen);
+    };
+    let Some(with) = status.tracker.strip_prefix("registered with ") else {
+        return Finding::ok(CHECK, seen);
+    };
+    let is_used = |tracker: &&String| {
+        let (name, at) = tracker.split_once(" at ").unwrap_or((tracker, ""));
+        let host = at.rsplit_once(':').map_or(at, |(host, _)| host);
+        // With the beginning of its id behind it.
+        let name = name.rsplit_once(' ').map_or(name, |(name, _)| name);
+        let mut used = with.split([' ', ',', '(', ')']);
+        with.contains(&format!("({name})"))
+            || used.any(|used| used == host.trim_matches(['[', ']']))
+    };
+    let others: Vec<&str> = trackers
+        .iter()
+        .filter(|t| !is_used(t))
+        .map(|t| &**t)
+        .collect();
+    let is_auto = facts.config.config.peer.tracker == TrackerAt::Auto;
+    let has_room = with
+        .split([' ', ','])
+        .filter(|word| word.contains(['.', ':']))
+        .count()
+        < MAX_USED;
+    if others.is_empty() || !is_auto || !has_room {
+        return Finding::ok(CHECK, format!("{seen}; several trackers are one swarm"));
+    }
+    let seen = format!(
+        "{seen}; this node is not registered with {}",
+        others.join(", ")
+    );
+    Finding::note(CHECK, seen).mended_by(
+        "another swarm, or another key? if it is to be one: sudo p2pmusic pair there, \
+         sudo p2pmusic join here",
+    )
 }
 
 pub fn trackers(facts: &Facts) -> Vec<Finding> {
@@ -297,6 +336,8 @@ fn listens_here_only(facts: &Facts) -> bool {
 
 const WITHOUT: &str = "without multicast: tracker = \"the tracker's host or address\" under [peer]";
 const UFW: &str = "sudo ufw allow 4670 && sudo ufw allow 5353/udp";
+/// A peer registers with no more.
+const MAX_USED: usize = 4;
 /// In dBm. Below this a Pi's Wi-Fi carries less than a FLAC needs.
 const WEAK_SIGNAL: i32 = -75;
 /// Some drivers say 0 or -256 for "unknown".

@@ -121,10 +121,28 @@ fn faults_of_the_network() {
             &["wlan0", "5353"],
         ),
         (
-            |f| heard(f, true, &["attic at 10.0.0.2:4670"]),
+            |f| heard(f, true, &["attic abababab at 10.0.0.2:4670"]),
             "multicast",
             Note,
-            &["attic", "one tracker is enough"],
+            &["not registered with attic", "another key"],
+        ),
+        (
+            |f| {
+                heard(f, true, &["attic abababab at 10.0.0.2:4670"]);
+                status(f).tracker = "registered with 127.0.0.1 and 10.0.0.2".into();
+            },
+            "multicast",
+            Fine,
+            &[],
+        ),
+        (
+            |f| {
+                heard(f, true, &["attic abababab at 10.0.0.2:4670"]);
+                status(f).tracker = "registered with 127.0.0.1 and fd00::7 (attic)".into();
+            },
+            "multicast",
+            Fine,
+            &[],
         ),
         (
             |f| f.multicast = None,
