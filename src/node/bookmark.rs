@@ -136,22 +136,23 @@ impl Memory {
 }
 
 impl Node {
-    /// Where in its music it is, given where the player says that it is.
-    pub fn bookmark(&self, position: Option<(PlayId, Duration)>) -> Bookmark {
+    /// Where in its music it is, given where the player says that it is. Nothing while it is not
+    /// known how long ago it played: what was written then counts, and when that was, or a
+    /// process that starts again would take it for a moment.
+    pub fn bookmark(&self, position: Option<(PlayId, Duration)>) -> Option<Bookmark> {
+        if self.wonders {
+            return None;
+        }
         let playing = self.transport.play_id();
         let position = position.filter(|(play, _)| Some(*play) == playing);
         let at = self.transport.elapsed(position.map(|(_, at)| at));
-        Bookmark {
+        Some(Bookmark {
             song: Song::current(&self.queue),
-            state: match self.wonders {
-                // It is not decided yet that it does not.
-                true => PlayState::Play,
-                false => self.transport.state(),
-            },
+            state: self.transport.state(),
             at: at.unwrap_or_default(),
             volume: self.transport.volume(),
             options: self.queue.options(),
-        }
+        })
     }
 
     /// Goes on with what played in an earlier life.
@@ -177,9 +178,20 @@ impl Node {
         self.wonders = left.then == Then::Ask;
     }
 
+    /// Somebody has said what to do, or it is known how long this node was away. Says whether
+    /// it wondered.
+    pub(super) fn stop_wondering(&mut self, now: Instant) -> bool {
+        let wondered = std::mem::take(&mut self.wonders);
+        if wondered {
+            let sounds = self.transport.state() == PlayState::Play;
+            self.scribe.handle_change(sounds, now);
+        }
+        wondered
+    }
+
     /// It is known how long this node was away, or that nobody knows.
     pub(super) fn handle_absence(&mut self, absence: Absence, now: Instant) {
-        if !std::mem::take(&mut self.wonders) {
+        if !self.stop_wondering(now) {
             return;
         }
         match Then::after(absence) {

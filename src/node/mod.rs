@@ -525,7 +525,7 @@ impl Node {
         let before = context.transport.play_id();
         let outcome = apply(request, &mut context);
         if is_order || self.transport.play_id() != before {
-            self.wonders = false;
+            self.stop_wondering(now);
         }
         match outcome {
             Ok(Outcome::Later(Errand::Update { path, rescan: anew })) => {

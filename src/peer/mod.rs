@@ -442,7 +442,9 @@ impl Peer {
 
     /// Has it kept where in its music the node is, if that is news.
     fn place_bookmark(&mut self) {
-        let bookmark = self.node.bookmark(self.player.position());
+        let Some(bookmark) = self.node.bookmark(self.player.position()) else {
+            return;
+        };
         if self.bookmark.as_ref() != Some(&bookmark) {
             let _ = self.bookmarks.force_send(bookmark.clone());
             self.bookmark = Some(bookmark);

@@ -601,7 +601,10 @@ impl World {
                     self.look_for_peers(host);
                 }
             }
-            Action::Bookmark => this.bookmark = Some(this.node.bookmark(this.player.position())),
+            Action::Bookmark => {
+                let bookmark = this.node.bookmark(this.player.position());
+                this.bookmark = bookmark.or(this.bookmark.take());
+            }
             Action::Remember => {
                 let memory = this.node.memory();
                 (this.remembered, this.remembered_names) = (memory.peers, memory.names);

@@ -2,8 +2,12 @@
 
 use super::*;
 use crate::{
-    node::Absence,
-    sim::net::{Place, TrackerNo},
+    node::{self, Absence},
+    player::transport::PlayState,
+    sim::{
+        net::{Place, TrackerNo},
+        world::Event,
+    },
 };
 
 /// A world with a cellar that hears a song of two minutes, which some others have whose
@@ -274,5 +278,33 @@ fn what_is_said_of_a_track_that_is_not_here_yet_holds_when_it_comes() {
         assert_eq!(is_short, seed % 3 == 2, "{story:?}");
     }
 }
+/// The clock begins in 1970 and is set after a while, or never. Until then nothing is written
+/// that would look as if it had just played: a process that starts again knows no more.
+#[test]
+fn a_machine_that_starts_again_without_a_clock_wakes_nobody() {
+    for seed in seeds(12) {
+        let (mut world, _, cellar, _) = evening(seed, 1);
+        world.run(10 * SECOND);
+        world.kill(cellar);
+        world.hosts[cellar.0].resumes = Some(Absence::Unknown);
+        world.revive(cellar);
+        let wait = world.random.time(120 * SECOND);
+        world.run(wait);
+        assert_eq!(world.hosts[cellar.0].status("state"), Some("pause"));
+        assert_eq!(world.hosts[cellar.0].bookmark, None);
+        let (absence, state, word) = match seed % 3 {
+            0 => (Absence::For(60 * SECOND), PlayState::Play, "play"),
+            1 => (Absence::For(8 * 3600 * SECOND), PlayState::Pause, "pause"),
+            _ => (Absence::Unknown, PlayState::Pause, "pause"),
+        };
+        let told = Event::Node(Box::new(node::Event::Absent(absence)));
+        world.plan(cellar, Duration::ZERO, told);
+        world.run(5 * SECOND);
+        assert_eq!(world.hosts[cellar.0].status("state"), Some(word));
+        let written = world.hosts[cellar.0].bookmark.as_ref();
+        assert_eq!(written.map(|bookmark| bookmark.state), Some(state));
+    }
+}
+
 /// A source that starts again is found within this, and heard.
 const FOUND: Duration = Duration::from_secs(10);
