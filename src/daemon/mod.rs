@@ -162,7 +162,7 @@ fn raise_descriptor_limit() {
 }
 
 /// Makes a panic end the process, so that no half-dead daemon remains. The
-/// /// parsers of music files are not ours and eat what strangers made: theirs is an
+/// parsers of music files are not ours and eat what strangers made: theirs is an
 /// error of the file, and caught (see [`guard`]).
 pub fn abort_on_panic() {
     let report = panic::take_hook();
