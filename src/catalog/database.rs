@@ -75,7 +75,7 @@ impl Database {
         self.members.iter().find(|member| member.peer == peer)
     }
 
-    /// What `member` lists as `no`, if somebody who is here has it.
+    /// The entry that `member` lists as `no`, if a present peer has its content.
     pub fn listed<'a>(&self, member: &'a Member, no: EntryNo) -> Option<ListedRef<'a>> {
         let listed = member.catalogue.get(no)?.listed()?;
         self.is_had(member, listed).then_some(listed)

@@ -104,7 +104,7 @@ impl<'de> Deserialize<'de> for TrackerAt {
     }
 }
 
-/// A path that means the same to everybody who reads the file: a service has no home.
+/// A path that means the same to every reader of the file: a service has no home.
 pub fn path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
     let path = PathBuf::deserialize(from)?;
     check_path(&path).map_err(de::Error::custom)?;

@@ -52,7 +52,7 @@ struct Inner {
     open: BTreeMap<TrackId, Weak<Blob>>,
 }
 
-/// What is to stay, or need not any more, said by somebody who must not wait for a disk.
+/// What is to stay, or need not any more, said by a caller that must not wait for a disk.
 #[derive(Default)]
 struct Wishes {
     queued: Option<Vec<TrackId>>,
@@ -214,7 +214,7 @@ impl Store {
         self.create_partial(track, size)
     }
 
-    /// The same for who plays it: where the cache has no place for it, or is slow, it
+    /// The same for a player: where the cache has no place for it, or is slow, it
     /// arrives in memory, and is [`Blob::unkept`].
     ///
     /// # Errors

@@ -349,7 +349,7 @@ impl Cabinet {
         Ok(futimens(&file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW)?)
     }
 
-    /// Who has no room, since `newcomer` has come.
+    /// The owner that has no room any more, since `newcomer` has come.
     fn who_yields(&self, newcomer: Option<PeerId>) -> Option<PeerId> {
         let holding = |(owner, file): (&PeerId, &Filed)| {
             let bytes = file.bytes.max(LEAST_BYTES);

@@ -1,6 +1,6 @@
 //! The identity is on the disk as long as the node runs.
 //!
-//! A person who tidies up, or a script that makes room, removes it with the rest of the state
+//! A person tidying up, or a script that makes room, removes it with the rest of the state
 //! directory. The node knows it by heart.
 
 use std::{path::PathBuf, time::Duration};

@@ -1,9 +1,9 @@
-//! The one mDNS daemon of a node, with its thread and its sockets, shared by all who
+//! The one mDNS daemon of a node, with its thread and its sockets, shared by all that
 //! announce or look for something.
 //!
 //! It runs while somebody uses it. The library keeps each record for as long as its sender
 //! says, and has no bound of its own: of services that are looked for it keeps all that came
-//! in the same packet, whoever's it is, and tells of little of that. One that remembers too
+//! in the same packet, of any owner, and tells of little of that. One that remembers too
 //! much is ended for all; each then begins anew with the next.
 
 use std::{
@@ -128,7 +128,7 @@ async fn look_at_changes(service: ServiceDaemon) {
 }
 
 /// Records of the neighbourhood's services: some for each tracker, peer and interface, and
-/// many times that for those who are broken. The longest fills a packet of 9 KB, which
+/// many times that for broken ones. The longest fills a packet of 9 KB, which
 /// makes it 18 MB.
 const MAX_RECORDS: i64 = 2048;
 /// Each is two wake-ups, of this process's and of the library's thread.
