@@ -9,6 +9,7 @@ use std::{fs, path::Path};
 
 use common::{
     audio::{self, Music},
+    left_out::left_out,
     Node, Setup,
 };
 use netns::Network;
@@ -154,10 +155,9 @@ fn a_family_of_addresses_that_is_off_keeps_nobody_apart() {
         };
         for end in 0..2 {
             let set = format!("echo 1 > /proc/sys/{setting}");
-            assert!(
-                run(&network, end, &["sh", "-c", &set]).status.success(),
-                "{what}"
-            );
+            if !run(&network, end, &["sh", "-c", &set]).status.success() {
+                return left_out("what the kernel may do cannot be set here");
+            }
         }
         let tracker = network.address(0).to_owned();
         hear_each_other(&network, &tracker, "127.0.0.1", what);
