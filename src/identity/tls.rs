@@ -155,7 +155,7 @@ impl<T> Slot<T> {
     }
 }
 
-/// The certificate of an authority is the same for all who have its key.
+/// The certificate of an authority is the same for all holders of its key.
 fn mark(authority: &CertificateDer<'static>) -> KeyMark {
     let hash = blake3::hash(authority);
     KeyMark(*hash.as_bytes().first_chunk().unwrap_or(&[0; 16]))

@@ -12,7 +12,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Pending {
     pub catch_up: CatchUp,
-    /// Who has shown this head: who is asked first, and who after that.
+    /// The ways by which this head was shown: the one that is asked first, and the one after that.
     pub via: Via,
     pub then: Option<Via>,
     /// When the last piece was asked for; until then it waits for its turn.

@@ -1,4 +1,4 @@
-//! What those who are here are called, so that no two have one name.
+//! What the present nodes are called, so that no two have one name.
 //!
 //! A tracker's word counts while there is one. Without it the node that had a name here keeps
 //! it ([`crate::tenure`]), and of two that nobody remembers the lower id has it. To have had a
@@ -113,7 +113,7 @@ impl Directory {
             .collect();
         order.push(self.claim_of(self.me, self.is_registered, &self.own_claim));
         order.sort_unstable();
-        // How often each is claimed; whoever comes first has it.
+        // How often each is claimed; the first claim has it.
         let mut claimed: BTreeMap<&str, u32> = BTreeMap::new();
         let mut later = Vec::new();
         for (is_unvouched, _, peer, claim) in &order {
@@ -187,5 +187,5 @@ fn has_settled(since: &mut Option<Instant>, is: bool, now: Instant) -> bool {
     now >= *since.get_or_insert(now) + SETTLED
 }
 
-/// More often than that nothing changes without somebody who comes or goes.
+/// More often than that nothing changes unless a node comes or goes.
 const SETTLE_EVERY: Duration = Duration::from_secs(60);

@@ -166,7 +166,7 @@ fn named_alike(world: &mut World, when: &str) -> BTreeMap<PeerId, String> {
     first
 }
 
-/// In whatever order the networks meet, and whoever restarts meanwhile: all call the two the
+/// In whatever order the networks meet, and any node that restarts meanwhile: all call the two the
 /// same, whichever tracker dies then, and both say what there is to do.
 #[test]
 fn of_two_that_were_called_the_same_all_say_the_same() {

@@ -39,7 +39,7 @@ impl<'a> Called<'a> {
     pub fn by(peer: PeerId, words: &[&'a str]) -> Option<Self> {
         let mut bases = words.iter();
         let base = bases.find(|base| words.iter().all(|word| is_numbered(word, base)));
-        // Words that do not go together are of a person who is about to change them.
+        // Words that do not go together are those of a person about to change them.
         let Some(base) = base else {
             let base = words.first()?;
             return Some(Self {

@@ -189,7 +189,7 @@ fn with_other_keys_owners_are_met_anew_and_files_judged() {
     let away: Vec<_> = room.archive.away().map(|(peer, _)| peer).collect();
     assert_eq!(away, [owner(1)]);
     assert_eq!(room.wait(5 * MINUTE), []);
-    // Whoever is put out by the other keys leaves nothing.
+    // An owner that the other keys put out leaves nothing.
     assert!(!room.archive.handle_gone(owner(3), room.now));
     room.meet(3);
     assert_eq!(room.wait(11 * MINUTE), [write(3, 1)]);
