@@ -76,7 +76,7 @@ impl Node<'_> {
             "role = {role:?}\nname = {name:?}\nstate_dir = {state:?}\n\
              [tracker]\nlisten = {tracker:?}\nadvertise = false\n\
              [peer]\ntracker = {tracker:?}\nlisten = \"127.0.0.1:0\"\n{music}\n\
-             [cache]\ndir = {cache:?}\nmax = \"20 GiB\"\n[audio]\ndevice = {device:?}\n\
+             [cache]\ndir = {cache:?}\nmax = \"20 GiB\"\n[audio]\ndevice = {device:?}\nresume = \"never\"\n\
              [control]\nsocket = {socket:?}\n[log]\nlevel = {log:?}\n",
             state = dir.join("state"),
             cache = dir.join("cache"),
