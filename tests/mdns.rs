@@ -254,7 +254,9 @@ fn music_over_ipv6_only() {
 fn music_over_ipv4_only() {
     let Some(lan) = lan(2) else { return };
     for host in 0..2 {
-        lan.without_ipv6(host);
+        if or_left_out(lan.without_ipv6(host)).is_none() {
+            return;
+        }
     }
     assert_swarm_plays(&lan, "10.99.0.");
 }
@@ -285,7 +287,7 @@ fn without_a_tracker_who_moves_is_found_again() {
     });
     wait_for_address(&north, "late", "fe80::");
 
-    lan.without_ipv6(1);
+    lan.without_ipv6_addresses(1);
     lan.move_to(1, &lan.address(1), "10.99.0.77");
     timed("who moved", || {
         wait_for_address(&north, "south", "10.99.0.77");

@@ -19,7 +19,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::common::{command, PATIENCE};
+use crate::common::{command, sysctl, PATIENCE};
 
 /// Machines that each have `eth0` with 10.99.0.1 and so on, and link-local IPv6.
 pub struct Lan {
@@ -126,12 +126,16 @@ impl Lan {
         run("ip", &["-n", &self.switch(), "link", "set", &port, state]).unwrap();
     }
 
-    /// Has a machine without IPv6.
-    pub fn without_ipv6(&self, host: usize) {
-        let off = command(&self.prefix(host), "sh")
-            .args(["-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6"])
-            .status();
-        assert!(off.unwrap().success());
+    /// Has a machine without IPv6; where that cannot be, says why.
+    pub fn without_ipv6(&self, host: usize) -> Result<(), String> {
+        let setting = "net/ipv6/conf/all/disable_ipv6";
+        sysctl::set(&self.prefix(host), setting, "1")
+    }
+
+    /// Takes the IPv6 addresses of a machine, which could have others.
+    pub fn without_ipv6_addresses(&self, host: usize) {
+        self.ip(host, &["-6", "address", "flush", "dev", "eth0"])
+            .unwrap();
     }
 
     /// Has a machine without IPv4.

@@ -11,6 +11,7 @@ pub mod card;
 pub mod left_out;
 pub mod mpd;
 pub mod own_root;
+pub mod sysctl;
 pub mod usage;
 
 use std::{
