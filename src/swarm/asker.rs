@@ -31,17 +31,25 @@ pub enum Site {
 impl Asker {
     /// `peer` speaks from `address` to a machine on `subnets`.
     pub fn new(peer: PeerId, address: IpAddr, subnets: &[Subnet]) -> Self {
+        let site = Site::at(address, subnets).unwrap_or(Site::Here(peer));
+        Self { site, peer }
+    }
+}
+
+impl Site {
+    /// What is at `address`, as a machine on `subnets` sees it; on the machine itself, that
+    /// depends on who asks.
+    pub fn at(address: IpAddr, subnets: &[Subnet]) -> Option<Self> {
         let address = address.to_canonical();
         let is_on_link = |v6: Ipv6Addr| {
             v6.is_unicast_link_local() || subnets.iter().any(|subnet| subnet.contains(address))
         };
-        let site = match address {
-            IpAddr::V4(v4) if v4.octets() == [127, 0, 0, 1] => Site::Here(peer),
-            IpAddr::V6(Ipv6Addr::LOCALHOST) => Site::Here(peer),
-            IpAddr::V6(v6) if !is_on_link(v6) => Site::Network((v6.to_bits() >> 64) as u64),
-            address => Site::Host(address),
-        };
-        Self { site, peer }
+        match address {
+            IpAddr::V4(v4) if v4.octets() == [127, 0, 0, 1] => None,
+            IpAddr::V6(Ipv6Addr::LOCALHOST) => None,
+            IpAddr::V6(v6) if !is_on_link(v6) => Some(Self::Network((v6.to_bits() >> 64) as u64)),
+            address => Some(Self::Host(address)),
+        }
     }
 }
 

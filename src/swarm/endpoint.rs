@@ -9,7 +9,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
-    sync::{Arc, Mutex, PoisonError, RwLock, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -26,7 +26,8 @@ use rustls::pki_types::CertificateDer;
 use smol::{future, Timer};
 
 use super::{
-    congestion::DeafCubic,
+    asker::{Asker, Site},
+    hosts::{Hosts, LEAST_SEND_WINDOW},
     socket::{Addresses, CountedSocket},
     unproven::{Attempt, Turn},
 };
@@ -44,15 +45,14 @@ use crate::{
 pub struct Endpoint {
     quic: quinn::Endpoint,
     identity: Identity,
-    transport: Arc<TransportConfig>,
+    server: quinn::ServerConfig,
     /// The networks that this machine is on, by which an open swarm tells who
     /// is near.
     subnets: Arc<RwLock<Vec<Subnet>>>,
     /// Where somebody has answered, and where nobody did.
     addresses: Addresses,
-    /// Connections of either direction; those that are no more are left out when another
-    /// comes.
-    open: Arc<Mutex<Vec<Weak<quinn::Connection>>>>,
+    /// Where its connections lead.
+    hosts: Arc<Mutex<Hosts>>,
     /// By which key each peer has connected last.
     keys: Arc<Mutex<BTreeMap<PeerId, KeyMark>>>,
 }
@@ -95,11 +95,8 @@ impl Endpoint {
         let socket = bind_udp(at)?;
         // What the kernel does not allow is not needed to go on.
         let _ = setsockopt(&socket, sockopt::RcvBuf, &SOCKET_BUFFER);
-        let mut guests = transport();
-        guests.receive_window(VarInt::from_u32(GUEST_WINDOW));
         let mut server = identity.quic_server_config();
         server
-            .transport_config(Arc::new(guests))
             .max_incoming(MAX_INCOMING)
             .incoming_buffer_size(INCOMING_BUFFER)
             .incoming_buffer_size_total(INCOMING_BUFFER_TOTAL);
@@ -110,17 +107,17 @@ impl Endpoint {
         };
         let quic = quinn::Endpoint::new_with_abstract_socket(
             endpoint_config(&identity),
-            Some(server),
+            Some(server.clone()),
             Arc::new(socket),
             Arc::new(quinn::SmolRuntime),
         )?;
         Ok(Self {
             quic,
             identity,
-            transport: Arc::new(transport()),
+            server,
             subnets: Arc::new(RwLock::new(subnets)),
             addresses,
-            open: Arc::default(),
+            hosts: Arc::default(),
             keys: Arc::default(),
         })
     }
@@ -168,7 +165,7 @@ impl Endpoint {
         let at = canonical(address);
         let trial = self.turn(at).await.map_err(|why| silent(address, why))?;
         let mut config = self.identity.quic_client_config(Some(peer));
-        config.transport_config(self.transport.clone());
+        config.transport_config(Arc::new(self.transport(address.ip())));
         let connecting = self.quic.connect_with(config, address, SERVER_NAME)?;
         let answered = async {
             if trial.is_some() {
@@ -222,15 +219,11 @@ impl Endpoint {
         let quic = Arc::new(quic);
         let at = canonical(quic.remote_address());
         self.addresses.lock().handle_proven(at);
-        {
-            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            open.retain(|other| other.strong_count() > 0);
-            open.push(Arc::downgrade(&quic));
-            let window = send_window(open.len());
-            for quic in open.iter().filter_map(Weak::upgrade) {
-                quic.set_send_window(window);
-            }
-        }
+        let site = {
+            let subnets = self.subnets.read().unwrap_or_else(PoisonError::into_inner);
+            Asker::new(peer, at.ip(), &subnets).site
+        };
+        self.hosts().handle_open(site, &quic);
         self.note_key(&quic, peer);
         // Only now: a key that goes later finds it among the others.
         self.keep_if_believed(&quic)
@@ -256,10 +249,24 @@ impl Endpoint {
     /// whose certificates none of them has signed.
     pub fn handle_keys(&self) {
         self.addresses.lock().handle_change();
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        for quic in open.iter().filter_map(Weak::upgrade) {
+        for quic in self.hosts().connections() {
             self.keep_if_believed(&quic);
         }
+    }
+
+    fn hosts(&self) -> MutexGuard<'_, Hosts> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How a connection with the host at `ip` sends.
+    fn transport(&self, ip: IpAddr) -> TransportConfig {
+        let site = {
+            let subnets = self.subnets.read().unwrap_or_else(PoisonError::into_inner);
+            Site::at(ip, &subnets)
+        };
+        let mut config = transport();
+        config.congestion_controller_factory(self.hosts().controller(site));
+        config
     }
 
     fn keep_if_believed(&self, quic: &quinn::Connection) -> bool {
@@ -334,8 +341,12 @@ impl Knocking {
 
     /// Begins the handshake.
     pub fn accept(self) -> Option<Accepting> {
-        let connecting = self.incoming.accept().ok()?;
         let endpoint = self.endpoint;
+        let mut transport = endpoint.transport(self.address);
+        transport.receive_window(VarInt::from_u32(GUEST_WINDOW));
+        let mut server = endpoint.server.clone();
+        server.transport_config(Arc::new(transport));
+        let connecting = self.incoming.accept_with(Arc::new(server)).ok()?;
         Some(Accepting {
             connecting,
             endpoint,
@@ -475,12 +486,6 @@ impl ConnectionIdGenerator for RandomIds {
     }
 }
 
-/// What may be under way over each of so many connections.
-fn send_window(connections: usize) -> u64 {
-    let part = SEND_WINDOWS / u64::try_from(connections).unwrap_or(u64::MAX).max(1);
-    part.clamp(LEAST_SEND_WINDOW, SEND_WINDOW)
-}
-
 fn transport() -> TransportConfig {
     let mut config = TransportConfig::default();
     config
@@ -496,7 +501,6 @@ fn transport() -> TransportConfig {
         // with 5 % loss the first group then came last, and sound 0.5 s later (p90).
         .send_fairness(true)
         .initial_rtt(INITIAL_RTT)
-        .congestion_controller_factory(Arc::new(DeafCubic::default()))
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_MILLIS))));
     config
 }
@@ -545,28 +549,3 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 /// requests that it may have open. Who sends the end of each and never its
 /// beginning has this much kept for it.
 const GUEST_WINDOW: u32 = 64 * 1024;
-/// What is kept for resending, as much as is under way at 50 Mbit/s and 160 ms.
-/// Who never confirms anything has this much kept for it.
-const SEND_WINDOW: u64 = 1 << 20;
-/// Of all connections together: more than a house has get a part each. What was kept for
-/// the first of many before is not taken back, which makes it three times that at most.
-const SEND_WINDOWS: u64 = 16 << 20;
-/// In any case: 50 Mbit/s at 20 ms.
-const LEAST_SEND_WINDOW: u64 = 128 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::swarm::guests::MAX_GUESTS;
-
-    #[test]
-    fn a_house_has_large_windows_and_a_crowd_a_bounded_sum() {
-        assert_eq!(send_window(1), SEND_WINDOW);
-        assert_eq!(send_window(16), SEND_WINDOW);
-        // Each fills its own before the next one comes, and confirms nothing.
-        let kept: u64 = (1..=MAX_GUESTS).map(send_window).sum();
-        assert!(kept <= 3 * SEND_WINDOWS + SEND_WINDOWS / 8, "{kept}");
-        assert_eq!(send_window(MAX_GUESTS), LEAST_SEND_WINDOW);
-        assert_eq!(send_window(usize::MAX), LEAST_SEND_WINDOW);
-    }
-}

@@ -3,8 +3,8 @@
 //! ([`guests`]), and the QUIC in between.
 //!
 //! From where requests come says an [`asker`]. A [`budget`] keeps what is sent below a cap.
-//! [`endpoint`] owns the [`socket`] ([`congestion`] how much is under way, [`unproven`] what
-//! goes where nobody has answered yet), a [`link`] the way to one peer. [`fetch`]
+//! [`endpoint`] owns the [`socket`] ([`congestion`] how much is under way, [`hosts`] how that
+//! is shared, [`unproven`] what goes where nobody has answered yet), a [`link`] the way to one peer. [`fetch`]
 //! brings a verified slice from there to the store, [`provide`] answers what
 //! the others ask. Neither decides anything: that is done by the state
 //! machines, which know neither a clock nor a socket.
@@ -16,6 +16,7 @@ pub mod elsewhere;
 pub mod endpoint;
 pub mod fetch;
 pub mod guests;
+mod hosts;
 pub mod link;
 pub mod provide;
 pub mod scheduler;
