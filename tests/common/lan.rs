@@ -7,7 +7,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         atomic::{AtomicU32, Ordering},
@@ -66,6 +66,21 @@ impl Lan {
     /// The first address of a machine.
     pub fn address(&self, host: usize) -> String {
         format!("10.99.0.{}", host + 1)
+    }
+
+    /// What a thread enters a machine by.
+    pub fn file(&self, host: usize) -> PathBuf {
+        Path::new("/run/netns").join(self.name(host))
+    }
+
+    /// What a machine sends goes through a bucket as `tc-tbf` describes it.
+    pub fn limit(&self, host: usize, bucket: &str) -> Result<(), String> {
+        let words = ["qdisc", "add", "dev", "eth0", "root", "tbf"];
+        let bucket: Vec<_> = bucket.split(' ').collect();
+        run(
+            "tc",
+            &[&["-n", &self.name(host)], &words[..], &bucket].concat(),
+        )
     }
 
     /// Another switch.

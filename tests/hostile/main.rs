@@ -14,6 +14,9 @@ mod common;
 #[path = "../common/cgroup.rs"]
 mod cgroup;
 
+#[path = "../common/lan.rs"]
+mod lan;
+
 #[path = "../common/netns.rs"]
 mod netns;
 
