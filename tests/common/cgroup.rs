@@ -45,6 +45,15 @@ impl Group {
             .flat_map(|file| fs::read_to_string(self.0.join(file)));
         texts.next()?.trim().parse().ok()
     }
+
+    /// How many processes in it were killed for want of memory.
+    pub fn killed(&self) -> Option<u64> {
+        let files = ["memory.oom_control", "memory.events"];
+        let texts = files.map(|file| fs::read_to_string(self.0.join(file)));
+        let mut lines = texts.iter().flatten().flat_map(|text| text.lines());
+        let count = lines.find_map(|line| line.strip_prefix("oom_kill "))?;
+        count.trim().parse().ok()
+    }
 }
 
 impl Drop for Group {

@@ -1,6 +1,7 @@
 //! Members whose catalogues are as large as they can make them.
 
 use std::{
+    io::{self, Read as _},
     sync::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
         Arc,
@@ -18,7 +19,7 @@ use crate::{
     peer::{ask, dial, endpoint, udp_of},
     wire::{
         frame, hash, page_of_a_megabyte, port_of, receive, register, send, Id, Member, PeerReply,
-        PeerRequest, SignedHead, ToTracker, OPEN,
+        PeerRequest, SignedHead, Tls, ToTracker, OPEN,
     },
 };
 
@@ -98,16 +99,17 @@ impl Hoarders {
             let name = format!("hoarder-{n}");
             send(&mut tls, &register(name, port_of(&at))).unwrap();
             send(&mut tls, &ToTracker::Head(hoard.head(&member, 1))).unwrap();
-            let second = Some(Duration::from_secs(1));
-            tls.sock.set_read_timeout(second).unwrap();
             let mut renewed = Instant::now();
             while !over.load(Ordering::Relaxed) {
                 if renewed.elapsed() > Duration::from_secs(3) {
                     renewed = Instant::now();
                     let _ = send(&mut tls, &ToTracker::Renew);
                 }
-                let Ok(body) = receive(&mut tls) else {
-                    continue;
+                let body = match receive_within(&mut tls, Duration::from_secs(1)) {
+                    Ok(Some(body)) => body,
+                    Ok(None) => continue,
+                    // The tracker has had enough of it.
+                    Err(_) => return,
                 };
                 match body.split_first() {
                     Some((8, _)) => {
@@ -162,6 +164,18 @@ impl Hoarders {
     }
 }
 
+/// The body of the next frame, if one begins in time.
+fn receive_within(tls: &mut Tls, time: Duration) -> io::Result<Option<Vec<u8>>> {
+    tls.sock.set_read_timeout(Some(time))?;
+    let mut first = [0];
+    match tls.read_exact(&mut first) {
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        other => other?,
+    }
+    tls.sock.set_read_timeout(Some(PATIENCE))?;
+    receive(&mut first.as_slice().chain(tls)).map(Some)
+}
+
 /// Answers what is asked for of the hoard's `seq`th state.
 async fn serve(connection: &Connection, hoard: &Hoard, seq: u64, given: &AtomicUsize) {
     while let Ok((mut send, mut recv)) = connection.accept_bi().await {
@@ -205,18 +219,22 @@ fn most_until(node: &Node, what: &str, mut until: impl FnMut() -> bool) -> u64 {
     most.max(rss(node))
 }
 
-fn names_a_hoarder(node: &Node) -> bool {
+/// How many of them `status` names as left out.
+fn hoarders_named(node: &Node) -> usize {
     let status = node.json(&["status"]);
     let problems = status["node"]["problem"].as_array().cloned();
-    problems.unwrap_or_default().iter().any(|problem| {
-        let words = problem.as_str().unwrap_or_default();
-        words.starts_with("the tracks of hoarder-") && words.contains("MB")
-    })
+    let problems = problems.unwrap_or_default();
+    let words = problems.iter().filter_map(|problem| problem.as_str());
+    words
+        .filter(|words| words.starts_with("the tracks of hoarder-") && words.contains("MB"))
+        .count()
 }
 
-fn song(name: &str) -> Music {
+fn songs(name: &str) -> Music {
     let music = Music::new();
-    music.wav(&format!("{name}.wav"), 44_100, 0.5);
+    for n in 0..SONGS {
+        music.wav(&format!("{name}-{n}.wav"), 8_000, 0.1);
+    }
     music
 }
 
@@ -246,7 +264,7 @@ fn four_members_without_a_tracker_take_no_more_than_their_part() {
     for n in 0..4 {
         hoarders.greet(&hoard, 700 + n, &kitchen, false);
     }
-    let most = most_until(&kitchen, "word of them", || names_a_hoarder(&kitchen));
+    let most = most_until(&kitchen, "word of them", || hoarders_named(&kitchen) > 0);
     println!("{} MiB before, {} at most", before >> 20, most >> 20);
     assert!(most <= before + GROWN, "{} MiB", most >> 20);
     drop(hoarders);
@@ -284,40 +302,58 @@ fn a_member_whose_head_flaps_is_fetched_slowly() {
 }
 
 #[test]
-fn many_identities_through_a_tracker_starve_nobody() {
-    let Some((group, small_tracker)) = or_left_out(
-        Group::try_new(MEMORY).and_then(|group| Ok((group, Group::try_new(3 * MEMORY)?))),
+fn sixteen_identities_through_a_tracker_starve_nobody() {
+    let Some((group, large)) = or_left_out(
+        Group::try_new(MEMORY).and_then(|group| Ok((group, Group::try_new(OF_TRACKER)?))),
     ) else {
         return;
     };
-    let (attic, cellar) = (song("attic"), song("cellar"));
-    let tracker = small(&small_tracker, Setup::tracker());
-    let kitchen = small(&group, Setup::peer("kitchen", &tracker).music(attic.path()));
-    kitchen.wait_for_tracks("kitchen", 1);
+    let (early, late) = (songs("early"), songs("late"));
+    let tracker = small(&large, Setup::tracker());
+    let cellar = Setup::peer("cellar", &tracker).music(early.path()).start();
+    let kitchen = small(&group, Setup::peer("kitchen", &tracker));
+    kitchen.wait_for_tracks("cellar", SONGS);
     let before = rss(&kitchen);
     let mut hoarders = Hoarders::new();
-    let hoard = Hoard::new(PAGES / 2);
+    let hoard = Hoard::new(PAGES / 3);
     for n in 0..IDENTITIES {
         hoarders.register(&hoard, 720 + n, &tracker);
     }
-    let most = most_until(&kitchen, "word of them", || names_a_hoarder(&kitchen));
-    let honest = Setup::peer("cellar", &tracker).music(cellar.path()).start();
-    let later = most_until(&kitchen, "honest catalogue", || {
-        kitchen
-            .peer("cellar")
-            .is_some_and(|peer| peer["tracks"] == 1)
+    let sees = |name: &str| {
+        let peer = kitchen.peer(name);
+        peer.is_some_and(|peer| peer["tracks"] == SONGS)
+    };
+    let mut most = most_until(&kitchen, "word of them", || {
+        assert!(sees("cellar"), "{}", kitchen.log());
+        hoarders_named(&kitchen) >= usize::from(IDENTITIES / 4)
     });
-    let most = most.max(later);
-    println!("{} MiB before, {} at most", before >> 20, most >> 20);
+    let attic = Setup::peer("attic", &tracker).music(late.path()).start();
+    most = most.max(most_until(&kitchen, "honest catalogue", || sees("attic")));
+    assert!(sees("cellar"), "{}", kitchen.log());
+    attic.wait_for_tracks("cellar", SONGS);
+    let (came, killed) = (hoarders.given.load(Ordering::Relaxed), group.killed());
+    println!(
+        "{} MiB to the tracker, {} MiB before, {} at most, {killed:?} killed",
+        came >> 20,
+        before >> 20,
+        most >> 20
+    );
     assert!(most <= before + GROWN, "{} MiB", most >> 20);
-    honest.wait_for_tracks("kitchen", 1);
+    assert!(came as u64 > MEMORY / 8, "{came} bytes would fit");
+    assert!(killed.is_none_or(|killed| killed == 0));
     drop(hoarders);
-    kitchen.wait_for_peers(&["cellar", "kitchen"]);
+    kitchen.wait_for_peers(&["attic", "cellar", "kitchen"]);
+    assert!(sees("cellar") && sees("attic"), "{}", kitchen.log());
     assert_freed(&kitchen, before, most);
+    drop(cellar);
 }
 
-/// With half as many pages each they have more than one Pi takes, and no more than the
-/// tracker does.
-const IDENTITIES: u16 = 8;
+/// With a third of the pages each they have twice what one Pi takes, and the tracker takes
+/// all of them.
+const IDENTITIES: u16 = 16;
+/// Of which an eighth is for catalogues.
+const OF_TRACKER: u64 = 3 * MEMORY;
+/// Of an honest owner.
+const SONGS: u64 = 20;
 /// Long enough for many heads.
 const STORM: Duration = Duration::from_secs(24);
