@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     page::Page,
     pages::{hash_list, hash_page, Catalogue, CatalogueError, Hash, SignedHead, PAGE_ENTRIES},
+    quota::Weight,
 };
 
 /// One owner's catalogue on its way here: says what it needs, takes answers
@@ -127,10 +128,13 @@ impl CatchUp {
         self.bytes
     }
 
-    /// What it is likely to take once it is whole, by the pages that are here.
-    pub fn likely_bytes(&self) -> usize {
+    /// The same, and what it is likely to take once it is whole, by the pages that are here.
+    pub fn weight(&self) -> Weight {
         let here = self.pages.iter().flatten().count().max(1);
-        self.bytes / here * self.pages.len()
+        Weight {
+            counted: self.bytes,
+            likely: self.bytes.max(self.bytes / here * self.pages.len()),
+        }
     }
 
     /// The same as [`Self::bytes`] without what is here already.

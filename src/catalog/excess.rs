@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{pages::SignedHead, quota::Quota};
+use super::{
+    pages::SignedHead,
+    quota::{Quota, Weight},
+};
 
 /// A catalogue that is not taken, and is tried again ever less often. `V` is the way that
 /// it would be had by.
@@ -12,8 +15,8 @@ pub struct Excess<V = ()> {
     head: SignedHead,
     via: V,
     why: TooMuch,
-    /// What it is likely to take, as far as it was here.
-    bytes: usize,
+    /// As far as it was here.
+    takes: Weight,
     until: Instant,
     rest: Duration,
 }
@@ -28,12 +31,12 @@ pub enum TooMuch {
 }
 
 impl<V: Copy> Excess<V> {
-    pub fn new(head: SignedHead, via: V, why: TooMuch, bytes: usize, now: Instant) -> Self {
+    pub fn new(head: SignedHead, via: V, why: TooMuch, takes: Weight, now: Instant) -> Self {
         Self {
             head,
             via,
             why,
-            bytes,
+            takes,
             until: now + FIRST_REST,
             rest: FIRST_REST,
         }
@@ -41,17 +44,20 @@ impl<V: Copy> Excess<V> {
 
     /// What belongs to `head` had to go, too. How large an older version is says nothing of
     /// the newest.
-    pub fn handle_again(&mut self, head: &SignedHead, why: TooMuch, bytes: usize) {
+    pub fn handle_again(&mut self, head: &SignedHead, why: TooMuch, takes: Weight) {
         self.why = why;
         if *head == self.head {
-            self.bytes = self.bytes.max(bytes);
+            // Of two estimates the one by more of it.
+            if takes.counted > self.takes.counted {
+                self.takes = takes;
+            }
         }
     }
 
     /// The owner's catalogue has changed: it may be smaller by that.
     pub fn handle_head(&mut self, head: SignedHead, via: V) {
         if head.head.is_newer_than(&self.head.head) {
-            (self.head, self.via, self.bytes) = (head, via, 0);
+            (self.head, self.via, self.takes) = (head, via, Weight::default());
         }
     }
 
@@ -81,8 +87,8 @@ impl<V: Copy> Excess<V> {
         self.via
     }
 
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    pub fn takes(&self) -> Weight {
+        self.takes
     }
 
     /// TooMuch, and what a person can do, given what the owner is called.
@@ -95,9 +101,9 @@ impl<V: Copy> Excess<V> {
                 mb(quota.one)
             ),
             TooMuch::ForAll => format!(
-                "their list takes {} MB or more, the most of all that would have to fit into the \
+                "their list seems to take {} MB, the most of all that would have to fit into the \
                  {} MB that this machine has for them",
-                mb(self.bytes),
+                mb(self.takes.likely),
                 mb(quota.all)
             ),
         };

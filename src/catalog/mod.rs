@@ -34,7 +34,7 @@ pub use interner::Interner;
 pub use page::Page;
 pub use pages::{Catalogue, Hash, Head, SignedHead};
 pub use pages::{MAX_PAGES, MAX_PAGE_BYTES, PAGE_ENTRIES};
-pub use quota::{GivesWay, Holding, Quota, Site};
+pub use quota::{GivesWay, Holding, Quota, Site, Weight};
 #[cfg(test)]
 pub use refs::EntryRef;
 pub use refs::{ListedRef, TagsRef};

@@ -4,7 +4,8 @@
 //! A catalogue is as large as its owner makes it, and identities cost nothing. So what
 //! is shared out is bytes, and it is shared between [`Site`]s first: the largest owner
 //! of the site that has most gives way, until the rest fits. A site that has no more
-//! than its fair part, all divided by the number of sites, never does.
+//! than its fair part, all divided by the number of sites, never does. That is decided by
+//! what has come; what is likely to come only says who is first of those that have more.
 
 use std::{
     collections::BTreeMap,
@@ -52,11 +53,28 @@ pub struct Holding {
     /// Where it is, as far as that is known.
     pub site: Option<Site>,
     pub is_here: bool,
-    pub bytes: usize,
-    /// What it is likely to take once it is whole, by what is here of it.
+    pub takes: Weight,
+    /// Without the version that is being replaced, if one is.
+    pub without_older: Option<Weight>,
+}
+
+/// What something takes, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// As much of it as has come.
+    pub counted: usize,
+    /// Once it is whole, if the rest is like that. No less than what has come.
     pub likely: usize,
-    /// What it is likely to take without the version that is being replaced, if one is.
-    pub without_older: Option<usize>,
+}
+
+impl Weight {
+    /// Of what is whole.
+    pub fn of(bytes: usize) -> Self {
+        Self {
+            counted: bytes,
+            likely: bytes,
+        }
+    }
 }
 
 /// What gives way for all to fit.
@@ -87,18 +105,18 @@ impl Quota {
     /// could stay: or an owner near its part could never change its catalogue.
     pub fn what_gives_way(&self, holdings: &[Holding], newcomer: PeerId) -> Option<GivesWay> {
         let owner = self.who_yields(holdings, newcomer)?;
-        let next_without_older = |of: PeerId| {
+        let next_without_older = |of: PeerId, takes: fn(Weight) -> Weight| {
             let mut after = holdings.to_vec();
             let holding = after.iter_mut().find(|holding| holding.owner == of)?;
-            let likely = holding.without_older?;
-            (holding.bytes, holding.likely) = (likely, likely);
+            holding.takes = takes(holding.without_older?);
             Some(self.who_yields(&after, newcomer))
         };
         let is_absent = holdings.iter().any(|h| h.owner == owner && !h.is_here);
-        if !is_absent && next_without_older(newcomer) == Some(None) {
+        let whole = |weight: Weight| Weight::of(weight.likely);
+        if !is_absent && next_without_older(newcomer, whole) == Some(None) {
             return Some(GivesWay::Older(newcomer));
         }
-        match next_without_older(owner) {
+        match next_without_older(owner, |weight| weight) {
             Some(next) if next != Some(owner) => Some(GivesWay::Older(owner)),
             _ => Some(GivesWay::Newest(owner)),
         }
@@ -119,27 +137,43 @@ impl Quota {
     }
 
     /// The owner that gives way for all to fit; none where they do. Owners that are not
-    /// here go first, and between equals `newcomer`.
+    /// here go first, and between equals `newcomer`. An owner is spared where its site has
+    /// no more than its part, or itself no more than its equal part of that.
     pub fn who_yields(&self, holdings: &[Holding], newcomer: PeerId) -> Option<PeerId> {
-        let total: usize = holdings.iter().map(|holding| holding.bytes).sum();
+        let holdings = holdings.iter().filter(|holding| holding.takes.counted > 0);
+        let total: usize = holdings.clone().map(|h| h.takes.counted).sum();
         if total <= self.all {
             return None;
         }
-        let order = |holding: &&Holding| (holding.likely, holding.owner == newcomer);
-        let absent = holdings.iter().filter(|h| !h.is_here && h.bytes > 0);
+        let order = |holding: &&Holding| (holding.takes.likely, holding.owner == newcomer);
+        let absent = holdings.clone().filter(|holding| !holding.is_here);
         if let Some(absent) = absent.max_by_key(order) {
             return Some(absent.owner);
         }
-        let mut sites: BTreeMap<Option<Site>, (usize, bool)> = BTreeMap::new();
-        for holding in holdings {
+        let mut sites: BTreeMap<Option<Site>, At> = BTreeMap::new();
+        for holding in holdings.clone() {
             let site = sites.entry(holding.site).or_default();
-            site.0 += holding.likely;
-            site.1 |= holding.owner == newcomer;
+            site.owners += 1;
+            site.counted += holding.takes.counted;
+            site.likely += holding.takes.likely;
+            site.is_newcomers |= holding.owner == newcomer;
         }
-        let (fullest, _) = sites.iter().max_by_key(|(_, taken)| **taken)?;
-        let there = holdings.iter().filter(|holding| holding.site == *fullest);
+        let part = self.all / sites.len().max(1);
+        let over = sites.iter().filter(|(_, at)| at.counted > part);
+        let (site, at) = over.max_by_key(|(_, at)| (at.likely, at.is_newcomers))?;
+        let part = part / at.owners.max(1);
+        let there = holdings.filter(|h| h.site == *site && h.takes.counted > part);
         Some(there.max_by_key(order)?.owner)
     }
+}
+
+/// What the owners at one site take.
+#[derive(Default)]
+struct At {
+    owners: usize,
+    counted: usize,
+    likely: usize,
+    is_newcomers: bool,
 }
 
 /// An eighth: the rest is the player's, the cache's in the kernel, and the system's.
@@ -208,8 +242,7 @@ mod tests {
             owner: PeerId([n; 32]),
             site: Some(IpAddr::from([10, 0, 0, site]).into()),
             is_here: true,
-            bytes,
-            likely: bytes,
+            takes: Weight::of(bytes),
             without_older: None,
         }
     }
@@ -243,7 +276,7 @@ mod tests {
         let gives_way =
             |holdings: &[Holding], newcomer| quota.what_gives_way(holdings, PeerId([newcomer; 32]));
         let replacing = |n, older: usize, newer: usize| Holding {
-            without_older: Some(newer),
+            without_older: Some(Weight::of(newer)),
             ..holding(n, n, older + newer)
         };
         let older = |n| Some(GivesWay::Older(PeerId([n; 32])));
@@ -285,29 +318,33 @@ mod tests {
         /// and an owner at a site with a fair part stays.
         #[test]
         fn a_fair_part_is_nobodys_to_take(
-            sizes in prop::collection::vec((0..6u8, 0..60usize, any::<bool>()), 1..40),
+            sizes in prop::collection::vec((0..6u8, 0..60usize, 0..99usize, any::<bool>()), 1..40),
             newcomer in 0..40u8,
         ) {
             let quota = Quota { all: 100, one: 50 };
             let mut holdings: Vec<Holding> = (0..)
                 .zip(&sizes)
-                .map(|(n, (site, bytes, is_here))| Holding {
+                .map(|(n, (site, bytes, more, is_here))| Holding {
                     is_here: *is_here,
+                    takes: Weight {
+                        counted: *bytes,
+                        likely: bytes + more,
+                    },
                     ..holding(n, *site, *bytes)
                 })
                 .collect();
             let here = |holdings: &[Holding], site: Option<Site>| -> usize {
                 let there = holdings.iter().filter(|h| h.is_here && h.site == site);
-                there.map(|h| h.bytes).sum()
+                there.map(|h| h.takes.counted).sum()
             };
             let sites = 6;
             while let Some(yields) = quota.who_yields(&holdings, PeerId([newcomer; 32])) {
                 let gone = *holdings.iter().find(|h| h.owner == yields).unwrap();
                 prop_assert!(!gone.is_here || here(&holdings, gone.site) > quota.all / sites);
-                prop_assert!(!gone.is_here || holdings.iter().all(|h| h.is_here || h.bytes == 0));
+                prop_assert!(!gone.is_here || holdings.iter().all(|h| h.is_here || h.takes.counted == 0));
                 holdings.retain(|h| h.owner != yields);
             }
-            prop_assert!(holdings.iter().map(|h| h.bytes).sum::<usize>() <= quota.all);
+            prop_assert!(holdings.iter().map(|h| h.takes.counted).sum::<usize>() <= quota.all);
         }
     }
 }

@@ -26,7 +26,7 @@ use nix::{
 use super::{clock::Clock, machine, memory::make_again};
 use crate::{
     aside::{make_way, put_aside},
-    catalog::{Deposit, DepositError, Holding, Label, Quota, Site, KEPT_FOR, LABEL_BYTES},
+    catalog::{Deposit, DepositError, Holding, Label, Quota, Site, Weight, KEPT_FOR, LABEL_BYTES},
     fence::open_regular,
     id::{KeyMark, PeerId},
     identity::Identity,
@@ -357,8 +357,7 @@ impl Cabinet {
                 owner: *owner,
                 site: file.site,
                 is_here: true,
-                bytes,
-                likely: bytes,
+                takes: Weight::of(bytes),
                 without_older: None,
             }
         };

@@ -23,7 +23,7 @@ use self::{archive::Archive, turns::Pending};
 use crate::{
     catalog::{
         Allowances, Catalogue, CatchUp, Deposit, Excess, GivesWay, Hash, Holding, Need, Quota,
-        SignedHead, Site, SyncError, TooMuch,
+        SignedHead, Site, SyncError, TooMuch, Weight,
     },
     id::PeerId,
 };
@@ -431,16 +431,16 @@ impl Catalogues {
             false => self.theirs.remove(&owner),
         };
         self.has_changed |= whole.is_some();
-        let known = pending.map(|p| (*p.catch_up.head(), p.via, p.catch_up.likely_bytes()));
+        let known = pending.map(|p| (*p.catch_up.head(), p.via, p.catch_up.weight()));
         let known = known.or(whole
             .as_ref()
-            .map(|whole| (*whole.catalogue.head(), whole.via, whole.bytes)));
+            .map(|whole| (*whole.catalogue.head(), whole.via, Weight::of(whole.bytes))));
         let here = self.here.contains_key(&owner);
-        if let Some((head, via, bytes)) = known.filter(|_| here) {
+        if let Some((head, via, takes)) = known.filter(|_| here) {
             match self.left_out.get_mut(&owner) {
-                Some(before) => before.handle_again(&head, why, bytes),
+                Some(before) => before.handle_again(&head, why, takes),
                 None => {
-                    let left_out = Excess::new(head, via, why, bytes, now);
+                    let left_out = Excess::new(head, via, why, takes, now);
                     self.left_out.insert(owner, left_out);
                 }
             }
@@ -477,8 +477,7 @@ impl Catalogues {
             owner,
             site: self.site(owner),
             is_here: true,
-            bytes: left_out.bytes(),
-            likely: left_out.bytes(),
+            takes: left_out.takes(),
             without_older: None,
         });
         self.quota.who_yields(&holdings, owner) != Some(owner)
@@ -487,7 +486,7 @@ impl Catalogues {
     /// What all take together.
     #[cfg(test)]
     pub fn bytes(&self) -> usize {
-        self.holdings().iter().map(|holding| holding.bytes).sum()
+        self.holdings().iter().map(|h| h.takes.counted).sum()
     }
 
     /// What each owner takes.
@@ -496,22 +495,24 @@ impl Catalogues {
             owner,
             site: self.site(owner),
             is_here: self.here.contains_key(&owner),
-            bytes: 0,
-            likely: 0,
+            takes: Weight::default(),
             without_older: None,
         };
         let mut all: BTreeMap<PeerId, Holding> = BTreeMap::new();
         for (owner, kept) in &self.theirs {
             let holding = all.entry(*owner).or_insert_with(|| nothing(*owner));
-            (holding.bytes, holding.likely) = (kept.bytes, kept.bytes);
+            holding.takes = Weight::of(kept.bytes);
         }
         for (owner, pending) in &self.pending {
-            let likely = pending.catch_up.likely_bytes();
+            let newest = pending.catch_up.weight();
             let is_replaced = self.theirs.contains_key(owner);
             let holding = all.entry(*owner).or_insert_with(|| nothing(*owner));
-            holding.bytes += pending.catch_up.fresh_bytes();
-            holding.likely = likely.max(holding.bytes);
-            holding.without_older = is_replaced.then_some(likely);
+            let counted = holding.takes.counted + pending.catch_up.fresh_bytes();
+            holding.takes = Weight {
+                counted,
+                likely: newest.likely.max(counted),
+            };
+            holding.without_older = is_replaced.then_some(newest);
         }
         all.into_values().collect()
     }

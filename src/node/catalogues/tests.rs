@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::{turns::MAX_CATCHING_UP, *};
 use crate::catalog::{
     samples::{song, Owner},
-    Entry,
+    Entry, PAGE_ENTRIES,
 };
 
 /// Catalogues whose owners are all here, each at an address of its own, and what is asked
@@ -240,6 +240,87 @@ fn an_owner_near_its_part_reaches_its_newest_and_one_beyond_it_keeps_what_it_had
         assert!(all[1..].iter().all(|own| room.has(own)) && room.taken() <= QUOTA.all);
         assert_eq!(room.left_out().is_empty(), fits);
     }
+}
+
+/// Songs with long names first, then others: by its first page it would take several times
+/// what it does.
+fn falling_off(seed: u8, seq: u64) -> Catalogue {
+    let long = |n: usize| song("a", &format!("{n:02000}"), None);
+    let short = |n: usize| song("a", &format!("{seq} {n}"), None);
+    let entries = (0..PAGE_ENTRIES).map(long);
+    let entries = entries.chain((0..8 * PAGE_ENTRIES).map(short));
+    Owner::new(seed).publish(seq, entries.collect())
+}
+
+const WIDE: Quota = Quota {
+    all: 4 * MB,
+    one: 2 * MB,
+};
+
+#[test]
+fn an_owner_whose_first_page_is_its_largest_is_not_left_out_for_what_it_seems_to_take() {
+    let own = falling_off(1, 1);
+    let hostile = [2, 3].map(|n| catalogue(n, 1, 860, 1100));
+    let all = [&hostile[..], std::slice::from_ref(&own)].concat();
+    let taken: usize = all.iter().map(Catalogue::footprint).sum();
+    assert!(taken > WIDE.all && own.footprint() < WIDE.all / 3);
+    for at in 0..all.len() {
+        let mut room = Room::new(WIDE);
+        let mut order: Vec<&Catalogue> = hostile.iter().collect();
+        order.insert(at, &own);
+        for (site, own) in (1..).zip(order) {
+            room.show(own, site);
+            room.answer(&all);
+            assert!(room.taken() <= WIDE.all, "{} bytes", room.taken());
+        }
+        assert!(room.has(&own), "{:?}", room.left_out());
+    }
+}
+
+#[test]
+fn the_newest_is_not_left_out_for_what_it_seems_to_take() {
+    let (before, after) = (falling_off(1, 1), falling_off(1, 2));
+    let hostile = catalogue(2, 1, 860, 1100);
+    let free = WIDE.all - before.footprint() - hostile.footprint();
+    let each = catalogue(3, 1, 1000, 10).footprint() / 1000;
+    let rest = catalogue(3, 1, free / (each + 1), 10);
+    let free = free - rest.footprint();
+    assert!(
+        after.footprint() < WIDE.all / 3 && free < 40 << 10,
+        "{free}"
+    );
+    let mut room = Room::new(WIDE);
+    let mut all = [before, hostile, rest];
+    for (site, own) in (1..).zip(&all) {
+        room.show(own, site);
+        room.answer(&all);
+        assert!(room.has(own));
+    }
+    room.wait(Duration::from_secs(600));
+    all[0] = after;
+    room.show(&all[0], 1);
+    room.answer(&all);
+    assert!(room.has(&all[0]), "{:?}", room.left_out());
+}
+
+/// Of what was left out only what had come is known for certain.
+#[test]
+fn an_owner_that_seemed_too_large_is_fetched_once_there_is_room() {
+    let hostile: Vec<Catalogue> = (2..9).map(|n| catalogue(n, 1, 125, 1900)).collect();
+    let own = falling_off(1, 1);
+    let all = [&hostile[..], std::slice::from_ref(&own)].concat();
+    let mut room = Room::new(WIDE);
+    for (site, own) in (1..).zip(&all) {
+        room.show(own, site);
+        room.answer(&all);
+    }
+    assert!(!room.has(&own), "it is larger than its part");
+    for gone in &hostile[..3] {
+        room.all.handle_gone(gone.owner(), room.now);
+    }
+    room.wait(Duration::from_secs(5));
+    room.answer(&all);
+    assert!(room.has(&own), "{:?}", room.left_out());
 }
 
 #[test]

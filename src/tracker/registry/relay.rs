@@ -20,7 +20,7 @@ use super::Breach;
 use crate::{
     catalog::{
         Allowances, Excess, GivesWay, Hash, Holding, Page, Quota, SignedHead, Site, TooMuch,
-        PAGE_ENTRIES,
+        Weight, PAGE_ENTRIES,
     },
     id::PeerId,
 };
@@ -293,19 +293,19 @@ impl Relay {
         };
         let pull = owner.pull.take();
         let is_partial = pull.as_ref().is_some_and(|pull| pull.fresh_bytes > 0);
-        let mut known = pull.map(|pull| (pull.head, pull.likely_bytes()));
+        let mut known = pull.map(|pull| (pull.head, pull.weight()));
         if !is_partial {
             if let Some(whole) = owner.whole.take() {
                 self.dropped.push(id);
-                known = known.or(Some((whole.head, whole.bytes)));
+                known = known.or(Some((whole.head, Weight::of(whole.bytes))));
             }
         }
-        let Some((head, bytes)) = known.filter(|_| site_of(id).is_some()) else {
+        let Some((head, takes)) = known.filter(|_| site_of(id).is_some()) else {
             return;
         };
         match &mut owner.left_out {
-            Some(before) => before.handle_again(&head, why, bytes),
-            None => owner.left_out = Some(Excess::new(head, (), why, bytes, now)),
+            Some(before) => before.handle_again(&head, why, takes),
+            None => owner.left_out = Some(Excess::new(head, (), why, takes, now)),
         }
     }
 
@@ -324,8 +324,7 @@ impl Relay {
             owner: id,
             site: site_of(id),
             is_here: true,
-            bytes: left_out.bytes(),
-            likely: left_out.bytes(),
+            takes: left_out.takes(),
             without_older: None,
         });
         if self.quota.who_yields(&holdings, id) != Some(id) && owner.pull.is_none() {
@@ -338,14 +337,16 @@ impl Relay {
     fn holdings(&self, site_of: SiteOf<'_>) -> Vec<Holding> {
         let holding = |(owner, entry): (&PeerId, &Owner)| {
             let (site, bytes) = (site_of(*owner), entry.bytes());
-            let likely = entry.pull.as_ref().map(Pull::likely_bytes);
+            let newest = entry.pull.as_ref().map(Pull::weight);
             Holding {
                 owner: *owner,
                 site,
                 is_here: site.is_some(),
-                bytes,
-                likely: likely.unwrap_or(0).max(bytes),
-                without_older: likely.filter(|_| entry.whole.is_some()),
+                takes: Weight {
+                    counted: bytes,
+                    likely: newest.map_or(bytes, |newest| newest.likely.max(bytes)),
+                },
+                without_older: newest.filter(|_| entry.whole.is_some()),
             }
         };
         self.owners.iter().map(holding).collect()
@@ -466,10 +467,14 @@ impl Pull {
         Ok(())
     }
 
-    /// What the catalogue is likely to take once it is whole.
-    fn likely_bytes(&self) -> usize {
+    /// What the catalogue takes without an older one.
+    fn weight(&self) -> Weight {
         let here = self.pages.iter().flatten().count().max(1);
-        self.bytes / here * self.pages.len() + self.list_bytes()
+        let likely = self.bytes / here * self.pages.len();
+        Weight {
+            counted: self.bytes + self.list_bytes(),
+            likely: self.bytes.max(likely) + self.list_bytes(),
+        }
     }
 
     /// What the list takes, whatever is in its pages.
