@@ -126,7 +126,9 @@ fn a_copy_is_found_and_played_while_its_owner_is_away_whoever_restarts() {
     assert!(root.contains("owner/ (its owner is away)\n"), "{root}");
     hears(&listener, "song one", &sound);
     assert!(!listener.peer_names().contains(&"owner".to_owned()));
-    listener.ctl_fails(&["play", "song two"]);
+    let refused = listener.ctl_fails(&["play", "song two"]);
+    let said = "\"song two\" is on owner, which has been away for ";
+    assert!(refused.contains(said), "{refused}");
     let hall = hall.restart();
     wait_to_find(&hall, &one);
     hears(&hall, "song one", &sound);

@@ -4,9 +4,13 @@
 //! are shown that a peer which is here has: copies are listed like originals. What can be
 //! played is so always what is shown.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
+    deposit::KEPT_FOR,
     pages::Catalogue,
     refs::{EntryRef, ListedRef},
 };
@@ -19,8 +23,22 @@ pub struct Member {
     /// Unique within the database: the top directory of its tracks.
     pub name: Arc<str>,
     pub catalogue: Arc<Catalogue>,
+    /// Until when its catalogue is kept, if it is not in the swarm now. It may be away since
+    /// before this machine's start, for which there is no instant.
+    pub kept_until: Option<Instant>,
+}
+
+impl Member {
     /// Whether it is in the swarm now.
-    pub is_here: bool,
+    pub fn is_here(&self) -> bool {
+        self.kept_until.is_none()
+    }
+
+    /// How long it has been away, if it is.
+    pub fn away_for(&self, now: Instant) -> Option<Duration> {
+        let left = self.kept_until?.saturating_duration_since(now);
+        Some(KEPT_FOR.saturating_sub(left))
+    }
 }
 
 /// An immutable snapshot of catalogues, ordered by name, after those of owners that are
@@ -50,7 +68,7 @@ impl Found<'_> {
 
 impl Database {
     pub fn new(mut members: Vec<Member>, version: u64) -> Self {
-        members.sort_by(|a, b| (!a.is_here, &a.name).cmp(&(!b.is_here, &b.name)));
+        members.sort_by(|a, b| (!a.is_here(), &a.name).cmp(&(!b.is_here(), &b.name)));
         Self {
             members: members.into(),
             version,
@@ -67,7 +85,7 @@ impl Database {
 
     /// `peer`, if it is here.
     pub fn member(&self, peer: PeerId) -> Option<&Member> {
-        self.known(peer).filter(|member| member.is_here)
+        self.known(peer).filter(|member| member.is_here())
     }
 
     /// `peer`, be it here or away.
@@ -81,9 +99,16 @@ impl Database {
         self.is_had(member, listed).then_some(listed)
     }
 
+    /// The entry that `member` lists as `no`, if it is away and nobody who is here has its
+    /// content.
+    pub fn missed<'a>(&self, member: &'a Member, no: EntryNo) -> Option<ListedRef<'a>> {
+        let listed = member.catalogue.get(no)?.listed()?;
+        (!self.is_had(member, listed)).then_some(listed)
+    }
+
     fn is_had(&self, member: &Member, listed: ListedRef<'_>) -> bool {
         let is_held = |track| self.holders(track).next().is_some();
-        member.is_here || listed.track.is_some_and(is_held)
+        member.is_here() || listed.track.is_some_and(is_held)
     }
 
     /// Every listed track, by member and entry number.
@@ -128,7 +153,7 @@ impl Database {
         &self,
         track: TrackId,
     ) -> impl Iterator<Item = (&Member, EntryNo, EntryRef<'_>)> {
-        let here = self.members.iter().take_while(|member| member.is_here);
+        let here = self.members.iter().take_while(|member| member.is_here());
         here.filter_map(move |member| {
             let (no, entry) = member.catalogue.copies(track).next()?;
             Some((member, no, entry))
@@ -159,7 +184,7 @@ mod tests {
                 peer: owner.id(),
                 name: name.into(),
                 catalogue: Arc::new(owner.publish(1, entries)),
-                is_here: true,
+                kept_until: None,
             }
         };
         let kitchen = member(
@@ -199,13 +224,14 @@ mod tests {
 
     #[test]
     fn of_an_owner_that_is_away_that_is_shown_which_somebody_has() {
-        let member = |seed, name: &str, is_here, entries| {
+        let now = Instant::now();
+        let member = |seed, name: &str, is_here: bool, entries| {
             let owner = Owner::new(seed);
             Member {
                 peer: owner.id(),
                 name: name.into(),
                 catalogue: Arc::new(owner.publish(1, entries)),
-                is_here,
+                kept_until: (!is_here).then_some(now + KEPT_FOR),
             }
         };
         let songs = |of: [Option<u8>; 3]| {
@@ -221,6 +247,12 @@ mod tests {
         assert_eq!(uris, ["cellar/b/1", "attic/a/0", "barn/a/1"]);
         assert!(database.find("attic/a/0").is_some());
         assert!(database.find_at(attic.peer, "a/1").is_none());
+        let missed = |of: &Member, no| database.missed(of, EntryNo(no)).is_some();
+        assert_eq!([0, 1, 2].map(|no| missed(&attic, no)), [false, true, true]);
+        assert_eq!([0, 1].map(|no| missed(&cellar, no)), [false; 2]);
+        let hour = Duration::from_secs(3600);
+        assert_eq!(attic.away_for(now + hour), Some(hour));
+        assert_eq!(cellar.away_for(now), None);
         assert!(database.member(attic.peer).is_none());
         assert!(database.known(attic.peer).is_some());
         let holders = database.holders(TrackId([7; 32]));

@@ -107,7 +107,7 @@ pub fn member(name: &str, id: u8, lines: &[Line]) -> Member {
         peer,
         name: name.into(),
         catalogue: Arc::new(catalogue),
-        is_here: true,
+        kept_until: None,
     }
 }
 
@@ -220,6 +220,7 @@ pub fn serve(socket: &Path) {
                 view: &view,
                 peers: &peers,
                 stats: &stats,
+                now: Instant::now(),
             };
             let result = apply(event.request, &mut context);
             match event.responder.answer(result) {

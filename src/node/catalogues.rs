@@ -107,10 +107,10 @@ impl Catalogues {
         self.archive.handle_name(owner, name);
     }
 
-    /// The catalogues of owners that are away, and what these were called.
-    pub fn away(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Catalogue>)> {
+    /// The catalogues of owners that are away, what these were called, and until when they are kept.
+    pub fn away(&self) -> impl Iterator<Item = (&Arc<str>, Instant, &Arc<Catalogue>)> {
         let away = self.archive.away();
-        away.filter_map(|(owner, name)| Some((name, self.get(owner)?)))
+        away.filter_map(|(owner, name, until)| Some((name, until, self.get(owner)?)))
     }
 
     /// The disk has a catalogue of before, whose owner was away for so long when that was read.

@@ -520,6 +520,7 @@ impl Node {
             view: &view,
             peers: &peers,
             stats: &stats,
+            now,
         };
         let is_order = request.is_order();
         let before = context.transport.play_id();
@@ -553,7 +554,7 @@ impl Node {
         taken.insert(self.directory.own_name().to_string());
         // Of many that were called the same none tries all numbers again.
         let mut next: BTreeMap<&Arc<str>, u32> = BTreeMap::new();
-        let away = self.catalogues.away().map(|(name, catalogue)| {
+        let away = self.catalogues.away().map(|(name, until, catalogue)| {
             let number = next.entry(name).or_default();
             let mut names = std::iter::from_fn(|| {
                 *number += 1;
@@ -564,7 +565,7 @@ impl Node {
                 peer: catalogue.owner(),
                 name: name.unwrap_or_default().into(),
                 catalogue: catalogue.clone(),
-                is_here: false,
+                kept_until: Some(until),
             }
         });
         away.collect()
@@ -576,7 +577,7 @@ impl Node {
             peer: self.me,
             name: self.directory.own_name().clone(),
             catalogue: own.clone(),
-            is_here: true,
+            kept_until: None,
         });
         let mut members: Vec<Member> = own.into_iter().collect();
         for record in self.directory.iter() {
@@ -586,7 +587,7 @@ impl Node {
                 peer: record.peer,
                 name,
                 catalogue: catalogue.clone(),
-                is_here: true,
+                kept_until: None,
             }));
         }
         members.extend(self.away_members());

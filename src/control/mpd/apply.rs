@@ -10,6 +10,8 @@ mod info;
 mod playback;
 mod queue;
 
+use std::time::Instant;
+
 use super::{
     args::{Ack, AckCode, Place},
     command::{Access, Command},
@@ -61,6 +63,7 @@ pub struct Context<'a> {
     pub peers: &'a dyn Fn() -> Vec<PeerView>,
     /// The lines of `p2p_stats`.
     pub stats: &'a dyn Fn() -> Vec<(&'static str, String)>,
+    pub now: Instant,
 }
 
 /// A [`Context`] for one client's request.
@@ -73,6 +76,7 @@ struct Desk<'a> {
     stats: &'a dyn Fn() -> Vec<(&'static str, String)>,
     tags: TagMask,
     access: Access,
+    now: Instant,
 }
 
 /// What came of a command.
@@ -116,6 +120,7 @@ pub fn apply(request: Request, context: &mut Context<'_>) -> Result<Outcome, Ack
         stats: context.stats,
         tags: request.tags,
         access: request.access,
+        now: context.now,
     };
     let command = match request.task {
         Task::Insert(insertion) => return desk.insert(insertion).map(Outcome::Now),

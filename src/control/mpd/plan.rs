@@ -6,12 +6,14 @@
 //! things between its steps; the node never does it at all.
 
 mod best;
+mod missed;
 mod tally;
 
-use std::{collections::BTreeSet, mem, ops::Range, sync::Arc};
+use std::{collections::BTreeSet, mem, ops::Range, sync::Arc, time::Instant};
 
 use self::{
     best::Best,
+    missed::Missed,
     tally::{Directory, Tally},
 };
 use super::{
@@ -33,6 +35,8 @@ use crate::{
 pub struct Plan {
     database: Database,
     tags: TagMask,
+    /// When it was asked for.
+    asked: Instant,
     stage: Stage,
 }
 
@@ -147,6 +151,7 @@ enum Collector {
     Directory(Directory),
     Tally(Tally),
     Best(Box<Best>),
+    Missed(Missed),
 }
 
 /// The songs that pass a filter.
@@ -192,7 +197,7 @@ enum Printer {
 
 impl Plan {
     /// The answer to `command`.
-    pub fn new(command: DatabaseCommand, database: Database, tags: TagMask) -> Self {
+    pub fn new(command: DatabaseCommand, database: Database, tags: TagMask, now: Instant) -> Self {
         let stage = match command {
             DatabaseCommand::List { uri, files } => Stage::Walk(
                 Walk::under(&database, &uri),
@@ -233,6 +238,7 @@ impl Plan {
         Self {
             database,
             tags,
+            asked: now,
             stage,
         }
     }
@@ -243,11 +249,13 @@ impl Plan {
         filter: Option<Filter>,
         database: Database,
         tags: TagMask,
+        now: Instant,
     ) -> Self {
         let stage = Stage::Queue(slots.into_iter(), filter);
         Self {
             database,
             tags,
+            asked: now,
             stage,
         }
     }
@@ -305,11 +313,11 @@ impl Plan {
     fn walk(&self, mut walk: Walk, mut collector: Collector, budget: usize) -> Stage {
         for _ in 0..budget {
             let Some(spot) = walk.next(&self.database) else {
-                return collector.end(&self.database);
+                return collector.end(&self.database, self.asked);
             };
-            if let Some(found) = spot.find(&self.database) {
+            if let Some(found) = collector.find(spot, &self.database) {
                 if collector.look(&found, spot) == Look::Enough {
-                    return collector.end(&self.database);
+                    return collector.end(&self.database, self.asked);
                 }
             }
         }
@@ -325,6 +333,14 @@ enum Look {
 }
 
 impl Collector {
+    /// The track at `spot`, if it is one of those that are looked at.
+    fn find<'a>(&self, spot: Spot, database: &'a Database) -> Option<Found<'a>> {
+        match self {
+            Self::Missed(_) => Missed::find(spot, database),
+            _ => spot.find(database),
+        }
+    }
+
     fn look(&mut self, found: &Found<'_>, spot: Spot) -> Look {
         let song = Song::from(*found);
         match self {
@@ -332,16 +348,18 @@ impl Collector {
             Self::Directory(directory) => return directory.look(&song, spot),
             Self::Tally(tally) => tally.look(&song, found.listed.track),
             Self::Best(best) => return best.look(&song, spot),
+            Self::Missed(missed) => return missed.look(&song, spot),
         }
         Look::Further
     }
 
-    fn end(self, database: &Database) -> Stage {
+    fn end(self, database: &Database, now: Instant) -> Stage {
         match self {
-            Self::Hits(hits) => hits.end(),
+            Self::Hits(hits) => hits.end(database),
             Self::Directory(directory) => directory.end(database),
             Self::Tally(tally) => Stage::Tell(tally.end(), Vec::new(), Printer::Songs),
             Self::Best(best) => best.end(database),
+            Self::Missed(missed) => missed.end(database, now),
         }
     }
 }
@@ -391,11 +409,11 @@ impl Hits {
         }
     }
 
-    fn end(mut self) -> Stage {
+    fn end(mut self, database: &Database) -> Stage {
         if let (true, Some(uri)) = (self.found.is_empty(), &self.only) {
             return match uri.as_str() {
                 "" => Stage::End,
-                uri => Stage::Fail(nobody_has(uri)),
+                uri => nobody_has(uri, database),
             };
         }
         match self.order {
@@ -483,7 +501,8 @@ fn sort_key(song: &Song<'_>, by: SortBy) -> String {
     }
 }
 
-fn nobody_has(uri: &str) -> Ack {
+fn nobody_has(uri: &str, database: &Database) -> Stage {
     let text = format!("nobody who is here has {uri:?}");
-    Ack::new(AckCode::NoExist, text)
+    let nothing = Ack::new(AckCode::NoExist, text);
+    Missed::path(uri.to_owned(), nothing).stage(database)
 }

@@ -112,7 +112,7 @@ impl<'a> From<Found<'a>> for Song<'a> {
             bits: listed.bits,
             channels: listed.channels,
             modified: listed.modified,
-            is_away: !found.member.is_here,
+            is_away: !found.member.is_here(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Words and dates, for comparing and for showing.
 
+use std::time::Duration;
+
 /// `text` with its differences of case and accent taken away: what a person
 /// who types a search would not type.
 pub fn fold(text: &str) -> String {
@@ -117,6 +119,17 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// How long something is, as people say it: "40 s", "3 min", "2 h", "5 days".
+pub fn about(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..=99 => format!("{seconds} s"),
+        100..=5_999 => format!("{} min", seconds / 60),
+        6_000..=172_799 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
 const DAY: i64 = 86_400;
 
 #[cfg(test)]
@@ -136,6 +149,21 @@ mod tests {
             ("Кино", "кино"),
         ] {
             assert_eq!(fold(text), folded);
+        }
+    }
+
+    #[test]
+    fn a_duration_has_one_unit() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (99, "99 s"),
+            (100, "1 min"),
+            (5_999, "99 min"),
+            (6_000, "1 h"),
+            (172_799, "47 h"),
+            (172_800, "2 days"),
+        ] {
+            assert_eq!(about(Duration::from_secs(seconds)), text);
         }
     }
 

@@ -300,10 +300,13 @@ impl Archive {
             .retain(|peer, owner| !owner.is_away() || has_catalogue(*peer));
     }
 
-    /// The owners that are away, and what they were called.
-    pub fn away(&self) -> impl Iterator<Item = (PeerId, &Arc<str>)> {
-        let away = self.owners.iter().filter(|(_, owner)| owner.is_away());
-        away.map(|(peer, owner)| (*peer, &owner.name))
+    /// The owners that are away, what they were called, and until when they are remembered.
+    pub fn away(&self) -> impl Iterator<Item = (PeerId, &Arc<str>, Instant)> {
+        let owners = self.owners.iter();
+        owners.filter_map(|(peer, owner)| match owner.standing {
+            Standing::Away { until, .. } => Some((*peer, &owner.name, until)),
+            _ => None,
+        })
     }
 
     pub fn is_away(&self, peer: PeerId) -> bool {

@@ -114,7 +114,12 @@ fn what_a_copy_is_of_is_found_and_played_while_its_owner_is_away() {
         evening.assert_it_plays(cellar);
         let words = format!("p2p_play \"{}\"", evening.unheard.name);
         let refused = evening.world.command(attic, &words);
-        assert!(refused.is_err(), "{refused:?}");
+        let refused = refused.expect_err("nobody here has it").text;
+        let said = format!(
+            "{:?} is on kitchen, which has been away for ",
+            evening.unheard.name
+        );
+        assert!(refused.starts_with(&said), "{refused}");
         evening.world.revive(evening.kitchen);
         evening.world.run(30 * SECOND);
         let all = evening.listed(cellar);

@@ -13,7 +13,7 @@ impl Desk<'_> {
                 Ok(Outcome::Now(reply))
             }
             command => {
-                let plan = Plan::new(command, self.database.clone(), self.tags);
+                let plan = Plan::new(command, self.database.clone(), self.tags, self.now);
                 Ok(Outcome::Query(Box::new(plan)))
             }
         }

@@ -164,7 +164,13 @@ impl Desk<'_> {
         filter: Option<Filter>,
     ) -> Outcome {
         let slots = slots.map(|(position, slot)| (position, slot.clone()));
-        let plan = Plan::queue(slots.collect(), filter, self.database.clone(), self.tags);
+        let plan = Plan::queue(
+            slots.collect(),
+            filter,
+            self.database.clone(),
+            self.tags,
+            self.now,
+        );
         Outcome::Query(Box::new(plan))
     }
 

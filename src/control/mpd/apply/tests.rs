@@ -1,9 +1,10 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    catalog::KEPT_FOR,
     config::Role,
     control::{
         fixture,
@@ -20,6 +21,7 @@ struct Node {
     view: NodeView,
     /// Tracks that a plan looks at in a step.
     budget: usize,
+    now: Instant,
 }
 
 impl Node {
@@ -30,6 +32,7 @@ impl Node {
             database: fixture::database(),
             view: fixture::view(Role::Both),
             budget: 2,
+            now: Instant::now(),
         }
     }
 
@@ -42,6 +45,7 @@ impl Node {
             view: &self.view,
             peers: &fixture::peers,
             stats: &fixture::stats,
+            now: self.now,
         };
         apply(Request { task, tags, access }, context)
     }
@@ -186,6 +190,57 @@ fn a_few_words_choose_what_was_meant() {
     assert_eq!(ack.code, AckCode::NoExist);
     assert!(ack.text.contains("polka"), "{ack}");
     assert!(Node::new().ask("p2p_play \"\u{301}\"").is_err());
+}
+
+/// A person that is told only that nobody has it looks for a mistake in the words.
+#[test]
+fn what_only_an_owner_has_that_is_away_is_named_with_that_owner() {
+    let mut node = Node::new();
+    let mut kitchen = fixture::member("kitchen", 1, fixture::KITCHEN);
+    kitchen.kept_until = Some(node.now + KEPT_FOR);
+    node.now += Duration::from_secs(3 * 3600);
+    let studio = fixture::member("studio", 2, fixture::STUDIO);
+    node.database = Database::new(vec![kitchen, studio], 1);
+    let svefn = "kitchen/sigur/agaetis.mp3";
+    for (line, said) in [
+        ("p2p_play svefn", "\"svefn\" is on kitchen"),
+        ("p2p_play sigur ros", "\"sigur ros\" is on kitchen"),
+        (
+            "p2p_play_last \"agaetis byrjun\"",
+            "\"agaetis byrjun\" is on kitchen",
+        ),
+        (
+            &format!("p2p_play {svefn}"),
+            &format!("{svefn:?} is on kitchen"),
+        ),
+        (&format!("add {svefn}"), &format!("{svefn:?} is on kitchen")),
+        ("lsinfo kitchen/sigur", "\"kitchen/sigur\" is on kitchen"),
+    ] {
+        let ack = node.ask(line).unwrap_err();
+        let why = ", which has been away for 3 h; nobody who is here has a copy";
+        assert_eq!(
+            (ack.code, ack.text),
+            (AckCode::NoExist, format!("{said}{why}")),
+            "{line}"
+        );
+    }
+    // Of this, the studio has a copy.
+    assert_eq!(
+        node.values("p2p_play \"kind of blue\"", "Title"),
+        ["So What"]
+    );
+    for line in ["p2p_play polka", "add kitchen/polka", "lsinfo kitchen/sig"] {
+        let text = node.ask(line).unwrap_err().text;
+        assert!(
+            text.starts_with("nobody who is here has "),
+            "{line}: {text}"
+        );
+    }
+    let alone = node.database.members()[1].clone();
+    node.database = Database::new(vec![alone], 2);
+    let text = node.ask("lsinfo kitchen").unwrap_err().text;
+    let all = "kitchen has been away for 3 h, and nobody who is here has copies of its tracks";
+    assert_eq!(text, all);
 }
 
 const KIND_OF_BLUE: &[&str] = &["So What", "Freddie Freeloader", "Blue in Green"];

@@ -20,7 +20,7 @@ use std::{
 };
 
 use self::words::{occurrence, weight_of, Fit, Looked, Query};
-use super::{path_key, Look, Spot, Stage, Then};
+use super::{missed::Missed, path_key, Look, Spot, Stage, Then};
 use crate::{
     catalog::Database,
     control::mpd::{
@@ -160,6 +160,16 @@ impl Kept {
         });
         group.spots.push(spot);
     }
+
+    /// Of several, the one whose name has the fewest words, then the one with most tracks.
+    fn fullest(self) -> Option<Group> {
+        let groups = self.groups.into_iter();
+        let fullest = groups.max_by_key(|(key, group)| {
+            let words = Reverse(group.words);
+            (words, group.spots.len(), Reverse(key.clone()))
+        });
+        Some(fullest?.1)
+    }
 }
 
 impl Best {
@@ -292,7 +302,7 @@ impl Best {
             ([_, ..], _) => insert(in_order(self.path, Kind::Directory, database), "directory"),
             ([], Some(Kind::Track)) => match self.kept.track {
                 Some((_, spot)) => insert(vec![spot], "track"),
-                None => Stage::Fail(nothing_like(&self.text)),
+                None => self.nothing(database),
             },
             ([], Some(kind)) => {
                 let what = match kind {
@@ -300,15 +310,31 @@ impl Best {
                     Kind::Album => "album",
                     Kind::Directory | Kind::Track => "directory",
                 };
-                let fullest = self.kept.groups.into_iter().max_by_key(|(key, group)| {
-                    let words = Reverse(group.words);
-                    (words, group.spots.len(), Reverse(key.clone()))
-                });
-                let spots = fullest.map(|(_, group)| group.spots).unwrap_or_default();
-                insert(in_order(spots, kind, database), what)
+                let spots = self.kept.fullest().map(|group| group.spots);
+                insert(in_order(spots.unwrap_or_default(), kind, database), what)
             }
-            ([], None) => Stage::Fail(nothing_like(&self.text)),
+            ([], None) => self.nothing(database),
         }
+    }
+
+    /// Looks for the same among what owners list that are away.
+    fn nothing(self, database: &Database) -> Stage {
+        let nothing = nothing_like(&self.text);
+        Missed::words(Self::new(&self.text, self.placing), nothing).stage(database)
+    }
+
+    /// As typed.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// A track of what is meant.
+    pub fn meant(self) -> Option<Spot> {
+        let track = self.kept.track.map(|(_, spot)| spot);
+        let at_path = self.path.first().copied();
+        at_path
+            .or(track)
+            .or_else(|| self.kept.fullest()?.spots.first().copied())
     }
 }
 

@@ -70,14 +70,14 @@ impl Directory {
     pub fn end(mut self, database: &Database) -> Stage {
         if self.uri.is_empty() {
             // A peer without music is there all the same.
-            for member in database.members().iter().filter(|m| m.is_here) {
+            for member in database.members().iter().filter(|m| m.is_here()) {
                 self.enter(&member.name, 0);
             }
         }
-        let mut here = database.members().iter().filter(|member| member.is_here);
+        let mut here = database.members().iter().filter(|member| member.is_here());
         let is_there = self.uri.is_empty() || here.any(|member| *member.name == *self.uri);
         if self.directories.is_empty() && self.songs.is_empty() && !is_there {
-            return Stage::Fail(nobody_has(&self.uri));
+            return nobody_has(&self.uri, database);
         }
         let mut reply = Reply::new();
         let prefix = match self.uri.as_str() {
@@ -86,7 +86,7 @@ impl Directory {
         };
         let members = database.members().iter();
         let away: BTreeSet<&str> = match self.uri.is_empty() {
-            true => members.filter(|m| !m.is_here).map(|m| &*m.name).collect(),
+            true => members.filter(|m| !m.is_here()).map(|m| &*m.name).collect(),
             false => BTreeSet::new(),
         };
         for (name, modified) in &self.directories {

@@ -155,7 +155,7 @@ fn an_older_file_does_not_hide_what_is_newer_and_is_replaced() {
     let away: Vec<_> = room
         .archive
         .away()
-        .map(|(_, name)| name.to_string())
+        .map(|(_, name, _)| name.to_string())
         .collect();
     assert_eq!(away, ["kitchen"]);
     assert_eq!(room.wait(MINUTE), []);
@@ -186,7 +186,7 @@ fn with_other_keys_owners_are_met_anew_and_files_judged() {
     let disowned = vec![owner(2), owner(3)];
     room.archive
         .handle_archived(&Archived::Judged { disowned }, room.now);
-    let away: Vec<_> = room.archive.away().map(|(peer, _)| peer).collect();
+    let away: Vec<_> = room.archive.away().map(|(peer, ..)| peer).collect();
     assert_eq!(away, [owner(1)]);
     assert_eq!(room.wait(5 * MINUTE), []);
     // An owner that the other keys put out leaves nothing.

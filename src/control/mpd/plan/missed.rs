@@ -1,0 +1,106 @@
+//! What nobody who is here has, but an owner that is away lists: then the answer names it.
+
+use std::time::{Duration, Instant};
+
+use super::{best::Best, Look, Spot, Stage, Walk};
+use crate::{
+    catalog::{Database, Found},
+    control::mpd::{
+        args::{Ack, AckCode},
+        song::Song,
+        text::about,
+    },
+};
+
+/// Something that was asked for, and was not found.
+#[derive(Debug)]
+pub(super) struct Missed {
+    text: String,
+    sought: Sought,
+    /// What is answered if no owner has it either.
+    nothing: Ack,
+}
+
+#[derive(Debug)]
+enum Sought {
+    /// What lies at or under a path.
+    Path(Option<Spot>),
+    /// What a few words mean.
+    Words(Box<Best>),
+}
+
+impl Missed {
+    pub fn path(uri: String, nothing: Ack) -> Self {
+        Self {
+            text: uri,
+            sought: Sought::Path(None),
+            nothing,
+        }
+    }
+
+    pub fn words(best: Best, nothing: Ack) -> Self {
+        Self {
+            text: best.text().to_owned(),
+            sought: Sought::Words(Box::new(best)),
+            nothing,
+        }
+    }
+
+    /// Begins to look for it.
+    pub fn stage(self, database: &Database) -> Stage {
+        let uri = match self.sought {
+            Sought::Path(_) => self.text.as_str(),
+            Sought::Words(_) => "",
+        };
+        let mut walk = Walk::under(database, uri);
+        let members = database.members().iter();
+        let here = members.take_while(|member| member.is_here()).count();
+        walk.next.member = walk.next.member.max(here);
+        Stage::Walk(walk, super::Collector::Missed(self))
+    }
+
+    pub fn find(spot: Spot, database: &Database) -> Option<Found<'_>> {
+        let member = database.members().get(spot.member)?;
+        let listed = database.missed(member, spot.no)?;
+        let no = spot.no;
+        Some(Found { member, no, listed })
+    }
+
+    pub fn look(&mut self, song: &Song<'_>, spot: Spot) -> Look {
+        match &mut self.sought {
+            Sought::Words(best) => best.look(song, spot),
+            Sought::Path(found) => {
+                let uri = song.uri();
+                let rest = uri.strip_prefix(self.text.as_str());
+                if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+                    return Look::Further;
+                }
+                *found = Some(spot);
+                Look::Enough
+            }
+        }
+    }
+
+    pub fn end(self, database: &Database, now: Instant) -> Stage {
+        let spot = match self.sought {
+            Sought::Path(found) => found,
+            Sought::Words(best) => best.meant(),
+        };
+        let owner = spot.and_then(|spot| database.members().get(spot.member));
+        let owner = owner.and_then(|owner| Some((&*owner.name, owner.away_for(now)?)));
+        Stage::Fail(owner.map_or(self.nothing, |(name, away)| is_on(&self.text, name, away)))
+    }
+}
+
+fn is_on(text: &str, owner: &str, away: Duration) -> Ack {
+    let away = about(away);
+    let text = match text == owner {
+        true => format!(
+            "{owner} has been away for {away}, and nobody who is here has copies of its tracks"
+        ),
+        false => format!(
+            "{text:?} is on {owner}, which has been away for {away}; nobody who is here has a copy"
+        ),
+    };
+    Ack::new(AckCode::NoExist, text)
+}
