@@ -127,6 +127,35 @@ impl Label {
     }
 }
 
+/// Reads a file as it is, and one that is made of a label and pages, whose sums and signature
+/// hold for once: no fuzzer finds those. Says whether it is a catalogue, and then it is written
+/// again as it was.
+#[cfg(feature = "door")]
+pub fn try_file(bytes: &[u8], owner: PeerId, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> bool {
+    let _ = Deposit::read(bytes, owner);
+    let Ok((mut label, rest)) = postcard::take_from_bytes::<Label>(bytes) else {
+        return false;
+    };
+    let mut pages = rest;
+    let hash_next = || {
+        let (page, after) = split(pages)?;
+        pages = after;
+        Some(*blake3::hash(page).as_bytes())
+    };
+    let list: Vec<Hash> = std::iter::from_fn(hash_next).collect();
+    let mut head = label.head.head;
+    head.owner = owner;
+    head.pages = *blake3::hash(list.as_flattened()).as_bytes();
+    label.head = SignedHead::sign(head, sign);
+    let file = [&label.encode(), list.as_flattened(), rest].concat();
+    let Ok(deposit) = Deposit::read(&file, owner) else {
+        return false;
+    };
+    let again: Vec<u8> = deposit.pieces(label.keys).flatten().collect();
+    assert_eq!(again, file, "it would be kept as another");
+    true
+}
+
 fn length(bytes: &[u8]) -> [u8; 4] {
     // A page has a megabyte at most.
     u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes()

@@ -27,6 +27,8 @@ pub(crate) mod samples;
 pub use allowance::{Allowance, Allowances, Filling};
 pub use catch_up::{CatchUp, Need, SyncError};
 pub use database::{Database, Found, Member};
+#[cfg(feature = "door")]
+pub use deposit::try_file;
 pub use deposit::{Deposit, DepositError, Label, KEPT_FOR, LABEL_BYTES};
 pub use entry::{Entry, Held, Listed, SharedTags, Tags, MODIFIED};
 pub use excess::{Excess, TooMuch};
