@@ -259,6 +259,7 @@ DEB_REVISION ?= 1
 DEB_DIR ?= target/debian
 DEB_ARCH = $(if $(TARGET),$(CROSS_ARCH),$(shell dpkg --print-architecture))
 DEB_VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)-$(DEB_REVISION)
+DEB_BINARY = target/$(if $(TARGET),$(TARGET)/)release/p2pmusic
 DEB_EPOCH = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),$(shell date +%s))
 deb: deps-deb
 	$(MAKE) $(BINARY)
@@ -272,7 +273,8 @@ deb: deps-deb
 	mkdir -p $(DEB_DIR)
 	SOURCE_DATE_EPOCH=$(DEB_EPOCH) $(CARGO) deb --no-build --no-strip --output $(DEB_DIR)/ \
 	    --deb-revision $(DEB_REVISION) $(if $(TARGET),--target $(TARGET)) \
-	    $(if $(filter armhf,$(DEB_ARCH)),--variant armhf)
+	    $(if $(filter armhf,$(DEB_ARCH)),--variant armhf,$$( \
+	        grep -q GLIBC_ABI_DT_RELR $(DEB_BINARY) && echo --variant packed))
 
 # What cannot be built here is left out, and said; what can be built must be.
 PACKAGE_TARGETS = x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf
