@@ -461,7 +461,8 @@ fn sighup_keeps_the_old_configuration_when_the_new_one_is_broken() {
     for node in [&node, &tracker] {
         node.reconfigure("[audio]\n", "[audio]\nmax_volume = 300\n");
         let text = fs::read_to_string(node.config()).unwrap();
-        let line = text.lines().position(|line| line.contains("300")).unwrap() + 1;
+        let is_it = |line: &str| line == "max_volume = 300";
+        let line = text.lines().position(is_it).unwrap() + 1;
         node.signal("HUP");
         let problem = node.wait_for_problem("stays as it was");
         for words in [
