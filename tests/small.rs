@@ -7,6 +7,7 @@ mod cgroup;
 
 use std::{
     cell::Cell,
+    env,
     fs::{self, File},
     io::Write as _,
     path::Path,
@@ -86,15 +87,19 @@ fn ten_thousand_tracks_and_music_fit_into_little_memory() {
 }
 
 /// A mount namespace whose root is read-only, as raspi-config makes it, or a card that
-/// went bad; what is on a file system of its own can be written still.
-const READ_ONLY: &str = "mount --make-rprivate / && mount -o remount,bind,ro / && exec \"$@\"";
+/// went bad, and so is the directory of tests, which may be a mount of its own with flags that
+/// root of a user namespace must keep. What else is a file system of its own can be written
+/// still.
+const READ_ONLY: &str = "mount --make-rprivate / && mount --bind \"$0\" \"$0\" && \
+    mount -o remount,bind,ro,nosuid,nodev \"$0\" && mount -o remount,bind,ro / && exec \"$@\"";
 
 #[test]
 fn a_root_that_is_read_only_is_no_obstacle() {
     if !can_mount() {
         return;
     }
-    let prefix: Vec<String> = ["unshare", "-m", "sh", "-c", READ_ONLY, "sh"]
+    let tmp = env::temp_dir().display().to_string();
+    let prefix: Vec<String> = ["unshare", "-m", "sh", "-c", READ_ONLY, &tmp]
         .map(str::to_owned)
         .into();
     let Some(memory) = in_memory() else {
