@@ -3,14 +3,18 @@
 mod common;
 
 use std::{
-    env, fs, thread,
+    env, fs,
+    path::Path,
+    thread,
     time::{Duration, SystemTime},
 };
 
 use common::{
     audio::{self, Music},
+    left_out::left_out,
     Node, Setup,
 };
+use nix::sys::statfs::{statfs, Statfs, TMPFS_MAGIC};
 use serde_json::Value;
 
 /// Two long tracks without an end that a test would wait for.
@@ -132,6 +136,57 @@ fn a_speaker_that_is_killed_at_any_moment_plays_on_where_it_was() {
     );
     // A busy disk of a test machine may take its time; the promise is 5 s.
     assert!(max < 15.0, "{errors:?}");
+}
+
+/// A write that a file system with a journal turns into a dozen KB is made once a minute, and
+/// what is written in between lies where no disk is.
+#[test]
+fn where_the_control_socket_is_in_memory_the_disk_is_written_seldom_and_nothing_is_lost() {
+    let memory = Path::new("/dev/shm");
+    let is_in_memory = |fs: Statfs| fs.filesystem_type() == TMPFS_MAGIC;
+    if !statfs(memory).is_ok_and(is_in_memory) {
+        return left_out("there is no /dev/shm in memory");
+    }
+    let (music, disk) = (music(), tempfile::tempdir().unwrap());
+    let state = disk.path().join("state");
+    fs::create_dir(&state).unwrap();
+    let setup = Setup {
+        place: Some(memory.into()),
+        state: Some(state.clone()),
+        ..alone(&music)
+    };
+    let node = setup.start();
+    begin(&node);
+    node.wait_for_status("a minute", |status| number(status, "elapsed") >= 104.0);
+    let before = habits(&node);
+    let written = |file: &Path| fs::metadata(file).unwrap().modified().unwrap();
+    let (on_disk, in_memory) = (state.join("place"), node.dir.path().join("ctl.sock.place"));
+    let (disk_was, memory_was) = (written(&on_disk), written(&in_memory));
+    node.wait_for_status("12 s more", |status| number(status, "elapsed") >= 116.0);
+    assert_ne!(written(&in_memory), memory_was);
+    assert_eq!(
+        written(&on_disk),
+        disk_was,
+        "the disk is written to meanwhile"
+    );
+    let mut node = node;
+    let at = elapsed(&node);
+    node.kill();
+    let node = node.restart();
+    let error = at - goes_on_at(&node);
+    assert!((-1.0..15.0).contains(&error), "it goes on {error} s before");
+    wait_until_it_plays(&node);
+    assert_eq!(habits(&node), before);
+    // One that ends in order leaves all of it on the disk, also where /run goes with it.
+    node.wait_for_status("12 s more", |status| number(status, "elapsed") >= 124.0);
+    let at = elapsed(&node);
+    let mut node = node;
+    node.signal("TERM");
+    node.wait_for_exit();
+    fs::remove_file(&in_memory).unwrap();
+    let node = node.restart();
+    let error = at - goes_on_at(&node);
+    assert!((-1.0..5.0).contains(&error), "it goes on {error} s before");
 }
 
 #[test]

@@ -13,7 +13,8 @@ use smol::{future, Timer};
 
 use super::{
     clock::{Clock, Stamp},
-    slots::{Entry, Slots},
+    place::{self, Place},
+    slots::Slots,
 };
 use crate::{
     aside::{put_aside, read_whole, replace},
@@ -30,13 +31,13 @@ use crate::{
 pub async fn keep(
     memories: Receiver<Memory>,
     bookmarks: Receiver<Bookmark>,
-    state_dir: PathBuf,
+    place: Place,
     kept: Sender<Result<(), String>>,
 ) {
     let mut desk = Desk {
         memory: Saving::default(),
         bookmark: Saving::default(),
-        state_dir,
+        place,
         works: true,
         kept,
     };
@@ -126,7 +127,7 @@ impl<T> Saving<T> {
 struct Desk {
     memory: Saving<Memory>,
     bookmark: Saving<Bookmark>,
-    state_dir: PathBuf,
+    place: Place,
     /// Whether what was saved last was.
     works: bool,
     kept: Sender<Result<(), String>>,
@@ -140,7 +141,7 @@ impl Desk {
     /// Saves what is due.
     async fn save_due(&mut self) {
         if let Some(memory) = self.memory.take_due() {
-            let to = self.state_dir.clone();
+            let to = self.place.state_dir().to_owned();
             let (memory, saved) = smol::unblock(move || {
                 let saved = save(&memory, &to);
                 (memory, saved)
@@ -150,12 +151,13 @@ impl Desk {
             self.tell(saved).await;
         }
         if let Some(bookmark) = self.bookmark.take_due() {
-            let to = place(&self.state_dir);
-            let (bookmark, saved) = smol::unblock(move || {
-                let saved = put(&to, &bookmark);
-                (bookmark, saved)
+            let mut place = self.place.clone();
+            let (place, bookmark, saved) = smol::unblock(move || {
+                let saved = place.put(&bookmark, Instant::now());
+                (place, bookmark, saved)
             })
             .await;
+            self.place = place;
             self.bookmark.handle_done(bookmark, saved.is_ok());
             self.tell(saved).await;
         }
@@ -167,6 +169,17 @@ impl Desk {
         self.memory.due = self.memory.latest.as_ref().map(|_| now);
         self.bookmark.due = self.bookmark.latest.as_ref().map(|_| now);
         self.save_due().await;
+        let Self { mut place, .. } = self;
+        smol::unblock(move || {
+            if let Err(e) = place.end() {
+                let at = place.disk();
+                log::warn!(
+                    "{}: where it was in the music is not remembered: {e}",
+                    at.display()
+                );
+            }
+        })
+        .await;
     }
 
     async fn tell(&mut self, saved: io::Result<()>) {
@@ -177,7 +190,7 @@ impl Desk {
         self.works = !fails;
         let said = match saved {
             Err(e) => {
-                let at = self.state_dir.display();
+                let at = self.place.state_dir().display();
                 let why = format!(
                     "{at}: queue and volume are not remembered: {e}; make room, or let it be \
                      written; it is tried again"
@@ -205,13 +218,12 @@ pub struct Loaded {
 
 /// Reads what was saved last. What is missing is as if it had never been; what is damaged
 /// is put aside.
-pub fn load(state_dir: &Path, resume: Resume) -> Loaded {
-    let (memory, notice) = load_memory(state_dir);
+pub fn load(place: &Place, resume: Resume) -> Loaded {
+    let (memory, notice) = load_memory(place.state_dir());
     let mut notices: Vec<_> = notice.into_iter().collect();
-    let place = place(state_dir);
-    let entry = Slots::read(&place).unwrap_or_else(|error| {
+    let entry = place.read().unwrap_or_else(|error| {
         let lost = "what was playing, and how loud, is forgotten";
-        notices.push(give_up(&place, &error, lost));
+        notices.push(give_up(&place.disk(), &error, lost));
         None
     });
     let Some(entry) = entry else {
@@ -269,7 +281,7 @@ fn give_up(path: &Path, why: &io::Error, lost: &str) -> String {
 
 /// The volume that was saved last, in per cent; changes nothing.
 pub fn remembered_volume(state_dir: &Path) -> Option<u8> {
-    if let Ok(Some(entry)) = Slots::read(&place(state_dir)) {
+    if let Ok(Some(entry)) = Slots::read(&place::on_disk(state_dir)) {
         return Some(entry.bookmark.volume);
     }
     let bytes = read_whole(&path(state_dir), MAX_MEMORY_BYTES).ok()?;
@@ -286,16 +298,6 @@ fn save(memory: &Memory, state_dir: &Path) -> io::Result<()> {
     replace(&path(state_dir), &serde_json::to_vec(memory)?)
 }
 
-/// Writes where the node is in its music, in place.
-fn put(path: &Path, bookmark: &Bookmark) -> io::Result<()> {
-    path.parent().map_or(Ok(()), make_again)?;
-    let entry = Entry {
-        bookmark: bookmark.clone(),
-        stamp: Stamp::now(),
-    };
-    Slots::open(path)?.write(&entry)
-}
-
 /// Makes a directory of the node's if it is not there.
 ///
 /// The state directory may have been removed while the node ran; the one that it lies in is
@@ -309,10 +311,6 @@ pub fn make_again(state_dir: &Path) -> io::Result<()> {
 
 fn path(state_dir: &Path) -> PathBuf {
     state_dir.join("memory.json")
-}
-
-fn place(state_dir: &Path) -> PathBuf {
-    state_dir.join("place")
 }
 
 /// A full queue with the longest names has less.

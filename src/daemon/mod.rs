@@ -18,6 +18,7 @@ pub mod memory;
 mod music;
 mod network;
 mod parts;
+mod place;
 mod reload;
 pub mod signals;
 mod slots;

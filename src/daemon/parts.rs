@@ -18,6 +18,7 @@ use super::{
     memory::{self, Loaded},
     music,
     network::{self, Network},
+    place::Place,
     trial, DaemonError, StateDir, Tracker,
 };
 use crate::{
@@ -257,12 +258,13 @@ fn start_speaker(
     let (player, player_events) = spawn_player(config)?;
     let upload = config.peer.upload.map(|rate| rate.0);
     let budget: SharedBudget = Arc::new(Mutex::new(Budget::new(upload)));
+    let place = Place::new(state.path(), &config.control.socket);
     let port = endpoint.local_addr().map_or(0, |at| at.port());
     let Loaded {
         mut memory,
         notices: damage,
         stamp,
-    } = memory::load(state.path(), config.audio.resume);
+    } = memory::load(&place, config.audio.resume);
     // A chosen name is what it is.
     memory.known_as.take_if(|_| config.name.is_some());
     let wonders = memory.left.is_some_and(|left| left.then == Then::Ask);
@@ -354,12 +356,7 @@ fn start_speaker(
         budget,
         tracker_at,
         prometheus,
-        memory: smol::spawn(memory::keep(
-            remembered,
-            places,
-            state.path().to_owned(),
-            kept,
-        )),
+        memory: smol::spawn(memory::keep(remembered, places, place, kept)),
     })
 }
 
