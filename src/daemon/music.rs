@@ -11,8 +11,9 @@ use std::{
 use async_channel::Receiver;
 use smol::{future, Task};
 
-use super::{DaemonError, StateDir};
+use super::{machine, DaemonError, StateDir};
 use crate::{
+    catalog::Quota,
     config::Config,
     content::{
         disk::FencedDisk,
@@ -39,6 +40,8 @@ pub fn open(
         state: state.path().into(),
         me: identity.peer_id(),
         sign: Box::new(move |message| signer.sign(message)),
+        // As much as for the lists of all others.
+        room: Quota::of(machine::memory()).all,
         known_epoch: 0,
         fence,
         follow_links: config.peer.follow_links,

@@ -23,6 +23,10 @@ pub(super) struct Book {
     pages: Vec<Arc<Page>>,
     /// Pages whose entries changed since they were made.
     dirty: BTreeSet<usize>,
+    /// What the pages may take in memory, what they do, and what is not in them yet.
+    room: usize,
+    bytes: usize,
+    fresh_bytes: usize,
     catalogue: Arc<Catalogue>,
     published: Instant,
     /// Whether more than hashes changed.
@@ -30,13 +34,22 @@ pub(super) struct Book {
 }
 
 impl Book {
-    /// Opens the book at what the index last knew.
-    pub fn open(index: Index, me: PeerId, sign: Sign, now: Instant) -> Result<Self, IndexError> {
+    /// Opens the book at what the index last knew. It grows to so many bytes.
+    pub fn open(
+        index: Index,
+        me: PeerId,
+        sign: Sign,
+        room: usize,
+        now: Instant,
+    ) -> Result<Self, IndexError> {
         let (epoch, seq) = (index.epoch(), index.seq());
         let mut this = Self {
             catalogue: Arc::new(Catalogue::publish(me, epoch, seq, Vec::new(), &sign)),
             dirty: (0..(index.numbers() as usize).div_ceil(PAGE_ENTRIES)).collect(),
             pages: Vec::new(),
+            room,
+            bytes: 0,
+            fresh_bytes: 0,
             published: now,
             urgent: false,
             index,
@@ -58,11 +71,31 @@ impl Book {
         &mut self.index
     }
 
-    /// Puts a file in: at `no`, or at a new number if there is one left.
-    pub fn put(&mut self, no: Option<EntryNo>, record: Record) -> Option<EntryNo> {
-        let no = self.index.put(no, Slot::File(Box::new(record)))?;
+    /// Puts a file in: at `no`, or at a new number.
+    ///
+    /// # Errors
+    /// Says why there is no place for it.
+    pub fn put(&mut self, no: Option<EntryNo>, record: Record) -> Result<EntryNo, String> {
+        let size = postcard::experimental::serialized_size(&record.listed);
+        self.take_room(size.unwrap_or(usize::MAX))?;
+        let no = self.index.put(no, Slot::File(Box::new(record)));
+        let no = no.ok_or("there are no entry numbers left; a restart makes new ones")?;
         self.touch(no, true);
-        Some(no)
+        Ok(no)
+    }
+
+    /// Counts what is to come into the pages, if it fits.
+    fn take_room(&mut self, bytes: usize) -> Result<(), String> {
+        let fresh = self.fresh_bytes.saturating_add(bytes);
+        if self.bytes.saturating_add(fresh) > self.room {
+            return Err(format!(
+                "the list of the own tracks has the {} MB that this machine can spare for it; \
+                 share fewer (`peer.music`)",
+                self.room.div_ceil(1 << 20)
+            ));
+        }
+        self.fresh_bytes = fresh;
+        Ok(())
     }
 
     /// Holds these tracks, of these sizes in bytes, and no others. Each keeps
@@ -85,6 +118,10 @@ impl Book {
             .iter()
             .filter(|(track, _)| !before.contains_key(track))
         {
+            if let Err(why) = self.take_room(size_of::<Slot>()) {
+                log::warn!("not all of the cache is listed: {why}");
+                break;
+            }
             let Some(no) = self.index.put(None, Slot::Held { track, size }) else {
                 log::warn!("there are no entry numbers left; a restart makes new ones");
                 break;
@@ -192,6 +229,8 @@ impl Book {
             entries.resize(given_out, None);
             self.pages[n] = Arc::new(Page::new(&entries));
         }
+        self.bytes = self.pages.iter().map(|page| page.footprint()).sum();
+        self.fresh_bytes = 0;
         let (epoch, seq) = (self.index.epoch(), self.index.seq());
         let catalogue = self
             .catalogue

@@ -87,6 +87,8 @@ pub struct Setup {
     pub state: PathBuf,
     pub me: PeerId,
     pub sign: Sign,
+    /// What the list of the tracks may take in memory, in bytes.
+    pub room: usize,
     /// The highest epoch that anybody is known to have seen of this peer.
     pub known_epoch: u64,
     pub probe: Probe,
@@ -179,7 +181,7 @@ impl Library {
     pub fn open(setup: Setup) -> Result<(Self, Receiver<LibraryEvent>), IndexError> {
         let index = Index::open(&setup.state, setup.known_epoch)?;
         let reader = index.reader().clone();
-        let book = Book::open(index, setup.me, setup.sign, Instant::now())?;
+        let book = Book::open(index, setup.me, setup.sign, setup.room, Instant::now())?;
         let (events, receiver) = async_channel::bounded(MAX_EVENTS);
         setup.fence.set(&setup.music, setup.follow_links);
         let core = Arc::new(Core {

@@ -234,7 +234,7 @@ impl<'a> Rescan<'a> {
         // Bound first, so that the book is free when a problem is told.
         let number = self.core.book().put(no, record);
         match number {
-            Some(no) => {
+            Ok(no) => {
                 self.seen.insert(no);
                 self.listed += 1;
                 if let Some(why) = trouble {
@@ -242,10 +242,7 @@ impl<'a> Rescan<'a> {
                     self.note(found, why, true);
                 }
             }
-            None => {
-                let why = "there are no entry numbers left; a restart makes new ones".to_owned();
-                self.problem(found.path, why);
-            }
+            Err(why) => self.not_now(no, found.path, why),
         }
     }
 

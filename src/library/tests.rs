@@ -56,6 +56,7 @@ impl House {
             state: self.path("state"),
             me: owner.id(),
             sign: Box::new(move |bytes| owner.sign(bytes)),
+            room: ROOM,
             known_epoch: 0,
             probe: Arc::new(move |path, _| {
                 probed.fetch_add(1, Ordering::Relaxed);
@@ -78,6 +79,9 @@ impl House {
         self.probed.swap(0, Ordering::Relaxed)
     }
 }
+
+/// For some hundred tracks with long names.
+const ROOM: usize = 256 << 10;
 
 impl House {
     fn left_out(&self, library: &Library) -> Vec<(String, String, bool)> {

@@ -243,6 +243,7 @@ fn songs(name: &str) -> Music {
 fn assert_freed(node: &Node, before: u64, most: u64) {
     let half = before + (most - before) / 2;
     most_until(node, "memory back", || rss(node) <= half);
+    println!("{} MiB after them", rss(node) >> 20);
 }
 
 #[test]

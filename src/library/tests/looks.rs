@@ -138,7 +138,7 @@ fn times_of_change_are_noted_without_reading_anything() {
     let mut old = record();
     assert!(old.stamp.changed.is_some());
     old.stamp.changed = None;
-    library.core.book().put(Some(EntryNo(0)), *old);
+    library.core.book().put(Some(EntryNo(0)), *old).unwrap();
     publish(&library);
     assert_eq!(record().stamp.changed, None);
     house.probed();
@@ -146,4 +146,31 @@ fn times_of_change_are_noted_without_reading_anything() {
     library.core.book().index().flush().unwrap();
     assert!(record().stamp.changed.is_some());
     assert_eq!(house.probed(), 0);
+}
+
+/// How many files there are, and how long their names, says a writer to the directory.
+#[test]
+fn a_list_that_is_full_takes_no_more_and_says_so_of_each_file() {
+    let house = House::new();
+    let dir = "d".repeat(200);
+    for n in 0..440 {
+        house.write(&format!("music/{dir}/{dir}/{n:0200}.wav"), "a");
+    }
+    let (library, events) = house.open(&["music"]);
+    let listed = scan(&library, &events).len();
+    assert!((380..440).contains(&listed), "{listed}");
+    assert!(library.catalogue().footprint() <= ROOM);
+    let left_out = house.left_out(&library);
+    let full = |(_, why, is_listed): &&(String, String, bool)| {
+        why.starts_with("the list of the own tracks") && !is_listed
+    };
+    assert_eq!(left_out.iter().filter(full).count(), 440 - listed);
+    // Each look tries again.
+    for n in 0..440 {
+        fs::remove_file(house.path(&format!("music/{dir}/{dir}/{n:0200}.wav"))).unwrap();
+    }
+    house.write("music/a.wav", "a");
+    scan(&library, &events);
+    house.write("music/b.wav", "b");
+    assert_eq!(scan(&library, &events).len(), 2);
 }
