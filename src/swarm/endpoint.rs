@@ -27,7 +27,7 @@ use smol::{future, Timer};
 
 use super::{
     asker::{Asker, Site},
-    hosts::{Hosts, LEAST_SEND_WINDOW},
+    hosts::{Hosts, GUEST_WINDOW, LEAST_SEND_WINDOW},
     socket::{Addresses, CountedSocket},
     unproven::{Attempt, Turn},
 };
@@ -254,6 +254,13 @@ impl Endpoint {
         }
     }
 
+    /// Makes room for what this node will ask for over a connection; before that there is
+    /// room for requests only.
+    pub fn expect_answers(&self, connection: &Connection) {
+        let window = self.hosts().receive_window(&connection.quic);
+        connection.quic.set_receive_window(window);
+    }
+
     fn hosts(&self) -> MutexGuard<'_, Hosts> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -342,8 +349,7 @@ impl Knocking {
     /// Begins the handshake.
     pub fn accept(self) -> Option<Accepting> {
         let endpoint = self.endpoint;
-        let mut transport = endpoint.transport(self.address);
-        transport.receive_window(VarInt::from_u32(GUEST_WINDOW));
+        let transport = endpoint.transport(self.address);
         let mut server = endpoint.server.clone();
         server.transport_config(Arc::new(transport));
         let connecting = self.incoming.accept_with(Arc::new(server)).ok()?;
@@ -370,13 +376,6 @@ impl Accepting {
 }
 
 impl Connection {
-    /// Makes room for what this node will ask for over it; before that there is
-    /// room for requests only.
-    pub fn expect_answers(&self) {
-        self.quic
-            .set_receive_window(VarInt::from_u32(CONNECTION_WINDOW));
-    }
-
     /// Whether it has ended because a key was taken away, by this side or the other: a
     /// peer that has another one too is as good as before over the next connection.
     pub fn has_lost_its_key(&self) -> bool {
@@ -492,7 +491,7 @@ fn transport() -> TransportConfig {
         .max_concurrent_bidi_streams(VarInt::from_u32(MAX_STREAMS))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
+        .receive_window(VarInt::from_u32(GUEST_WINDOW))
         .send_window(LEAST_SEND_WINDOW)
         .datagram_receive_buffer_size(None)
         // Each answer has a priority of its own (see `provide`), so that first asked is
@@ -543,9 +542,3 @@ const CLOSED_KEY: u32 = 2;
 const MAX_STREAMS: u32 = 32;
 /// What one slice may have under way: a MiB fills 50 Mbit/s at 160 ms.
 const STREAM_WINDOW: u32 = 1 << 20;
-/// The same for all slices of a connection together.
-const CONNECTION_WINDOW: u32 = 4 << 20;
-/// What a guest may send before this node has asked it for anything: all the
-/// requests that it may have open. Who sends the end of each and never its
-/// beginning has this much kept for it.
-const GUEST_WINDOW: u32 = 64 * 1024;

@@ -10,6 +10,8 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use quinn::VarInt;
+
 use super::{asker::Site, congestion::DeafCubic};
 
 /// The connections that are open, of either direction, and the hosts that they lead to.
@@ -50,6 +52,24 @@ impl Hosts {
         }
     }
 
+    /// What may come over a connection of which something is asked.
+    pub fn receive_window(&self, quic: &Arc<quinn::Connection>) -> VarInt {
+        let open = self
+            .open
+            .iter()
+            .filter(|(_, other)| other.strong_count() > 0);
+        let mut counts: BTreeMap<Site, usize> = BTreeMap::new();
+        for (site, _) in open.clone() {
+            *counts.entry(*site).or_default() += 1;
+        }
+        let same = |(_, other): &&(Site, Weak<quinn::Connection>)| {
+            std::ptr::eq(other.as_ptr(), Arc::as_ptr(quic))
+        };
+        let site = open.clone().find(same).map(|(site, _)| site);
+        let of_host = site.and_then(|site| counts.get(site)).copied();
+        VarInt::from_u32(receive_window(counts.len(), of_host.unwrap_or(1)))
+    }
+
     pub fn connections(&self) -> impl Iterator<Item = Arc<quinn::Connection>> + '_ {
         self.open.iter().filter_map(|(_, quic)| quic.upgrade())
     }
@@ -62,6 +82,23 @@ fn send_window(hosts: usize, of_host: usize) -> u64 {
     part(host, of_host).max(LEAST_OF_MANY)
 }
 
+/// What may come over each of so many connections with one of so many hosts.
+fn receive_window(hosts: usize, of_host: usize) -> u32 {
+    let part = |of: u32, n: usize| of / u32::try_from(n).unwrap_or(u32::MAX).max(1);
+    let host = part(RECEIVE_WINDOWS, hosts).clamp(LEAST_RECEIVE_WINDOW, RECEIVE_WINDOW);
+    part(host, of_host).max(GUEST_WINDOW)
+}
+
+/// What may be on its way from a host: 200 Mbit/s at 160 ms. A sender of the end of each
+/// stream and never its beginning has this much kept for it.
+const RECEIVE_WINDOW: u32 = 4 << 20;
+/// Of all hosts together: a house has all of it each.
+const RECEIVE_WINDOWS: u32 = 32 << 20;
+/// Of a host in any case: 100 Mbit/s at 20 ms.
+const LEAST_RECEIVE_WINDOW: u32 = 256 * 1024;
+/// Of a connection in any case, before anything is asked of it, too: all the requests that
+/// a peer may have open.
+pub const GUEST_WINDOW: u32 = 64 * 1024;
 /// What is kept for resending to a host, as much as is under way at 50 Mbit/s and 160 ms.
 /// Who never confirms anything has this much kept for it.
 const SEND_WINDOW: u64 = 1 << 20;
@@ -95,6 +132,21 @@ mod tests {
         assert_eq!(send_window(MAX_GUESTS, 1), LEAST_SEND_WINDOW);
         assert_eq!(send_window(usize::MAX, 1), LEAST_SEND_WINDOW);
         assert_eq!(send_window(usize::MAX, usize::MAX), LEAST_OF_MANY);
+    }
+
+    /// What comes of as many connections as there are guests, from so many hosts in turn, where
+    /// each fills its own before the next one comes.
+    #[test]
+    fn what_may_come_is_bounded_however_many_are_asked() {
+        assert_eq!(receive_window(8, 1), RECEIVE_WINDOW);
+        let kept = |hosts: usize| -> u64 {
+            let each = (0..MAX_GUESTS).map(|n| receive_window(hosts.min(n + 1), n / hosts + 1));
+            each.map(u64::from).sum()
+        };
+        let all = u64::from(RECEIVE_WINDOWS);
+        assert!(kept(1) <= all, "identities of one host: {}", kept(1));
+        let most = (1..=MAX_GUESTS).map(kept).max();
+        assert!(most <= Some(4 * all), "{most:?}");
     }
 
     #[test]

@@ -215,7 +215,9 @@ impl Keeper {
         let is_old = self.since.elapsed() >= MIN_AGE;
         let is_silent = want.renew && is_old;
         match self.live() {
-            Some(connection) if !self.is_doubtful && !is_silent => answer(want, Ok(connection)),
+            Some(connection) if !self.is_doubtful && !is_silent => {
+                self.answer(want, Ok(connection))
+            }
             live => {
                 let heard = live.map(|connection| heard(&connection));
                 self.waiting.push(want);
@@ -238,8 +240,16 @@ impl Keeper {
 
     fn answer_all(&mut self, outcome: &Result<Connection, NoConnection>) {
         for want in std::mem::take(&mut self.waiting) {
-            answer(want, outcome.clone());
+            self.answer(want, outcome.clone());
         }
+    }
+
+    fn answer(&self, want: Want, connection: Result<Connection, NoConnection>) {
+        if let Ok(connection) = &connection {
+            self.endpoint.expect_answers(connection);
+        }
+        // There is room for the one answer; who asked may be gone.
+        let _ = want.reply.try_send(connection);
     }
 
     fn handle_moved(&mut self, candidates: Vec<SocketAddr>) {
@@ -302,14 +312,6 @@ impl Keeper {
             dial_any(&endpoint, peer, &candidates).await
         }));
     }
-}
-
-fn answer(want: Want, connection: Result<Connection, NoConnection>) {
-    if let Ok(connection) = &connection {
-        connection.expect_answers();
-    }
-    // There is room for the one answer; who asked may be gone.
-    let _ = want.reply.try_send(connection);
 }
 
 /// Datagrams that came over a connection so far.
