@@ -4,11 +4,11 @@
 //! A tracker announces `_p2pmusic._tcp.local.` with its port, a peer
 //! `_p2pmusic._udp.local.`, each with, as text, `v` (the protocol), `id` (its peer id)
 //! and `name` (for people). Peers look for trackers, and for one another where no
-//! tracker says who is here. What is found is a hint and nothing more: whoever answers
-//! there still has to show a certificate of the swarm.
+//! tracker says which peers are here. What is found is a hint and nothing more: a node that
+//! answers there still has to show a certificate of the swarm.
 //!
 //! Anybody near can announce more than is kept, and for years. Then all is forgotten
-//! and asked for again, so that who is there no more takes no place for ever.
+//! and asked for again, so that a node that is gone takes no place for ever.
 //!
 //! Without multicast nothing is found, which is said once; discovery goes on
 //! trying, since a Pi's network comes up after its daemons.
@@ -75,7 +75,7 @@ pub async fn look_for_trackers(mdns: Mdns, trackers: Sender<Vec<String>>) {
     future::or(looking, tell_together(lists, trackers)).await;
 }
 
-/// Looks for peers while they are `wanted`, and sends whom it finds and loses. Ends when
+/// Looks for peers while they are `wanted`, and sends those that it finds and loses. Ends when
 /// nobody listens, or can want it any more.
 pub async fn look_for_peers(mdns: Mdns, wanted: Receiver<bool>, peers: Sender<Sighting>) {
     let mut is_wanted = false;
@@ -99,7 +99,7 @@ pub async fn look_for_peers(mdns: Mdns, wanted: Receiver<bool>, peers: Sender<Si
     }
 }
 
-/// Who announces itself within `patience`, by name.
+/// The nodes that announce themselves within `patience`, by name.
 ///
 /// # Errors
 /// When mDNS cannot be used here.
@@ -121,7 +121,7 @@ pub async fn look_around(
 }
 
 /// Passes lists on, of those that come together the last. Each tracker answers in its own
-/// time, and peers that began with whoever was first would be with one here, with another
+/// time, and peers that began with the first would be with one here, with another
 /// there.
 async fn tell_together(lists: Receiver<Vec<String>>, to: Sender<Vec<String>>) {
     while let Ok(mut list) = lists.recv().await {
@@ -280,7 +280,7 @@ impl Drop for Browsing {
     }
 }
 
-/// Says what is wrong once, and after that only to who debugs.
+/// Says what is wrong once, and after that only at the level debug.
 #[derive(Default)]
 struct Complaint(bool);
 
@@ -321,7 +321,7 @@ const RETRY: Duration = Duration::from_secs(30);
 const GOODBYE_TIMEOUT: Duration = Duration::from_millis(300);
 /// Lists of trackers that come together: in each is one more.
 const MAX_LISTS: usize = 16;
-/// Who has just answered somebody else answers nobody for a second (RFC 6762, section 6),
+/// A responder that has just answered is silent for a second (RFC 6762, section 6),
 /// and is asked again after one (5.2): by then all have been heard.
 const TOGETHER: Duration = Duration::from_millis(1500);
 

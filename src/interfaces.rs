@@ -1,7 +1,7 @@
 //! The addresses of this node's own interfaces.
 //!
 //! What an interface leads to is told by its name, as Linux, its network managers and
-//! those who make containers and tunnels give them: a bridge may as well be a home's.
+//! the makers of containers and tunnels give them: a bridge may as well be a home's.
 
 mod changes;
 mod mtu;
@@ -59,8 +59,8 @@ pub fn scopes() -> Vec<u32> {
 }
 
 /// Where others may reach this node, without loopback, and without container
-/// networks unless there is nothing else. Those of tunnels come last: who has the
-/// other end can be reached by them, and nobody else. Link-local IPv6 comes without
+/// networks unless there is nothing else. Those of tunnels come last: only the
+/// other end can be reached by them. Link-local IPv6 comes without
 /// its scope.
 pub fn outer_addresses() -> Vec<IpAddr> {
     choose(up())

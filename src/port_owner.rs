@@ -1,4 +1,4 @@
-//! Who has a port that this node wanted.
+//! Which process has a port that this node wanted.
 //!
 //! Linux says which socket has a port, and whose it is, in `/proc/self/net` (a
 //! sandbox may leave only processes in `/proc`), and which process has a socket in `/proc/<pid>/fd`. The latter is open only to
@@ -15,7 +15,7 @@ pub enum Transport {
     Udp,
 }
 
-/// Who is bound to `port`: the name and number of a process, such as
+/// What is bound to `port`: the name and number of a process, such as
 /// `mpd (pid 512)`, or where that cannot be seen its user, such as `a process
 /// of the user mpd`.
 pub fn port_owner(transport: Transport, port: u16) -> Option<String> {

@@ -11,7 +11,7 @@
 //! The peer registers, is told its lease, and renews it. Either side announces
 //! heads and asks the other for the list and the pages behind one: the tracker
 //! the peer for its own, the peer the tracker for everybody else's. The
-//! tracker says who is up, suspect and gone. A peer that leaves is told that
+//! tracker says which peers are up, suspect and gone. A peer that leaves is told that
 //! it has left. Messages are not paired with answers, except that everything a
 //! tracker asks with a nonce is answered with it.
 //!
@@ -21,7 +21,7 @@
 //! verified slice itself until the end of the stream. A holder whose file
 //! changed under its hands resets the stream with [`RESET_CHANGED`], one whose
 //! slots others wait for with [`RESET_BUSY`]; an end that comes early means that
-//! it has no more. Peers for whom no tracker speaks introduce themselves with
+//! it has no more. Peers that no tracker vouches for introduce themselves with
 //! [`PeerRequest::Hello`], and ask each other for what is behind a newer head.
 //!
 //! # Framing
@@ -31,7 +31,7 @@
 //!
 //! # What it does not do
 //! There are no versions within a message and no compression, and nothing here
-//! proves who may do what: that is the certificates' and the heads' work.
+//! proves what a peer may do: that is the certificates' and the heads' work.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -250,7 +250,7 @@ pub struct Get {
     pub class: Class,
 }
 
-/// How urgent a request is to who sent it. Ordered: the most urgent first.
+/// How urgent a request is to its sender. Ordered: the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Class {
     /// Due within seconds.
@@ -294,7 +294,7 @@ pub enum Decline {
     Denied,
     #[error("the file changed on its disk")]
     Changed,
-    /// Ask those to whom this peer has lately sent the groups. One that has only a part of
+    /// Ask the peers that this one has lately sent the groups. One that has only a part of
     /// the track, and not what was asked for, names itself and what it has.
     #[error("others have it")]
     Elsewhere(Vec<(PeerId, Vec<Range<u32>>)>),

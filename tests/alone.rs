@@ -14,7 +14,7 @@ use common::{
 use netns::Network;
 
 /// While the tracker is dead everything goes on that has an owner: what was there, what
-/// is new, and who was away. When it is back, all are with it.
+/// is new, and the peers that were away. When it is back, all are with it.
 #[test]
 fn a_tracker_is_killed_and_brought_back() {
     let [north, south] = [Music::new(), Music::new()];
@@ -94,7 +94,7 @@ fn a_swarm_without_a_tracker_finds_itself() {
         ..Setup::default()
     };
     let north = node(0, "north", None).music(music.path()).start();
-    // Whoever looks for a tracker does not wait for ever.
+    // A peer that looks for a tracker does not wait for ever.
     let south = node(1, "south", Some("auto")).recorded().start();
     let west = node(1, "west", None).start();
     let all = ["north", "south", "west"];

@@ -58,7 +58,7 @@ fn of_a_list_of_trackers_the_first_may_be_dead() {
     peer.wait_until_registered();
 }
 
-/// Whoever comes back first: a tracker without memory gives each the name that
+/// Whichever comes back first: a tracker without memory gives each the name that
 /// it had, and so does one that met a speaker only after its restart.
 #[test]
 fn three_hosts_of_one_name_keep_their_names_over_restarts() {

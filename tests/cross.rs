@@ -140,7 +140,7 @@ fn a_32_bit_pi_plays_through_alsa_sample_for_sample() {
 }
 
 /// Since Debian 13, alsa-lib's time stamps have 16 bytes on 32-bit ARM, where
-/// they had 8: who asks for one as before has 8 bytes of his own overwritten.
+/// they had 8: a caller of the old size has 8 bytes of its own overwritten.
 /// (The library of this test is Debian 12's, with that one function as it is
 /// in the newer one.)
 #[test]

@@ -373,7 +373,7 @@ fn what_hangs_is_a_finding_and_holds_up_nothing_else() {
     fs::remove_file(&key).unwrap();
     let made = Command::new("mkfifo").arg(&key).status().unwrap();
     assert!(made.success());
-    // Opening it waits for a writer, who never comes.
+    // Opening it waits for a writer, which never comes.
     let report = home.doctor();
     report.finds("key", &["did not answer in time"]);
     report.line("ok", "music", &["has music"]);
@@ -384,7 +384,7 @@ fn what_hangs_is_a_finding_and_holds_up_nothing_else() {
     if fuse.is_err() {
         return left_out_in_part("a file system that hangs needs /dev/fuse");
     }
-    // A server of files that is off: whoever asks waits.
+    // A server of files that is off: each look waits.
     let music = home.path("music");
     let options = "fd=3,rootmode=40000,user_id=0,group_id=0,allow_other";
     let script = format!(
@@ -454,7 +454,7 @@ fn who_may_not_look_is_told_so() {
     report.line("note", "config", &["may not read", "sudo p2pmusic doctor"]);
 }
 
-/// The service's user is another than who looks.
+/// The service's user is another than the doctor's.
 #[test]
 fn what_the_node_may_not_read_is_found_by_who_may() {
     let Some(nobody) = as_nobody() else { return };

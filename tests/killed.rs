@@ -68,7 +68,7 @@ impl Swarm {
         line.unwrap().parse().unwrap()
     }
 
-    /// What is kept in the end is the track, and who has it from here has it right.
+    /// What is kept in the end is the track, and a peer that has it from here has it right.
     fn assert_whole(self) {
         self.owner.signal("CONT");
         self.listener.wait_for_arrival(1.0);

@@ -169,7 +169,7 @@ fn the_status_line_says_what_plays_and_who_is_here() {
     drop(attic);
 }
 
-/// Whoever is started after it finds it there.
+/// A node that is started after it finds it there.
 #[test]
 fn ready_is_said_when_others_can_come() {
     for role in ["tracker", "peer", "both"] {
@@ -238,7 +238,7 @@ fn the_status_line_is_not_said_at_every_change() {
     for _ in 0..20 {
         node.ctl_ok(&["pause"]);
         node.ctl_ok(&["resume"]);
-        // The kernel holds ten messages for who does not listen.
+        // The kernel holds ten messages for a manager that does not listen.
         while manager.listen() {}
     }
     node.ctl_ok(&["stop"]);
@@ -336,7 +336,7 @@ fn it_ends_while_bytes_are_on_their_way() {
         peer
     });
     let [one, two] = peers;
-    // The owner hashes the file for whoever asks first, which takes a while.
+    // The owner hashes the file for the first request, which takes a while.
     ends(one, "while its track is being resolved");
     two.wait_for_sound();
     two.wait_for_arrival(0.001);

@@ -262,8 +262,8 @@ fn music_over_ipv4_only() {
 }
 
 /// Without a tracker: an interface that is plugged in late is used, with nothing but the
-/// address that it gave itself; who roams is found where it is; and who lost the network is
-/// back when it has it again.
+/// address that it gave itself; a node that roams is found where it is; and one that lost the
+/// network is back when it has it again.
 #[test]
 fn without_a_tracker_who_moves_is_found_again() {
     let Some(lan) = lan(3) else { return };

@@ -1,4 +1,4 @@
-//! A swarm as its people see it: who is here, what they have, and music that
+//! A swarm as its people see it: which speakers are here, what they have, and music that
 //! comes from another box.
 
 mod common;
@@ -329,7 +329,7 @@ fn a_track_arrives_as_it_was_sent() {
     audio::assert_same(&heard, &sound);
 }
 
-/// The other source is another owner of the same file, or who has played it
+/// The other source is another owner of the same file, or a peer that has played it
 /// before.
 #[test]
 fn a_track_goes_on_from_another_when_its_owner_dies() {

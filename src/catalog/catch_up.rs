@@ -170,7 +170,7 @@ fn taken(page: &Page) -> usize {
 /// A number in each of two indexes.
 const INDEX_BYTES: usize = 2 * size_of::<u32>();
 
-/// Why catching up with a head failed. Whoever sent the piece is at fault.
+/// Why catching up with a head failed. The sender of the piece is at fault.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SyncError {
     #[error("the head is not newer than what is here")]

@@ -1,7 +1,7 @@
 //! What music there is, and whose: pure data, checked on every way in.
 //!
 //! Each peer owns one [`Catalogue`]: numbered entries in pages of
-//! [`PAGE_ENTRIES`], under a [`Head`] that the owner signs. Whoever relays it
+//! [`PAGE_ENTRIES`], under a [`Head`] that the owner signs. A relay of it
 //! can be stale but can never forge: a page is checked against the list of
 //! page hashes, the list against the head, the head against the owner's key.
 //!

@@ -4,7 +4,7 @@
 //! memory: a swarm of 100,000 tracks is to fit on the smallest board. A page
 //! is therefore four blocks and not a tree of objects: the texts that entries
 //! have in common once, the entries as records one behind the other, and
-//! where each begins. Whoever looks at an entry gets an [`EntryRef`], whose
+//! where each begins. A reader of an entry gets an [`EntryRef`], whose
 //! texts lie in the page. Nothing is ever changed in place.
 //!
 //! A record is in postcard: its content and its path first, since entries are
@@ -202,7 +202,7 @@ struct Details<'a> {
     channels: u16,
     bits: Option<u8>,
     duration: Duration,
-    /// The ranges, encoded by themselves: few who look at an entry need them.
+    /// The ranges, encoded by themselves: few readers of an entry need them.
     opening: &'a [u8],
     audio_start: u64,
     title: Option<&'a str>,

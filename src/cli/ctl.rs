@@ -199,7 +199,7 @@ enum Ctl {
     /// requests (slices that others asked for), requests_declined (whatever they asked for),
     /// tracker_losses
     ///
-    /// liars: the last 16 who sent wrong bytes, with the file that was to be played, its
+    /// liars: the last 16 peers that sent wrong bytes, with the file that was to be played, its
     /// track, how often (lies), and ago_seconds
     Stats(Listing),
     /// Show what plays and how the node is

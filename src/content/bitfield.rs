@@ -7,7 +7,7 @@
 //! All numbers are little-endian; the last 32 bytes are the hash of those before. What must
 //! hold: whatever a power cut or a bad card made of the bytes, [`Bitfield::decode`] gives
 //! what was encoded, or nothing. That the groups are what the track's hash says is not
-//! said here; who reads one proves it.
+//! said here; the reader of one proves it.
 
 use bao_tree::blake3;
 

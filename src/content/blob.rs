@@ -9,7 +9,7 @@
 //! of the track at that place, whatever came in; and [`Verified`] can be made
 //! there alone, so that what asks for one cannot be fed anything else. The holder
 //! checks too while it encodes, so that a file that changed on its disk is found
-//! here and not by the receiver, who would have to call it a liar.
+//! here and not by the receiver, which would have to call it a liar.
 //!
 //! A slice is a sequence of items in pre-order: 64 bytes for a parent (the
 //! hashes of its two children), the bytes of a group for a leaf. Nothing frames

@@ -1,9 +1,9 @@
 //! The bytes of one track as they lie on a disk: a [`Blob`].
 //!
 //! A blob is a library file (whole, its owner's), a held track (whole, in the cache) or
-//! a partial one, which goes on in memory when the disk can take no more of it. Who plays
-//! it reads it blocking, asleep in [`Blob::wait`] until the bytes are there; who serves it
-//! takes a proven slice.
+//! a partial one, which goes on in memory when the disk can take no more of it. The
+//! decoder reads it blocking, asleep in [`Blob::wait`] until the bytes are there; a holder that
+//! serves it takes a proven slice.
 //!
 //! What must hold: only bytes that a [`Verified`] brought are ever given out of the
 //! cache; those that it brought in an earlier life are proven again first, and so is all
@@ -192,7 +192,7 @@ impl Blob {
         have.contains_all(&GroupSet::all(self.size))
     }
 
-    /// Takes verified items in and wakes those who wait for them.
+    /// Takes verified items in and wakes the readers that wait for them.
     ///
     /// Parents must come before the groups below them, as a slice has them. Arriving
     /// bytes also take back an earlier [`Self::fail`].
@@ -316,7 +316,7 @@ impl Blob {
 
     /// Sleeps until the byte at `offset` can be read, `cancel` is set, or it failed.
     ///
-    /// Who sets `cancel` calls [`Self::wake_all`] after it.
+    /// The caller that sets `cancel` calls [`Self::wake_all`] after it.
     pub fn wait(&self, offset: u64, cancel: &AtomicBool) -> Wait {
         let mut arrival = self.arrival();
         loop {

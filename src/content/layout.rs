@@ -10,8 +10,8 @@
 //! arrives; what it says is old then, and only the hashes tell what is here.
 //!
 //! So whatever a power cut leaves is whole, or is told from its name or from what is
-//! missing beside it. Nothing here is believed for its name alone: who reads what an
-//! earlier life wrote proves it first.
+//! missing beside it. Nothing here is believed for its name alone: what an earlier
+//! life wrote is proven before it is read.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -203,7 +203,7 @@ impl Layout {
         match &created {
             Ok(_) => {
                 let have = GroupSet::new();
-                // Without it the track is still found by who knows its size.
+                // Without it the track is still found where its size is known.
                 let _ = self.write_had(track, &Bitfield { size, have });
             }
             Err(_) => _ = self.remove(track, Kind::Partial),

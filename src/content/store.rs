@@ -138,7 +138,7 @@ impl Store {
         self.inner().library.insert((track, path), listed);
     }
 
-    /// Takes back [`Self::add_file`]. Who has the blob may go on reading it.
+    /// Takes back [`Self::add_file`]. A reader that has the blob may go on reading it.
     pub fn forget_file(&self, track: TrackId, path: &Path) {
         let mut inner = self.inner();
         inner.library.remove(&(track, path.to_owned()));

@@ -7,7 +7,7 @@
 //! each with a [`Responder`]. Plans are walked here, in the client's task.
 //!
 //! The node tells of changes through a [`Notifier`], which never waits. It
-//! counts the changes of each subsystem and rings; whoever was busy then reads
+//! counts the changes of each subsystem and rings; a client's task that was busy then reads
 //! the counts later. So nothing is lost and nothing piles up.
 //!
 //! A client that sends nothing for [`SILENCE`] without being idle, or that

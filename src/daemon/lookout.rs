@@ -1,4 +1,4 @@
-//! The control socket of a node that is only a tracker: it shows who is here,
+//! The control socket of a node that is only a tracker: it shows which peers are here,
 //! and says that it cannot play.
 
 use std::{
@@ -92,7 +92,7 @@ pub async fn run(
     }
 }
 
-/// Tells the service manager who is there, and that the tracker's loop turns, as often as
+/// Tells the service manager which peers are there, and that the tracker's loop turns, as often as
 /// it wants to hear that, until the loop does not turn any more.
 pub async fn tell_manager(status: TrackerStatus, mut line: StatusLine, pulse: Pulse) {
     while let Some(snapshot) = status.snapshot().await {

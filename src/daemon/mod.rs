@@ -176,7 +176,7 @@ pub fn abort_on_panic() {
     }));
 }
 
-/// Who has the UDP port that cannot be had, as far as that can be seen.
+/// The process that has the UDP port, as far as that can be seen.
 fn owner_of(error: &io::Error, at: &SocketAddr) -> String {
     match port_owner(Transport::Udp, at.port()) {
         Some(owner) if error.kind() == io::ErrorKind::AddrInUse => {

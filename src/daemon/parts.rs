@@ -87,7 +87,7 @@ impl Running {
     /// again. `config` is what the node runs with from now on.
     pub async fn configure(&self, changes: &Changes, config: &Config, notices: Vec<String>) {
         let Some(speaker) = &self.peer else {
-            // Without somebody who shows them they are in the log.
+            // Where nothing shows them they are in the log.
             let _ = self.notices.force_send(notices);
             return;
         };
@@ -532,7 +532,7 @@ async fn look_for_trackers<T>(mdns: Mdns, to: Sender<Command>) -> T {
 }
 
 /// Announces this peer, and tells it of the others that announce themselves, as long as
-/// it looks for them. Whoever listens on loopback has nobody to find.
+/// it looks for them. A peer that listens on loopback has none to find.
 fn meet_peers(
     config: &Config,
     identity: &Identity,

@@ -1,4 +1,4 @@
-//! Who announces itself now, and where.
+//! The nodes that announce themselves now, and where.
 
 use std::{
     collections::BTreeMap,

@@ -21,7 +21,7 @@ use crate::interfaces::{is_tunnel, is_virtual, Changes};
 #[derive(Clone, Default)]
 pub struct Mdns(Arc<Mutex<Weak<Daemon>>>);
 
-/// A running daemon; it ends with the last who uses it.
+/// A running daemon; it ends with the last user of it.
 pub struct Daemon {
     pub service: ServiceDaemon,
     /// Closed when it is given up.
@@ -61,7 +61,7 @@ impl Mdns {
 }
 
 impl Daemon {
-    /// Ends it for all who use it.
+    /// Ends it for all its users.
     pub fn give_up(&self) {
         self.giving_up.close();
     }

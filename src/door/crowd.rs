@@ -150,7 +150,7 @@ struct Peer {
     identity: Identity,
     link: Link,
     catalogue: Arc<Catalogue>,
-    /// Whom it knows, and the heads, since it last registered.
+    /// The peers that it knows, and the heads, since it last registered.
     seen: BTreeSet<PeerId>,
     heads: BTreeMap<PeerId, u64>,
     /// Heads whose catalogues a reader has still to fetch.

@@ -1,11 +1,11 @@
-//! Who this node is, and whom it believes.
+//! This node's identity, and the certificates that it believes.
 //!
 //! Every member of a swarm has its [`SwarmKey`]: 32 secret bytes. From them
 //! each derives the same certificate authority, bit for bit, and signs a leaf
 //! certificate for its own Ed25519 key; both sides of both protocols show
 //! theirs and check the other's. The leaf's public key is the node's
-//! [`PeerId`]. So whoever has the swarm's key is a member and can add members,
-//! but it cannot be another member.
+//! [`PeerId`]. So a node that has the swarm's key is a member and can add
+//! members, but it cannot be another member.
 //!
 //! With several keys a node signs with the first and believes all: a swarm
 //! changes its key by giving every node `new, old` and, once all have it,
@@ -17,7 +17,7 @@
 //!   from 1970 to 9999 and are checked as of one fixed date between.
 //! - A key that is taken away lets nobody in from the next handshake on. Peers that are in by
 //!   it are put out by the owners of the connections, which ask [`Identity::believes`] again.
-//! - Server names mean nothing. A client that knows whom it wants says so by
+//! - Server names mean nothing. A client that wants a certain peer names its
 //!   [`PeerId`].
 //!
 //! A swarm without a key is the same with [`SwarmKey::OPEN`] in its place.
@@ -121,7 +121,7 @@ impl Identity {
         secret::write_again(state_dir, &self.secret)
     }
 
-    /// Makes the node in `state_dir` another one; says who it is then.
+    /// Makes the node in `state_dir` another one; gives its new id.
     ///
     /// # Errors
     /// When the new secret cannot be written; the text names the file.

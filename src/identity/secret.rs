@@ -157,8 +157,8 @@ fn write(state_dir: &Path, path: &Path, secret: &[u8; 32]) -> io::Result<()> {
     File::open(state_dir)?.sync_all()
 }
 
-/// Gives `file` to whom its directory belongs: root makes it for a service that
-/// runs as somebody else.
+/// Gives `file` to the owner of its directory: root makes it for a service that
+/// runs as another user.
 ///
 /// # Errors
 /// Those of reading the owner and giving the file away.

@@ -181,7 +181,7 @@ impl ResolvesClientCert for Own {
     }
 }
 
-/// Believes whoever shows a leaf that one of the authorities signed.
+/// Believes a node that shows a leaf that one of the authorities signed.
 #[derive(Debug)]
 struct Members {
     trust: Slot<Trust>,
@@ -279,7 +279,7 @@ impl ClientCertVerifier for Members {
     }
 }
 
-/// A client's view of the members, of whom it may want a certain one.
+/// A client's view of the members, of which it may want a certain one.
 #[derive(Debug)]
 struct Expecting {
     members: Arc<Members>,
@@ -428,7 +428,7 @@ mod tests {
     fn strangers_are_refused_by_either_side() {
         let (ours, theirs) = (node(3, &[OURS]), node(4, &[THEIRS]));
         meet(&ours, &theirs).unwrap_err();
-        // A server that trusts both lets in nobody who does not trust it.
+        // A server that trusts both lets in no client that does not trust it.
         meet(&ours, &node(5, &[THEIRS, OURS])).unwrap_err();
         // A client that trusts both is not let in by a server of the other.
         meet(&node(5, &[OURS, THEIRS]), &theirs).unwrap_err();

@@ -1,8 +1,8 @@
 //! When something changes about this machine's network: an address that comes or goes,
 //! a cable that is pulled, a Wi-Fi that is joined.
 //!
-//! The kernel says that something is not as before (rtnetlink(7)); what it is, who wants
-//! to know looks up. Where the kernel may not be asked, a look now and then does.
+//! The kernel says that something is not as before (rtnetlink(7)); what it is, the caller
+//! looks up. Where the kernel may not be asked, a look now and then does.
 
 use std::{
     io,

@@ -249,5 +249,5 @@ impl Book {
 /// this often.
 const HEAD_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Hashes alone are worth a head this often: whoever needs one sooner asks.
+/// Hashes alone are worth a head this often: a peer that needs one sooner asks.
 const HASHES_INTERVAL: Duration = Duration::from_secs(30);

@@ -1,7 +1,7 @@
 //! Hashing files: those that somebody asked for before all others.
 //!
 //! A disk does one thing at a time, so there is one asked job per disk, and
-//! one per file whoever asks. While a disk does an asked job, the background
+//! one per file for all that ask. While a disk does an asked job, the background
 //! job waits in the middle of its file, and goes on where it was. A job that
 //! nobody waits for any more is dropped.
 
@@ -82,7 +82,7 @@ struct State {
     waiting: VecDeque<(Job, Askers)>,
     /// Asked jobs being done, by device.
     running: BTreeMap<u64, (EntryNo, Askers)>,
-    /// The file of the background job, and who joined it.
+    /// The file of the background job, and the requests that joined it.
     background: Option<(Job, Askers)>,
     ended: bool,
 }
@@ -256,7 +256,7 @@ impl Shared {
             if state.ended || (joined != Some(true) && !keep_on()) {
                 return ControlFlow::Break(());
             }
-            // Whoever waits for this disk may have waited for one who left.
+            // A request for this disk may have waited for one that left.
             self.start_next(&mut state, job.device);
             if !state.running.contains_key(&job.device) {
                 return ControlFlow::Continue(());
@@ -298,7 +298,7 @@ pub const MAX_WAITING: usize = 8;
 /// Peers that may wait for one file: as many as a swarm has rooms, and more.
 const MAX_ASKERS: usize = 64;
 
-/// News kept for an asker who is slow to read; the last one always arrives.
+/// News kept for a requester that is slow to read; the last one always arrives.
 const PROGRESS_KEPT: usize = 2;
 
 const NO_PANIC: &str = "nothing panics while it holds this lock";

@@ -2,7 +2,7 @@
 //!
 //! Two phases. First every file is named, with its tags, and announced; then,
 //! when there is nothing better to do, each is hashed, which takes a Pi hours
-//! and needs nobody's patience: who asks for a file gets its hash first
+//! and needs nobody's patience: a file that is asked for gets its hash first
 //! ([`Library::resolve`]). Files that did not change are not read again.
 //!
 //! Everything that waits for a disk happens in [`Library::run`], on a thread
@@ -59,7 +59,7 @@ use crate::{
     media::probe::{Probed, Unfit},
 };
 
-/// The tags of a file, for who feeds it any bytes.
+/// The tags of a file, for the fuzz target.
 #[cfg(feature = "door")]
 pub fn read_tags(path: &Path, format: crate::media::Format) {
     if let Ok(file) = crate::fence::open_regular(path) {
@@ -67,7 +67,7 @@ pub fn read_tags(path: &Path, format: crate::media::Format) {
     }
 }
 
-/// The index's values, for who feeds them any bytes.
+/// The index's values, for the fuzz target.
 #[cfg(feature = "door")]
 pub fn read_index_values(bytes: &[u8]) {
     index::read_values(bytes);

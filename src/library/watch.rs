@@ -218,7 +218,7 @@ async fn woken(notices: &Receiver<()>, bell: Option<&Bell>, deadline: Instant) -
 /// A copied album is one change.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// Somebody who copies for an hour sees music after half a minute.
+/// A person who copies for an hour sees music after half a minute.
 const LATEST: Duration = Duration::from_secs(30);
 
 /// How soon a root that comes is noticed; one stat(2) a root, and a file of the kernel's.

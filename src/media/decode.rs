@@ -21,7 +21,7 @@ use super::guard::guarded;
 use super::view::{View, ViewError};
 use super::Format;
 
-/// A request to give up, shared by who asks and who reads.
+/// A request to give up, shared by its sender and the reader.
 #[derive(Clone, Debug, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
@@ -32,7 +32,7 @@ impl Cancel {
         self.0.store(true, Ordering::Release);
     }
 
-    /// The flag itself, for who waits on a condition of their own.
+    /// The flag itself, for callers that wait on a condition of their own.
     pub fn flag(&self) -> &AtomicBool {
         &self.0
     }

@@ -44,17 +44,17 @@ pub enum Answer {
     GiveUp,
 }
 
-/// Answers from the own catalogue at once, lets slices wait for a slot, and sends who asks
-/// for what others have just got to these.
+/// Answers from the own catalogue at once, lets slices wait for a slot, and refers
+/// a requester of what others have just got to these.
 pub struct Answers {
     serving: Serving,
     elsewhere: Option<Elsewhere>,
     /// Slices that wait or are being sent.
     slices: BTreeMap<Ticket, Slice>,
-    /// Slices that are on their way to somebody else just now, who can pass them on: in the
+    /// Slices that are on their way to another peer just now, which can pass them on: in the
     /// order in which they were asked for, and until when that is waited for.
     held: VecDeque<(Instant, Slice)>,
-    /// Entries that are being looked up or hashed, and for whom.
+    /// Entries that are being looked up or hashed, and the requester of each.
     resolving: BTreeMap<AskId, PeerId>,
     ready: VecDeque<(AskId, Answer)>,
 }
@@ -155,13 +155,13 @@ impl Answers {
                 .and_then(|own| own.pages().get(index as usize))
                 .map(|page| Answer::Page(page.clone()))
                 .unwrap_or(NOT_HERE),
-            // The node answers it, who knows what it is called.
+            // The node answers it, which knows what it is called.
             PeerRequest::Hello(_) => NOT_HERE,
         };
         self.ready.push_back((ask, answer));
     }
 
-    /// Whom a slice that waits or is being sent is for.
+    /// The requester of a slice that waits or is being sent.
     pub fn asker(&self, ask: AskId) -> Option<PeerId> {
         let mut slices = self.slices.values();
         slices.find(|slice| slice.ask == ask).map(|s| s.peer())
@@ -361,8 +361,8 @@ impl Answers {
     }
 }
 
-/// The answer to who is better off with others. Who is about to listen to it is sent away
-/// only if it would wait even longer here.
+/// The answer to a requester that is better off with others. A listener is referred only if it
+/// would wait even longer here.
 fn send_away(
     elsewhere: &mut Option<Elsewhere>,
     serving: &Serving,
@@ -381,7 +381,7 @@ fn send_away(
 const URGENT_BACKLOG: Duration = Duration::from_millis(250);
 /// Bytes that a second of a track takes while that is not known: CD quality PCM.
 const USUAL_RATE: u64 = 176_400;
-/// How long who is better off with others waits for one of them to have got it: half a MiB
+/// How long a referral waits for one of the others to have got it: half a MiB
 /// at 8 Mbit/s, and shorter than a scheduler takes for silence.
 const HOLD: Duration = Duration::from_millis(600);
 /// As many as may wait for a slot.

@@ -56,7 +56,7 @@ pub struct Want {
     pub via: Via,
 }
 
-/// Who is asked for a catalogue. Neither can forge one.
+/// The peer or tracker that is asked for a catalogue. Neither can forge one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
     Tracker,

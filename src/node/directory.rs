@@ -1,4 +1,4 @@
-//! Who is in the swarm, and where each may answer.
+//! The peers of the swarm, and where each may answer.
 
 mod naming;
 
@@ -97,7 +97,7 @@ impl Directory {
     }
 
     /// A tracker that answered at `at` calls this node `name`, and begins to name
-    /// everybody who is here.
+    /// all peers that are here.
     pub fn handle_registered(&mut self, at: IpAddr, name: &str) {
         self.tracker_at = Some(at);
         self.own_claim = name.into();
@@ -196,7 +196,7 @@ impl Directory {
         is_near(at.ip(), &self.interfaces.subnets)
     }
 
-    /// A peer for whom no tracker speaks has answered, or spoken, from `at`.
+    /// A peer that no tracker vouches for has answered, or spoken, from `at`.
     pub fn handle_met(&mut self, peer: PeerId, name: String, at: SocketAddr) -> Change {
         let met = self.peers.values().filter(|known| !known.listed).count();
         let candidate = Candidate::At(at);
@@ -244,7 +244,7 @@ impl Directory {
         change
     }
 
-    /// A peer for whom no tracker speaks announces itself at `addresses`. Says whether
+    /// A peer that no tracker vouches for announces itself at `addresses`. Says whether
     /// that is news.
     pub fn handle_sighting(&mut self, peer: PeerId, addresses: &[SocketAddr]) -> bool {
         let Some(known) = self.peers.get_mut(&peer).filter(|known| !known.vouched) else {
@@ -263,7 +263,7 @@ impl Directory {
         is_news
     }
 
-    /// A peer for whom no tracker speaks does not answer. Says whether that is news.
+    /// A peer that no tracker vouches for does not answer. Says whether that is news.
     pub fn handle_doubt(&mut self, peer: PeerId) -> bool {
         let known = self.peers.get_mut(&peer).filter(|known| !known.vouched);
         known.is_some_and(|known| {
@@ -370,7 +370,7 @@ impl Directory {
 const MAX_NAMES_KEPT: usize = 256;
 /// Four times what a tracker takes.
 const MAX_PEERS: usize = 1024;
-/// Of them, those whom no tracker has ever named: a home's, or a small venue's. A member
+/// Of them, those that no tracker has ever named: a home's, or a small venue's. A member
 /// can make itself any number of identities.
 const MAX_MET: usize = 128;
 /// Addresses dialled side by side for one peer.

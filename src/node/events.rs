@@ -38,7 +38,7 @@ pub struct Setup {
     pub found: Vec<String>,
     /// In per cent.
     pub max_volume: u8,
-    /// Whether who asks for what others have just got may be sent to these.
+    /// Whether a requester of what others have just got may be referred to these.
     pub names_others: bool,
     /// Makes this node's chances its own.
     pub seed: u64,
@@ -113,7 +113,7 @@ pub enum Event {
     Answered {
         ask: AskId,
         sent: u64,
-        /// What has reached who asked, as it confirms.
+        /// What has reached the requester, as it confirms.
         arrived: GroupSet,
     },
     /// Whether the file of counters can be written, when that changes.
@@ -195,7 +195,7 @@ pub enum Action {
     Transport(PlayerAction),
     /// Ask for a piece of a catalogue.
     Want(Want),
-    /// Say to a peer, which can be dialled, who is here.
+    /// Greet a peer, which can be dialled.
     Greet(PeerId, Box<Greeting>),
     /// Whether to look for peers by mDNS, which is of no use where a tracker is.
     LookForPeers(bool),

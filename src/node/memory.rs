@@ -1,4 +1,4 @@
-//! What a node remembers over a restart: how it was used, and whom it knew.
+//! What a node remembers over a restart: how it was used, and the peers that it knew.
 
 use std::{
     sync::Arc,
@@ -25,7 +25,7 @@ pub struct Memory {
     pub current: Option<usize>,
     /// Its default name, and what the swarm called it because that was taken.
     pub known_as: Option<(String, String)>,
-    /// Who was here lately: where to begin without a tracker and without mDNS.
+    /// The peers that were here lately: where to begin without a tracker and without mDNS.
     pub peers: Vec<Acquaintance>,
     /// Which node has which name.
     pub names: Vec<TenureRecord>,
@@ -81,7 +81,7 @@ impl Memory {
     }
 }
 
-/// Says when those who are here are worth writing down: seldom, since an SD card wears
+/// Says when the peers that are here are worth writing down: seldom, since an SD card wears
 /// by being written, and peers may come and go all day.
 #[derive(Debug)]
 pub struct Reminder {
@@ -126,7 +126,7 @@ impl Reminder {
         self.due.take_if(|due| *due <= now).is_some()
     }
 
-    /// Whether `peers`, of whom `here` are here, have to be written.
+    /// Whether `peers`, of which `here` are here, have to be written.
     pub fn is_worth_it(&mut self, here: &[Acquaintance], now: Instant) -> bool {
         let is_written = |known: &Acquaintance| {
             self.written.iter().any(|written| {
@@ -148,7 +148,7 @@ impl Reminder {
 
 /// A swarm that starts is written down once.
 const SETTLED: Duration = Duration::from_secs(5);
-/// Whoever comes in between is written down with the next.
+/// A peer that comes in between is written down with the next.
 const WRITE_EVERY: Duration = Duration::from_secs(300);
 /// Loud enough to be heard, not loud enough to frighten: nobody knows yet what
 /// amplifier is behind the DAC.

@@ -6,8 +6,8 @@
 //! what follows is collected here, in the order in which it is to be done.
 //!
 //! ```text
-//!   tracker ─┐                ┌─ directory    who is here, and where
-//!   mDNS    ─┤                ├─ neighbours   who is found without a tracker
+//!   tracker ─┐                ┌─ directory    which peers are here, and where
+//!   mDNS    ─┤                ├─ neighbours   which are found without a tracker
 //!   library ─┤                ├─ catalogues   what they have
 //!   control ─┼─ Event ─ Node ─┼─ transport    what is to sound
 //!   player  ─┤                ├─ plays        how its bytes get here

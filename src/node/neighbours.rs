@@ -1,18 +1,18 @@
-//! Whom this node can find without a tracker, and when it greets them.
+//! The peers that this node can find without a tracker, and when it greets them.
 //!
-//! A tracker is a convenience: it says who is here, so that nobody has to ask. Of those
-//! for whom none speaks, each is greeted now and then, and says in its answer that it is
-//! here, what it is called, and which catalogue it has.
+//! A tracker is a convenience: it says which peers are here, so that none has to ask. Each
+//! peer that no tracker vouches for is greeted now and then, and says in its answer that it is
+//! here, its name, and the head of its catalogue.
 //!
 //! What must hold:
-//! - For whom a tracker speaks is not greeted: with a healthy tracker nothing happens.
-//! - Who answers is here, whatever became of the tracker; who does not is gone within a
-//!   minute, and asked again ever more seldom, for it may be back.
-//! - A greeting does for both: who has been greeted need not greet.
-//! - Who announces itself, or is remembered, is a hint: it costs an attempt now and then.
-//! - Who floods is heard once a second. Greetings under way, and contacts, are bounded.
+//! - A peer that a tracker vouches for is not greeted: with a healthy tracker nothing happens.
+//! - A peer that answers is here, whatever became of the tracker; one that does not is gone
+//!   within a minute, and greeted again ever more seldom, for it may be back.
+//! - A greeting does for both: a peer that has been greeted need not greet.
+//! - A peer that announces itself, or is remembered, is a hint: it costs an attempt now and then.
+//! - A peer that floods is heard once a second. Greetings under way, and contacts, are bounded.
 //!
-//! Not here: what those who are here are called (`directory`), and what they have
+//! Not here: the names of the peers that are here (`directory`), and what they have
 //! (`catalogues`).
 
 use std::{
@@ -44,12 +44,12 @@ pub struct Neighbours {
     asking: usize,
     /// When somebody is to be greeted next, unless that is nobody.
     wake: Option<Instant>,
-    /// Grows with each who goes: whom to forget first.
+    /// Grows with each peer that goes: the lowest is forgotten first.
     parted: u64,
     random: u64,
 }
 
-/// Who says who is here.
+/// By whose word peers are here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     /// A tracker may be found yet, until then.
@@ -97,7 +97,7 @@ pub enum Silence {
 }
 
 impl Neighbours {
-    /// Begins with those who are remembered. `seed` spreads the greetings of many.
+    /// Begins with the peers that are remembered. `seed` spreads the greetings of many.
     pub fn new(me: PeerId, known: &[Acquaintance], seed: u64, now: Instant) -> Self {
         let mut this = Self {
             me,
@@ -124,7 +124,7 @@ impl Neighbours {
         this
     }
 
-    /// A tracker takes this node, and names everybody who is here.
+    /// A tracker takes this node, and names all peers that are here.
     pub fn handle_registered(&mut self, now: Instant) {
         self.standing = Standing::Told;
         for contact in self.contacts.values_mut() {
@@ -183,8 +183,8 @@ impl Neighbours {
         }
     }
 
-    /// The tracker says that `peer` is gone, who was at `addresses`. Who has not said
-    /// goodbye may have lost the tracker only: it is asked.
+    /// The tracker says that `peer` is gone, which was at `addresses`. A peer that has not
+    /// said goodbye may have lost the tracker only: it is greeted.
     pub fn handle_gone(
         &mut self,
         peer: PeerId,
@@ -211,13 +211,13 @@ impl Neighbours {
         if addresses.is_empty() {
             if let Some(contact) = self.contacts.get_mut(&peer) {
                 contact.is_announced = false;
-                // Whoever is here says so.
+                // A peer that is here says so.
                 contact.failures = contact.failures.max(PATIENCE - 1);
                 contact.due = contact.due.min(due);
             }
         } else if let Some(contact) = self.contact(peer, due) {
             let is_elsewhere = addresses.iter().any(|at| !contact.hints.contains(at));
-            // Whoever was away and is where it was is back, too.
+            // A peer that was away and is where it was is back, too.
             let is_back = !std::mem::replace(&mut contact.is_announced, true);
             let is_news = is_elsewhere || is_back;
             contact.hint(addresses);
@@ -282,7 +282,7 @@ impl Neighbours {
         self.plan();
     }
 
-    /// `peer`, who was at `addresses`, has not answered; or not as one who is here does,
+    /// `peer`, which was at `addresses`, has not answered; or not as a peer that is here does,
     /// when it `declines`.
     pub fn handle_silence(
         &mut self,
@@ -318,7 +318,7 @@ impl Neighbours {
         Silence::Gone
     }
 
-    /// There is something to tell: those who are here are greeted soon.
+    /// There is something to tell: the peers that are here are greeted soon.
     pub fn handle_news(&mut self, now: Instant) {
         for contact in self.contacts.values_mut() {
             if contact.is_here && contact.failures == 0 {
@@ -329,8 +329,8 @@ impl Neighbours {
         self.plan();
     }
 
-    /// This machine is on another network, or back on one: who could not be reached may
-    /// be now, and those who are here are to hear where it is.
+    /// This machine is on another network, or back on one: a peer that could not be
+    /// reached may be now, and those that are here are to hear where it is.
     pub fn handle_moved(&mut self, now: Instant) {
         let random = self.random();
         let spread = SPREAD.max(self.round());
@@ -353,7 +353,7 @@ impl Neighbours {
         }
     }
 
-    /// Whom to greet now.
+    /// The peer to greet now.
     pub fn poll(&mut self, now: Instant) -> Option<PeerId> {
         if self.wake.is_none_or(|wake| now < wake) {
             return None;
@@ -387,7 +387,7 @@ impl Neighbours {
         contact.map_or(&[], |contact| &contact.hints)
     }
 
-    /// Those who were here lately and are not now, the latest first.
+    /// The peers that were here lately and are not now, the latest first.
     pub fn absent(&self) -> Vec<Acquaintance> {
         let mut absent: Vec<_> = self
             .contacts
@@ -426,21 +426,21 @@ impl Neighbours {
         }))
     }
 
-    /// Nobody has been spoken for yet. Those who are here are greeted after `wait`.
+    /// No tracker vouches for any peer yet. Those that are here are greeted after `wait`.
     fn unvouch(&mut self, wait: Duration, now: Instant) {
         let random = self.random();
         let spread = SPREAD.max(self.round());
         for (n, contact) in (0u64..).zip(self.contacts.values_mut()) {
             contact.is_vouched = false;
             let some = part_of(spread, random.wrapping_mul(2 * n + 1));
-            // Who did not answer yesterday may today, now that it counts.
+            // A peer that did not answer yesterday may today, now that it counts.
             contact.failures = contact.failures.min(PATIENCE - 1);
             contact.due = now + wait + some;
         }
         self.plan();
     }
 
-    /// How long who has been heard of is believed to be here.
+    /// How long a peer that has been heard of is believed to be here.
     fn interval(&mut self) -> Duration {
         let whole = GREET_EVERY.max(self.round());
         whole * 3 / 4 + self.some(whole / 4)
@@ -452,7 +452,7 @@ impl Neighbours {
         PACE.saturating_mul(u32::try_from(greeted).unwrap_or(u32::MAX))
     }
 
-    /// Forgets the oldest of those who are away, and those who never were here.
+    /// Forgets the oldest of the peers that are away, and those that never were here.
     fn forget(&mut self) {
         self.contacts
             .retain(|_, contact| contact.is_kept() || contact.is_remembered());
@@ -541,23 +541,23 @@ fn part_of(time: Duration, random: u64) -> Duration {
 
 /// A tracker that is there has answered by then.
 const WAIT_FOR_TRACKER: Duration = Duration::from_secs(4);
-/// A tracker names all whom it knows at once; those who come back to one that was
+/// A tracker names all peers that it knows at once; those that come back to one that was
 /// restarted rest up to 8 s and dial for up to 4.
 const TRACKER_NAMES_WITHIN: Duration = Duration::from_secs(13);
-/// Who is heard of is not greeted for so long: shorter than a connection idles (30 s),
+/// A peer that is heard of is not greeted for so long: shorter than a connection idles (30 s),
 /// so that a greeting costs three packets and no handshake.
 const GREET_EVERY: Duration = Duration::from_secs(20);
 /// In a large swarm a peer greets four others a second at most: the connections that
 /// this leaves open are fewer than the guests that each lets in.
 const PACE: Duration = Duration::from_millis(250);
-/// All who are to be greeted for the same reason are so within this, if they are few.
+/// All peers to be greeted for the same reason are so within this, if they are few.
 const SPREAD: Duration = Duration::from_secs(1);
 /// After a greeting without an answer.
 const RETRY: Duration = Duration::from_secs(2);
 /// Greetings without an answer until a peer is gone: with the interval, and 6 s of
 /// waiting for each, 42 s.
 const PATIENCE: u32 = 3;
-/// Who is gone is asked again after this.
+/// A peer that is gone is greeted again after this.
 const FIRST_REST: Duration = Duration::from_secs(30);
 const LONGEST_REST: Duration = Duration::from_secs(300);
 /// Enough to get from the first rest to the longest.

@@ -132,7 +132,7 @@ impl Play {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Nobody is here who has it, or could say what it is.
+    /// No peer is here that has it, or could say what it is.
     Absent(Absent),
     Resolving {
         peer: PeerId,
@@ -346,8 +346,8 @@ impl Plays {
         self.streams.is_short(now)
     }
 
-    /// Something came of a fetch. Who is not in the swarm (`who_is` knows no name) is not
-    /// asked, whoever names it.
+    /// Something came of a fetch. A peer that is not in the swarm (`who_is` knows no name) is not
+    /// asked, whatever source names it.
     pub fn handle_fetch(
         &mut self,
         fetch: FetchId,
@@ -379,7 +379,7 @@ impl Plays {
         })
     }
 
-    /// Whom the content of `play` is fetched from now.
+    /// The sources that the content of `play` is fetched from now.
     pub fn sources(&self, play: PlayId) -> BTreeSet<PeerId> {
         let stage = self.plays.get(&play).map(|play| play.stage);
         let Some(Stage::Opening(track) | Stage::Loaded(Some(track))) = stage else {

@@ -1,4 +1,4 @@
-//! Who is here, from whoever says so: the tracker, a greeting, or mDNS.
+//! Which peers are here, by the tracker, a greeting, or mDNS.
 //!
 //! A tracker's word counts as long as there is one. Without it each peer speaks for
 //! itself, and its catalogue comes from where it lies.
@@ -106,7 +106,7 @@ impl Node {
     fn handle_refused(&mut self, refusal: &Refusal, now: Instant) {
         self.handle_no_tracker(now);
         if let Refusal::Copy { .. } | Refusal::AlreadyRunning { .. } = refusal {
-            // Whoever it would greet takes it for the other one.
+            // A peer that it greets takes it for the other one.
             self.neighbours.handle_silent();
         }
     }
@@ -391,7 +391,7 @@ impl Node {
         Ok(())
     }
 
-    /// Those who are here, and were lately, as far as they are remembered.
+    /// The peers that are here, and were lately, as far as they are remembered.
     pub(super) fn acquaintances(&self) -> Vec<Acquaintance> {
         let mut known = self.present();
         known.extend(self.neighbours.absent());
@@ -421,7 +421,7 @@ impl Node {
         }
     }
 
-    /// Has it written down who is here, if that is not known yet.
+    /// Has the peers that are here written down, if that is not known yet.
     pub(super) fn remember_peers(&mut self, now: Instant) {
         let here = self.present();
         if self.reminder.is_worth_it(&here, now) {
@@ -437,7 +437,7 @@ fn log_unusable(result: Result<(), SyncError>) {
     }
 }
 
-/// Who greets faster is broken, or means ill.
+/// A peer that greets faster is broken, or means ill.
 const GREET_AGAIN: Duration = Duration::from_secs(1);
 /// A home's speakers, or a small venue's; some 20 KB on disk.
 const MAX_REMEMBERED: usize = 64;

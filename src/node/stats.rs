@@ -1,9 +1,9 @@
 //! Numbers about the node itself: how soon and how smoothly it sounds, where the bytes
-//! came from, what it sent, who lied.
+//! came from, what it sent, and which peers sent wrong bytes.
 //!
 //! Fed by the events and actions that pass the node anyway; costs no timer and nothing
 //! but counting. What must hold:
-//! - Whatever happens, and whoever comes, the memory is bounded: histograms have fixed
+//! - Whatever happens, and whatever peers come, the memory is bounded: histograms have fixed
 //!   buckets, of many peers the busiest have a row, and the rest one together, so that
 //!   sums stay true.
 //! - Every verified byte is counted once, under the peer that sent it, and so is every

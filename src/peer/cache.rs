@@ -71,11 +71,11 @@ impl Peer {
     }
 }
 
-/// The player lets go of a track within milliseconds; who skips through a list does it
+/// The player lets go of a track within milliseconds; a person skips through a list
 /// faster than this. So each track that was left before its end costs a card one block of
 /// bitfield and the metadata of four names, at most once in this long; the sync of its
 /// bytes is what would have been written anyway.
 const REST_AFTER: Duration = Duration::from_secs(5);
-/// Somebody who has made room looks at `status` about this much later. One look
+/// A person who has made room looks at `status` about this much later. One look
 /// writes 1 MiB.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);

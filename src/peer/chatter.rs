@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{node::listed, tracker::link::TrackerEvent};
 
 /// Keeps the log quiet: says nothing twice in a row, and where lines come too fast,
-/// says them to who debugs only.
+/// says them at the level debug only.
 #[derive(Debug)]
 pub struct Chatter {
     last: String,

@@ -4,7 +4,7 @@
 //! The loop owns the node and every task that works for it; dropping a task
 //! cancels it. Performing an action never waits for the network or a disk: it
 //! starts a task that answers with an event. All of them answer on one bounded
-//! channel, so that a burst slows those down who cause it.
+//! channel, so that a burst slows its senders down.
 
 mod bytes;
 mod cache;

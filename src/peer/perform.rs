@@ -486,7 +486,7 @@ fn not_kept(track: TrackId, unkept: Unkept) -> Event {
     }
 }
 
-/// Tells who asked for a hash how far it is, and then the hash.
+/// Tells the requester of a hash how far it is, and then the hash.
 async fn say_hash(library: &Arc<Library>, entry: EntryNo, reply: &Sender<Reply>) {
     let there = library.clone();
     let progress = match smol::unblock(move || there.resolve(entry)).await {
@@ -518,7 +518,7 @@ async fn say_hash(library: &Arc<Library>, entry: EntryNo, reply: &Sender<Reply>)
     }
 }
 
-/// The answer to who asked for a slice: as far as it is here. `done` goes with it.
+/// The answer to the request for a slice: as far as it is here. `done` goes with it.
 fn slice_or_no(
     blob: Option<Arc<Blob>>,
     me: PeerId,

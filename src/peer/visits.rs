@@ -1,4 +1,4 @@
-//! Connections that other peers open: who is let in, and who has to go for them.
+//! Connections that other peers open: which are let in, and which are closed for them.
 
 use std::net::IpAddr;
 

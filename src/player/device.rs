@@ -3,7 +3,7 @@
 //! Only enumerated names can be opened. A name of the hardware (`hw:…`) gets
 //! the track's own rate and channels, or is said to be unable; the period is
 //! fixed. Errors of a stream that come one upon the other mean that the device is lost: the
-//! error callback notes why, and slows down whoever calls it again, since a
+//! error callback notes why, and slows down its caller, since a
 //! dead server does so millions of times.
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -5,7 +5,7 @@
 
 use alsa::Output;
 
-/// Runs `f`, and gives what alsa-lib said meanwhile to whoever debugs.
+/// Runs `f`, and logs what alsa-lib said meanwhile at the level debug.
 ///
 /// Only this thread is heard.
 pub fn hushed<T>(f: impl FnOnce() -> T) -> T {

@@ -56,7 +56,7 @@ pub enum TransportAction {
     },
     /// In per cent.
     Volume(u8),
-    /// Tell those who watch.
+    /// Tell the clients.
     Changed(Change),
 }
 

@@ -100,13 +100,13 @@ pub struct Host {
     pub bookmark: Option<Bookmark>,
     /// How long ago that was, if it goes on from there when it starts again.
     pub resumes: Option<Absence>,
-    /// Whom it finds in its state directory when it starts again.
+    /// The peers that it finds in its state directory when it starts again.
     pub remembered: Vec<Acquaintance>,
     /// The catalogues that its disk has.
     pub archive: BTreeMap<PeerId, Deposit>,
     /// Which names it finds there.
     pub remembered_names: Vec<TenureRecord>,
-    /// Whom the node has given addresses for.
+    /// The peers that the node has given addresses for.
     pub reach: BTreeSet<PeerId>,
     /// What it asked of others.
     pub calls: BTreeMap<CallId, Call>,
@@ -523,7 +523,7 @@ impl World {
         }
     }
 
-    /// A reader, or who makes it last, has come to something that is not here after all.
+    /// A reader, or a checkpoint, has come to something that is not here after all.
     fn tell_lost(&mut self, host: HostNo, track: TrackId) {
         let this = &mut self.hosts[host.0];
         let blob = this.store.0.entry(track).or_default();

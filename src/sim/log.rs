@@ -26,7 +26,7 @@ impl Log {
         hasher.finalize().to_string()
     }
 
-    /// The last `n` lines, for who reads a failure.
+    /// The last `n` lines, for the reader of a failure.
     pub fn tail(&self, n: usize) -> String {
         self.0[self.0.len().saturating_sub(n)..].join("\n")
     }

@@ -1,4 +1,4 @@
-//! The network: delay, loss, and who can reach whom.
+//! The network: delay, loss, and which hosts can reach which.
 
 use std::{
     collections::BTreeSet,

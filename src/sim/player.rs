@@ -346,7 +346,7 @@ impl Voice {
     }
 }
 
-/// The source of a load, for who must find its song.
+/// The source of a load, by which its song is found.
 pub fn entry_of(source: &Source) -> Result<EntryNo, TrackId> {
     match source {
         Source::File(entry) => Ok(*entry),

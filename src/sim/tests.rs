@@ -74,7 +74,7 @@ impl World {
         self.story(host, song).fate == Some(Fate::Heard)
     }
 
-    /// Whom `host` knows to be here, itself included.
+    /// The peers that `host` knows to be here, itself included.
     fn peers(&mut self, host: HostNo) -> Vec<String> {
         let answer = self.command(host, "p2p_peers").expect("it needs nothing");
         let names = answer

@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// The registry and who is connected to it.
+/// The registry and the hosts that are connected to it.
 pub struct Tracker {
     pub alive: bool,
     pub registry: Registry,

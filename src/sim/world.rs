@@ -276,7 +276,7 @@ impl World {
         self.settle(host);
     }
 
-    /// Those who look for peers find `host`.
+    /// The hosts that look for peers find `host`.
     fn announce(&mut self, host: HostNo) {
         for looker in (0..self.hosts.len()).map(HostNo) {
             if self.hosts[looker.0].looks_for_peers {
@@ -285,7 +285,7 @@ impl World {
         }
     }
 
-    /// `looker` finds all who announce themselves.
+    /// `looker` finds all hosts that announce themselves.
     pub fn look_for_peers(&mut self, looker: HostNo) {
         for host in (0..self.hosts.len()).map(HostNo) {
             self.show(host, looker);
@@ -317,7 +317,7 @@ impl World {
         self.settle(host);
     }
 
-    /// Cuts the tracker's process off; its system tells all who are connected.
+    /// Cuts the tracker's process off; its system tells all that are connected.
     pub fn kill_tracker(&mut self, tracker: TrackerNo) {
         self.log.add(
             self.now - self.start,
@@ -371,12 +371,12 @@ impl World {
 }
 
 impl Drop for World {
-    /// Who sees a test fail learns how to see it fail again.
+    /// A failed test says how to see it fail again.
     fn drop(&mut self) {
         if std::thread::panicking() {
             let test = std::thread::current().name().unwrap_or_default().to_owned();
             let seed = self.seed;
-            // Who asked for this very seed wants to see all of it.
+            // A person who asked for this very seed wants to see all of it.
             let asked = std::env::var_os("P2PMUSIC_SEED").is_some();
             let lines = if asked { usize::MAX } else { SHOWN_LINES };
             eprintln!("{}", self.log.tail(lines));

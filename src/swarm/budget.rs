@@ -1,11 +1,11 @@
-//! A cap on what this peer sends, and who goes first under it.
+//! A cap on what this peer sends, and which sender goes first under it.
 //!
-//! Whoever has a piece to send asks, and is either let through or told when to ask again.
+//! A sender that has a piece asks, and is either let through or told when to ask again.
 //! Of those waiting the most urgent goes first, of these the host that was served longest
 //! ago, of its peers the one that was, and of its requests the oldest.
 //!
 //! What must hold: over any time, no more is sent than the cap allows, but for [`BURST`]
-//! and one piece; and who does not ask again stands in nobody's way for longer than
+//! and one piece; and a sender that does not ask again delays no other for longer than
 //! [`PATIENCE`].
 
 use std::{
@@ -23,12 +23,12 @@ pub struct Budget {
     rate: Option<u64>,
     /// When all that was let through will have been sent.
     until: Option<Instant>,
-    /// Who was told to ask again, and when.
+    /// The pieces that were told to ask again, and when.
     waiting: Vec<(Piece, Instant)>,
     turns: Turns,
 }
 
-/// Who has something to send.
+/// A piece that a sender has ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
     pub precedence: Precedence,
@@ -141,13 +141,13 @@ const PORTION: Duration = Duration::from_millis(25);
 /// What a packet carries: less at once saves nothing.
 const PACKET: usize = 1200;
 
-/// Whoever has to let another go first asks again after this long: a piece at 100 Mbit/s.
+/// A sender that has to let another go first asks again after this long: a piece at 100 Mbit/s.
 const STEP: Duration = Duration::from_millis(2);
 
-/// Timers of a busy machine are this late at times; who is later than that has gone.
+/// Timers of a busy machine are this late at times; a sender that is later has gone.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Who was not served for so long is as good as any other who was not.
+/// All that were not served for so long are alike.
 const REMEMBERED: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
@@ -178,7 +178,7 @@ mod tests {
     }
 
     /// Senders that send piece after piece for a minute, as soon as each may: what was sent
-    /// when, and by whom.
+    /// when, and by which.
     fn send(rate: u64, senders: &[Class]) -> Vec<(Instant, u64, usize)> {
         let start = Instant::now();
         let mut budget = Budget::new(Some(rate));

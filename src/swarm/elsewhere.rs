@@ -1,14 +1,14 @@
-//! Who else has it: what a holder says that is asked by many for the same.
+//! Referrals: what a holder answers that is asked by many for the same.
 //!
-//! The only state is what this peer has sent itself, and to whom: a receiver that has
-//! confirmed some groups can pass them on. Who asks for these groups is told of up to
+//! The only state is what this peer has sent itself, and its receivers: a receiver that has
+//! confirmed some groups can pass them on. A requester of these groups is told of up to
 //! [`MAX_NAMED`] such receivers, so that a house full of speakers that start the same
 //! track takes it once from its only holder and the rest from each other.
 //!
 //! What must hold:
-//! - Nobody is sent back and forth: who asks again for groups within [`AGAIN`], because
-//!   it did not work out, is served.
-//! - The asker itself, and who has left, are never named.
+//! - No requester is sent back and forth: one that asks again for groups within [`AGAIN`],
+//!   because it did not work out, is served.
+//! - The requester itself, and peers that have left, are never named.
 //! - Receivers are named in turn, so that the first one does not become the next holder
 //!   that all ask.
 //! - A peer that says it listens to more than anybody can is no listener that passes on what
@@ -29,13 +29,13 @@ use crate::protocol::Decline;
 /// Peers and the groups that they have, as a [`Decline`] names them.
 pub type Named = Vec<(PeerId, Vec<Range<u32>>)>;
 
-/// What was lately sent to whom.
+/// What was lately sent, by receiver.
 #[derive(Debug, Default)]
 pub struct Elsewhere {
     tracks: BTreeMap<TrackId, BTreeMap<PeerId, Receiver>>,
 }
 
-/// One who was sent groups of a track, or asked for some.
+/// A peer that was sent groups of a track, or asked for some.
 #[derive(Debug)]
 struct Receiver {
     /// What it has confirmed.
@@ -75,8 +75,8 @@ impl Elsewhere {
         });
     }
 
-    /// Whom to name to `asker`, who wants `groups`: others who have the first of them, or
-    /// a good part of all. `None` when it is to be served here.
+    /// The receivers to name to `asker`, which wants `groups`: those that have the first of
+    /// them, or a good part of all. `None` when it is to be served here.
     pub fn send_away(
         &mut self,
         track: TrackId,
@@ -182,7 +182,7 @@ impl Receiver {
     }
 }
 
-/// What of `groups` `me`, who has `have`, sends: up to the first that is not here, since
+/// What of `groups` `me`, which has `have`, sends: up to the first that is not here, since
 /// that is where a slice ends whose holder has no more.
 ///
 /// # Errors
@@ -230,7 +230,7 @@ pub const MAX_NAMED: usize = 4;
 /// again for the rest costs a round trip.
 const WORTH_IT: u32 = 16;
 
-/// Who asks again within this is served. Longer than an asker tries the others.
+/// A requester that asks again within this is served. Longer than it tries the others.
 const AGAIN: Duration = Duration::from_secs(15);
 
 /// A receiver that was sent nothing for so long may have skipped the track.

@@ -46,7 +46,7 @@ pub struct Endpoint {
     quic: quinn::Endpoint,
     identity: Identity,
     server: quinn::ServerConfig,
-    /// The networks that this machine is on, by which an open swarm tells who
+    /// The networks that this machine is on, by which an open swarm tells what
     /// is near.
     subnets: Arc<RwLock<Vec<Subnet>>>,
     /// Where somebody has answered, and where nobody did.
@@ -57,7 +57,7 @@ pub struct Endpoint {
     keys: Arc<Mutex<BTreeMap<PeerId, KeyMark>>>,
 }
 
-/// A connection whose other end has shown who it is.
+/// A connection whose other end has shown its id.
 #[derive(Clone, Debug)]
 pub struct Connection {
     pub quic: Arc<quinn::Connection>,
@@ -128,7 +128,7 @@ impl Endpoint {
         self.addresses.lock().handle_change();
     }
 
-    /// Who this node is to the others.
+    /// This node's id.
     pub fn peer_id(&self) -> PeerId {
         self.identity.peer_id()
     }
@@ -137,7 +137,7 @@ impl Endpoint {
         self.quic.local_addr()
     }
 
-    /// The next who wants to connect; `None` when the endpoint is closed.
+    /// The next that wants to connect; `None` when the endpoint is closed.
     pub async fn accept(&self) -> Option<Knocking> {
         loop {
             let incoming = self.quic.accept().await?;
@@ -286,7 +286,7 @@ impl Endpoint {
         is_believed
     }
 
-    /// In a swarm with a key, everybody; in an open one, who is near.
+    /// In a swarm with a key, all addresses; in an open one, near ones.
     fn may_talk_to(&self, ip: IpAddr) -> bool {
         !self.identity.is_open() || self.is_near(ip)
     }
@@ -323,7 +323,7 @@ impl Drop for Trial {
     }
 }
 
-/// Who wants to connect. Nothing has been kept or computed for it so far.
+/// A peer that wants to connect. Nothing has been kept or computed for it so far.
 pub struct Knocking {
     incoming: quinn::Incoming,
     pub address: IpAddr,
@@ -450,7 +450,7 @@ fn certificates(connection: &quinn::Connection) -> Option<Vec<CertificateDer<'st
     Some(*certificates)
 }
 
-/// Keys that outlive the process: who is back after a crash or a power cut can
+/// Keys that outlive the process: a node that is back after a crash or a power cut can
 /// then tell its neighbours at once that their old connections are dead
 /// (stateless reset, RFC 9000, section 10.3), instead of leaving them to their
 /// timeouts.

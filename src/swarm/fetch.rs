@@ -381,8 +381,8 @@ fn unexpected(reply: &PeerReply) -> AskError {
 /// Until an answer begins: a holder that cannot answer at once says so.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a hash: a card that gives 10 MB/s reads the longest recording of 2 GiB
-/// in less, and others may be before it. Who only pretends to read must not
-/// keep a listener for ever.
+/// in less, and others may be before it. A source that only pretends to read must
+/// not keep a listener for ever.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Within an answer. The scheduler asks elsewhere long before.
 const PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);

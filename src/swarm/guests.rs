@@ -1,4 +1,4 @@
-//! Who may come in: the connections that others open, from the first packet on.
+//! Admission of guests: the connections that others open, from the first packet on.
 //!
 //! Before its handshake a stranger costs a few kilobytes and a signature, so only
 //! so many shake hands at once, few of them from one address; when it becomes
@@ -6,9 +6,9 @@
 //! it, everybody is a member, and a member may be greedy or broken.
 //!
 //! What must hold:
-//! - However many knock, and whoever they are, so many are in at most.
-//! - Who comes too often takes its own places: its oldest connection goes.
-//! - Whoever is in the tracker's list of peers is not kept out by those who are not.
+//! - However many knock, with whatever ids, so many are in at most.
+//! - A peer that comes too often takes its own places: its oldest connection goes.
+//! - A peer in the tracker's list is not kept out by those that are not.
 //!
 //! Not here: the requests within a connection; see `provide` and `serving`.
 
@@ -20,13 +20,13 @@ use crate::id::PeerId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GuestId(pub u64);
 
-/// What is done about who knocks.
+/// What is done about a first packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Knock {
     ShakeHands,
     /// Have it show that it is at its address.
     Prove,
-    /// Not a word: who is honest knocks again.
+    /// Not a word: an honest peer knocks again.
     Ignore,
 }
 
@@ -52,8 +52,8 @@ pub struct Guests {
 }
 
 impl Guests {
-    /// Lets `peer` in, and names who has to go for it: itself, where nobody else may.
-    /// `is_listed` tells whom the tracker lists.
+    /// Lets `peer` in, and names the one that is closed for it: itself, where no other may be.
+    /// `is_listed` tells the peers that the tracker lists.
     pub fn handle_connected(
         &mut self,
         id: GuestId,

@@ -7,7 +7,7 @@
 //! - A peer that has moved is dialled where it is now. A connection to where
 //!   it is no longer said to be is doubted: it is used only if nothing else
 //!   leads to the peer.
-//! - A connection that has fallen silent is not waited for: who asks for a new one gets
+//! - A connection that has fallen silent is not waited for: a request for a new one gets
 //!   it, dialled beside the old one, whose requests go on. The one that is heard of first
 //!   is the link's from then on.
 //! - Addresses and connections are states, of which the latest counts; none is
@@ -172,7 +172,7 @@ struct Keeper {
     /// Answer what the peer asks over the connections that were dialled: over
     /// one that is doubted as well, the peer may know of no other.
     serving: VecDeque<Task<()>>,
-    /// Those who wait for a connection, at most [`MAX_WAITING`].
+    /// The requests that wait for a connection, at most [`MAX_WAITING`].
     waiting: Vec<Want>,
     dialling: Option<Task<Result<Connection, NoConnection>>>,
     /// Datagrams that the connection had brought when its successor was first wanted.

@@ -1,5 +1,5 @@
-//! Moving bytes between peers: who is asked for what ([`scheduler`]), whom
-//! this peer serves ([`serving`]), sends to others ([`elsewhere`]) and lets in
+//! Moving bytes between peers: what is asked of which source ([`scheduler`]), which requesters
+//! this peer serves ([`serving`]), refers to others ([`elsewhere`]) and lets in
 //! ([`guests`]), and the QUIC in between.
 //!
 //! From where requests come says an [`asker`]. A [`budget`] keeps what is sent below a cap.

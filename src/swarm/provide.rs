@@ -1,12 +1,12 @@
 //! Answering what other peers ask.
 //!
-//! Each stream is a question, handed on as an [`Ask`] to whoever decides, and
+//! Each stream is a question, handed on as an [`Ask`] to the node, and
 //! answered with the [`Reply`] that comes back. A question that nobody wants
 //! to decide is dropped with its stream.
 //!
 //! An asker costs what is under way to it, and it decides how fast that goes. So
 //! requests are taken at a bounded rate, lists and pages are encoded one at a time
-//! for each connection, and who takes nothing for [`STALL`] is given up.
+//! for each connection, and a reader that takes nothing for [`STALL`] is given up.
 
 use std::{
     io::{self, Write},
@@ -71,8 +71,8 @@ pub enum Reply {
 /// What all connections together may send.
 pub type SharedBudget = Arc<Mutex<Budget>>;
 
-/// Says which groups have reached who asked, and closes its channel when a slice is sent,
-/// or given up. Whoever closes the other end has it given up.
+/// Says which groups have reached the requester, and closes its channel when a slice is sent,
+/// or given up. Closing the other end has it given up.
 pub type Done = Sender<GroupSet>;
 
 /// Answers the questions that come over `connection` until it ends.
@@ -109,7 +109,7 @@ async fn answer(
         Some(Ok(request)) => request,
         _ => return reset(&mut send, RESET_FAULT),
     };
-    // Nothing more is read, nor kept for who sends it nevertheless.
+    // Nothing more is read, nor kept where it is sent nevertheless.
     let _ = recv.stop(VarInt::from_u32(0));
     let (reply, replies) = async_channel::bounded(REPLIES_UNDER_WAY);
     if asks

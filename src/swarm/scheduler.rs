@@ -1,4 +1,4 @@
-//! Fetching one track: which groups, from whom, when.
+//! Fetching one track: which groups, from which source, when.
 //!
 //! The scheduler knows the sources of a track and what is missing, and hands out requests:
 //! first the group that the reader stands at, then the opening (head, audio start, tail)
@@ -9,9 +9,9 @@
 //! - As long as one source has what is missing and delivers, all of it arrives.
 //! - No group is asked for twice at a time, but for one copy of what is late while somebody
 //!   is about to listen to it.
-//! - Who sent wrong bytes is never asked again for this track. A response that ends early
+//! - A source that sent wrong bytes is never asked again for this track. A response that ends early
 //!   is no lie: the source has that no more.
-//! - When nobody is left who could bring what is missing, it says so once, with each
+//! - When no source is left that could bring what is missing, it says so once, with each
 //!   source's reason, so that the listener hears why.
 //! - The same events and seed give the same actions.
 //!
@@ -67,7 +67,7 @@ pub enum Action {
     Complete,
     /// Let go of these groups: nothing keeps them, and the listener is far from them.
     Forget { groups: GroupSet },
-    /// Nobody is left who could bring what is missing; a new source may change that.
+    /// No source is left that could bring what is missing; a new source may change that.
     Stuck { why: Vec<(PeerId, Why)> },
 }
 
@@ -80,7 +80,7 @@ pub enum Outcome {
     Short,
     /// The source has too much to do; ask again after this long, if it said.
     Busy(Option<Duration>),
-    /// The source names others who have some of it, or itself with all that it has.
+    /// The source names others that have some of it, or itself with all that it has.
     Elsewhere(Vec<(PeerId, GroupSet)>),
     /// The source does not have the track.
     NotAvailable,
@@ -333,7 +333,7 @@ impl Scheduler {
         if let Outcome::Elsewhere(named) = outcome {
             return self.handle_elsewhere(request.source, &missing, named, now);
         }
-        // Who is busy may bring it yet.
+        // A busy source may bring it yet.
         if !matches!(outcome, Outcome::Busy(_)) {
             self.handle_not_brought(request.source, &missing);
         }

@@ -8,9 +8,9 @@
 //!   the one that was, by bytes and not by requests. No peer can fill the slots or the queue
 //!   by asking more, and no host by being many peers: of the last slots, the host that was
 //!   sent the least may take one, as long as it leaves more to others than it has.
-//! - Who is short of music itself serves less: nothing that is only fetched, and of the
+//! - A peer that is short of music itself serves less: nothing that is only fetched, and of the
 //!   rest little at a time.
-//! - Who takes its answer too slowly gives its slot up while others wait for one.
+//! - A requester that takes its answer too slowly gives its slot up while others wait for one.
 //! - Every request is started, or told to come again before its asker gives up on us.
 //! - Slots and queue are bounded, whatever is asked.
 //!
@@ -372,7 +372,7 @@ const LARGEST: u32 = 64;
 /// About what a slot takes to come free: 1 MiB at 2 MB/s.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Who is short of music has some again, or has run out of sources, after this long.
+/// A peer that is short of music has some again, or has run out of sources, after this long.
 const RETRY_WHEN_SHORT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

@@ -224,7 +224,7 @@ impl Driver<'_> {
         let task = self.executor.spawn(async move {
             let end = converse(&to, &identity, (number, &arrived), frames).await;
             let why = end.map_or_else(|error| in_words(&error), |()| "closed".into());
-            // Whoever disconnected does not listen any more.
+            // A link that has disconnected does not listen any more.
             let _ = arrived.send((number, Arrival::Closed(why))).await;
         });
         let connection = Connection {

@@ -1,4 +1,4 @@
-//! The central server of a swarm: who is here, and what they have.
+//! The central server of a swarm: which peers are here, and what they have.
 //!
 //! - [`registry`] decides for the tracker, and is pure: registrations, names,
 //!   leases, and the catalogues that the tracker passes on. [`server`] waits

@@ -3,11 +3,11 @@
 //! One task owns the registry and every connection's task; dropping
 //! [`TrackerServer::run`]'s future ends them all. A connection's task shakes
 //! hands, reads frames into the one bounded inbox, and writes what is in its
-//! own bounded outbox. Whoever does not read what it is sent is not listened
+//! own bounded outbox. A peer that does not read what it is sent is not listened
 //! to any more, told no news, and dropped before long: the registry waits for
 //! nobody.
 //!
-//! Strangers cost a handshake, and so do members who come again and again:
+//! Strangers cost a handshake, and so do members that come again and again:
 //! connections are bounded in all, for each address and for each peer, and of
 //! those that shake hands the oldest makes room for the newest. A frame that has
 //! begun has to end soon, and only some that are no small ones are read at once.
@@ -232,7 +232,7 @@ struct Driver {
 struct Link {
     address: SocketAddr,
     since: Instant,
-    /// Who it is, once hands have been shaken.
+    /// Its id, once hands have been shaken.
     peer: Option<PeerId>,
     /// How it has shown that.
     chain: Chain,
@@ -384,7 +384,7 @@ impl Driver {
                 }
                 self.registry.handle_closed(conn, now);
             }
-            // Who asked may have gone meanwhile.
+            // The requester may have gone meanwhile.
             Event::Status(answer) => {
                 let mut snapshot = self.registry.snapshot();
                 snapshot.problems.extend(self.names.problems());
@@ -436,8 +436,8 @@ impl Driver {
         }
     }
 
-    /// Sends the news to those who have read what they were sent before: what
-    /// waits is always the same few bytes, shared by all who are equally far.
+    /// Sends the news to the connections that have read what they were sent before: what
+    /// waits is always the same few bytes, shared by all that are equally far.
     fn tell(&mut self) {
         let mut bulletins: BTreeMap<Place, (Bulletin, Frame)> = BTreeMap::new();
         let behind: Vec<_> = self.registry.behind().collect();
@@ -514,11 +514,11 @@ impl Alarm {
 
 /// Every peer, some of them twice because they are coming back.
 const MAX_CONNECTIONS: usize = MAX_PEERS + 64;
-/// Strangers cost a handshake each. Whoever else comes waits in the listener's
+/// Strangers cost a handshake each. Any more wait in the listener's
 /// backlog: turned away, a thousand peers that return to a restarted tracker
 /// would come again and again, ever later.
 pub(super) const MAX_HALF_OPEN: usize = 32;
-/// For a handshake while others wait: whoever is slower than that makes room.
+/// For a handshake while others wait: a slower one makes room.
 const TURN: Duration = Duration::from_secs(1);
 /// Handshakes with one address: a host with some nodes on it.
 pub(super) const MAX_HALF_OPEN_OF_ADDRESS: usize = 8;

@@ -61,7 +61,7 @@ struct Log {
 }
 
 impl Log {
-    /// Whoever gave up while it held the lines has not changed them.
+    /// A thread that gave up while it held the lines has not changed them.
     fn lines(&self) -> MutexGuard<'_, Vec<String>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }

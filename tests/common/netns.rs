@@ -2,8 +2,8 @@
 //!
 //! Each has, before the interface that leads to the other, one that leads
 //! nowhere and on which it has more addresses than a peer announces, all in
-//! the other's own network by the look of them. Who dials in the order in
-//! which addresses are found, or announces what it finds, never arrives.
+//! the other's own network by the look of them. A node that dials in
+//! the order in which addresses are found, or announces what it finds, never arrives.
 //! Nothing leaves the namespaces: they have no route but the cable.
 #![allow(dead_code)] // each test file uses a part of it
 

@@ -15,7 +15,7 @@ const SBIN: &str = "/usr/local/sbin:/usr/sbin:/sbin";
 /// `ip` keeps its namespaces below /run, and a new network has its loopback down.
 const BEGIN: &str = "mount -t tmpfs tmpfs /run && ip link set lo up && exec \"$@\"";
 
-/// Whether this test goes on here, as root who may mount and make networks. If not, it has
+/// Whether this test goes on here, as root that may mount and make networks. If not, it has
 /// been done already in namespaces of its own, or is left out: either way it returns.
 pub fn as_root() -> bool {
     if is_root() {

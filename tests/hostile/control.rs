@@ -64,7 +64,7 @@ fn storm(connect: &dyn Fn() -> Box<dyn Stream>) {
         let mut some = [0; 4096];
         let _ = client.read(&mut some);
     }
-    // Who asks for everything and takes nothing, or says half a line.
+    // Clients that ask for everything and take nothing, or say half a line.
     let mut lazy: Vec<_> = (0..20).map(|_| connect()).collect();
     for client in &mut lazy {
         for _ in 0..200 {
@@ -93,7 +93,7 @@ fn the_local_socket() {
     });
     let crowd: Vec<_> = (0..500).map(|_| UnixStream::connect(&socket)).collect();
     drop(crowd);
-    // Those who were let in are found to have gone one after the other.
+    // The clients that were let in are found to have gone one after the other.
     let deadline = Instant::now() + PATIENCE;
     while !node.ctl(&["status"]).status.success() {
         assert!(Instant::now() < deadline, "no place has come free");
@@ -116,7 +116,7 @@ fn the_tcp_port() {
             .unwrap();
         Box::new(stream)
     });
-    // All that stay, and say nothing more, leave places to who is on the machine.
+    // All that stay, and say nothing more, leave places to clients on the machine.
     let mut crowd = Vec::new();
     for n in 0..1000u16 {
         let ip = [127, 2, (n / 250) as u8, (n % 250) as u8 + 1].into();
@@ -126,7 +126,7 @@ fn the_tcp_port() {
     assert_eq!(node.json(&["status"])["node"]["name"], "kitchen");
     drop(crowd);
     watch.end(&node, 64 << 20);
-    // Who is honest comes from an address of its own.
+    // The honest client comes from an address of its own.
     let stream = connect_from([127, 4, 0, 1].into(), &at).unwrap();
     assert_eq!(Mpd::over_tcp(stream).ask("ping"), ["OK"]);
 }

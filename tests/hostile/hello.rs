@@ -69,7 +69,7 @@ fn forged_heads_and_bad_names() {
             (Some(absurd), Some(outdone)),
         ] {
             let until = Instant::now() + Duration::from_secs(20);
-            // Who greets too often has to wait.
+            // A peer that greets too often has to wait.
             while greet(&connection, "liar", own, yours).await != Some(TAKEN) {
                 assert!(Instant::now() < until, "it is not heard");
                 smol::Timer::after(Duration::from_millis(200)).await;

@@ -1,4 +1,4 @@
-//! Storms on every listener of the real binary: by strangers, and by a member who
+//! Storms on every listener of the real binary: by strangers, and by a member that
 //! has the swarm's key and means no good.
 //!
 //! The attackers speak the protocols by an implementation of their own

@@ -1,6 +1,6 @@
 //! Storms on mDNS, in a network of the test's own.
 //!
-//! Who browses has to remember what strangers announce, for as long as they say.
+//! A node that browses has to remember what strangers announce, for as long as they say.
 
 use std::{fs, net::UdpSocket, thread, time::Duration};
 
@@ -27,7 +27,7 @@ fn a_storm_of_announcements() {
     let both = advertised(node(&network, 0, "both", "north"));
     storm(&network);
     wait_until_found(&peer);
-    // Who has found it stays with it, and who is found bears it, too.
+    // The node that has found it stays with it, and the one that is found bears it, too.
     let watch_both = Watch::begin(&both);
     storm(&network);
     for (node, watch) in [(&peer, watch), (&both, watch_both)] {
@@ -53,7 +53,7 @@ fn a_crowd_of_false_trackers() {
     wait_until_found(&peer);
 }
 
-/// They are more than are believed, each with an id of its own; whoever is true is found
+/// They are more than are believed, each with an id of its own; the true one is found
 /// among them.
 #[test]
 fn a_crowd_of_false_peers() {

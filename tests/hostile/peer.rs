@@ -53,7 +53,7 @@ fn quic(tls: rustls::ClientConfig) -> quinn::ClientConfig {
 /// A connection of `member`'s, whose other end has let it in so far.
 pub async fn dial(endpoint: &Endpoint, member: &Member, at: SocketAddr) -> Option<Connection> {
     let mut config = quic(member.client_config());
-    // It takes little, so that what it does not read stays with who sends it.
+    // It takes little, so that what it does not read stays with its sender.
     let mut transport = quinn::TransportConfig::default();
     transport.stream_receive_window(VarInt::from_u32(32 * 1024));
     config.transport_config(Arc::new(transport));
@@ -213,8 +213,8 @@ fn flood_of_requests() -> Vec<Vec<u8>> {
     all
 }
 
-/// Members that take what they asked for a byte at a time keep no slot from who
-/// listens.
+/// Members that take what they asked for a byte at a time keep no slot from a
+/// listener.
 #[test]
 fn slow_readers() {
     let music = Music::new();
@@ -240,7 +240,7 @@ fn slow_readers() {
         let mut taken = Vec::new();
         for member in &members {
             let connection = dial(&endpoint, member, at).await.expect("it is a member");
-            // The holder hashes the file first, for whoever asks for an entry.
+            // The holder hashes the file first, for the first request for an entry.
             for entry in 0..2 {
                 let resolve = frame(&PeerRequest::Resolve(entry));
                 let (_, mut recv) = ask(&connection, &resolve).await.unwrap();

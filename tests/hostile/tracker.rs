@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Who comes in the middle of it is registered all the same, under a name that nobody had
+/// A peer that comes in the middle of it is registered all the same, under a name that none had
 /// before.
 fn admits(tracker: &Node, name: &'static str) {
     Setup::peer(name, tracker).start().wait_until_registered();

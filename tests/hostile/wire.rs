@@ -53,7 +53,7 @@ impl Member {
         [r.try_into().unwrap(), s.try_into().unwrap()]
     }
 
-    /// For TLS and QUIC. It believes whoever answers: it is here to attack.
+    /// For TLS and QUIC. It believes any answer: it is here to attack.
     pub fn client_config(&self) -> ClientConfig {
         let key = PrivateKeyDer::Pkcs8(self.pkcs8.clone().into());
         let mut config = builder()

@@ -13,9 +13,9 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Facts {
     pub machine: Machine,
-    /// Who looks.
+    /// The user that runs the doctor.
     pub looker: Person,
-    /// Who the node runs as, or would.
+    /// The user that the node runs as, or would.
     pub runner: Person,
     pub config: Settings,
     pub node: Option<Node>,
@@ -95,7 +95,7 @@ pub enum Read {
     Well,
     /// There is none, which is as good as an empty one.
     Default,
-    /// Whoever looks may not read it.
+    /// The user may not read it.
     Hidden,
     Wrong(String),
     Hangs,
@@ -107,7 +107,7 @@ pub enum Node {
     Runs(Box<Status>),
     /// Nobody listens there, in words.
     Absent(String),
-    /// Whoever looks may not ask it, in words.
+    /// The user may not ask it, in words.
     Hidden(String),
     /// It is there and does not answer, in words.
     Mute(String),
@@ -166,7 +166,7 @@ pub struct Dir {
 /// The file system that a directory is on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disk {
-    /// For who is not root, in bytes.
+    /// For all users but root, in bytes.
     pub free: u64,
     pub has_inodes: bool,
     pub is_read_only: bool,
@@ -192,7 +192,7 @@ pub enum Content {
     Unplayable(usize),
     /// So much that not all was looked at, and nothing so far that can be played.
     Much,
-    /// Whoever looks cannot read it.
+    /// The user cannot read it.
     Unread,
 }
 
@@ -293,7 +293,7 @@ pub enum Reach {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Firewall {
     pub ufw: bool,
-    /// Whether its rules name the port; unknown to who may not read them.
+    /// Whether its rules name the port; unknown where the user may not read them.
     pub ufw_has_port: Option<bool>,
     pub firewalld: bool,
 }

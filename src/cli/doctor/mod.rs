@@ -1,6 +1,6 @@
 //! `p2pmusic doctor`: looks at all that goes wrong in homes, and says what to do.
 //!
-//! It is the first thing that whoever has a problem is asked to run, and what it prints
+//! It is the first thing that a person with a problem is asked to run, and what it prints
 //! goes into a public report. So it works with a broken configuration, without a network,
 //! while the node runs and while it does not, for root and for others; it never shows a
 //! key, a password, or the value of a setting that could not be read; and it ends within

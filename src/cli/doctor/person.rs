@@ -1,4 +1,4 @@
-//! Who may read and write what, by what the file system says.
+//! What a user may read and write, by what the file system says.
 //!
 //! The doctor rarely runs as the service's user, so it cannot just try.
 
@@ -45,7 +45,7 @@ pub enum End {
     There,
     /// This is not there.
     Missing(PathBuf),
-    /// Whoever looks may not look there.
+    /// The user of the doctor may not look there.
     Hidden(PathBuf),
     /// This cannot be looked at, and why.
     Broken(PathBuf, String),

@@ -69,7 +69,7 @@ impl Blob {
     }
 
     /// Makes last what has arrived so far, and says so on the disk. May be called again
-    /// after an error; until then it is proven anew by who opens it.
+    /// after an error; until then each opening proves it anew.
     pub(in crate::content) fn settle(&self) -> Result<(), StoreError> {
         let Some(store) = self.store.upgrade() else {
             return Ok(());

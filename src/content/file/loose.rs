@@ -1,7 +1,7 @@
 //! An arriving track that the disk cannot take, or no more of: the rest of it goes
 //! through memory.
 //!
-//! Who plays it reads it as any other. It is neither served nor made to last, since
+//! The decoder reads it as any other. It is neither served nor made to last, since
 //! nobody can tell what of its outboard came to the disk. What has been heard is let
 //! go when the scheduler says so; a bound holds if it does not.
 

@@ -2,7 +2,7 @@
 //! on the disk until somebody wants them again.
 //!
 //! One that arrives has room for all of it, so that the cap holds; one that rests takes
-//! what is here of it. Whoever opens a resting one to serve from it leaves it at rest.
+//! what is here of it. Opening a resting one to serve from it leaves it at rest.
 
 use std::sync::Arc;
 
@@ -105,7 +105,7 @@ impl Store {
         let blob = Blob::resting(track, size, left, Arc::downgrade(self));
         if !clean {
             log::debug!("{} groups of track {track} are true", blob.have().count());
-            // Whoever asks for it next need not wait for that again.
+            // The next opening need not wait for that again.
             if claimed.is_none() && blob.settle().is_err() {
                 return None;
             }

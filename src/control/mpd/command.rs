@@ -208,7 +208,7 @@ pub enum Info {
     Join,
 }
 
-/// Who may give a command, and where.
+/// The clients that may give a command, by where they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// Anybody, before the password.

@@ -2,7 +2,7 @@
 //!
 //! A plan first walks the tracks, a bounded number at each step, and keeps
 //! what the answer needs; then it writes the answer, again piece by piece, or
-//! hands the songs it found to the queue. Whoever walks a plan does other
+//! hands the songs it found to the queue. The session that walks a plan does other
 //! things between its steps; the node never does it at all.
 
 mod best;

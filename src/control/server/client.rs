@@ -65,7 +65,7 @@ enum Gone {
 }
 
 impl Client {
-    /// Whoever can open the socket needs no password.
+    /// A client that can open the socket needs no password.
     pub fn unix(stream: Async<UnixStream>, commons: Arc<Commons>) -> Self {
         Self::new(Box::pin(stream), None, Access::Local, commons)
     }

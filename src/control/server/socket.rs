@@ -1,4 +1,4 @@
-//! The Unix socket as a file: who may use it, and what was there before.
+//! The Unix socket as a file: its owner, group and mode, and what was there before.
 
 use std::{
     fs, io,
@@ -107,6 +107,6 @@ fn give_to_group(path: &Path, name: &str) -> Result<(), String> {
     chown(path, None, Some(gid)).map_err(|error| cannot(error.into()))
 }
 
-/// Owner and group, nobody else: who can connect can play.
+/// Owner and group, nobody else: a client that can connect can play.
 const MODE: u32 = 0o660;
 const OWNER_ONLY: u32 = 0o600;

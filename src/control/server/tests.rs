@@ -96,7 +96,7 @@ fn a_living_socket_is_not_taken_and_a_dead_one_is() {
     assert!(file.exists());
 }
 
-/// What a message says of who can use it has to be so.
+/// What a message says of the users that can use it has to be so.
 #[test]
 fn a_socket_that_no_group_can_have_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;

@@ -338,7 +338,7 @@ const ATOMS: usize = 256;
 /// trak, mdia, minf, stbl.
 const DEPTH: u8 = 3;
 
-/// Of one AAC frame: 6144 bits a channel, and room for who pads.
+/// Of one AAC frame: 6144 bits a channel, and room for padding.
 const MAX_SAMPLE: u32 = 64 * 1024;
 
 /// Twice what the demuxer reads of what it skips.

@@ -1,4 +1,4 @@
-//! Whom to greet, and when.
+//! Which peers are greeted, and when.
 
 use proptest::prelude::*;
 
@@ -86,7 +86,7 @@ fn for_whom_a_tracker_speaks_is_not_greeted_but_who_lost_it_only_is() {
     neighbours.handle_vouched(peer(1), "attic", now);
     neighbours.handle_gone(peer(1), false, vec![at(1)], now);
     assert_eq!(unanswered(&mut neighbours, now, day).len(), 1);
-    // Who was here, and who may be, once it counts.
+    // The peer that was here, and those that may be, once it counts.
     neighbours.handle_alone(now + day);
     assert!(!unanswered(&mut neighbours, now + day, GREET_EVERY).is_empty());
 }
@@ -103,7 +103,7 @@ fn who_is_remembered_is_greeted_when_no_tracker_comes() {
     assert_eq!(neighbours.absent(), std::slice::from_ref(&known));
     let greeted = unanswered(&mut neighbours, now, WAIT_FOR_TRACKER + SPREAD);
     assert!(greeted[0] >= WAIT_FOR_TRACKER, "{greeted:?}");
-    // One who leaves greets nobody.
+    // A node that leaves greets nobody.
     let mut neighbours = Neighbours::new(ME, &[known], 7, now);
     neighbours.handle_silent();
     assert_eq!(neighbours.poll_timeout(), None);

@@ -1,4 +1,4 @@
-//! What of the plays' bytes is on this machine, for who counts it.
+//! What of the plays' bytes is on this machine, for the numbers.
 
 use super::{Play, Plays, Stage};
 use crate::{

@@ -45,13 +45,13 @@ pub struct Stream {
     /// No other stream has it.
     pub number: u64,
     pub scheduler: Scheduler,
-    /// Whom the scheduler knows as sources.
+    /// The peers that the scheduler knows as sources.
     pub sources: BTreeSet<PeerId>,
-    /// Who was named by a source, and is none by its catalogue: it has a part.
+    /// Peers that a source named, and that are none by their catalogues: they have a part.
     named: BTreeSet<PeerId>,
     /// What all that ever were sources are, or were, called.
     pub names: BTreeMap<PeerId, Arc<str>>,
-    /// Who said what the track is; it has it before its catalogue says so.
+    /// The peer that said what the track is; it has it before its catalogue says so.
     pub resolver: Option<PeerId>,
     pub size: u64,
     /// Whether the store has made room.
@@ -138,7 +138,7 @@ impl Stream {
         name.unwrap_or_else(|| peer.to_string().into())
     }
 
-    /// Tells the scheduler who has come and who has gone.
+    /// Tells the scheduler which sources have come and gone.
     pub fn set_sources(
         &mut self,
         track: TrackId,
@@ -171,7 +171,7 @@ impl Stream {
         self.names.extend(names);
     }
 
-    /// Whether `peer`, whom a source names, is somebody in the swarm.
+    /// Whether `peer`, which a source names, is in the swarm.
     pub fn knows(&mut self, peer: PeerId, who_is: impl Fn(PeerId) -> Option<Arc<str>>) -> bool {
         let name = who_is(peer);
         if let Some(name) = &name {
@@ -183,7 +183,7 @@ impl Stream {
         name.is_some()
     }
 
-    /// Forgets of those who were named who is not here any more.
+    /// Forgets of the named peers those that are not here any more.
     pub fn forget_named(&mut self, is_here: impl Fn(PeerId) -> bool) {
         let Self {
             named,
@@ -200,8 +200,8 @@ impl Stream {
         });
     }
 
-    /// What keeps the listener from the rest, in words. Who has left is not in
-    /// the database any more, but has a name still.
+    /// What keeps the listener from the rest, in words. A peer that has left is
+    /// not in the database any more, but has a name still.
     pub fn in_words(&self, why: &[(PeerId, Why)]) -> String {
         let words: Vec<String> = why
             .iter()

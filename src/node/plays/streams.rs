@@ -65,8 +65,8 @@ impl Streams {
         active.filter_map(|s| s.scheduler.poll_timeout()).min()
     }
 
-    /// Sees to it that there is a stream for `track`; gives what that takes. Who said what
-    /// the track is (`resolver`) has it before its catalogue says so.
+    /// Sees to it that there is a stream for `track`; gives what that takes. The peer that
+    /// said what the track is (`resolver`) has it before its catalogue says so.
     pub fn open(
         &mut self,
         track: TrackId,
@@ -152,8 +152,8 @@ impl Streams {
         self.with(track, |stream| stream.scheduler.handle_demand(offset, now));
     }
 
-    /// Something came of a fetch. Who is not in the swarm (`who_is` knows no name) is not
-    /// asked, whoever names it.
+    /// Something came of a fetch. A peer that is not in the swarm (`who_is` knows no name) is not
+    /// asked, whatever source names it.
     pub fn handle_fetch(
         &mut self,
         fetch: FetchId,

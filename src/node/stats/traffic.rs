@@ -1,4 +1,4 @@
-//! What went to whom and came from whom, and who lied.
+//! What went to each peer and came from it, and which sent wrong bytes.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -40,7 +40,7 @@ pub struct Row {
     pub counts: Counts,
 }
 
-/// Somebody who sent wrong bytes of a track.
+/// A peer that sent wrong bytes of a track.
 #[derive(Clone, Debug)]
 pub struct Lie {
     pub peer: PeerId,
@@ -156,7 +156,7 @@ impl Traffic {
         }
     }
 
-    /// A slice for `peer` has ended after so many bytes. Whom it was for may not be
+    /// A slice for `peer` has ended after so many bytes. Its receiver may not be
     /// known any more.
     pub fn handle_sent(&mut self, peer: Option<(PeerId, Arc<str>)>, bytes: u64) {
         let counts = match peer {
@@ -167,7 +167,7 @@ impl Traffic {
         counts.sent_bytes += bytes;
     }
 
-    /// The peers, who brought and took the most first.
+    /// The peers, those that brought and took the most first.
     pub fn rows(&self) -> Vec<&Row> {
         let mut rows: Vec<&Row> = self.rows.iter().collect();
         rows.sort_by_key(|row| (std::cmp::Reverse(row.weight()), row.peer));
@@ -185,12 +185,12 @@ impl Traffic {
         total
     }
 
-    /// Who lied, the latest first.
+    /// The peers that sent wrong bytes, the latest first.
     pub fn lies(&self) -> impl Iterator<Item = &Lie> {
         self.lies.iter().rev()
     }
 
-    /// What a person should know of who lied lately, a sentence each.
+    /// What a person should know of wrong bytes lately, a sentence for each peer.
     pub fn lies_in_words(&self, now: Instant) -> Vec<String> {
         let is_fresh = |lie: &&Lie| now.saturating_duration_since(lie.last) < LIE_SHOWN;
         let fresh = self.lies().filter(is_fresh).take(MAX_LIES_SHOWN);
@@ -297,7 +297,7 @@ const MAX_CANCELLED: usize = 64;
 const MAX_LIES: usize = 16;
 /// Sentences in `status`, which has others to say as well.
 const MAX_LIES_SHOWN: usize = 4;
-/// Who looks in the evening sees what was in the morning.
+/// A look in the evening shows what was in the morning.
 const LIE_SHOWN: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]

@@ -416,7 +416,7 @@ fn perform(bench: &mut Bench, op: Op) {
 }
 
 proptest! {
-    /// Whoever performs the actions knows what plays, and it is the cursor's.
+    /// The performer of the actions knows what plays, and it is the cursor's.
     #[test]
     fn actions_tell_all_that_is_to_be_known(ops in prop::collection::vec(op(), 0..80)) {
         let mut bench = Bench::new(6);

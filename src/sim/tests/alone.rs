@@ -4,9 +4,9 @@ use super::{presence::alive, presence::assert_same_heads, *};
 use crate::{sim::net::Place, tracker::registry::LEASE};
 
 const NAMES: [&str; 5] = ["kitchen", "cellar", "attic", "garden", "hall"];
-/// Who dies without a tracker to see it is gone everywhere within this.
+/// A peer that dies without a tracker to see it is gone everywhere within this.
 const NOTICED: Duration = Duration::from_secs(60);
-/// Who is back, or has something new, is known everywhere within this.
+/// A peer that is back, or has something new, is known everywhere within this.
 const SPREAD: Duration = Duration::from_secs(10);
 
 fn swarm(seed: u64, weather: Weather, wants_tracker: bool) -> World {
@@ -70,7 +70,7 @@ fn a_swarm_goes_on_without_its_tracker() {
                 world.revive(HostNo(host));
             }
         }
-        // Those whom somebody gave up are asked again ever more seldom.
+        // Peers that another gave up are greeted again ever more seldom.
         world.run(300 * SECOND);
         assert_all_know(&mut world);
         assert_same_heads(&world);
@@ -148,7 +148,7 @@ fn a_lost_index_is_outdone_without_a_tracker() {
     }
 }
 
-/// Whoever looks sees the same names, and nobody loses one that a tracker gave.
+/// All peers see the same names, and none loses one that a tracker gave.
 #[test]
 fn two_of_one_name_are_told_apart_the_same_way_everywhere() {
     for seed in seeds(100) {

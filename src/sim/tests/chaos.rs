@@ -131,7 +131,7 @@ fn every_play_ends_in_sound_or_in_words() {
                         let says = why.contains(": ") || why.starts_with("nobody");
                         assert!(says, "{why:?} says little");
                     }
-                    // Who seeks to the end has heard all of it without a sound.
+                    // A seek to the end counts as having heard all of it without a sound.
                     Some(Fate::Heard | Fate::Dropped) => {}
                     None if waiting > 0 => waiting -= 1,
                     None => panic!("{} forgot {story:?}", host.name),

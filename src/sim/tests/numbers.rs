@@ -32,7 +32,7 @@ impl Numbers {
     }
 }
 
-/// Whoever brought it, whatever was lost, late, asked for twice or taken back.
+/// Whatever source brought it, whatever was lost, late, asked for twice or taken back.
 #[test]
 fn every_byte_of_a_track_is_counted_once() {
     for seed in seeds(100) {

@@ -1,4 +1,4 @@
-//! Who is here: the same everywhere, soon.
+//! Which peers are here: the same everywhere, soon.
 
 use super::*;
 use crate::tracker::registry::{LEASE, RENEW_INTERVAL};
@@ -114,7 +114,7 @@ fn catalogues_are_the_same_everywhere_after_a_partition() {
     }
 }
 
-/// Whoever was here all the time is not lost when the tracker was away.
+/// A peer that was here all the time is not lost when the tracker was away.
 #[test]
 fn a_tracker_that_restarts_costs_nobody_a_neighbour() {
     for seed in seeds(100) {

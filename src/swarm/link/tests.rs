@@ -189,7 +189,7 @@ enum Cut {
     Handshakes,
 }
 
-/// A way to one place, for one who dials.
+/// A way to one place, for one dialler.
 struct Wire {
     at: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -221,7 +221,7 @@ impl Wire {
                 let there_bound = async { (true, front.recv_from(&mut there_buffer).await) };
                 let here_bound = async { (false, back.recv_from(&mut here_buffer).await) };
                 let (goes_there, received) = future::or(there_bound, here_bound).await;
-                // A place that has closed its port says so to the next who asks.
+                // A place that has closed its port says so to the next request.
                 let Ok((len, from)) = received else { continue };
                 let buffer = if goes_there {
                     &there_buffer

@@ -1,4 +1,4 @@
-//! Which groups to ask for next, in what portions, and whom.
+//! Which groups to ask for next, in what portions, and of which source.
 //!
 //! Every group has a *slack*: how long until the reader comes to it. Every source has an
 //! *ETA* for it: its round trip and what it was asked for before, by its measured rate.
@@ -23,8 +23,8 @@ enum Urgency {
     CopyOf(PeerId),
 }
 
-/// A source that may be asked, what of, and how well it suits: who can bring the piece
-/// in time goes first, then who is soonest, then whom chance says.
+/// A source that may be asked, what of, and how well it suits: one that can bring the
+/// piece in time goes first, then the soonest, then the one that chance says.
 struct Offer {
     groups: GroupSet,
     skips: bool,
@@ -101,7 +101,7 @@ impl Scheduler {
             .collect()
     }
 
-    /// What was asked of one silent source alone, of whom, and its slack; what the reader
+    /// What was asked of one silent source alone, that source, and its slack; what the reader
     /// comes to first goes first.
     fn late(&self, now: Instant) -> Vec<(Duration, PeerId, GroupSet)> {
         let mut silent = self.requests.values().filter(|r| r.late).peekable();
@@ -472,7 +472,7 @@ impl Scheduler {
     }
 }
 
-/// Whether what is due after `slack` should not be left to who brings it after `eta`, when
+/// Whether what is due after `slack` should not be left to a source that brings it after `eta`, when
 /// another could after `soonest`: in time, or in less than half of the time, which is worth
 /// what is lost.
 fn is_too_late(eta: Duration, slack: Duration, soonest: Duration) -> bool {
@@ -508,7 +508,7 @@ const MIN_ROOM: u64 = 2 * GROUP_BYTES;
 /// sound still has what lies between reader and device.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// Who is due so much later gives way; less is not worth asking for again.
+/// A request that is due so much later gives way; less is not worth asking for again.
 const YIELD: Duration = Duration::from_millis(500);
 
 /// What lies so far ahead of the play head is played soon. More than the last stretch of a

@@ -1,9 +1,9 @@
-//! Sources that other sources name: listeners like this one, who have a part of the track.
+//! Sources that other sources name: listeners like this one, which have a part of the track.
 //!
-//! Who names them is not asked for the same again until they were tried: for [`TRY_THEM`],
+//! The source that names them is not asked for the same again until they were tried: for [`TRY_THEM`],
 //! shorter for what is due soon, or until one of them fails. So a name that leads nowhere
-//! costs a request, and who has given [`MAX_MISLED`] such names is taken as busy when it
-//! gives another.
+//! costs a request, and a source that has given [`MAX_MISLED`] such names is taken as busy when
+//! it gives another.
 //!
 //! Listeners can only trade what they do not all get at the same time. So as soon as others
 //! are known to listen, what is not due soon is asked for from a point on that chance
@@ -62,7 +62,7 @@ impl Naming {
 }
 
 impl Scheduler {
-    /// A source does not send what it was `asked` for, but names who has some of it, or says
+    /// A source does not send what it was `asked` for, but names peers that have some of it, or says
     /// what it has itself.
     pub(super) fn handle_elsewhere(
         &mut self,
@@ -94,8 +94,8 @@ impl Scheduler {
         }
     }
 
-    /// What is due now and was not brought by those who were named is asked of who named
-    /// them.
+    /// What is due now and was not brought by the named sources is asked of the source that
+    /// named them.
     pub(super) fn hurry(&mut self, now: Instant) {
         if self.spread_from.is_none() {
             return;
@@ -113,8 +113,8 @@ impl Scheduler {
         }
     }
 
-    /// A request to `peer` left `missing` out: if it was named for that, who named it may be
-    /// asked again.
+    /// A request to `peer` left `missing` out: if it was named for that, the source that named
+    /// it may be asked again.
     pub(super) fn handle_not_brought(&mut self, peer: PeerId, missing: &GroupSet) {
         let by = self.sources.get(&peer).and_then(|source| source.naming.by);
         for source in self.sources.values_mut() {
@@ -151,7 +151,7 @@ impl Scheduler {
         pieces
     }
 
-    /// How urgent a request is to who serves it: as "now" goes only what is due soon. The rest
+    /// How urgent a request is to its holder: as "now" goes only what is due soon. The rest
     /// of what plays has the time to come from others, and still goes before most of the next
     /// track.
     pub(super) fn class_on_wire(&self, source: PeerId, groups: &GroupSet, now: Instant) -> Class {
@@ -179,7 +179,7 @@ impl Scheduler {
         self.handle_not_brought(peer, &lacks);
     }
 
-    /// Takes in who was named; whether it can be asked.
+    /// Takes a named source in; whether it can be asked.
     fn add_named(&mut self, peer: PeerId, by: PeerId, groups: &GroupSet, now: Instant) -> bool {
         if let Some(source) = self.sources.get_mut(&peer) {
             return source.handle_named(by, groups, now);

@@ -261,8 +261,8 @@ impl Source {
         self.lost
     }
 
-    /// How long until it has sent `bytes` more, when it owes something since `owes`. Who is
-    /// late with a group is taken to need as long again; and if its rate is not known, for
+    /// How long until it has sent `bytes` more, when it owes something since `owes`. A source that
+    /// is late with a group is taken to need as long again; and if its rate is not known, for
     /// each that follows, too.
     pub(super) fn eta(&self, bytes: u64, owes: Option<Instant>, now: Instant) -> Duration {
         let rtt = self.rtt.unwrap_or(GUESSED_RTT);

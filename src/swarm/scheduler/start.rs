@@ -128,7 +128,7 @@ impl Scheduler {
         missing.bytes(self.size).saturating_sub(by_then)
     }
 
-    /// The rates of those who can bring something; `None` while one is not known, which is
+    /// The rates of the sources that can bring something; `None` while one is not known, which is
     /// so until it has sent for longer than a good network takes for all that is asked for.
     fn rate_of_all(&self) -> Option<u64> {
         let missing = self.missing();

@@ -102,7 +102,7 @@ const CD_RATE: u64 = 44_100 * 4;
 const HIGHEST_RATE: u64 = 192_000 * 6;
 
 /// A start or a seek asks for the head, the start of the sound, the tail, and the next three
-/// seconds, which is 4 s of CD quality; some in a row are people who look for a song.
+/// seconds, which is 4 s of CD quality; some in a row are a person's search for a song.
 const AHEAD: Duration = Duration::from_secs(15);
 
 /// Listeners behind one address: a speaker, and a second node on the same machine.

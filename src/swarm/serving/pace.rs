@@ -1,4 +1,4 @@
-//! How fast what is served reaches those who asked for it.
+//! How fast what is served reaches its requesters.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ impl Pace {
         self.window.get_or_insert((now, 0));
     }
 
-    /// So much has reached who asked for it; `idle` when nothing is being sent any more.
+    /// So much has reached its requester; `idle` when nothing is being sent any more.
     pub(super) fn handle_sent(&mut self, bytes: u64, idle: bool, now: Instant) {
         if let Some((since, sum)) = &mut self.window {
             *sum += bytes;

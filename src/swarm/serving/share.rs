@@ -78,7 +78,7 @@ fn settle<K: Ord>(shares: &mut BTreeMap<K, Share>, now: Instant) {
 
 const PARTS: u64 = 1024;
 
-/// About a round of requests: who was greedy a minute ago is as good as anybody.
+/// About a round of requests: a host that was greedy a minute ago is as good as any.
 const HALF_LIFE: Duration = Duration::from_secs(2);
 
 /// As many as there may be guests.

@@ -189,7 +189,7 @@ fn who_waited_long_enough_is_told_to_come_again() {
     assert_eq!(serving.poll_timeout(), None);
 }
 
-/// However slowly some read, who comes then gets a slot within what it waits for
+/// However slowly some read, a requester that comes then gets a slot within what it waits for
 /// one and a second try.
 #[test]
 fn slow_readers_give_their_slots_to_who_waits() {

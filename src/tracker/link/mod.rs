@@ -11,7 +11,7 @@
 //! - A head goes out before anything that belongs to it.
 //! - A peer whose addresses change says so at once: it registers anew.
 //! - A default name that was numbered is asked for again, from any tracker, so
-//!   that nobody's restart renames a speaker. It is given up to who has it.
+//!   that nobody's restart renames a speaker. It is given up to the peer that has it.
 //! - Leaving ends, confirmed or not.
 
 #[cfg(test)]
@@ -84,7 +84,7 @@ pub enum TrackerEvent {
     Connecting {
         to: String,
     },
-    /// Everybody else and all heads follow as messages; who does not is gone.
+    /// All other peers and heads follow as messages; a peer that does not is gone.
     Registered {
         registered: Registered,
         /// What stands for [`crate::protocol::Candidate::WithTracker`].
@@ -218,7 +218,7 @@ impl Link {
                 // A registration that is under way may have been taken.
                 State::Up { .. } | State::Registering { .. } => self.begin_leaving(false, now),
                 State::Leaving { moves_on, .. } => *moves_on = false,
-                // Whoever asks again waits for an answer, too.
+                // A second request waits for an answer, too.
                 State::Left { confirmed } => {
                     let confirmed = *confirmed;
                     self.tell(TrackerEvent::Left { confirmed });
@@ -402,7 +402,7 @@ impl Link {
         }
     }
 
-    /// Who is registered elsewhere says goodbye there first.
+    /// A peer that is registered elsewhere says goodbye there first.
     fn handle_configured(&mut self, trackers: Vec<String>, now: Instant) {
         let in_use = self.trackers.get(self.current);
         let stays = in_use.and_then(|to| trackers.iter().position(|listed| listed == to));

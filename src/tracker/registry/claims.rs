@@ -1,4 +1,4 @@
-//! Who gets a place that another may have.
+//! Which peer gets a place that another may have.
 //!
 //! A registration is a claim to a peer id and to a name. The connection that holds the
 //! id is probed, and the claim waits for the answer, for that connection's end, or for

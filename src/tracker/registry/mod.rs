@@ -2,22 +2,22 @@
 //!
 //! # What must hold
 //! - Nobody is listed twice, and no name either.
-//! - Who is silent for longer than its lease is in nobody's view any more. A
+//! - A peer that is silent for longer than its lease is in nobody's view any more. A
 //!   lost connection makes a peer suspect at once and gone when its lease
-//!   ends, unless it comes back before; who leaves is gone at once.
+//!   ends, unless it comes back before; one that leaves is gone at once.
 //! - A name is kept for the node that had it, here or away, as [`crate::tenure`] says.
 //! - A peer is here already only if its connection answers a probe. One that does not
 //!   is thrown out, so a speaker that lost its power never stands in the way of its own
 //!   return.
 //! - A head is announced once all its pages are here.
-//! - What many must hear costs nothing for those who do not listen: changes are
-//!   told in bulletins, [`TELL_INTERVAL`] apart, to whoever has room for one.
-//! - Whoever breaks the protocol loses its connection, and nobody else
+//! - What many must hear costs nothing for those that do not listen: changes are
+//!   told in bulletins, [`TELL_INTERVAL`] apart, to each that has room for one.
+//! - A peer that breaks the protocol loses its connection, and no other
 //!   notices.
 //!
 //! # What it does not do
-//! It opens no connection and trusts nobody about anybody else: every peer
-//! speaks for itself, and the certificate says who that is.
+//! It opens no connection and trusts no peer about another: every peer
+//! speaks for itself, and the certificate says which it is.
 
 mod addresses;
 mod claims;
@@ -48,7 +48,7 @@ use crate::{
     tenure::{TenureRecord, Tenures, MAX_AWAY},
 };
 
-/// A connection, as whoever waits for it counts them; never used twice.
+/// A connection, as the server counts them; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnId(pub u64);
 
@@ -60,8 +60,8 @@ pub enum Action {
         message: FromTracker,
     },
     /// There is news: tell each of [`Registry::behind`] that has room for it its
-    /// bulletin, and say so by [`Registry::handle_told`]. Who has no room is told
-    /// after the next one.
+    /// bulletin, and say so by [`Registry::handle_told`]. One that has no room
+    /// is told after the next one.
     Tell,
     /// Close it once what was sent before is out. The registry has forgotten
     /// it already.
@@ -108,7 +108,7 @@ pub struct Snapshot {
     pub problems: Vec<String>,
 }
 
-/// Who is here, and what they have.
+/// The peers that are here, and what they have.
 pub struct Registry {
     /// Those of the tracker's own host.
     own_addresses: Vec<IpAddr>,
@@ -290,7 +290,7 @@ impl Registry {
             .map(|(&conn, c)| (conn, c.peer, c.told))
     }
 
-    /// The news for whoever is at `place`.
+    /// The news for a connection that is at `place`.
     pub fn news_after(&self, place: Place) -> Bulletin {
         self.news.after(place)
     }
@@ -308,7 +308,7 @@ impl Registry {
         let needed = self.news.prune(slowest);
         let too_late: Vec<_> = self
             .behind()
-            // Who is at the beginning has missed nothing that it ever knew.
+            // A connection at the beginning has missed nothing that it ever knew.
             .filter(|(_, _, told)| *told < needed && *told != Place::default())
             .collect();
         for (conn, peer, _) in too_late {

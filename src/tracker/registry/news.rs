@@ -3,7 +3,7 @@
 //! News are kept as state, not as a queue for each receiver: one fact a
 //! subject, in the order in which the subjects last changed. A connection is a
 //! place in that order. So a change costs the same however many must hear of
-//! it, those who are equally far are sent the same bytes, and who is slow misses
+//! it, those that are equally far are sent the same bytes, and a slow one misses
 //! what was outdated meanwhile, but takes no memory.
 //!
 //! That a peer is gone is kept until everybody was told.
@@ -19,10 +19,10 @@ use crate::{id::PeerId, protocol::FromTracker};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place(u64);
 
-/// The next facts for whoever is at a certain place.
+/// The next facts for a connection at a certain place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bulletin {
-    /// Each with the peer that it is about, who is not told of itself.
+    /// Each with the peer that it is about, which is not told of itself.
     pub facts: Vec<(PeerId, Arc<FromTracker>)>,
     /// Where that leads.
     pub up_to: Place,
@@ -87,8 +87,8 @@ impl News {
         self.last
     }
 
-    /// What follows `place`. Who is at the beginning knows of nobody, and need
-    /// not hear who is gone.
+    /// What follows `place`. A connection at the beginning knows of no peer, and
+    /// need not hear which are gone.
     pub fn after(&self, place: Place) -> Bulletin {
         let is_new = place == Place::default();
         let next = self.facts.range(Place(place.0 + 1)..);
@@ -102,8 +102,8 @@ impl News {
         Bulletin { facts, up_to }
     }
 
-    /// Forgets the farewells that everybody has heard, `slowest` being the
-    /// place of whoever is furthest back, and those that are too many. Gives
+    /// Forgets the farewells that all have heard, `slowest` being the place that
+    /// is furthest back, and those that are too many. Gives
     /// the place that one must have reached to have missed none.
     pub fn prune(&mut self, slowest: Place) -> Place {
         let mut missed = Place::default();
@@ -133,7 +133,7 @@ impl News {
 /// Some 64 KiB of records and heads: a few packets' worth at home, and a piece
 /// that bad Wi-Fi takes in a second or so.
 const MAX_BULLETIN: usize = 256;
-/// Farewells that somebody has not heard yet. Whoever is further back than this
+/// Farewells that some have not heard yet. A connection that is further back than this
 /// many departures does not read.
 const MAX_FAREWELLS: usize = 4096;
 

@@ -122,7 +122,7 @@ impl Member {
     }
 }
 
-/// The keys of those for whom `is` holds: a list, since what is done about
+/// The keys of the entries for which `is` holds: a list, since what is done about
 /// them changes the map.
 pub fn keys_where<K: Copy + Ord, V>(map: &BTreeMap<K, V>, is: impl Fn(&V) -> bool) -> Vec<K> {
     let found = map.iter().filter(|(_, value)| is(value));

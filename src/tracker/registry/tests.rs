@@ -238,7 +238,7 @@ fn many_of_a_name_are_numbered_one_after_the_other() {
     assert!(names.contains("pi-59"), "{names:?}");
 }
 
-/// Off for a day, over a restart of the tracker, whoever wants its name meanwhile.
+/// Off for a day, over a restart of the tracker, whatever peer wants its name meanwhile.
 #[test]
 fn a_node_that_is_off_keeps_its_name() {
     let mut tracker = Tracker::new();
@@ -419,7 +419,7 @@ fn a_head_is_announced_once_all_its_pages_are_here() {
         tracker.say(8, nowhere),
         [To(8, FromTracker::NotHere { owner })]
     );
-    // Who comes late is told, too.
+    // A peer that comes late is told, too.
     assert!(tracker.join(9, "attic").contains(&To(9, announced)));
 }
 
@@ -455,7 +455,7 @@ fn who_does_not_read_is_told_only_what_is_still_true() {
         tracker.say(7, ToTracker::List(music.list().to_vec()));
         tracker.say(7, page(&music, 0));
     }
-    // Who is at the start is told as a newcomer is.
+    // A connection at the start is told as a newcomer is.
     let bulletin = tracker.registry.news_after(Place::default());
     let told: Vec<_> = bulletin.for_peer(id(8)).map(|m| (**m).clone()).collect();
     let head = FromTracker::Head(*catalogue(7, 9, 1).head());
@@ -593,7 +593,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// Whatever happens: names and peers are unique, every view agrees with
-    /// the registry, nobody outlives a lease, nothing is sent to who is gone.
+    /// the registry, nobody outlives a lease, nothing is sent to a peer that is gone.
     #[test]
     fn what_must_hold_holds(happenings in prop::collection::vec(happening(), 1..80)) {
         let mut tracker = Tracker::new();

@@ -48,7 +48,7 @@ pub async fn serve(
 }
 
 /// Waits for a frame, but not for the rest of one that has begun. Only so many that are
-/// no small ones are read at once, whoever sends them.
+/// no small ones are read at once, of all peers together.
 async fn read(
     from: &mut (impl AsyncRead + Unpin),
     reading: &Reading,

@@ -136,17 +136,17 @@ impl Room {
         self.bytes.fetch_sub(frame.len(), Ordering::Relaxed);
         self.part.fetch_sub(frame.head.len(), Ordering::Relaxed);
         self.all.fetch_sub(frame.head.len(), Ordering::Relaxed);
-        // Full: whoever waits is woken already.
+        // Full: the waiting task is woken already.
         let _ = self.given_back.0.try_send(());
     }
 
-    /// Whether more may be asked for by whoever reads it.
+    /// Whether more may be asked for by its reader.
     fn is_enough(&self) -> bool {
         self.frames.load(Ordering::Relaxed) <= FRAMES / 2
             && self.bytes.load(Ordering::Relaxed) <= BYTES / 2
     }
 
-    /// Until whoever reads it has taken half of what there is room for.
+    /// Until its reader has taken half of what there is room for.
     pub async fn wait(&self) {
         while !self.is_enough() {
             // The other half of the channel is here, too.
@@ -162,7 +162,7 @@ impl Drop for Room {
     }
 }
 
-/// Answers that wait for whoever asked for them; at half of it nothing more is
+/// Answers that wait for their requester; at half of it nothing more is
 /// read from it.
 const FRAMES: usize = 64;
 /// The same in bytes: two of the longest pages, or a dozen ordinary ones.

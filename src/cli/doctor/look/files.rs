@@ -80,7 +80,7 @@ pub fn music(path: &Path) -> Music {
 }
 
 /// Every directory from the root on, and the end. What a link leads to comes before the
-/// end, too, since who goes there has to pass it as well.
+/// end, too, since the way there passes it as well.
 fn way(path: &Path) -> Way {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
     let mut steps = Vec::new();

@@ -83,7 +83,7 @@ impl Rest {
         // use another device, or no network at all.
         let is_known = settings.is_known();
         let is_peer = config.role.is_peer() && is_known;
-        // Whoever cannot be asked may have the ports and the device, too.
+        // A node that cannot be asked may have the ports and the device, too.
         let runs = !matches!(node, Some(Node::Absent(_)));
         let own_id = match node {
             Some(Node::Runs(status)) => Some(status.id.clone()),

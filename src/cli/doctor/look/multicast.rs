@@ -1,8 +1,8 @@
-//! Whether multicast works here: who announces itself by mDNS, and whether this machine
-//! hears what it sends itself.
+//! Whether multicast works here: which nodes announce themselves by mDNS, and whether this
+//! machine hears what it sends itself.
 //!
 //! The latter goes through the machine's own network and firewall, though not through the
-//! access point: who hears itself and nobody else is told about those.
+//! access point: a machine that hears only itself is told about those.
 
 use std::{
     io,
@@ -84,7 +84,7 @@ fn hear_from(addresses: &[Ipv4Addr]) -> io::Result<Vec<Ipv4Addr>> {
     let ear = ear()?;
     let mut voices = Vec::new();
     for &address in addresses {
-        // Who cannot join, or speak, is not heard.
+        // A socket that cannot join, or send, hears nothing.
         let _ = ear.join_multicast_v4(&GROUP, &address);
         // The kernel chooses the interface by the address that it comes from.
         if let Ok(voice) = UdpSocket::bind((address, 0)) {
@@ -126,7 +126,7 @@ fn ear() -> io::Result<UdpSocket> {
 /// Of mDNS (RFC 6762, section 3).
 const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 const PORT: u16 = 5353;
-/// Who is a tracker of p2pmusic? (`_p2pmusic._tcp.local. PTR IN`, RFC 1035, section 4.1)
+/// The question for trackers of p2pmusic (`_p2pmusic._tcp.local. PTR IN`, RFC 1035, section 4.1)
 const QUESTION: &[u8] = b"\0\0\0\0\0\x01\0\0\0\0\0\0\x09_p2pmusic\x04_tcp\x05local\0\0\x0c\0\x01";
 /// mdns-sd asks at once, after 1 s and after 3 s, and a busy Wi-Fi loses the first.
 const PATIENCE: Duration = Duration::from_millis(3200);
@@ -134,5 +134,5 @@ const PATIENCE: Duration = Duration::from_millis(3200);
 const OWN_PATIENCE: Duration = Duration::from_secs(1);
 /// More than a speaker has.
 const MAX_INTERFACES: usize = 8;
-/// Only who sent it counts.
+/// Only the sender counts.
 const MAX_PACKET: usize = 16;

@@ -18,7 +18,7 @@ use crate::cli::{
     },
 };
 
-/// Asks the node at `socket`; says, too, who it runs as, where it is there.
+/// Asks the node at `socket`; says, too, as which user it runs, where it is there.
 pub fn ask(socket: &Path) -> (Node, Option<Person>) {
     // Only to tell the ways apart in which it fails.
     let knocked = UnixStream::connect(socket);
@@ -26,7 +26,7 @@ pub fn ask(socket: &Path) -> (Node, Option<Person>) {
         Ok(stream) => getsockopt(stream, PeerCredentials)
             .ok()
             .and_then(|credentials| runner::of_process(credentials.pid())),
-        // Whose socket it is can be seen by who may not use it.
+        // The owner of a socket can be seen by users that may not use it.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => fs::metadata(socket)
             .ok()
             .and_then(|socket| runner::of_user(socket.uid())),

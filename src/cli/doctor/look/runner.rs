@@ -1,4 +1,4 @@
-//! Who looks, and who the node runs as.
+//! The user that runs the doctor, and the user that the node runs as.
 
 use std::{ffi::CString, fs, path::Path};
 
@@ -11,7 +11,7 @@ pub fn host_name() -> String {
     host.unwrap_or_default()
 }
 
-/// Who runs this program.
+/// The user that runs this program.
 pub fn looker() -> Person {
     let mut looker = nameless();
     if let Ok(Some(user)) = User::from_uid(geteuid()) {
@@ -35,7 +35,7 @@ pub fn nameless() -> Person {
     }
 }
 
-/// Who the packaged service runs as, if the configuration is the service's and there is
+/// The user that the packaged service runs as, if the configuration is the service's and there is
 /// a service.
 pub fn of_service(is_its_config: bool) -> Option<Person> {
     let is_installed = UNITS.iter().any(|unit| Path::new(unit).exists());
@@ -54,7 +54,7 @@ pub fn of_service(is_its_config: bool) -> Option<Person> {
         });
     };
     let mut service = of(user);
-    // The unit gives it this one, whoever else is in it.
+    // The unit gives it this group, whatever users are in it.
     service.gids.extend(audio);
     Some(service)
 }
@@ -76,7 +76,7 @@ fn of(user: User) -> Person {
     }
 }
 
-/// Who a process runs as.
+/// The user that a process runs as.
 pub fn of_process(pid: i32) -> Option<Person> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     // Real, effective, saved, and that of the file system.

@@ -69,7 +69,7 @@ impl Song {
             Order::ServedFirst => {
                 let served = self.assert_served(store);
                 let read = self.assert_read(store);
-                // Where the bitfield is lost, only who knows the size can open it.
+                // Where the bitfield is lost, it can be opened only with its size.
                 assert!(served.is_none_or(|served| served == read));
                 read
             }
@@ -81,7 +81,7 @@ impl Song {
         let is_served = |group: &Group| {
             let (mut slice, wanted) = (Vec::new(), [*group].into_iter().collect());
             blob.slice(&wanted, &mut slice).is_ok_and(|()| {
-                // Who sends anything else is a liar.
+                // A sender of anything else is a liar.
                 verified(&self.outboard, &wanted, &slice);
                 true
             })

@@ -157,7 +157,7 @@ impl Desk<'_> {
         )
     }
 
-    /// Has the songs written, and filtered, by whoever walks the plan.
+    /// Has the songs written, and filtered, by the session that walks the plan.
     fn write_out<'a>(
         &self,
         slots: impl Iterator<Item = (usize, &'a Slot)>,

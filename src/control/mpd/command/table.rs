@@ -1,4 +1,4 @@
-//! All commands by name, each with who may give it and how its words are read.
+//! All commands by name, each with the clients that may give it and how its words are read.
 
 use super::{
     Command, DatabaseCommand, Info, Placing, Playback, QueueCommand, Selection, SessionCommand,

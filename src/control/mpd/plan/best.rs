@@ -1,4 +1,4 @@
-//! What somebody means who types a few words.
+//! What a person means by a few words.
 //!
 //! A path is what lies there: that track, or all of that directory. Words mean an artist, an
 //! album, a directory or a track whose name they are, or else in whose name they all are; the

@@ -70,7 +70,7 @@ fn what_a_part_holder_says_of_itself_counts_until_it_is_named_again() {
     }
 }
 
-/// A liar names four who have nothing, again and again.
+/// A liar names four that have nothing, again and again.
 #[test]
 fn names_that_lead_nowhere_cost_little() {
     let start = Instant::now();

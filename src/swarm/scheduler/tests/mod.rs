@@ -380,7 +380,7 @@ proptest! {
                 prop_assert!((10..400).contains(&tries.count()), "it is tried again");
                 prop_assert_eq!(world.scheduler.arriving(world.now), 0);
             }
-            // Whoever turns up with the track ends it; that the others are back does not.
+            // A source that turns up with the track ends it; that the others are back does not.
             for peer in world.remotes.keys() {
                 world.scheduler.add_source(*peer, SourceInfo::default(), world.now);
             }
