@@ -1,16 +1,17 @@
 //! `/etc/p2pmusic.toml`: every key, what it may be, and what it is unless set.
 //!
-//! Parsed, not validated: what comes out of [`Config::load`] can be used
+//! Parsed, not validated: what comes out of [`load`] can be used
 //! without another look. An empty file is a working peer. An unknown key is
 //! an error, since a mistyped one would otherwise be silently ignored.
 
 mod changes;
+mod file;
 mod values;
 
 use std::{
-    fmt, fs, io,
+    fmt,
     net::{Ipv6Addr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
     str::FromStr,
 };
 
@@ -18,12 +19,16 @@ use serde::{de, Deserialize, Deserializer};
 
 pub use self::{
     changes::{changes, Changes},
+    file::{load, ConfigError},
     values::{ByteSize, HostPort, NodeName, Rate, Resume, TrackerAt},
 };
 use crate::{player::OutputSpec, protocol::DEFAULT_PORT};
 
 /// Where the configuration is looked for unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/p2pmusic.toml";
+/// What systemd makes for the service, to keep state and cache in.
+pub const SERVICE_STATE: &str = "/var/lib/p2pmusic";
+pub const SERVICE_CACHE: &str = "/var/cache/p2pmusic";
 
 /// The whole configuration.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -215,57 +220,6 @@ impl Default for Log {
     }
 }
 
-/// Why there is no configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    #[error("{}: cannot be read: {source}", path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
-    #[error("{}: {mistake}", path.display())]
-    Wrong { path: PathBuf, mistake: Mistake },
-}
-
-impl ConfigError {
-    /// What is wrong in one line, for where there is no room for more.
-    pub fn in_a_line(&self) -> String {
-        match self {
-            Self::Unreadable { .. } => self.to_string(),
-            Self::Wrong { path, mistake } => {
-                let Mistake {
-                    line, excerpt, why, ..
-                } = mistake;
-                format!("{}, line {line} (`{excerpt}`): {why}", path.display())
-            }
-        }
-    }
-
-    /// What is wrong without any of the values in the file: one line for a report that
-    /// strangers read. Of a secret, or what stands where one belongs, not even what is
-    /// wrong with it is said, since that may repeat it.
-    pub fn in_public(&self) -> String {
-        let Self::Wrong { path, mistake } = self else {
-            return self.to_string();
-        };
-        let Mistake {
-            line, excerpt, why, ..
-        } = mistake;
-        let said = format!("{excerpt} {why}").to_ascii_lowercase();
-        let has_one_of = |words: &[&str]| words.iter().any(|word| said.contains(word));
-        let hidden = "it cannot be used, and is not shown here since it may be secret";
-        if has_one_of(&["p2pm1", "p2pid1"]) {
-            return format!("{}, line {line}: {hidden}", path.display());
-        }
-        let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.[]".contains(c);
-        let end = excerpt.find(|c| !is_name(c)).unwrap_or(excerpt.len());
-        let name = &excerpt[..end];
-        let is_secret = has_one_of(&["pass", "key", "secret"]);
-        let why = match is_secret && !why.starts_with("unknown field") {
-            true => hidden,
-            false => why,
-        };
-        format!("{}, line {line} (`{name}`): {why}", path.display())
-    }
-}
-
 /// What is wrong with the text of a configuration. `Display` shows the place,
 /// too, over several lines.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -325,27 +279,6 @@ impl TableHint {
 }
 
 impl Config {
-    /// Reads the file at `path`; the default one may be missing, and is then
-    /// empty.
-    ///
-    /// # Errors
-    /// Names the file, the line, the key and what is allowed there.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        match fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text).map_err(|mistake| ConfigError::Wrong {
-                path: path.into(),
-                mistake,
-            }),
-            Err(e) if e.kind() == io::ErrorKind::NotFound && path == Path::new(DEFAULT_PATH) => {
-                Ok(Self::default())
-            }
-            Err(source) => Err(ConfigError::Unreadable {
-                path: path.into(),
-                source,
-            }),
-        }
-    }
-
     /// Reads a configuration.
     ///
     /// # Errors
@@ -448,7 +381,7 @@ mod tests {
         assert_eq!(config.role, Role::Peer);
         assert_eq!(config.peer.tracker, TrackerAt::Auto);
         assert_eq!(config.cache.max, ByteSize(2 << 30));
-        assert_eq!(config.control.socket, Path::new(DEFAULT_SOCKET));
+        assert_eq!(config.control.socket, std::path::Path::new(DEFAULT_SOCKET));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::unseen::is_unseen;
+
 /// Why a text is not an id.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("expected 64 hexadecimal digits")]
@@ -131,8 +133,31 @@ fn from_hex(text: &str) -> Result<[u8; 32], BadId> {
     Ok(out)
 }
 
+/// Checks a node's name.
+///
+/// # Errors
+/// Says in words what is wrong with it.
+pub fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        Err("it is empty".into())
+    } else if name.len() > MAX_NAME_BYTES {
+        Err(format!("it is longer than {MAX_NAME_BYTES} bytes"))
+    } else if name.contains('/') || name.contains(is_unseen) || name.trim() != name {
+        Err("it has a slash, a character that nobody sees, or white space at an end".into())
+    } else if name == "." || name == ".." {
+        Err("it means a directory".into())
+    } else {
+        Ok(())
+    }
+}
+
+/// Bytes in a node's name: MPD shows it as a directory.
+pub const MAX_NAME_BYTES: usize = 63;
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -151,5 +176,35 @@ mod tests {
         assert_eq!(group_count(GROUP_BYTES), 1);
         assert_eq!(group_count(GROUP_BYTES + 1), 2);
         assert_eq!(Group::of(GROUP_BYTES).start(), GROUP_BYTES);
+    }
+
+    #[test]
+    fn names_are_one_path_part() {
+        for good in ["kitchen", "Küche 2", "raspberrypi-3"] {
+            assert_eq!(check_name(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            " a",
+            "a/b",
+            "a\nb",
+            "a\u{202e}b",
+            "a\u{200b}",
+            "..",
+            &"x".repeat(64),
+        ] {
+            assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        /// It becomes a directory of everybody's database.
+        #[test]
+        fn a_name_that_passes_is_one_line_and_one_part(name in any::<String>()) {
+            if check_name(&name).is_ok() {
+                prop_assert!(name.len() <= MAX_NAME_BYTES && !name.is_empty());
+                prop_assert!(!name.contains(['/', '\n', '\0']));
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! home: only to addresses that the Internet does not route, and to the
 //! networks that this node's own interfaces are on.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// A network that one of this node's interfaces is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,11 @@ pub fn is_near(address: IpAddr, subnets: &[Subnet]) -> bool {
         }
     };
     local || subnets.iter().any(|subnet| subnet.contains(address))
+}
+
+/// An IPv4 address that a dual-stack socket shows as IPv6, as what it is.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 #[cfg(test)]

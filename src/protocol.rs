@@ -1,4 +1,4 @@
-//! The messages of both protocols, their caps and their framing.
+//! The messages of both protocols and their caps; [`framing`] puts them into bytes.
 //!
 //! # Participants
 //! A **peer** talks to its **tracker** over one TLS connection on TCP, and to
@@ -33,6 +33,8 @@
 //! There are no versions within a message and no compression, and nothing here
 //! proves what a peer may do: that is the certificates' and the heads' work.
 
+mod framing;
+
 use std::{
     net::{IpAddr, SocketAddr},
     ops::Range,
@@ -40,13 +42,14 @@ use std::{
     time::Duration,
 };
 
-use serde::{de::DeserializeOwned, Deserialize, Serialize};
-use smol::io::{AsyncRead, AsyncReadExt};
+use serde::{Deserialize, Serialize};
 
+pub use self::framing::{
+    encode_frame, encode_shared, read_frame, read_frame_body, read_frame_length, FrameError,
+};
 use crate::{
     catalog::{Hash, SignedHead, MAX_PAGES, MAX_PAGE_BYTES},
     id::{EntryNo, PeerId, TrackId},
-    unseen::is_unseen,
 };
 
 /// The protocol's name in TLS, on TCP and on QUIC.
@@ -311,8 +314,6 @@ pub const RESET_BUSY: u32 = 3;
 /// Interface addresses in a registration: more than a Pi has, fewer than
 /// would make dialling them a nuisance.
 pub const MAX_CANDIDATES: usize = 8;
-/// Bytes in a node's name: MPD shows it as a directory.
-pub const MAX_NAME_BYTES: usize = 63;
 
 /// A page and its index, or the longest list; the rest is far smaller.
 pub const MAX_TRACKER_FRAME: usize = MAX_PAGE_BYTES + 64;
@@ -322,141 +323,6 @@ pub const MAX_REQUEST_FRAME: usize = 1024;
 pub const MAX_REPLY_FRAME: usize = MAX_PAGE_BYTES + 64;
 
 const _: () = assert!(MAX_PAGES * size_of::<Hash>() < MAX_REPLY_FRAME);
-
-/// Why a frame could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum FrameError {
-    #[error("the connection ended")]
-    Closed,
-    #[error("a message of {len} bytes where {cap} is the most")]
-    TooLong { len: usize, cap: usize },
-    #[error("a malformed message")]
-    Malformed,
-    #[error(transparent)]
-    Io(std::io::Error),
-}
-
-impl From<std::io::Error> for FrameError {
-    /// A stream that ends in the midst has ended: TLS has more to say of that, with an address
-    /// to read on at, than a person wants to know.
-    fn from(error: std::io::Error) -> Self {
-        match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => Self::Closed,
-            _ => Self::Io(error),
-        }
-    }
-}
-
-/// `message` as a frame.
-pub fn encode_frame<M: Serialize>(message: &M) -> Vec<u8> {
-    let body = postcard::to_allocvec(message).expect("plain data always has an encoding");
-    let len = u32::try_from(body.len()).expect("the caps are far below 4 GiB");
-    let mut frame = Vec::with_capacity(4 + body.len());
-    frame.extend_from_slice(&len.to_be_bytes());
-    frame.extend_from_slice(&body);
-    frame
-}
-
-/// `message` as a frame in two parts, of which the second, a page's bytes, is
-/// shared with the message: many are sent the same one.
-pub fn encode_shared(message: &FromTracker) -> (Vec<u8>, Option<Arc<[u8]>>) {
-    let FromTracker::Page {
-        owner,
-        index,
-        bytes,
-    } = message
-    else {
-        return (encode_frame(message), None);
-    };
-    // The bytes stand last, behind their number.
-    let mut head = encode_frame(&FromTracker::Page {
-        owner: *owner,
-        index: *index,
-        bytes: Arc::default(),
-    });
-    let none = head.pop();
-    debug_assert_eq!(none, Some(0));
-    let number = postcard::to_allocvec(&bytes.len()).expect("plain data always has an encoding");
-    head.extend_from_slice(&number);
-    let len = u32::try_from(head.len() - 4 + bytes.len()).expect("the caps are far below 4 GiB");
-    head[..4].copy_from_slice(&len.to_be_bytes());
-    (head, Some(bytes.clone()))
-}
-
-/// Reads one frame of at most `cap` bytes. The buffer grows with what
-/// arrives, not with what is announced.
-///
-/// # Errors
-/// [`FrameError::Closed`] when the stream ends before the frame's first byte.
-pub async fn read_frame<M: DeserializeOwned>(
-    from: &mut (impl AsyncRead + Unpin),
-    cap: usize,
-) -> Result<M, FrameError> {
-    let len = read_frame_length(from, cap).await?;
-    read_frame_body(from, len).await
-}
-
-/// The first part of [`read_frame`]: how many bytes follow.
-///
-/// # Errors
-/// [`FrameError::Closed`] when the stream ends before the frame's first byte.
-pub async fn read_frame_length(
-    from: &mut (impl AsyncRead + Unpin),
-    cap: usize,
-) -> Result<usize, FrameError> {
-    let mut header = [0; 4];
-    if from.read(&mut header[..1]).await? == 0 {
-        return Err(FrameError::Closed);
-    }
-    from.read_exact(&mut header[1..]).await?;
-    let len = u32::from_be_bytes(header) as usize;
-    if len > cap {
-        return Err(FrameError::TooLong { len, cap });
-    }
-    Ok(len)
-}
-
-/// The second part of [`read_frame`].
-///
-/// # Errors
-/// [`FrameError::Closed`] when the stream ends before it.
-pub async fn read_frame_body<M: DeserializeOwned>(
-    from: &mut (impl AsyncRead + Unpin),
-    len: usize,
-) -> Result<M, FrameError> {
-    let mut body = Vec::with_capacity(len.min(FIRST_CAPACITY));
-    smol::io::copy(from.take(len as u64), &mut body).await?;
-    if body.len() < len {
-        return Err(FrameError::Closed);
-    }
-    decode(&body)
-}
-
-/// Decodes a frame's body, refusing what is left over behind it.
-fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<M, FrameError> {
-    match postcard::take_from_bytes(body) {
-        Ok((message, [])) => Ok(message),
-        _ => Err(FrameError::Malformed),
-    }
-}
-
-/// Checks a node's name.
-///
-/// # Errors
-/// Says in words what is wrong with it.
-pub fn check_name(name: &str) -> Result<(), String> {
-    if name.is_empty() {
-        Err("it is empty".into())
-    } else if name.len() > MAX_NAME_BYTES {
-        Err(format!("it is longer than {MAX_NAME_BYTES} bytes"))
-    } else if name.contains('/') || name.contains(is_unseen) || name.trim() != name {
-        Err("it has a slash, a character that nobody sees, or white space at an end".into())
-    } else if name == "." || name == ".." {
-        Err("it means a directory".into())
-    } else {
-        Ok(())
-    }
-}
 
 /// Bytes as postcard writes a list of bytes, but copied at once instead of one
 /// by one.
@@ -487,9 +353,6 @@ mod raw {
         }
     }
 }
-
-/// What a frame's buffer starts with: most messages fit.
-const FIRST_CAPACITY: usize = 4096;
 
 #[cfg(test)]
 mod tests;

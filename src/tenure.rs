@@ -22,10 +22,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    id::PeerId,
-    protocol::{check_name, MAX_NAME_BYTES},
-};
+use crate::id::{check_name, PeerId, MAX_NAME_BYTES};
 
 /// See the module's description.
 #[derive(Clone, Debug)]

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{
+    head::{hash_list, hash_page, CatalogueError, Hash, SignedHead, PAGE_ENTRIES},
     page::Page,
-    pages::{hash_list, hash_page, Catalogue, CatalogueError, Hash, SignedHead, PAGE_ENTRIES},
+    pages::Catalogue,
     quota::Weight,
 };
 

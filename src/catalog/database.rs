@@ -99,7 +99,7 @@ impl Database {
         self.is_had(member, listed).then_some(listed)
     }
 
-    /// The entry that `member` lists as `no`, if it is away and nobody who is here has its
+    /// The entry that `member` lists as `no`, if it is away and no peer that is here has its
     /// content.
     pub fn missed<'a>(&self, member: &'a Member, no: EntryNo) -> Option<ListedRef<'a>> {
         let listed = member.catalogue.get(no)?.listed()?;

@@ -8,15 +8,13 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::head::{Hash, SignedHead};
 use super::{
     catch_up::{CatchUp, Need, SyncError},
-    pages::{Catalogue, Hash, SignedHead},
+    pages::Catalogue,
     quota::Site,
 };
-use crate::{
-    id::{KeyMark, PeerId},
-    protocol::{check_name, MAX_NAME_BYTES},
-};
+use crate::id::{check_name, KeyMark, PeerId, MAX_NAME_BYTES};
 
 /// A catalogue that is kept, and what is known of its owner.
 #[derive(Clone, Debug)]
@@ -182,7 +180,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::{
-        pages::CatalogueError,
+        head::CatalogueError,
         samples::{held, song, Owner},
     };
 

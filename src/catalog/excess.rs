@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    pages::SignedHead,
+    head::SignedHead,
     quota::{Quota, Weight},
 };
 

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     entry::{Entry, Held, Listed},
-    pages::{CatalogueError, MAX_PAGE_BYTES, PAGE_ENTRIES},
-    refs::{EntryRef, ListedRef, TagsRef},
+    head::{CatalogueError, MAX_PAGE_BYTES, PAGE_ENTRIES},
+    refs::{EntryRef, ListedRef, Opening, TagsRef},
 };
 use crate::{id::TrackId, media::Format};
 
@@ -166,16 +166,6 @@ impl Page {
     fn text(&self, at: u16) -> &str {
         let range = range(&self.text_ends, at.into());
         &self.texts[range.expect("a record names texts of its own page")]
-    }
-}
-
-/// The byte ranges of an entry's opening, packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opening<'a>(&'a [u8]);
-
-impl Opening<'_> {
-    pub fn to_ranges(self) -> Box<[Range<u64>]> {
-        read(self.0).0
     }
 }
 

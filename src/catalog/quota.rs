@@ -5,7 +5,7 @@
 //! is shared out is bytes, and it is shared between [`Site`]s first: the largest owner
 //! of the site that has most gives way, until the rest fits. A site that has no more
 //! than its fair part, all divided by the number of sites, never does. That is decided by
-//! what has come; what is likely to come only says who is first of those that have more.
+//! what has come; what is likely to come only says which is first of those that have more.
 
 use std::{
     collections::BTreeMap,

@@ -1,11 +1,8 @@
 //! Entries as they are looked at: their texts lie in a page, or in a queue.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
-use super::{
-    entry::{Entry, Held, Listed, SharedTags, Tags},
-    page::Opening,
-};
+use super::entry::{Entry, Held, Listed, SharedTags, Tags};
 use crate::{id::TrackId, media::Format};
 
 /// An [`Entry`] of a page.
@@ -136,5 +133,15 @@ impl<'a> From<&'a Tags> for TagsRef<'a> {
             date: tags.date.as_deref(),
             composer: tags.composer.as_deref(),
         }
+    }
+}
+
+/// The byte ranges of an entry's opening, packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening<'a>(pub(super) &'a [u8]);
+
+impl Opening<'_> {
+    pub fn to_ranges(self) -> Box<[Range<u64>]> {
+        postcard::from_bytes(self.0).expect("a page has packed them")
     }
 }

@@ -17,12 +17,12 @@ use clap::Args;
 use self::place::NewKeyFile;
 use super::{ctl::client::Client, pair::PAIRING_PORT};
 use crate::{
-    config::{Config, ConfigError, DEFAULT_PATH},
+    config::{self, ConfigError, DEFAULT_PATH},
     daemon::node_name,
     discovery::{self, Kind, Mdns},
+    id::check_name,
     identity::{self, KeyFileError},
     pairing::{self, DialFailure, NoCode, PairingCode, PairingError},
-    protocol::check_name,
 };
 
 /// Get the swarm's key from a speaker that shows a code.
@@ -122,7 +122,7 @@ pub fn join(
     args: &JoinArgs,
     ask: &mut dyn FnMut(&str) -> io::Result<String>,
 ) -> Result<Joined, JoinFailure> {
-    let config = Config::load(&args.config)?;
+    let config = config::load(&args.config)?;
     let configured = config.swarm.key_file.clone();
     let path = configured.clone().unwrap_or_else(|| args.key_file.clone());
     if !args.replace {
@@ -279,7 +279,7 @@ fn start(config: &Path) {
         Ok(status) if status.success() => {}
         _ => return say!("To use it: sudo systemctl restart p2pmusic"),
     }
-    let socket = Config::load(config).map(|config| config.control.socket);
+    let socket = config::load(config).map(|config| config.control.socket);
     match socket.ok().and_then(|socket| others(&socket)) {
         Some(names) => say!("Here are: {names}."),
         None => say!("`p2pmusic ctl peers` shows who is here, once the service runs."),

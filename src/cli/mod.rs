@@ -6,6 +6,7 @@ mod completions;
 pub mod ctl;
 mod demo;
 mod doctor;
+mod edit;
 mod join;
 mod manual;
 mod pair;
@@ -21,9 +22,9 @@ use std::{
 use clap::{error::ErrorKind, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    config::{Config, DEFAULT_PATH},
+    config::{self, Config, DEFAULT_PATH},
     daemon::{self, dirs::StateDir, DaemonError},
-    identity::{self, Identity, KeyFileError, SwarmKey},
+    identity::{self, Identity, KeyFileError},
 };
 
 /// Turns a handful of speakers into one peer-to-peer music swarm.
@@ -146,7 +147,7 @@ impl Cli {
 }
 
 fn run(args: &ConfigArgs) -> ExitCode {
-    let config = match Config::load(&args.config) {
+    let config = match config::load(&args.config) {
         Ok(config) => config,
         Err(e) => return bad_config(&e),
     };
@@ -161,7 +162,7 @@ fn run(args: &ConfigArgs) -> ExitCode {
 }
 
 fn check(args: &ConfigArgs) -> ExitCode {
-    let config = match Config::load(&args.config) {
+    let config = match config::load(&args.config) {
         Ok(config) => config,
         Err(e) => return bad_config(&e),
     };
@@ -216,7 +217,7 @@ fn doubts(config: &Config) -> Vec<String> {
 }
 
 fn keygen() -> ExitCode {
-    match SwarmKey::generate() {
+    match identity::new_key() {
         Ok(key) => written(print(&format!("{key}\n"))),
         Err(e) => {
             complain!("p2pmusic: {e}");
@@ -226,7 +227,7 @@ fn keygen() -> ExitCode {
 }
 
 fn new_identity(args: &ConfigArgs) -> ExitCode {
-    let config = match Config::load(&args.config) {
+    let config = match config::load(&args.config) {
         Ok(config) => config,
         Err(e) => return bad_config(&e),
     };

@@ -16,7 +16,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use smol::{future, Async};
 
 use crate::{
-    config::{Config, ConfigError, DEFAULT_PATH},
+    config::{self, ConfigError, DEFAULT_PATH},
     daemon::{node_name, signals::Signals},
     discovery::{self, Announcement, Kind, Mdns},
     identity::{self, Identity, KeyFileError, SwarmKey},
@@ -89,7 +89,7 @@ pub fn run(args: &PairArgs) -> ExitCode {
 
 /// The name of the speaker that has joined.
 fn pair(args: &PairArgs) -> Result<String, PairFailure> {
-    let config = Config::load(&args.config)?;
+    let config = config::load(&args.config)?;
     let Some(key_file) = &config.swarm.key_file else {
         return Err(PairFailure::Open(args.config.clone()));
     };

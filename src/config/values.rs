@@ -9,7 +9,8 @@ use std::{
 
 use serde::{de, Deserialize, Deserializer};
 
-use crate::protocol::{check_name, DEFAULT_PORT};
+use crate::id::check_name;
+use crate::protocol::DEFAULT_PORT;
 
 /// Where a peer's tracker is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@
 //! checked against the hash.
 
 mod claims;
+mod hashes;
 mod loose;
 mod pairs;
 mod slice;
@@ -23,10 +24,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use self::claims::Mark;
+pub(super) use self::hashes::Hashes;
 use self::loose::Loose;
 pub use self::loose::Unkept;
 use self::pairs::Row;
-pub(super) use self::slice::Hashes;
 pub use self::slice::SliceError;
 use super::blob::{Verified, VerifiedItem};
 use super::disk::{DiskFile, Stamp};

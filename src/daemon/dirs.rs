@@ -138,10 +138,6 @@ fn default_dir(systemd: &str, system: &str, xdg: &str, home: &str) -> PathBuf {
     base.unwrap_or_else(|| system.into()).join("p2pmusic")
 }
 
-/// What systemd makes for the service.
-pub const SERVICE_STATE: &str = "/var/lib/p2pmusic";
-pub const SERVICE_CACHE: &str = "/var/cache/p2pmusic";
-
 /// Where the lock is to be there is a file that its owner may write, or nothing.
 fn clear(lock: &Path) {
     let result = match fs::symlink_metadata(lock) {

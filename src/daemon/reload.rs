@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{logging::Limit, parts::Running};
 use crate::{
-    config::{changes, Changes, Config, ConfigError},
+    config::{self, changes, Changes, Config, ConfigError},
     identity::{self, Identity, KeyFileError, SwarmKey},
 };
 
@@ -100,7 +100,7 @@ impl Reloader {
 }
 
 fn read(path: &Path) -> Result<(Config, Vec<SwarmKey>), ReloadError> {
-    let config = Config::load(path)?;
+    let config = config::load(path)?;
     let keys = read_keys(&config)?;
     Ok((config, keys))
 }

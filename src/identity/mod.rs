@@ -26,6 +26,7 @@ mod authority;
 mod encoding;
 mod key_file;
 mod secret;
+mod swarm_key;
 mod tls;
 
 use std::{path::Path, sync::Arc};
@@ -41,48 +42,8 @@ use crate::id::{KeyMark, PeerId};
 pub use encoding::BadKey;
 pub use key_file::{read_keys, KeyFileError};
 pub use secret::{give_to_owner_of, SecretError};
+pub use swarm_key::SwarmKey;
 pub use tls::{peer_of, SERVER_NAME};
-
-/// A swarm's secret.
-///
-/// `Display` writes it whole, as `p2pm1-…`, for the one moment when a person
-/// wants to see it; `Debug` never does.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SwarmKey([u8; 32]);
-
-impl SwarmKey {
-    /// The key of the open swarm, which is none: everybody knows it.
-    pub const OPEN: Self = Self(*b"p2pmusic: open swarm, no secrecy");
-
-    /// Makes a new key.
-    ///
-    /// # Errors
-    /// When the operating system gives no randomness.
-    pub fn generate() -> Result<Self, NoRandomness> {
-        random().map(Self)
-    }
-
-    /// Parses what `Display` wrote. Nothing else is accepted, since a word
-    /// that a person chose can be guessed from a certificate.
-    ///
-    /// # Errors
-    /// Says what is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, BadKey> {
-        encoding::decode(KEY_PREFIX, text).map(Self)
-    }
-}
-
-impl std::fmt::Display for SwarmKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&encoding::encode(KEY_PREFIX, &self.0))
-    }
-}
-
-impl std::fmt::Debug for SwarmKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SwarmKey(secret)")
-    }
-}
 
 /// This node's key pair, its certificate, and the authorities that it
 /// believes. Cheap to clone.
@@ -260,6 +221,14 @@ pub enum IdentityError {
 #[error("the operating system gives no randomness")]
 pub struct NoRandomness;
 
+/// Makes a new key for a swarm.
+///
+/// # Errors
+/// When the operating system gives no randomness.
+pub fn new_key() -> Result<SwarmKey, NoRandomness> {
+    random().map(SwarmKey)
+}
+
 fn random() -> Result<[u8; 32], NoRandomness> {
     let mut bytes = [0; 32];
     SystemRandom::new()
@@ -268,19 +237,17 @@ fn random() -> Result<[u8; 32], NoRandomness> {
     Ok(bytes)
 }
 
-const KEY_PREFIX: &str = "p2pm1-";
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_key_round_trips_as_text_and_is_not_in_its_debug_form() {
-        let key = SwarmKey::generate().unwrap();
+        let key = new_key().unwrap();
         let text = key.to_string();
         assert_eq!(SwarmKey::parse(&text).unwrap(), key);
         assert_eq!(format!("{key:?}"), "SwarmKey(secret)");
-        assert_ne!(SwarmKey::generate().unwrap(), key);
+        assert_ne!(new_key().unwrap(), key);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use std::time::Duration;
 use rodio::decoder::DecoderBuilder;
 use rodio::{Decoder, Source};
 
+use super::end::End;
 use super::guard::guarded;
 use super::view::{View, ViewError};
 use super::Format;
@@ -138,17 +139,6 @@ impl TrackBytes for FileBytes {
     }
 
     fn wake(&self) {}
-}
-
-/// How a track's samples came to their end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// All samples were decoded.
-    Ended,
-    /// The owner asked for it.
-    Cancelled,
-    /// The rest cannot be decoded, and why.
-    Failed(String),
 }
 
 /// Why a track cannot be decoded.

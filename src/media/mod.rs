@@ -1,6 +1,7 @@
 //! Everything between the bytes of a music file and its samples.
 
 pub mod decode;
+pub mod end;
 pub mod guard;
 pub mod probe;
 pub mod view;

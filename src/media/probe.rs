@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::decode::{self, Cancel, End, FileBytes, OpenError, Progress, ReadStop, TrackBytes};
+use super::decode::{self, Cancel, FileBytes, OpenError, Progress, ReadStop, TrackBytes};
+use super::end::End;
 use super::Format;
 use crate::id::GROUP_BYTES;
 

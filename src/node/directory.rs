@@ -11,9 +11,9 @@ use std::{
 
 use crate::{
     catalog::Site,
-    id::PeerId,
+    id::{check_name, PeerId},
     near::{is_near, Subnet},
-    protocol::{check_name, Candidate, PeerRecord, PeerState, MAX_CANDIDATES},
+    protocol::{Candidate, PeerRecord, PeerState, MAX_CANDIDATES},
     tenure::Tenures,
 };
 

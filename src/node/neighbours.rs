@@ -23,7 +23,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{id::PeerId, protocol::check_name};
+use crate::id::{check_name, PeerId};
 
 /// A peer that was here lately, as it is remembered over a restart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -25,8 +25,8 @@ use crate::{
         },
         view::Subsystem,
     },
-    id::PeerId,
-    protocol::{check_name, Decline, FromTracker, Greeting, PeerRecord, Refusal},
+    id::{check_name, PeerId},
+    protocol::{Decline, FromTracker, Greeting, PeerRecord, Refusal},
     tracker::link::TrackerEvent,
 };
 

@@ -20,9 +20,8 @@ use super::{
     cpace::{self, CpaceRun, Sent, Share},
 };
 use crate::{
-    id::PeerId,
+    id::{check_name, PeerId, MAX_NAME_BYTES},
     identity::SwarmKey,
-    protocol::{check_name, MAX_NAME_BYTES},
 };
 
 /// All that is said.
@@ -352,9 +351,10 @@ const ONLY_NONCE: [u8; 12] = [0; 12];
 /// Reads messages as either side does, and has both handle them.
 #[cfg(feature = "door")]
 pub fn try_messages(bytes: &[u8]) {
-    let (Ok(code), Ok(key)) = (PairingCode::parse("12345678"), SwarmKey::generate()) else {
+    let Ok(code) = PairingCode::parse("12345678") else {
         return;
     };
+    let key = SwarmKey::OPEN;
     let channel = PairingChannel {
         exported: [1; 32],
         member: PeerId([2; 32]),

@@ -42,7 +42,7 @@ fn listen() -> Async<TcpListener> {
 
 fn show(life: Duration) -> Shown {
     let listener = listen();
-    let keys = vec![SwarmKey::generate().unwrap()];
+    let keys = vec![crate::identity::new_key().unwrap()];
     let setup = PairingSetup {
         code: code(CODE),
         keys: keys.clone(),

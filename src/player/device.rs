@@ -18,8 +18,8 @@ use rodio::cpal::{
 };
 
 use super::hush::{hush_thread, hushed};
-use super::output::{OutputError, Shape};
 use super::ring::{frames_in, Pcm, Renderer};
+use super::spec::{OutputError, Shape};
 
 /// A name that `audio.device` can have.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,14 +12,17 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::feeder::{Feeder, Go, Job, JobId, Report};
+use super::feeder::{Feeder, Go, Job};
 use super::inbox::{Inbox, Mail};
 use super::keeper::Keeper;
 use super::outbox::Outbox;
-use super::output::{OutputError, OutputSpec, Shape};
+use super::report::{JobId, Report};
+use super::spec::OutputSpec;
+use super::spec::{OutputError, Shape};
 use super::underruns::Underruns;
 use super::{Board, Load, Mark, PlayId, PlayerEvent};
-use crate::media::decode::{Cancel, End, Progress};
+use crate::media::decode::{Cancel, Progress};
+use crate::media::end::End;
 
 /// Starts the thread.
 ///

@@ -12,14 +12,12 @@ use rodio::conversions::SampleRateConverter;
 use rodio::{ChannelCount, SampleRate};
 
 use super::inbox::Inbox;
-use super::output::Shape;
+use super::report::{JobId, Report};
 use super::ring::{frames_in, Feed};
-use crate::media::decode::{self, Cancel, End, OpenError, Opened, Progress, TrackBytes};
+use super::spec::Shape;
+use crate::media::decode::{self, Cancel, OpenError, Opened, Progress, TrackBytes};
+use crate::media::end::End;
 use crate::media::Format;
-
-/// Tells jobs apart; a report of an older one is ignored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JobId(pub u64);
 
 /// Decode one track into the ring.
 #[derive(Clone)]
@@ -50,17 +48,6 @@ pub struct Go {
     pub feed: Option<Feed>,
     /// Frames to have ready before the job counts as primed.
     pub prime: usize,
-}
-
-/// What the thread tells the engine. A job gives at most one of each.
-#[derive(Debug)]
-pub enum Report {
-    /// The decoder stands; the job waits for its [`Go`].
-    Opened(JobId, Shape),
-    /// Enough frames wait for the device; the first has this number.
-    Primed(JobId, u64),
-    /// Nothing more will be pushed; the last frame is before this number.
-    Finished(JobId, End, u64),
 }
 
 /// The engine's end of the decoding thread.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::feeder::Report;
+use super::report::Report;
 use super::{Load, PlayId};
 
 /// The mailbox of the audio thread.

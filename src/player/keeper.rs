@@ -10,8 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::health::{Outage, Pulse};
-use super::output::{Line, Output, OutputError, OutputSpec, Shape};
+use super::output::{Line, Output};
 use super::ring::Feed;
+use super::spec::OutputSpec;
+use super::spec::{OutputError, Shape};
 use super::PlayerEvent;
 
 /// The device, open or not.

@@ -8,20 +8,7 @@ use alsa::{
 };
 
 use super::hush::hushed;
-
-/// A control for what is played.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MixerControl {
-    /// ALSA's short name of its card, as in `hw:CARD=…`.
-    pub card: String,
-    pub name: String,
-    /// Switched on, or without a switch.
-    pub is_on: bool,
-    /// Where it stands in its range, from 0 to 100, if it has one.
-    pub percent: Option<u8>,
-    /// What that means, where the card says.
-    pub decibel: Option<f32>,
-}
+use super::spec::MixerControl;
 
 /// The controls of all cards; changes none. Cards whose mixer cannot be opened are left
 /// out.

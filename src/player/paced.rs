@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::output::Shape;
 use super::ring::{frames_in, Renderer};
+use super::spec::Shape;
 use super::wav::WavFile;
 
 /// A line that is paced by the clock.

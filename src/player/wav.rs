@@ -5,8 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::output::{OutputError, Shape};
 use super::ring::Pcm as _;
+use super::spec::{OutputError, Shape};
 
 /// The file that `wav:PATH` names.
 ///

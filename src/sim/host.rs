@@ -26,7 +26,7 @@ use crate::{
             args::Ack,
             command::{parse, Access},
             plan::Step,
-            song::TagMask,
+            tag::TagMask,
         },
         view::Subsystem,
     },

@@ -38,7 +38,7 @@ impl Asker {
 
 impl Site {
     /// What is at `address`, as a machine on `subnets` sees it; on the machine itself, that
-    /// depends on who asks.
+    /// depends on the requester.
     pub fn at(address: IpAddr, subnets: &[Subnet]) -> Option<Self> {
         let address = address.to_canonical();
         let is_on_link = |v6: Ipv6Addr| {

@@ -35,7 +35,7 @@ use crate::{
     id::{KeyMark, PeerId},
     identity::{self, Identity, SERVER_NAME},
     interfaces::{self, LEAST_MTU},
-    near::{is_near, Subnet},
+    near::{canonical, is_near, Subnet},
     sockets::bind_udp,
 };
 
@@ -393,11 +393,6 @@ impl Connection {
     pub fn evict(&self) {
         self.quic.close(VarInt::from_u32(CLOSED_FULL), b"full");
     }
-}
-
-/// An IPv4 address that a dual-stack socket shows as IPv6, as what it is.
-pub fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// `future`, or `None` after `limit`.

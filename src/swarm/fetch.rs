@@ -8,7 +8,7 @@ use smol::Task;
 
 use super::{
     elsewhere,
-    endpoint::{canonical, within, Connection, Patience},
+    endpoint::{within, Connection, Patience},
     link::{LinkHandle, NoConnection},
     scheduler::Outcome,
 };
@@ -21,6 +21,7 @@ use crate::{
         store::StoreError,
     },
     id::{EntryNo, TrackId, GROUP_BYTES},
+    near::canonical,
     protocol::{
         encode_frame, read_frame, Class, Decline, FrameError, Get, PeerReply, PeerRequest,
         MAX_REPLY_FRAME, RESET_BUSY, RESET_CHANGED,

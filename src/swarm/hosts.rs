@@ -100,7 +100,7 @@ const LEAST_RECEIVE_WINDOW: u32 = 256 * 1024;
 /// a peer may have open.
 pub const GUEST_WINDOW: u32 = 64 * 1024;
 /// What is kept for resending to a host, as much as is under way at 50 Mbit/s and 160 ms.
-/// Who never confirms anything has this much kept for it.
+/// A peer that never confirms anything has this much kept for it.
 const SEND_WINDOW: u64 = 1 << 20;
 /// Of all hosts together: more than a house has get a part each. What was kept for
 /// the first of many before is not taken back, which makes it three times that at most.

@@ -23,10 +23,11 @@ use async_channel::{Receiver, Sender};
 use smol::{future, stream::StreamExt, Task, Timer};
 
 use super::{
-    endpoint::{canonical, Connection, Endpoint},
+    endpoint::{Connection, Endpoint},
     provide::{serve, Ask},
 };
 use crate::id::PeerId;
+use crate::near::canonical;
 
 /// A handle to the task that owns the connection to one peer. Dropping it ends
 /// the task; connections that requests still hold live on until those end.
@@ -248,7 +249,7 @@ impl Keeper {
         if let Ok(connection) = &connection {
             self.endpoint.expect_answers(connection);
         }
-        // There is room for the one answer; who asked may be gone.
+        // There is room for the one answer; the requester may be gone.
         let _ = want.reply.try_send(connection);
     }
 

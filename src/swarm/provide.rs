@@ -25,7 +25,7 @@ use smol::{future, lock::Semaphore, Task, Timer};
 
 use super::{
     budget::{Booking, Budget, Piece, Precedence},
-    endpoint::{canonical, within, Connection, Patience},
+    endpoint::{within, Connection, Patience},
 };
 use crate::{
     catalog::{Hash, Page},
@@ -34,6 +34,7 @@ use crate::{
         ranges::GroupSet,
     },
     id::{PeerId, GROUP_BYTES},
+    near::canonical,
     protocol::{
         encode_frame, read_frame, Class, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME,
         RESET_BUSY, RESET_CHANGED, RESET_FAULT,

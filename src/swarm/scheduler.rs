@@ -22,6 +22,7 @@
 
 mod choose;
 mod elsewhere;
+mod referral;
 mod silence;
 mod source;
 mod start;

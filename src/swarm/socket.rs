@@ -15,7 +15,8 @@ use quinn::{
     AsyncUdpSocket, UdpPoller,
 };
 
-use super::{endpoint::canonical, unproven::Unproven};
+use super::unproven::Unproven;
+use crate::near::canonical;
 
 /// What is known of addresses, by all that dial and by the socket.
 #[derive(Clone, Debug, Default)]

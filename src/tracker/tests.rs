@@ -172,7 +172,7 @@ fn strangers_and_a_stopped_tracker_are_lost_with_a_reason() {
             TrackerEvent::Lost { why, .. } => Some(why),
             _ => None,
         };
-        let stranger = Peer::start(9, "stranger", SwarmKey::generate().unwrap(), &address);
+        let stranger = Peer::start(9, "stranger", crate::identity::new_key().unwrap(), &address);
         let why = stranger.wait(lost).await;
         assert!(why.contains("another key"), "{why}");
 

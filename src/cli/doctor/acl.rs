@@ -1,8 +1,6 @@
 //! Access control lists (acl(5)), as the kernel keeps them: what `setfacl` grants beside the
 //! mode.
 
-use super::person::Person;
-
 /// A list, which counts in the place of a mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acl(Vec<AclEntry>);
@@ -40,19 +38,26 @@ impl Acl {
             .map(Self)
     }
 
-    /// Whether `person` has all that is `needed` of a file of this owner and group.
-    pub fn lets(&self, person: &Person, (uid, gid): (u32, u32), needed: u32) -> bool {
+    /// Whether the user `who` of these groups has all that is `needed` of a file of this owner
+    /// and group.
+    pub fn lets(
+        &self,
+        who: Option<u32>,
+        gids: &[u32],
+        (uid, gid): (u32, u32),
+        needed: u32,
+    ) -> bool {
         let of = |tag| self.0.iter().filter(move |entry| entry.tag == tag);
         let grants = |entry: &AclEntry, mask: u32| entry.rights & mask & needed == needed;
-        if person.uid == Some(uid) {
+        if who == Some(uid) {
             return of(OWNER).any(|entry| grants(entry, 7));
         }
         let mask = of(MASK).next().map_or(7, |mask| mask.rights);
-        if let Some(named) = of(USER).find(|entry| person.uid == Some(entry.id)) {
+        if let Some(named) = of(USER).find(|entry| who == Some(entry.id)) {
             return grants(named, mask);
         }
-        let own_group = of(OWNING_GROUP).filter(|_| person.gids.contains(&gid));
-        let groups = of(GROUP).filter(|entry| person.gids.contains(&entry.id));
+        let own_group = of(OWNING_GROUP).filter(|_| gids.contains(&gid));
+        let groups = of(GROUP).filter(|entry| gids.contains(&entry.id));
         let mut groups = own_group.chain(groups).peekable();
         match groups.peek() {
             Some(_) => groups.any(|entry| grants(entry, mask)),
@@ -88,15 +93,6 @@ mod tests {
         value
     }
 
-    fn person(uid: u32, gids: &[u32]) -> Person {
-        Person {
-            name: "p2pmusic".into(),
-            uid: Some(uid),
-            gids: gids.into(),
-            group: "p2pmusic".into(),
-        }
-    }
-
     /// `setfacl -m u:990:rX,g:29:rwX` on a directory of 1000:1000 with mode 750.
     #[test]
     fn a_named_user_counts_before_the_group_and_the_others() {
@@ -112,20 +108,20 @@ mod tests {
             .unwrap()
         };
         let of = (1000, 1000);
-        for (who, mask, needed, lets) in [
-            (person(990, &[]), 7, 5, true),
-            (person(990, &[29]), 7, 7, false),
-            (person(990, &[]), 4, 5, false),
-            (person(1000, &[]), 0, 7, true),
-            (person(5, &[29]), 7, 7, true),
-            (person(5, &[1000]), 7, 5, true),
-            (person(5, &[1000]), 7, 7, false),
-            (person(5, &[1000, 29]), 7, 7, true),
-            (person(5, &[29]), 5, 7, false),
-            (person(5, &[5]), 7, 4, false),
+        for (who, gids, mask, needed, lets) in [
+            (990, &[][..], 7, 5, true),
+            (990, &[29][..], 7, 7, false),
+            (990, &[][..], 4, 5, false),
+            (1000, &[][..], 0, 7, true),
+            (5, &[29][..], 7, 7, true),
+            (5, &[1000][..], 7, 5, true),
+            (5, &[1000][..], 7, 7, false),
+            (5, &[1000, 29][..], 7, 7, true),
+            (5, &[29][..], 5, 7, false),
+            (5, &[5][..], 7, 4, false),
         ] {
-            let found = acl(mask).lets(&who, of, needed);
-            assert_eq!(found, lets, "{who:?} {mask} {needed}");
+            let found = acl(mask).lets(Some(who), gids, of, needed);
+            assert_eq!(found, lets, "{who} {gids:?} {mask} {needed}");
         }
     }
 

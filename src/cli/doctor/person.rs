@@ -94,7 +94,7 @@ impl Person {
             return true;
         }
         if let Some(acl) = &step.acl {
-            return acl.lets(self, (step.uid, step.gid), needed);
+            return acl.lets(self.uid, &self.gids, (step.uid, step.gid), needed);
         }
         let shift = match () {
             () if self.uid == Some(step.uid) => 6,

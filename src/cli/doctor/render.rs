@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn no_key_gets_through() {
-        let key = crate::identity::SwarmKey::generate().unwrap().to_string();
+        let key = crate::identity::new_key().unwrap().to_string();
         for text in [
             key.clone(),
             format!("a {key}, {key}\u{1b}[2J"),

@@ -10,7 +10,7 @@ use std::{
 use nix::unistd::{geteuid, Gid, Group};
 use zeroize::Zeroizing;
 
-use crate::{cli::setup::edit, identity::SwarmKey};
+use crate::{cli::edit, identity::SwarmKey};
 
 /// A key file that is not in its place yet.
 ///
@@ -138,7 +138,7 @@ mod tests {
                 fs::set_permissions(&old, Permissions::from_mode(0o666)).unwrap();
             }
             let file = NewKeyFile::readable_by(group, &path).unwrap();
-            file.write(&[SwarmKey::generate().unwrap()]).unwrap();
+            file.write(&[crate::identity::new_key().unwrap()]).unwrap();
             let written = fs::metadata(&path).unwrap();
             assert_eq!(written.permissions().mode() & 0o777, mode);
             assert_eq!(written.gid(), group.unwrap_or(own).as_raw());
@@ -151,7 +151,10 @@ mod tests {
         let path = dir.path().join("key");
         drop(NewKeyFile::prepare(&path).unwrap());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-        let keys = [SwarmKey::generate().unwrap(), SwarmKey::generate().unwrap()];
+        let keys = [
+            crate::identity::new_key().unwrap(),
+            crate::identity::new_key().unwrap(),
+        ];
         NewKeyFile::prepare(&path).unwrap().write(&keys).unwrap();
         assert_eq!(crate::identity::read_keys(&path).unwrap(), keys);
         let mode = fs::metadata(&path).unwrap().permissions().mode();

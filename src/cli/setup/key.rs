@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use super::SetupError;
 use crate::{
     cli::join::place::NewKeyFile,
-    identity::{read_keys, KeyFileError, SwarmKey},
+    identity::{self, read_keys, KeyFileError},
 };
 
 /// What became of a key file.
@@ -27,7 +27,7 @@ pub fn make(path: &Path) -> Result<Made, SetupError> {
         Err(KeyFileError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error.into()),
     }
-    let key = SwarmKey::generate()?;
+    let key = identity::new_key()?;
     let written = NewKeyFile::prepare(path).and_then(|file| file.write(&[key]));
     written.map_err(|source| SetupError::File {
         path: path.into(),

@@ -5,7 +5,6 @@
 //! once more it offers what is there already, and changes what is answered otherwise.
 
 mod ask;
-pub mod edit;
 mod key;
 mod reach;
 mod service;
@@ -27,6 +26,7 @@ use super::{
     join::{self, JoinArgs, JoinFailure},
 };
 use crate::{
+    cli::edit,
     config::{Config, ConfigError, Role, DEFAULT_PATH},
     identity::{KeyFileError, NoRandomness},
 };

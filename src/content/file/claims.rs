@@ -8,7 +8,8 @@
 use std::io;
 use std::sync::{MutexGuard, PoisonError, Weak};
 
-use super::slice::{Hashes, Positioned};
+use super::hashes::Hashes;
+use super::slice::Positioned;
 use super::{Blob, Origin, SliceError};
 use crate::content::bitfield::Bitfield;
 use crate::content::blob::true_groups;

@@ -6,7 +6,7 @@ use std::io;
 
 use bao_tree::io::sync::ReadAt;
 
-use super::Hashes;
+use super::hashes::Hashes;
 
 /// Pairs on their way to a disk, as far as each lies behind the one before it.
 #[derive(Default)]

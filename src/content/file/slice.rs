@@ -6,16 +6,9 @@ use std::sync::{Arc, PoisonError};
 
 use bao_tree::io::sync::ReadAt;
 
-use super::{pairs::Ahead, Blob, DiskFile, Origin};
+use super::{hashes::Hashes, pairs::Ahead, Blob, DiskFile, Origin};
 use crate::content::blob::{encode, EncodeError};
 use crate::content::ranges::GroupSet;
-
-/// Where an outboard lies.
-pub(in crate::content) enum Hashes {
-    File(Box<dyn DiskFile>),
-    /// Only where the cache has no room for it.
-    Memory(Vec<u8>),
-}
 
 /// Why there is no (whole) slice.
 #[derive(Debug, thiserror::Error)]
@@ -101,15 +94,6 @@ pub(super) struct Positioned<'a>(pub(super) &'a dyn DiskFile);
 impl ReadAt for Positioned<'_> {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         self.0.read_at(offset, buf)
-    }
-}
-
-impl ReadAt for Hashes {
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::File(file) => file.read_at(offset, buf),
-            Self::Memory(bytes) => ReadAt::read_at(bytes, offset, buf),
-        }
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     command::{Access, Command},
     plan::{Insertion, Plan},
     reply::Reply,
-    song::TagMask,
+    tag::TagMask,
 };
 use crate::{
     catalog::Database,

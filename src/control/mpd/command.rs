@@ -8,7 +8,7 @@ use self::table::{spec, SPECS};
 use super::{
     args::{split, Ack, AckCode, Args, Place},
     filter::Filter,
-    song::Tag,
+    tag::Tag,
 };
 use crate::{
     control::view::Subsystems,

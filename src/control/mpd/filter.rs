@@ -12,9 +12,10 @@
 
 use std::fmt;
 
+use super::tag::Tag;
 use super::{
     args::{Ack, Args},
-    song::{Song, Tag},
+    song::Song,
     text::{fold, fold_into, format_time, parse_time},
 };
 

@@ -15,4 +15,5 @@ pub mod plan;
 pub mod reply;
 pub mod session;
 pub mod song;
+pub mod tag;
 pub mod text;

@@ -21,7 +21,8 @@ use super::{
     command::{DatabaseCommand, Placing, Selection, Sort, SortBy},
     filter::Filter,
     reply::Reply,
-    song::{Song, Tag, TagMask},
+    song::{write_queued, Song},
+    tag::{Tag, TagMask},
     text::format_time,
 };
 use crate::{
@@ -279,7 +280,7 @@ impl Plan {
                 for (position, slot) in slots.by_ref().take(budget) {
                     let song = Song::queued(&slot.item, &self.database);
                     if filter.as_ref().is_none_or(|filter| filter.matches(&song)) {
-                        reply.queued(position, &slot, &self.database);
+                        write_queued(&mut reply, position, &slot, &self.database);
                     }
                 }
                 match slots.as_slice() {

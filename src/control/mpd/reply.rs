@@ -5,12 +5,8 @@ use std::{
     time::Duration,
 };
 
-use super::song::{Song, TagMask};
-use crate::{
-    catalog::Database,
-    player::queue::Slot,
-    unseen::{is_unseen, one_line},
-};
+use super::tag::TagMask;
+use crate::unseen::{is_unseen, one_line};
 
 /// The lines of a reply, without the `OK` that ends it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,12 +51,6 @@ impl Reply {
     /// Seconds to the millisecond.
     pub fn seconds(&mut self, key: &str, value: Duration) -> &mut Self {
         self.pair(key, format_args!("{:.3}", value.as_secs_f64()))
-    }
-
-    /// A queued song with its place.
-    pub fn queued(&mut self, position: usize, slot: &Slot, database: &Database) -> &mut Self {
-        Song::queued(&slot.item, database).write(self);
-        self.pair("Pos", position).pair("Id", slot.id.0)
     }
 
     pub fn as_str(&self) -> &str {

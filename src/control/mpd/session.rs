@@ -11,10 +11,10 @@
 
 use std::{collections::VecDeque, fmt::Write as _};
 
+use super::tag::{Tag, TagMask};
 use super::{
     args::{Ack, AckCode, MAX_LINE},
     command::{name_and_use, parse, Access, Command, SessionCommand, TagTypes, Use},
-    song::{Tag, TagMask},
 };
 use crate::{control::view::Subsystems, unseen::one_line};
 

@@ -2,85 +2,11 @@
 
 use std::{borrow::Cow, fmt::Write as _, time::Duration};
 
-use super::{reply::Reply, text::format_time};
+use super::{reply::Reply, tag::Tag, text::format_time};
 use crate::{
     catalog::{Database, Found, TagsRef},
-    player::queue::QueueItem,
+    player::queue::{QueueItem, Slot},
 };
-
-/// The tags that this node knows, by MPD's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Tag {
-    Artist,
-    AlbumArtist,
-    Title,
-    Album,
-    Track,
-    Date,
-    Genre,
-    Composer,
-    Disc,
-}
-
-impl Tag {
-    pub const ALL: [Self; 9] = [
-        Self::Artist,
-        Self::AlbumArtist,
-        Self::Title,
-        Self::Album,
-        Self::Track,
-        Self::Date,
-        Self::Genre,
-        Self::Composer,
-        Self::Disc,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Artist => "Artist",
-            Self::AlbumArtist => "AlbumArtist",
-            Self::Title => "Title",
-            Self::Album => "Album",
-            Self::Track => "Track",
-            Self::Date => "Date",
-            Self::Genre => "Genre",
-            Self::Composer => "Composer",
-            Self::Disc => "Disc",
-        }
-    }
-
-    pub fn parse(name: &str) -> Option<Self> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|tag| tag.name().eq_ignore_ascii_case(name))
-    }
-}
-
-/// The tags that a client wants to see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TagMask(u16);
-
-impl TagMask {
-    pub const NONE: Self = Self(0);
-    pub const ALL: Self = Self(u16::MAX);
-
-    pub fn contains(self, tag: Tag) -> bool {
-        self.0 & 1 << tag as u16 != 0
-    }
-
-    pub fn with(self, tag: Tag) -> Self {
-        Self(self.0 | 1 << tag as u16)
-    }
-
-    pub fn without(self, tag: Tag) -> Self {
-        Self(self.0 & !(1 << tag as u16))
-    }
-}
-
-impl Default for TagMask {
-    fn default() -> Self {
-        Self::ALL
-    }
-}
 
 /// A borrowed track.
 #[derive(Clone, Copy, Debug)]
@@ -215,4 +141,10 @@ impl<'a> Song<'a> {
             reply.flag("p2p_away", true);
         }
     }
+}
+
+/// A queued song with its place.
+pub fn write_queued(reply: &mut Reply, position: usize, slot: &Slot, database: &Database) {
+    Song::queued(&slot.item, database).write(reply);
+    reply.pair("Pos", position).pair("Id", slot.id.0);
 }

@@ -22,7 +22,10 @@ struct Room {
 impl Room {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let keys = vec![SwarmKey::generate().unwrap(), SwarmKey::generate().unwrap()];
+        let keys = vec![
+            crate::identity::new_key().unwrap(),
+            crate::identity::new_key().unwrap(),
+        ];
         let identity = Identity::from_secret(&[200; 32], &keys).unwrap();
         Self {
             dir,

@@ -17,7 +17,9 @@ fn code(text: &str) -> PairingCode {
 }
 
 fn keys() -> Vec<SwarmKey> {
-    (0..2).map(|_| SwarmKey::generate().unwrap()).collect()
+    (0..2)
+        .map(|_| crate::identity::new_key().unwrap())
+        .collect()
 }
 
 /// Both sides of a connection, which they may see differently, and what the newcomer says

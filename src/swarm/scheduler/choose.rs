@@ -472,9 +472,9 @@ impl Scheduler {
     }
 }
 
-/// Whether what is due after `slack` should not be left to a source that brings it after `eta`, when
-/// another could after `soonest`: in time, or in less than half of the time, which is worth
-/// what is lost.
+/// Whether what is due after `slack` should not be left to a source that brings it after `eta`,
+/// when another could after `soonest`: in time, or in less than half of the time, which is
+/// worth what is lost.
 fn is_too_late(eta: Duration, slack: Duration, soonest: Duration) -> bool {
     is_late(eta, slack) && (soonest <= slack || soonest.saturating_mul(2) < eta)
 }

@@ -1,9 +1,9 @@
 //! Sources that other sources name: listeners like this one, which have a part of the track.
 //!
-//! The source that names them is not asked for the same again until they were tried: for [`TRY_THEM`],
-//! shorter for what is due soon, or until one of them fails. So a name that leads nowhere
-//! costs a request, and a source that has given [`MAX_MISLED`] such names is taken as busy when
-//! it gives another.
+//! The source that names them is not asked for the same again until they were tried: for
+//! [`TRY_THEM`], shorter for what is due soon, or until one of them fails. So a name that leads
+//! nowhere costs a request, and a source that has given [`MAX_MISLED`] such names is taken as
+//! busy when it gives another.
 //!
 //! Listeners can only trade what they do not all get at the same time. So as soon as others
 //! are known to listen, what is not due soon is asked for from a point on that chance
@@ -17,53 +17,9 @@ use crate::content::ranges::GroupSet;
 use crate::id::{group_count, Group, PeerId};
 use crate::protocol::Class;
 
-/// What a source has to do with naming others, and being named.
-#[derive(Debug, Default)]
-pub(super) struct Naming {
-    /// It has named others for these, until then.
-    elsewhere: GroupSet,
-    /// Since when, at the latest.
-    since: Option<Instant>,
-    /// Names of its that have led nowhere, since one led to something.
-    misled: u32,
-    /// Who named it.
-    pub(super) by: Option<PeerId>,
-}
-
-impl Naming {
-    /// What of `groups` it has named nobody else for.
-    pub(super) fn left_of(&self, groups: GroupSet) -> GroupSet {
-        match self.elsewhere.is_empty() {
-            true => groups,
-            false => groups.difference(&self.elsewhere),
-        }
-    }
-
-    /// When it may be asked again.
-    pub(super) fn until(&self) -> Option<Instant> {
-        Some(self.since? + TRY_THEM)
-    }
-
-    pub(super) fn expire(&mut self, now: Instant) {
-        if self.until().is_some_and(|until| until <= now) {
-            (self.elsewhere, self.since) = (GroupSet::new(), None);
-        }
-    }
-
-    fn add(&mut self, groups: &GroupSet, now: Instant) {
-        self.elsewhere = self.elsewhere.union(groups);
-        self.since = Some(now);
-    }
-
-    fn take_back(&mut self, groups: &GroupSet) {
-        self.elsewhere = self.elsewhere.difference(groups);
-        self.since = self.since.filter(|_| !self.elsewhere.is_empty());
-    }
-}
-
 impl Scheduler {
-    /// A source does not send what it was `asked` for, but names peers that have some of it, or says
-    /// what it has itself.
+    /// A source does not send what it was `asked` for, but names peers that have some of it, or
+    /// says what it has itself.
     pub(super) fn handle_elsewhere(
         &mut self,
         by: PeerId,
@@ -198,9 +154,6 @@ impl Scheduler {
         source.is_some_and(|source| source.handle_named(by, groups, now))
     }
 }
-
-/// Who was named has brought it by then: others ask, too, and it may be a lot.
-const TRY_THEM: Duration = Duration::from_secs(10);
 
 /// Or has at least begun with what is due: a handshake, and what a small request takes.
 const TRY_THEM_NEAR: Duration = Duration::from_millis(300);

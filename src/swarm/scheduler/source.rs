@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::elsewhere::Naming;
+use super::referral::Naming;
 use crate::content::ranges::GroupSet;
 use crate::id::{PeerId, GROUP_BYTES};
 

@@ -11,7 +11,8 @@ use super::{
     state::{keys_where, Claim, Connection, Probe, Stage},
     Breach, ConnId, Dropped, Registry, MAX_QUOTED_CHARS, PROBE_TIMEOUT, REGISTER_TIMEOUT,
 };
-use crate::protocol::{check_name, FromTracker, Refusal, Registration, MAX_CANDIDATES};
+use crate::id::check_name;
+use crate::protocol::{FromTracker, Refusal, Registration, MAX_CANDIDATES};
 
 impl Registry {
     pub(super) fn handle_register(

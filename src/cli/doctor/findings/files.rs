@@ -8,7 +8,7 @@ use crate::{
         facts::{Content, Dir, Disk, Facts, Key, Music},
         person::{End, Person, Step, Way, Wish},
     },
-    daemon::dirs,
+    config,
 };
 
 pub fn key(facts: &Facts) -> Vec<Finding> {
@@ -202,7 +202,7 @@ fn ok(check: &'static str, path: &Path, disk: &Disk) -> Finding {
 fn closed_by_unit(check: &'static str, dir: &Dir, facts: &Facts) -> Option<Finding> {
     let unit = facts.unit.as_ref()?.as_ref()?;
     let more = unit.writes.as_ref()?;
-    let own = [dirs::SERVICE_STATE, dirs::SERVICE_CACHE].map(Path::new);
+    let own = [config::SERVICE_STATE, config::SERVICE_CACHE].map(Path::new);
     let mut open = own
         .into_iter()
         .chain(more.iter().map(|path| path.as_path()));

@@ -7,7 +7,7 @@ use crate::{
         person::Wish,
     },
     config::TrackerAt,
-    protocol::check_name,
+    id::check_name,
 };
 
 pub fn config(facts: &Facts) -> Vec<Finding> {

@@ -19,7 +19,7 @@ use crate::{
         facts::{Content, Dir, Disk, Key, Music, Read},
         person::{End, Step, Way},
     },
-    config::{Config, ConfigError},
+    config::{self, Config, ConfigError},
     identity::{self, KeyFileError},
     media::Format,
 };
@@ -27,7 +27,7 @@ use crate::{
 /// Reads the configuration.
 pub fn config(path: &Path) -> (Way, Read, Config) {
     let way = way(path);
-    let (read, config) = match Config::load(path) {
+    let (read, config) = match config::load(path) {
         Ok(config) if way.target().is_none() => (Read::Default, config),
         Ok(config) => (Read::Well, config),
         Err(ConfigError::Unreadable { source, .. })

@@ -22,7 +22,7 @@ use super::{
     person::Person,
 };
 use crate::{
-    config::{Config, TrackerAt, DEFAULT_PATH},
+    config::{self, Config, TrackerAt, DEFAULT_PATH},
     daemon::dirs,
     player::{self, MixerControl},
 };
@@ -176,7 +176,7 @@ fn dirs_of(config: &Config, is_service: bool) -> [PathBuf; 2] {
     }
     let (state, cache) = (config.state_dir.clone(), config.cache.dir.clone());
     [
-        state.unwrap_or_else(|| dirs::SERVICE_STATE.into()),
-        cache.unwrap_or_else(|| dirs::SERVICE_CACHE.into()),
+        state.unwrap_or_else(|| config::SERVICE_STATE.into()),
+        cache.unwrap_or_else(|| config::SERVICE_CACHE.into()),
     ]
 }

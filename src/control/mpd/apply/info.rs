@@ -7,6 +7,7 @@ use crate::{
             args::{Ack, AckCode},
             command::{self, Info, Use},
             reply::Reply,
+            song::write_queued,
         },
         view::PeerView,
     },
@@ -24,7 +25,7 @@ impl Desk<'_> {
             Info::Status => self.status(&mut reply),
             Info::CurrentSong => {
                 if let Some((position, slot)) = self.current() {
-                    reply.queued(position, slot, self.database);
+                    write_queued(&mut reply, position, slot, self.database);
                 }
             }
             Info::Stats => self.stats(&mut reply),

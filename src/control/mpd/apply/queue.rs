@@ -10,6 +10,7 @@ use crate::{
         filter::Filter,
         plan::{Insertion, Plan, Then},
         reply::Reply,
+        song::write_queued,
     },
     player::{
         queue::{self, QueueError, QueueId, QueueItem, Slot, MAX_QUEUE},
@@ -114,7 +115,7 @@ impl Desk<'_> {
         reply.flag("p2p_now", is_now);
         match (is_now, self.queue.position(first)) {
             (false, Some(at)) => {
-                _ = reply.queued(at, &self.queue.slots()[at], self.database);
+                write_queued(&mut reply, at, &self.queue.slots()[at], self.database);
             }
             _ => self.tell_current(&mut reply),
         }
@@ -136,7 +137,7 @@ impl Desk<'_> {
         for id in self.queue.cursor().into_iter().chain(following) {
             if let Some(position) = self.queue.position(id) {
                 let slot = &self.queue.slots()[position];
-                reply.queued(position, slot, self.database);
+                write_queued(reply, position, slot, self.database);
             }
         }
     }

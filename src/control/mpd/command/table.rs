@@ -9,7 +9,7 @@ use crate::{
         mpd::{
             args::{parse_seconds, Ack, AckCode, Args},
             filter::Filter,
-            song::Tag,
+            tag::Tag,
         },
         view::{Subsystem, Subsystems},
     },

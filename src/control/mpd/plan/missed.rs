@@ -1,4 +1,4 @@
-//! What nobody who is here has, but an owner that is away lists: then the answer names it.
+//! What no peer that is here has, but an owner that is away lists: then the answer names it.
 
 use std::time::{Duration, Instant};
 

@@ -8,12 +8,7 @@ use std::{
 use super::{nobody_has, Look, Printer, Spot, Stage};
 use crate::{
     catalog::Database,
-    control::mpd::{
-        filter::Filter,
-        reply::Reply,
-        song::{Song, Tag},
-        text::format_time,
-    },
+    control::mpd::{filter::Filter, reply::Reply, song::Song, tag::Tag, text::format_time},
     id::TrackId,
 };
 

@@ -155,7 +155,7 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// What is shipped as `/etc/p2pmusic.toml`.
-pub const SAMPLE: &str = include_str!("../../../etc/p2pmusic.toml");
+pub const SAMPLE: &str = include_str!("../../etc/p2pmusic.toml");
 
 /// A list of directories that a person wrote one a line; each length is tried.
 const MAX_VALUE_LINES: usize = 64;
