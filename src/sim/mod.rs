@@ -18,7 +18,6 @@
 mod disk;
 mod greed;
 mod host;
-mod laws;
 mod log;
 mod music;
 mod net;
