@@ -18,7 +18,7 @@ use std::{
 use serde::{de, Deserialize, Deserializer};
 
 pub use self::{
-    changes::{changes, Changes},
+    changes::{changes, ConfigChanges},
     file::{load, ConfigError},
     values::{ByteSize, HostPort, NodeName, Rate, Resume, TrackerAt},
 };
@@ -40,12 +40,12 @@ pub struct Config {
     #[serde(deserialize_with = "values::some_path")]
     pub state_dir: Option<PathBuf>,
     pub swarm: Swarm,
-    pub tracker: Tracker,
-    pub peer: Peer,
+    pub tracker: TrackerConfig,
+    pub peer: PeerConfig,
     pub cache: Cache,
     pub audio: Audio,
     pub control: Control,
-    pub stats: Stats,
+    pub stats: StatsConfig,
     pub log: Log,
 }
 
@@ -89,13 +89,13 @@ pub struct Swarm {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Tracker {
+pub struct TrackerConfig {
     pub listen: SocketAddr,
     /// Whether to announce the tracker by mDNS.
     pub advertise: bool,
 }
 
-impl Default for Tracker {
+impl Default for TrackerConfig {
     fn default() -> Self {
         Self {
             listen: any(DEFAULT_PORT),
@@ -106,7 +106,7 @@ impl Default for Tracker {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Peer {
+pub struct PeerConfig {
     pub tracker: TrackerAt,
     pub listen: SocketAddr,
     /// Whether to announce this peer by mDNS.
@@ -119,7 +119,7 @@ pub struct Peer {
     pub upload: Option<Rate>,
 }
 
-impl Default for Peer {
+impl Default for PeerConfig {
     fn default() -> Self {
         Self {
             tracker: TrackerAt::Auto,
@@ -199,7 +199,7 @@ pub const DEFAULT_SOCKET: &str = "/run/p2pmusic/ctl.sock";
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Stats {
+pub struct StatsConfig {
     /// The file that the numbers are written to for Prometheus, if they are.
     #[serde(deserialize_with = "prom_file")]
     pub prometheus: Option<PathBuf>,

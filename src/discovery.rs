@@ -23,13 +23,13 @@ use mdns_sd::{ServiceEvent, ServiceInfo};
 use smol::{future, Timer};
 
 pub use self::shared::Mdns;
-use self::{found::Found, shared::Daemon};
-use crate::{id::PeerId, interfaces::Changes, protocol::ALPN};
+use self::{found::AnnouncedServices, shared::Daemon};
+use crate::{id::PeerId, interfaces::InterfaceChanges, protocol::ALPN};
 
 /// What is announced.
 #[derive(Clone, Debug)]
 pub struct Announcement {
-    pub kind: Kind,
+    pub kind: ServiceKind,
     /// For people.
     pub name: String,
     pub peer: PeerId,
@@ -37,7 +37,7 @@ pub struct Announcement {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ServiceKind {
     /// On TCP.
     Tracker,
     /// On UDP.
@@ -67,11 +67,11 @@ pub async fn announce(mdns: Mdns, what: Announcement) {
 /// when nobody listens.
 pub async fn look_for_trackers(mdns: Mdns, trackers: Sender<Vec<String>>) {
     let (found, lists) = async_channel::bounded(MAX_LISTS);
-    let tell = |sighted: &Found, _: Sighting| {
+    let tell = |sighted: &AnnouncedServices, _: Sighting| {
         let (found, addresses) = (found.clone(), sighted.addresses());
         async move { found.send(addresses).await.is_ok() }
     };
-    let looking = browse(&mdns, Kind::Tracker, tell);
+    let looking = browse(&mdns, ServiceKind::Tracker, tell);
     future::or(looking, tell_together(lists, trackers)).await;
 }
 
@@ -83,11 +83,11 @@ pub async fn look_for_peers(mdns: Mdns, wanted: Receiver<bool>, peers: Sender<Si
         let next = async { wanted.recv().await.ok() };
         let looking = async {
             if is_wanted {
-                let tell = |_: &Found, sighting| {
+                let tell = |_: &AnnouncedServices, sighting| {
                     let peers = peers.clone();
                     async move { peers.send(sighting).await.is_ok() }
                 };
-                browse(&mdns, Kind::Peer, tell).await;
+                browse(&mdns, ServiceKind::Peer, tell).await;
                 return None;
             }
             future::pending().await
@@ -105,11 +105,11 @@ pub async fn look_for_peers(mdns: Mdns, wanted: Receiver<bool>, peers: Sender<Si
 /// When mDNS cannot be used here.
 pub async fn look_around(
     mdns: &Mdns,
-    kind: Kind,
+    kind: ServiceKind,
     patience: Duration,
 ) -> mdns_sd::Result<BTreeMap<String, Sighting>> {
     let mut browsing = Browsing::new(mdns, kind)?;
-    let mut found = Found::new(kind);
+    let mut found = AnnouncedServices::new(kind);
     let listening = async {
         while let Ok(event) = browsing.next().await {
             found.handle(event);
@@ -138,11 +138,11 @@ async fn tell_together(lists: Receiver<Vec<String>>, to: Sender<Vec<String>>) {
 /// Tells what is found until nobody listens: all there is, and what of it has changed.
 async fn browse<Told: Future<Output = bool>>(
     mdns: &Mdns,
-    kind: Kind,
-    tell: impl Fn(&Found, Sighting) -> Told,
+    kind: ServiceKind,
+    tell: impl Fn(&AnnouncedServices, Sighting) -> Told,
 ) {
     let mut complaint = Complaint::default();
-    let mut found = Found::new(kind);
+    let mut found = AnnouncedServices::new(kind);
     loop {
         match Browsing::new(mdns, kind) {
             Ok(mut browsing) => {
@@ -174,7 +174,7 @@ async fn browse<Told: Future<Output = bool>>(
     }
 }
 
-impl Kind {
+impl ServiceKind {
     /// At most 15 characters between underscore and dot (RFC 6335, section 5.1).
     fn service(self) -> &'static str {
         match self {
@@ -210,8 +210,8 @@ impl Announced {
         let (id, name) = (peer.to_hex(), &what.name);
         let text = [("v", &*protocol), ("id", &id), ("name", name)];
         let instance = match what.kind {
-            Kind::Tracker | Kind::Pairing => tracker_instance(name, peer),
-            Kind::Peer => format!("p2pmusic-{peer}"),
+            ServiceKind::Tracker | ServiceKind::Pairing => tracker_instance(name, peer),
+            ServiceKind::Peer => format!("p2pmusic-{peer}"),
         };
         let service = ServiceInfo::new(what.kind.service(), &instance, &host, "", port, &text[..])?;
         let service = service.enable_addr_auto();
@@ -233,20 +233,20 @@ impl Drop for Announced {
 
 struct Browsing {
     daemon: Arc<Daemon>,
-    kind: Kind,
+    kind: ServiceKind,
     events: mdns_sd::Receiver<ServiceEvent>,
-    changes: Changes,
+    changes: InterfaceChanges,
 }
 
 impl Browsing {
-    fn new(mdns: &Mdns, kind: Kind) -> mdns_sd::Result<Self> {
+    fn new(mdns: &Mdns, kind: ServiceKind) -> mdns_sd::Result<Self> {
         let daemon = mdns.daemon()?;
         let events = daemon.service.browse(kind.service())?;
         Ok(Self {
             daemon,
             kind,
             events,
-            changes: Changes::watch(),
+            changes: InterfaceChanges::watch(),
         })
     }
 

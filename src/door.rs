@@ -20,7 +20,7 @@ use bytes::Bytes;
 use serde::{de::DeserializeOwned, Serialize};
 
 use crate::{
-    catalog::{self, CatchUp, Need, Page, Quota, SignedHead},
+    catalog::{self, CatchUp, MemoryQuota, Need, Page, SignedHead},
     config::Config,
     content::{blob::Verifier, ranges::GroupSet},
     control::mpd::{
@@ -29,7 +29,7 @@ use crate::{
     },
     daemon, identity, library,
     media::{
-        decode::{self, Cancel, Progress, ReadStop, TrackBytes},
+        decode::{self, Cancel, ReadProgress, ReadStop, TrackBytes},
         view::View,
         Format,
     },
@@ -75,7 +75,7 @@ pub fn pairing(bytes: &[u8]) {
 
 /// Messages, one frame after the other, from members that the tracker knows.
 pub fn registry(bytes: &[u8]) {
-    let mut registry = Registry::new(Vec::new(), Quota::of(0));
+    let mut registry = Registry::new(Vec::new(), MemoryQuota::of(0));
     let mut now = Instant::now();
     let mut from = bytes;
     for conn in 0..4 {
@@ -210,7 +210,7 @@ pub fn view(format: u8, bytes: &[u8]) {
 /// A music file: opened, decoded for a while, sought in.
 pub fn decode(format: u8, bytes: &[u8]) {
     let bytes = Arc::new(Memorised(bytes.to_vec()));
-    let (cancel, progress) = (Cancel::default(), Progress::default());
+    let (cancel, progress) = (Cancel::default(), ReadProgress::default());
     let opened = decode::open(bytes, this(format), None, &cancel, &progress);
     let Ok(mut opened) = opened else {
         return;

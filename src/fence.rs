@@ -19,10 +19,10 @@ use std::{
 
 /// The music directories, and whether links may lead out of them. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Fence(Arc<Mutex<Field>>);
+pub struct Fence(Arc<Mutex<FencedRoots>>);
 
 #[derive(Clone, Debug, Default)]
-struct Field {
+struct FencedRoots {
     roots: Arc<[PathBuf]>,
     follows_links: bool,
 }
@@ -30,7 +30,7 @@ struct Field {
 impl Fence {
     /// Makes these the music directories.
     pub fn set(&self, roots: &[PathBuf], follows_links: bool) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Field {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = FencedRoots {
             roots: roots.into(),
             follows_links,
         };
@@ -63,7 +63,7 @@ impl Fence {
         }
     }
 
-    fn field(&self) -> Field {
+    fn field(&self) -> FencedRoots {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -71,7 +71,7 @@ impl Fence {
     }
 }
 
-impl Field {
+impl FencedRoots {
     fn check(&self, real: &Path) -> io::Result<()> {
         // A root may be a link itself, which the configuration's owner has made.
         let mut roots = self

@@ -15,7 +15,7 @@ use nix::{
 };
 
 pub use self::{
-    changes::Changes,
+    changes::InterfaceChanges,
     mtu::{narrow_route, LEAST_MTU},
 };
 use crate::{near::Subnet, protocol::MAX_CANDIDATES};

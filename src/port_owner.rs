@@ -10,7 +10,7 @@ use nix::unistd::{Uid, User};
 
 /// A transport, as `/proc/self/net` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
+pub enum PortProtocol {
     Tcp,
     Udp,
 }
@@ -18,10 +18,10 @@ pub enum Transport {
 /// What is bound to `port`: the name and number of a process, such as
 /// `mpd (pid 512)`, or where that cannot be seen its user, such as `a process
 /// of the user mpd`.
-pub fn port_owner(transport: Transport, port: u16) -> Option<String> {
+pub fn port_owner(transport: PortProtocol, port: u16) -> Option<String> {
     let tables = match transport {
-        Transport::Tcp => ["/proc/self/net/tcp", "/proc/self/net/tcp6"],
-        Transport::Udp => ["/proc/self/net/udp", "/proc/self/net/udp6"],
+        PortProtocol::Tcp => ["/proc/self/net/tcp", "/proc/self/net/tcp6"],
+        PortProtocol::Udp => ["/proc/self/net/udp", "/proc/self/net/udp6"],
     };
     let (uid, inode) = tables.iter().find_map(|table| {
         let table = fs::read_to_string(table).ok()?;
@@ -74,8 +74,8 @@ mod tests {
         let udp = std::net::UdpSocket::bind("[::]:0").unwrap();
         let me = format!("(pid {})", std::process::id());
         let owners = [
-            port_owner(Transport::Tcp, tcp.local_addr().unwrap().port()),
-            port_owner(Transport::Udp, udp.local_addr().unwrap().port()),
+            port_owner(PortProtocol::Tcp, tcp.local_addr().unwrap().port()),
+            port_owner(PortProtocol::Udp, udp.local_addr().unwrap().port()),
         ];
         for owner in owners {
             assert!(

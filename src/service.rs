@@ -25,9 +25,9 @@ use crate::unseen::one_line;
 
 /// The way to the service manager; silent where there is none.
 #[derive(Debug, Default)]
-pub struct Notifier(Option<UnixDatagram>);
+pub struct ServiceNotifier(Option<UnixDatagram>);
 
-impl Notifier {
+impl ServiceNotifier {
     /// Takes the socket that `NOTIFY_SOCKET` names.
     pub fn from_env() -> Self {
         Self(env::var_os("NOTIFY_SOCKET").and_then(|name| connect(&name)))
@@ -74,7 +74,7 @@ impl Notifier {
 /// Tells the service manager that the daemon lives, while all its loops turn.
 #[derive(Clone, Debug)]
 pub struct Watchdog {
-    notifier: Arc<Notifier>,
+    notifier: Arc<ServiceNotifier>,
     interval: Option<Duration>,
     loops: Arc<Mutex<Loops>>,
 }
@@ -88,7 +88,7 @@ struct Loops {
 
 impl Watchdog {
     /// One as often as the service manager wants to hear it; `None` is never.
-    pub fn new(notifier: Arc<Notifier>, interval: Option<Duration>) -> Self {
+    pub fn new(notifier: Arc<ServiceNotifier>, interval: Option<Duration>) -> Self {
         Self {
             notifier,
             interval,
@@ -105,10 +105,10 @@ impl Watchdog {
     }
 
     /// For one more loop, without whose beats there are none.
-    pub fn pulse(&self) -> Pulse {
+    pub fn pulse(&self) -> LoopPulse {
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         loops.count += 1;
-        Pulse {
+        LoopPulse {
             number: loops.count,
             watchdog: self.clone(),
         }
@@ -117,12 +117,12 @@ impl Watchdog {
 
 /// A loop's part in what the service manager hears.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct LoopPulse {
     number: usize,
     watchdog: Watchdog,
 }
 
-impl Pulse {
+impl LoopPulse {
     /// How often [`Self::beat`] is due; `None` where nobody listens.
     pub fn interval(&self) -> Option<Duration> {
         self.watchdog.interval
@@ -145,7 +145,7 @@ impl Pulse {
 /// The line about the daemon that `systemctl status` shows.
 #[derive(Debug)]
 pub struct StatusLine {
-    notifier: Arc<Notifier>,
+    notifier: Arc<ServiceNotifier>,
     said: String,
     /// When the next one may be said.
     rested: Instant,
@@ -154,7 +154,7 @@ pub struct StatusLine {
 }
 
 impl StatusLine {
-    pub fn new(notifier: Arc<Notifier>, now: Instant) -> Self {
+    pub fn new(notifier: Arc<ServiceNotifier>, now: Instant) -> Self {
         Self {
             notifier,
             said: String::new(),
@@ -220,21 +220,21 @@ mod tests {
     #[test]
     fn a_status_is_one_line() {
         let (ours, theirs) = UnixDatagram::pair().unwrap();
-        Notifier::to(ours).status("playing a\nREADY=1\r\nMAINPID=1");
+        ServiceNotifier::to(ours).status("playing a\nREADY=1\r\nMAINPID=1");
         assert_eq!(heard(&theirs), ["STATUS=playing a READY=1  MAINPID=1"]);
     }
 
     #[test]
     fn a_status_is_never_longer_than_systemd_reads() {
         let (ours, theirs) = UnixDatagram::pair().unwrap();
-        Notifier::to(ours).status(&"🎵".repeat(4096));
+        ServiceNotifier::to(ours).status(&"🎵".repeat(4096));
         assert!(heard(&theirs)[0].len() < 4096);
     }
 
     #[test]
     fn every_loop_has_to_turn_for_the_watchdog() {
         let (ours, theirs) = UnixDatagram::pair().unwrap();
-        let watchdog = Watchdog::new(Arc::new(Notifier::to(ours)), None);
+        let watchdog = Watchdog::new(Arc::new(ServiceNotifier::to(ours)), None);
         let [peer, tracker] = [(); 2].map(|()| watchdog.pulse());
         for _ in 0..3 {
             peer.beat();
@@ -253,7 +253,7 @@ mod tests {
     fn a_status_is_said_when_it_has_changed_and_not_too_often() {
         let (ours, theirs) = UnixDatagram::pair().unwrap();
         let now = Instant::now();
-        let mut line = StatusLine::new(Arc::new(Notifier::to(ours)), now);
+        let mut line = StatusLine::new(Arc::new(ServiceNotifier::to(ours)), now);
         assert_eq!(line.poll_timeout(), None);
         line.handle_change();
         assert_eq!(line.poll_timeout(), Some(now), "the first one at once");

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::quota::{Quota, Site};
+use super::quota::{MemoryQuota, OwnerSite};
 use crate::id::PeerId;
 
 /// How a store fills itself.
@@ -67,13 +67,13 @@ pub struct Allowances {
     owner: Filling,
     site: Filling,
     owners: BTreeMap<PeerId, Allowance>,
-    sites: BTreeMap<Option<Site>, Allowance>,
+    sites: BTreeMap<Option<OwnerSite>, Allowance>,
 }
 
 impl Allowances {
     /// What a machine with this quota can have fetched. An owner's whole catalogue comes
     /// at once.
-    pub fn new(quota: Quota) -> Self {
+    pub fn new(quota: MemoryQuota) -> Self {
         let most = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
         Self {
             owner: Filling {
@@ -98,7 +98,7 @@ impl Allowances {
     }
 
     /// When something of `owner`'s may be asked for: not before `now`.
-    pub fn ready(&self, owner: PeerId, site: Option<Site>, now: Instant) -> Instant {
+    pub fn ready(&self, owner: PeerId, site: Option<OwnerSite>, now: Instant) -> Instant {
         let of = |allowance: Option<&Allowance>, rate| {
             allowance.map_or(now, |allowance| {
                 let mut allowance = *allowance;
@@ -111,7 +111,7 @@ impl Allowances {
     }
 
     /// So many bytes of `owner`'s have come.
-    pub fn spend(&mut self, owner: PeerId, site: Option<Site>, bytes: usize, now: Instant) {
+    pub fn spend(&mut self, owner: PeerId, site: Option<OwnerSite>, bytes: usize, now: Instant) {
         spend(&mut self.owners, owner, self.owner, bytes, now);
         spend(&mut self.sites, site, self.site, bytes, now);
     }
@@ -157,17 +157,17 @@ mod tests {
         PeerId(id)
     }
 
-    fn site(n: u8) -> Option<Site> {
+    fn site(n: u8) -> Option<OwnerSite> {
         Some(std::net::IpAddr::from([10, 0, 0, n]).into())
     }
 
-    const QUOTA: Quota = Quota {
+    const QUOTA: MemoryQuota = MemoryQuota {
         all: 32 << 20,
         one: 8 << 20,
     };
 
     /// Bytes that come of `owner` when it has pages of 1 MiB at all times.
-    fn greedy(owners: impl Fn(usize) -> (PeerId, Option<Site>), seconds: u64) -> u64 {
+    fn greedy(owners: impl Fn(usize) -> (PeerId, Option<OwnerSite>), seconds: u64) -> u64 {
         let begin = Instant::now();
         let mut all = Allowances::new(QUOTA);
         let mut came = 0;

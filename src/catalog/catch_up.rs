@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::{
-        samples::{held, song, Owner},
+        samples::{held, song, SampleOwner},
         Entry, Head,
     };
 
@@ -230,7 +230,7 @@ mod tests {
             odd in prop::collection::vec(0..900_usize, 0..6),
             mut order in Just((0..4).collect::<Vec<u32>>()).prop_shuffle(),
         ) {
-            let owner = Owner::new(1);
+            let owner = SampleOwner::new(1);
             let base = owner.publish(1, entries(before, &[]));
             let new = owner.publish(2, entries(after, &odd));
             let mut this = CatchUp::new(*new.head(), Some(Arc::new(base))).unwrap();
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_page_that_did_not_change_is_not_asked_for_again() {
-        let owner = Owner::new(1);
+        let owner = SampleOwner::new(1);
         let base = Arc::new(owner.publish(1, entries(700, &[])));
         let new = owner.publish(2, entries(700, &[300]));
         let (reached, asked) = catch_up(&new, Some(base.clone()));
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn an_empty_catalogue_needs_nothing() {
-        let owner = Owner::new(1);
+        let owner = SampleOwner::new(1);
         let (reached, asked) = catch_up(&owner.publish(1, Vec::new()), None);
         assert!(asked.is_empty());
         assert_eq!(reached.entries().count(), 0);
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn forged_and_stale_heads_are_refused() {
-        let owner = Owner::new(1);
+        let owner = SampleOwner::new(1);
         let base = Arc::new(owner.publish(5, entries(3, &[])));
         for seq in [4, 5] {
             let head = *owner.publish(seq, entries(9, &[])).head();
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn what_it_takes_is_known_while_it_comes() {
-        let owner = Owner::new(1);
+        let owner = SampleOwner::new(1);
         let base = Arc::new(owner.publish(1, entries(700, &[])));
         let new = owner.publish(2, entries(700, &[300]));
         let mut this = CatchUp::new(*new.head(), Some(base)).unwrap();
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn another_owners_catalogue_is_no_base() {
-        let (alice, bob) = (Owner::new(1), Owner::new(2));
+        let (alice, bob) = (SampleOwner::new(1), SampleOwner::new(2));
         let base = Arc::new(alice.publish(9, entries(300, &[])));
         let (_, asked) = catch_up(&bob.publish(1, entries(300, &[])), Some(base));
         assert_eq!(asked, [0, 1]);
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn wrong_lists_and_pages_are_refused_and_asked_for_again() {
-        let owner = Owner::new(1);
+        let owner = SampleOwner::new(1);
         let new = owner.publish(1, entries(300, &[]));
         let mut this = CatchUp::new(*new.head(), None).unwrap();
         for list in [vec![], vec![[0; 32]; 2], vec![[0; 32]; 3]] {
@@ -338,7 +338,7 @@ mod tests {
     /// The owner signs nonsense: its list fits its head, its pages do not.
     #[test]
     fn a_page_of_the_wrong_length_is_refused_even_from_its_owner() {
-        let owner = Owner::new(1);
+        let owner = SampleOwner::new(1);
         let short = owner.publish(1, entries(10, &[]));
         let full = owner.publish(2, entries(300, &[]));
         let list = vec![short.list()[0], full.list()[1]];

@@ -18,7 +18,7 @@ use crate::id::{EntryNo, PeerId, TrackId};
 
 /// One peer of the swarm as the database shows it.
 #[derive(Clone, Debug)]
-pub struct Member {
+pub struct DatabaseMember {
     pub peer: PeerId,
     /// Unique within the database: the top directory of its tracks.
     pub name: Arc<str>,
@@ -28,7 +28,7 @@ pub struct Member {
     pub kept_until: Option<Instant>,
 }
 
-impl Member {
+impl DatabaseMember {
     /// Whether it is in the swarm now.
     pub fn is_here(&self) -> bool {
         self.kept_until.is_none()
@@ -45,20 +45,20 @@ impl Member {
 /// here the others. Cheap to clone; a long answer is made from one snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Database {
-    members: Arc<[Member]>,
+    members: Arc<[DatabaseMember]>,
     /// Grows with every change; MPD's `db_update` and idle watch it.
     version: u64,
 }
 
 /// A listed track and where it was found.
 #[derive(Clone, Copy, Debug)]
-pub struct Found<'a> {
-    pub member: &'a Member,
+pub struct FoundTrackRef<'a> {
+    pub member: &'a DatabaseMember,
     pub no: EntryNo,
     pub listed: ListedRef<'a>,
 }
 
-impl Found<'_> {
+impl FoundTrackRef<'_> {
     /// MPD's name for it: `<peer name>/<path>`.
     #[cfg(test)]
     pub fn uri(&self) -> String {
@@ -67,7 +67,7 @@ impl Found<'_> {
 }
 
 impl Database {
-    pub fn new(mut members: Vec<Member>, version: u64) -> Self {
+    pub fn new(mut members: Vec<DatabaseMember>, version: u64) -> Self {
         members.sort_by(|a, b| (!a.is_here(), &a.name).cmp(&(!b.is_here(), &b.name)));
         Self {
             members: members.into(),
@@ -75,7 +75,7 @@ impl Database {
         }
     }
 
-    pub fn members(&self) -> &[Member] {
+    pub fn members(&self) -> &[DatabaseMember] {
         &self.members
     }
 
@@ -84,39 +84,39 @@ impl Database {
     }
 
     /// `peer`, if it is here.
-    pub fn member(&self, peer: PeerId) -> Option<&Member> {
+    pub fn member(&self, peer: PeerId) -> Option<&DatabaseMember> {
         self.known(peer).filter(|member| member.is_here())
     }
 
     /// `peer`, be it here or away.
-    pub fn known(&self, peer: PeerId) -> Option<&Member> {
+    pub fn known(&self, peer: PeerId) -> Option<&DatabaseMember> {
         self.members.iter().find(|member| member.peer == peer)
     }
 
     /// The entry that `member` lists as `no`, if a present peer has its content.
-    pub fn listed<'a>(&self, member: &'a Member, no: EntryNo) -> Option<ListedRef<'a>> {
+    pub fn listed<'a>(&self, member: &'a DatabaseMember, no: EntryNo) -> Option<ListedRef<'a>> {
         let listed = member.catalogue.get(no)?.listed()?;
         self.is_had(member, listed).then_some(listed)
     }
 
     /// The entry that `member` lists as `no`, if it is away and no peer that is here has its
     /// content.
-    pub fn missed<'a>(&self, member: &'a Member, no: EntryNo) -> Option<ListedRef<'a>> {
+    pub fn missed<'a>(&self, member: &'a DatabaseMember, no: EntryNo) -> Option<ListedRef<'a>> {
         let listed = member.catalogue.get(no)?.listed()?;
         (!self.is_had(member, listed)).then_some(listed)
     }
 
-    fn is_had(&self, member: &Member, listed: ListedRef<'_>) -> bool {
+    fn is_had(&self, member: &DatabaseMember, listed: ListedRef<'_>) -> bool {
         let is_held = |track| self.holders(track).next().is_some();
         member.is_here() || listed.track.is_some_and(is_held)
     }
 
     /// Every listed track, by member and entry number.
     #[cfg(test)]
-    pub fn tracks(&self) -> impl Iterator<Item = Found<'_>> {
+    pub fn tracks(&self) -> impl Iterator<Item = FoundTrackRef<'_>> {
         self.members.iter().flat_map(move |member| {
             member.catalogue.entries().filter_map(move |(no, _)| {
-                Some(Found {
+                Some(FoundTrackRef {
                     member,
                     no,
                     listed: self.listed(member, no)?,
@@ -127,18 +127,18 @@ impl Database {
 
     /// The track that `uri` names.
     #[cfg(test)]
-    pub fn find(&self, uri: &str) -> Option<Found<'_>> {
+    pub fn find(&self, uri: &str) -> Option<FoundTrackRef<'_>> {
         let (name, path) = uri.split_once('/')?;
         let member = self.members.iter().find(|member| *member.name == *name)?;
         self.find_of(member, path)
     }
 
     /// The track at `path` of `peer`'s library.
-    pub fn find_at(&self, peer: PeerId, path: &str) -> Option<Found<'_>> {
+    pub fn find_at(&self, peer: PeerId, path: &str) -> Option<FoundTrackRef<'_>> {
         self.find_of(self.known(peer)?, path)
     }
 
-    fn find_of<'a>(&'a self, member: &'a Member, path: &str) -> Option<Found<'a>> {
+    fn find_of<'a>(&'a self, member: &'a DatabaseMember, path: &str) -> Option<FoundTrackRef<'a>> {
         find_path(member, path).filter(|found| self.is_had(member, found.listed))
     }
 
@@ -152,7 +152,7 @@ impl Database {
     pub fn holders(
         &self,
         track: TrackId,
-    ) -> impl Iterator<Item = (&Member, EntryNo, EntryRef<'_>)> {
+    ) -> impl Iterator<Item = (&DatabaseMember, EntryNo, EntryRef<'_>)> {
         let here = self.members.iter().take_while(|member| member.is_here());
         here.filter_map(move |member| {
             let (no, entry) = member.catalogue.copies(track).next()?;
@@ -161,26 +161,26 @@ impl Database {
     }
 }
 
-fn find_path<'a>(member: &'a Member, path: &str) -> Option<Found<'a>> {
+fn find_path<'a>(member: &'a DatabaseMember, path: &str) -> Option<FoundTrackRef<'a>> {
     let (dir, name) = match path.rsplit_once('/') {
         Some(("", _)) => return None,
         Some(parts) => parts,
         None => ("", path),
     };
     let (no, listed) = member.catalogue.find(dir, name)?;
-    Some(Found { member, no, listed })
+    Some(FoundTrackRef { member, no, listed })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::samples::{held, song, Owner};
+    use crate::catalog::samples::{held, song, SampleOwner};
 
     #[test]
     fn tracks_are_found_by_uri_and_by_content() {
         let member = |seed, name: &str, entries| {
-            let owner = Owner::new(seed);
-            Member {
+            let owner = SampleOwner::new(seed);
+            DatabaseMember {
                 peer: owner.id(),
                 name: name.into(),
                 catalogue: Arc::new(owner.publish(1, entries)),
@@ -226,8 +226,8 @@ mod tests {
     fn of_an_owner_that_is_away_that_is_shown_which_somebody_has() {
         let now = Instant::now();
         let member = |seed, name: &str, is_here: bool, entries| {
-            let owner = Owner::new(seed);
-            Member {
+            let owner = SampleOwner::new(seed);
+            DatabaseMember {
                 peer: owner.id(),
                 name: name.into(),
                 catalogue: Arc::new(owner.publish(1, entries)),
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(uris, ["cellar/b/1", "attic/a/0", "barn/a/1"]);
         assert!(database.find("attic/a/0").is_some());
         assert!(database.find_at(attic.peer, "a/1").is_none());
-        let missed = |of: &Member, no| database.missed(of, EntryNo(no)).is_some();
+        let missed = |of: &DatabaseMember, no| database.missed(of, EntryNo(no)).is_some();
         assert_eq!([0, 1, 2].map(|no| missed(&attic, no)), [false, true, true]);
         assert_eq!([0, 1].map(|no| missed(&cellar, no)), [false; 2]);
         let hour = Duration::from_secs(3600);

@@ -12,7 +12,7 @@ use super::head::{Hash, SignedHead};
 use super::{
     catch_up::{CatchUp, Need, SyncError},
     pages::Catalogue,
-    quota::Site,
+    quota::OwnerSite,
 };
 use crate::id::{check_name, KeyMark, PeerId, MAX_NAME_BYTES};
 
@@ -22,7 +22,7 @@ pub struct Deposit {
     /// By which the owner was shown last.
     pub name: Arc<str>,
     /// Where it was then.
-    pub site: Option<Site>,
+    pub site: Option<OwnerSite>,
     pub catalogue: Arc<Catalogue>,
 }
 
@@ -30,7 +30,7 @@ pub struct Deposit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {
     pub name: String,
-    pub site: Option<Site>,
+    pub site: Option<OwnerSite>,
     /// The swarm's keys that were believed while the owner was met.
     pub keys: Vec<KeyMark>,
     pub head: SignedHead,
@@ -181,10 +181,10 @@ mod tests {
     use super::*;
     use crate::catalog::{
         head::CatalogueError,
-        samples::{held, song, Owner},
+        samples::{held, song, SampleOwner},
     };
 
-    fn deposit(owner: &Owner, tracks: usize) -> Deposit {
+    fn deposit(owner: &SampleOwner, tracks: usize) -> Deposit {
         let song = |n: usize| song("a", &n.to_string(), Some(n as u8));
         let entries = (0..tracks).map(song).chain([held(9)]).collect();
         Deposit {
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again_with_its_pages_byte_for_byte() {
-        let owner = Owner::new(1);
+        let owner = SampleOwner::new(1);
         for tracks in [0, 1, 700] {
             let written = deposit(&owner, tracks);
             let bytes = file(&written);
@@ -220,9 +220,10 @@ mod tests {
 
     #[test]
     fn what_is_not_the_owners_word_is_refused() {
-        let (alice, eve) = (Owner::new(1), Owner::new(2));
+        let (alice, eve) = (SampleOwner::new(1), SampleOwner::new(2));
         let bytes = file(&deposit(&alice, 300));
-        let refused = |bytes: &[u8], owner: &Owner| Deposit::read(bytes, owner.id()).unwrap_err();
+        let refused =
+            |bytes: &[u8], owner: &SampleOwner| Deposit::read(bytes, owner.id()).unwrap_err();
         assert_eq!(refused(&bytes, &eve), DepositError::OtherOwner(alice.id()));
         assert_eq!(refused(&[], &alice), DepositError::Damaged);
         assert_eq!(
@@ -261,7 +262,7 @@ mod tests {
             change in any::<(prop::sample::Index, u8)>(),
             cut in any::<prop::sample::Index>(),
         ) {
-            let owner = Owner::new(1);
+            let owner = SampleOwner::new(1);
             let mut bytes = file(&deposit(&owner, 20));
             let at = change.0.index(bytes.len());
             bytes[at] ^= change.1;
@@ -274,7 +275,7 @@ mod tests {
         #[test]
         fn whatever_lies_there_is_read_or_is_not(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let whole = [MAGIC.as_slice(), &bytes].concat();
-            prop_assert!(Deposit::read(&whole, Owner::new(1).id()).is_err());
+            prop_assert!(Deposit::read(&whole, SampleOwner::new(1).id()).is_err());
         }
     }
 }

@@ -14,14 +14,14 @@ use crate::{id::TrackId, media::Format};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
     /// A file of the owner's library; these make the browsable database.
-    Listed(Box<Listed>),
+    Listed(Box<ListedEntry>),
     /// A complete copy in the owner's cache: a source, but nothing to browse.
-    Held(Box<Held>),
+    Held(Box<HeldEntry>),
 }
 
 /// A complete copy in its owner's cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Held {
+pub struct HeldEntry {
     pub track: TrackId,
     /// Bytes.
     pub size: u64,
@@ -45,7 +45,7 @@ impl Entry {
     }
 
     /// The file, if the entry is one of the library.
-    pub fn listed(&self) -> Option<&Listed> {
+    pub fn listed(&self) -> Option<&ListedEntry> {
         match self {
             Self::Listed(listed) => Some(listed),
             Self::Held(_) => None,
@@ -56,13 +56,13 @@ impl Entry {
     /// relative path without empty, `.` or `..` parts, no control characters
     /// anywhere, and numbers that can be computed with.
     pub fn is_sane(&self) -> bool {
-        self.size() <= MAX_FILE_BYTES && self.listed().is_none_or(Listed::is_sane)
+        self.size() <= MAX_FILE_BYTES && self.listed().is_none_or(ListedEntry::is_sane)
     }
 }
 
 /// A file of the owner's library.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
+pub struct ListedEntry {
     /// The directory within the owner's library, `/`-separated, without a
     /// slash at either end; empty for the top.
     pub dir: Arc<str>,
@@ -90,7 +90,7 @@ pub struct Listed {
     pub tags: Tags,
 }
 
-impl Listed {
+impl ListedEntry {
     /// The path within the owner's library: directory and name.
     #[cfg(test)]
     pub fn path(&self) -> String {
@@ -226,7 +226,7 @@ mod tests {
     use super::*;
     use crate::catalog::samples;
 
-    fn changed(change: impl FnOnce(&mut Listed)) -> bool {
+    fn changed(change: impl FnOnce(&mut ListedEntry)) -> bool {
         let mut listed = samples::listed("a/b", "c.flac", None);
         change(&mut listed);
         Entry::Listed(Box::new(listed)).is_sane()
@@ -264,7 +264,7 @@ mod tests {
         assert!(!changed(
             |it| Arc::make_mut(&mut it.tags.shared).genre = Some("\r".into())
         ));
-        let held = Held {
+        let held = HeldEntry {
             track: TrackId([0; 32]),
             size: u64::MAX,
         };

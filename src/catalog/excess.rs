@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     head::SignedHead,
-    quota::{Quota, Weight},
+    quota::{MemoryQuota, Weight},
 };
 
 /// A catalogue that is not taken, and is tried again ever less often. `V` is the way that
@@ -92,7 +92,7 @@ impl<V: Copy> Excess<V> {
     }
 
     /// TooMuch, and what a person can do, given what the owner is called.
-    pub fn in_words(&self, name: &str, quota: Quota) -> String {
+    pub fn in_words(&self, name: &str, quota: MemoryQuota) -> String {
         let mb = |bytes: usize| bytes.div_ceil(1 << 20);
         let why = match self.why {
             TooMuch::ForOne => format!(

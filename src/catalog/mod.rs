@@ -27,17 +27,17 @@ pub(crate) mod samples;
 
 pub use allowance::{Allowance, Allowances, Filling};
 pub use catch_up::{CatchUp, Need, SyncError};
-pub use database::{Database, Found, Member};
+pub use database::{Database, DatabaseMember, FoundTrackRef};
 #[cfg(feature = "door")]
 pub use deposit::try_file;
 pub use deposit::{Deposit, DepositError, Label, KEPT_FOR, LABEL_BYTES};
-pub use entry::{Entry, Held, Listed, SharedTags, Tags, MODIFIED};
+pub use entry::{Entry, HeldEntry, ListedEntry, SharedTags, Tags, MODIFIED};
 pub use excess::{Excess, TooMuch};
 pub use head::{Hash, Head, SignedHead, MAX_PAGES, MAX_PAGE_BYTES, PAGE_ENTRIES};
 pub use interner::Interner;
 pub use page::Page;
 pub use pages::Catalogue;
-pub use quota::{GivesWay, Holding, Quota, Site, Weight};
+pub use quota::{GivesWay, Holding, MemoryQuota, OwnerSite, Weight};
 #[cfg(test)]
 pub use refs::EntryRef;
 pub use refs::{ListedRef, TagsRef};

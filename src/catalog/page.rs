@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    entry::{Entry, Held, Listed},
+    entry::{Entry, HeldEntry, ListedEntry},
     head::{CatalogueError, MAX_PAGE_BYTES, PAGE_ENTRIES},
     refs::{EntryRef, ListedRef, Opening, TagsRef},
 };
@@ -68,7 +68,7 @@ impl Page {
         let Some(path) = path else {
             let track = track.expect("only what is hashed is held");
             let (size, _) = read(rest);
-            return Some(EntryRef::Held(Held { track, size }));
+            return Some(EntryRef::Held(HeldEntry { track, size }));
         };
         let (details, _) = read::<Details<'_>>(rest);
         let text = |at: Option<u16>| at.map(|at| self.text(at));
@@ -248,7 +248,7 @@ fn write_record<'a>(entry: &'a Entry, texts: &mut Texts<'a>, mut records: Vec<u8
 }
 
 /// The details of `listed`, of which `opening` is the opening.
-fn details<'a, 'b>(listed: &'a Listed, opening: &'b [u8], texts: &mut Texts<'a>) -> Details<'b>
+fn details<'a, 'b>(listed: &'a ListedEntry, opening: &'b [u8], texts: &mut Texts<'a>) -> Details<'b>
 where
     'a: 'b,
 {

@@ -183,13 +183,13 @@ mod tests {
     use super::*;
     use crate::catalog::{
         head::{CatalogueError, MAX_PAGES, MAX_PAGE_BYTES},
-        samples::{held, listed, song, Owner},
+        samples::{held, listed, song, SampleOwner},
         Entry, SharedTags,
     };
 
     #[test]
     fn only_the_owner_can_make_a_head() {
-        let (alice, eve) = (Owner::new(1), Owner::new(2));
+        let (alice, eve) = (SampleOwner::new(1), SampleOwner::new(2));
         let head = *alice.publish(1, vec![held(1)]).head();
         assert_eq!(head.verify(), Ok(()));
         let forged = [
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_head_over_too_many_entries_is_refused() {
-        let alice = Owner::new(1);
+        let alice = SampleOwner::new(1);
         let mut head = alice.publish(1, Vec::new()).head().head;
         head.entries = (MAX_PAGES * PAGE_ENTRIES) as u32;
         let sign = |bytes: &[u8]| alice.sign(bytes);
@@ -299,7 +299,7 @@ mod tests {
             song("a/b", "1", Some(7)),
         ];
         entries.extend((0..600).map(|n| song("c", &n.to_string(), None)));
-        let catalogue = Owner::new(1).publish(1, entries);
+        let catalogue = SampleOwner::new(1).publish(1, entries);
         for (no, entry) in catalogue.entries() {
             if let Some(listed) = entry.listed() {
                 let found = catalogue.find(listed.dir, listed.name);
@@ -346,14 +346,14 @@ mod tests {
             Some(Entry::Listed(Box::new(listed)))
         };
         let count = 10_000;
-        let catalogue = Owner::new(1).publish(1, (0..count).map(entry).collect());
+        let catalogue = SampleOwner::new(1).publish(1, (0..count).map(entry).collect());
         let each = catalogue.footprint() / count;
         assert!(each <= 200, "{each} bytes an entry");
     }
 
     #[test]
     fn a_successor_is_what_publishing_anew_gives() {
-        let owner = Owner::new(1);
+        let owner = SampleOwner::new(1);
         let mut entries: Vec<_> = (0..300).map(|n| song("a", &n.to_string(), None)).collect();
         let first = owner.publish(1, entries.clone());
         entries[280] = None;

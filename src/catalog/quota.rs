@@ -2,7 +2,7 @@
 //! gives way.
 //!
 //! A catalogue is as large as its owner makes it, and identities cost nothing. So what
-//! is shared out is bytes, and it is shared between [`Site`]s first: the largest owner
+//! is shared out is bytes, and it is shared between [`OwnerSite`]s first: the largest owner
 //! of the site that has most gives way, until the rest fits. A site that has no more
 //! than its fair part, all divided by the number of sites, never does. That is decided by
 //! what has come; what is likely to come only says which is first of those that have more.
@@ -18,7 +18,7 @@ use crate::id::PeerId;
 
 /// A share of memory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quota {
+pub struct MemoryQuota {
     /// Of all owners together.
     pub all: usize,
     /// Of one.
@@ -28,13 +28,13 @@ pub struct Quota {
 /// Where an owner is. A member can make itself any number of identities, but has to
 /// receive at an address what is sent to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Site {
+pub enum OwnerSite {
     V4(Ipv4Addr),
     /// A network of IPv6, since a machine may take any address of it.
     V6([u16; 4]),
 }
 
-impl From<IpAddr> for Site {
+impl From<IpAddr> for OwnerSite {
     fn from(ip: IpAddr) -> Self {
         match ip.to_canonical() {
             IpAddr::V4(v4) => Self::V4(v4),
@@ -51,7 +51,7 @@ impl From<IpAddr> for Site {
 pub struct Holding {
     pub owner: PeerId,
     /// Where it is, as far as that is known.
-    pub site: Option<Site>,
+    pub site: Option<OwnerSite>,
     pub is_here: bool,
     pub takes: Weight,
     /// Without the version that is being replaced, if one is.
@@ -86,7 +86,7 @@ pub enum GivesWay {
     Newest(PeerId),
 }
 
-impl Quota {
+impl MemoryQuota {
     /// The share of a machine with so many bytes of memory.
     pub fn of(memory: u64) -> Self {
         let memory = usize::try_from(memory).unwrap_or(usize::MAX);
@@ -150,7 +150,7 @@ impl Quota {
         if let Some(absent) = absent.max_by_key(order) {
             return Some(absent.owner);
         }
-        let mut sites: BTreeMap<Option<Site>, At> = BTreeMap::new();
+        let mut sites: BTreeMap<Option<OwnerSite>, At> = BTreeMap::new();
         for holding in holdings.clone() {
             let site = sites.entry(holding.site).or_default();
             site.owners += 1;
@@ -213,8 +213,8 @@ mod tests {
             (8192, 1024, 256),
             (1 << 20, 1024, 256),
         ] {
-            let quota = Quota::of(memory * MIB);
-            let expected = Quota {
+            let quota = MemoryQuota::of(memory * MIB);
+            let expected = MemoryQuota {
                 all: all << 20,
                 one: one << 20,
             };
@@ -231,7 +231,7 @@ mod tests {
             (512, true, 4 << 10),
             (8192, true, 16 << 10),
         ] {
-            let quota = Quota::of(memory * MIB).on_disk(is_open);
+            let quota = MemoryQuota::of(memory * MIB).on_disk(is_open);
             assert_eq!(quota.all, kib << 10, "{memory} MiB");
             assert!(quota.one <= quota.all / 2);
         }
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn the_absent_go_first_then_the_largest_of_the_fullest_site_and_of_equals_the_newcomer() {
-        let quota = Quota { all: 100, one: 50 };
+        let quota = MemoryQuota { all: 100, one: 50 };
         let yields = |holdings: &[Holding], newcomer| {
             quota
                 .who_yields(holdings, PeerId([newcomer; 32]))
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn the_older_version_gives_way_where_the_new_one_can_stay() {
-        let quota = Quota { all: 100, one: 50 };
+        let quota = MemoryQuota { all: 100, one: 50 };
         let gives_way =
             |holdings: &[Holding], newcomer| quota.what_gives_way(holdings, PeerId([newcomer; 32]));
         let replacing = |n, older: usize, newer: usize| Holding {
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_machine_is_one_site_whatever_it_calls_itself() {
-        let site = |text: &str| Site::from(text.parse::<IpAddr>().unwrap());
+        let site = |text: &str| OwnerSite::from(text.parse::<IpAddr>().unwrap());
         assert_eq!(site("10.0.0.1"), site("::ffff:10.0.0.1"));
         assert_ne!(site("10.0.0.1"), site("10.0.0.2"));
         assert_eq!(site("fd00::1"), site("fd00::2:3:4:5"));
@@ -321,7 +321,7 @@ mod tests {
             sizes in prop::collection::vec((0..6u8, 0..60usize, 0..99usize, any::<bool>()), 1..40),
             newcomer in 0..40u8,
         ) {
-            let quota = Quota { all: 100, one: 50 };
+            let quota = MemoryQuota { all: 100, one: 50 };
             let mut holdings: Vec<Holding> = (0..)
                 .zip(&sizes)
                 .map(|(n, (site, bytes, more, is_here))| Holding {
@@ -333,7 +333,7 @@ mod tests {
                     ..holding(n, *site, *bytes)
                 })
                 .collect();
-            let here = |holdings: &[Holding], site: Option<Site>| -> usize {
+            let here = |holdings: &[Holding], site: Option<OwnerSite>| -> usize {
                 let there = holdings.iter().filter(|h| h.is_here && h.site == site);
                 there.map(|h| h.takes.counted).sum()
             };

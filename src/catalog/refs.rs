@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use super::entry::{Entry, Held, Listed, SharedTags, Tags};
+use super::entry::{Entry, HeldEntry, ListedEntry, SharedTags, Tags};
 use crate::{id::TrackId, media::Format};
 
 /// An [`Entry`] of a page.
@@ -13,7 +13,7 @@ use crate::{id::TrackId, media::Format};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryRef<'a> {
     Listed(ListedRef<'a>),
-    Held(Held),
+    Held(HeldEntry),
 }
 
 impl<'a> EntryRef<'a> {
@@ -41,7 +41,7 @@ impl<'a> EntryRef<'a> {
     }
 }
 
-/// A [`Listed`] of a page; its fields are explained there.
+/// A [`ListedEntry`] of a page; its fields are explained there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListedRef<'a> {
     pub dir: &'a str,
@@ -69,8 +69,8 @@ impl ListedRef<'_> {
         }
     }
 
-    pub fn to_owned(self) -> Listed {
-        Listed {
+    pub fn to_owned(self) -> ListedEntry {
+        ListedEntry {
             dir: self.dir.into(),
             name: self.name.into(),
             size: self.size,

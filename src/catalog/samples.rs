@@ -4,16 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
-use super::{Catalogue, Entry, Held, Listed, Page, SharedTags, Tags, PAGE_ENTRIES};
+use super::{Catalogue, Entry, HeldEntry, ListedEntry, Page, SharedTags, Tags, PAGE_ENTRIES};
 use crate::{
     id::{PeerId, TrackId},
     media::Format,
 };
 
 /// A peer that can sign.
-pub struct Owner(Ed25519KeyPair);
+pub struct SampleOwner(Ed25519KeyPair);
 
-impl Owner {
+impl SampleOwner {
     pub fn new(seed: u8) -> Self {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]);
         Self(pair.expect("every 32 bytes are a seed"))
@@ -37,8 +37,8 @@ impl Owner {
     }
 }
 
-pub fn listed(dir: &str, name: &str, track: Option<u8>) -> Listed {
-    Listed {
+pub fn listed(dir: &str, name: &str, track: Option<u8>) -> ListedEntry {
+    ListedEntry {
         dir: dir.into(),
         name: name.into(),
         size: 5_000_000,
@@ -67,7 +67,7 @@ pub fn song(dir: &str, name: &str, track: Option<u8>) -> Option<Entry> {
 }
 
 pub fn held(track: u8) -> Option<Entry> {
-    Some(Entry::Held(Box::new(Held {
+    Some(Entry::Held(Box::new(HeldEntry {
         track: TrackId([track; 32]),
         size: 1_000,
     })))

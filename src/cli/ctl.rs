@@ -22,10 +22,10 @@ use std::{
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 use self::{
-    client::{Client, Record},
+    client::{CtlClient, ReplyRecord},
     screen::Screen,
     show::Scene,
-    stats::Stats,
+    stats::StatsReply,
     words::{Positions, SeekTarget, VolumeTarget},
 };
 
@@ -289,8 +289,8 @@ fn execute(args: &CtlArgs) -> Result<(), CtlError> {
     let socket = socket.or_else(|| std::env::var_os(SOCKET_VARIABLE).map(PathBuf::from));
     let socket = socket.unwrap_or_else(|| DEFAULT_SOCKET.into());
     let mut client = match args.command {
-        Ctl::Complete { .. } => Client::connect_for(&socket, COMPLETION_TIME)?,
-        _ => Client::connect(&socket)?,
+        Ctl::Complete { .. } => CtlClient::connect_for(&socket, COMPLETION_TIME)?,
+        _ => CtlClient::connect(&socket)?,
     };
     if let Ctl::Status { watch: true, .. } = args.command {
         return watch::watch(&mut client);
@@ -300,7 +300,7 @@ fn execute(args: &CtlArgs) -> Result<(), CtlError> {
 }
 
 /// Carries out a command, and gives what to print.
-fn answer(client: &mut Client, command: &Ctl, screen: &Screen) -> Result<String, CtlError> {
+fn answer(client: &mut CtlClient, command: &Ctl, screen: &Screen) -> Result<String, CtlError> {
     match command {
         Ctl::Play { words, next, add } => {
             let command = match (next, add) {
@@ -347,7 +347,7 @@ fn answer(client: &mut Client, command: &Ctl, screen: &Screen) -> Result<String,
 }
 
 /// What only shows something.
-fn list(client: &mut Client, command: &Ctl, screen: &Screen) -> Result<String, CtlError> {
+fn list(client: &mut CtlClient, command: &Ctl, screen: &Screen) -> Result<String, CtlError> {
     match command {
         Ctl::Queue(listing) => {
             let songs = client.records(&["playlistinfo"], &["file"])?;
@@ -382,7 +382,7 @@ fn list(client: &mut Client, command: &Ctl, screen: &Screen) -> Result<String, C
             Ok(listing.show(&devices, |devices| show::devices(screen, devices)))
         }
         Ctl::Stats(listing) => {
-            let stats = Stats::new(client.run(&["p2p_stats"])?);
+            let stats = StatsReply::new(client.run(&["p2p_stats"])?);
             Ok(match listing.json {
                 true => stats.json(),
                 false => stats.show(screen),
@@ -407,7 +407,7 @@ fn list(client: &mut Client, command: &Ctl, screen: &Screen) -> Result<String, C
 }
 
 impl Listing {
-    fn show(&self, records: &[Record], people: impl Fn(&[Record]) -> String) -> String {
+    fn show(&self, records: &[ReplyRecord], people: impl Fn(&[ReplyRecord]) -> String) -> String {
         match self.json {
             true => show::json(records),
             false => people(records),
@@ -442,7 +442,7 @@ mod tests {
     use crate::control::fixture;
 
     #[derive(Parser)]
-    struct Line {
+    struct CommandLine {
         #[command(flatten)]
         args: CtlArgs,
     }
@@ -454,8 +454,8 @@ mod tests {
         fixture::serve(&socket);
         let run = |line: &&str| {
             let words = ["ctl"].into_iter().chain(line.split(' '));
-            let line = Line::try_parse_from(words).unwrap();
-            let mut client = Client::connect(&socket).unwrap();
+            let line = CommandLine::try_parse_from(words).unwrap();
+            let mut client = CtlClient::connect(&socket).unwrap();
             answer(&mut client, &line.args.command, &Screen::default())
                 .unwrap_or_else(|error| error.to_string())
         };
@@ -517,7 +517,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("ctl.sock");
         let explain = || {
-            Client::connect(&socket)
+            CtlClient::connect(&socket)
                 .err()
                 .map(|error| error.to_string())
         };

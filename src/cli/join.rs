@@ -15,11 +15,11 @@ use std::{
 use clap::Args;
 
 use self::place::NewKeyFile;
-use super::{ctl::client::Client, pair::PAIRING_PORT};
+use super::{ctl::client::CtlClient, pair::PAIRING_PORT};
 use crate::{
     config::{self, ConfigError, DEFAULT_PATH},
     daemon::node_name,
-    discovery::{self, Kind, Mdns},
+    discovery::{self, Mdns, ServiceKind},
     id::check_name,
     identity::{self, KeyFileError},
     pairing::{self, DialFailure, NoCode, PairingCode, PairingError},
@@ -192,7 +192,7 @@ fn find(
     ask: &mut dyn FnMut(&str) -> io::Result<String>,
 ) -> Result<Vec<SocketAddr>, JoinFailure> {
     let mdns = Mdns::default();
-    let looking = discovery::look_around(&mdns, Kind::Pairing, LOOK);
+    let looking = discovery::look_around(&mdns, ServiceKind::Pairing, LOOK);
     let found = smol::block_on(looking).map_err(|e| JoinFailure::NoMdns(e.to_string()))?;
     let members: BTreeMap<String, Vec<SocketAddr>> = found
         .into_iter()
@@ -290,7 +290,7 @@ fn start(config: &Path) {
 fn others(socket: &Path) -> Option<String> {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
-        let asked = Client::connect(socket).and_then(|mut node| {
+        let asked = CtlClient::connect(socket).and_then(|mut node| {
             let own = node.value(&["p2p_status"], "name")?;
             Ok((own, node.records(&["p2p_peers"], &["peer"])?))
         });

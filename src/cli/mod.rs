@@ -32,11 +32,11 @@ use crate::{
 #[command(version, about, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum CliCommand {
     /// Set this speaker up: its name, its music, its swarm, and the service
     ///
     /// Asks what it is not told. Run once more, it changes what is answered otherwise;
@@ -128,20 +128,20 @@ impl Cli {
     /// Does what was asked and says how it went.
     fn run(self) -> ExitCode {
         match self.command {
-            Command::Setup(args) => setup::run(&args),
-            Command::Run(args) => run(&args),
-            Command::Ctl(args) => ctl::run(&args),
-            Command::Check(args) => check(&args),
-            Command::Doctor(args) => doctor::run(&args),
-            Command::Keygen => keygen(),
-            Command::Pair(args) => pair::run(&args),
-            Command::Join(args) => join::run(&args),
-            Command::Identity {
+            CliCommand::Setup(args) => setup::run(&args),
+            CliCommand::Run(args) => run(&args),
+            CliCommand::Ctl(args) => ctl::run(&args),
+            CliCommand::Check(args) => check(&args),
+            CliCommand::Doctor(args) => doctor::run(&args),
+            CliCommand::Keygen => keygen(),
+            CliCommand::Pair(args) => pair::run(&args),
+            CliCommand::Join(args) => join::run(&args),
+            CliCommand::Identity {
                 command: IdentityCommand::New(args),
             } => new_identity(&args),
-            Command::Demo(args) => demo::run(&args),
-            Command::Manual { dir } => written(manual::write(&dir)),
-            Command::Completions { shell } => written(print(&completions::script(shell))),
+            CliCommand::Demo(args) => demo::run(&args),
+            CliCommand::Manual { dir } => written(manual::write(&dir)),
+            CliCommand::Completions { shell } => written(print(&completions::script(shell))),
         }
     }
 }

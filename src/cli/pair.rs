@@ -18,10 +18,10 @@ use smol::{future, Async};
 use crate::{
     config::{self, ConfigError, DEFAULT_PATH},
     daemon::{node_name, signals::Signals},
-    discovery::{self, Announcement, Kind, Mdns},
+    discovery::{self, Announcement, Mdns, ServiceKind},
     identity::{self, Identity, KeyFileError, SwarmKey},
     pairing::{self, Closing, PairingCode, PairingEvent, PairingSetup, CODE_LIFE},
-    port_owner::{port_owner, Transport},
+    port_owner::{port_owner, PortProtocol},
     sockets::listen_tcp,
 };
 
@@ -108,7 +108,7 @@ fn pair(args: &PairArgs) -> Result<String, PairFailure> {
         InMinutes(life)
     );
     let own = Announcement {
-        kind: Kind::Pairing,
+        kind: ServiceKind::Pairing,
         name: node_name(&config),
         peer: identity.peer_id(),
         port: at.port(),
@@ -191,7 +191,7 @@ impl fmt::Display for InMinutes {
 }
 
 fn in_words(error: &io::Error, at: &SocketAddr) -> String {
-    match port_owner(Transport::Tcp, at.port()) {
+    match port_owner(PortProtocol::Tcp, at.port()) {
         Some(owner) if error.kind() == io::ErrorKind::AddrInUse => {
             format!("; {owner} has it: end that, or choose another port with --listen")
         }

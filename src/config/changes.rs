@@ -8,12 +8,13 @@
 use std::path::PathBuf;
 
 use super::{
-    Audio, ByteSize, Cache, Config, Control, Log, Peer, Rate, Stats, Swarm, Tracker, TrackerAt,
+    Audio, ByteSize, Cache, Config, Control, Log, PeerConfig, Rate, StatsConfig, Swarm, TrackerAt,
+    TrackerConfig,
 };
 
 /// The difference between the running configuration and the one just read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
+pub struct ConfigChanges {
     pub log_level: Option<log::LevelFilter>,
     pub music: Option<Vec<PathBuf>>,
     pub follow_links: Option<bool>,
@@ -34,7 +35,7 @@ pub struct Changes {
 
 /// What is different in `read` for a node that runs with `running`. Keys that
 /// mean nothing to its role are not looked at.
-pub fn changes(running: &Config, read: &Config) -> Changes {
+pub fn changes(running: &Config, read: &Config) -> ConfigChanges {
     // Taken apart, so that a new key does not compile before its place here
     // has been thought of.
     let Config {
@@ -42,7 +43,7 @@ pub fn changes(running: &Config, read: &Config) -> Changes {
         name,
         state_dir,
         swarm: Swarm { key_file },
-        tracker: Tracker { listen, advertise },
+        tracker: TrackerConfig { listen, advertise },
         peer,
         cache,
         audio,
@@ -50,9 +51,9 @@ pub fn changes(running: &Config, read: &Config) -> Changes {
         stats,
         log: Log { level },
     } = read;
-    let mut changes = Changes {
+    let mut changes = ConfigChanges {
         log_level: differs(&running.log.level, level),
-        ..Changes::default()
+        ..ConfigChanges::default()
     };
     changes.compare("role", &running.role, role);
     changes.compare("name", &running.name, name);
@@ -73,7 +74,7 @@ pub fn changes(running: &Config, read: &Config) -> Changes {
     changes
 }
 
-impl Changes {
+impl ConfigChanges {
     /// The keys of what takes effect at once.
     pub fn at_once(&self) -> Vec<&'static str> {
         let Self {
@@ -127,9 +128,13 @@ impl Changes {
     }
 
     /// What concerns a node that plays.
-    fn compare_speaker(&mut self, running: &Config, read: (&Peer, &Cache, &Audio, &Stats)) {
+    fn compare_speaker(
+        &mut self,
+        running: &Config,
+        read: (&PeerConfig, &Cache, &Audio, &StatsConfig),
+    ) {
         let (
-            Peer {
+            PeerConfig {
                 tracker,
                 listen,
                 advertise,
@@ -143,7 +148,7 @@ impl Changes {
                 max_volume,
                 resume,
             },
-            Stats { prometheus },
+            StatsConfig { prometheus },
         ) = read;
         self.prometheus = differs(&running.stats.prometheus, prometheus);
         self.tracker = differs(&running.peer.tracker, tracker);
@@ -289,9 +294,9 @@ mod tests {
     fn what_means_nothing_to_the_role_is_not_looked_at() {
         let tracker = parse("role = \"tracker\"");
         let read = "role = \"tracker\"\n[peer]\nlisten = \"127.0.0.1:2\"\nmusic = [\"/x\"]";
-        assert_eq!(changes(&tracker, &parse(read)), Changes::default());
+        assert_eq!(changes(&tracker, &parse(read)), ConfigChanges::default());
         let read = parse("[tracker]\nadvertise = false");
-        assert_eq!(changes(&parse(""), &read), Changes::default());
+        assert_eq!(changes(&parse(""), &read), ConfigChanges::default());
     }
 
     #[test]

@@ -263,14 +263,14 @@ mod tests {
     use super::*;
 
     #[derive(Deserialize)]
-    struct Peer {
+    struct PeerName {
         tracker: TrackerAt,
     }
 
     #[test]
     fn trackers_are_given_in_four_ways() {
         let of = |text: &str| {
-            toml::from_str::<Peer>(&format!("tracker = {text}"))
+            toml::from_str::<PeerName>(&format!("tracker = {text}"))
                 .unwrap()
                 .tracker
         };

@@ -166,7 +166,7 @@ pub struct Verifier {
     size: u64,
     tree: BaoTree,
     items: ResponseIter,
-    next: Option<Item>,
+    next: Option<SliceItem>,
     /// The hashes of the items to come, the nearest on top.
     expected: Vec<Hash>,
     wrong: bool,
@@ -257,7 +257,7 @@ impl Verifier {
     /// How many bytes the next item has: 64 for a parent, up to [`GROUP_BYTES`] for
     /// a group. `None` when nothing more is to come, also after [`WrongBytes`].
     pub fn needs(&self) -> Option<usize> {
-        self.next.as_ref().map(Item::bytes)
+        self.next.as_ref().map(SliceItem::bytes)
     }
 
     /// Whether the whole slice came and was true.
@@ -295,13 +295,13 @@ impl Verifier {
         }
     }
 
-    fn check(&mut self, item: &Item, bytes: Bytes) -> Option<VerifiedItem> {
+    fn check(&mut self, item: &SliceItem, bytes: Bytes) -> Option<VerifiedItem> {
         let expected = self.expected.pop()?;
         if bytes.len() != item.bytes() {
             return None;
         }
         match *item {
-            Item::Parent {
+            SliceItem::Parent {
                 offset,
                 is_root,
                 left,
@@ -325,7 +325,8 @@ impl Verifier {
                     pair: bytes,
                 })
             }
-            Item::Leaf { group, is_root, .. } => (leaf_hash(group, &bytes, is_root) == expected)
+            SliceItem::Leaf { group, is_root, .. } => (leaf_hash(group, &bytes, is_root)
+                == expected)
                 .then_some(VerifiedItem::Group { group, bytes }),
         }
     }
@@ -338,7 +339,7 @@ impl Verifier {
                 left,
                 right,
                 ..
-            } => Item::Parent {
+            } => SliceItem::Parent {
                 offset: self.tree.pre_order_offset(node).unwrap_or_default() * PAIR_BYTES,
                 group: Group::of(node.chunk_range().start.to_bytes()),
                 is_root,
@@ -350,7 +351,7 @@ impl Verifier {
                 size,
                 is_root,
                 ..
-            } => Item::Leaf {
+            } => SliceItem::Leaf {
                 group: Group::of(start_chunk.to_bytes()),
                 bytes: size,
                 is_root,
@@ -361,7 +362,7 @@ impl Verifier {
 
 /// What comes next in a slice.
 #[derive(Debug)]
-enum Item {
+enum SliceItem {
     Parent {
         offset: u64,
         group: Group,
@@ -376,7 +377,7 @@ enum Item {
     },
 }
 
-impl Item {
+impl SliceItem {
     fn bytes(&self) -> usize {
         match self {
             Self::Parent { .. } => PAIR_BYTES as usize,

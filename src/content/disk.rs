@@ -43,14 +43,14 @@ pub trait DiskFile: Send + Sync {
     /// Writes all of `bytes`. A gap before them reads as zeros.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     /// What tells this file's content from another's without reading it.
-    fn stamp(&self) -> io::Result<Stamp>;
+    fn stamp(&self) -> io::Result<DiskStamp>;
     /// Makes the bytes last, not the name.
     fn sync(&self) -> io::Result<()>;
 }
 
 /// A file's identity and age: as long as it is the same, so (we take it) are the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct DiskStamp {
     /// Length in bytes.
     pub size: u64,
     /// When the content last changed, as the file system says.
@@ -61,7 +61,7 @@ pub struct Stamp {
     pub changed: SystemTime,
 }
 
-impl Stamp {
+impl DiskStamp {
     /// Whether it may be the same content under another owner, mode or name.
     pub fn is_only_touched(&self, now: &Self) -> bool {
         (self.size, self.modified, self.inode) == (now.size, now.modified, now.inode)
@@ -143,9 +143,9 @@ impl DiskFile for File {
         self.write_all_at(bytes, offset)
     }
 
-    fn stamp(&self) -> io::Result<Stamp> {
+    fn stamp(&self) -> io::Result<DiskStamp> {
         let meta = self.metadata()?;
-        Ok(Stamp {
+        Ok(DiskStamp {
             size: meta.len(),
             // Not `Metadata::modified`: what a file system without times says is a value too.
             modified: time(meta.mtime(), meta.mtime_nsec()),

@@ -13,7 +13,7 @@
 
 mod claims;
 mod hashes;
-mod loose;
+mod memory_tail;
 mod pairs;
 mod slice;
 
@@ -23,14 +23,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
-use self::claims::Mark;
+use self::claims::ClaimMark;
 pub(super) use self::hashes::Hashes;
-use self::loose::Loose;
-pub use self::loose::Unkept;
-use self::pairs::Row;
+use self::memory_tail::MemoryTail;
+pub use self::memory_tail::Uncached;
+use self::pairs::PairRun;
 pub use self::slice::SliceError;
 use super::blob::{Verified, VerifiedItem};
-use super::disk::{DiskFile, Stamp};
+use super::disk::{DiskFile, DiskStamp};
 use super::ranges::GroupSet;
 use super::store::{Store, StoreError};
 use crate::id::{Group, TrackId};
@@ -40,22 +40,22 @@ pub struct Blob {
     track: TrackId,
     size: u64,
     data: Box<dyn DiskFile>,
-    origin: Origin,
+    origin: BlobOrigin,
     /// For dropping what turns out to be broken. Weak: the store owns partial blobs.
     store: Weak<Store>,
-    arrival: Mutex<Arrival>,
+    arrival: Mutex<GroupArrival>,
     arrived: Condvar,
     /// The file as it was when its bytes were last known to be what they should be.
-    seen: Mutex<Option<Stamp>>,
+    seen: Mutex<Option<DiskStamp>>,
     /// The bytes on the disk are no longer this track's.
     stale: AtomicBool,
     /// What the disk says of an arriving track.
-    mark: Mutex<Mark>,
+    mark: Mutex<ClaimMark>,
     /// Held while the files are synced and renamed, so that it happens once.
     finishing: Mutex<()>,
 }
 
-enum Origin {
+enum BlobOrigin {
     /// A listed file. Its outboard is opened, or made by one read, for the first slice.
     Library {
         path: PathBuf,
@@ -65,7 +65,7 @@ enum Origin {
     Cache { outboard: Arc<Hashes> },
 }
 
-struct Arrival {
+struct GroupArrival {
     have: GroupSet,
     failed: Option<Arc<str>>,
     /// Of a track that lay on the disk before: the groups that were seen to be true.
@@ -73,7 +73,7 @@ struct Arrival {
     /// What was said to be here and is not, until somebody is told.
     lost: GroupSet,
     /// What is in memory of it.
-    loose: Loose,
+    loose: MemoryTail,
 }
 
 /// What ended a [`Blob::wait`].
@@ -92,14 +92,14 @@ impl Blob {
         track: TrackId,
         path: PathBuf,
         data: Box<dyn DiskFile>,
-        stamp: Stamp,
+        stamp: DiskStamp,
         store: Weak<Store>,
     ) -> Self {
         let outboard = Mutex::new(None);
-        let origin = Origin::Library { path, outboard };
+        let origin = BlobOrigin::Library { path, outboard };
         let have = GroupSet::all(stamp.size);
         let blob = Self::new(track, stamp.size, data, origin, store, have);
-        blob.set_mark(Mark::Lasting);
+        blob.set_mark(ClaimMark::Lasting);
         blob
     }
 
@@ -112,7 +112,7 @@ impl Blob {
         have: GroupSet,
     ) -> Self {
         let outboard = Arc::new(Hashes::File(outboard));
-        let origin = Origin::Cache { outboard };
+        let origin = BlobOrigin::Cache { outboard };
         Self::new(track, size, data, origin, store, have)
     }
 
@@ -127,7 +127,7 @@ impl Blob {
     ) -> Self {
         let blob = Self::cached(track, size, data, outboard, store, GroupSet::all(size));
         blob.arrival().proven = Some(GroupSet::new());
-        blob.set_mark(Mark::Lasting);
+        blob.set_mark(ClaimMark::Lasting);
         blob
     }
 
@@ -135,7 +135,7 @@ impl Blob {
         track: TrackId,
         size: u64,
         data: Box<dyn DiskFile>,
-        origin: Origin,
+        origin: BlobOrigin,
         store: Weak<Store>,
         have: GroupSet,
     ) -> Self {
@@ -145,18 +145,18 @@ impl Blob {
             size,
             origin,
             store,
-            arrival: Mutex::new(Arrival {
+            arrival: Mutex::new(GroupArrival {
                 have,
                 failed,
                 proven: None,
                 lost: GroupSet::new(),
-                loose: Loose::default(),
+                loose: MemoryTail::default(),
             }),
             arrived: Condvar::new(),
             seen: Mutex::new(data.stamp().ok()),
             stale: AtomicBool::new(false),
             data,
-            mark: Mutex::new(Mark::Dirty),
+            mark: Mutex::new(ClaimMark::Dirty),
             finishing: Mutex::new(()),
         }
     }
@@ -205,7 +205,7 @@ impl Blob {
         // What others did to the file must not be taken for this writing.
         let _ = self.check_unchanged();
         let before = self.kept();
-        let (mut fresh, mut pairs) = (GroupSet::new(), Row::default());
+        let (mut fresh, mut pairs) = (GroupSet::new(), PairRun::default());
         let written = items.into_iter().try_for_each(|item| {
             let group = self.write_item(&item, &before, &mut pairs)?;
             fresh.extend(group);
@@ -227,8 +227,8 @@ impl Blob {
         written.and(proven)
     }
 
-    fn write_pairs(&self, pairs: &mut Row) -> Result<(), StoreError> {
-        let Origin::Cache { outboard } = &self.origin else {
+    fn write_pairs(&self, pairs: &mut PairRun) -> Result<(), StoreError> {
+        let BlobOrigin::Cache { outboard } = &self.origin else {
             return Ok(());
         };
         let track = self.track;
@@ -240,11 +240,11 @@ impl Blob {
         &self,
         item: &Verified,
         have: &GroupSet,
-        pairs: &mut Row,
+        pairs: &mut PairRun,
     ) -> Result<Option<Group>, StoreError> {
         self.check_track(item)?;
         let track = self.track;
-        let (Origin::Cache { outboard }, false) = (&self.origin, self.is_whole(have)) else {
+        let (BlobOrigin::Cache { outboard }, false) = (&self.origin, self.is_whole(have)) else {
             return Ok(None); // What is whole, and may be synced and named so, stays as it is.
         };
         if self.is_loose() {
@@ -254,7 +254,7 @@ impl Blob {
             .upgrade()
             .map_or(Ok(()), |store| store.keeps_up())?;
         let failed = |source| StoreError::Write { track, source };
-        self.soil()?;
+        self.mark_dirty()?;
         match item.item() {
             VerifiedItem::Parent { offset, pair } => {
                 pairs.add(*offset, pair, outboard).map_err(failed)?;
@@ -304,7 +304,7 @@ impl Blob {
         drop(arrival);
         if let Some(is_proven) = is_proven {
             end = end.min(Group(group.0 + 1).start());
-            if !is_proven && !self.prove(group)? {
+            if !is_proven && !self.verify_stored(group)? {
                 return Ok(None);
             }
         }
@@ -363,11 +363,11 @@ impl Blob {
     pub(super) fn sync(&self) -> io::Result<()> {
         self.data.sync()?;
         match &self.origin {
-            Origin::Cache { outboard } => match &**outboard {
+            BlobOrigin::Cache { outboard } => match &**outboard {
                 Hashes::File(file) => file.sync(),
                 Hashes::Memory(_) => Ok(()),
             },
-            Origin::Library { .. } => Ok(()),
+            BlobOrigin::Library { .. } => Ok(()),
         }
     }
 
@@ -377,7 +377,7 @@ impl Blob {
         let now = self.data.stamp()?;
         let before = self.seen().replace(now);
         if before != Some(now) {
-            if let Origin::Library { path, .. } = &self.origin {
+            if let BlobOrigin::Library { path, .. } = &self.origin {
                 let may_be_same = before.is_some_and(|before| before.is_only_touched(&now));
                 if !may_be_same && !self.stale.swap(true, Ordering::Relaxed) {
                     self.doubt_file(path);
@@ -398,7 +398,7 @@ impl Blob {
         }
     }
 
-    fn seen(&self) -> MutexGuard<'_, Option<Stamp>> {
+    fn seen(&self) -> MutexGuard<'_, Option<DiskStamp>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -406,8 +406,8 @@ impl Blob {
         self.stale.store(true, Ordering::Relaxed);
         if let Some(store) = self.store.upgrade() {
             match &self.origin {
-                Origin::Library { path, .. } => store.discard_listed(self.track, path),
-                Origin::Cache { .. } => store.discard(self.track),
+                BlobOrigin::Library { path, .. } => store.discard_listed(self.track, path),
+                BlobOrigin::Cache { .. } => store.discard(self.track),
             }
         }
     }
@@ -419,7 +419,7 @@ impl Blob {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn arrival(&self) -> MutexGuard<'_, Arrival> {
+    fn arrival(&self) -> MutexGuard<'_, GroupArrival> {
         self.arrival.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

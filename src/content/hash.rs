@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::blob::Outboard;
-use super::disk::{Disk, DiskFile, Stamp};
+use super::disk::{Disk, DiskFile, DiskStamp};
 
 /// What one read of a file tells.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub struct Hashed {
     /// The track, its size and its hash tree.
     pub outboard: Outboard,
     /// The file as it was before and after the read.
-    pub stamp: Stamp,
+    pub stamp: DiskStamp,
 }
 
 /// Why a file has no hash.

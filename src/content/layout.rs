@@ -22,14 +22,14 @@ use std::time::SystemTime;
 use super::bitfield::{Bitfield, MAX_BITFIELD_BYTES};
 use super::blob::{outboard_bytes, Outboard};
 use super::disk::{Disk, DiskFile, Timing};
+use super::lru::StoredKind;
 use super::ranges::GroupSet;
-use super::shelf::Kind;
 use super::slow::Slowness;
 use super::store::StoreError;
 use crate::id::{TrackId, GROUP_BYTES};
 
 /// The cache directory on its disk.
-pub(super) struct Layout {
+pub(super) struct CacheLayout {
     dir: PathBuf,
     disk: Arc<dyn Disk>,
     /// How fast it takes what arrives.
@@ -40,9 +40,9 @@ pub(super) struct Layout {
 type Pair = (Box<dyn DiskFile>, Box<dyn DiskFile>);
 
 /// What a start finds of a track.
-pub(super) struct Found {
+pub(super) struct FoundTrack {
     pub(super) track: TrackId,
-    pub(super) kind: Kind,
+    pub(super) kind: StoredKind,
     /// The track's size; 0 where only its outboard is here, or nobody knows.
     pub(super) size: u64,
     /// Bytes that it takes.
@@ -70,7 +70,7 @@ struct Files {
     modified: SystemTime,
 }
 
-impl Layout {
+impl CacheLayout {
     /// Touches nothing yet.
     pub(super) fn new(dir: PathBuf, disk: Arc<dyn Disk>) -> Self {
         let timing = Timing::of(disk.clone());
@@ -87,7 +87,7 @@ impl Layout {
 
     /// What is here, least recently written first; what is of no use is removed. Makes
     /// the directory if need be.
-    pub(super) fn take_stock(&self) -> Result<Vec<Found>, StoreError> {
+    pub(super) fn take_stock(&self) -> Result<Vec<FoundTrack>, StoreError> {
         let made = self.disk.create_dir(&self.dir);
         made.map_err(failed("create", &self.dir))?;
         let names = self.disk.list(&self.dir);
@@ -112,14 +112,14 @@ impl Layout {
     }
 
     /// What `files` are of `track`, once those of no use are gone.
-    fn look_at(&self, track: TrackId, mut files: Files) -> Result<Option<Found>, StoreError> {
+    fn look_at(&self, track: TrackId, mut files: Files) -> Result<Option<FoundTrack>, StoreError> {
         let whole = files.data.zip(files.outboard);
         if let Some((size, _)) = whole.filter(|(size, hashes)| *hashes == outboard_bytes(*size)) {
             if files.is_partial() {
-                self.remove(track, Kind::Partial)?;
+                self.remove(track, StoredKind::Partial)?;
             }
-            let (kind, bytes) = (Kind::Held, footprint(size));
-            return Ok(Some(Found {
+            let (kind, bytes) = (StoredKind::Held, footprint(size));
+            return Ok(Some(FoundTrack {
                 track,
                 kind,
                 size,
@@ -129,18 +129,18 @@ impl Layout {
         self.take_back_names(track, &mut files)?;
         if let Some((part, hashes)) = files.part.zip(files.part_outboard) {
             if files.data.or(files.outboard).is_some() {
-                self.remove(track, Kind::Held)?;
+                self.remove(track, StoredKind::Held)?;
             }
             if files.have && files.had {
                 self.remove_file(&self.path(track, HAVE))?; // It may be the older one.
             }
-            let (kind, bitfield) = (Kind::Partial, self.read_bitfield(track));
+            let (kind, bitfield) = (StoredKind::Partial, self.read_bitfield(track));
             let size = bitfield.as_ref().map_or(0, |(bitfield, _)| bitfield.size);
             let bytes = match bitfield {
                 Some((Bitfield { size, have }, true)) => partial_footprint(size, &have),
                 _ => part.saturating_add(hashes), // With its holes: not less than it takes.
             };
-            return Ok(Some(Found {
+            return Ok(Some(FoundTrack {
                 track,
                 kind,
                 size,
@@ -148,18 +148,18 @@ impl Layout {
             }));
         }
         if files.is_partial() {
-            self.remove(track, Kind::Partial)?;
+            self.remove(track, StoredKind::Partial)?;
         }
         if let (None, Some(bytes)) = (files.data, files.outboard) {
-            let (kind, size) = (Kind::Outboard, 0);
-            return Ok(Some(Found {
+            let (kind, size) = (StoredKind::Outboard, 0);
+            return Ok(Some(FoundTrack {
                 track,
                 kind,
                 size,
                 bytes,
             }));
         }
-        self.remove(track, Kind::Held)?;
+        self.remove(track, StoredKind::Held)?;
         Ok(None)
     }
 
@@ -206,7 +206,7 @@ impl Layout {
                 // Without it the track is still found where its size is known.
                 let _ = self.write_had(track, &Bitfield { size, have });
             }
-            Err(_) => _ = self.remove(track, Kind::Partial),
+            Err(_) => _ = self.remove(track, StoredKind::Partial),
         }
         created
     }
@@ -351,11 +351,11 @@ impl Layout {
     }
 
     /// Removes the files that a track has as `kind`, those that are there.
-    pub(super) fn remove(&self, track: TrackId, kind: Kind) -> Result<(), StoreError> {
+    pub(super) fn remove(&self, track: TrackId, kind: StoredKind) -> Result<(), StoreError> {
         let suffixes: &[&str] = match kind {
-            Kind::Held => &[DATA, OUTBOARD],
-            Kind::Partial => &[PART, PART_OUTBOARD, HAVE, HAD],
-            Kind::Outboard => &[OUTBOARD],
+            StoredKind::Held => &[DATA, OUTBOARD],
+            StoredKind::Partial => &[PART, PART_OUTBOARD, HAVE, HAD],
+            StoredKind::Outboard => &[OUTBOARD],
         };
         suffixes
             .iter()

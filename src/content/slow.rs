@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// How the latest writes to a disk went.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub struct WritePace {
     writes: u32,
     bytes: u64,
     took: Duration,
@@ -25,7 +25,7 @@ pub enum Slowness {
     Stalls(Duration),
 }
 
-impl Pace {
+impl WritePace {
     /// So many bytes were written.
     pub fn handle_write(&mut self, bytes: usize, took: Duration, now: Instant) {
         self.writes += 1;
@@ -89,7 +89,7 @@ mod tests {
 
     /// After which of these writes, in bytes and milliseconds, it counts as slow.
     fn slow_after(writes: impl IntoIterator<Item = (usize, u64)>) -> Option<usize> {
-        let (mut pace, mut now) = (Pace::default(), Instant::now());
+        let (mut pace, mut now) = (WritePace::default(), Instant::now());
         let mut writes = writes.into_iter().enumerate();
         let found = writes.find(|(_, (bytes, ms))| {
             let took = Duration::from_millis(*ms);
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_slow_disk_rests_for_a_minute_and_is_named_with_a_figure() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+        let (mut pace, now) = (WritePace::default(), Instant::now());
         let at = |seconds| now + Duration::from_secs(seconds);
         assert_eq!(pace.rests(now), None);
         for _ in 0..3 {
@@ -138,7 +138,7 @@ mod tests {
         assert!(pace.slowness().is_some(), "until it was tried");
         pace.handle_stall(at(60));
         assert!(pace.rests(at(119)).is_some());
-        let mut pace = Pace::default();
+        let mut pace = WritePace::default();
         pace.handle_stall(now);
         let said = pace.rests(now).expect("it stalls").to_string();
         assert_eq!(said, "a write takes more than 400 ms");

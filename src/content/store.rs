@@ -22,17 +22,17 @@ use async_channel::{Receiver, Sender};
 
 pub use self::error::StoreError;
 use super::blob::Outboard;
-use super::disk::{Disk, DiskFile, Stamp};
-use super::file::{Blob, Hashes, Unkept};
+use super::disk::{Disk, DiskFile, DiskStamp};
+use super::file::{Blob, Hashes, Uncached};
 use super::hash::hash_open;
-use super::layout::{footprint, Layout};
+use super::layout::{footprint, CacheLayout};
+use super::lru::{LruIndex, StoredKind};
 use super::ranges::GroupSet;
-use super::shelf::{Kind, Shelf};
 use crate::id::TrackId;
 
 /// The tracks of this machine. Dropping it keeps what is held.
 pub struct Store {
-    layout: Layout,
+    layout: CacheLayout,
     inner: Mutex<Inner>,
     /// What the shelf is to be told when it is next looked at.
     wishes: Mutex<Wishes>,
@@ -41,11 +41,11 @@ pub struct Store {
 }
 
 struct Inner {
-    shelf: Shelf,
+    shelf: LruIndex,
     /// Whether the shelf shows what lies in the directory.
     stocked: bool,
     /// Files by content; equal ones lie side by side.
-    library: BTreeMap<(TrackId, PathBuf), Listed>,
+    library: BTreeMap<(TrackId, PathBuf), ListedFile>,
     /// Arriving tracks, and those that nobody plays any more until they rest.
     partial: BTreeMap<TrackId, Arc<Blob>>,
     /// Whole and resting tracks that somebody reads or serves.
@@ -60,7 +60,7 @@ struct Wishes {
 }
 
 #[derive(Clone, Copy)]
-struct Listed {
+struct ListedFile {
     size: u64,
     modified: SystemTime,
 }
@@ -73,9 +73,9 @@ impl Store {
     /// [`Self::check`] tells why it cannot.
     pub fn open(dir: PathBuf, cap_bytes: u64, disk: Arc<dyn Disk>) -> Arc<Self> {
         let store = Arc::new(Self {
-            layout: Layout::new(dir, disk),
+            layout: CacheLayout::new(dir, disk),
             inner: Mutex::new(Inner {
-                shelf: Shelf::new(cap_bytes),
+                shelf: LruIndex::new(cap_bytes),
                 stocked: false,
                 library: BTreeMap::new(),
                 partial: BTreeMap::new(),
@@ -134,7 +134,7 @@ impl Store {
     ///
     /// It counts as long as its size and time of change are these; its path stays here.
     pub fn add_file(&self, track: TrackId, size: u64, path: PathBuf, modified: SystemTime) {
-        let listed = Listed { size, modified };
+        let listed = ListedFile { size, modified };
         self.inner().library.insert((track, path), listed);
     }
 
@@ -175,9 +175,9 @@ impl Store {
 
         let library = files.iter().find_map(|file| self.open_listed(track, file));
         let blob = library.or_else(|| match kind? {
-            Kind::Held => self.open_held(track),
-            Kind::Partial => self.open_resting(track, claimed),
-            Kind::Outboard => None,
+            StoredKind::Held => self.open_held(track),
+            StoredKind::Partial => self.open_resting(track, claimed),
+            StoredKind::Outboard => None,
         })?;
         let blob = Arc::new(blob);
         let mut inner = self.inner();
@@ -280,11 +280,11 @@ impl Store {
             return Ok(());
         }
         blob.wait_for_disk();
-        if let Some(Unkept { why, .. }) = blob.unkept() {
+        if let Some(Uncached { why, .. }) = blob.unkept() {
             return Err(StoreError::Unkept { track, why });
         }
         // What an earlier life left is proven before it has the name of what is whole.
-        blob.prove_all(&GroupSet::all(blob.size()));
+        blob.verify_all_stored(&GroupSet::all(blob.size()));
         if !blob.is_complete() {
             return Err(StoreError::Incomplete { track });
         }
@@ -294,7 +294,7 @@ impl Store {
         inner.partial.remove(&track);
         inner.open.insert(track, Arc::downgrade(blob));
         let bytes = footprint(blob.size());
-        inner.shelf.put(track, Kind::Held, blob.size(), bytes);
+        inner.shelf.put(track, StoredKind::Held, blob.size(), bytes);
         Ok(())
     }
 
@@ -330,7 +330,9 @@ impl Store {
             return Ok(()); // It is there, or will be when the track is complete.
         }
         self.make_room(&mut inner, track, bytes)?;
-        inner.shelf.put(track, Kind::Outboard, outboard.size, bytes);
+        inner
+            .shelf
+            .put(track, StoredKind::Outboard, outboard.size, bytes);
         drop(inner);
         self.layout.write_outboard(outboard).inspect_err(|_| {
             self.inner().shelf.remove(track);
@@ -346,7 +348,7 @@ impl Store {
         data: &dyn DiskFile,
     ) -> io::Result<Option<Hashes>> {
         let kind = self.inner().shelf.kind(track);
-        if matches!(kind, Some(Kind::Held | Kind::Outboard)) {
+        if matches!(kind, Some(StoredKind::Held | StoredKind::Outboard)) {
             if let Some(file) = self.layout.open_outboard(track, size) {
                 return Ok(Some(Hashes::File(file)));
             }
@@ -396,7 +398,7 @@ impl Store {
     pub(super) fn discard_listed(&self, track: TrackId, path: &Path) {
         let kind = self.inner().shelf.kind(track);
         match kind {
-            Some(Kind::Outboard) => self.discard(track),
+            Some(StoredKind::Outboard) => self.discard(track),
             _ => self.doubt_file(track, path),
         }
     }
@@ -424,18 +426,23 @@ impl Store {
         Ok(())
     }
 
-    fn remove_item(&self, inner: &mut Inner, track: TrackId, kind: Kind) -> Result<(), StoreError> {
+    fn remove_item(
+        &self,
+        inner: &mut Inner,
+        track: TrackId,
+        kind: StoredKind,
+    ) -> Result<(), StoreError> {
         inner.partial.remove(&track);
         inner.shelf.remove(track);
         self.layout.remove(track, kind)
     }
 
-    fn open_listed(self: &Arc<Self>, track: TrackId, file: &(PathBuf, Listed)) -> Option<Blob> {
+    fn open_listed(self: &Arc<Self>, track: TrackId, file: &(PathBuf, ListedFile)) -> Option<Blob> {
         let (path, listed) = file;
         let data = self.layout.disk().open(path).ok();
         let open = data.and_then(|data| Some((data.stamp().ok()?, data)));
         let is_same =
-            |stamp: &Stamp| (stamp.size, stamp.modified) == (listed.size, listed.modified);
+            |stamp: &DiskStamp| (stamp.size, stamp.modified) == (listed.size, listed.modified);
         let Some((stamp, data)) = open.filter(|(stamp, _)| is_same(stamp)) else {
             self.doubt_file(track, path);
             return None;
@@ -485,7 +492,7 @@ impl Inner {
             .or_else(|| self.partial.get(&track).cloned())
     }
 
-    fn files_of(&self, track: TrackId) -> Vec<(PathBuf, Listed)> {
+    fn files_of(&self, track: TrackId) -> Vec<(PathBuf, ListedFile)> {
         let first = (track, PathBuf::new());
         self.library
             .range(first..)

@@ -13,7 +13,7 @@ use super::{
     view::{DeviceView, LeftOutView, LibraryView, NodeView, PeerView, Subsystems},
 };
 use crate::{
-    catalog::{Catalogue, Database, Entry, Listed, Member, Page, SharedTags, Tags},
+    catalog::{Catalogue, Database, DatabaseMember, Entry, ListedEntry, Page, SharedTags, Tags},
     config::Role,
     id::{PeerId, TrackId},
     media::Format,
@@ -97,13 +97,13 @@ pub fn database() -> Database {
     Database::new(members, 1)
 }
 
-pub fn member(name: &str, id: u8, lines: &[Line]) -> Member {
+pub fn member(name: &str, id: u8, lines: &[Line]) -> DatabaseMember {
     let peer = PeerId([id; 32]);
     let entry = |line| Some(Entry::Listed(Box::new(listed(line))));
     let entries: Vec<_> = lines.iter().map(entry).collect();
     let page = Page::new(&entries);
     let catalogue = Catalogue::publish(peer, 1, 1, vec![Arc::new(page)], |_| [0; 64]);
-    Member {
+    DatabaseMember {
         peer,
         name: name.into(),
         catalogue: Arc::new(catalogue),
@@ -111,10 +111,10 @@ pub fn member(name: &str, id: u8, lines: &[Line]) -> Member {
     }
 }
 
-fn listed(&(path, artist, album, number, title, content): &Line) -> Listed {
+fn listed(&(path, artist, album, number, title, content): &Line) -> ListedEntry {
     let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
     let shared = |text: &str| (!text.is_empty()).then(|| text.into());
-    Listed {
+    ListedEntry {
         dir: dir.into(),
         name: name.into(),
         size: 1000,

@@ -6,7 +6,7 @@
 //! [`ControlEvent`]s through a bounded channel, one at a time for each client,
 //! each with a [`Responder`]. Plans are walked here, in the client's task.
 //!
-//! The node tells of changes through a [`Notifier`], which never waits. It
+//! The node tells of changes through a [`ClientNotifier`], which never waits. It
 //! counts the changes of each subsystem and rings; a client's task that was busy then reads
 //! the counts later. So nothing is lost and nothing piles up.
 //!
@@ -36,14 +36,14 @@ use async_io::{Async, Timer};
 use smol::{future, lock::Semaphore, Task};
 
 use self::{
-    client::Client,
+    client::ClientTask,
     guesses::Guesses,
     places::{Complaints, Full, MAX_CLIENTS},
     socket::ControlSocket,
 };
 use super::{
     mpd::{
-        apply::{Errand, Outcome, Request},
+        apply::{CommandOutcome, Errand, SessionRequest},
         args::Ack,
         plan::Plan,
         reply::Reply,
@@ -51,7 +51,7 @@ use super::{
     view::{Subsystem, Subsystems},
 };
 use crate::{
-    port_owner::{port_owner, Transport},
+    port_owner::{port_owner, PortProtocol},
     sockets::listen_tcp,
 };
 
@@ -84,7 +84,7 @@ pub struct ControlConfig {
 
 /// Why the remote control cannot be offered.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
+pub enum ControlBindError {
     #[error("{0}: another p2pmusic answers there; stop it, or set another `control.socket`")]
     InUse(PathBuf),
     #[error("{0} is in the way and no socket; remove it, or set another `control.socket`")]
@@ -105,16 +105,16 @@ pub enum BindError {
 /// Something a client wants of the node.
 #[derive(Debug)]
 pub struct ControlEvent {
-    pub request: Request,
+    pub request: SessionRequest,
     pub responder: Responder,
 }
 
 /// Answers one request; dropping it tells the client that the node is going.
 #[derive(Debug)]
-pub struct Responder(Sender<Result<Answer, Ack>>);
+pub struct Responder(Sender<Result<PendingReply, Ack>>);
 
 #[derive(Debug)]
-enum Answer {
+enum PendingReply {
     Reply(Reply),
     Plan(Box<Plan>),
 }
@@ -122,11 +122,11 @@ enum Answer {
 impl Responder {
     /// Answers with `result`, or keeps itself for later if that is an errand,
     /// which it gives back with it.
-    pub fn answer(self, result: Result<Outcome, Ack>) -> Option<(Errand, Self)> {
+    pub fn answer(self, result: Result<CommandOutcome, Ack>) -> Option<(Errand, Self)> {
         match result {
-            Ok(Outcome::Later(errand)) => return Some((errand, self)),
-            Ok(Outcome::Now(reply)) => self.send(Ok(Answer::Reply(reply))),
-            Ok(Outcome::Query(plan)) => self.send(Ok(Answer::Plan(plan))),
+            Ok(CommandOutcome::Later(errand)) => return Some((errand, self)),
+            Ok(CommandOutcome::Now(reply)) => self.send(Ok(PendingReply::Reply(reply))),
+            Ok(CommandOutcome::Query(plan)) => self.send(Ok(PendingReply::Plan(plan))),
             Err(ack) => self.send(Err(ack)),
         }
         None
@@ -135,10 +135,10 @@ impl Responder {
     /// Answers an errand.
     #[cfg(test)]
     pub fn finish(self, result: Result<Reply, Ack>) {
-        self.send(result.map(Answer::Reply));
+        self.send(result.map(PendingReply::Reply));
     }
 
-    fn send(&self, answer: Result<Answer, Ack>) {
+    fn send(&self, answer: Result<PendingReply, Ack>) {
         // The channel has room for the one answer; without a receiver the
         // client is gone, and nobody wants to know.
         let _ = self.0.try_send(answer);
@@ -147,9 +147,9 @@ impl Responder {
 
 /// How often each subsystem has changed.
 #[derive(Debug, Default)]
-struct Changes([AtomicU32; Subsystem::ALL.len()]);
+struct SubsystemCounters([AtomicU32; Subsystem::ALL.len()]);
 
-impl Changes {
+impl SubsystemCounters {
     fn counts(&self) -> [u32; Subsystem::ALL.len()] {
         std::array::from_fn(|n| self.0[n].load(Ordering::Acquire))
     }
@@ -158,24 +158,24 @@ impl Changes {
 /// What clients have in common.
 #[derive(Debug)]
 struct Commons {
-    changes: Arc<Changes>,
+    changes: Arc<SubsystemCounters>,
     guesses: Mutex<Guesses>,
     complaints: Mutex<Complaints>,
-    local: Shares,
-    remote: Shares,
+    local: ClientShares,
+    remote: ClientShares,
 }
 
 /// What the clients of one kind share; those on the machine have their own, which the network
 /// cannot use up.
 #[derive(Debug)]
-struct Shares {
+struct ClientShares {
     /// Bytes that are kept for them.
     held: Arc<AtomicUsize>,
     /// Turns at walking a plan.
     plans: Arc<Semaphore>,
 }
 
-impl Default for Shares {
+impl Default for ClientShares {
     fn default() -> Self {
         Self {
             held: Arc::default(),
@@ -185,7 +185,7 @@ impl Default for Shares {
 }
 
 impl Commons {
-    fn of(&self, is_remote: bool) -> &Shares {
+    fn of(&self, is_remote: bool) -> &ClientShares {
         match is_remote {
             true => &self.remote,
             false => &self.local,
@@ -206,12 +206,12 @@ impl Commons {
 
 /// Tells the clients that something has changed. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Notifier {
-    changes: Arc<Changes>,
+pub struct ClientNotifier {
+    changes: Arc<SubsystemCounters>,
     bell: Sender<()>,
 }
 
-impl Notifier {
+impl ClientNotifier {
     /// Never waits.
     pub fn notify(&self, changed: Subsystems) {
         for subsystem in changed.iter() {
@@ -240,16 +240,16 @@ impl ControlServer {
     /// Names the socket or port, and what to do.
     pub fn bind(
         config: &ControlConfig,
-    ) -> Result<(Self, Receiver<ControlEvent>, Notifier), BindError> {
+    ) -> Result<(Self, Receiver<ControlEvent>, ClientNotifier), ControlBindError> {
         let socket = ControlSocket::bind(&config.socket, config.group.as_deref())?;
         let tcp = config
             .mpd
             .map(|address| {
                 let bound = listen_tcp(address).and_then(Async::new);
-                bound.map_err(|error| BindError::Tcp {
+                bound.map_err(|error| ControlBindError::Tcp {
                     address,
                     owner: (error.kind() == io::ErrorKind::AddrInUse)
-                        .then(|| port_owner(Transport::Tcp, address.port()))
+                        .then(|| port_owner(PortProtocol::Tcp, address.port()))
                         .flatten(),
                     error,
                 })
@@ -260,8 +260,8 @@ impl ControlServer {
         }
         let (events, requests) = async_channel::bounded(MAX_CLIENTS);
         let (ring, bell) = async_channel::bounded(1);
-        let changes = Arc::new(Changes::default());
-        let notifier = Notifier {
+        let changes = Arc::new(SubsystemCounters::default());
+        let notifier = ClientNotifier {
             changes: changes.clone(),
             bell: ring,
         };
@@ -272,8 +272,8 @@ impl ControlServer {
                 changes,
                 guesses: Mutex::new(Guesses::new(config.password.as_ref())),
                 complaints: Mutex::default(),
-                local: Shares::default(),
-                remote: Shares::default(),
+                local: ClientShares::default(),
+                remote: ClientShares::default(),
             }),
             events,
             bell,
@@ -291,14 +291,14 @@ impl ControlServer {
     pub async fn run(self) {
         // Room for every client, so that none waits to be reaped.
         let (done, ended) = async_channel::bounded(MAX_CLIENTS);
-        let mut clients = BTreeMap::<u64, Seat>::new();
+        let mut clients = BTreeMap::<u64, ClientPlace>::new();
         let mut farewells = Vec::<Task<()>>::new();
         let mut next_id = 0;
         loop {
             match self.next_event(&ended).await {
-                Event::Ended(id) => _ = clients.remove(&id),
-                Event::Changed => clients.values().for_each(Seat::ring),
-                Event::Arrived(client) => {
+                ClientEvent::Ended(id) => _ = clients.remove(&id),
+                ClientEvent::Changed => clients.values().for_each(ClientPlace::ring),
+                ClientEvent::Arrived(client) => {
                     let taken = clients.values().map(|seat| seat.address);
                     match places::check(taken, client.address()) {
                         Ok(()) => {
@@ -308,7 +308,7 @@ impl ControlServer {
                         Err(full) => self.turn_away(client, full, &mut farewells),
                     }
                 }
-                Event::Failed(error) => {
+                ClientEvent::Failed(error) => {
                     log::debug!("cannot accept a control client: {error}");
                     Timer::after(ACCEPT_PAUSE).await;
                 }
@@ -316,24 +316,26 @@ impl ControlServer {
         }
     }
 
-    async fn next_event(&self, ended: &Receiver<u64>) -> Event {
+    async fn next_event(&self, ended: &Receiver<u64>) -> ClientEvent {
         let ended = async {
             match ended.recv().await {
-                Ok(id) => Event::Ended(id),
+                Ok(id) => ClientEvent::Ended(id),
                 Err(_) => future::pending().await,
             }
         };
         let changed = async {
             match self.bell.recv().await {
-                Ok(()) => Event::Changed,
+                Ok(()) => ClientEvent::Changed,
                 // The node is gone, and soon so is this.
                 Err(_) => future::pending().await,
             }
         };
         let unix = async {
             match self.socket.accept().await {
-                Ok(stream) => Event::Arrived(Client::unix(stream, self.commons.clone()).into()),
-                Err(error) => Event::Failed(error),
+                Ok(stream) => {
+                    ClientEvent::Arrived(ClientTask::unix(stream, self.commons.clone()).into())
+                }
+                Err(error) => ClientEvent::Failed(error),
             }
         };
         let tcp = async {
@@ -342,15 +344,15 @@ impl ControlServer {
             };
             match listener.accept().await {
                 Ok((stream, from)) => {
-                    Event::Arrived(Client::tcp(stream, from, self.commons.clone()).into())
+                    ClientEvent::Arrived(ClientTask::tcp(stream, from, self.commons.clone()).into())
                 }
-                Err(error) => Event::Failed(error),
+                Err(error) => ClientEvent::Failed(error),
             }
         };
         future::or(future::or(ended, changed), future::or(unix, tcp)).await
     }
 
-    fn seat(&self, client: Box<Client>, id: u64, done: Sender<u64>) -> Seat {
+    fn seat(&self, client: Box<ClientTask>, id: u64, done: Sender<u64>) -> ClientPlace {
         let (bell, rung) = async_channel::bounded(1);
         let address = client.address();
         let events = self.events.clone();
@@ -358,7 +360,7 @@ impl ControlServer {
             client.serve(events, rung).await;
             let _ = done.send(id).await;
         });
-        Seat {
+        ClientPlace {
             address,
             bell,
             _task: task,
@@ -366,7 +368,7 @@ impl ControlServer {
     }
 
     /// Says to one too many that there is no place; to those of a storm nothing.
-    fn turn_away(&self, client: Box<Client>, full: Full, farewells: &mut Vec<Task<()>>) {
+    fn turn_away(&self, client: Box<ClientTask>, full: Full, farewells: &mut Vec<Task<()>>) {
         let from = client.address();
         match from {
             Some(from) if self.commons.is_news(from) => {
@@ -383,15 +385,15 @@ impl ControlServer {
     }
 }
 
-enum Event {
-    Arrived(Box<Client>),
+enum ClientEvent {
+    Arrived(Box<ClientTask>),
     Ended(u64),
     Changed,
     Failed(io::Error),
 }
 
 /// A client's task and the bell that wakes it.
-struct Seat {
+struct ClientPlace {
     /// Where it comes from, if by TCP.
     address: Option<IpAddr>,
     bell: Sender<()>,
@@ -399,7 +401,7 @@ struct Seat {
     _task: Task<()>,
 }
 
-impl Seat {
+impl ClientPlace {
     fn ring(&self) {
         let _ = self.bell.try_send(());
     }

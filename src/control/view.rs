@@ -5,7 +5,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::{config::Role, id::PeerId, player::transport::Change, protocol::PeerState};
+use crate::{config::Role, id::PeerId, player::transport::PlayerChange, protocol::PeerState};
 
 /// A snapshot of the node.
 #[derive(Clone, Debug)]
@@ -185,13 +185,13 @@ impl From<Subsystem> for Subsystems {
     }
 }
 
-impl From<Change> for Subsystems {
-    fn from(change: Change) -> Self {
+impl From<PlayerChange> for Subsystems {
+    fn from(change: PlayerChange) -> Self {
         match change {
-            Change::Playlist => Subsystem::Playlist,
-            Change::Player => Subsystem::Player,
-            Change::Mixer => Subsystem::Mixer,
-            Change::Options => Subsystem::Options,
+            PlayerChange::Playlist => Subsystem::Playlist,
+            PlayerChange::Player => Subsystem::Player,
+            PlayerChange::Mixer => Subsystem::Mixer,
+            PlayerChange::Options => Subsystem::Options,
         }
         .into()
     }

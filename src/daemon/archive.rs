@@ -26,7 +26,10 @@ use nix::{
 use super::{clock::Clock, machine, memory::make_again};
 use crate::{
     aside::{make_way, put_aside},
-    catalog::{Deposit, DepositError, Holding, Label, Quota, Site, Weight, KEPT_FOR, LABEL_BYTES},
+    catalog::{
+        Deposit, DepositError, Holding, Label, MemoryQuota, OwnerSite, Weight, KEPT_FOR,
+        LABEL_BYTES,
+    },
     fence::open_regular,
     id::{KeyMark, PeerId},
     identity::Identity,
@@ -42,7 +45,7 @@ pub struct Cabinet {
     identity: Identity,
     /// By which key a peer has connected, if it has.
     key_of: Box<dyn Fn(PeerId) -> Option<KeyMark> + Send>,
-    quota: Quota,
+    quota: MemoryQuota,
     /// The keys that are believed; those of a reload from [`Archival::Judge`] on.
     keys: Vec<KeyMark>,
     files: BTreeMap<PeerId, Filed>,
@@ -54,13 +57,13 @@ pub struct Cabinet {
 #[derive(Clone, Debug)]
 struct Filed {
     bytes: usize,
-    site: Option<Site>,
+    site: Option<OwnerSite>,
     keys: Vec<KeyMark>,
 }
 
 /// Why a file is not used.
 #[derive(Debug, thiserror::Error)]
-enum Unfit {
+enum BadDeposit {
     #[error("{0}")]
     Unreadable(#[from] io::Error),
     #[error("{0}")]
@@ -120,7 +123,7 @@ pub async fn keep(mut cabinet: Cabinet, orders: Receiver<Archival>, peer: Handle
 impl Cabinet {
     /// In `state_dir`, with as much room as this machine has for it.
     pub fn of(state_dir: &Path, identity: &Identity, endpoint: &Endpoint) -> Self {
-        let quota = Quota::of(machine::memory()).on_disk(identity.is_open());
+        let quota = MemoryQuota::of(machine::memory()).on_disk(identity.is_open());
         let endpoint = endpoint.clone();
         let key_of = move |peer| endpoint.key_of(peer);
         Self::new(state_dir, identity.clone(), quota, key_of)
@@ -129,7 +132,7 @@ impl Cabinet {
     fn new(
         state_dir: &Path,
         identity: Identity,
-        quota: Quota,
+        quota: MemoryQuota,
         key_of: impl Fn(PeerId) -> Option<KeyMark> + Send + 'static,
     ) -> Self {
         Self {
@@ -172,20 +175,20 @@ impl Cabinet {
         }
         // Since it was written, a key may have gone, or memory.
         while let Some(owner) = self.who_yields(None) {
-            self.discard(owner, &Unfit::NoRoom);
+            self.discard(owner, &BadDeposit::NoRoom);
         }
     }
 
-    fn look_at(&self, path: &Path, owner: PeerId, clock: &Clock) -> Result<Filed, Unfit> {
+    fn look_at(&self, path: &Path, owner: PeerId, clock: &Clock) -> Result<Filed, BadDeposit> {
         let (file, length) = self.open(path)?;
         if age(&file, clock) > KEPT_FOR {
-            return Err(Unfit::Old);
+            return Err(BadDeposit::Old);
         }
         let mut bytes = Vec::new();
         file.take(LABEL_BYTES as u64).read_to_end(&mut bytes)?;
         let (label, _) = Label::read(&bytes, owner)?;
         if !self.believes(&label.keys) {
-            return Err(Unfit::Disbelieved);
+            return Err(BadDeposit::Disbelieved);
         }
         Ok(Filed {
             bytes: length,
@@ -195,18 +198,18 @@ impl Cabinet {
     }
 
     /// Opens a file of a size that may be.
-    fn open(&self, path: &Path) -> Result<(File, usize), Unfit> {
+    fn open(&self, path: &Path) -> Result<(File, usize), BadDeposit> {
         let file = open_regular(path)?;
         let bytes = file.metadata()?.len();
         match usize::try_from(bytes) {
             Ok(length) if length <= self.quota.one => Ok((file, length)),
-            _ => Err(Unfit::Large(bytes)),
+            _ => Err(BadDeposit::Large(bytes)),
         }
     }
 
     /// Reads all of a file; also, how long its owner was away.
     fn read(&mut self, owner: PeerId) -> Option<(Deposit, Duration)> {
-        let read = || -> Result<_, Unfit> {
+        let read = || -> Result<_, BadDeposit> {
             let (file, length) = self.open(&self.path(owner))?;
             let away = age(&file, &Clock::look());
             let mut bytes = Vec::with_capacity(length);
@@ -247,7 +250,7 @@ impl Cabinet {
             Archival::Remove(owner) => {
                 log::info!(
                     "the catalogue of {owner} is not kept any more: {}",
-                    Unfit::Old
+                    BadDeposit::Old
                 );
                 self.remove(owner);
                 Archived::Done {
@@ -267,7 +270,7 @@ impl Cabinet {
         // It may be known better by now which of several it was.
         disowned.retain(|owner| (self.key_of)(*owner).is_none() || !self.relabel(*owner));
         for owner in &disowned {
-            self.discard(*owner, &Unfit::Disbelieved);
+            self.discard(*owner, &BadDeposit::Disbelieved);
         }
         Archived::Judged { disowned }
     }
@@ -329,7 +332,7 @@ impl Cabinet {
             evicted.push(yields);
         }
         for owner in &evicted {
-            self.discard(*owner, &Unfit::NoRoom);
+            self.discard(*owner, &BadDeposit::NoRoom);
         }
         let path = self.path(owner);
         if path.is_dir() {
@@ -366,7 +369,7 @@ impl Cabinet {
         self.quota.who_yields(&holdings, newcomer)
     }
 
-    fn discard(&mut self, owner: PeerId, why: &Unfit) {
+    fn discard(&mut self, owner: PeerId, why: &BadDeposit) {
         let path = self.path(owner);
         log::warn!("{}: removed: {why}", path.display());
         self.remove(owner);

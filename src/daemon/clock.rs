@@ -20,7 +20,7 @@ use crate::node::Absence;
 
 /// A moment, as far as it can be told from others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
+pub struct ClockStamp {
     /// Names the boot; nothing where that cannot be seen.
     pub boot: Option<[u8; 16]>,
     /// Since then, time asleep included.
@@ -32,13 +32,13 @@ pub struct Stamp {
 /// Now, and whether the time of day is to be believed.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    pub now: Stamp,
+    pub now: ClockStamp,
     pub is_set: bool,
 }
 
 impl Clock {
     pub fn look() -> Self {
-        let now = Stamp::now();
+        let now = ClockStamp::now();
         let is_set = is_set_by_network() || is_set_by_battery(now.wall);
         Self { now, is_set }
     }
@@ -50,7 +50,7 @@ impl Clock {
     }
 
     /// How long ago `then` was.
-    pub fn absence(&self, then: &Stamp) -> Absence {
+    pub fn absence(&self, then: &ClockStamp) -> Absence {
         let same_boot = then.boot.is_some() && then.boot == self.now.boot;
         let by_kernel = self.now.since_boot.checked_sub(then.since_boot);
         // A container that was started again may count from 0.
@@ -65,7 +65,7 @@ impl Clock {
     }
 }
 
-impl Stamp {
+impl ClockStamp {
     pub fn now() -> Self {
         let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from);
         let wall = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -117,8 +117,8 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn stamp(boot: Option<u8>, since_boot: u32, wall: u32) -> Stamp {
-        Stamp {
+    fn stamp(boot: Option<u8>, since_boot: u32, wall: u32) -> ClockStamp {
+        ClockStamp {
             boot: boot.map(|boot| [boot; 16]),
             since_boot: HOUR * since_boot,
             wall: HOUR * wall,
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn time_goes_on() {
-        let before = Stamp::now();
+        let before = ClockStamp::now();
         let clock = Clock::look();
         let away = clock.absence(&before);
         assert!(

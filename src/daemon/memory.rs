@@ -12,7 +12,7 @@ use async_channel::{Receiver, Sender};
 use smol::{future, Timer};
 
 use super::{
-    clock::{Clock, Stamp},
+    clock::{Clock, ClockStamp},
     place::{self, Place},
     slots::Slots,
 };
@@ -34,7 +34,7 @@ pub async fn keep(
     place: Place,
     kept: Sender<Result<(), String>>,
 ) {
-    let mut desk = Desk {
+    let mut desk = StateDesk {
         memory: Saving::default(),
         bookmark: Saving::default(),
         place,
@@ -42,10 +42,10 @@ pub async fn keep(
         kept,
     };
     loop {
-        let memory = async { News::Memory(memories.recv().await.ok()) };
+        let memory = async { MemoryNews::Memory(memories.recv().await.ok()) };
         let bookmark = async {
             match bookmarks.recv().await {
-                Ok(bookmark) => News::Bookmark(bookmark),
+                Ok(bookmark) => MemoryNews::Bookmark(bookmark),
                 // The memories end with them, and say so.
                 Err(_) => future::pending().await,
             }
@@ -56,25 +56,25 @@ pub async fn keep(
                 Some(due) => _ = Timer::at(due).await,
                 None => future::pending().await,
             }
-            News::Time
+            MemoryNews::Time
         };
         match future::or(future::or(bookmark, memory), time).await {
-            News::Memory(Some(memory)) => desk.memory.take(memory, SAVE_AFTER),
-            News::Bookmark(bookmark) => desk.bookmark.take(bookmark, Duration::ZERO),
-            News::Memory(None) => {
+            MemoryNews::Memory(Some(memory)) => desk.memory.take(memory, SAVE_AFTER),
+            MemoryNews::Bookmark(bookmark) => desk.bookmark.take(bookmark, Duration::ZERO),
+            MemoryNews::Memory(None) => {
                 // The last that was said counts.
                 if let Ok(bookmark) = bookmarks.try_recv() {
                     desk.bookmark.take(bookmark, Duration::ZERO);
                 }
                 return desk.save_all().await;
             }
-            News::Time => {}
+            MemoryNews::Time => {}
         }
         desk.save_due().await;
     }
 }
 
-enum News {
+enum MemoryNews {
     /// Nothing when there will be none any more.
     Memory(Option<Memory>),
     Bookmark(Bookmark),
@@ -124,7 +124,7 @@ impl<T> Saving<T> {
     }
 }
 
-struct Desk {
+struct StateDesk {
     memory: Saving<Memory>,
     bookmark: Saving<Bookmark>,
     place: Place,
@@ -133,7 +133,7 @@ struct Desk {
     kept: Sender<Result<(), String>>,
 }
 
-impl Desk {
+impl StateDesk {
     fn due(&self) -> Option<Instant> {
         self.memory.due.into_iter().chain(self.bookmark.due).min()
     }
@@ -213,7 +213,7 @@ pub struct Loaded {
     /// What a person should know of it.
     pub notices: Vec<String>,
     /// When the bookmark was written.
-    pub stamp: Option<Stamp>,
+    pub stamp: Option<ClockStamp>,
 }
 
 /// Reads what was saved last. What is missing is as if it had never been; what is damaged
@@ -243,7 +243,7 @@ pub fn load(place: &Place, resume: Resume) -> Loaded {
 }
 
 /// Tells `peer` how long it was away, as soon as anybody knows.
-pub async fn tell_absence(since: Stamp, peer: Handle) {
+pub async fn tell_absence(since: ClockStamp, peer: Handle) {
     let until = Instant::now() + CLOCK_TIMEOUT;
     loop {
         let absence = Clock::look().absence(&since);

@@ -12,7 +12,6 @@ pub mod dirs;
 mod exposition;
 mod keepsake;
 mod logging;
-mod lookout;
 mod machine;
 pub mod memory;
 mod music;
@@ -22,6 +21,7 @@ mod place;
 mod reload;
 pub mod signals;
 mod slots;
+mod tracker_control;
 mod trial;
 
 use std::{io, net::SocketAddr, panic, path::Path, process, sync::Arc, time::Duration};
@@ -36,13 +36,13 @@ use self::{
 };
 use crate::{
     config::Config,
-    control::server::BindError,
+    control::server::ControlBindError,
     discovery::{self, Announcement, Mdns},
     identity::{Identity, IdentityError, KeyFileError},
     library::IndexError,
     media::guard,
-    port_owner::{port_owner, Transport},
-    service::Notifier,
+    port_owner::{port_owner, PortProtocol},
+    service::ServiceNotifier,
     swarm::{endpoint::within, serving},
     tracker::{self, server::TrackerServer},
 };
@@ -59,9 +59,9 @@ pub enum DaemonError {
     #[error("cannot serve other peers on {at} (`peer.listen`): {source}{}", owner_of(.source, .at))]
     Listen { at: SocketAddr, source: io::Error },
     #[error("{0} (`tracker.listen`)")]
-    Tracker(#[from] tracker::server::BindError),
+    Tracker(#[from] tracker::server::TrackerBindError),
     #[error(transparent)]
-    Control(#[from] BindError),
+    Control(#[from] ControlBindError),
     #[error(transparent)]
     Index(#[from] IndexError),
     #[error("cannot {what}: {source}")]
@@ -112,7 +112,7 @@ async fn serve(mut reloader: Reloader, state: &StateDir) -> Result<(), DaemonErr
         what: "catch signals",
         source,
     })?;
-    let notifier = Arc::new(Notifier::from_env());
+    let notifier = Arc::new(ServiceNotifier::from_env());
     let mdns = Mdns::default();
     let tracker = match config.role.is_tracker() {
         true => Some(bind_tracker(config, state, identity, mdns.clone())?),
@@ -178,7 +178,7 @@ pub fn abort_on_panic() {
 
 /// The process that has the UDP port, as far as that can be seen.
 fn owner_of(error: &io::Error, at: &SocketAddr) -> String {
-    match port_owner(Transport::Udp, at.port()) {
+    match port_owner(PortProtocol::Udp, at.port()) {
         Some(owner) if error.kind() == io::ErrorKind::AddrInUse => {
             format!("; {owner} has it: stop that, or choose another port")
         }
@@ -187,7 +187,7 @@ fn owner_of(error: &io::Error, at: &SocketAddr) -> String {
 }
 
 /// A bound tracker.
-pub struct Tracker {
+pub struct BoundTracker {
     server: TrackerServer,
     /// Where it listens.
     at: SocketAddr,
@@ -201,19 +201,19 @@ fn bind_tracker(
     state: &StateDir,
     identity: &Identity,
     mdns: Mdns,
-) -> Result<Tracker, DaemonError> {
+) -> Result<BoundTracker, DaemonError> {
     let at = config.tracker.listen;
     let mut server = TrackerServer::bind(at, identity, machine::memory())?;
     server.remember_names(state.path());
     let at = server.local_addr().unwrap_or(at);
     log::info!("tracker listens on {at}");
     let advertised = Announcement {
-        kind: discovery::Kind::Tracker,
+        kind: discovery::ServiceKind::Tracker,
         name: parts::name(config),
         peer: identity.peer_id(),
         port: at.port(),
     };
-    Ok(Tracker {
+    Ok(BoundTracker {
         server,
         at,
         advertised: config.tracker.advertise.then_some(advertised),
@@ -221,7 +221,7 @@ fn bind_tracker(
     })
 }
 
-impl Tracker {
+impl BoundTracker {
     /// Serves, and announces itself, until it is dropped.
     async fn run(self) {
         let announcing = async {

@@ -13,7 +13,7 @@ use smol::{future, Task};
 
 use super::{machine, DaemonError, StateDir};
 use crate::{
-    catalog::Quota,
+    catalog::MemoryQuota,
     config::Config,
     content::{
         disk::FencedDisk,
@@ -35,13 +35,13 @@ pub fn open(
 ) -> Result<(Arc<Library>, Receiver<library::LibraryEvent>), DaemonError> {
     let disk = FencedDisk(fence.clone());
     let signer = identity.clone();
-    let (library, events) = Library::open(library::Setup {
+    let (library, events) = Library::open(library::LibrarySetup {
         music: config.peer.music.clone(),
         state: state.path().into(),
         me: identity.peer_id(),
         sign: Box::new(move |message| signer.sign(message)),
         // As much as for the lists of all others.
-        room: Quota::of(machine::memory()).all,
+        room: MemoryQuota::of(machine::memory()).all,
         known_epoch: 0,
         fence,
         follow_links: config.peer.follow_links,

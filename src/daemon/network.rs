@@ -6,23 +6,23 @@ use std::net::IpAddr;
 use async_channel::Sender;
 
 use crate::{
-    interfaces::{self, Changes},
+    interfaces::{self, InterfaceChanges},
     node::{Event, Interfaces},
     peer::Handle,
     swarm::endpoint::Endpoint,
-    tracker::link::Command,
+    tracker::link::LinkCommand,
 };
 
 /// The network as it is at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Network {
+pub struct NetworkView {
     pub interfaces: Interfaces,
     /// Where others may reach this node: all, since which of them a connection
     /// comes from is the kernel's choice.
     addresses: Vec<IpAddr>,
 }
 
-impl Network {
+impl NetworkView {
     /// Looks at the interfaces, as a node that listens on `bound` sees them.
     pub fn look(bound: IpAddr) -> Self {
         let addresses = interfaces::outer_addresses();
@@ -45,14 +45,14 @@ impl Network {
 /// more. Goes on until it is dropped.
 pub async fn follow(
     bound: IpAddr,
-    mut known: Network,
+    mut known: NetworkView,
     endpoint: Endpoint,
     peer: Handle,
-    tracker: Sender<Command>,
+    tracker: Sender<LinkCommand>,
 ) {
-    let changes = Changes::watch();
+    let changes = InterfaceChanges::watch();
     loop {
-        let found = Network::look(bound);
+        let found = NetworkView::look(bound);
         if found == known {
             changes.next().await;
             continue;
@@ -62,7 +62,7 @@ pub async fn follow(
         if known.addresses != found.addresses {
             log::info!("this machine's addresses are {:?} now", found.addresses);
             // Without a tracker to be there is nobody to tell.
-            let _ = tracker.send(Command::Moved).await;
+            let _ = tracker.send(LinkCommand::Moved).await;
         }
         if known.interfaces != interfaces {
             peer.tell(Event::Interfaces(interfaces)).await;

@@ -12,17 +12,16 @@ use smol::{future, Task};
 
 use super::{
     archive::{self, Cabinet},
-    dirs, exposition,
-    lookout::{self, Sight},
-    machine,
+    dirs, exposition, machine,
     memory::{self, Loaded},
     music,
-    network::{self, Network},
+    network::{self, NetworkView},
     place::Place,
-    trial, DaemonError, StateDir, Tracker,
+    tracker_control::{self, TrackerSight},
+    trial, BoundTracker, DaemonError, StateDir,
 };
 use crate::{
-    config::{Changes, Config, TrackerAt},
+    config::{Config, ConfigChanges, TrackerAt},
     content::{disk::FencedDisk, store::Store},
     control::server::{self, ControlConfig, ControlEvent, ControlServer},
     discovery::{self, Announcement, Mdns},
@@ -31,10 +30,10 @@ use crate::{
     interfaces,
     library::{Care, Library},
     near::is_near,
-    node::{Event, Memory, Setup, Then},
+    node::{Event, Memory, NodeSetup, ResumeAs},
     peer::{Handle, Parts, Peer},
     player::{Player, PlayerEvent, EVENT_BOUND},
-    service::{Notifier, StatusLine, Watchdog},
+    service::{ServiceNotifier, StatusLine, Watchdog},
     sockets::reachable,
     swarm::{
         budget::Budget,
@@ -43,7 +42,7 @@ use crate::{
     },
     tracker::{
         client,
-        link::{Command, Introduction, TrackerEvent},
+        link::{Introduction, LinkCommand, TrackerEvent},
         server::TrackerStatus,
     },
 };
@@ -68,7 +67,7 @@ pub(super) struct Speaker {
     pub(super) handle: Handle,
     endpoint: Endpoint,
     /// The way to the link to the trackers.
-    commands: Sender<Command>,
+    commands: Sender<LinkCommand>,
     library: Arc<Library>,
     /// Closed when the library's index is written and its thread has ended.
     indexed: Receiver<()>,
@@ -85,7 +84,7 @@ pub(super) struct Speaker {
 impl Running {
     /// Makes `changes` take effect, shows `notices`, and reads the library
     /// again. `config` is what the node runs with from now on.
-    pub async fn configure(&self, changes: &Changes, config: &Config, notices: Vec<String>) {
+    pub async fn configure(&self, changes: &ConfigChanges, config: &Config, notices: Vec<String>) {
         let Some(speaker) = &self.peer else {
             // Where nothing shows them they are in the log.
             let _ = self.notices.force_send(notices);
@@ -139,7 +138,7 @@ impl Running {
         if let Some(speaker) = &self.peer {
             speaker.endpoint.handle_keys();
             // The link lives as long as the peer.
-            let _ = speaker.commands.send(Command::Keys).await;
+            let _ = speaker.commands.send(LinkCommand::Keys).await;
             speaker.handle.tell(Event::Keys).await;
         }
     }
@@ -185,8 +184,8 @@ pub fn start(
     config: &Config,
     state: &StateDir,
     identity: Identity,
-    (tracker, mdns): (Option<Tracker>, Mdns),
-    notifier: Arc<Notifier>,
+    (tracker, mdns): (Option<BoundTracker>, Mdns),
+    notifier: Arc<ServiceNotifier>,
 ) -> Result<Running, DaemonError> {
     let (server, requests, control) = ControlServer::bind(&ControlConfig {
         socket: config.control.socket.clone(),
@@ -201,7 +200,7 @@ pub fn start(
     let (lost, found_lost) = async_channel::bounded(1);
     let own_tracker = tracker.as_ref().map(|tracker| tracker.server.status());
     if !config.role.is_peer() {
-        let network = Network::look(config.tracker.listen.ip());
+        let network = NetworkView::look(config.tracker.listen.ip());
         let setup = setup(config, &identity, Memory::default(), &network);
         tasks.extend(start_lookout(
             setup,
@@ -241,12 +240,12 @@ fn start_speaker(
     config: &Config,
     state: &StateDir,
     identity: &Identity,
-    (tracker, mdns): (Option<Tracker>, Mdns),
+    (tracker, mdns): (Option<BoundTracker>, Mdns),
     (line, watchdog): (StatusLine, &Watchdog),
-    (requests, control): (Receiver<ControlEvent>, server::Notifier),
+    (requests, control): (Receiver<ControlEvent>, server::ClientNotifier),
     tasks: &mut Vec<Task<()>>,
 ) -> Result<Speaker, DaemonError> {
-    let network = Network::look(config.peer.listen.ip());
+    let network = NetworkView::look(config.peer.listen.ip());
     let endpoint = bind_endpoint(config, identity, &network)?;
     let fence = Fence::default();
     let store = Store::open(
@@ -267,14 +266,14 @@ fn start_speaker(
     } = memory::load(&place, config.audio.resume);
     // A chosen name is what it is.
     memory.known_as.take_if(|_| config.name.is_some());
-    let wonders = memory.left.is_some_and(|left| left.then == Then::Ask);
+    let wonders = memory.left.is_some_and(|left| left.then == ResumeAs::Ask);
     let names = tracker.as_ref().map(|own| own.server.notices());
     let introduction = introduction(config, port, &memory);
     let (tracker_at, wanted) = async_channel::bounded(1);
-    let wanted = Wanted {
+    let wanted = TrackerTarget {
         now: config.peer.tracker.clone(),
         next: wanted,
-        own: tracker.as_ref().map(Tracker::here),
+        own: tracker.as_ref().map(BoundTracker::here),
         may_seek: tracker
             .as_ref()
             .is_none_or(|own| !own.at.ip().is_loopback()),
@@ -297,7 +296,7 @@ fn start_speaker(
     let found = found.chain(state.notice()).chain(identity.notice());
     let found = found.chain(names.into_iter().flatten());
     let (peer, handle) = Peer::new(Parts {
-        setup: Setup {
+        setup: NodeSetup {
             found: found.collect(),
             ..setup(config, identity, memory, &network)
         },
@@ -371,39 +370,41 @@ fn spawn_player(config: &Config) -> Result<(Player, Receiver<PlayerEvent>), Daem
 }
 
 /// The own tracker, beside a peer, and what tells the watchdog of it.
-fn run_tracker(tracker: Tracker, watchdog: &Watchdog) -> [Task<()>; 2] {
-    let watching = lookout::watch(tracker.server.status(), watchdog.pulse());
+fn run_tracker(tracker: BoundTracker, watchdog: &Watchdog) -> [Task<()>; 2] {
+    let watching = tracker_control::watch(tracker.server.status(), watchdog.pulse());
     [smol::spawn(watching), smol::spawn(tracker.run())]
 }
 
 /// Starts what a node has that is only a tracker. Commands, and what a person
 /// must know of the configuration, come by `told`.
 fn start_lookout(
-    setup: Setup,
+    setup: NodeSetup,
     config: &Config,
-    tracker: Option<Tracker>,
+    tracker: Option<BoundTracker>,
     (line, watchdog): (StatusLine, &Watchdog),
-    told: lookout::Told,
+    told: tracker_control::TrackerReport,
 ) -> Vec<Task<()>> {
     let mut tasks = Vec::new();
     let status = tracker.as_ref().map(|tracker| tracker.server.status());
     if let Some(status) = status.clone() {
-        let telling = lookout::tell_manager(status, line, watchdog.pulse());
+        let telling = tracker_control::tell_manager(status, line, watchdog.pulse());
         tasks.push(smol::spawn(telling));
     }
     let bound = config.tracker.listen.ip();
-    let sight = move || Sight {
+    let sight = move || TrackerSight {
         here: reachable(bound, &interfaces::own_addresses()),
-        interfaces: Network::look(bound).interfaces,
+        interfaces: NetworkView::look(bound).interfaces,
     };
-    tasks.push(smol::spawn(lookout::run(setup, sight, told, status)));
+    tasks.push(smol::spawn(tracker_control::run(
+        setup, sight, told, status,
+    )));
     tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
     tasks
 }
 
 /// What the node is told of itself.
-fn setup(config: &Config, identity: &Identity, memory: Memory, network: &Network) -> Setup {
-    Setup {
+fn setup(config: &Config, identity: &Identity, memory: Memory, network: &NetworkView) -> NodeSetup {
+    NodeSetup {
         me: identity.peer_id(),
         name: name(config),
         name_is_chosen: config.name.is_some(),
@@ -422,7 +423,7 @@ fn setup(config: &Config, identity: &Identity, memory: Memory, network: &Network
 fn bind_endpoint(
     config: &Config,
     identity: &Identity,
-    network: &Network,
+    network: &NetworkView,
 ) -> Result<Endpoint, DaemonError> {
     let at = config.peer.listen;
     let subnets = network.interfaces.subnets.clone();
@@ -449,7 +450,7 @@ fn introduction(config: &Config, port: u16, memory: &Memory) -> Introduction {
 }
 
 /// Where the tracker is wanted to be.
-struct Wanted {
+struct TrackerTarget {
     now: TrackerAt,
     /// What is wanted instead, when that changes.
     next: Receiver<TrackerAt>,
@@ -465,8 +466,8 @@ struct Wanted {
 fn link_to_tracker(
     identity: &Identity,
     introduction: Introduction,
-    wanted: Wanted,
-) -> (Sender<Command>, Receiver<TrackerEvent>, Task<()>) {
+    wanted: TrackerTarget,
+) -> (Sender<LinkCommand>, Receiver<TrackerEvent>, Task<()>) {
     let (commands, orders) = async_channel::bounded(MAX_TRACKER_COMMANDS);
     let (events, told) = async_channel::bounded(MAX_TRACKER_EVENTS);
     let run = client::run(
@@ -481,14 +482,14 @@ fn link_to_tracker(
 }
 
 /// Tells the link where the tracker is, as often as that changes.
-async fn find_trackers(mut wanted: Wanted, to: Sender<Command>) {
+async fn find_trackers(mut wanted: TrackerTarget, to: Sender<LinkCommand>) {
     loop {
         let known = match (&wanted.now, wanted.own) {
-            (TrackerAt::Auto, None) => Command::Seek,
-            (TrackerAt::Auto, Some(own)) => Command::Configured(vec![own.to_string()]),
-            (TrackerAt::None, _) => Command::Configured(Vec::new()),
+            (TrackerAt::Auto, None) => LinkCommand::Seek,
+            (TrackerAt::Auto, Some(own)) => LinkCommand::Configured(vec![own.to_string()]),
+            (TrackerAt::None, _) => LinkCommand::Configured(Vec::new()),
             (TrackerAt::These(hosts), _) => {
-                Command::Configured(hosts.iter().map(ToString::to_string).collect())
+                LinkCommand::Configured(hosts.iter().map(ToString::to_string).collect())
             }
         };
         // Beside its own it registers with the others that there are.
@@ -512,7 +513,7 @@ async fn find_trackers(mut wanted: Wanted, to: Sender<Command>) {
 }
 
 /// Tells the link of the trackers that announce themselves.
-async fn look_for_trackers<T>(mdns: Mdns, to: Sender<Command>) -> T {
+async fn look_for_trackers<T>(mdns: Mdns, to: Sender<LinkCommand>) -> T {
     let (found, lists) = async_channel::bounded(1);
     let pass_on = async {
         while let Ok(trackers) = lists.recv().await {
@@ -523,7 +524,7 @@ async fn look_for_trackers<T>(mdns: Mdns, to: Sender<Command>) -> T {
                 let at = at.parse::<SocketAddr>();
                 at.is_ok_and(|at| is_near(at.ip(), &subnets))
             });
-            let _ = to.send(Command::Trackers(trackers)).await;
+            let _ = to.send(LinkCommand::Trackers(trackers)).await;
         }
     };
     future::or(discovery::look_for_trackers(mdns, found), pass_on).await;
@@ -545,7 +546,7 @@ fn meet_peers(
         return None;
     }
     let own = Announcement {
-        kind: discovery::Kind::Peer,
+        kind: discovery::ServiceKind::Peer,
         name: name(config),
         peer: identity.peer_id(),
         port,
@@ -571,7 +572,7 @@ fn meet_peers(
     }))
 }
 
-impl Tracker {
+impl BoundTracker {
     /// Where this machine reaches it.
     fn here(&self) -> SocketAddr {
         let here = reachable(self.at.ip(), &interfaces::own_addresses());

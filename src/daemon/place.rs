@@ -17,9 +17,9 @@ use std::{
 use nix::{sys::statfs, unistd::geteuid};
 
 use super::{
-    clock::Stamp,
+    clock::ClockStamp,
     memory::make_again,
-    slots::{Entry, Slots},
+    slots::{SlotContent, Slots},
 };
 use crate::node::Bookmark;
 
@@ -32,7 +32,7 @@ pub struct Place {
     /// What the disk has, and since when.
     written: Option<(Bookmark, Instant)>,
     /// What only the memory has.
-    unwritten: Option<Entry>,
+    unwritten: Option<SlotContent>,
 }
 
 impl Place {
@@ -61,9 +61,9 @@ impl Place {
     /// # Errors
     /// What the disk says.
     pub fn put(&mut self, bookmark: &Bookmark, now: Instant) -> io::Result<()> {
-        let entry = Entry {
+        let entry = SlotContent {
             bookmark: bookmark.clone(),
-            stamp: Stamp::now(),
+            stamp: ClockStamp::now(),
         };
         let in_memory = |path: &PathBuf| Slots::open(path)?.write(&entry);
         let is_kept = self
@@ -81,7 +81,7 @@ impl Place {
         Ok(())
     }
 
-    fn put_on_disk(&self, entry: &Entry) -> io::Result<()> {
+    fn put_on_disk(&self, entry: &SlotContent) -> io::Result<()> {
         make_again(&self.state_dir)?;
         Slots::open(&self.disk())?.write(entry)
     }
@@ -101,7 +101,7 @@ impl Place {
     ///
     /// # Errors
     /// When what is on the disk cannot be read.
-    pub fn read(&self) -> io::Result<Option<Entry>> {
+    pub fn read(&self) -> io::Result<Option<SlotContent>> {
         let brief = self.brief.as_deref();
         let brief = brief.and_then(|path| Slots::read(path).ok().flatten());
         Ok(later(Slots::read(&self.disk())?, brief))
@@ -127,7 +127,7 @@ fn waits((before, since): &(Bookmark, Instant), bookmark: &Bookmark, now: Instan
 
 /// The later of what the disk and the memory have. What is in memory is of this boot; what is on
 /// the disk may be, too.
-fn later(disk: Option<Entry>, brief: Option<Entry>) -> Option<Entry> {
+fn later(disk: Option<SlotContent>, brief: Option<SlotContent>) -> Option<SlotContent> {
     let (Some(disk), Some(brief)) = (&disk, &brief) else {
         return brief.or(disk);
     };
@@ -170,14 +170,14 @@ mod tests {
         }
     }
 
-    fn entry(seconds: u64, boot: u8, since_boot: u64) -> Entry {
-        let stamp = Stamp {
+    fn entry(seconds: u64, boot: u8, since_boot: u64) -> SlotContent {
+        let stamp = ClockStamp {
             boot: Some([boot; 16]),
             since_boot: Duration::from_secs(since_boot),
             wall: Duration::ZERO,
         };
         let bookmark = bookmark(seconds);
-        Entry { bookmark, stamp }
+        SlotContent { bookmark, stamp }
     }
 
     /// A place on a disk and, by a directory that stands for one, in memory.
@@ -192,7 +192,7 @@ mod tests {
         }
     }
 
-    fn seconds(entry: Option<Entry>) -> Option<u64> {
+    fn seconds(entry: Option<SlotContent>) -> Option<u64> {
         Some(entry?.bookmark.at.as_secs())
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{logging::Limit, parts::Running};
 use crate::{
-    config::{self, changes, Changes, Config, ConfigError},
+    config::{self, changes, Config, ConfigChanges, ConfigError},
     identity::{self, Identity, KeyFileError, SwarmKey},
 };
 
@@ -52,7 +52,7 @@ impl Reloader {
             Err(why) => {
                 let why = format!("the configuration stays as it was: {why}");
                 log::error!("{why}");
-                node.configure(&Changes::default(), &self.running, vec![why])
+                node.configure(&ConfigChanges::default(), &self.running, vec![why])
                     .await;
             }
         }

@@ -16,7 +16,7 @@ use std::{
 use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 
-use super::clock::Stamp;
+use super::clock::ClockStamp;
 use crate::{
     aside::{read_whole, replace},
     node::Bookmark,
@@ -24,10 +24,10 @@ use crate::{
 
 /// What a slot holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct SlotContent {
     pub bookmark: Bookmark,
     /// When it was true.
-    pub stamp: Stamp,
+    pub stamp: ClockStamp,
 }
 
 /// See the module's description.
@@ -71,7 +71,7 @@ impl Slots {
     ///
     /// # Errors
     /// When there is something that cannot be read.
-    pub fn read(path: &Path) -> io::Result<Option<Entry>> {
+    pub fn read(path: &Path) -> io::Result<Option<SlotContent>> {
         let bytes = match read_whole(path, FILE as u64) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read?,
@@ -92,7 +92,7 @@ impl Slots {
     ///
     /// # Errors
     /// What the disk says.
-    pub fn write(&mut self, entry: &Entry) -> io::Result<()> {
+    pub fn write(&mut self, entry: &SlotContent) -> io::Result<()> {
         let number = self.number + 1;
         let sector = Sector(encode(number, entry)?);
         let at = (self.next * STRIDE) as u64;
@@ -109,7 +109,7 @@ fn make(path: &Path) -> io::Result<()> {
     replace(path, &[0; FILE])
 }
 
-fn encode(number: u64, entry: &Entry) -> io::Result<[u8; SLOT]> {
+fn encode(number: u64, entry: &SlotContent) -> io::Result<[u8; SLOT]> {
     let mut slot = [0; SLOT];
     let (body, sum) = slot.split_at_mut(SLOT - SUM);
     body[..MAGIC.len()].copy_from_slice(MAGIC);
@@ -119,7 +119,7 @@ fn encode(number: u64, entry: &Entry) -> io::Result<[u8; SLOT]> {
     Ok(slot)
 }
 
-fn decode(slot: &[u8]) -> Option<(u64, Entry)> {
+fn decode(slot: &[u8]) -> Option<(u64, SlotContent)> {
     let (body, sum) = slot.split_at_checked(SLOT - SUM)?;
     if blake3::hash(body).as_bytes() != sum {
         return None;
@@ -128,7 +128,7 @@ fn decode(slot: &[u8]) -> Option<(u64, Entry)> {
 }
 
 /// The number, place and content of the slot that counts, in the bytes of a file.
-fn newest(file: &[u8]) -> Option<(u64, usize, Entry)> {
+fn newest(file: &[u8]) -> Option<(u64, usize, SlotContent)> {
     let slots = (0..2).filter_map(|slot| {
         let at = slot * STRIDE;
         let (number, entry) = decode(file.get(at..at + SLOT)?)?;
@@ -156,8 +156,8 @@ mod tests {
     use super::*;
     use crate::player::{queue::Options, transport::PlayState};
 
-    fn entry(seconds: u64) -> Entry {
-        Entry {
+    fn entry(seconds: u64) -> SlotContent {
+        SlotContent {
             bookmark: Bookmark {
                 song: None,
                 state: PlayState::Play,
@@ -165,7 +165,7 @@ mod tests {
                 volume: 30,
                 options: Options::default(),
             },
-            stamp: Stamp::default(),
+            stamp: ClockStamp::default(),
         }
     }
 
@@ -242,7 +242,7 @@ mod tests {
     /// The largest that there can be.
     #[test]
     fn every_bookmark_fits() {
-        let stamp = Stamp {
+        let stamp = ClockStamp {
             boot: Some([255; 16]),
             since_boot: Duration::MAX,
             wall: Duration::MAX,

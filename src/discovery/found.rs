@@ -7,21 +7,21 @@ use std::{
 
 use mdns_sd::{ResolvedService, ScopedIp, ServiceEvent};
 
-use super::{Kind, Sighting};
+use super::{ServiceKind, Sighting};
 use crate::{id::PeerId, protocol::ALPN};
 
 /// What is announced now, by the service's full name.
 #[derive(Debug)]
-pub struct Found {
-    kind: Kind,
+pub struct AnnouncedServices {
+    kind: ServiceKind,
     services: BTreeMap<String, Sighting>,
     /// Whether one was left out: it may be the true one, and those that are kept
     /// may have claimed to be there for years.
     pub is_crowded: bool,
 }
 
-impl Found {
-    pub fn new(kind: Kind) -> Self {
+impl AnnouncedServices {
+    pub fn new(kind: ServiceKind) -> Self {
         Self {
             kind,
             services: BTreeMap::new(),
@@ -72,8 +72,8 @@ impl Found {
         self.is_crowded = false;
         let services = std::mem::take(&mut self.services);
         match self.kind {
-            Kind::Tracker => Vec::new(),
-            Kind::Peer | Kind::Pairing => services
+            ServiceKind::Tracker => Vec::new(),
+            ServiceKind::Peer | ServiceKind::Pairing => services
                 .into_values()
                 .map(|(peer, _)| (peer, Vec::new()))
                 .collect(),
@@ -101,10 +101,10 @@ impl Found {
 }
 
 /// How many are kept.
-fn bound(kind: Kind) -> usize {
+fn bound(kind: ServiceKind) -> usize {
     match kind {
-        Kind::Tracker | Kind::Pairing => MAX_TRACKERS,
-        Kind::Peer => MAX_PEERS,
+        ServiceKind::Tracker | ServiceKind::Pairing => MAX_TRACKERS,
+        ServiceKind::Peer => MAX_PEERS,
     }
 }
 
@@ -158,7 +158,7 @@ mod tests {
     fn resolved(name: &str, protocol: &str, addresses: &str, port: u16) -> ServiceEvent {
         let id = PeerId([7; 32]).to_hex();
         let text = [("v", protocol), ("id", &id)];
-        let kind = Kind::Tracker.service();
+        let kind = ServiceKind::Tracker.service();
         let service =
             ServiceInfo::new(kind, name, "attic.local.", addresses, port, &text[..]).unwrap();
         ServiceEvent::ServiceResolved(Box::new(service.as_resolved_service()))
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn trackers_come_and_go() {
-        let mut found = Found::new(Kind::Tracker);
+        let mut found = AnnouncedServices::new(ServiceKind::Tracker);
         let attic = || resolved("attic", "p2pmusic/1", "fd00::7,10.0.0.7,127.0.0.1", 4670);
         assert!(found.handle(attic()).is_some());
         assert_eq!(found.handle(attic()), None, "nothing changed");
@@ -174,7 +174,7 @@ mod tests {
         let moved = resolved("attic", "p2pmusic/1", "10.0.0.8", 4670);
         assert!(found.handle(moved).is_some());
         assert_eq!(found.addresses(), ["10.0.0.8:4670"]);
-        let kind = Kind::Tracker.service();
+        let kind = ServiceKind::Tracker.service();
         let gone = ServiceEvent::ServiceRemoved(kind.into(), format!("attic.{kind}"));
         assert_eq!(found.handle(gone), Some((PeerId([7; 32]), Vec::new())));
         assert_eq!(found.addresses(), Vec::<String>::new());
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn strangers_are_ignored_and_floods_bounded() {
-        let mut found = Found::new(Kind::Tracker);
+        let mut found = AnnouncedServices::new(ServiceKind::Tracker);
         let stranger = resolved("attic", "p2pmusic/9", "10.0.0.7", 4670);
         assert_eq!(found.handle(stranger), None);
         let nth = |n| resolved(&format!("n{n}"), "p2pmusic/1", "10.0.0.7", 4670);
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_tracker_does_not_stand_before_another_with_all_its_addresses() {
-        let mut found = Found::new(Kind::Tracker);
+        let mut found = AnnouncedServices::new(ServiceKind::Tracker);
         for (name, addresses) in [
             ("attic", "10.0.0.7,fd00::7"),
             ("cellar", "10.0.0.8,fd00::8"),
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn an_address_where_no_node_can_be_is_none() {
-        let mut found = Found::new(Kind::Tracker);
+        let mut found = AnnouncedServices::new(ServiceKind::Tracker);
         for (addresses, port) in [
             ("0.0.0.0,224.0.0.1,255.255.255.255,ff02::1", 4670),
             ("10.0.0.7", 0),

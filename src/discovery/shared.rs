@@ -15,7 +15,7 @@ use async_channel::{Receiver, Sender};
 use mdns_sd::{IfKind, IfPredicate, ServiceDaemon};
 use smol::{Task, Timer};
 
-use crate::interfaces::{is_tunnel, is_virtual, Changes};
+use crate::interfaces::{is_tunnel, is_virtual, InterfaceChanges};
 
 /// The way to the daemon. Cheap to clone.
 #[derive(Clone, Default)]
@@ -116,7 +116,7 @@ async fn count_records(service: ServiceDaemon, giving_up: Sender<()>) {
 
 /// Has `service` look at this machine's addresses as soon as they may be others.
 async fn look_at_changes(service: ServiceDaemon) {
-    let changes = Changes::watch();
+    let changes = InterfaceChanges::watch();
     loop {
         changes.next().await;
         // It cannot be told to look now. Several looks do for an address of IPv6,

@@ -1,7 +1,7 @@
 //! A crowd of simulated peers of one tracker, for `benches/tracker.rs`.
 //!
 //! Each has an identity, a source address, a TLS connection and a signed
-//! catalogue of its own, and decides by the very [`Link`] that a node does; only
+//! catalogue of its own, and decides by the very [`TrackerLink`] that a node does; only
 //! the contents of the pages are the same for all, since making a million
 //! entries is not what is measured. All run in one thread.
 //!
@@ -40,7 +40,7 @@ use crate::{
     id::PeerId,
     identity::{Identity, SwarmKey, SERVER_NAME},
     protocol::{encode_frame, read_frame, FromTracker, MAX_TRACKER_FRAME},
-    tracker::link::{Action, Command, Introduction, Link, TrackerEvent, Want},
+    tracker::link::{Introduction, LinkAction, LinkCommand, LinkWant, TrackerEvent, TrackerLink},
 };
 
 /// What kind of a crowd it is.
@@ -148,7 +148,7 @@ struct Peer {
     setup: CrowdSetup,
     number: usize,
     identity: Identity,
-    link: Link,
+    link: TrackerLink,
     catalogue: Arc<Catalogue>,
     /// The peers that it knows, and the heads, since it last registered.
     seen: BTreeSet<PeerId>,
@@ -190,9 +190,9 @@ fn make(setup: CrowdSetup, tally: &Arc<Counters>) -> Vec<Shared> {
             bound: Some(Ipv4Addr::LOCALHOST.into()),
         };
         let now = Instant::now();
-        let mut link = Link::new(introduction, number as u64, now);
+        let mut link = TrackerLink::new(introduction, number as u64, now);
         let catalogue = Arc::new(catalogue);
-        link.handle_command(Command::Publish(catalogue.clone()), now);
+        link.handle_command(LinkCommand::Publish(catalogue.clone()), now);
         Rc::new(RefCell::new(Peer {
             setup,
             number,
@@ -219,7 +219,7 @@ fn make(setup: CrowdSetup, tally: &Arc<Counters>) -> Vec<Shared> {
 async fn live(peer: Shared) {
     let to = vec![peer.borrow().setup.tracker.to_string()];
     let now = Instant::now();
-    let trackers = Command::Trackers(to);
+    let trackers = LinkCommand::Trackers(to);
     peer.borrow_mut().link.handle_command(trackers, now);
     loop {
         let due = peer.borrow().link.poll_timeout();
@@ -333,10 +333,10 @@ impl Peer {
     fn settle(&mut self) {
         while let Some(action) = self.link.poll() {
             match action {
-                Action::Connect { .. } => {}
-                Action::Send(message) => self.out.extend(encode_frame(&message)),
-                Action::Disconnect => self.is_told_to_end = true,
-                Action::Tell(event) => self.handle(event),
+                LinkAction::Connect { .. } => {}
+                LinkAction::Send(message) => self.out.extend(encode_frame(&message)),
+                LinkAction::Disconnect => self.is_told_to_end = true,
+                LinkAction::Tell(event) => self.handle(event),
             }
         }
         if !self.out.is_empty() || self.is_told_to_end {
@@ -403,7 +403,7 @@ impl Peer {
                 missing: Vec::new(),
             };
             self.fetching.insert(owner, fetch);
-            let what = Want::List;
+            let what = LinkWant::List;
             self.want(owner, what);
         }
     }
@@ -446,7 +446,7 @@ impl Peer {
             return;
         };
         if let Some(&index) = fetch.missing.last() {
-            return self.want(owner, Want::Page(index));
+            return self.want(owner, LinkWant::Page(index));
         }
         let seq = fetch.head.head.seq;
         self.fetching.remove(&owner);
@@ -460,8 +460,8 @@ impl Peer {
         self.fetch_more();
     }
 
-    fn want(&mut self, owner: PeerId, what: Want) {
-        let command = Command::Want { owner, what };
+    fn want(&mut self, owner: PeerId, what: LinkWant) {
+        let command = LinkCommand::Want { owner, what };
         self.link.handle_command(command, Instant::now());
     }
 
@@ -478,7 +478,7 @@ impl Peer {
         }
         let sign = |bytes: &[u8]| self.identity.sign(bytes);
         self.catalogue = Arc::new(self.catalogue.succeed(1, seq, pages, sign));
-        let publish = Command::Publish(self.catalogue.clone());
+        let publish = LinkCommand::Publish(self.catalogue.clone());
         self.link.handle_command(publish, Instant::now());
         self.settle();
     }

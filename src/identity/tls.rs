@@ -59,9 +59,9 @@ impl Credentials {
         let signer = provider::sign::any_eddsa_type(&authority::pkcs8(secret))
             .expect("the document is well-formed and a seed is any 32 bytes");
         Self {
-            own: Arc::new(Own(Slot::new(CertifiedKey::new(vec![leaf], signer)))),
+            own: Arc::new(Own(Replaceable::new(CertifiedKey::new(vec![leaf], signer)))),
             members: Arc::new(Members {
-                trust: Slot::new(Trust::new(authorities, &provider)),
+                trust: Replaceable::new(Trust::new(authorities, &provider)),
                 provider: provider.clone(),
             }),
             provider,
@@ -136,9 +136,9 @@ impl Credentials {
 /// Something that is looked at often and replaced seldom. Its lock is held for
 /// as long as it takes to copy a pointer.
 #[derive(Debug)]
-struct Slot<T>(RwLock<Arc<T>>);
+struct Replaceable<T>(RwLock<Arc<T>>);
 
-impl<T> Slot<T> {
+impl<T> Replaceable<T> {
     fn new(value: T) -> Self {
         Self(RwLock::new(Arc::new(value)))
     }
@@ -163,7 +163,7 @@ fn mark(authority: &CertificateDer<'static>) -> KeyMark {
 
 /// The certificate that this node shows.
 #[derive(Debug)]
-struct Own(Slot<CertifiedKey>);
+struct Own(Replaceable<CertifiedKey>);
 
 impl ResolvesServerCert for Own {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
@@ -184,7 +184,7 @@ impl ResolvesClientCert for Own {
 /// Believes a node that shows a leaf that one of the authorities signed.
 #[derive(Debug)]
 struct Members {
-    trust: Slot<Trust>,
+    trust: Replaceable<Trust>,
     provider: Arc<CryptoProvider>,
 }
 

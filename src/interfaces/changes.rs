@@ -20,9 +20,9 @@ use nix::{
 use smol::{Async, Timer};
 
 /// Tells of changes from when it is made.
-pub struct Changes(Option<Async<OwnedFd>>);
+pub struct InterfaceChanges(Option<Async<OwnedFd>>);
 
-impl Changes {
+impl InterfaceChanges {
     pub fn watch() -> Self {
         let socket = subscribe();
         if let Err(error) = &socket {

@@ -51,7 +51,7 @@ pub enum ResolveError {
 
 /// A file to hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Job {
+pub struct HashJob {
     pub no: EntryNo,
     pub path: PathBuf,
     /// Bytes.
@@ -62,28 +62,30 @@ pub struct Job {
 
 /// Does one job: hashes it, notes the result, says what came out.
 pub(super) type Work = Arc<
-    dyn Fn(&Job, &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<TrackId, String> + Send + Sync,
+    dyn Fn(&HashJob, &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<TrackId, String>
+        + Send
+        + Sync,
 >;
 
 /// Owns the threads that hash. Dropping it ends them at their next step.
 pub(super) struct Hasher {
-    shared: Arc<Shared>,
+    shared: Arc<HashingShared>,
 }
 
-struct Shared {
+struct HashingShared {
     work: Work,
-    state: Mutex<State>,
+    state: Mutex<HasherState>,
     /// A disk became free, or everything ends.
     free: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    waiting: VecDeque<(Job, Askers)>,
+struct HasherState {
+    waiting: VecDeque<(HashJob, Askers)>,
     /// Asked jobs being done, by device.
     running: BTreeMap<u64, (EntryNo, Askers)>,
     /// The file of the background job, and the requests that joined it.
-    background: Option<(Job, Askers)>,
+    background: Option<(HashJob, Askers)>,
     ended: bool,
 }
 
@@ -105,7 +107,7 @@ impl Askers {
 impl Hasher {
     pub fn new(work: Work) -> Self {
         Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(HashingShared {
                 work,
                 state: Mutex::default(),
                 free: Condvar::new(),
@@ -114,7 +116,7 @@ impl Hasher {
     }
 
     /// Asks for `job`, to be done before anything that nobody asked for.
-    pub fn ask(&self, job: Job) -> Result<Receiver<HashProgress>, ResolveError> {
+    pub fn ask(&self, job: HashJob) -> Result<Receiver<HashProgress>, ResolveError> {
         let (sender, receiver) = async_channel::bounded(PROGRESS_KEPT);
         let mut state = self.shared.state();
         state.waiting.retain(|(_, askers)| !askers.are_gone());
@@ -138,7 +140,7 @@ impl Hasher {
     /// Hashes `job` on this thread, giving way to asked ones of its disk.
     pub fn do_in_background(
         &self,
-        job: Job,
+        job: HashJob,
         mut keep_on: impl FnMut() -> bool,
     ) -> Option<Result<TrackId, String>> {
         let shared = &self.shared;
@@ -178,14 +180,14 @@ impl Drop for Hasher {
     }
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl HashingShared {
+    fn state(&self) -> MutexGuard<'_, HasherState> {
         self.state.lock().expect(NO_PANIC)
     }
 
     /// Begins the next waiting job of this disk, unless the disk is busy with
     /// something that was asked for.
-    fn start_next(self: &Arc<Self>, state: &mut State, device: u64) {
+    fn start_next(self: &Arc<Self>, state: &mut HasherState, device: u64) {
         state.waiting.retain(|(_, askers)| !askers.are_gone());
         let joined = state
             .background
@@ -214,7 +216,7 @@ impl Shared {
     }
 
     /// An asked job, from beginning to end.
-    fn run(self: Arc<Self>, job: &Job) {
+    fn run(self: Arc<Self>, job: &HashJob) {
         let result = (self.work)(job, &mut |done| {
             let mut state = self.state();
             let ended = state.ended;
@@ -240,7 +242,7 @@ impl Shared {
     /// Holds the background job up while its disk does something asked.
     fn pace(
         self: &Arc<Self>,
-        job: &Job,
+        job: &HashJob,
         done: u64,
         keep_on: &mut impl FnMut() -> bool,
     ) -> ControlFlow<()> {
@@ -266,7 +268,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl HasherState {
     fn askers_of(&mut self, no: EntryNo) -> Option<&mut Askers> {
         let waiting = self.waiting.iter_mut().find(|(job, _)| job.no == no);
         let running = self
@@ -309,14 +311,14 @@ mod tests {
 
     /// A hasher whose jobs say that they began, do a step for each of their
     /// tickets and say so, and are done when there are no more tickets.
-    struct Bench {
+    struct HashHarness {
         hasher: Arc<Hasher>,
         news: Receiver<(u32, &'static str)>,
         /// By entry number.
         tickets: Vec<Sender<()>>,
     }
 
-    impl Bench {
+    impl HashHarness {
         fn new() -> Self {
             let (tell, news) = async_channel::bounded(64);
             let (tickets, steps): (_, Vec<_>) = (0..100).map(|_| async_channel::bounded(8)).unzip();
@@ -357,8 +359,8 @@ mod tests {
         }
     }
 
-    fn job(no: u32, device: u64) -> Job {
-        Job {
+    fn job(no: u32, device: u64) -> HashJob {
+        HashJob {
             no: EntryNo(no),
             path: PathBuf::new(),
             size: 100,
@@ -381,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_disk_does_one_job_at_a_time_and_a_file_is_done_once() {
-        let bench = Bench::new();
+        let bench = HashHarness::new();
         let first = bench.hasher.ask(job(1, 7)).unwrap();
         bench.expect(1, "began");
         let again = bench.hasher.ask(job(1, 7)).unwrap();
@@ -401,7 +403,7 @@ mod tests {
 
     #[test]
     fn the_ninth_that_waits_is_told_so_and_those_who_left_make_room() {
-        let bench = Bench::new();
+        let bench = HashHarness::new();
         let running = bench.hasher.ask(job(0, 7)).unwrap();
         let mut waiting: Vec<_> = (1..=MAX_WAITING as u32)
             .map(|no| bench.hasher.ask(job(no, 7)).unwrap())
@@ -424,7 +426,7 @@ mod tests {
 
     #[test]
     fn the_background_waits_for_what_was_asked_and_goes_on_where_it_was() {
-        let bench = Bench::new();
+        let bench = HashHarness::new();
         let hasher = bench.hasher.clone();
         let background = std::thread::spawn(move || hasher.do_in_background(job(1, 7), || true));
         bench.expect(1, "began");
@@ -444,7 +446,7 @@ mod tests {
 
     #[test]
     fn who_asks_for_what_the_background_does_joins_it() {
-        let bench = Bench::new();
+        let bench = HashHarness::new();
         let hasher = bench.hasher.clone();
         let background = std::thread::spawn(move || hasher.do_in_background(job(1, 7), || false));
         bench.expect(1, "began");

@@ -37,13 +37,13 @@ use serde::{Deserialize, Serialize};
 use self::error::{failed, is_in_use, is_unwritable};
 use self::reader::builder;
 use self::tables::{
-    decode_slot, Change, Tables, ENTRIES, FILES, HELD, META, OLD_ENTRIES, UNPLAYABLE,
+    decode_slot, IndexChange, Tables, ENTRIES, FILES, HELD, META, OLD_ENTRIES, UNPLAYABLE,
 };
 pub use self::{error::IndexError, reader::IndexReader};
-use super::scan::Stamp;
+use super::scan::FileStamp;
 use crate::{
     aside::{put_aside, read_whole, replace},
-    catalog::{Entry, Held, Listed, MAX_PAGES, PAGE_ENTRIES},
+    catalog::{Entry, HeldEntry, ListedEntry, MAX_PAGES, PAGE_ENTRIES},
     fence::open_regular,
     id::{EntryNo, TrackId},
 };
@@ -53,11 +53,11 @@ use crate::{
 pub struct Record {
     /// The whole path, in bytes.
     pub path: Vec<u8>,
-    pub stamp: Stamp,
+    pub stamp: FileStamp,
     /// The file could not be seen in the last scan, but nor was it seen to be
     /// gone. It keeps its number and is not listed.
     pub absent: bool,
-    pub listed: Listed,
+    pub listed: ListedEntry,
 }
 
 impl Record {
@@ -68,7 +68,7 @@ impl Record {
 
 /// What has a number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Slot {
+pub enum NumberedItem {
     File(Box<Record>),
     /// A complete copy in the cache.
     Held {
@@ -77,20 +77,20 @@ pub enum Slot {
     },
 }
 
-impl Slot {
+impl NumberedItem {
     /// As the catalogue shows it.
     fn entry(self) -> Option<Entry> {
         match self {
             Self::File(record) if record.absent => None,
             Self::File(record) => Some(Entry::Listed(Box::new(record.listed))),
-            Self::Held { track, size } => Some(Entry::Held(Box::new(Held { track, size }))),
+            Self::Held { track, size } => Some(Entry::Held(Box::new(HeldEntry { track, size }))),
         }
     }
 }
 
 /// What is known about a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum KnownPath {
     Listed(EntryNo, Box<Record>),
     /// A file that cannot be played, as it was then.
     Unplayable(Note),
@@ -99,7 +99,7 @@ pub enum Known {
 /// Why a file is not listed as it could be, and how it was then.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Note {
-    pub stamp: Stamp,
+    pub stamp: FileStamp,
     pub why: String,
 }
 
@@ -118,7 +118,7 @@ pub struct Index {
     seq: u64,
     /// The first number that was never given out.
     next: u32,
-    pending: Vec<Change>,
+    pending: Vec<IndexChange>,
     /// When the oldest of `pending` came.
     since: Option<Instant>,
     /// It could not be written; when to try again.
@@ -324,7 +324,7 @@ impl Index {
     ///
     /// Returns its number, or `None` when all are given out; starting anew
     /// closes the holes.
-    pub fn put(&mut self, no: Option<EntryNo>, slot: Slot) -> Option<EntryNo> {
+    pub fn put(&mut self, no: Option<EntryNo>, slot: NumberedItem) -> Option<EntryNo> {
         let no = match no {
             Some(no) => no,
             None if self.next as usize == MAX_PAGES * PAGE_ENTRIES => return None,
@@ -333,38 +333,38 @@ impl Index {
                 EntryNo(self.next - 1)
             }
         };
-        self.push(Change::Put(no, slot));
+        self.push(IndexChange::Put(no, slot));
         Some(no)
     }
 
     /// Notes a file's hash, unless it is another file by now.
-    pub fn set_track(&mut self, no: EntryNo, stamp: Stamp, track: TrackId) {
-        self.push(Change::Hashed(no, stamp, track));
+    pub fn set_track(&mut self, no: EntryNo, stamp: FileStamp, track: TrackId) {
+        self.push(IndexChange::Hashed(no, stamp, track));
     }
 
     /// Takes a file for absent.
     pub fn hide(&mut self, no: EntryNo) {
-        self.push(Change::Hide(no));
+        self.push(IndexChange::Hide(no));
     }
 
     /// Lists a file, that did not change, as `name` in `dir`.
     pub fn show(&mut self, no: EntryNo, dir: String, name: String) {
-        self.push(Change::Show { no, dir, name });
+        self.push(IndexChange::Show { no, dir, name });
     }
 
     /// Leaves a hole at `no`.
     pub fn remove(&mut self, no: EntryNo) {
-        self.push(Change::Remove(no));
+        self.push(IndexChange::Remove(no));
     }
 
     /// Notes when a file that did not change was last touched.
-    pub fn set_stamp(&mut self, no: EntryNo, stamp: Stamp) {
-        self.push(Change::Stamped(no, stamp));
+    pub fn set_stamp(&mut self, no: EntryNo, stamp: FileStamp) {
+        self.push(IndexChange::Stamped(no, stamp));
     }
 
     /// Notes why a file is not listed as it could be, so that it is not tried again.
     pub fn set_note(&mut self, path: &Path, note: Note) {
-        self.push(Change::Unplayable(
+        self.push(IndexChange::Unplayable(
             path.as_os_str().as_bytes().to_vec(),
             note,
         ));
@@ -372,7 +372,7 @@ impl Index {
 
     /// Forgets what was noted of a file.
     pub fn forget_note(&mut self, path: Vec<u8>) {
-        self.push(Change::Forget(path));
+        self.push(IndexChange::Forget(path));
     }
 
     /// Steps to the next seq; the next [`Self::flush`] writes it.
@@ -436,7 +436,7 @@ impl Index {
         }
     }
 
-    fn write(&self, changes: &[Change]) -> Result<(), redb::Error> {
+    fn write(&self, changes: &[IndexChange]) -> Result<(), redb::Error> {
         let txn = self.reader.begin_write()?;
         {
             let mut tables = Tables::open(&txn)?;
@@ -456,7 +456,7 @@ impl Index {
         Ok(())
     }
 
-    fn push(&mut self, change: Change) {
+    fn push(&mut self, change: IndexChange) {
         self.since.get_or_insert_with(Instant::now);
         self.pending.push(change);
     }

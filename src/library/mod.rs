@@ -8,7 +8,6 @@
 //! Everything that waits for a disk happens in [`Library::run`], on a thread
 //! that may block. The lookups only read the index.
 
-mod book;
 mod hashing;
 mod index;
 mod left_out;
@@ -19,6 +18,7 @@ mod scan;
 mod tags;
 mod wanted;
 mod watch;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -38,25 +38,25 @@ use std::{
 
 use async_channel::{Receiver, Sender};
 
-pub use book::Sign;
 pub use hashing::{HashFile, HashProgress, ResolveError};
 pub use index::IndexError;
 pub use left_out::LeftOutFiles;
 pub use wanted::Care;
+pub use writer::Sign;
 
 use self::{
-    book::Book,
-    hashing::{Hasher, Job},
-    index::{Index, IndexReader, Record, Slot},
-    scan::{Root, Stamp},
-    wanted::Wanted,
-    watch::Eyes,
+    hashing::{HashJob, Hasher},
+    index::{Index, IndexReader, NumberedItem, Record},
+    scan::{FileStamp, Root},
+    wanted::WantedLooks,
+    watch::TreeWatcher,
+    writer::CatalogueWriter,
 };
 use crate::{
     catalog::{Catalogue, SignedHead},
     fence::Fence,
     id::{EntryNo, PeerId, TrackId},
-    media::probe::{Probed, Unfit},
+    media::probe::{ProbeRejection, Probed},
 };
 
 /// The tags of a file, for the fuzz target.
@@ -74,10 +74,10 @@ pub fn read_index_values(bytes: &[u8]) {
 }
 
 /// Reads an open file as a player would; an error is why it cannot be played.
-pub type Probe = Arc<dyn Fn(&Path, File) -> Result<Probed, Unfit> + Send + Sync>;
+pub type ProbeFn = Arc<dyn Fn(&Path, File) -> Result<Probed, ProbeRejection> + Send + Sync>;
 
 /// What the library needs from the rest of the house.
-pub struct Setup {
+pub struct LibrarySetup {
     /// The music directories.
     pub music: Vec<PathBuf>,
     /// What of them may be read; is given the music directories.
@@ -91,7 +91,7 @@ pub struct Setup {
     pub room: usize,
     /// The highest epoch that anybody is known to have seen of this peer.
     pub known_epoch: u64,
-    pub probe: Probe,
+    pub probe: ProbeFn,
     pub hash: HashFile,
 }
 
@@ -147,12 +147,12 @@ pub struct Library {
     core: Arc<Core>,
     hasher: Hasher,
     /// Held throughout a look.
-    eyes: Mutex<Eyes>,
+    eyes: Mutex<TreeWatcher>,
     notice: Sender<()>,
     notices: Receiver<()>,
     /// Wakes [`Self::run`].
     wake: (Sender<()>, Receiver<()>),
-    wanted: Mutex<Wanted>,
+    wanted: Mutex<WantedLooks>,
     /// What is watched belongs to other roots than there are now.
     roots_are_new: AtomicBool,
     ended: AtomicBool,
@@ -163,11 +163,11 @@ struct Core {
     /// Held only to look or to replace them.
     roots: Mutex<Arc<[Root]>>,
     fence: Fence,
-    probe: Probe,
+    probe: ProbeFn,
     /// The same.
     left_out: Mutex<Arc<LeftOutFiles>>,
     /// Never held while a music file is read or an event is sent.
-    book: Mutex<Book>,
+    book: Mutex<CatalogueWriter>,
     reader: IndexReader,
     events: Sender<LibraryEvent>,
 }
@@ -178,10 +178,10 @@ impl Library {
     ///
     /// # Errors
     /// When the index cannot be opened and cannot be made anew.
-    pub fn open(setup: Setup) -> Result<(Self, Receiver<LibraryEvent>), IndexError> {
+    pub fn open(setup: LibrarySetup) -> Result<(Self, Receiver<LibraryEvent>), IndexError> {
         let index = Index::open(&setup.state, setup.known_epoch)?;
         let reader = index.reader().clone();
-        let book = Book::open(index, setup.me, setup.sign, setup.room, Instant::now())?;
+        let book = CatalogueWriter::open(index, setup.me, setup.sign, setup.room, Instant::now())?;
         let (events, receiver) = async_channel::bounded(MAX_EVENTS);
         setup.fence.set(&setup.music, setup.follow_links);
         let core = Arc::new(Core {
@@ -201,7 +201,7 @@ impl Library {
                 worker.hash(job, &hash, progress)
             })),
             core,
-            eyes: Mutex::new(Eyes::open(notice.clone())),
+            eyes: Mutex::new(TreeWatcher::open(notice.clone())),
             notice,
             notices,
             wake: async_channel::bounded(1),
@@ -355,7 +355,7 @@ impl Library {
             return Ok(receiver);
         }
         self.hasher
-            .ask(Job::new(file).ok_or(ResolveError::NoSuchEntry)?)
+            .ask(HashJob::new(file).ok_or(ResolveError::NoSuchEntry)?)
     }
 
     /// Tells which complete copies the cache has, with their sizes in bytes;
@@ -388,7 +388,7 @@ impl Library {
         let mut next = None;
         let result = self.core.reader.each(*cursor..u32::MAX, |no, slot| {
             match slot {
-                Slot::File(record) if !record.absent && record.listed.track.is_none() => {
+                NumberedItem::File(record) if !record.absent && record.listed.track.is_none() => {
                     next = Some(no);
                 }
                 _ => {}
@@ -399,7 +399,7 @@ impl Library {
             return false;
         };
         *cursor = no.0 + 1;
-        let job = self.file(no).and_then(Job::new);
+        let job = self.file(no).and_then(HashJob::new);
         let keep_on = || !self.has_ended() && self.wanted().is_empty();
         if let Some(Err(why)) = job.and_then(|job| self.hasher.do_in_background(job, keep_on)) {
             log::debug!("entry {}: {why}", no.0);
@@ -427,11 +427,11 @@ impl Library {
         smol::block_on(smol::future::or(woken, due));
     }
 
-    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+    fn wanted(&self) -> MutexGuard<'_, WantedLooks> {
         self.wanted.lock().expect(NO_PANIC)
     }
 
-    fn eyes(&self) -> MutexGuard<'_, Eyes> {
+    fn eyes(&self) -> MutexGuard<'_, TreeWatcher> {
         self.eyes.lock().expect(NO_PANIC)
     }
 
@@ -453,7 +453,7 @@ impl Drop for Library {
 }
 
 impl Core {
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn book(&self) -> MutexGuard<'_, CatalogueWriter> {
         self.book.lock().expect(NO_PANIC)
     }
 
@@ -478,13 +478,13 @@ impl Core {
     /// listed.
     fn hash(
         &self,
-        job: &Job,
+        job: &HashJob,
         hash: &HashFile,
         progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<TrackId, String> {
         let record = self.file(job.no).ok_or("it is gone")?;
         let unchanged = || {
-            Stamp::read(&job.path)
+            FileStamp::read(&job.path)
                 .map_err(|error| format!("{}: {error}", job.path.display()))
                 .and_then(|now| match now.same_content(&record.stamp) {
                     true => Ok(()),
@@ -551,7 +551,7 @@ impl Core {
     }
 }
 
-impl Job {
+impl HashJob {
     fn new(file: LibraryFile) -> Option<Self> {
         Some(Self {
             device: std::fs::metadata(&file.path).ok()?.dev(),

@@ -12,18 +12,18 @@ use std::{
 };
 
 use super::{
-    index::{IndexError, Known, Note, Record, Slot},
+    index::{IndexError, KnownPath, Note, NumberedItem, Record},
     left_out::{LeftOut, LeftOutFiles},
     scan::{self, FoundFile, Root, Seen},
     tags,
     wanted::Care,
-    watch::Eyes,
+    watch::TreeWatcher,
     Core, Library, LibraryEvent,
 };
 use crate::{
-    catalog::{Entry, Listed, MAX_PAGE_BYTES, MODIFIED, PAGE_ENTRIES},
+    catalog::{Entry, ListedEntry, MAX_PAGE_BYTES, MODIFIED, PAGE_ENTRIES},
     id::EntryNo,
-    media::probe::Unfit,
+    media::probe::ProbeRejection,
 };
 
 impl Library {
@@ -69,7 +69,7 @@ impl Library {
         let mut rescan = Rescan::new(&self.core, &roots, place, care, notes);
         let mut eyes = self.eyes();
         if self.roots_are_new.swap(false, Ordering::AcqRel) {
-            *eyes = Eyes::open(self.notice.clone());
+            *eyes = TreeWatcher::open(self.notice.clone());
         }
         let visit = |seen: Seen<'_>| {
             match seen {
@@ -165,17 +165,19 @@ impl<'a> Rescan<'a> {
         };
         let believes = self.care == Care::Changes;
         match known {
-            Some(Known::Listed(no, record)) if believes && record.stamp.is_same(&found.stamp) => {
+            Some(KnownPath::Listed(no, record))
+                if believes && record.stamp.is_same(&found.stamp) =>
+            {
                 self.unchanged(no, &record, found);
             }
-            Some(Known::Listed(no, record)) => self.read(Some((no, record)), found),
+            Some(KnownPath::Listed(no, record)) => self.read(Some((no, record)), found),
             // One without a reason is of an earlier version.
-            Some(Known::Unplayable(note))
+            Some(KnownPath::Unplayable(note))
                 if believes && note.stamp.is_same(&found.stamp) && !note.why.is_empty() =>
             {
                 self.keep_note(found.path, note.why, false);
             }
-            Some(Known::Unplayable(_)) | None => self.read(None, found),
+            Some(KnownPath::Unplayable(_)) | None => self.read(None, found),
         }
     }
 
@@ -311,7 +313,7 @@ impl<'a> Rescan<'a> {
             let mut had_music = false;
             let each = core.reader.each(0..u32::MAX, |_, slot| {
                 had_music =
-                    matches!(slot, Slot::File(record) if record.path().starts_with(&root.path));
+                    matches!(slot, NumberedItem::File(record) if record.path().starts_with(&root.path));
                 !had_music
             });
             core.check(each);
@@ -332,7 +334,8 @@ impl<'a> Rescan<'a> {
         let core = self.core;
         let mut gone = Vec::new();
         core.reader.each(0..u32::MAX, |no, slot| {
-            let is_here = matches!(&slot, Slot::File(record) if self.is_looked_at(record.path()));
+            let is_here =
+                matches!(&slot, NumberedItem::File(record) if self.is_looked_at(record.path()));
             if is_here && !self.seen.contains(&no) {
                 gone.push(no);
             }
@@ -381,8 +384,8 @@ impl<'a> Rescan<'a> {
 }
 
 /// Asks the decoder and the tags what a file is, and what is wrong with the tags.
-fn examine(found: &FoundFile, core: &Core) -> Result<(Record, Option<String>), Unfit> {
-    let lost = |error: std::io::Error| Unfit {
+fn examine(found: &FoundFile, core: &Core) -> Result<(Record, Option<String>), ProbeRejection> {
+    let lost = |error: std::io::Error| ProbeRejection {
         why: format!("cannot be opened: {error}"),
         is_lasting: false,
     };
@@ -393,7 +396,7 @@ fn examine(found: &FoundFile, core: &Core) -> Result<(Record, Option<String>), U
         true => tagged.duration.unwrap_or_default(),
         false => probed.duration,
     };
-    let entry = Entry::Listed(Box::new(Listed {
+    let entry = Entry::Listed(Box::new(ListedEntry {
         dir: found.dir.as_str().into(),
         name: found.name.as_str().into(),
         size: found.stamp.size,
@@ -424,7 +427,7 @@ fn examine(found: &FoundFile, core: &Core) -> Result<(Record, Option<String>), U
             };
             Ok((record, tagged.trouble))
         }
-        _ => Err(Unfit {
+        _ => Err(ProbeRejection {
             why: "what it says of itself breaks the rules of a catalogue".to_owned(),
             is_lasting: true,
         }),

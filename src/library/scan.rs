@@ -110,7 +110,7 @@ impl Root {
 
 /// By what a file is known to be unchanged, without reading it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Stamp {
+pub struct FileStamp {
     /// Bytes.
     pub size: u64,
     /// Last modified, in seconds since 1970, and nanoseconds.
@@ -124,7 +124,7 @@ pub struct Stamp {
     pub changed: Option<(i64, u32)>,
 }
 
-impl Stamp {
+impl FileStamp {
     /// The stamp of the file that is at `path` now.
     ///
     /// # Errors
@@ -167,7 +167,7 @@ pub struct FoundFile {
     pub path: PathBuf,
     pub dir: String,
     pub name: String,
-    pub stamp: Stamp,
+    pub stamp: FileStamp,
 }
 
 /// What the walk came upon.
@@ -197,7 +197,7 @@ pub fn scan(
     fence: &Fence,
     mut visit: impl FnMut(Seen<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<(), Vec<PathBuf>> {
-    let mut walk = Walk::new(fence, &mut visit);
+    let mut walk = ScanWalk::new(fence, &mut visit);
     for root in roots {
         walk.root(root)?;
     }
@@ -226,8 +226,8 @@ pub fn scan_place(
     if is_linked {
         return ControlFlow::Continue(None);
     }
-    let mut walk = Walk::new(fence, &mut visit);
-    let pending = Pending {
+    let mut walk = ScanWalk::new(fence, &mut visit);
+    let pending = PendingDirectory {
         relative: relative.as_os_str().as_bytes().to_vec(),
         depth: relative.components().count(),
     };
@@ -246,7 +246,7 @@ pub fn scan_place(
     ControlFlow::Continue(linked.is_empty().then_some(walk.unknown))
 }
 
-struct Walk<'v, V> {
+struct ScanWalk<'v, V> {
     visit: &'v mut V,
     fence: &'v Fence,
     /// Device and inode of every directory so far.
@@ -257,7 +257,7 @@ struct Walk<'v, V> {
 }
 
 /// A name on the way down from a root.
-struct Way {
+struct NamedDirectory {
     path: PathBuf,
     /// Bytes, relative to the root.
     relative: Vec<u8>,
@@ -265,13 +265,13 @@ struct Way {
 }
 
 /// A directory still to be read.
-struct Pending {
+struct PendingDirectory {
     /// Bytes, relative to the root.
     relative: Vec<u8>,
     depth: usize,
 }
 
-impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'v, V> {
+impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> ScanWalk<'v, V> {
     fn new(fence: &'v Fence, visit: &'v mut V) -> Self {
         Self {
             visit,
@@ -297,7 +297,7 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'v, V> {
             (self.visit)(Seen::Directory(&root.path))?;
             return self.unknown(root.path.clone(), why);
         }
-        let mut stack = vec![Pending {
+        let mut stack = vec![PendingDirectory {
             relative: Vec::new(),
             depth: 0,
         }];
@@ -314,9 +314,9 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'v, V> {
     fn directory(
         &mut self,
         root: &Root,
-        dir: &Pending,
-        stack: &mut Vec<Pending>,
-        linked: &mut Vec<Pending>,
+        dir: &PendingDirectory,
+        stack: &mut Vec<PendingDirectory>,
+        linked: &mut Vec<PendingDirectory>,
     ) -> ControlFlow<()> {
         let path = join(&root.path, &dir.relative);
         match fs::metadata(&path) {
@@ -349,7 +349,7 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'v, V> {
             if is_hidden(name.as_bytes()) {
                 continue;
             }
-            let way = Way {
+            let way = NamedDirectory {
                 relative: match dir.relative.as_slice() {
                     b"" => name.as_bytes().to_vec(),
                     dir => [dir, b"/", name.as_bytes()].concat(),
@@ -368,11 +368,11 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'v, V> {
     fn entry(
         &mut self,
         root: &Root,
-        way: Way,
-        stack: &mut Vec<Pending>,
-        linked: &mut Vec<Pending>,
+        way: NamedDirectory,
+        stack: &mut Vec<PendingDirectory>,
+        linked: &mut Vec<PendingDirectory>,
     ) -> ControlFlow<()> {
-        let Way {
+        let NamedDirectory {
             path,
             relative,
             depth,
@@ -402,7 +402,7 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'v, V> {
             let why = format!("lies more than {MAX_DEPTH} directories deep");
             return self.unknown(path, why);
         }
-        let pending = Pending { relative, depth };
+        let pending = PendingDirectory { relative, depth };
         if is_link { linked } else { stack }.push(pending);
         ControlFlow::Continue(())
     }
@@ -425,7 +425,7 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> Walk<'v, V> {
         }
         match root.listed_as(relative) {
             Ok((dir, name)) => {
-                let stamp = Stamp::of(meta, self.inodes_stay(&path, meta.dev()));
+                let stamp = FileStamp::of(meta, self.inodes_stay(&path, meta.dev()));
                 (self.visit)(Seen::File(FoundFile {
                     path,
                     dir,

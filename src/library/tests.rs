@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::*;
-use crate::catalog::{samples::Owner, EntryRef};
+use crate::catalog::{samples::SampleOwner, EntryRef};
 use crate::media::Format;
 
 /// A library over directories of its own, and how often it looked inside a
@@ -45,11 +45,11 @@ impl House {
     fn open_with(
         &self,
         roots: &[&str],
-        probe: impl Fn(&Path) -> Result<Probed, Unfit> + Send + Sync + 'static,
+        probe: impl Fn(&Path) -> Result<Probed, ProbeRejection> + Send + Sync + 'static,
     ) -> (Library, Receiver<LibraryEvent>) {
         let probed = self.probed.clone();
-        let owner = Owner::new(1);
-        let setup = Setup {
+        let owner = SampleOwner::new(1);
+        let setup = LibrarySetup {
             music: roots.iter().map(|root| self.path(root)).collect(),
             fence: Fence::default(),
             follow_links: false,
@@ -102,8 +102,8 @@ fn content(bytes: &[u8]) -> TrackId {
 }
 
 /// Takes everything for music but what says otherwise.
-fn probe(path: &Path) -> Result<Probed, Unfit> {
-    let unfit = |why: &str, is_lasting| Unfit {
+fn probe(path: &Path) -> Result<Probed, ProbeRejection> {
+    let unfit = |why: &str, is_lasting| ProbeRejection {
         why: why.to_owned(),
         is_lasting,
     };
@@ -380,7 +380,7 @@ fn a_head_that_was_lost_is_outdone() {
     library.outdo(&mine);
     assert_eq!(*library.catalogue().head(), mine);
 
-    let owner = Owner::new(1);
+    let owner = SampleOwner::new(1);
     let mut seen = *owner.publish(9, Vec::new()).head();
     seen = crate::catalog::SignedHead::sign(
         crate::catalog::Head {

@@ -18,14 +18,14 @@ pub enum Care {
 
 /// Looks that were asked for and not begun.
 #[derive(Debug, Default)]
-pub struct Wanted {
+pub struct WantedLooks {
     /// Of everything.
     whole: Option<Care>,
     /// Of what is at and below a path.
     places: BTreeMap<PathBuf, Care>,
 }
 
-impl Wanted {
+impl WantedLooks {
     pub fn is_empty(&self) -> bool {
         self.whole.is_none() && self.places.is_empty()
     }
@@ -66,13 +66,13 @@ const MAX_PLACES: usize = 64;
 mod tests {
     use super::*;
 
-    fn all(mut wanted: Wanted) -> Vec<(Option<PathBuf>, Care)> {
+    fn all(mut wanted: WantedLooks) -> Vec<(Option<PathBuf>, Care)> {
         std::iter::from_fn(|| wanted.take()).collect()
     }
 
     #[test]
     fn a_look_at_everything_answers_for_places_but_not_for_doubts() {
-        let mut wanted = Wanted::default();
+        let mut wanted = WantedLooks::default();
         assert!(wanted.is_empty());
         wanted.ask_place(Path::new("/a"), Care::Changes);
         wanted.ask_place(Path::new("/b"), Care::All);
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn too_many_places_are_everything() {
-        let mut wanted = Wanted::default();
+        let mut wanted = WantedLooks::default();
         for n in 0..=MAX_PLACES {
             wanted.ask_place(Path::new(&format!("/{n}")), Care::All);
         }

@@ -23,7 +23,7 @@ use super::mounts::{self, Bell, Mounts};
 
 /// Calls `look` whenever the content of `roots`, or what they are, has
 /// probably changed: at a place, or at everything. Goes on until it is dropped.
-/// `notices` are those of [`Eyes`]; `is_watched` says whether they can be relied on.
+/// `notices` are those of [`TreeWatcher`]; `is_watched` says whether they can be relied on.
 pub(super) async fn watch(
     roots: impl Fn() -> Vec<PathBuf>,
     notices: &Receiver<()>,
@@ -130,12 +130,12 @@ impl Debounce {
 }
 
 /// inotify on the directories that the scan comes through.
-pub(super) struct Eyes {
+pub(super) struct TreeWatcher {
     /// `None` once the kernel has refused.
     watcher: Option<RecommendedWatcher>,
 }
 
-impl Eyes {
+impl TreeWatcher {
     /// Sends to `notices`, when that has room, after something changed.
     pub fn open(notices: Sender<()>) -> Self {
         let handler = move |event: notify::Result<notify::Event>| match event {
@@ -262,7 +262,7 @@ mod tests {
         let song = dir.path().join("a.wav");
         fs::write(&song, b"x").unwrap();
         let (sender, notices) = async_channel::bounded(1);
-        let mut eyes = Eyes::open(sender);
+        let mut eyes = TreeWatcher::open(sender);
         assert!(eyes.are_open());
         eyes.see(dir.path());
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use rodio::decoder::DecoderBuilder;
 use rodio::{Decoder, Source};
 
-use super::end::End;
+use super::end::DecodeEnd;
 use super::guard::guarded;
 use super::view::{View, ViewError};
 use super::Format;
@@ -174,16 +174,16 @@ pub struct Opened {
     pub duration: Option<Duration>,
     /// Where in the file the sound begins.
     pub audio_start: u64,
-    progress: Progress,
+    progress: ReadProgress,
 }
 
 impl Opened {
     /// Why `source` has no more samples; only meaningful after it said so.
-    pub fn end(&self) -> End {
+    pub fn end(&self) -> DecodeEnd {
         match self.progress.stop() {
-            None => End::Ended,
-            Some(ReadStop::Cancelled) => End::Cancelled,
-            Some(ReadStop::Failed(why)) => End::Failed(why),
+            None => DecodeEnd::Ended,
+            Some(ReadStop::Cancelled) => DecodeEnd::Cancelled,
+            Some(ReadStop::Failed(why)) => DecodeEnd::Failed(why),
         }
     }
 
@@ -192,10 +192,10 @@ impl Opened {
     /// milliseconds) can be found without reading all that lies before.
     ///
     /// # Errors
-    /// The [`End`] that takes the place of the rest.
-    pub fn seek(&mut self, position: Duration) -> Result<(), End> {
+    /// The [`DecodeEnd`] that takes the place of the rest.
+    pub fn seek(&mut self, position: Duration) -> Result<(), DecodeEnd> {
         if self.duration.is_some_and(|length| position >= length) {
-            return Err(End::Ended);
+            return Err(DecodeEnd::Ended);
         }
         // The decoder cuts off fractions of a frame, and may find one frame less
         // than was meant; half a frame more leaves no doubt.
@@ -205,17 +205,17 @@ impl Opened {
         let source = &mut self.source;
         let sought = guarded(|| source.try_seek(middle));
         match (sought, self.end()) {
-            (_, End::Failed(why)) => Err(End::Failed(why)),
-            (_, End::Cancelled) => Err(End::Cancelled),
-            (Ok(Ok(())), End::Ended) => Ok(()),
-            (Ok(Err(e)), End::Ended) => Err(End::Failed(format!("cannot seek: {e}"))),
-            (Err(e), End::Ended) => Err(End::Failed(e.to_string())),
+            (_, DecodeEnd::Failed(why)) => Err(DecodeEnd::Failed(why)),
+            (_, DecodeEnd::Cancelled) => Err(DecodeEnd::Cancelled),
+            (Ok(Ok(())), DecodeEnd::Ended) => Ok(()),
+            (Ok(Err(e)), DecodeEnd::Ended) => Err(DecodeEnd::Failed(format!("cannot seek: {e}"))),
+            (Err(e), DecodeEnd::Ended) => Err(DecodeEnd::Failed(e.to_string())),
         }
     }
 
     /// Appends up to `frames` whole frames to `out`; fewer than asked for means
     /// that the track is over, and [`Self::end`] says how.
-    pub fn decode(&mut self, frames: usize, out: &mut Vec<f32>) -> Result<usize, End> {
+    pub fn decode(&mut self, frames: usize, out: &mut Vec<f32>) -> Result<usize, DecodeEnd> {
         let channels = usize::from(self.channels);
         let start = out.len();
         let source = &mut self.source;
@@ -235,17 +235,17 @@ impl Opened {
         out.truncate(start + whole * channels);
         match steady {
             Ok(true) => Ok(whole),
-            Ok(false) => Err(End::Failed(
+            Ok(false) => Err(DecodeEnd::Failed(
                 "the rate or the channels change within the track".into(),
             )),
-            Err(e) => Err(End::Failed(e.to_string())),
+            Err(e) => Err(DecodeEnd::Failed(e.to_string())),
         }
     }
 }
 
 /// What the owner of a decoder can see of its reading, from any thread.
 #[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<ProgressInner>);
+pub struct ReadProgress(Arc<ProgressInner>);
 
 #[derive(Debug, Default)]
 struct ProgressInner {
@@ -253,7 +253,7 @@ struct ProgressInner {
     offset: AtomicU64,
 }
 
-impl Progress {
+impl ReadProgress {
     /// The first reason for which a read gave up.
     pub fn stop(&self) -> Option<ReadStop> {
         self.0
@@ -278,7 +278,7 @@ pub struct Reader {
     view: View,
     position: u64,
     cancel: Cancel,
-    progress: Progress,
+    progress: ReadProgress,
 }
 
 impl Read for Reader {
@@ -328,7 +328,7 @@ pub fn open(
     format: Format,
     audio_start: Option<u64>,
     cancel: &Cancel,
-    progress: &Progress,
+    progress: &ReadProgress,
 ) -> Result<Opened, OpenError> {
     if audio_start.is_some() {
         match open_as(bytes.clone(), format, audio_start, cancel, progress) {
@@ -344,7 +344,7 @@ fn open_as(
     format: Format,
     audio_start: Option<u64>,
     cancel: &Cancel,
-    progress: &Progress,
+    progress: &ReadProgress,
 ) -> Result<Opened, OpenError> {
     let malformed = |why: String| OpenError::Malformed { format, why };
     let view = View::build(format, bytes.size(), audio_start, &mut |offset, buf| {

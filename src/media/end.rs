@@ -2,7 +2,7 @@
 
 /// How a track's samples came to their end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum DecodeEnd {
     /// All samples were decoded.
     Ended,
     /// The owner asked for it.

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::decode::{self, Cancel, FileBytes, OpenError, Progress, ReadStop, TrackBytes};
-use super::end::End;
+use super::decode::{self, Cancel, FileBytes, OpenError, ReadProgress, ReadStop, TrackBytes};
+use super::end::DecodeEnd;
 use super::Format;
 use crate::id::GROUP_BYTES;
 
@@ -55,7 +55,7 @@ pub enum ProbeError {
 
 /// Why a file is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unfit {
+pub struct ProbeRejection {
     pub why: String,
     /// Whether that holds until the file changes: it is about the file, and not about
     /// the disk or the rights to it.
@@ -65,14 +65,14 @@ pub struct Unfit {
 /// Decodes the first frames of `file`, which is called `path`.
 ///
 /// # Errors
-/// [`Unfit`] for what could not be played either, or costs too much to open.
-pub fn probe(path: &Path, file: File) -> Result<Probed, Unfit> {
-    let bytes = FileBytes::of(file).map_err(|error| Unfit {
+/// [`ProbeRejection`] for what could not be played either, or costs too much to open.
+pub fn probe(path: &Path, file: File) -> Result<Probed, ProbeRejection> {
+    let bytes = FileBytes::of(file).map_err(|error| ProbeRejection {
         why: ProbeError::from(error).to_string(),
         is_lasting: false,
     })?;
     let bytes = Arc::new(Recorder::new(bytes));
-    open(path, &bytes).map_err(|error| Unfit {
+    open(path, &bytes).map_err(|error| ProbeRejection {
         is_lasting: !bytes.has_failed.load(Ordering::Relaxed),
         why: error.to_string(),
     })
@@ -98,11 +98,11 @@ fn begin(
     audio_start: Option<u64>,
 ) -> Result<Probed, ProbeError> {
     let cancel = Cancel::default();
-    let progress = Progress::default();
+    let progress = ReadProgress::default();
     let mut opened = decode::open(bytes.clone(), format, audio_start, &cancel, &progress)?;
     let frames = opened.decode(FIRST_FRAMES, &mut Vec::new());
     let silent = match (frames, opened.end()) {
-        (Err(End::Failed(why)), _) | (Ok(_), End::Failed(why)) => Some(why),
+        (Err(DecodeEnd::Failed(why)), _) | (Ok(_), DecodeEnd::Failed(why)) => Some(why),
         (Ok(0), _) => Some("it is empty".to_owned()),
         _ => None,
     };

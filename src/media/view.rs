@@ -89,7 +89,7 @@ impl View {
         audio_start: Option<u64>,
         read: &mut ReadAt<'_, E>,
     ) -> Result<Self, ViewError<E>> {
-        let file = &mut Probe { size, read };
+        let file = &mut ParserInput { size, read };
         let shown = match format {
             Format::Wav => riff::view(file)?,
             Format::Flac => flac::view(file)?,
@@ -167,12 +167,12 @@ struct Shown {
 }
 
 /// The file, for a parser.
-struct Probe<'a, 'b, E> {
+struct ParserInput<'a, 'b, E> {
     size: u64,
     read: &'a mut ReadAt<'b, E>,
 }
 
-impl<E> Probe<'_, '_, E> {
+impl<E> ParserInput<'_, '_, E> {
     /// `len` bytes at `offset`.
     fn bytes(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, ViewError<E>> {
         let end = offset.checked_add(len as u64);

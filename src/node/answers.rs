@@ -12,9 +12,9 @@ use crate::{
     id::{EntryNo, PeerId, TrackId, GROUP_BYTES},
     protocol::{Class, Decline, Get, Greeting, PeerRequest},
     swarm::{
-        asker::Asker,
         budget::Precedence,
-        elsewhere::Elsewhere,
+        referrals::Referrals,
+        requester::Requester,
         serving::{self, Admission, Serving, Ticket},
     },
 };
@@ -25,7 +25,7 @@ pub struct AskId(pub u64);
 
 /// What is to be answered.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum UploadAnswer {
     /// Hash the entry's file, if that has not been done, and say the result.
     Resolve(EntryNo),
     /// Send the verified slice, and say when that is over.
@@ -48,7 +48,7 @@ pub enum Answer {
 /// a requester of what others have just got to these.
 pub struct Answers {
     serving: Serving,
-    elsewhere: Option<Elsewhere>,
+    elsewhere: Option<Referrals>,
     /// Slices that wait or are being sent.
     slices: BTreeMap<Ticket, Slice>,
     /// Slices that are on their way to another peer just now, which can pass them on: in the
@@ -56,7 +56,7 @@ pub struct Answers {
     held: VecDeque<(Instant, Slice)>,
     /// Entries that are being looked up or hashed, and the requester of each.
     resolving: BTreeMap<AskId, PeerId>,
-    ready: VecDeque<(AskId, Answer)>,
+    ready: VecDeque<(AskId, UploadAnswer)>,
 }
 
 struct Slice {
@@ -71,12 +71,12 @@ struct Slice {
 }
 
 impl Slice {
-    fn answer(&self) -> (AskId, Answer) {
+    fn answer(&self) -> (AskId, UploadAnswer) {
         let (track, size, groups) = (self.track, self.size, self.groups.clone());
         let precedence = self.precedence;
         (
             self.ask,
-            Answer::Slice {
+            UploadAnswer::Slice {
                 track,
                 size,
                 groups,
@@ -107,7 +107,7 @@ impl Answers {
     pub fn new(names_others: bool) -> Self {
         Self {
             serving: Serving::new(),
-            elsewhere: names_others.then(Elsewhere::new),
+            elsewhere: names_others.then(Referrals::new),
             held: VecDeque::new(),
             slices: BTreeMap::new(),
             resolving: BTreeMap::new(),
@@ -120,7 +120,7 @@ impl Answers {
     pub fn handle_ask(
         &mut self,
         ask: AskId,
-        asker: Asker,
+        asker: Requester,
         request: PeerRequest,
         own: Option<&Arc<Catalogue>>,
         rate_of: impl Fn(TrackId) -> Option<u64>,
@@ -138,22 +138,24 @@ impl Answers {
                     match of_peer < MAX_RESOLVES_PER_PEER {
                         true => {
                             self.resolving.insert(ask, peer);
-                            Answer::Resolve(entry)
+                            UploadAnswer::Resolve(entry)
                         }
-                        false => Answer::No(Decline::Busy {
+                        false => UploadAnswer::No(Decline::Busy {
                             retry: RESOLVE_AGAIN,
                         }),
                     }
                 }
-                _ => Answer::No(Decline::NotAvailable),
+                _ => UploadAnswer::No(Decline::NotAvailable),
             },
-            PeerRequest::Head => own.map(|own| Answer::Head(*own.head())).unwrap_or(NOT_HERE),
+            PeerRequest::Head => own
+                .map(|own| UploadAnswer::Head(*own.head()))
+                .unwrap_or(NOT_HERE),
             PeerRequest::List => own
-                .map(|own| Answer::List(own.list().clone()))
+                .map(|own| UploadAnswer::List(own.list().clone()))
                 .unwrap_or(NOT_HERE),
             PeerRequest::Page { index } => own
                 .and_then(|own| own.pages().get(index as usize))
-                .map(|page| Answer::Page(page.clone()))
+                .map(|page| UploadAnswer::Page(page.clone()))
                 .unwrap_or(NOT_HERE),
             // The node answers it, which knows what it is called.
             PeerRequest::Hello(_) => NOT_HERE,
@@ -213,7 +215,7 @@ impl Answers {
     }
 
     /// The next answer.
-    pub fn poll(&mut self, now: Instant) -> Option<(AskId, Answer)> {
+    pub fn poll(&mut self, now: Instant) -> Option<(AskId, UploadAnswer)> {
         if self.held.iter().any(|(until, _)| *until <= now) {
             self.look_at_held(now);
         }
@@ -221,12 +223,12 @@ impl Answers {
             return Some(ready);
         }
         match self.serving.poll(now)? {
-            serving::Action::Start(ticket) => {
+            serving::ServeAction::Start(ticket) => {
                 let slice = self.slices.get_mut(&ticket)?;
                 slice.is_started = true;
                 let slice = &self.slices[&ticket];
                 // While it waited, others may have got it.
-                match send_away(&mut self.elsewhere, &self.serving, slice, now) {
+                match refer_or_answer(&mut self.elsewhere, &self.serving, slice, now) {
                     Some(no) => {
                         let answer = (slice.ask, no);
                         self.serving.handle_done(ticket, 0, now);
@@ -237,14 +239,14 @@ impl Answers {
                     None => Some(slice.answer()),
                 }
             }
-            serving::Action::Busy { ticket, retry } => {
+            serving::ServeAction::Busy { ticket, retry } => {
                 let slice = self.slices.remove(&ticket)?;
                 self.take_back(&slice);
-                Some((slice.ask, Answer::No(Decline::Busy { retry })))
+                Some((slice.ask, UploadAnswer::No(Decline::Busy { retry })))
             }
-            serving::Action::GiveUp(ticket) => {
+            serving::ServeAction::GiveUp(ticket) => {
                 let slice = self.slices.get(&ticket)?;
-                Some((slice.ask, Answer::GiveUp))
+                Some((slice.ask, UploadAnswer::GiveUp))
             }
         }
     }
@@ -255,7 +257,14 @@ impl Answers {
         self.serving.poll_timeout().into_iter().chain(held).min()
     }
 
-    fn handle_get(&mut self, ask: AskId, asker: Asker, get: Get, rate: Option<u64>, now: Instant) {
+    fn handle_get(
+        &mut self,
+        ask: AskId,
+        asker: Requester,
+        get: Get,
+        rate: Option<u64>,
+        now: Instant,
+    ) {
         let wire = get
             .groups
             .iter()
@@ -281,7 +290,7 @@ impl Answers {
             rate,
             is_started: false,
         };
-        if let Some(no) = send_away(&mut self.elsewhere, &self.serving, &slice, now) {
+        if let Some(no) = refer_or_answer(&mut self.elsewhere, &self.serving, &slice, now) {
             self.take_back(&slice);
             self.ready.push_back((ask, no));
         } else if self.may_be_held(&slice) && self.is_under_way(&slice, now) {
@@ -311,7 +320,7 @@ impl Answers {
             Admission::Busy { retry } => {
                 self.take_back(&slice);
                 self.ready
-                    .push_back((ask, Answer::No(Decline::Busy { retry })));
+                    .push_back((ask, UploadAnswer::No(Decline::Busy { retry })));
             }
         }
     }
@@ -326,7 +335,7 @@ impl Answers {
     /// others now, or has to be sent from here.
     fn look_at_held(&mut self, now: Instant) {
         for (until, slice) in std::mem::take(&mut self.held) {
-            if let Some(no) = send_away(&mut self.elsewhere, &self.serving, &slice, now) {
+            if let Some(no) = refer_or_answer(&mut self.elsewhere, &self.serving, &slice, now) {
                 self.take_back(&slice);
                 self.ready.push_back((slice.ask, no));
             } else if now < until && self.is_under_way(&slice, now) {
@@ -363,18 +372,18 @@ impl Answers {
 
 /// The answer to a requester that is better off with others. A listener is referred only if it
 /// would wait even longer here.
-fn send_away(
-    elsewhere: &mut Option<Elsewhere>,
+fn refer_or_answer(
+    elsewhere: &mut Option<Referrals>,
     serving: &Serving,
     slice: &Slice,
     now: Instant,
-) -> Option<Answer> {
+) -> Option<UploadAnswer> {
     if !slice.is_better_off_elsewhere(serving) {
         return None;
     }
     let elsewhere = elsewhere.as_mut()?;
-    let named = elsewhere.send_away(slice.track, slice.peer(), &slice.groups, now)?;
-    Some(Answer::No(Decline::Elsewhere(named)))
+    let named = elsewhere.refer(slice.track, slice.peer(), &slice.groups, now)?;
+    Some(UploadAnswer::No(Decline::Elsewhere(named)))
 }
 
 /// To be sent away costs a round trip, and maybe a handshake of a few more.
@@ -394,7 +403,7 @@ const MAX_GET_GROUPS: u32 = 256;
 const MAX_RESOLVES_PER_PEER: usize = 3;
 /// One of one's own comes to its end in about this long.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(5);
-const NOT_HERE: Answer = Answer::No(Decline::NotAvailable);
+const NOT_HERE: UploadAnswer = UploadAnswer::No(Decline::NotAvailable);
 
 #[cfg(test)]
 #[allow(clippy::single_range_in_vec_init)] // lists of ranges are what is meant
@@ -414,13 +423,13 @@ mod tests {
             groups: vec![0..16],
             class,
         };
-        let asker = Asker::new(peer(of), std::net::IpAddr::from([10, 0, 0, of]), &[]);
+        let asker = Requester::new(peer(of), std::net::IpAddr::from([10, 0, 0, of]), &[]);
         let request = PeerRequest::Get(get);
         answers.handle_ask(AskId(id), asker, request, None, |_| None, now);
     }
 
-    fn is_sent(answer: Option<(AskId, Answer)>, id: u64) -> bool {
-        matches!(answer, Some((ask, Answer::Slice { .. })) if ask == AskId(id))
+    fn is_sent(answer: Option<(AskId, UploadAnswer)>, id: u64) -> bool {
+        matches!(answer, Some((ask, UploadAnswer::Slice { .. })) if ask == AskId(id))
     }
 
     #[test]
@@ -437,7 +446,7 @@ mod tests {
         assert!(is_sent(answers.poll(now), 9));
         answers.handle_done(AskId(1), 0, &(0..16).into(), now);
         for id in [2, 3] {
-            let Some((ask, Answer::No(Decline::Elsewhere(named)))) = answers.poll(now) else {
+            let Some((ask, UploadAnswer::No(Decline::Elsewhere(named)))) = answers.poll(now) else {
                 panic!("{id} is not sent away");
             };
             assert_eq!((ask, named), (AskId(id), vec![(peer(1), vec![0..16])]));
@@ -465,7 +474,7 @@ mod tests {
         let gone = answers.poll(late);
         assert!(matches!(
             gone,
-            Some((AskId(4), Answer::No(Decline::NotAvailable)))
+            Some((AskId(4), UploadAnswer::No(Decline::NotAvailable)))
         ));
         assert_eq!(answers.poll_timeout(), None);
     }
@@ -496,7 +505,7 @@ mod tests {
         let answer = answers.poll(now);
         assert!(matches!(
             answer,
-            Some((_, Answer::No(Decline::Busy { .. })))
+            Some((_, UploadAnswer::No(Decline::Busy { .. })))
         ));
         ask(&mut answers, 2, 2, Class::Now, now);
         assert!(is_sent(answers.poll(now), 2));

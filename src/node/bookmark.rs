@@ -24,7 +24,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bookmark {
     /// The current track, if there is one.
-    pub song: Option<Song>,
+    pub song: Option<BookmarkedItem>,
     pub state: PlayState,
     /// How far the current track has been heard.
     pub at: Duration,
@@ -35,14 +35,14 @@ pub struct Bookmark {
 
 /// An item of the queue, as it is found again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Song {
+pub struct BookmarkedItem {
     /// Its place in the queue.
     place: u32,
     /// Names its owner and path: the queue may be an older or a newer one.
     name: [u8; NAME_BYTES],
 }
 
-impl Song {
+impl BookmarkedItem {
     /// The queue's current item.
     pub fn current(queue: &Queue) -> Option<Self> {
         let id = queue.cursor()?;
@@ -85,12 +85,12 @@ pub enum Absence {
 pub struct Left {
     /// How far it had been heard.
     pub at: Duration,
-    pub then: Then,
+    pub then: ResumeAs,
 }
 
 /// Whether it sounds by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
+pub enum ResumeAs {
     /// Somebody has to say so.
     Pause,
     /// At once, or when its source is there, if that is within so long.
@@ -99,7 +99,7 @@ pub enum Then {
     Ask,
 }
 
-impl Then {
+impl ResumeAs {
     /// What follows for music that was playing `absence` ago.
     pub fn after(absence: Absence) -> Self {
         match absence {
@@ -124,8 +124,8 @@ impl Memory {
         }
         let then = match (resume, bookmark.state) {
             (Resume::Never, _) | (_, PlayState::Stop) => None,
-            (Resume::Paused, _) | (_, PlayState::Pause) => Some(Then::Pause),
-            (Resume::Always, PlayState::Play) => Some(Then::after(absence)),
+            (Resume::Paused, _) | (_, PlayState::Pause) => Some(ResumeAs::Pause),
+            (Resume::Always, PlayState::Play) => Some(ResumeAs::after(absence)),
         };
         let at = bookmark.at;
         self.left = then
@@ -147,7 +147,7 @@ impl Node {
         let position = position.filter(|(play, _)| Some(*play) == playing);
         let at = self.transport.elapsed(position.map(|(_, at)| at));
         Some(Bookmark {
-            song: Song::current(&self.queue),
+            song: BookmarkedItem::current(&self.queue),
             state: self.transport.state(),
             at: at.unwrap_or_default(),
             volume: self.transport.volume(),
@@ -161,11 +161,11 @@ impl Node {
             return;
         };
         let paused = match left.then {
-            Then::Play(within) => {
+            ResumeAs::Play(within) => {
                 self.vigil.set_limit(now + within);
                 false
             }
-            Then::Pause | Then::Ask => true,
+            ResumeAs::Pause | ResumeAs::Ask => true,
         };
         self.transport.resume(item, left.at, paused);
         if let Some(item) = self.queue.get(item) {
@@ -175,7 +175,7 @@ impl Node {
                 left.at.as_secs_f64()
             );
         }
-        self.wonders = left.then == Then::Ask;
+        self.wonders = left.then == ResumeAs::Ask;
     }
 
     /// Somebody has said what to do, or it is known how long this node was away. Says whether
@@ -194,16 +194,16 @@ impl Node {
         if !self.stop_wondering(now) {
             return;
         }
-        match Then::after(absence) {
-            Then::Play(within) => {
+        match ResumeAs::after(absence) {
+            ResumeAs::Play(within) => {
                 self.vigil.set_limit(now + within);
                 self.transport.pause(Some(false));
             }
-            Then::Pause => log::info!(
+            ResumeAs::Pause => log::info!(
                 "what played stays paused: this speaker was away for more than {} minutes",
                 TOO_LONG.as_secs() / 60
             ),
-            Then::Ask => log::info!(
+            ResumeAs::Ask => log::info!(
                 "what played stays paused: this machine has no clock that says how long it was away"
             ),
         }
@@ -266,7 +266,7 @@ mod tests {
     }
 
     fn bookmark(memory: &Memory, place: usize, state: PlayState) -> Bookmark {
-        let song = Song {
+        let song = BookmarkedItem {
             place: place as u32,
             name: name_of(&memory.queue[place]),
         };
@@ -288,8 +288,8 @@ mod tests {
     fn what_played_plays_on_unless_it_was_long_ago_or_nobody_knows() {
         use {PlayState::*, Resume::*};
         let short = Absence::For(MINUTE);
-        let (plays, asks) = (Some(Then::Play(14 * MINUTE)), Some(Then::Ask));
-        let paused = Some(Then::Pause);
+        let (plays, asks) = (Some(ResumeAs::Play(14 * MINUTE)), Some(ResumeAs::Ask));
+        let paused = Some(ResumeAs::Pause);
         for (resume, state, absence, then) in [
             (Always, Play, short, plays),
             (Always, Play, Absence::For(TOO_LONG), paused),

@@ -1,7 +1,7 @@
 //! Everybody's catalogues, and catching up with those that are newer.
 //!
 //! How large a catalogue is, and how often it changes, is its owner's choice. So what
-//! comes is counted in bytes as it comes ([`Quota`], [`Allowances`]): an owner that takes
+//! comes is counted in bytes as it comes ([`MemoryQuota`], [`Allowances`]): an owner that takes
 //! more than its part of this machine's memory is left out and named ([`Excess`]), and one
 //! that changes more than a library does waits. Turns at being fetched go round between the
 //! sites that owners are at, a piece a turn, so that nobody's slow answers keep others
@@ -19,11 +19,11 @@ use std::{
 };
 
 pub use self::archive::{Archival, Archived};
-use self::{archive::Archive, turns::Pending};
+use self::{archive::Archive, turns::PendingCatalogue};
 use crate::{
     catalog::{
-        Allowances, Catalogue, CatchUp, Deposit, Excess, GivesWay, Hash, Holding, Need, Quota,
-        SignedHead, Site, SyncError, TooMuch, Weight,
+        Allowances, Catalogue, CatchUp, Deposit, Excess, GivesWay, Hash, Holding, MemoryQuota,
+        Need, OwnerSite, SignedHead, SyncError, TooMuch, Weight,
     },
     id::PeerId,
 };
@@ -32,25 +32,25 @@ use crate::{
 #[derive(Debug)]
 pub struct Catalogues {
     own: Option<Arc<Catalogue>>,
-    quota: Quota,
+    quota: MemoryQuota,
     allowances: Allowances,
     archive: Archive,
     /// The owners that are here, and where each is, as far as that is known.
-    here: BTreeMap<PeerId, Option<Site>>,
-    theirs: BTreeMap<PeerId, Kept>,
-    pending: BTreeMap<PeerId, Pending>,
+    here: BTreeMap<PeerId, Option<OwnerSite>>,
+    theirs: BTreeMap<PeerId, WholeCatalogue>,
+    pending: BTreeMap<PeerId, PendingCatalogue>,
     left_out: BTreeMap<PeerId, Excess<Via>>,
     /// Counts the turns at being fetched.
     last_turn: u64,
     /// What to ask for, in the order it came up.
-    wants: VecDeque<Want>,
+    wants: VecDeque<CatalogueWant>,
     /// Whether what is here has changed since that was last asked for.
     has_changed: bool,
 }
 
 /// A piece of a catalogue that somebody should be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Want {
+pub struct CatalogueWant {
     pub owner: PeerId,
     pub need: Need,
     pub via: Via,
@@ -65,7 +65,7 @@ pub enum Via {
 
 /// A whole catalogue.
 #[derive(Debug)]
-struct Kept {
+struct WholeCatalogue {
     catalogue: Arc<Catalogue>,
     bytes: usize,
     via: Via,
@@ -74,7 +74,7 @@ struct Kept {
 impl Catalogues {
     /// On a machine that has so many bytes for the catalogues of others; an owner is known
     /// when it was here for so long.
-    pub fn new(quota: Quota, known_after: Duration, now: Instant) -> Self {
+    pub fn new(quota: MemoryQuota, known_after: Duration, now: Instant) -> Self {
         Self {
             own: None,
             quota,
@@ -122,10 +122,10 @@ impl Catalogues {
             return;
         }
         self.archive.handle_recalled(&deposit, away, now);
-        let is_news = |kept: &Kept| head.is_newer_than(&kept.catalogue.head().head);
+        let is_news = |kept: &WholeCatalogue| head.is_newer_than(&kept.catalogue.head().head);
         if self.theirs.get(&owner).is_none_or(is_news) {
             let catalogue = deposit.catalogue;
-            let kept = Kept {
+            let kept = WholeCatalogue {
                 bytes: catalogue.footprint(),
                 catalogue,
                 via: Via::Tracker,
@@ -159,7 +159,7 @@ impl Catalogues {
     pub fn poll_archive(&mut self, now: Instant) -> Option<Archival> {
         let theirs = &self.theirs;
         let newest = |owner| {
-            let kept: &Kept = theirs.get(&owner)?;
+            let kept: &WholeCatalogue = theirs.get(&owner)?;
             Some((kept.catalogue.clone(), kept.bytes))
         };
         let order = self.archive.poll(newest, now)?;
@@ -200,7 +200,7 @@ impl Catalogues {
     }
 
     /// `owner` is here, at `site` as far as that is known. Only then is it asked for.
-    pub fn handle_here(&mut self, owner: PeerId, site: Option<Site>, now: Instant) {
+    pub fn handle_here(&mut self, owner: PeerId, site: Option<OwnerSite>, now: Instant) {
         let was_here = self.here.insert(owner, site);
         if was_here != Some(site) {
             self.archive.handle_here(owner, site, now);
@@ -319,7 +319,7 @@ impl Catalogues {
     }
 
     /// The next piece to ask for.
-    pub fn poll(&mut self) -> Option<Want> {
+    pub fn poll(&mut self) -> Option<CatalogueWant> {
         self.wants.pop_front()
     }
 
@@ -354,7 +354,7 @@ impl Catalogues {
             other => other?,
         };
         self.last_turn += 1;
-        let pending = Pending {
+        let pending = PendingCatalogue {
             catch_up,
             via,
             then: None,
@@ -517,7 +517,7 @@ impl Catalogues {
         all.into_values().collect()
     }
 
-    fn site(&self, owner: PeerId) -> Option<Site> {
+    fn site(&self, owner: PeerId) -> Option<OwnerSite> {
         *self.here.get(&owner)?
     }
 
@@ -543,11 +543,11 @@ impl Catalogues {
 
     /// Swaps the catalogue in, if it is whole.
     fn finish(&mut self, owner: PeerId, now: Instant) {
-        let whole = |p: &Pending| p.catch_up.need() == Need::Nothing;
+        let whole = |p: &PendingCatalogue| p.catch_up.need() == Need::Nothing;
         if !self.pending.get(&owner).is_some_and(whole) {
             return;
         }
-        let Some(Pending { catch_up, via, .. }) = self.pending.remove(&owner) else {
+        let Some(PendingCatalogue { catch_up, via, .. }) = self.pending.remove(&owner) else {
             return;
         };
         let Some(catalogue) = catch_up.finish() else {
@@ -555,7 +555,7 @@ impl Catalogues {
         };
         self.has_changed = true;
         self.archive.handle_catalogue(owner, catalogue.head().head);
-        let kept = Kept {
+        let kept = WholeCatalogue {
             bytes: catalogue.footprint(),
             catalogue: Arc::new(catalogue),
             via,
@@ -585,7 +585,7 @@ impl Catalogues {
                 continue;
             }
             pending.asked = Some(now);
-            self.wants.push_back(Want {
+            self.wants.push_back(CatalogueWant {
                 owner,
                 need: pending.catch_up.need(),
                 via: pending.via,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    catalog::Site,
+    catalog::OwnerSite,
     id::{check_name, PeerId},
     near::{is_near, Subnet},
     protocol::{Candidate, PeerRecord, PeerState, MAX_CANDIDATES},
@@ -43,7 +43,7 @@ pub struct Directory {
     tracker_at: Option<IpAddr>,
     /// Whether it speaks for this node now.
     is_registered: bool,
-    peers: BTreeMap<PeerId, Known>,
+    peers: BTreeMap<PeerId, MemberRecord>,
     tenures: Tenures,
     /// Since when this node has its name, which no other claims, without a tracker.
     own_since: Option<Instant>,
@@ -54,7 +54,7 @@ pub struct Directory {
 }
 
 #[derive(Debug)]
-struct Known {
+struct MemberRecord {
     /// With the name that is shown.
     record: PeerRecord,
     /// The name that it goes by elsewhere.
@@ -64,14 +64,14 @@ struct Known {
     /// Whether a tracker ever did.
     listed: bool,
     /// Where it was seen, whatever else it claims.
-    site: Option<Site>,
+    site: Option<OwnerSite>,
     /// Since when it has its name, which no other claims, by its own word.
     since: Option<Instant>,
 }
 
 /// What a peer's own word has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum MemberChange {
     Nothing,
     /// Where it may be dialled, or whether it is doubted.
     Whereabouts,
@@ -162,12 +162,12 @@ impl Directory {
             Some(Candidate::WithTracker { .. }) => self.tracker_at,
             None => None,
         };
-        let known = Known {
+        let known = MemberRecord {
             claim: record.name.clone(),
             record,
             vouched: true,
             listed: true,
-            site: site.map(Site::from),
+            site: site.map(OwnerSite::from),
             since: None,
         };
         let told = known.record.clone();
@@ -197,12 +197,12 @@ impl Directory {
     }
 
     /// A peer that no tracker vouches for has answered, or spoken, from `at`.
-    pub fn handle_met(&mut self, peer: PeerId, name: String, at: SocketAddr) -> Change {
+    pub fn handle_met(&mut self, peer: PeerId, name: String, at: SocketAddr) -> MemberChange {
         let met = self.peers.values().filter(|known| !known.listed).count();
         let candidate = Candidate::At(at);
         let Some(known) = self.peers.get_mut(&peer) else {
             if peer == self.me || met >= MAX_MET || self.peers.len() >= MAX_PEERS {
-                return Change::Nothing;
+                return MemberChange::Nothing;
             }
             let record = PeerRecord {
                 peer,
@@ -210,7 +210,7 @@ impl Directory {
                 state: PeerState::Up,
                 candidates: vec![candidate],
             };
-            let known = Known {
+            let known = MemberRecord {
                 record,
                 claim: name,
                 vouched: false,
@@ -220,26 +220,26 @@ impl Directory {
             };
             self.peers.insert(peer, known);
             self.name_all();
-            return Change::News;
+            return MemberChange::News;
         };
         if known.vouched {
-            return Change::Nothing;
+            return MemberChange::Nothing;
         }
         known.site = Some(at.ip().into());
-        let mut change = Change::Nothing;
+        let mut change = MemberChange::Nothing;
         if std::mem::replace(&mut known.record.state, PeerState::Up) != PeerState::Up {
-            change = Change::Whereabouts;
+            change = MemberChange::Whereabouts;
         }
         let candidates = &mut known.record.candidates;
         if !candidates.contains(&candidate) {
             candidates.insert(0, candidate);
             candidates.truncate(MAX_CANDIDATES + 1);
-            change = Change::Whereabouts;
+            change = MemberChange::Whereabouts;
         }
         if known.claim != name {
             known.claim = name;
             self.name_all();
-            change = Change::News;
+            change = MemberChange::News;
         }
         change
     }
@@ -296,7 +296,7 @@ impl Directory {
     }
 
     /// Where `peer` was seen.
-    pub fn site(&self, peer: PeerId) -> Option<Site> {
+    pub fn site(&self, peer: PeerId) -> Option<OwnerSite> {
         self.peers.get(&peer)?.site
     }
 
@@ -472,10 +472,10 @@ mod tests {
         let mut met = |peer: u8, name: &str| {
             directory.handle_met(PeerId([peer; 32]), name.into(), address(peer))
         };
-        assert_eq!(met(7, "kitchen"), Change::News);
-        assert_eq!(met(7, "kitchen"), Change::Nothing);
-        assert_eq!(met(9, "kitchen-2"), Change::News);
-        assert_eq!(met(3, "kitchen"), Change::News);
+        assert_eq!(met(7, "kitchen"), MemberChange::News);
+        assert_eq!(met(7, "kitchen"), MemberChange::Nothing);
+        assert_eq!(met(9, "kitchen-2"), MemberChange::News);
+        assert_eq!(met(3, "kitchen"), MemberChange::News);
         let by_id = ["kitchen", "kitchen-4", "kitchen-2", "kitchen-3"];
         assert_eq!(names(&directory), by_id);
         directory.handle_registered(address(1).ip(), "kitchen");
@@ -508,10 +508,10 @@ mod tests {
         let peer = PeerId([1; 32]);
         directory.handle_record(record(1, vec![at("10.0.0.1:4670")]));
         let moved = directory.handle_met(peer, "peer-1".into(), address(9));
-        assert_eq!(moved, Change::Nothing, "the tracker knows");
+        assert_eq!(moved, MemberChange::Nothing, "the tracker knows");
         directory.handle_tracker_lost();
         let moved = directory.handle_met(peer, "peer-1".into(), address(9));
-        assert_eq!(moved, Change::Whereabouts);
+        assert_eq!(moved, MemberChange::Whereabouts);
         assert_eq!(directory.addresses(peer), [address(9), address(1)]);
     }
 }

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
-    Absence, Answer, Archival, Archived, AskId, FetchEvent, FetchId, Interfaces, Memory,
-    PlayAction, Unresolved, Want,
+    Absence, Archival, Archived, AskId, CatalogueWant, FetchEvent, FetchId, Interfaces, Memory,
+    PlayAction, Unresolved, UploadAnswer,
 };
 use crate::{
     catalog::{Catalogue, Deposit, Hash, SignedHead},
@@ -12,7 +12,7 @@ use crate::{
     content::ranges::GroupSet,
     control::{
         mpd::{
-            apply::{self, Outcome},
+            apply::{self, CommandOutcome},
             args::Ack,
         },
         view::{DeviceView, LibraryView, Subsystems},
@@ -25,7 +25,7 @@ use crate::{
 
 /// What a node is told once.
 #[derive(Clone, Debug)]
-pub struct Setup {
+pub struct NodeSetup {
     pub me: PeerId,
     pub name: String,
     /// Whether a person chose it.
@@ -108,7 +108,7 @@ pub enum Event {
     /// What became of a greeting.
     Greeted(PeerId, Greeted),
     /// A piece of a catalogue that its owner was asked for.
-    Piece(PeerId, Result<Piece, String>),
+    Piece(PeerId, Result<CataloguePiece, String>),
     /// A slice is sent, or was given up after this many bytes; or an entry is resolved.
     Answered {
         ask: AskId,
@@ -121,8 +121,8 @@ pub enum Event {
     /// A client of the control socket wants something.
     Control {
         ask: ControlId,
-        request: apply::Request,
-        sight: Sight,
+        request: apply::SessionRequest,
+        sight: RequestContext,
     },
     /// The sound devices of this machine.
     Devices(Vec<DeviceView>),
@@ -159,7 +159,7 @@ pub enum Greeted {
 
 /// A piece of a catalogue.
 #[derive(Clone, Debug)]
-pub enum Piece {
+pub enum CataloguePiece {
     List(Vec<Hash>),
     Page { index: u32, bytes: Vec<u8> },
 }
@@ -181,7 +181,7 @@ pub struct ControlId(pub u64);
 
 /// What a control request finds outside the node.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Sight {
+pub struct RequestContext {
     /// Where the player is.
     pub position: Option<(PlayId, Duration)>,
     /// Seconds since 1970, for what is shown only.
@@ -194,7 +194,7 @@ pub enum Action {
     Play(PlayAction),
     Transport(PlayerAction),
     /// Ask for a piece of a catalogue.
-    Want(Want),
+    Want(CatalogueWant),
     /// Greet a peer, which can be dialled.
     Greet(PeerId, Box<Greeting>),
     /// Whether to look for peers by mDNS, which is of no use where a tracker is.
@@ -209,8 +209,8 @@ pub enum Action {
     Publish(Arc<Catalogue>),
     /// Where a peer may be dialled now; nowhere when it is gone.
     Addresses(PeerId, Vec<SocketAddr>),
-    Answer(AskId, Answer),
-    Reply(ControlId, Result<Outcome, Ack>),
+    Answer(AskId, UploadAnswer),
+    Reply(ControlId, Result<CommandOutcome, Ack>),
     /// Wake the control clients that wait for these.
     Changed(Subsystems),
     /// These tracks are queued: they are to stay where they are kept.

@@ -40,24 +40,27 @@ use std::{
 pub use self::neighbours::Acquaintance;
 use self::{
     answers::Answers, bookmark::Scribe, catalogues::Catalogues, directory::Directory,
-    memory::Reminder, neighbours::Neighbours, plays::Plays, stats::Stats, waiting::Vigil,
+    memory::Reminder, neighbours::Neighbours, plays::Plays, stats::NodeStats, waiting::Vigil,
 };
 pub use self::{
-    answers::{Answer, AskId},
-    bookmark::{Absence, Bookmark, Then},
-    catalogues::{Archival, Archived, Via, Want, KNOWN_AFTER},
+    answers::{AskId, UploadAnswer},
+    bookmark::{Absence, Bookmark, ResumeAs},
+    catalogues::{Archival, Archived, CatalogueWant, Via, KNOWN_AFTER},
     directory::Interfaces,
-    events::{Action, ControlId, Event, Greeted, Piece, PlayerAction, ScanEvent, Setup, Sight},
+    events::{
+        Action, CataloguePiece, ControlId, Event, Greeted, NodeSetup, PlayerAction, RequestContext,
+        ScanEvent,
+    },
     memory::Memory,
-    plays::{FetchEvent, FetchId, Load, PlayAction, Source, Unresolved},
+    plays::{FetchEvent, FetchId, PlayAction, PlaySource, PlayerTrack, Unresolved},
     view::{in_few_words, listed},
 };
 use crate::{
-    catalog::{Database, Member, Quota},
+    catalog::{Database, DatabaseMember, MemoryQuota},
     config::Role,
     control::{
         mpd::{
-            apply::{self, apply, Context, Errand, Outcome},
+            apply::{self, apply, CommandOutcome, Context, Errand},
             reply::Reply,
         },
         view::{Subsystem, Subsystems},
@@ -69,7 +72,7 @@ use crate::{
         PlayerEvent,
     },
     protocol::PeerRequest,
-    swarm::asker::Asker,
+    swarm::requester::Requester,
     tenure::numbered,
 };
 
@@ -96,8 +99,8 @@ pub struct Node {
     transport: Transport,
     plays: Plays,
     answers: Answers,
-    facts: view::Facts,
-    stats: Stats,
+    facts: view::NodeFacts,
+    stats: NodeStats,
     /// Clients that wait for the tracker to confirm that this node has left.
     leaving: Vec<ControlId>,
     actions: VecDeque<Action>,
@@ -105,22 +108,22 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(setup: Setup, now: Instant) -> Self {
+    pub fn new(setup: NodeSetup, now: Instant) -> Self {
         // What it was called before, it is called until a tracker says otherwise.
         let known_as = setup.memory.known_as.as_ref();
         let known_as = known_as.filter(|(of, _)| *of == setup.name);
         let name = known_as.map_or(&setup.name, |(_, name)| name).clone();
         let peers = &setup.memory.peers;
         let left = setup.memory.left;
-        let quota = Quota::of(setup.memory_bytes);
+        let quota = MemoryQuota::of(setup.memory_bytes);
         let mut node = Self {
             me: setup.me,
             name: name.as_str().into(),
             default_name: setup.name,
             name_is_chosen: setup.name_is_chosen,
             role: setup.role,
-            stats: Stats::new(now),
-            facts: view::Facts::new(&setup.interfaces, setup.found),
+            stats: NodeStats::new(now),
+            facts: view::NodeFacts::new(&setup.interfaces, setup.found),
             directory: Directory::new(setup.me, &name, setup.interfaces),
             neighbours: Neighbours::new(setup.me, peers, setup.seed, now),
             reminder: Reminder::new(peers.clone()),
@@ -347,7 +350,7 @@ impl Node {
     ) {
         self.stats.handle_asked(&request);
         self.answers.handle_short(self.plays.is_short(now));
-        let asker = Asker::new(peer, from.ip(), self.directory.subnets());
+        let asker = Requester::new(peer, from.ip(), self.directory.subnets());
         let (own, others) = (self.catalogues.own(), &self.database);
         let rate_of = |track| {
             let own = own.and_then(|own| own.copies(track).find_map(|(_, entry)| entry.listed()));
@@ -407,7 +410,7 @@ impl Node {
                 cause,
             } => {
                 self.stats.sound.handle_start(play, paused, now);
-                let request = |item| plays::Request {
+                let request = |item| plays::PlayRequest {
                     play,
                     item,
                     from,
@@ -425,7 +428,7 @@ impl Node {
                 return;
             }
             TransportAction::Prepare { play, item } => {
-                let request = |item| plays::Request {
+                let request = |item| plays::PlayRequest {
                     play,
                     item,
                     from: Duration::ZERO,
@@ -475,7 +478,7 @@ impl Node {
     fn begin_play(
         &mut self,
         item: QueueId,
-        request: impl FnOnce(Arc<QueueItem>) -> plays::Request,
+        request: impl FnOnce(Arc<QueueItem>) -> plays::PlayRequest,
         now: Instant,
     ) {
         // Between the transport's decision and now nothing else has run.
@@ -504,8 +507,8 @@ impl Node {
     fn handle_control(
         &mut self,
         ask: ControlId,
-        request: apply::Request,
-        sight: Sight,
+        request: apply::SessionRequest,
+        sight: RequestContext,
         now: Instant,
     ) {
         let view = self.view(sight, now);
@@ -529,18 +532,18 @@ impl Node {
             self.stop_wondering(now);
         }
         match outcome {
-            Ok(Outcome::Later(Errand::Update { path, rescan: anew })) => {
+            Ok(CommandOutcome::Later(Errand::Update { path, rescan: anew })) => {
                 self.actions.push_back(Action::Rescan { path, anew });
                 let updating = apply::updating(self.facts.scan_number + 1);
                 self.actions
-                    .push_back(Action::Reply(ask, Ok(Outcome::Now(updating))));
+                    .push_back(Action::Reply(ask, Ok(CommandOutcome::Now(updating))));
             }
-            Ok(Outcome::Later(Errand::Leave)) => {
+            Ok(CommandOutcome::Later(Errand::Leave)) => {
                 self.leaving.push(ask);
                 self.actions.push_back(Action::Leave);
             }
-            Ok(Outcome::Later(Errand::Join)) => {
-                let outcome = self.join(now).map(|()| Outcome::Now(Reply::new()));
+            Ok(CommandOutcome::Later(Errand::Join)) => {
+                let outcome = self.join(now).map(|()| CommandOutcome::Now(Reply::new()));
                 self.actions.push_back(Action::Reply(ask, outcome));
             }
             outcome => self.actions.push_back(Action::Reply(ask, outcome)),
@@ -548,7 +551,7 @@ impl Node {
     }
 
     /// The owners that are away. Where another has its name by now, one is numbered.
-    fn away_members(&self) -> Vec<Member> {
+    fn away_members(&self) -> Vec<DatabaseMember> {
         let here = self.directory.iter().map(|record| record.name.as_str());
         let mut taken: BTreeSet<String> = here.map(str::to_owned).collect();
         taken.insert(self.directory.own_name().to_string());
@@ -561,7 +564,7 @@ impl Node {
                 Some(numbered(name, *number))
             });
             let name = names.find(|name| taken.insert(name.clone()));
-            Member {
+            DatabaseMember {
                 peer: catalogue.owner(),
                 name: name.unwrap_or_default().into(),
                 catalogue: catalogue.clone(),
@@ -573,22 +576,26 @@ impl Node {
 
     /// Makes the database anew from all whose catalogues are here.
     fn rebuild(&mut self, now: Instant) {
-        let own = self.catalogues.own().map(|own| Member {
+        let own = self.catalogues.own().map(|own| DatabaseMember {
             peer: self.me,
             name: self.directory.own_name().clone(),
             catalogue: own.clone(),
             kept_until: None,
         });
-        let mut members: Vec<Member> = own.into_iter().collect();
+        let mut members: Vec<DatabaseMember> = own.into_iter().collect();
         for record in self.directory.iter() {
             let name: Arc<str> = record.name.as_str().into();
             self.catalogues.handle_name(record.peer, &name);
-            members.extend(self.catalogues.get(record.peer).map(|catalogue| Member {
-                peer: record.peer,
-                name,
-                catalogue: catalogue.clone(),
-                kept_until: None,
-            }));
+            members.extend(
+                self.catalogues
+                    .get(record.peer)
+                    .map(|catalogue| DatabaseMember {
+                        peer: record.peer,
+                        name,
+                        catalogue: catalogue.clone(),
+                        kept_until: None,
+                    }),
+            );
         }
         members.extend(self.away_members());
         self.database = Database::new(members, self.database.version() + 1);

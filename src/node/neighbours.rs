@@ -39,7 +39,7 @@ pub struct Acquaintance {
 pub struct Neighbours {
     me: PeerId,
     contacts: BTreeMap<PeerId, Contact>,
-    standing: Standing,
+    standing: PresenceVoucher,
     /// Greetings under way.
     asking: usize,
     /// When somebody is to be greeted next, unless that is nobody.
@@ -51,7 +51,7 @@ pub struct Neighbours {
 
 /// By whose word peers are here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum PresenceVoucher {
     /// A tracker may be found yet, until then.
     Waiting(Instant),
     /// A tracker does.
@@ -89,7 +89,7 @@ struct Contact {
 
 /// What a greeting without an answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Silence {
+pub enum GreetingSilence {
     /// It is asked again at once.
     Doubtful,
     /// It is here no more, if it was.
@@ -102,7 +102,7 @@ impl Neighbours {
         let mut this = Self {
             me,
             contacts: BTreeMap::new(),
-            standing: Standing::Waiting(now + WAIT_FOR_TRACKER),
+            standing: PresenceVoucher::Waiting(now + WAIT_FOR_TRACKER),
             asking: 0,
             wake: None,
             parted: 0,
@@ -126,7 +126,7 @@ impl Neighbours {
 
     /// A tracker takes this node, and names all peers that are here.
     pub fn handle_registered(&mut self, now: Instant) {
-        self.standing = Standing::Told;
+        self.standing = PresenceVoucher::Told;
         for contact in self.contacts.values_mut() {
             // Nobody looks for them any more, nor hears when they go.
             contact.is_announced = false;
@@ -151,26 +151,26 @@ impl Neighbours {
 
     /// No tracker is there (any more), or a person wants none.
     pub fn handle_alone(&mut self, now: Instant) {
-        if self.standing != Standing::Alone {
-            self.standing = Standing::Alone;
+        if self.standing != PresenceVoucher::Alone {
+            self.standing = PresenceVoucher::Alone;
             self.unvouch(Duration::ZERO, now);
         }
     }
 
     /// This node has left, or must not show itself.
     pub fn handle_silent(&mut self) {
-        self.standing = Standing::Silent;
+        self.standing = PresenceVoucher::Silent;
         self.plan();
     }
 
     /// Whether it answers greetings.
     pub fn is_silent(&self) -> bool {
-        self.standing == Standing::Silent
+        self.standing == PresenceVoucher::Silent
     }
 
     /// Whether it has to find the others by itself.
     pub fn is_alone(&self) -> bool {
-        self.standing == Standing::Alone
+        self.standing == PresenceVoucher::Alone
     }
 
     /// The tracker speaks for `peer`.
@@ -290,12 +290,12 @@ impl Neighbours {
         declines: bool,
         addresses: Vec<SocketAddr>,
         now: Instant,
-    ) -> Silence {
+    ) -> GreetingSilence {
         self.parted += 1;
         let parted = self.parted;
         let seldom = self.random();
         let Some(contact) = self.contacts.get_mut(&peer) else {
-            return Silence::Gone;
+            return GreetingSilence::Gone;
         };
         contact.failures = match declines {
             true => contact.failures.max(PATIENCE),
@@ -304,7 +304,7 @@ impl Neighbours {
         if contact.failures < PATIENCE {
             contact.due = now + RETRY;
             self.plan();
-            return Silence::Doubtful;
+            return GreetingSilence::Doubtful;
         }
         if contact.is_here {
             contact.part(addresses, parted);
@@ -315,7 +315,7 @@ impl Neighbours {
         contact.due = now + rest / 2 + part_of(rest / 2, seldom);
         self.forget();
         self.plan();
-        Silence::Gone
+        GreetingSilence::Gone
     }
 
     /// There is something to tell: the peers that are here are greeted soon.
@@ -358,7 +358,7 @@ impl Neighbours {
         if self.wake.is_none_or(|wake| now < wake) {
             return None;
         }
-        if let Standing::Waiting(until) = self.standing {
+        if let PresenceVoucher::Waiting(until) = self.standing {
             if now < until {
                 return None;
             }
@@ -468,14 +468,14 @@ impl Neighbours {
 
     fn plan(&mut self) {
         let standing = match self.standing {
-            Standing::Waiting(_) => Standing::Alone,
+            PresenceVoucher::Waiting(_) => PresenceVoucher::Alone,
             standing => standing,
         };
         let wanted = self.contacts.values().filter(|c| c.is_wanted(standing));
         let has_room = self.asking < MAX_ASKING;
         let first = wanted.map(|contact| contact.due).min();
         self.wake = first.filter(|_| has_room);
-        if let Standing::Waiting(until) = self.standing {
+        if let PresenceVoucher::Waiting(until) = self.standing {
             // That nobody has come is worth knowing, too.
             self.wake = Some(until);
         }
@@ -497,11 +497,11 @@ impl Neighbours {
 }
 
 impl Contact {
-    fn is_wanted(&self, standing: Standing) -> bool {
+    fn is_wanted(&self, standing: PresenceVoucher) -> bool {
         let is_worth_it = match standing {
-            Standing::Alone => true,
-            Standing::Told => self.is_here || self.is_announced || self.is_missed,
-            Standing::Waiting(_) | Standing::Silent => false,
+            PresenceVoucher::Alone => true,
+            PresenceVoucher::Told => self.is_here || self.is_announced || self.is_missed,
+            PresenceVoucher::Waiting(_) | PresenceVoucher::Silent => false,
         };
         is_worth_it && !self.is_vouched && !self.is_asked
     }

@@ -19,10 +19,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{absent::Absent, shape::Shape, streams::Streams};
+use self::{absent::Absent, shape::FileShape, streams::Streams};
 pub use self::{
     absent::{Missed, Waits},
-    shape::{Load, Source},
+    shape::{PlaySource, PlayerTrack},
     stream::{FetchEvent, FetchId},
 };
 use crate::{
@@ -31,7 +31,7 @@ use crate::{
     id::{group_count, EntryNo, PeerId, TrackId},
     player::{queue::QueueItem, transport::Cause, PlayId},
     protocol::Class,
-    swarm::scheduler::Lead,
+    swarm::scheduler::StartBuffer,
 };
 
 /// What has to be done for the plays.
@@ -58,7 +58,7 @@ pub enum PlayAction {
     /// Do not wait for that any longer.
     Cancel(FetchId),
     /// Let the player have it.
-    Load(Load),
+    Load(PlayerTrack),
     /// Make no sound of it until [`Self::Sound`]: it would not go on.
     Hold(PlayId),
     /// Enough of it is here to go on with.
@@ -77,7 +77,7 @@ pub enum PlayAction {
 
 /// What is asked to be played.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct PlayRequest {
     pub play: PlayId,
     pub item: Arc<QueueItem>,
     pub from: Duration,
@@ -109,9 +109,9 @@ pub struct Plays {
 }
 
 struct Play {
-    request: Request,
-    shape: Shape,
-    stage: Stage,
+    request: PlayRequest,
+    shape: FileShape,
+    stage: PlayStage,
     /// The player makes no sound of it before it is told to.
     held: bool,
     /// Since when nobody has begun it, if it has to wait for that.
@@ -119,7 +119,7 @@ struct Play {
 }
 
 impl Play {
-    fn new(request: Request, shape: Shape, stage: Stage) -> Self {
+    fn new(request: PlayRequest, shape: FileShape, stage: PlayStage) -> Self {
         Self {
             request,
             shape,
@@ -131,7 +131,7 @@ impl Play {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum PlayStage {
     /// No peer is here that has it, or could say what it is.
     Absent(Absent),
     Resolving {
@@ -141,7 +141,7 @@ enum Stage {
     Loaded(Option<TrackId>),
 }
 
-impl Stage {
+impl PlayStage {
     /// The content that the player has been given.
     fn loaded(self) -> Option<TrackId> {
         match self {
@@ -180,7 +180,7 @@ impl Plays {
         let streams = &self.streams;
         let ready = |play: &&mut Play| {
             let stream = play.stage.loaded().and_then(|track| streams.get(track));
-            play.held && stream.is_some_and(|stream| stream.lead(now).is_none())
+            play.held && stream.is_some_and(|stream| stream.start_buffer(now).is_none())
         };
         let play = self.plays.values_mut().find(ready)?;
         play.held = false;
@@ -195,7 +195,7 @@ impl Plays {
             return;
         };
         let stream = waiting.stage.loaded().and_then(|t| self.streams.get(t));
-        if waiting.held || stream.is_none_or(|stream| stream.lead(now).is_none()) {
+        if waiting.held || stream.is_none_or(|stream| stream.start_buffer(now).is_none()) {
             return;
         }
         waiting.held = true;
@@ -206,13 +206,13 @@ impl Plays {
     }
 
     /// What the sound of `play` waits for, if it is held back.
-    pub fn lead(&self, play: PlayId, now: Instant) -> Option<Lead> {
+    pub fn start_buffer(&self, play: PlayId, now: Instant) -> Option<StartBuffer> {
         let play = self.plays.get(&play).filter(|play| play.held)?;
-        self.streams.get(play.stage.loaded()?)?.lead(now)
+        self.streams.get(play.stage.loaded()?)?.start_buffer(now)
     }
 
-    /// Begins a play. One that is not [`Request::next`] ends all others.
-    pub fn handle_request(&mut self, request: Request, database: &Database, now: Instant) {
+    /// Begins a play. One that is not [`PlayRequest::next`] ends all others.
+    pub fn handle_request(&mut self, request: PlayRequest, database: &Database, now: Instant) {
         let play = request.play;
         if request.next {
             self.forget(|other| other.request.next);
@@ -237,7 +237,7 @@ impl Plays {
         let stage = begun.stage;
         self.plays.insert(begun.request.play, begun);
         // A track that follows itself has its place already.
-        if let Stage::Opening(track) = stage {
+        if let PlayStage::Opening(track) = stage {
             self.load_if_open(track, now);
         }
     }
@@ -258,7 +258,7 @@ impl Plays {
         self.forget(|play| play.request.play != to);
         if let Some(play) = self.plays.get_mut(&to) {
             play.request.next = false;
-            if let Stage::Opening(track) | Stage::Loaded(Some(track)) = play.stage {
+            if let PlayStage::Opening(track) | PlayStage::Loaded(Some(track)) = play.stage {
                 self.set_role(track);
             }
         }
@@ -282,13 +282,13 @@ impl Plays {
         let Some(waiting) = self.plays.get_mut(&play) else {
             return;
         };
-        let Stage::Resolving { peer } = waiting.stage else {
+        let PlayStage::Resolving { peer } = waiting.stage else {
             return;
         };
         match answer {
             Ok((track, size)) => {
                 waiting.shape.size = size;
-                waiting.stage = Stage::Opening(track);
+                waiting.stage = PlayStage::Opening(track);
                 let shape = waiting.shape.clone();
                 let opened = self.streams.open(track, &shape, database, Some(peer), now);
                 self.actions.extend(opened);
@@ -316,7 +316,7 @@ impl Plays {
                 self.load_if_open(track, now);
             }
             Err(why) => {
-                let waiting = |play: &Play| play.stage == Stage::Opening(track);
+                let waiting = |play: &Play| play.stage == PlayStage::Opening(track);
                 let failed = self.plays.iter().filter(|(_, play)| waiting(play));
                 let failed = failed.map(|(play, _)| PlayAction::Failed(*play, why.clone()));
                 self.actions.extend(failed);
@@ -368,8 +368,8 @@ impl Plays {
     /// How far the content of `play` has arrived; all of it when it is local.
     pub fn arrived(&self, play: PlayId) -> Option<Arrived> {
         let play = self.plays.get(&play)?;
-        let (Stage::Opening(track) | Stage::Loaded(Some(track))) = play.stage else {
-            return matches!(play.stage, Stage::Loaded(None))
+        let (PlayStage::Opening(track) | PlayStage::Loaded(Some(track))) = play.stage else {
+            return matches!(play.stage, PlayStage::Loaded(None))
                 .then_some(Arrived { groups: 1, of: 1 });
         };
         let stream = self.streams.get(track)?;
@@ -382,7 +382,7 @@ impl Plays {
     /// The sources that the content of `play` is fetched from now.
     pub fn sources(&self, play: PlayId) -> BTreeSet<PeerId> {
         let stage = self.plays.get(&play).map(|play| play.stage);
-        let Some(Stage::Opening(track) | Stage::Loaded(Some(track))) = stage else {
+        let Some(PlayStage::Opening(track) | PlayStage::Loaded(Some(track))) = stage else {
             return BTreeSet::new();
         };
         let fetching = self.streams.get(track).map(|stream| &stream.fetching);
@@ -395,7 +395,7 @@ impl Plays {
 
     fn begin(
         &mut self,
-        request: Request,
+        request: PlayRequest,
         database: &Database,
         now: Instant,
     ) -> Result<Play, String> {
@@ -403,16 +403,16 @@ impl Plays {
         let found = database.find_at(item.peer, &item.path);
         let track = found.and_then(|f| f.listed.track).or(item.track);
         if let (Some(found), true) = (found, item.peer == self.me) {
-            let shape = Shape::of(found.listed);
+            let shape = FileShape::of(found.listed);
             self.actions.push_back(PlayAction::Load(
-                shape.load(&request, Source::File(found.no)),
+                shape.load(&request, PlaySource::File(found.no)),
             ));
-            return Ok(Play::new(request, shape, Stage::Loaded(None)));
+            return Ok(Play::new(request, shape, PlayStage::Loaded(None)));
         }
         if let Some(track) = track {
             let shape = match found {
-                Some(found) => Some(Shape::of(found.listed)),
-                None => Shape::of_copy(track, &item, database),
+                Some(found) => Some(FileShape::of(found.listed)),
+                None => FileShape::of_copy(track, &item, database),
             };
             let shape = shape.ok_or_else(|| self.nobody_has(&item, database))?;
             let opened = self.streams.open(track, &shape, database, None, now);
@@ -420,14 +420,14 @@ impl Plays {
             if !request.next {
                 self.streams.set_playing(track);
             }
-            return Ok(Play::new(request, shape, Stage::Opening(track)));
+            return Ok(Play::new(request, shape, PlayStage::Opening(track)));
         }
         let found = found.ok_or_else(|| self.nobody_has(&item, database))?;
         let (play, peer, entry) = (request.play, item.peer, found.no);
         self.actions
             .push_back(PlayAction::Resolve { play, peer, entry });
-        let shape = Shape::of(found.listed);
-        Ok(Play::new(request, shape, Stage::Resolving { peer }))
+        let shape = FileShape::of(found.listed);
+        Ok(Play::new(request, shape, PlayStage::Resolving { peer }))
     }
 
     fn nobody_has(&self, item: &QueueItem, database: &Database) -> String {
@@ -448,7 +448,7 @@ impl Plays {
     fn set_role(&mut self, track: TrackId) {
         let now = |play: &Play| {
             !play.request.next
-                && matches!(play.stage, Stage::Opening(t) | Stage::Loaded(Some(t)) if t == track)
+                && matches!(play.stage, PlayStage::Opening(t) | PlayStage::Loaded(Some(t)) if t == track)
         };
         if self.plays.values().any(now) {
             self.streams.set_playing(track);
@@ -460,10 +460,10 @@ impl Plays {
         if self.streams.get(track).is_none_or(|stream| !stream.open) {
             return;
         }
-        let waiting = |play: &&mut Play| play.stage == Stage::Opening(track);
+        let waiting = |play: &&mut Play| play.stage == PlayStage::Opening(track);
         for play in self.plays.values_mut().filter(waiting) {
-            play.stage = Stage::Loaded(Some(track));
-            let load = play.shape.load(&play.request, Source::Store(track));
+            play.stage = PlayStage::Loaded(Some(track));
+            let load = play.shape.load(&play.request, PlaySource::Store(track));
             play.held = load.held;
             self.streams.set_held(track, load.held, now);
             self.actions.push_back(PlayAction::Load(load));
@@ -478,7 +478,7 @@ impl Plays {
     fn sweep(&mut self) {
         let wanted = |track: TrackId| {
             self.plays.values().any(|play| {
-                matches!(play.stage, Stage::Opening(t) | Stage::Loaded(Some(t)) if t == track)
+                matches!(play.stage, PlayStage::Opening(t) | PlayStage::Loaded(Some(t)) if t == track)
             })
         };
         self.actions.extend(self.streams.sweep(wanted));

@@ -10,16 +10,16 @@ use std::{
 
 use super::{
     catalogues::Via,
-    directory::Change,
-    neighbours::{Acquaintance, Silence},
+    directory::MemberChange,
+    neighbours::{Acquaintance, GreetingSilence},
     view::TrackerState,
-    Action, Answer, AskId, Greeted, Interfaces, Node, Piece,
+    Action, AskId, CataloguePiece, Greeted, Interfaces, Node, UploadAnswer,
 };
 use crate::{
     catalog::{SignedHead, SyncError},
     control::{
         mpd::{
-            apply::Outcome,
+            apply::CommandOutcome,
             args::{Ack, AckCode},
             reply::Reply,
         },
@@ -194,15 +194,15 @@ impl Node {
         now: Instant,
     ) {
         let answer = if peer == self.me || self.neighbours.is_silent() {
-            Answer::No(Decline::Denied)
+            UploadAnswer::No(Decline::Denied)
         } else if !self.neighbours.may_greet(peer, now) {
-            Answer::No(Decline::Busy { retry: GREET_AGAIN })
+            UploadAnswer::No(Decline::Busy { retry: GREET_AGAIN })
         } else if !self.take_greeting(peer, from, &greeting, now) {
-            Answer::No(Decline::Denied)
+            UploadAnswer::No(Decline::Denied)
         } else {
             self.neighbours
                 .handle_greeted(peer, &greeting.name, from, now);
-            Answer::Hello(self.greeting(peer))
+            UploadAnswer::Hello(self.greeting(peer))
         };
         self.actions.push_back(Action::Answer(ask, answer));
     }
@@ -232,14 +232,16 @@ impl Node {
             .neighbours
             .handle_silence(peer, declines, addresses, now)
         {
-            Silence::Doubtful => {
+            GreetingSilence::Doubtful => {
                 if self.directory.handle_doubt(peer) {
                     self.changed = self.changed.or(Subsystem::Neighbor.into());
                 }
             }
-            Silence::Gone if self.directory.handle_gone(peer) => self.forget_peer(peer, now),
+            GreetingSilence::Gone if self.directory.handle_gone(peer) => {
+                self.forget_peer(peer, now)
+            }
             // It was a hint only.
-            Silence::Gone => self.tell_addresses(peer),
+            GreetingSilence::Gone => self.tell_addresses(peer),
         }
     }
 
@@ -260,12 +262,12 @@ impl Node {
         }
         let site = self.directory.site(peer);
         self.catalogues.handle_here(peer, site, now);
-        if change != Change::Nothing {
+        if change != MemberChange::Nothing {
             self.tell_addresses(peer);
             self.reminder.handle_news(now);
             self.changed = self.changed.or(Subsystem::Neighbor.into());
         }
-        if change == Change::News {
+        if change == MemberChange::News {
             self.rebuild(now);
         }
         self.plays.handle_seen(peer, &self.database, now);
@@ -310,12 +312,12 @@ impl Node {
     pub(super) fn handle_piece(
         &mut self,
         owner: PeerId,
-        piece: Result<Piece, String>,
+        piece: Result<CataloguePiece, String>,
         now: Instant,
     ) {
         let result = match piece {
-            Ok(Piece::List(list)) => self.catalogues.handle_list(owner, list, now),
-            Ok(Piece::Page { index, bytes }) => {
+            Ok(CataloguePiece::List(list)) => self.catalogues.handle_list(owner, list, now),
+            Ok(CataloguePiece::Page { index, bytes }) => {
                 self.catalogues.handle_page(owner, index, &bytes, now)
             }
             Err(why) => {
@@ -371,7 +373,7 @@ impl Node {
         self.neighbours.handle_silent();
         for ask in std::mem::take(&mut self.leaving) {
             self.actions
-                .push_back(Action::Reply(ask, Ok(Outcome::Now(Reply::new()))));
+                .push_back(Action::Reply(ask, Ok(CommandOutcome::Now(Reply::new()))));
         }
     }
 

@@ -20,16 +20,16 @@ mod wire;
 
 use std::time::{Duration, Instant};
 
-pub use self::sound::{Local, Origin};
-use self::{sound::Sound, traffic::Traffic};
-use super::{Answer, AskId, FetchEvent, FetchId, Node, PlayAction};
+pub use self::sound::{ByteOrigin, Local};
+use self::{sound::SoundStats, traffic::Traffic};
+use super::{AskId, FetchEvent, FetchId, Node, PlayAction, UploadAnswer};
 use crate::protocol::PeerRequest;
 
 /// See the module's description.
 #[derive(Debug)]
-pub struct Stats {
+pub struct NodeStats {
     begun: Instant,
-    pub sound: Sound,
+    pub sound: SoundStats,
     pub traffic: Traffic,
     /// Slices that others have asked for.
     requests: u64,
@@ -39,11 +39,11 @@ pub struct Stats {
     tracker_losses: u64,
 }
 
-impl Stats {
+impl NodeStats {
     pub fn new(now: Instant) -> Self {
         Self {
             begun: now,
-            sound: Sound::default(),
+            sound: SoundStats::default(),
             traffic: Traffic::default(),
             requests: 0,
             declined: 0,
@@ -63,8 +63,8 @@ impl Stats {
     }
 
     /// Another peer is answered.
-    pub fn handle_answer(&mut self, answer: &Answer) {
-        if matches!(answer, Answer::No(_) | Answer::GiveUp) {
+    pub fn handle_answer(&mut self, answer: &UploadAnswer) {
+        if matches!(answer, UploadAnswer::No(_) | UploadAnswer::GiveUp) {
             self.declined += 1;
         }
     }

@@ -6,19 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{directory::Directory, plays::Waits, Interfaces, Node, Sight};
+use super::{directory::Directory, plays::Waits, Interfaces, Node, RequestContext};
 use crate::{
     catalog::Database,
     control::view::{DeviceView, LibraryView, MissedView, NodeView, PeerView},
     id::PeerId,
     player::{transport::PlayState, PlayId, PlayerEvent},
     protocol::{PeerRecord, PeerState, Refusal},
-    swarm::scheduler::Lead,
+    swarm::scheduler::StartBuffer,
 };
 
 /// What no room of the node keeps, but a person may want to know.
 #[derive(Debug, Default)]
-pub struct Facts {
+pub struct NodeFacts {
     pub tracker: TrackerState,
     pub devices: Vec<DeviceView>,
     pub scanning: bool,
@@ -34,7 +34,7 @@ pub struct Facts {
     pub is_offline: bool,
     /// Its interfaces that are too narrow for QUIC, in words.
     narrow: Vec<String>,
-    output: Output,
+    output: OutputState,
     /// What was found wrong at the start.
     found: Vec<String>,
     /// Why queue and volume cannot be remembered.
@@ -82,14 +82,14 @@ pub enum TrackerState {
 }
 
 #[derive(Debug, Default)]
-enum Output {
+enum OutputState {
     #[default]
     Closed,
     Open(String),
     Lost(String),
 }
 
-impl Facts {
+impl NodeFacts {
     /// `found` is what was found wrong at the start.
     pub fn new(interfaces: &Interfaces, found: Vec<String>) -> Self {
         Self {
@@ -168,12 +168,12 @@ impl Facts {
             } => {
                 let exact = if *resampled { ", resampled" } else { "" };
                 self.open_device.clone_from(what);
-                self.output = Output::Open(format!(
+                self.output = OutputState::Open(format!(
                     "{what}, {rate} Hz, {channels} channels, {format}{exact}"
                 ));
             }
-            PlayerEvent::DeviceLost { why } => self.output = Output::Lost(why.clone()),
-            PlayerEvent::DeviceBack => self.output = Output::Closed,
+            PlayerEvent::DeviceLost { why } => self.output = OutputState::Lost(why.clone()),
+            PlayerEvent::DeviceBack => self.output = OutputState::Closed,
             _ => {}
         }
     }
@@ -181,7 +181,7 @@ impl Facts {
 
 impl Node {
     /// The node as `sight` finds it.
-    pub(super) fn view(&mut self, sight: Sight, now: Instant) -> NodeView {
+    pub(super) fn view(&mut self, sight: RequestContext, now: Instant) -> NodeView {
         if std::mem::take(&mut self.facts.database_is_new) {
             self.facts.db_update = sight.wall_clock;
         }
@@ -212,8 +212,8 @@ impl Node {
                 .unwrap_or_default(),
             first_sound: self.stats.sound.latest(),
             no_sound: match &self.facts.output {
-                Output::Lost(why) => Some(why.clone()),
-                Output::Closed | Output::Open(_) => None,
+                OutputState::Lost(why) => Some(why.clone()),
+                OutputState::Closed | OutputState::Open(_) => None,
             },
             problems: self.problems_in_words(now),
             uptime: self.stats.uptime(now),
@@ -234,7 +234,7 @@ impl Node {
             let seconds = now.saturating_duration_since(since).as_secs();
             return Some(format!("{name}, which {missed}, since {seconds} s"));
         }
-        self.plays.lead(playing?, now).map(in_words)
+        self.plays.start_buffer(playing?, now).map(in_words)
     }
 
     fn problems_in_words(&self, now: Instant) -> Vec<String> {
@@ -328,7 +328,7 @@ impl Node {
 }
 
 /// What sound waits for.
-fn in_words(lead: Lead) -> String {
+fn in_words(lead: StartBuffer) -> String {
     let whole = |time: Duration| time.as_secs_f64().ceil();
     let (here, needed) = (lead.here.as_secs(), whole(lead.needed));
     let kilobytes = |bytes: u64| bytes / 1000;
@@ -379,7 +379,7 @@ pub fn in_few_words<'a>(names: impl Iterator<Item = &'a str>, count: usize) -> S
     }
 }
 
-impl Facts {
+impl NodeFacts {
     fn tracker_in_words(&self) -> String {
         match &self.tracker {
             TrackerState::Looking => "looking for one".into(),
@@ -399,7 +399,7 @@ impl Facts {
     }
 
     fn device_views(&self) -> Vec<DeviceView> {
-        let is_open = matches!(self.output, Output::Open(_));
+        let is_open = matches!(self.output, OutputState::Open(_));
         let mut devices = self.devices.clone();
         for device in &mut devices {
             device.in_use = is_open && device.name == self.open_device;
@@ -409,16 +409,16 @@ impl Facts {
 
     fn output_in_words(&self) -> String {
         match &self.output {
-            Output::Closed => "closed, nothing plays".into(),
-            Output::Open(what) => what.clone(),
-            Output::Lost(why) => format!("lost: {why}"),
+            OutputState::Closed => "closed, nothing plays".into(),
+            OutputState::Open(what) => what.clone(),
+            OutputState::Lost(why) => format!("lost: {why}"),
         }
     }
 
     fn problems_in_words(&self) -> Vec<String> {
         let no_sound = match &self.output {
-            Output::Lost(why) => Some(format!("no sound: {why}")),
-            Output::Closed | Output::Open(_) => None,
+            OutputState::Lost(why) => Some(format!("no sound: {why}")),
+            OutputState::Closed | OutputState::Open(_) => None,
         };
         let no_tracker = match &self.tracker {
             TrackerState::Refused(refusal) => Some(refusal.to_string()),
@@ -492,7 +492,7 @@ mod tests {
 
     #[test]
     fn the_most_urgent_problem_is_first() {
-        let mut facts = Facts::new(
+        let mut facts = NodeFacts::new(
             &Interfaces::default(),
             vec!["queue and volume begin anew".into()],
         );
@@ -520,7 +520,7 @@ mod tests {
     fn playtime_leaves_pauses_out() {
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
-        let mut facts = Facts::default();
+        let mut facts = NodeFacts::default();
         facts.handle_sounding(true, at(1));
         facts.handle_sounding(true, at(3));
         facts.handle_sounding(false, at(4));

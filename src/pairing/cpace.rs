@@ -14,12 +14,12 @@ use zeroize::{Zeroize as _, Zeroizing};
 /// One side's run before it has heard from the other.
 pub struct CpaceRun {
     secret: Zeroizing<Scalar>,
-    share: Share,
+    share: PaceShare,
     sid: [u8; 32],
 }
 
 /// What each side sends.
-pub type Share = [u8; 32];
+pub type PaceShare = [u8; 32];
 
 /// The key of both, if both had the same password.
 pub type SharedKey = Zeroizing<[u8; 64]>;
@@ -27,7 +27,7 @@ pub type SharedKey = Zeroizing<[u8; 64]>;
 /// What the initiator or the responder has sent.
 #[derive(Clone, Copy)]
 pub struct Sent<'a> {
-    pub share: &'a Share,
+    pub share: &'a PaceShare,
     /// What is to be the same for both beside it.
     pub data: &'a [u8],
 }
@@ -47,7 +47,7 @@ impl CpaceRun {
         Self { secret, share, sid }
     }
 
-    pub fn share(&self) -> &Share {
+    pub fn share(&self) -> &PaceShare {
         &self.share
     }
 
@@ -57,7 +57,7 @@ impl CpaceRun {
     /// When what was sent is not of the group, or makes the key the same for everybody.
     pub fn finish(
         self,
-        theirs: &Share,
+        theirs: &PaceShare,
         initiator: Sent<'_>,
         responder: Sent<'_>,
     ) -> Result<SharedKey, BadShare> {

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::{
     code::PairingCode,
-    cpace::{self, CpaceRun, Sent, Share},
+    cpace::{self, CpaceRun, PaceShare, Sent},
 };
 use crate::{
     id::{check_name, PeerId, MAX_NAME_BYTES},
@@ -28,9 +28,9 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PairingMessage {
     /// From the newcomer.
-    Offer { name: String, share: Share },
+    Offer { name: String, share: PaceShare },
     /// From the member.
-    Answer { name: String, share: Share },
+    Answer { name: String, share: PaceShare },
     /// That the sender has the key: first from the newcomer, then from the member.
     Confirm([u8; 32]),
     /// The newcomer believes the member.
@@ -247,8 +247,8 @@ impl Secrets {
         run: CpaceRun,
         channel: &PairingChannel,
         names: [&str; 2],
-        shares: [&Share; 2],
-        theirs: &Share,
+        shares: [&PaceShare; 2],
+        theirs: &PaceShare,
     ) -> Result<Self, PairingError> {
         let [newcomer, member] = [0, 1].map(|n| Sent {
             share: shares[n],

@@ -53,13 +53,13 @@ pub enum Closing {
 }
 
 /// What the connections share. It is locked for a whole exchange: one runs at a time.
-struct Desk {
+struct PairingDesk {
     setup: PairingSetup,
     attempts: Attempts,
 }
 
 /// What a connection's task tells.
-enum Told {
+enum ConnectionOutcome {
     Failed { from: IpAddr, left: u8 },
     Closed(Closing),
 }
@@ -72,7 +72,7 @@ pub async fn serve(
 ) -> Closing {
     let until = setup.until;
     let identity = setup.identity.clone();
-    let desk = Arc::new(Mutex::new(Desk {
+    let desk = Arc::new(Mutex::new(PairingDesk {
         attempts: Attempts::new(until),
         setup,
     }));
@@ -93,8 +93,8 @@ pub async fn serve(
         };
         match future::or(said, future::or(over, accepted)).await {
             None => return expire(&desk, &told).await,
-            Some(Ok(Told::Closed(closing))) => return closing,
-            Some(Ok(Told::Failed { from, left })) => {
+            Some(Ok(ConnectionOutcome::Closed(closing))) => return closing,
+            Some(Ok(ConnectionOutcome::Failed { from, left })) => {
                 tell(PairingEvent::Failed { from, left });
                 if left == 0 {
                     // Its visitor is still to hear why.
@@ -119,10 +119,13 @@ pub async fn serve(
 }
 
 /// The code's time is over; an exchange that has begun before ends first.
-async fn expire(desk: &Mutex<Desk>, told: &async_channel::Receiver<Told>) -> Closing {
+async fn expire(
+    desk: &Mutex<PairingDesk>,
+    told: &async_channel::Receiver<ConnectionOutcome>,
+) -> Closing {
     desk.lock().await.attempts.end();
     while let Ok(told) = told.try_recv() {
-        if let Told::Closed(closing) = told {
+        if let ConnectionOutcome::Closed(closing) = told {
             return closing;
         }
     }
@@ -141,8 +144,8 @@ fn admit(visitors: &[(IpAddr, Task<()>)], from: SocketAddr) -> Option<IpAddr> {
 /// to try the code.
 async fn visit(
     (stream, from, identity): (Async<TcpStream>, IpAddr, Identity),
-    desk: Arc<Mutex<Desk>>,
-    to: Sender<Told>,
+    desk: Arc<Mutex<PairingDesk>>,
+    to: Sender<ConnectionOutcome>,
 ) {
     let begun = async {
         let mut stream = PairingStream::accept(stream, &identity).await?;
@@ -164,14 +167,14 @@ async fn visit(
         Ended::Sent(name) => Closing::Unconfirmed(name),
         Ended::Counts => {
             let left = desk.attempts.handle_failure(Instant::now());
-            _ = to.send(Told::Failed { from, left }).await;
+            _ = to.send(ConnectionOutcome::Failed { from, left }).await;
             _ = stream.write(&PairingMessage::Refused { left }).await;
             return;
         }
         Ended::Early => return,
     };
     desk.attempts.end();
-    _ = to.send(Told::Closed(closing)).await;
+    _ = to.send(ConnectionOutcome::Closed(closing)).await;
 }
 
 /// How an exchange has ended.

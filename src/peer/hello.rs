@@ -6,19 +6,19 @@ use super::{Input, Peer};
 use crate::{
     catalog::Need,
     id::PeerId,
-    node::{Event, Greeted, Piece},
+    node::{CataloguePiece, Event, Greeted},
     protocol::{Decline, Greeting, PeerReply, PeerRequest},
     swarm::{
         endpoint::within,
         fetch::{self, AskError},
-        link::{Link, LinkHandle},
+        link::{LinkHandle, PeerLink},
     },
 };
 
 impl Peer {
     /// Greets `peer`; what becomes of it comes back as an event.
     pub(super) fn greet(&mut self, peer: PeerId, greeting: Box<Greeting>) {
-        let link = self.links.get(&peer).map(Link::handle);
+        let link = self.links.get(&peer).map(PeerLink::handle);
         let to = self.answer.clone();
         self.tasks.spawn(async move {
             let greeted = match link {
@@ -33,7 +33,7 @@ impl Peer {
 
     /// Asks `owner` for a piece of its catalogue.
     pub(super) fn ask_owner(&mut self, owner: PeerId, need: Need) {
-        let link = self.links.get(&owner).map(Link::handle);
+        let link = self.links.get(&owner).map(PeerLink::handle);
         let to = self.answer.clone();
         self.tasks.spawn(async move {
             let piece = match link {
@@ -55,7 +55,7 @@ async fn greet(link: &LinkHandle, greeting: Box<Greeting>) -> Greeted {
     }
 }
 
-async fn piece(link: &LinkHandle, need: Need) -> Result<Piece, String> {
+async fn piece(link: &LinkHandle, need: Need) -> Result<CataloguePiece, String> {
     let request = match need {
         Need::List => PeerRequest::List,
         Need::Page(index) => PeerRequest::Page { index },
@@ -65,8 +65,8 @@ async fn piece(link: &LinkHandle, need: Need) -> Result<Piece, String> {
         .await
         .map_err(|e| e.to_string())?;
     match (need, reply) {
-        (Need::List, PeerReply::List(list)) => Ok(Piece::List(list)),
-        (Need::Page(index), PeerReply::Page(bytes)) => Ok(Piece::Page { index, bytes }),
+        (Need::List, PeerReply::List(list)) => Ok(CataloguePiece::List(list)),
+        (Need::Page(index), PeerReply::Page(bytes)) => Ok(CataloguePiece::Page { index, bytes }),
         _ => Err("it answers something else".into()),
     }
 }

@@ -37,30 +37,30 @@ use crate::{
         store::{Pin, Store},
     },
     control::{
-        server::{ControlEvent, Notifier as ControlNotifier, Responder},
+        server::{ClientNotifier as ControlNotifier, ControlEvent, Responder},
         view::{DeviceView, LeftOutView, LibraryView},
     },
     id::{PeerId, TrackId},
     library::{Library, LibraryEvent},
     media::decode::FileBytes,
     node::{
-        Archival, AskId, Bookmark, ControlId, Event, FetchId, Load, Memory, Node, ScanEvent, Setup,
-        Sight,
+        Archival, AskId, Bookmark, ControlId, Event, FetchId, Memory, Node, NodeSetup, PlayerTrack,
+        RequestContext, ScanEvent,
     },
     player::{self, OutputSpec, PlayId, Player, PlayerEvent},
-    service::{Pulse, StatusLine},
+    service::{LoopPulse, StatusLine},
     swarm::{
-        endpoint::{within, Connection, Endpoint},
+        endpoint::{within, Endpoint, PeerConnection},
         guests::{GuestId, Guests},
-        link::Link,
-        provide::{Ask, Reply, SharedBudget},
+        link::PeerLink,
+        provide::{Ask, SharedBudget, SliceReply},
     },
-    tracker::link::{Command, TrackerEvent},
+    tracker::link::{LinkCommand, TrackerEvent},
 };
 
 /// Everything that a peer is made of, ready to run.
 pub struct Parts {
-    pub setup: Setup,
+    pub setup: NodeSetup,
     pub endpoint: Endpoint,
     /// What may be sent to others.
     pub budget: SharedBudget,
@@ -74,7 +74,7 @@ pub struct Parts {
     pub requests: Receiver<ControlEvent>,
     pub control: ControlNotifier,
     /// Closed where there is no tracker to be.
-    pub tracker: Sender<Command>,
+    pub tracker: Sender<LinkCommand>,
     pub tracker_events: Receiver<TrackerEvent>,
     /// Whether to look for other peers by mDNS; the latest wins.
     pub look_for_peers: Sender<bool>,
@@ -89,7 +89,7 @@ pub struct Parts {
     /// What the service manager shows of it.
     pub status: StatusLine,
     /// For the service manager to hear that the loop turns.
-    pub pulse: Pulse,
+    pub pulse: LoopPulse,
 }
 
 /// Something that happened, as it comes in.
@@ -97,14 +97,14 @@ enum Input {
     Event(Event),
     Control(ControlEvent),
     Asked(Ask),
-    Connected(Connection),
+    Connected(PeerConnection),
     /// A connection that another peer opened is no more.
     Parted(GuestId),
     Library(LibraryEvent),
     /// The store has made room for a track, or could not.
     Opened(TrackId, Result<(Arc<Blob>, Pin), String>),
     /// An own file is ready for the player, or is not there.
-    Found(Load, Result<FileBytes, String>),
+    Found(PlayerTrack, Result<FileBytes, String>),
     /// Somebody wants the counters as Prometheus reads them.
     Count(Sender<String>),
     /// Leave the swarm and end.
@@ -121,7 +121,7 @@ pub struct Peer {
     player: Player,
     device: OutputSpec,
     control: ControlNotifier,
-    tracker: Sender<Command>,
+    tracker: Sender<LinkCommand>,
     orders: Orders,
     look_for_peers: Sender<bool>,
     memories: Sender<Memory>,
@@ -130,7 +130,7 @@ pub struct Peer {
     /// The last of them.
     bookmark: Option<Bookmark>,
     status: StatusLine,
-    pulse: Pulse,
+    pulse: LoopPulse,
     /// When the loop's next beat is due.
     beat_due: Option<Instant>,
     chatter: Chatter,
@@ -145,7 +145,7 @@ pub struct Peer {
     answer: Sender<Input>,
     /// Where the questions of other peers go.
     asks_to: Sender<Ask>,
-    links: BTreeMap<PeerId, Link>,
+    links: BTreeMap<PeerId, PeerLink>,
     fetches: BTreeMap<FetchId, Task<()>>,
     /// What a track is, or where an own file lies, while that is being found
     /// out.
@@ -153,7 +153,7 @@ pub struct Peer {
     /// Tracks that the store makes room for.
     opening: BTreeMap<TrackId, Task<()>>,
     blobs: BTreeMap<TrackId, (Arc<Blob>, Pin)>,
-    asks: BTreeMap<AskId, Sender<Reply>>,
+    asks: BTreeMap<AskId, Sender<SliceReply>>,
     /// Slices that are being sent; closing one has it given up.
     slices: BTreeMap<AskId, Receiver<GroupSet>>,
     guests: Guests,
@@ -451,11 +451,11 @@ impl Peer {
         }
     }
 
-    fn sight(&self) -> Sight {
+    fn sight(&self) -> RequestContext {
         let wall = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
-        Sight {
+        RequestContext {
             position: self.player.position(),
             wall_clock: i64::try_from(wall.as_secs()).unwrap_or_default(),
         }
@@ -494,7 +494,7 @@ impl Peer {
         self.library.end();
         // Nothing changes any more: what is remembered is written now.
         self.memories.close();
-        self.orders.push(Command::Leave);
+        self.orders.push(LinkCommand::Leave);
         let left = async {
             tell(&self.tracker, &mut self.orders).await;
             while let Ok(input) = self.inputs.recv().await {
@@ -530,7 +530,7 @@ impl Peer {
 }
 
 /// Passes `orders` on until there are none.
-async fn tell(to: &Sender<Command>, orders: &mut Orders) {
+async fn tell(to: &Sender<LinkCommand>, orders: &mut Orders) {
     while let Some(order) = orders.first() {
         // Without a tracker to be nobody takes them.
         let _ = to.send(order.clone()).await;

@@ -2,32 +2,34 @@
 
 use std::collections::VecDeque;
 
-use crate::tracker::link::Command;
+use crate::tracker::link::LinkCommand;
 
 /// Commands in their order. Only what is asked for again by itself is ever
 /// dropped.
 #[derive(Debug, Default)]
-pub struct Orders(VecDeque<Command>);
+pub struct Orders(VecDeque<LinkCommand>);
 
 impl Orders {
-    pub fn push(&mut self, command: Command) {
-        let is_want = |c: &Command| matches!(c, Command::Want { .. });
+    pub fn push(&mut self, command: LinkCommand) {
+        let is_want = |c: &LinkCommand| matches!(c, LinkCommand::Want { .. });
         match &command {
-            Command::Want { .. } if self.0.iter().filter(|c| is_want(c)).count() >= MAX_WANTS => {
+            LinkCommand::Want { .. }
+                if self.0.iter().filter(|c| is_want(c)).count() >= MAX_WANTS =>
+            {
                 return log::debug!("the link to the tracker is behind");
             }
             // The newest is enough.
-            Command::Publish(_) => self.0.retain(|c| !matches!(c, Command::Publish(_))),
+            LinkCommand::Publish(_) => self.0.retain(|c| !matches!(c, LinkCommand::Publish(_))),
             // Of both only the last word counts.
-            Command::Leave | Command::Join => self
+            LinkCommand::Leave | LinkCommand::Join => self
                 .0
-                .retain(|c| !matches!(c, Command::Leave | Command::Join)),
+                .retain(|c| !matches!(c, LinkCommand::Leave | LinkCommand::Join)),
             _ => {}
         }
         self.0.push_back(command);
     }
 
-    pub fn first(&self) -> Option<&Command> {
+    pub fn first(&self) -> Option<&LinkCommand> {
         self.0.front()
     }
 
@@ -44,21 +46,21 @@ const MAX_WANTS: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{id::PeerId, tracker::link::Want};
+    use crate::{id::PeerId, tracker::link::LinkWant};
 
     #[test]
     fn a_flood_of_questions_keeps_nobody_from_leaving() {
         let mut orders = Orders::default();
         for n in 0..2 * MAX_WANTS {
             let owner = PeerId([n as u8; 32]);
-            let what = Want::List;
-            orders.push(Command::Want { owner, what });
+            let what = LinkWant::List;
+            orders.push(LinkCommand::Want { owner, what });
         }
-        orders.push(Command::Leave);
-        orders.push(Command::Leave);
+        orders.push(LinkCommand::Leave);
+        orders.push(LinkCommand::Leave);
         let mut taken = Vec::new();
         while let Some(order) = orders.first() {
-            taken.push(matches!(order, Command::Leave));
+            taken.push(matches!(order, LinkCommand::Leave));
             orders.pop();
         }
         assert_eq!(taken.len(), MAX_WANTS + 1);

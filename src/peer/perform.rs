@@ -16,7 +16,7 @@ use super::{bytes::StoreBytes, Input, Peer};
 use crate::{
     catalog::Need,
     content::{
-        file::{Blob, Unkept},
+        file::{Blob, Uncached},
         ranges::GroupSet,
         store::{Pin, Store, StoreError},
     },
@@ -25,20 +25,20 @@ use crate::{
     library::{Care, HashProgress, Library, ResolveError},
     media::decode::{FileBytes, TrackBytes},
     node::{
-        Action, Answer, AskId, Event, FetchEvent, FetchId, Load, PlayAction, PlayerAction, Source,
-        Unresolved, Via,
+        Action, AskId, Event, FetchEvent, FetchId, PlayAction, PlaySource, PlayerAction,
+        PlayerTrack, Unresolved, UploadAnswer, Via,
     },
     player::{self, PlayId, PlayerEvent},
     protocol::{Decline, PeerReply},
     swarm::{
         budget::Precedence,
-        elsewhere,
         endpoint::within,
-        fetch::{self, AskError, Order, Progress},
-        link::{Link, LinkHandle},
-        provide::{Done, Reply, SharedBudget},
+        fetch::{self, AskError, FetchOrder, FetchProgress},
+        link::{LinkHandle, PeerLink},
+        provide::{Done, SharedBudget, SliceReply},
+        referrals,
     },
-    tracker::link::{self as tracker_link, Command},
+    tracker::link::{self as tracker_link, LinkCommand},
 };
 
 impl Peer {
@@ -50,11 +50,11 @@ impl Peer {
             Action::Want(want) if want.via == Via::Owner => self.ask_owner(want.owner, want.need),
             Action::Want(want) => {
                 let what = match want.need {
-                    Need::List => tracker_link::Want::List,
-                    Need::Page(index) => tracker_link::Want::Page(index),
+                    Need::List => tracker_link::LinkWant::List,
+                    Need::Page(index) => tracker_link::LinkWant::Page(index),
                     Need::Nothing => return,
                 };
-                self.tell_tracker(Command::Want {
+                self.tell_tracker(LinkCommand::Want {
                     owner: want.owner,
                     what,
                 });
@@ -66,7 +66,7 @@ impl Peer {
             Action::Bookmark => self.place_bookmark(),
             // It has room: one order comes after the other.
             Action::Archive(order) => _ = self.archive.try_send(order),
-            Action::Publish(catalogue) => self.tell_tracker(Command::Publish(catalogue)),
+            Action::Publish(catalogue) => self.tell_tracker(LinkCommand::Publish(catalogue)),
             Action::Addresses(peer, addresses) => self.set_addresses(peer, addresses),
             Action::Answer(ask, answer) => self.answer(ask, answer),
             Action::Reply(ask, outcome) => {
@@ -91,8 +91,8 @@ impl Peer {
                 self.tasks
                     .spawn(smol::unblock(move || library.outdo(&head)));
             }
-            Action::Leave => self.tell_tracker(Command::Leave),
-            Action::Join => self.tell_tracker(Command::Join),
+            Action::Leave => self.tell_tracker(LinkCommand::Leave),
+            Action::Join => self.tell_tracker(LinkCommand::Join),
         }
     }
 
@@ -127,7 +127,7 @@ impl Peer {
                 renew,
             } => {
                 let track = fetch.track;
-                let order = Order {
+                let order = FetchOrder {
                     track,
                     size,
                     groups,
@@ -162,7 +162,7 @@ impl Peer {
     }
 
     fn resolve(&mut self, play: PlayId, peer: PeerId, entry: EntryNo) {
-        let Some(link) = self.links.get(&peer).map(Link::handle) else {
+        let Some(link) = self.links.get(&peer).map(PeerLink::handle) else {
             let answer = Err(Unresolved::Silent);
             return self
                 .node
@@ -230,8 +230,8 @@ impl Peer {
         Some(Event::Opened { track, answer })
     }
 
-    fn fetch(&mut self, id: FetchId, source: PeerId, order: Order) {
-        let link = self.links.get(&source).map(Link::handle);
+    fn fetch(&mut self, id: FetchId, source: PeerId, order: FetchOrder) {
+        let link = self.links.get(&source).map(PeerLink::handle);
         let blob = self.blobs.get(&id.track).map(|(blob, _)| blob.clone());
         let to = self.answer.clone();
         let task = smol::spawn(async move {
@@ -249,10 +249,10 @@ impl Peer {
     }
 
     /// Finds the bytes of a play. Those of an own file take a look at the disk.
-    fn load(&mut self, load: Load) {
+    fn load(&mut self, load: PlayerTrack) {
         let (play, to) = (load.play, self.answer.clone());
         let task = match load.source {
-            Source::Store(track) => {
+            PlaySource::Store(track) => {
                 let Some((blob, _)) = self.blobs.get(&track) else {
                     return;
                 };
@@ -260,7 +260,7 @@ impl Peer {
                 self.looking.clear();
                 return self.hand_to_player(load, bytes);
             }
-            Source::File(entry) => {
+            PlaySource::File(entry) => {
                 let library = self.library.clone();
                 smol::spawn(async move {
                     let bytes = smol::unblock(move || own_file(&library, entry)).await;
@@ -274,7 +274,7 @@ impl Peer {
     /// An own file has been found, or not.
     pub(super) fn handle_found(
         &mut self,
-        load: Load,
+        load: PlayerTrack,
         bytes: Result<FileBytes, String>,
     ) -> Option<Event> {
         // What has been stopped or replaced meanwhile is not wanted any more.
@@ -291,7 +291,7 @@ impl Peer {
         }
     }
 
-    fn hand_to_player(&mut self, load: Load, bytes: Arc<dyn TrackBytes>) {
+    fn hand_to_player(&mut self, load: PlayerTrack, bytes: Arc<dyn TrackBytes>) {
         let order = player::Load {
             play: load.play,
             bytes,
@@ -342,7 +342,8 @@ impl Peer {
         match self.links.get(&peer) {
             Some(link) => link.set_candidates(addresses),
             None => {
-                let link = Link::new(peer, addresses, self.endpoint.clone(), self.asks_to.clone());
+                let link =
+                    PeerLink::new(peer, addresses, self.endpoint.clone(), self.asks_to.clone());
                 // It may have come by itself before anybody knew where it is.
                 if let Some(connection) = self.visiting(peer) {
                     link.offer(connection);
@@ -352,10 +353,10 @@ impl Peer {
         }
     }
 
-    fn answer(&mut self, ask: AskId, answer: Answer) {
+    fn answer(&mut self, ask: AskId, answer: UploadAnswer) {
         let reply = match answer {
-            Answer::Resolve(entry) => return self.answer_resolve(ask, entry),
-            Answer::Slice {
+            UploadAnswer::Resolve(entry) => return self.answer_resolve(ask, entry),
+            UploadAnswer::Slice {
                 track,
                 size,
                 groups,
@@ -363,12 +364,12 @@ impl Peer {
             } => {
                 return self.answer_slice(ask, track, size, groups, precedence);
             }
-            Answer::Head(head) => Reply::Message(PeerReply::Head(head)),
-            Answer::List(list) => Reply::List(list),
-            Answer::Page(page) => Reply::Page(page),
-            Answer::Hello(greeting) => Reply::Message(PeerReply::Hello(greeting)),
-            Answer::No(why) => Reply::Message(PeerReply::No(why)),
-            Answer::GiveUp => {
+            UploadAnswer::Head(head) => SliceReply::Message(PeerReply::Head(head)),
+            UploadAnswer::List(list) => SliceReply::List(list),
+            UploadAnswer::Page(page) => SliceReply::Page(page),
+            UploadAnswer::Hello(greeting) => SliceReply::Message(PeerReply::Hello(greeting)),
+            UploadAnswer::No(why) => SliceReply::Message(PeerReply::No(why)),
+            UploadAnswer::GiveUp => {
                 if let Some(over) = self.slices.get(&ask) {
                     log::debug!("a slow reader gives its place to others");
                     over.close();
@@ -434,7 +435,7 @@ impl Peer {
         });
     }
 
-    pub(super) fn tell_tracker(&mut self, command: Command) {
+    pub(super) fn tell_tracker(&mut self, command: LinkCommand) {
         self.orders.push(command);
     }
 }
@@ -450,7 +451,7 @@ fn own_file(library: &Library, entry: EntryNo) -> Result<FileBytes, String> {
 /// Fetches what is ordered, and tells how far it came; how it ended comes back.
 async fn fetch_into(
     link: &LinkHandle,
-    order: Order,
+    order: FetchOrder,
     blob: Arc<Blob>,
     id: FetchId,
     to: &Sender<Input>,
@@ -459,9 +460,9 @@ async fn fetch_into(
     let progress = |progress| {
         let unkept = watched.take_unkept();
         let event = match progress {
-            Progress::FirstByte => FetchEvent::FirstByte,
-            Progress::Groups(groups) => FetchEvent::Groups(groups),
-            Progress::Wasted(bytes) => FetchEvent::Wasted(bytes),
+            FetchProgress::FirstByte => FetchEvent::FirstByte,
+            FetchProgress::Groups(groups) => FetchEvent::Groups(groups),
+            FetchProgress::Wasted(bytes) => FetchEvent::Wasted(bytes),
         };
         let unkept = unkept.map(|unkept| not_kept(id.track, unkept));
         let events = unkept.into_iter().chain([Event::Fetch(id, event)]);
@@ -478,7 +479,7 @@ async fn fetch_into(
     }
 }
 
-fn not_kept(track: TrackId, unkept: Unkept) -> Event {
+fn not_kept(track: TrackId, unkept: Uncached) -> Event {
     Event::Unkept {
         track,
         kept: unkept.kept,
@@ -487,7 +488,7 @@ fn not_kept(track: TrackId, unkept: Unkept) -> Event {
 }
 
 /// Tells the requester of a hash how far it is, and then the hash.
-async fn say_hash(library: &Arc<Library>, entry: EntryNo, reply: &Sender<Reply>) {
+async fn say_hash(library: &Arc<Library>, entry: EntryNo, reply: &Sender<SliceReply>) {
     let there = library.clone();
     let progress = match smol::unblock(move || there.resolve(entry)).await {
         Ok(progress) => progress,
@@ -499,7 +500,7 @@ async fn say_hash(library: &Arc<Library>, entry: EntryNo, reply: &Sender<Reply>)
                     retry: RESOLVE_AGAIN,
                 },
             };
-            let _ = reply.send(Reply::Message(PeerReply::No(no))).await;
+            let _ = reply.send(SliceReply::Message(PeerReply::No(no))).await;
             return;
         }
     };
@@ -512,7 +513,7 @@ async fn say_hash(library: &Arc<Library>, entry: EntryNo, reply: &Sender<Reply>)
             Some(Err(_)) => return,
         };
         let is_last = !matches!(message, PeerReply::Hashing { .. });
-        if reply.send(Reply::Message(message)).await.is_err() || is_last {
+        if reply.send(SliceReply::Message(message)).await.is_err() || is_last {
             return;
         }
     }
@@ -526,16 +527,16 @@ fn slice_or_no(
     groups: &GroupSet,
     precedence: Precedence,
     (budget, done, sent): (SharedBudget, Done, Arc<AtomicU64>),
-) -> Reply {
-    let no = |why| Reply::Message(PeerReply::No(why));
+) -> SliceReply {
+    let no = |why| SliceReply::Message(PeerReply::No(why));
     let Some(blob) = blob else {
         return no(Decline::NotAvailable);
     };
     if blob.size() != size {
         return no(Decline::Changed);
     }
-    match elsewhere::offer(me, groups, &blob.servable()) {
-        Ok(groups) => Reply::Slice {
+    match referrals::offer(me, groups, &blob.servable()) {
+        Ok(groups) => SliceReply::Slice {
             blob,
             groups,
             precedence,
@@ -569,7 +570,7 @@ const RESOLVE_AGAIN: Duration = Duration::from_secs(5);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{protocol::Class, swarm::asker::Asker};
+    use crate::{protocol::Class, swarm::requester::Requester};
 
     #[test]
     fn saying_no_to_a_slice_gives_its_slot_back_at_once() {
@@ -577,12 +578,12 @@ mod tests {
         let way = (SharedBudget::default(), done, Arc::default());
         let me = PeerId([1; 32]);
         let precedence = Precedence {
-            asker: Asker::new(me, [10, 0, 0, 1].into(), &[]),
+            asker: Requester::new(me, [10, 0, 0, 1].into(), &[]),
             class: Class::Now,
             own: Class::Now,
         };
         let answer = slice_or_no(None, me, 1, &GroupSet::all(1), precedence, way);
-        assert!(matches!(answer, Reply::Message(PeerReply::No(_))));
+        assert!(matches!(answer, SliceReply::Message(PeerReply::No(_))));
         assert!(over.is_closed());
     }
 }

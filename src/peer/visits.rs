@@ -9,8 +9,8 @@ use super::{Input, Peer};
 use crate::{
     id::PeerId,
     swarm::{
-        endpoint::{Connection, Endpoint},
-        guests::{self, GuestId, Knock},
+        endpoint::{Endpoint, PeerConnection},
+        guests::{self, GuestId, Verdict},
         provide,
     },
 };
@@ -18,13 +18,13 @@ use crate::{
 /// A connection that another peer opened, and the task that answers what comes over
 /// it.
 pub struct Visit {
-    connection: Connection,
+    connection: PeerConnection,
     _serving: Task<()>,
 }
 
 impl Peer {
     /// The latest connection that `peer` has opened.
-    pub(super) fn visiting(&self, peer: PeerId) -> Option<Connection> {
+    pub(super) fn visiting(&self, peer: PeerId) -> Option<PeerConnection> {
         let mut visits = self.visits.values().rev();
         let visit = visits.find(|visit| visit.connection.peer == peer);
         visit.map(|visit| visit.connection.clone())
@@ -32,7 +32,7 @@ impl Peer {
 
     /// A peer has connected by itself: its link may use that connection, and for
     /// want of room another may have to go.
-    pub(super) fn adopt(&mut self, connection: Connection) {
+    pub(super) fn adopt(&mut self, connection: PeerConnection) {
         let guest = GuestId(self.next_id());
         let peer = connection.peer;
         if let Some(link) = self.links.get(&peer) {
@@ -66,13 +66,13 @@ pub async fn accept(endpoint: Endpoint, to: Sender<Input>) {
         handshakes.retain(|(_, task)| !task.is_finished());
         let (from, is_proven) = (knocking.address, knocking.is_proven());
         let others = handshakes.iter().map(|(address, _)| *address);
-        let accepting = match guests::knock(from, is_proven, others) {
-            Knock::ShakeHands => knocking.accept(),
-            Knock::Prove => {
+        let accepting = match guests::admit(from, is_proven, others) {
+            Verdict::Accept => knocking.accept(),
+            Verdict::Retry => {
                 knocking.prove();
                 None
             }
-            Knock::Ignore => {
+            Verdict::Drop => {
                 knocking.ignore();
                 None
             }

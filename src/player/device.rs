@@ -17,9 +17,9 @@ use rodio::cpal::{
     SupportedBufferSize, SupportedStreamConfigRange,
 };
 
-use super::hush::{hush_thread, hushed};
+use super::alsa_silence::{silence_alsa_on_this_thread, with_alsa_silenced};
 use super::ring::{frames_in, Pcm, Renderer};
-use super::spec::{OutputError, Shape};
+use super::spec::{OutputError, SampleShape};
 
 /// A name that `audio.device` can have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct DeviceInfo {
 
 /// All names that can be put out to, in ALSA's order.
 pub fn devices() -> Vec<DeviceInfo> {
-    let found = hushed(enumerate);
+    let found = with_alsa_silenced(enumerate);
     let auto = choose_auto(&found).map(|d| d.name.clone());
     found
         .into_iter()
@@ -51,9 +51,9 @@ pub fn devices() -> Vec<DeviceInfo> {
 ///
 /// # Errors
 /// [`OutputError`] if there is no such card, or it is busy.
-pub fn try_out(wanted: Option<&str>) -> Result<(String, Shape), OutputError> {
+pub fn try_out(wanted: Option<&str>) -> Result<(String, SampleShape), OutputError> {
     let mut card = Card::new(wanted.map(str::to_owned));
-    let cd = Shape {
+    let cd = SampleShape {
         rate: 44_100,
         channels: STEREO,
         bits: Some(16),
@@ -66,11 +66,11 @@ pub fn try_out(wanted: Option<&str>) -> Result<(String, Shape), OutputError> {
 pub struct Card {
     /// `None` is `auto`.
     wanted: Option<String>,
-    known: Option<Known>,
+    known: Option<CardFacts>,
 }
 
 /// What was learnt about the card; forgotten when it is lost.
-struct Known {
+struct CardFacts {
     name: String,
     device: Device,
     abilities: Vec<SupportedStreamConfigRange>,
@@ -98,14 +98,14 @@ impl Card {
     ///
     /// # Errors
     /// [`OutputError`] if there is no such card, or it is busy.
-    pub fn plan(&mut self, wanted: Shape) -> Result<Shape, OutputError> {
+    pub fn plan(&mut self, wanted: SampleShape) -> Result<SampleShape, OutputError> {
         let known = self.known()?;
         let (rate, channels) =
             nearest(&known.abilities, wanted).ok_or_else(|| OutputError::Unusable {
                 name: known.name.clone(),
                 why: "it takes none of the sample formats s32, s16 and f32".into(),
             })?;
-        Ok(Shape {
+        Ok(SampleShape {
             rate,
             channels,
             bits: None,
@@ -118,13 +118,13 @@ impl Card {
     /// [`OutputError`] if it is gone, busy or unable.
     pub fn open(
         &mut self,
-        shape: Shape,
+        shape: SampleShape,
         renderer: Renderer,
     ) -> Result<(CardLine, String, &'static str), OutputError> {
         let known = self.known()?;
         let name = known.name.clone();
         let range = best_format(&known.abilities, shape.rate, shape.channels);
-        let opened = hushed(|| match range.map(|r| (r, r.sample_format())) {
+        let opened = with_alsa_silenced(|| match range.map(|r| (r, r.sample_format())) {
             Some((r, SampleFormat::I32)) => build::<i32>(&known.device, r, shape, renderer),
             Some((r, SampleFormat::I16)) => build::<i16>(&known.device, r, shape, renderer),
             Some((r, _)) => build::<f32>(&known.device, r, shape, renderer),
@@ -149,7 +149,7 @@ impl Card {
         self.known = None;
     }
 
-    fn known(&mut self) -> Result<&Known, OutputError> {
+    fn known(&mut self) -> Result<&CardFacts, OutputError> {
         let known = match self.known.take() {
             Some(known) => known,
             None => self.look_up()?,
@@ -157,17 +157,17 @@ impl Card {
         Ok(self.known.insert(known))
     }
 
-    fn look_up(&self) -> Result<Known, OutputError> {
-        hushed(|| self.look_up_aloud())
+    fn look_up(&self) -> Result<CardFacts, OutputError> {
+        with_alsa_silenced(|| self.look_up_aloud())
     }
 
-    fn look_up_aloud(&self) -> Result<Known, OutputError> {
+    fn look_up_aloud(&self) -> Result<CardFacts, OutputError> {
         let found = enumerate();
         let chosen = match &self.wanted {
             Some(name) => found.iter().find(|d| d.name == *name),
             None => choose_auto(&found),
         };
-        let Some(Found { name, device, .. }) = chosen else {
+        let Some(OpenedDevice { name, device, .. }) = chosen else {
             return Err(match &self.wanted {
                 Some(name) => OutputError::Unknown {
                     name: name.clone(),
@@ -182,7 +182,7 @@ impl Card {
                 name: name.clone(),
                 why: in_words(&e),
             })?;
-        Ok(Known {
+        Ok(CardFacts {
             name: name.clone(),
             device: device.clone(),
             abilities: abilities
@@ -224,7 +224,7 @@ impl CardLine {
 fn build<T: Pcm + SizedSample>(
     device: &Device,
     range: &SupportedStreamConfigRange,
-    shape: Shape,
+    shape: SampleShape,
     mut renderer: Renderer,
 ) -> Result<CardLine, String> {
     let lost = Arc::new(OnceLock::new());
@@ -255,7 +255,7 @@ fn build<T: Pcm + SizedSample>(
                 }
                 // Nothing but the drop of the stream, or the passing of time,
                 // ends this.
-                hush_thread();
+                silence_alsa_on_this_thread();
                 thread::sleep(ERROR_PAUSE);
             },
             None,
@@ -304,7 +304,7 @@ fn period(supported: &SupportedBufferSize, rate: u32) -> BufferSize {
 }
 
 /// The rate and channels nearest to the wanted ones.
-fn nearest(abilities: &[SupportedStreamConfigRange], wanted: Shape) -> Option<(u32, u16)> {
+fn nearest(abilities: &[SupportedStreamConfigRange], wanted: SampleShape) -> Option<(u32, u16)> {
     let channels = abilities
         .iter()
         .map(|range| range.channels())
@@ -346,13 +346,13 @@ fn preference(format: SampleFormat) -> Option<u8> {
     }
 }
 
-struct Found {
+struct OpenedDevice {
     name: String,
     description: String,
     device: Device,
 }
 
-fn enumerate() -> Vec<Found> {
+fn enumerate() -> Vec<OpenedDevice> {
     let Ok(devices) = cpal::default_host().output_devices() else {
         return Vec::new();
     };
@@ -361,7 +361,7 @@ fn enumerate() -> Vec<Found> {
             let name = device.id().ok()?.id().to_owned();
             let lines = device.description().ok()?;
             let description = lines.extended().collect::<Vec<_>>().join(", ");
-            Some(Found {
+            Some(OpenedDevice {
                 name,
                 description,
                 device,
@@ -370,8 +370,8 @@ fn enumerate() -> Vec<Found> {
         .collect()
 }
 
-fn choose_auto(found: &[Found]) -> Option<&Found> {
-    let is_hdmi = |d: &Found| {
+fn choose_auto(found: &[OpenedDevice]) -> Option<&OpenedDevice> {
+    let is_hdmi = |d: &OpenedDevice| {
         let text = format!("{} {}", d.name, d.description).to_ascii_lowercase();
         text.contains("hdmi") || text.contains("displayport")
     };

@@ -12,17 +12,17 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::feeder::{Feeder, Go, Job};
+use super::decoder_thread::{DecodeJob, DecoderThread, PushPermit};
 use super::inbox::{Inbox, Mail};
-use super::keeper::Keeper;
-use super::outbox::Outbox;
+use super::outbox::EventOutbox;
 use super::report::{JobId, Report};
 use super::spec::OutputSpec;
-use super::spec::{OutputError, Shape};
+use super::spec::{OutputError, SampleShape};
+use super::supervisor::DeviceSupervisor;
 use super::underruns::Underruns;
-use super::{Board, Load, Mark, PlayId, PlayerEvent};
-use crate::media::decode::{Cancel, Progress};
-use crate::media::end::End;
+use super::{Load, PlayId, PlayerEvent, PositionBoard, RingMark};
+use crate::media::decode::{Cancel, ReadProgress};
+use crate::media::end::DecodeEnd;
 
 /// Starts the thread.
 ///
@@ -31,16 +31,16 @@ use crate::media::end::End;
 pub fn spawn(
     spec: OutputSpec,
     inbox: Arc<Inbox>,
-    board: Arc<Board>,
+    board: Arc<PositionBoard>,
     events: async_channel::Sender<PlayerEvent>,
 ) -> std::io::Result<JoinHandle<()>> {
-    let feeder = Feeder::spawn(inbox.clone())?;
+    let feeder = DecoderThread::spawn(inbox.clone())?;
     let engine = Engine {
         inbox,
         board,
-        events: Outbox::new(events),
+        events: EventOutbox::new(events),
         feeder,
-        device: Keeper::new(spec),
+        device: DeviceSupervisor::new(spec),
         tracks: VecDeque::new(),
         next: None,
         jobs: 0,
@@ -57,12 +57,12 @@ pub fn spawn(
 
 struct Engine {
     inbox: Arc<Inbox>,
-    board: Arc<Board>,
-    events: Outbox,
-    feeder: Feeder,
-    device: Keeper,
+    board: Arc<PositionBoard>,
+    events: EventOutbox,
+    feeder: DecoderThread,
+    device: DeviceSupervisor,
     /// What is heard, and behind it the successor once it is decoded.
-    tracks: VecDeque<Track>,
+    tracks: VecDeque<EngineTrack>,
     /// The successor before that.
     next: Option<Load>,
     jobs: u64,
@@ -75,17 +75,17 @@ struct Engine {
     quiet_since: Instant,
 }
 
-struct Track {
+struct EngineTrack {
     load: Load,
-    job: Job,
+    job: DecodeJob,
     /// What the decoder found; `None` while it is being opened.
-    shape: Option<Shape>,
+    shape: Option<SampleShape>,
     /// Whether the job fills the ring.
     admitted: bool,
     /// The number of its first frame, once enough of it waits.
     first: Option<u64>,
     /// How decoding ended, and the number of the frame after its last.
-    end: Option<(End, u64)>,
+    end: Option<(DecodeEnd, u64)>,
     /// Whether its beginning was announced.
     announced: bool,
 }
@@ -173,7 +173,7 @@ impl Engine {
         {
             // The decoder is being opened meanwhile. An error shows up again,
             // and is reported, when the decoder stands.
-            let shape = Shape {
+            let shape = SampleShape {
                 rate,
                 channels,
                 bits: None,
@@ -232,7 +232,7 @@ impl Engine {
             }
             None => {}
         }
-        let is_ready = |track: &Track| track.first.is_some() && !track.load.held;
+        let is_ready = |track: &EngineTrack| track.first.is_some() && !track.load.held;
         if !paused && self.tracks.front().is_some_and(is_ready) {
             self.device.start(Instant::now());
         }
@@ -270,7 +270,7 @@ impl Engine {
     }
 
     /// Drops what is in the ring and cancels all jobs.
-    fn silence(&mut self) -> VecDeque<Track> {
+    fn silence(&mut self) -> VecDeque<EngineTrack> {
         if let Some(line) = self.device.line() {
             line.state.drop_all();
         }
@@ -291,7 +291,7 @@ impl Engine {
 
     fn submit(&mut self, load: Load, from: Duration, replaces: bool) {
         self.jobs += 1;
-        let job = Job {
+        let job = DecodeJob {
             id: JobId(self.jobs),
             bytes: load.bytes.clone(),
             format: load.format,
@@ -299,10 +299,10 @@ impl Engine {
             from,
             replaces,
             cancel: Cancel::default(),
-            progress: Progress::default(),
+            progress: ReadProgress::default(),
         };
         self.feeder.submit(job.clone());
-        self.tracks.push_back(Track {
+        self.tracks.push_back(EngineTrack {
             load,
             job,
             shape: None,
@@ -362,7 +362,7 @@ impl Engine {
             return;
         };
         track.admitted = true;
-        self.feeder.go(Go {
+        self.feeder.go(PushPermit {
             job: track.job.id,
             feed,
             prime: line.prime,
@@ -429,7 +429,7 @@ impl Engine {
     /// When to try a lost device again; not while the decoder waits for bytes,
     /// which will ask for it.
     fn retry_at(&self) -> Option<Instant> {
-        let waits = |track: &Track| track.shape.is_some() && !track.admitted;
+        let waits = |track: &EngineTrack| track.shape.is_some() && !track.admitted;
         let is_wanted = self.is_quiet() || self.tracks.back().is_some_and(waits);
         self.device.retry_at().filter(|_| is_wanted)
     }
@@ -483,7 +483,7 @@ impl Engine {
             };
             let from = track.load.play;
             let failed = match track.end {
-                Some((End::Failed(why), _)) => Some(why),
+                Some((DecodeEnd::Failed(why), _)) => Some(why),
                 _ => None,
             };
             let ended = failed.is_none();
@@ -529,7 +529,7 @@ impl Engine {
         notes.marks = self
             .tracks
             .iter()
-            .map(|track| Mark {
+            .map(|track| RingMark {
                 play: track.load.play,
                 origin: track.job.from,
                 placed: self

@@ -1,7 +1,7 @@
 //! Whether the device is well, and when to try again if it is not.
 //!
 //! A device that fails says so; one whose server hangs says nothing and never
-//! asks for sound again. [`Pulse`] tells such a one from a machine that was
+//! asks for sound again. [`DevicePulse`] tells such a one from a machine that was
 //! stopped itself (a suspended Pi, a debugger): it counts only time in which
 //! somebody looked.
 
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 /// Watches that a running device goes on asking for sound.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct DevicePulse {
     beats: u64,
     looked: Instant,
     /// For how long it has been seen to stand still.
     still: Duration,
 }
 
-impl Pulse {
+impl DevicePulse {
     /// Of a device that begins to run now, and has asked `beats` times.
     pub fn new(beats: u64, now: Instant) -> Self {
         Self {
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     /// Looks every 50 ms, `count` times; says at which look it was gone.
-    fn look(pulse: &mut Pulse, from: Instant, beats: impl Fn(u32) -> u64) -> Option<u32> {
+    fn look(pulse: &mut DevicePulse, from: Instant, beats: impl Fn(u32) -> u64) -> Option<u32> {
         (1..=200).find(|n| pulse.is_gone(beats(*n), from + Duration::from_millis(50) * *n))
     }
 
@@ -108,17 +108,20 @@ mod tests {
     fn silence_is_noticed_and_slowness_is_not() {
         let start = Instant::now();
         let slow = |n: u32| u64::from(n / 30);
-        assert_eq!(look(&mut Pulse::new(0, start), start, slow), None);
+        assert_eq!(look(&mut DevicePulse::new(0, start), start, slow), None);
         let dies = |n: u32| u64::from(n.min(50));
-        assert_eq!(look(&mut Pulse::new(0, start), start, dies), Some(90));
+        assert_eq!(look(&mut DevicePulse::new(0, start), start, dies), Some(90));
         let never = |_| 0;
-        assert_eq!(look(&mut Pulse::new(0, start), start, never), Some(40));
+        assert_eq!(
+            look(&mut DevicePulse::new(0, start), start, never),
+            Some(40)
+        );
     }
 
     #[test]
     fn a_stopped_process_does_not_blame_the_device() {
         let start = Instant::now();
-        let mut pulse = Pulse::new(7, start);
+        let mut pulse = DevicePulse::new(7, start);
         let later = start + Duration::from_secs(3600);
         assert!(!pulse.is_gone(7, later));
         assert!(!pulse.is_gone(8, later + GLANCE));

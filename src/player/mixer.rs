@@ -7,13 +7,13 @@ use alsa::{
     mixer::{Mixer, Selem, SelemChannelId},
 };
 
-use super::hush::hushed;
+use super::alsa_silence::with_alsa_silenced;
 use super::spec::MixerControl;
 
 /// The controls of all cards; changes none. Cards whose mixer cannot be opened are left
 /// out.
 pub fn controls() -> Vec<MixerControl> {
-    hushed(|| {
+    with_alsa_silenced(|| {
         let cards = card::Iter::new().filter_map(Result::ok);
         let named = cards.filter_map(|card| {
             let ctl = Ctl::from_card(&card, true).ok()?;
@@ -85,6 +85,6 @@ mod tests {
 
     #[test]
     fn a_machine_without_cards_has_no_controls() {
-        assert_eq!(hushed(|| of_mixer("hw:31", "none")), []);
+        assert_eq!(with_alsa_silenced(|| of_mixer("hw:31", "none")), []);
     }
 }

@@ -2,19 +2,18 @@
 //!
 //! [`Player`] is a handle to two threads that live as long as it does. The
 //! audio thread (`engine`) owns the device and all decisions; the decoding
-//! thread (`feeder`) reads, decodes and may block; between them and the device
+//! thread (`decoder_thread`) reads, decodes and may block; between them and the device
 //! stands a ring of samples (`ring`). Orders never block the caller.
 
+mod alsa_silence;
+mod decoder_thread;
 mod device;
 mod engine;
 mod events;
-mod feeder;
 mod health;
 #[cfg(all(target_pointer_width = "32", target_env = "gnu"))]
 mod htstamp;
-mod hush;
 mod inbox;
-mod keeper;
 mod mixer;
 mod outbox;
 mod output;
@@ -23,6 +22,7 @@ pub mod queue;
 mod report;
 mod ring;
 mod spec;
+mod supervisor;
 pub mod transport;
 mod underruns;
 pub mod wav;
@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::media::decode::{Progress, TrackBytes};
+use crate::media::decode::{ReadProgress, TrackBytes};
 use crate::media::Format;
 use inbox::Inbox;
 use ring::RingState;
@@ -72,7 +72,7 @@ pub const EVENT_BOUND: usize = 64;
 /// device and joins its threads.
 pub struct Player {
     inbox: Arc<Inbox>,
-    board: Arc<Board>,
+    board: Arc<PositionBoard>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -87,7 +87,7 @@ impl Player {
         events: async_channel::Sender<PlayerEvent>,
     ) -> std::io::Result<Self> {
         let inbox = Arc::<Inbox>::default();
-        let board = Arc::<Board>::default();
+        let board = Arc::<PositionBoard>::default();
         let thread = engine::spawn(spec, inbox.clone(), board.clone(), events)?;
         Ok(Self {
             inbox,
@@ -178,20 +178,20 @@ impl Drop for Player {
 
 /// What the audio thread shows to its handle.
 #[derive(Default)]
-struct Board(Mutex<Notes>);
+struct PositionBoard(Mutex<BoardState>);
 
 #[derive(Default)]
-struct Notes {
+struct BoardState {
     /// The last whose first frame was heard is what plays.
-    marks: Vec<Mark>,
+    marks: Vec<RingMark>,
     /// Where a play is to be, until it is there.
     sought: Option<(PlayId, Duration)>,
-    decoding: Option<(PlayId, Progress)>,
+    decoding: Option<(PlayId, ReadProgress)>,
 }
 
 /// Where a play lies in the ring.
 #[derive(Clone, Debug)]
-struct Mark {
+struct RingMark {
     play: PlayId,
     /// The position of its first frame in the track.
     origin: Duration,
@@ -199,7 +199,7 @@ struct Mark {
     placed: Option<(Arc<RingState>, u64, u32)>,
 }
 
-impl Mark {
+impl RingMark {
     fn position(&self) -> Option<Duration> {
         let Some((ring, first, rate)) = &self.placed else {
             return Some(self.origin);
@@ -210,8 +210,8 @@ impl Mark {
     }
 }
 
-impl Board {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Notes> {
+impl PositionBoard {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BoardState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 use super::{PlayerEvent, EVENT_BOUND};
 
 /// Events on their way to a bounded channel that is never waited for.
-pub struct Outbox {
+pub struct EventOutbox {
     events: async_channel::Sender<PlayerEvent>,
     waiting: VecDeque<PlayerEvent>,
 }
 
-impl Outbox {
+impl EventOutbox {
     /// Nothing waits yet.
     pub fn new(events: async_channel::Sender<PlayerEvent>) -> Self {
         Self {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::device::{Card, CardLine};
 use super::paced::PacedLine;
 use super::ring::{frames_in, ring, Feed, RingState};
-use super::spec::{OutputError, OutputSpec, Shape};
+use super::spec::{OutputError, OutputSpec, SampleShape};
 use super::wav::{file_bits, WavTarget};
 
 /// What opens the configured output, again and again.
@@ -47,14 +47,14 @@ impl Output {
     ///
     /// # Errors
     /// [`OutputError`] if there is no usable device.
-    pub fn plan(&mut self, wanted: Shape) -> Result<Shape, OutputError> {
+    pub fn plan(&mut self, wanted: SampleShape) -> Result<SampleShape, OutputError> {
         match self {
             Self::Card(card) => card.plan(wanted),
-            Self::Null => Ok(Shape {
+            Self::Null => Ok(SampleShape {
                 bits: None,
                 ..wanted
             }),
-            Self::Wav(_) => Ok(Shape {
+            Self::Wav(_) => Ok(SampleShape {
                 bits: Some(file_bits(wanted.bits)),
                 ..wanted
             }),
@@ -68,11 +68,15 @@ impl Output {
     }
 
     /// Opens a line for a shape that [`Self::plan`] gave. It makes no sound
-    /// before [`Line::start`].
+    /// before [`OutputStream::start`].
     ///
     /// # Errors
     /// [`OutputError`] if the device is gone, busy or unable.
-    pub fn open(&mut self, shape: Shape, gain: f32) -> Result<(Line, Feed), OutputError> {
+    pub fn open(
+        &mut self,
+        shape: SampleShape,
+        gain: f32,
+    ) -> Result<(OutputStream, Feed), OutputError> {
         let (feed, renderer) = ring(shape.rate, shape.channels, gain);
         let state = feed.state.clone();
         let (kind, what, format) = match self {
@@ -96,7 +100,7 @@ impl Output {
             LineKind::Paced(line) => line.buffer_frames(),
         };
         let prime = buffer.max(frames_in(LEAD, shape.rate));
-        let line = Line {
+        let line = OutputStream {
             kind,
             prime,
             state,
@@ -116,7 +120,7 @@ impl Output {
 
     /// Takes back what [`Self::open`] gave. A card is closed by dropping what
     /// comes back, which may take for ever.
-    pub fn close(&mut self, line: Line) -> Option<CardLine> {
+    pub fn close(&mut self, line: OutputStream) -> Option<CardLine> {
         match (self, line.kind) {
             (Self::Wav(target), LineKind::Paced(paced)) => {
                 target.keep(paced.stop());
@@ -129,12 +133,12 @@ impl Output {
 }
 
 /// An open device.
-pub struct Line {
+pub struct OutputStream {
     kind: LineKind,
     /// What its callback sees and tells.
     pub state: Arc<RingState>,
     /// What it puts out.
-    pub shape: Shape,
+    pub shape: SampleShape,
     /// Its name.
     pub what: String,
     /// Its sample format.
@@ -148,7 +152,7 @@ enum LineKind {
     Paced(PacedLine),
 }
 
-impl Line {
+impl OutputStream {
     /// Lets the device run; once is enough.
     pub fn start(&mut self) {
         match &mut self.kind {

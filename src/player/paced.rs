@@ -8,17 +8,17 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::ring::{frames_in, Renderer};
-use super::spec::Shape;
+use super::spec::SampleShape;
 use super::wav::WavFile;
 
 /// A line that is paced by the clock.
 pub struct PacedLine {
     buffer_frames: usize,
-    state: State,
+    state: PacedState,
     flags: Arc<Flags>,
 }
 
-enum State {
+enum PacedState {
     Ready(Box<Pump>),
     Running(JoinHandle<Option<WavFile>>),
     Stopped,
@@ -32,7 +32,7 @@ struct Flags {
 
 impl PacedLine {
     /// A line that does not run yet.
-    pub fn new(renderer: Renderer, shape: Shape, file: Option<WavFile>) -> Self {
+    pub fn new(renderer: Renderer, shape: SampleShape, file: Option<WavFile>) -> Self {
         let frames = frames_in(PERIOD, shape.rate).max(1);
         let pump = Pump {
             renderer,
@@ -42,21 +42,21 @@ impl PacedLine {
         };
         Self {
             buffer_frames: frames * 2,
-            state: State::Ready(Box::new(pump)),
+            state: PacedState::Ready(Box::new(pump)),
             flags: Arc::default(),
         }
     }
 
     /// Begins to ask for sound.
     pub fn start(&mut self) {
-        match std::mem::replace(&mut self.state, State::Stopped) {
-            State::Ready(pump) => {
+        match std::mem::replace(&mut self.state, PacedState::Stopped) {
+            PacedState::Ready(pump) => {
                 let flags = self.flags.clone();
                 let spawned = thread::Builder::new()
                     .name("paced output".into())
                     .spawn(move || pump.run(&flags));
                 match spawned {
-                    Ok(thread) => self.state = State::Running(thread),
+                    Ok(thread) => self.state = PacedState::Running(thread),
                     Err(_) => self.flags.lost.store(true, Ordering::Release),
                 }
             }
@@ -80,14 +80,14 @@ impl PacedLine {
     }
 
     fn halt(&mut self) -> Option<WavFile> {
-        match std::mem::replace(&mut self.state, State::Stopped) {
-            State::Ready(pump) => pump.file,
-            State::Running(thread) => {
+        match std::mem::replace(&mut self.state, PacedState::Stopped) {
+            PacedState::Ready(pump) => pump.file,
+            PacedState::Running(thread) => {
                 self.flags.stop.store(true, Ordering::Release);
                 thread.thread().unpark();
                 thread.join().ok().flatten()
             }
-            State::Stopped => None,
+            PacedState::Stopped => None,
         }
     }
 }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use self::room::Size;
 pub use self::room::{check, enough, MAX_QUEUE, MAX_QUEUE_BYTES};
 use crate::{
-    catalog::{Found, Tags},
+    catalog::{FoundTrackRef, Tags},
     id::{PeerId, TrackId},
     media::Format,
 };
@@ -56,8 +56,8 @@ pub struct QueueItemInfo {
     pub modified: i64,
 }
 
-impl From<Found<'_>> for QueueItem {
-    fn from(found: Found<'_>) -> Self {
+impl From<FoundTrackRef<'_>> for QueueItem {
+    fn from(found: FoundTrackRef<'_>) -> Self {
         let listed = found.listed;
         Self {
             peer: found.member.peer,
@@ -79,7 +79,7 @@ impl From<Found<'_>> for QueueItem {
 
 /// An item and its place. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Slot {
+pub struct QueueSlot {
     pub id: QueueId,
     pub item: Arc<QueueItem>,
     /// The queue's version in which this position last changed.
@@ -130,7 +130,7 @@ pub enum QueueError {
 /// The queue. See the module's description.
 #[derive(Debug)]
 pub struct Queue {
-    slots: Vec<Slot>,
+    slots: Vec<QueueSlot>,
     size: Size,
     version: u32,
     next_id: u32,
@@ -170,7 +170,7 @@ impl Queue {
     }
 
     /// The items by position.
-    pub fn slots(&self) -> &[Slot] {
+    pub fn slots(&self) -> &[QueueSlot] {
         &self.slots
     }
 
@@ -194,7 +194,7 @@ impl Queue {
 
     /// The positions that changed after `version`; all of them if `version`
     /// is not of this queue.
-    pub fn changes_since(&self, version: u32) -> impl Iterator<Item = (usize, &Slot)> {
+    pub fn changes_since(&self, version: u32) -> impl Iterator<Item = (usize, &QueueSlot)> {
         let all = version > self.version;
         let slots = self.slots.iter().enumerate();
         slots.filter(move |(_, slot)| all || slot.version > version)
@@ -227,7 +227,7 @@ impl Queue {
             let id = QueueId(self.next_id);
             // MPD's ids are 31 bits; a client may hold them in an `int`.
             self.next_id = (self.next_id % i32::MAX as u32) + 1;
-            Slot {
+            QueueSlot {
                 id,
                 item,
                 version: 0,

@@ -118,7 +118,7 @@ pub enum OutputError {
 
 /// What a stretch of sound is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
+pub struct SampleShape {
     /// Frames a second.
     pub rate: u32,
     /// Samples a frame.

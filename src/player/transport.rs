@@ -57,7 +57,7 @@ pub enum TransportAction {
     /// In per cent.
     Volume(u8),
     /// Tell the clients.
-    Changed(Change),
+    Changed(PlayerChange),
 }
 
 /// Why a track is started, and so what it is worth.
@@ -73,7 +73,7 @@ pub enum Cause {
 
 /// What has changed, in MPD's words for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Change {
+pub enum PlayerChange {
     Playlist,
     Player,
     Mixer,
@@ -225,7 +225,7 @@ impl Transport {
         };
         self.state = state;
         self.act(action);
-        self.note(Change::Player);
+        self.note(PlayerChange::Player);
     }
 
     /// Stops; the cursor stays.
@@ -235,7 +235,7 @@ impl Transport {
             self.now = None;
             self.next = None;
             self.act(TransportAction::Stop);
-            self.note(Change::Player);
+            self.note(PlayerChange::Player);
         }
     }
 
@@ -278,7 +278,7 @@ impl Transport {
                 now.starved = true; // until it sounds there
                 let play = now.play;
                 self.act(TransportAction::Seek { play, to });
-                self.note(Change::Player);
+                self.note(PlayerChange::Player);
             }
             _ => {
                 queue.choose(item)?;
@@ -314,7 +314,7 @@ impl Transport {
         if volume != self.volume {
             self.volume = volume;
             self.act(TransportAction::Volume(volume));
-            self.note(Change::Mixer);
+            self.note(PlayerChange::Mixer);
         }
     }
 
@@ -338,14 +338,14 @@ impl Transport {
 
     pub fn clear_error(&mut self) {
         if self.error.take().is_some() {
-            self.note(Change::Player);
+            self.note(PlayerChange::Player);
         }
     }
 
     pub fn set_options(&mut self, queue: &mut Queue, options: Options) {
         if queue.options() != options {
             queue.set_options(options);
-            self.note(Change::Options);
+            self.note(PlayerChange::Options);
             self.choose_next(queue);
         }
     }
@@ -353,7 +353,7 @@ impl Transport {
     /// The queue's items or their order have changed: the current one may be
     /// gone, the next one another.
     pub fn handle_queue_changed(&mut self, queue: &mut Queue) {
-        self.note(Change::Playlist);
+        self.note(PlayerChange::Playlist);
         let Some(now) = &self.now else { return };
         if queue.cursor() == Some(now.item) {
             return self.choose_next(queue);
@@ -374,7 +374,7 @@ impl Transport {
                 if let Some(now) = self.current(play) {
                     (now.started, now.starved) = (true, false);
                     self.failures = 0;
-                    self.note(Change::Player);
+                    self.note(PlayerChange::Player);
                     self.choose_next(queue);
                 }
             }
@@ -402,7 +402,7 @@ impl Transport {
     fn starve(&mut self, play: PlayId, starved: bool) {
         if let Some(now) = self.current(play) {
             now.starved = starved;
-            self.note(Change::Player);
+            self.note(PlayerChange::Player);
         }
     }
 
@@ -420,9 +420,9 @@ impl Transport {
             cause: Cause::Follows,
         });
         self.failures = 0;
-        self.note(Change::Player);
+        self.note(PlayerChange::Player);
         if queue.advance(Some(next.item)) {
-            self.note(Change::Playlist);
+            self.note(PlayerChange::Playlist);
         }
         self.choose_next(queue);
     }
@@ -440,7 +440,7 @@ impl Transport {
                 single,
                 ..queue.options()
             });
-            self.note(Change::Options);
+            self.note(PlayerChange::Options);
         }
         self.advance(queue, next);
         self.stop();
@@ -460,7 +460,7 @@ impl Transport {
 
     fn advance(&mut self, queue: &mut Queue, next: Option<QueueId>) {
         if queue.advance(next) {
-            self.note(Change::Playlist);
+            self.note(PlayerChange::Playlist);
         }
     }
 
@@ -479,7 +479,7 @@ impl Transport {
             |item| format!("{}/{}", item.info.owner, item.path),
         );
         self.error = Some(format!("{name}: {why}"));
-        self.note(Change::Player);
+        self.note(PlayerChange::Player);
         if !is_current {
             return;
         }
@@ -528,7 +528,7 @@ impl Transport {
             paused,
             cause,
         });
-        self.note(Change::Player);
+        self.note(PlayerChange::Player);
     }
 
     /// Sees to it that what is prepared is what follows. Nothing is prepared
@@ -564,17 +564,17 @@ impl Transport {
         self.actions.push_back(action);
     }
 
-    fn note(&mut self, change: Change) {
+    fn note(&mut self, change: PlayerChange) {
         self.changed[change as usize] = true;
     }
 }
 
 /// In the order of their discriminants.
-const CHANGES: [Change; 4] = [
-    Change::Playlist,
-    Change::Player,
-    Change::Mixer,
-    Change::Options,
+const CHANGES: [PlayerChange; 4] = [
+    PlayerChange::Playlist,
+    PlayerChange::Player,
+    PlayerChange::Mixer,
+    PlayerChange::Options,
 ];
 
 /// Tracks that may fail in a row before the player stops: an album whose

@@ -10,7 +10,7 @@ pub struct Underruns {
 
 /// What is to be told now.
 #[derive(Debug, PartialEq, Eq)]
-pub struct News {
+pub struct UnderrunNews {
     /// Underruns that came and went.
     pub gaps: u32,
     /// Another one began, or the one that was told of is over.
@@ -20,7 +20,7 @@ pub struct News {
 impl Underruns {
     /// The ring has had `count` underruns, and the last one `lasts`; `count` was read first, so
     /// that what begins between the two is not counted twice.
-    pub fn handle_look(&mut self, count: u32, lasts: bool) -> News {
+    pub fn handle_look(&mut self, count: u32, lasts: bool) -> UnderrunNews {
         let turned = (lasts != self.lasts).then_some(lasts);
         self.lasts = lasts;
         if turned == Some(true) {
@@ -32,7 +32,7 @@ impl Underruns {
             // The ring may be a new one, or have lasted on through an order.
             self.told = self.told.min(count);
         }
-        News {
+        UnderrunNews {
             gaps,
             lasts: turned,
         }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::ring::Pcm as _;
-use super::spec::{OutputError, Shape};
+use super::spec::{OutputError, SampleShape};
 
 /// The file that `wav:PATH` names.
 ///
@@ -33,8 +33,8 @@ impl WavTarget {
     ///
     /// # Errors
     /// [`OutputError::File`] if it cannot be created.
-    pub fn open(&mut self, shape: Shape) -> Result<(WavFile, String), OutputError> {
-        let layout = Layout::of(shape);
+    pub fn open(&mut self, shape: SampleShape) -> Result<(WavFile, String), OutputError> {
+        let layout = WavLayout::of(shape);
         let file = match self.kept.take() {
             Some(file) if file.layout == layout => file,
             _ => {
@@ -79,15 +79,15 @@ pub fn file_bits(track: Option<u8>) -> u8 {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Layout {
+struct WavLayout {
     rate: u32,
     channels: u16,
     /// 16, 24 or 32.
     bits: u16,
 }
 
-impl Layout {
-    fn of(shape: Shape) -> Self {
+impl WavLayout {
+    fn of(shape: SampleShape) -> Self {
         let bits = u16::from(file_bits(shape.bits));
         Self {
             rate: shape.rate,
@@ -100,7 +100,7 @@ impl Layout {
 /// A PCM file that grows.
 pub struct WavFile {
     file: File,
-    layout: Layout,
+    layout: WavLayout,
     data_bytes: u64,
     /// What the header on disk says.
     header_says: u64,
@@ -116,7 +116,7 @@ impl WavFile {
         let bits = 16;
         Self::create(
             path,
-            Layout {
+            WavLayout {
                 rate,
                 channels,
                 bits,
@@ -124,7 +124,7 @@ impl WavFile {
         )
     }
 
-    fn create(path: &Path, layout: Layout) -> io::Result<Self> {
+    fn create(path: &Path, layout: WavLayout) -> io::Result<Self> {
         let mut file = File::create(path)?;
         file.write_all(&header(layout, 0))?;
         Ok(Self {
@@ -192,7 +192,7 @@ impl Drop for WavFile {
 
 /// The 44 bytes before the samples, by the RIFF/WAVE specification. Lengths
 /// that do not fit 32 bits saturate, which readers take for "to the end".
-fn header(layout: Layout, data_bytes: u64) -> Vec<u8> {
+fn header(layout: WavLayout, data_bytes: u64) -> Vec<u8> {
     let size = |bytes: u64| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
     let frame = layout.channels * (layout.bits / 8);
     let mut out = Vec::with_capacity(44);

@@ -12,7 +12,7 @@ use super::{
     world::{Event, World},
 };
 use crate::{
-    content::slow::Pace,
+    content::slow::WritePace,
     id::{TrackId, GROUP_BYTES},
     node,
 };
@@ -21,7 +21,7 @@ use crate::{
 pub struct Disk {
     /// For each group.
     delay: Duration,
-    pace: Pace,
+    pace: WritePace,
     /// What has come and is not written.
     queue: VecDeque<(CallId, TrackId, Packet)>,
     /// The tracks that are kept in memory since the disk is slow.

@@ -22,10 +22,10 @@ use crate::{
     content::ranges::GroupSet,
     control::{
         mpd::{
-            apply::{Outcome, Request, Task},
+            apply::{CommandOutcome, SessionRequest, SlowTask},
             args::Ack,
             command::{parse, Access},
-            plan::Step,
+            plan::PlanStep,
             tag::TagMask,
         },
         view::Subsystem,
@@ -33,13 +33,13 @@ use crate::{
     id::{Group, PeerId, TrackId},
     node::{
         self, Absence, Acquaintance, Action, Archival, Archived, Bookmark, ControlId, Interfaces,
-        Load, Memory, Node, PlayAction, PlayerAction, Setup, Sight, Via,
+        Memory, Node, NodeSetup, PlayAction, PlayerAction, PlayerTrack, RequestContext, Via,
     },
     player::{PlayId, PlayerEvent},
-    swarm::budget::Turns,
+    swarm::budget::RecentSends,
     tenure::TenureRecord,
     tracker::{
-        link::{Command, Introduction, Want},
+        link::{Introduction, LinkCommand, LinkWant},
         links::{LinkId, Links},
         registry::ConnId,
     },
@@ -117,7 +117,7 @@ pub struct Host {
     pub uplink: u64,
     /// Whose turn it is where the line is a cap of the host's own; otherwise receivers take
     /// turns on it.
-    pub cap: Option<Turns>,
+    pub cap: Option<RecentSends>,
     pub sending: bool,
     /// Bytes of each track that it has put on its line.
     pub sent: BTreeMap<TrackId, u64>,
@@ -126,7 +126,7 @@ pub struct Host {
     /// Whether it is to have a tracker at all.
     wants_tracker: bool,
     name_is_chosen: bool,
-    replies: BTreeMap<ControlId, Result<Outcome, Ack>>,
+    replies: BTreeMap<ControlId, Result<CommandOutcome, Ack>>,
     last_control: u64,
     /// Whether a watching client has to look.
     looks: bool,
@@ -285,7 +285,7 @@ impl Host {
             port: crate::protocol::DEFAULT_PORT,
             bound: None,
         };
-        let setup = Setup {
+        let setup = NodeSetup {
             me: library.owner(),
             name: name.into(),
             name_is_chosen: habits.name_is_chosen,
@@ -302,8 +302,8 @@ impl Host {
         let mut links = Links::new(library.owner(), introduction, seed);
         let finds = vec![TrackerNo(0)];
         let trackers = match habits.wants_tracker {
-            true => Command::Trackers(finds.iter().map(to_string).collect()),
-            false => Command::Configured(Vec::new()),
+            true => LinkCommand::Trackers(finds.iter().map(to_string).collect()),
+            false => LinkCommand::Configured(Vec::new()),
         };
         links.handle_command(trackers, now);
         let mut host = Self {
@@ -379,14 +379,14 @@ impl Host {
             .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
     }
 
-    fn sight(&self) -> Sight {
-        Sight {
+    fn sight(&self) -> RequestContext {
+        RequestContext {
             position: self.player.position(),
             wall_clock: 0,
         }
     }
 
-    fn find_song(&self, load: &Load, world: &[Host]) -> Option<Song> {
+    fn find_song(&self, load: &PlayerTrack, world: &[Host]) -> Option<Song> {
         match entry_of(&load.source) {
             Ok(entry) => self.library.song(entry).cloned(),
             Err(track) => world
@@ -433,13 +433,13 @@ impl World {
     /// What MPD would answer.
     pub fn command(&mut self, host: HostNo, line: &str) -> Result<String, Ack> {
         self.note(host, format_args!("> {line}"));
-        let mut task = Task::Command(parse(line).map_err(|(_, ack)| ack)?);
+        let mut task = SlowTask::Command(parse(line).map_err(|(_, ack)| ack)?);
         let mut answer = String::new();
         loop {
             let this = &mut self.hosts[host.0];
             this.last_control += 1;
             let ask = ControlId(this.last_control);
-            let request = Request {
+            let request = SessionRequest {
                 task,
                 tags: TagMask::default(),
                 access: Access::Local,
@@ -452,17 +452,17 @@ impl World {
             this.node.handle(event, self.now);
             self.settle(host);
             let mut plan = match self.hosts[host.0].replies.remove(&ask) {
-                Some(Ok(Outcome::Query(plan))) => plan,
-                Some(Ok(Outcome::Now(reply))) => return Ok(answer + reply.as_str()),
+                Some(Ok(CommandOutcome::Query(plan))) => plan,
+                Some(Ok(CommandOutcome::Now(reply))) => return Ok(answer + reply.as_str()),
                 Some(Err(ack)) => return Err(ack),
                 _ => return Ok(answer),
             };
             task = loop {
                 match plan.step(100) {
-                    Step::Write(reply) => answer.push_str(reply.as_str()),
-                    Step::Insert(insertion) => break Task::Insert(insertion),
-                    Step::Done => return Ok(answer),
-                    Step::Failed(ack) => return Err(ack),
+                    PlanStep::Write(reply) => answer.push_str(reply.as_str()),
+                    PlanStep::Insert(insertion) => break SlowTask::Insert(insertion),
+                    PlanStep::Done => return Ok(answer),
+                    PlanStep::Failed(ack) => return Err(ack),
                 }
             };
         }
@@ -471,8 +471,8 @@ impl World {
     /// What a client that watches the player sees.
     fn look(&mut self, host: HostNo) {
         let this = &mut self.hosts[host.0];
-        let task = Task::Command(parse("status").expect("MPD has it"));
-        let request = Request {
+        let task = SlowTask::Command(parse("status").expect("MPD has it"));
+        let request = SessionRequest {
             task,
             tags: TagMask::default(),
             access: Access::Local,
@@ -488,7 +488,7 @@ impl World {
             self.perform(host, action);
         }
         let this = &mut self.hosts[host.0];
-        if let Some(Ok(Outcome::Now(reply))) = this.replies.remove(&ask) {
+        if let Some(Ok(CommandOutcome::Now(reply))) = this.replies.remove(&ask) {
             this.status = reply.into_string();
         }
         let shown = |key| this.status(key).unwrap_or("-").to_owned();
@@ -611,12 +611,12 @@ impl World {
             }
             Action::Want(want) => {
                 let what = match want.need {
-                    crate::catalog::Need::List => Want::List,
-                    crate::catalog::Need::Page(index) => Want::Page(index),
+                    crate::catalog::Need::List => LinkWant::List,
+                    crate::catalog::Need::Page(index) => LinkWant::Page(index),
                     crate::catalog::Need::Nothing => return,
                 };
                 this.links.handle_command(
-                    Command::Want {
+                    LinkCommand::Want {
                         owner: want.owner,
                         what,
                     },
@@ -624,7 +624,7 @@ impl World {
                 );
             }
             Action::Archive(order) => self.archive(host, order),
-            Action::Publish(own) => this.links.handle_command(Command::Publish(own), now),
+            Action::Publish(own) => this.links.handle_command(LinkCommand::Publish(own), now),
             Action::Addresses(peer, addresses) => {
                 match addresses.is_empty() {
                     true => this.reach.remove(&peer),
@@ -641,8 +641,8 @@ impl World {
                     self.publish(host);
                 }
             }
-            Action::Leave => this.links.handle_command(Command::Leave, now),
-            Action::Join => this.links.handle_command(Command::Join, now),
+            Action::Leave => this.links.handle_command(LinkCommand::Leave, now),
+            Action::Join => this.links.handle_command(LinkCommand::Join, now),
         }
     }
 
@@ -744,7 +744,7 @@ impl World {
         }
     }
 
-    fn load(&mut self, host: HostNo, load: Load) {
+    fn load(&mut self, host: HostNo, load: PlayerTrack) {
         let song = self.hosts[host.0].find_song(&load, &self.hosts);
         let song = song.expect("what a catalogue lists is somewhere");
         let next = load.next;

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 use crate::{
-    catalog::{Catalogue, Entry, Head, Held, Listed, Page, SharedTags, Tags, PAGE_ENTRIES},
+    catalog::{
+        Catalogue, Entry, Head, HeldEntry, ListedEntry, Page, SharedTags, Tags, PAGE_ENTRIES,
+    },
     id::{EntryNo, PeerId, TrackId},
     media::Format,
 };
@@ -50,13 +52,13 @@ impl Song {
         ]
     }
 
-    fn listed(&self, hashed: bool) -> Listed {
+    fn listed(&self, hashed: bool) -> ListedEntry {
         let album: Arc<str> = "Album".into();
         let shared = SharedTags {
             album: Some(album),
             ..SharedTags::default()
         };
-        Listed {
+        ListedEntry {
             dir: "album".into(),
             name: self.name.as_str().into(),
             size: self.size,
@@ -179,7 +181,7 @@ impl Library {
             .iter()
             .map(|(song, hashed)| Entry::Listed(song.listed(*hashed).into()));
         let held = self.held.iter();
-        let held = held.map(|(&track, &size)| Entry::Held(Held { track, size }.into()));
+        let held = held.map(|(&track, &size)| Entry::Held(HeldEntry { track, size }.into()));
         let entries: Vec<Option<Entry>> = listed.chain(held).map(Some).collect();
         let pages = entries.chunks(PAGE_ENTRIES);
         let pages = pages.map(|entries| Arc::new(Page::new(entries))).collect();

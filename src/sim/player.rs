@@ -13,7 +13,7 @@ use std::{
 use super::music::Song;
 use crate::{
     id::{EntryNo, TrackId, GROUP_BYTES},
-    node::{Load, Source},
+    node::{PlaySource, PlayerTrack},
     player::{PlayId, PlayerEvent},
 };
 
@@ -50,7 +50,7 @@ pub enum Told {
 pub struct Player {
     /// What is heard, and behind it the successor once it is decoded.
     voices: VecDeque<Voice>,
-    next: Option<(Load, Song)>,
+    next: Option<(PlayerTrack, Song)>,
     paused: bool,
     /// Where a play begins that is not loaded yet.
     sought: Option<(PlayId, Duration)>,
@@ -61,7 +61,7 @@ pub struct Player {
 #[derive(Debug)]
 struct Voice {
     play: PlayId,
-    source: Source,
+    source: PlaySource,
     song: Song,
     /// How many of the opening's ranges have been read.
     opened: usize,
@@ -92,7 +92,7 @@ impl Player {
         }
     }
 
-    pub fn load(&mut self, mut load: Load, song: Song, now: Instant) {
+    pub fn load(&mut self, mut load: PlayerTrack, song: Song, now: Instant) {
         if load.next {
             if self.voices.len() > 1 {
                 self.voices.truncate(1);
@@ -268,7 +268,7 @@ impl Player {
 }
 
 impl Voice {
-    fn new(load: Load, song: Song, now: Instant) -> Self {
+    fn new(load: PlayerTrack, song: Song, now: Instant) -> Self {
         let mut voice = Self {
             play: load.play,
             source: load.source,
@@ -313,7 +313,7 @@ impl Voice {
             self.end = Some(Ok(()));
             return true;
         }
-        if let Source::Store(track) = self.source {
+        if let PlaySource::Store(track) = self.source {
             match bytes.look(track, offset) {
                 Byte::Here => self.tell(track, offset, false, told),
                 Byte::Late => {
@@ -347,10 +347,10 @@ impl Voice {
 }
 
 /// The source of a load, by which its song is found.
-pub fn entry_of(source: &Source) -> Result<EntryNo, TrackId> {
+pub fn entry_of(source: &PlaySource) -> Result<EntryNo, TrackId> {
     match source {
-        Source::File(entry) => Ok(*entry),
-        Source::Store(track) => Err(*track),
+        PlaySource::File(entry) => Ok(*entry),
+        PlaySource::Store(track) => Err(*track),
     }
 }
 

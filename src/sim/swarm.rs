@@ -16,14 +16,14 @@ use crate::{
     catalog::Need,
     content::ranges::GroupSet,
     id::{EntryNo, Group, PeerId, TrackId},
-    node::{self, Answer, AskId, FetchEvent, FetchId, Greeted, Piece},
+    node::{self, AskId, CataloguePiece, FetchEvent, FetchId, Greeted, UploadAnswer},
     player::PlayId,
     protocol::{Class, Decline, Get, Greeting, PeerRequest},
     swarm::{
         budget::{self, Precedence},
-        elsewhere,
         fetch::declined,
-        scheduler::Outcome,
+        referrals,
+        scheduler::RequestOutcome,
         serving::SLOTS,
     },
 };
@@ -79,7 +79,7 @@ struct Slice {
     /// When the last piece arrives: those after it do not overtake it.
     last: Instant,
     stalled: bool,
-    end: Outcome,
+    end: RequestOutcome,
 }
 
 /// What travels between hosts.
@@ -88,11 +88,11 @@ pub enum Packet {
     Request(PeerRequest),
     Resolved { track: TrackId, size: u64 },
     Hello(Box<Greeting>),
-    Piece(Piece),
+    Piece(CataloguePiece),
     No(Decline),
     Slice,
     Group(Group),
-    End(Outcome),
+    End(RequestOutcome),
     Stop,
 }
 
@@ -323,10 +323,10 @@ impl World {
     }
 
     /// What the node answers.
-    pub fn answer(&mut self, host: HostNo, ask: AskId, answer: Answer) {
+    pub fn answer(&mut self, host: HostNo, ask: AskId, answer: UploadAnswer) {
         let call = CallId(ask.0);
         let packet = match answer {
-            Answer::Slice {
+            UploadAnswer::Slice {
                 track,
                 size,
                 groups,
@@ -338,33 +338,33 @@ impl World {
                 }
                 return self.begin_slice(host, call, track, size, groups);
             }
-            Answer::Resolve(entry) => {
+            UploadAnswer::Resolve(entry) => {
                 let Some(song) = self.hosts[host.0].library.song(entry) else {
                     return;
                 };
                 let hashing = Duration::from_micros(song.size * 1_000_000 / DISK_RATE);
                 return self.plan(host, hashing, Event::Hashed { ask, entry });
             }
-            Answer::No(why) => Packet::No(why),
-            Answer::GiveUp => {
+            UploadAnswer::No(why) => Packet::No(why),
+            UploadAnswer::GiveUp => {
                 let served = self.hosts[host.0].served.get_mut(&call);
                 if let Some(slice) = served.and_then(|served| served.slice.as_mut()) {
                     slice.left = GroupSet::new();
-                    slice.end = Outcome::Busy(None);
+                    slice.end = RequestOutcome::Busy(None);
                 }
                 return self.pump(host);
             }
-            Answer::Hello(greeting) => Packet::Hello(greeting),
-            Answer::List(list) => Packet::Piece(Piece::List(list.to_vec())),
-            Answer::Page(page) => {
+            UploadAnswer::Hello(greeting) => Packet::Hello(greeting),
+            UploadAnswer::List(list) => Packet::Piece(CataloguePiece::List(list.to_vec())),
+            UploadAnswer::Page(page) => {
                 let pages = self.hosts[host.0].node.own_pages();
                 let index = pages.iter().position(|own| Arc::ptr_eq(own, &page));
                 let Some(index) = index else { return };
                 let (index, bytes) = (index as u32, page.encode());
-                Packet::Piece(Piece::Page { index, bytes })
+                Packet::Piece(CataloguePiece::Page { index, bytes })
             }
             // Nobody asks for it: greetings have it.
-            Answer::Head(_) => return,
+            UploadAnswer::Head(_) => return,
         };
         if let Some(served) = self.hosts[host.0].served.remove(&call) {
             if let Packet::No(why) = &packet {
@@ -427,12 +427,12 @@ impl World {
             Some((known, _)) if known != size || manner == Manner::Changed => {
                 Some(Decline::Changed)
             }
-            Some((_, have)) => match elsewhere::offer(me, &groups, &have) {
+            Some((_, have)) => match referrals::offer(me, &groups, &have) {
                 Ok(here) => {
                     let end = match here == groups {
-                        _ if manner == Manner::Liar => Outcome::Liar,
-                        true => Outcome::Complete,
-                        false => Outcome::Short,
+                        _ if manner == Manner::Liar => RequestOutcome::Liar,
+                        true => RequestOutcome::Complete,
+                        false => RequestOutcome::Short,
                     };
                     let lies = manner == Manner::Liar;
                     let left = if lies { here.take(1) } else { here };
@@ -542,7 +542,7 @@ impl World {
         let pieces = this.served.iter().filter_map(|(call, served)| {
             let left = &served.slice.as_ref()?.left;
             let (precedence, age) = (served.precedence?, call.0);
-            let rank = turns.rank(&budget::Piece { precedence, age });
+            let rank = turns.rank(&budget::QueuedPiece { precedence, age });
             Some((rank, *call, left.first(), precedence.asker))
         });
         match pieces.min() {
@@ -595,7 +595,7 @@ impl World {
             .and_then(|s| s.slice.as_ref());
         if let Some(slice) = slice {
             let is_last = slice.left.is_empty();
-            if slice.end != Outcome::Liar {
+            if slice.end != RequestOutcome::Liar {
                 self.deliver(host, call, Packet::Group(group));
             }
             if is_last {
@@ -682,13 +682,13 @@ impl World {
     }
 }
 
-fn done(id: FetchId, outcome: Outcome) -> node::Event {
+fn done(id: FetchId, outcome: RequestOutcome) -> node::Event {
     node::Event::Fetch(id, FetchEvent::Done(outcome))
 }
 
 fn fail(purpose: Purpose, why: &str) -> Event {
     let event = match purpose {
-        Purpose::Fetch(id) => done(id, Outcome::ConnectionLost(why.into())),
+        Purpose::Fetch(id) => done(id, RequestOutcome::ConnectionLost(why.into())),
         Purpose::Resolve(play) => node::Event::Resolved {
             play,
             answer: Err(node::Unresolved::Silent),

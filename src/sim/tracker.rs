@@ -13,14 +13,14 @@ use super::{
     world::{Event, World},
 };
 use crate::{
-    catalog::Quota,
+    catalog::MemoryQuota,
     id::PeerId,
     node,
     protocol::{FromTracker, ToTracker},
     tracker::{
         link,
         links::{self, LinkId},
-        registry::{Action, ConnId, Registry},
+        registry::{ConnId, Registry, RegistryAction},
     },
 };
 
@@ -66,7 +66,7 @@ impl Tracker {
     pub fn new(tracker: TrackerNo) -> Self {
         Self {
             alive: true,
-            registry: Registry::new(vec![reached_at(tracker)], Quota::of(MEMORY)),
+            registry: Registry::new(vec![reached_at(tracker)], MemoryQuota::of(MEMORY)),
             conns: BTreeMap::new(),
         }
     }
@@ -78,23 +78,23 @@ impl Tracker {
 
 impl World {
     /// Does what the links of `host` want.
-    pub fn perform_link(&mut self, host: HostNo, action: links::Action) {
+    pub fn perform_link(&mut self, host: HostNo, action: links::LinksAction) {
         match action {
-            links::Action::Connect { link, to } => {
+            links::LinksAction::Connect { link, to } => {
                 let tracker = TrackerNo(to.parse().expect("trackers are named by number"));
                 self.dial_tracker(host, link, tracker);
             }
-            links::Action::Send { link, message } => {
+            links::LinksAction::Send { link, message } => {
                 if let Some(conn) = self.hosts[host.0].conns.get(&link) {
                     self.send_wire(*conn, Wire::Up(message));
                 }
             }
-            links::Action::Disconnect { link } => {
+            links::LinksAction::Disconnect { link } => {
                 if let Some(conn) = self.hosts[host.0].conns.remove(&link) {
                     self.send_wire(conn, Wire::EndUp);
                 }
             }
-            links::Action::Tell(event) => {
+            links::LinksAction::Tell(event) => {
                 self.note(host, format_args!("tracker: {}", describe(&event)));
                 let is_head = |message: &FromTracker| matches!(message, FromTracker::Head(_));
                 let is_unwanted = self.hosts[host.0].manner == Manner::Hoarder
@@ -197,11 +197,11 @@ impl World {
     pub fn settle_tracker(&mut self, tracker: TrackerNo) {
         while let Some(action) = self.trackers[tracker.0].registry.poll() {
             match action {
-                Action::Send { conn, message } => {
+                RegistryAction::Send { conn, message } => {
                     self.send_wire(conn, Wire::Down(Arc::new(message)));
                 }
-                Action::Tell => self.tell_all(tracker),
-                Action::Close { conn, why } => {
+                RegistryAction::Tell => self.tell_all(tracker),
+                RegistryAction::Close { conn, why } => {
                     let at = self.elapsed();
                     self.log
                         .add(at, "tracker", format_args!("drops {}: {why}", conn.0));

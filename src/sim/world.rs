@@ -18,7 +18,7 @@ use super::{
 use crate::{
     id::{EntryNo, Group},
     node::{self, AskId},
-    tracker::{link::Command, links::LinkId, registry::ConnId},
+    tracker::{link::LinkCommand, links::LinkId, registry::ConnId},
 };
 
 /// A swarm and all there is around it.
@@ -312,7 +312,7 @@ impl World {
     /// `host` sees these trackers from now on.
     pub fn find_trackers(&mut self, host: HostNo, trackers: &[TrackerNo]) {
         self.hosts[host.0].finds = trackers.to_vec();
-        let found = Command::Trackers(trackers.iter().map(to_string).collect());
+        let found = LinkCommand::Trackers(trackers.iter().map(to_string).collect());
         self.hosts[host.0].links.handle_command(found, self.now);
         self.settle(host);
     }

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::asker::{Asker, Site};
+use super::requester::{HostKey, Requester};
 use crate::{id::PeerId, protocol::Class};
 
 /// See the module's description.
@@ -24,13 +24,13 @@ pub struct Budget {
     /// When all that was let through will have been sent.
     until: Option<Instant>,
     /// The pieces that were told to ask again, and when.
-    waiting: Vec<(Piece, Instant)>,
-    turns: Turns,
+    waiting: Vec<(QueuedPiece, Instant)>,
+    turns: RecentSends,
 }
 
 /// A piece that a sender has ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub struct QueuedPiece {
     pub precedence: Precedence,
     /// Among the requests of the peer: the smallest goes first.
     pub age: u64,
@@ -39,7 +39,7 @@ pub struct Piece {
 /// The asker that something is sent to, and how urgent it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Precedence {
-    pub asker: Asker,
+    pub asker: Requester,
     /// Among what all wait for.
     pub class: Class,
     /// Among what its asker waits for.
@@ -48,17 +48,17 @@ pub struct Precedence {
 
 /// When each host, and each peer, was let through last.
 #[derive(Debug, Default)]
-pub struct Turns {
-    sites: BTreeMap<Site, Instant>,
+pub struct RecentSends {
+    sites: BTreeMap<HostKey, Instant>,
     peers: BTreeMap<PeerId, Instant>,
 }
 
 /// What orders pieces: the least goes first.
-pub type Rank = (Class, Option<Instant>, Option<Instant>, (Class, u64));
+pub type SendRank = (Class, Option<Instant>, Option<Instant>, (Class, u64));
 
-impl Turns {
+impl RecentSends {
     /// When it is the turn of `piece`, among others.
-    pub fn rank(&self, piece: &Piece) -> Rank {
+    pub fn rank(&self, piece: &QueuedPiece) -> SendRank {
         let Precedence { asker, class, own } = piece.precedence;
         let site = self.sites.get(&asker.site).copied();
         let peer = self.peers.get(&asker.peer).copied();
@@ -66,7 +66,7 @@ impl Turns {
     }
 
     /// Some of what `asker` waits for is being sent.
-    pub fn handle_sent(&mut self, asker: Asker, now: Instant) {
+    pub fn handle_sent(&mut self, asker: Requester, now: Instant) {
         self.sites.retain(|_, at| now < *at + REMEMBERED);
         self.peers.retain(|_, at| now < *at + REMEMBERED);
         self.sites.insert(asker.site, now);
@@ -97,7 +97,7 @@ impl Budget {
     }
 
     /// Asks for the sending of `bytes`.
-    pub fn book(&mut self, piece: Piece, bytes: u64, now: Instant) -> Booking {
+    pub fn book(&mut self, piece: QueuedPiece, bytes: u64, now: Instant) -> Booking {
         let Some(rate) = self.rate else {
             return Booking::Go;
         };
@@ -160,20 +160,20 @@ mod tests {
 
     const PIECE: u64 = 33 * 1024;
 
-    fn piece_of(asker: Asker, class: Class, age: u64) -> Piece {
+    fn piece_of(asker: Requester, class: Class, age: u64) -> QueuedPiece {
         let precedence = Precedence {
             asker,
             class,
             own: class,
         };
-        Piece { precedence, age }
+        QueuedPiece { precedence, age }
     }
 
-    fn asker(peer: u8, host: u8) -> Asker {
-        Asker::new(PeerId([peer; 32]), IpAddr::from([10, 0, 0, host]), &[])
+    fn asker(peer: u8, host: u8) -> Requester {
+        Requester::new(PeerId([peer; 32]), IpAddr::from([10, 0, 0, host]), &[])
     }
 
-    fn piece(peer: usize, class: Class, age: usize) -> Piece {
+    fn piece(peer: usize, class: Class, age: usize) -> QueuedPiece {
         piece_of(asker(peer as u8, peer as u8), class, age as u64)
     }
 

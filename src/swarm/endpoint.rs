@@ -26,10 +26,10 @@ use rustls::pki_types::CertificateDer;
 use smol::{future, Timer};
 
 use super::{
-    asker::{Asker, Site},
     hosts::{Hosts, GUEST_WINDOW, LEAST_SEND_WINDOW},
+    requester::{HostKey, Requester},
     socket::{Addresses, CountedSocket},
-    unproven::{Attempt, Turn},
+    unproven::{Attempt, DialPermit},
 };
 use crate::{
     id::{KeyMark, PeerId},
@@ -59,7 +59,7 @@ pub struct Endpoint {
 
 /// A connection whose other end has shown its id.
 #[derive(Clone, Debug)]
-pub struct Connection {
+pub struct PeerConnection {
     pub quic: Arc<quinn::Connection>,
     pub peer: PeerId,
 }
@@ -158,7 +158,11 @@ impl Endpoint {
     ///
     /// # Errors
     /// When nobody, or somebody else, answers there.
-    pub async fn dial(&self, peer: PeerId, address: SocketAddr) -> Result<Connection, DialError> {
+    pub async fn dial(
+        &self,
+        peer: PeerId,
+        address: SocketAddr,
+    ) -> Result<PeerConnection, DialError> {
         if !self.may_talk_to(address.ip()) {
             return Err(DialError::Far);
         }
@@ -194,10 +198,10 @@ impl Endpoint {
             loop {
                 let turn = self.addresses.lock().ask(address, Instant::now());
                 match turn {
-                    Turn::Free => return Ok(None),
-                    Turn::Rests(rest) => return Err(DialError::Rests(rest)),
-                    Turn::Wait => _ = Timer::after(TURN).await,
-                    Turn::Limited(attempt) => {
+                    DialPermit::Free => return Ok(None),
+                    DialPermit::Rests(rest) => return Err(DialError::Rests(rest)),
+                    DialPermit::Wait => _ = Timer::after(TURN).await,
+                    DialPermit::Limited(attempt) => {
                         let addresses = self.addresses.clone();
                         return Ok(Some(Trial {
                             addresses,
@@ -215,19 +219,19 @@ impl Endpoint {
 
     /// Keeps an eye on a connection that has shaken hands. `None` when the key by which it
     /// did was taken away meanwhile.
-    fn watch(&self, quic: quinn::Connection, peer: PeerId) -> Option<Connection> {
+    fn watch(&self, quic: quinn::Connection, peer: PeerId) -> Option<PeerConnection> {
         let quic = Arc::new(quic);
         let at = canonical(quic.remote_address());
         self.addresses.lock().handle_proven(at);
         let site = {
             let subnets = self.subnets.read().unwrap_or_else(PoisonError::into_inner);
-            Asker::new(peer, at.ip(), &subnets).site
+            Requester::new(peer, at.ip(), &subnets).site
         };
         self.hosts().handle_open(site, &quic);
         self.note_key(&quic, peer);
         // Only now: a key that goes later finds it among the others.
         self.keep_if_believed(&quic)
-            .then_some(Connection { quic, peer })
+            .then_some(PeerConnection { quic, peer })
     }
 
     fn note_key(&self, quic: &quinn::Connection, peer: PeerId) {
@@ -256,7 +260,7 @@ impl Endpoint {
 
     /// Makes room for what this node will ask for over a connection; before that there is
     /// room for requests only.
-    pub fn expect_answers(&self, connection: &Connection) {
+    pub fn expect_answers(&self, connection: &PeerConnection) {
         let window = self.hosts().receive_window(&connection.quic);
         connection.quic.set_receive_window(window);
     }
@@ -269,7 +273,7 @@ impl Endpoint {
     fn transport(&self, ip: IpAddr) -> TransportConfig {
         let site = {
             let subnets = self.subnets.read().unwrap_or_else(PoisonError::into_inner);
-            Site::at(ip, &subnets)
+            HostKey::at(ip, &subnets)
         };
         let mut config = transport();
         config.congestion_controller_factory(self.hosts().controller(site));
@@ -368,14 +372,14 @@ pub struct Accepting {
 
 impl Accepting {
     /// Finishes the handshake. `None` when it fails or takes too long.
-    pub async fn finish(self) -> Option<Connection> {
+    pub async fn finish(self) -> Option<PeerConnection> {
         let quic = within(HANDSHAKE_TIMEOUT, self.connecting).await?.ok()?;
         let peer = peer_of(&quic)?;
         self.endpoint.watch(quic, peer)
     }
 }
 
-impl Connection {
+impl PeerConnection {
     /// Whether it has ended because a key was taken away, by this side or the other: a
     /// peer that has another one too is as good as before over the next connection.
     pub fn has_lost_its_key(&self) -> bool {

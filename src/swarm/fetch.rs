@@ -7,10 +7,10 @@ use quinn::{ReadError, RecvStream, VarInt};
 use smol::Task;
 
 use super::{
-    elsewhere,
-    endpoint::{within, Connection, Patience},
+    endpoint::{within, Patience, PeerConnection},
     link::{LinkHandle, NoConnection},
-    scheduler::Outcome,
+    referrals,
+    scheduler::RequestOutcome,
 };
 use crate::{
     content::{
@@ -46,7 +46,7 @@ pub enum AskError {
 }
 
 /// What is to be fetched.
-pub struct Order {
+pub struct FetchOrder {
     pub track: TrackId,
     pub size: u64,
     pub groups: GroupSet,
@@ -57,7 +57,7 @@ pub struct Order {
 
 /// What a fetch tells on its way.
 #[derive(Debug, Clone)]
-pub enum Progress {
+pub enum FetchProgress {
     /// The answer begins.
     FirstByte,
     /// These groups are verified and in the store.
@@ -127,44 +127,44 @@ pub async fn question(
 ///
 /// # Errors
 /// When the store cannot keep what came. What happened on the way is an
-/// [`Outcome`].
+/// [`RequestOutcome`].
 pub async fn fetch<Told: Future<Output = ()> + Send>(
     link: &LinkHandle,
-    order: Order,
+    order: FetchOrder,
     blob: Arc<Blob>,
-    progress: impl Fn(Progress) -> Told + Sync,
-) -> Result<Outcome, StoreError> {
+    progress: impl Fn(FetchProgress) -> Told + Sync,
+) -> Result<RequestOutcome, StoreError> {
     let first = match order.renew {
         true => link.renewed().await,
         false => link.connection().await,
     };
     let connection = match first {
         Ok(connection) => connection,
-        Err(e) => return Ok(Outcome::ConnectionLost(e.to_string())),
+        Err(e) => return Ok(RequestOutcome::ConnectionLost(e.to_string())),
     };
     let outcome = fetch_over(&connection, &order, &blob, &progress).await?;
-    if !matches!(outcome, Outcome::ConnectionLost(_)) || !connection.has_lost_its_key() {
+    if !matches!(outcome, RequestOutcome::ConnectionLost(_)) || !connection.has_lost_its_key() {
         return Ok(outcome);
     }
-    let order = Order {
+    let order = FetchOrder {
         groups: order.groups.difference(&blob.have()),
         ..order
     };
     match link.connection().await {
         // All of it has come, or the rest of a part that has.
-        Ok(_) if order.groups.is_empty() => Ok(Outcome::Complete),
+        Ok(_) if order.groups.is_empty() => Ok(RequestOutcome::Complete),
         Ok(connection) => fetch_over(&connection, &order, &blob, &progress).await,
-        Err(e) => Ok(Outcome::ConnectionLost(e.to_string())),
+        Err(e) => Ok(RequestOutcome::ConnectionLost(e.to_string())),
     }
 }
 
 /// Fetches over one connection.
 async fn fetch_over<Told: Future<Output = ()> + Send>(
-    connection: &Connection,
-    order: &Order,
+    connection: &PeerConnection,
+    order: &FetchOrder,
     blob: &Arc<Blob>,
-    progress: &(impl Fn(Progress) -> Told + Sync),
-) -> Result<Outcome, StoreError> {
+    progress: &(impl Fn(FetchProgress) -> Told + Sync),
+) -> Result<RequestOutcome, StoreError> {
     let get = Get {
         track: order.track,
         size: order.size,
@@ -173,20 +173,24 @@ async fn fetch_over<Told: Future<Output = ()> + Send>(
     };
     let mut answer = match ask(connection, &PeerRequest::Get(get)).await {
         Ok(answer) => answer,
-        Err(e) => return Ok(Outcome::ConnectionLost(e.to_string())),
+        Err(e) => return Ok(RequestOutcome::ConnectionLost(e.to_string())),
     };
     match next_reply(&mut answer).await {
         Ok(PeerReply::Slice) => {}
         Ok(PeerReply::No(why)) => return Ok(declined(&why)),
-        Ok(other) => return Ok(Outcome::ConnectionLost(unexpected(&other).to_string())),
-        Err(e) => return Ok(Outcome::ConnectionLost(e.to_string())),
+        Ok(other) => {
+            return Ok(RequestOutcome::ConnectionLost(
+                unexpected(&other).to_string(),
+            ))
+        }
+        Err(e) => return Ok(RequestOutcome::ConnectionLost(e.to_string())),
     }
     log::trace!("a slice begins");
-    progress(Progress::FirstByte).await;
+    progress(FetchProgress::FirstByte).await;
     let verifier = Verifier::new(order.track, order.size, &order.groups);
     let (outcome, unused) = receive(&mut answer, verifier, blob, progress).await?;
     if unused > 0 {
-        progress(Progress::Wasted(unused as u64)).await;
+        progress(FetchProgress::Wasted(unused as u64)).await;
     }
     Ok(outcome)
 }
@@ -198,21 +202,21 @@ async fn receive<Told: Future<Output = ()> + Send>(
     answer: &mut RecvStream,
     verifier: Verifier,
     blob: &Arc<Blob>,
-    progress: &(impl Fn(Progress) -> Told + Sync),
-) -> Result<(Outcome, usize), StoreError> {
+    progress: &(impl Fn(FetchProgress) -> Told + Sync),
+) -> Result<(RequestOutcome, usize), StoreError> {
     let mut chunks = vec![Bytes::new(); CHUNKS];
     let mut patience = Patience::new(PROGRESS_TIMEOUT);
-    let mut arrival = Arrival {
+    let mut arrival = IncomingSlice {
         verifier,
         buffer: BytesMut::new(),
     };
     while arrival.verifier.needs().is_some() {
         let came = match patience.wait(answer.read_chunks(&mut chunks)).await {
             Some(Ok(Some(came))) => came,
-            Some(Ok(None)) => return Ok((Outcome::Short, arrival.buffer.len())),
+            Some(Ok(None)) => return Ok((RequestOutcome::Short, arrival.buffer.len())),
             Some(Err(e)) => return Ok((broken(&e), arrival.buffer.len())),
             None => {
-                let silent = Outcome::ConnectionLost(AskError::Silent.to_string());
+                let silent = RequestOutcome::ConnectionLost(AskError::Silent.to_string());
                 return Ok((silent, arrival.buffer.len()));
             }
         };
@@ -234,17 +238,17 @@ async fn receive<Told: Future<Output = ()> + Send>(
         let written = within(SOON, &mut writing.written).await.transpose()?;
         if !groups.is_empty() {
             log::trace!("groups {groups:?} are here");
-            progress(Progress::Groups(groups.clone())).await;
+            progress(FetchProgress::Groups(groups.clone())).await;
         }
         if written.is_none() {
             let bytes = u64::from(groups.count()) * GROUP_BYTES;
             writing.end(slow::patience(bytes)).await?;
         }
         if let Some(wrong) = wrong {
-            return Ok((Outcome::Liar, wrong + arrival.buffer.len()));
+            return Ok((RequestOutcome::Liar, wrong + arrival.buffer.len()));
         }
     }
-    Ok((Outcome::Complete, arrival.buffer.len()))
+    Ok((RequestOutcome::Complete, arrival.buffer.len()))
 }
 
 /// What has come is on its way to the disk, and can be read meanwhile. It comes there whether
@@ -284,13 +288,13 @@ impl Writing {
 }
 
 /// A slice on its way in.
-struct Arrival {
+struct IncomingSlice {
     verifier: Verifier,
     /// What has come and is not checked.
     buffer: BytesMut,
 }
 
-impl Arrival {
+impl IncomingSlice {
     /// Whether a whole item has come.
     fn has_item(&self) -> bool {
         let needs = self.verifier.needs();
@@ -316,7 +320,7 @@ impl Arrival {
 }
 
 /// Opens a stream, sends the request, and gives the stream of the answer.
-async fn ask(connection: &Connection, request: &PeerRequest) -> Result<RecvStream, AskError> {
+async fn ask(connection: &PeerConnection, request: &PeerRequest) -> Result<RecvStream, AskError> {
     let lost = |e: &dyn std::fmt::Display| AskError::Lost(e.to_string());
     let (mut send, recv) = within(ANSWER_TIMEOUT, connection.quic.open_bi())
         .await
@@ -341,27 +345,31 @@ async fn next_reply(answer: &mut RecvStream) -> Result<PeerReply, AskError> {
 }
 
 /// The outcome when there is nobody to ask.
-pub fn lost(why: String) -> Outcome {
-    Outcome::ConnectionLost(why)
+pub fn lost(why: String) -> RequestOutcome {
+    RequestOutcome::ConnectionLost(why)
 }
 
 /// What a refusal means to a scheduler.
-pub fn declined(why: &Decline) -> Outcome {
+pub fn declined(why: &Decline) -> RequestOutcome {
     match why {
-        Decline::NotAvailable => Outcome::NotAvailable,
-        Decline::Busy { retry } => Outcome::Busy(Some(*retry)),
-        Decline::Denied => Outcome::Denied,
-        Decline::Changed => Outcome::Changed,
-        Decline::Elsewhere(named) => Outcome::Elsewhere(elsewhere::read(named)),
+        Decline::NotAvailable => RequestOutcome::NotAvailable,
+        Decline::Busy { retry } => RequestOutcome::Busy(Some(*retry)),
+        Decline::Denied => RequestOutcome::Denied,
+        Decline::Changed => RequestOutcome::Changed,
+        Decline::Elsewhere(named) => RequestOutcome::Elsewhere(referrals::read(named)),
     }
 }
 
-fn broken(error: &ReadError) -> Outcome {
+fn broken(error: &ReadError) -> RequestOutcome {
     match error {
-        ReadError::Reset(code) if *code == VarInt::from_u32(RESET_CHANGED) => Outcome::Changed,
-        ReadError::Reset(code) if *code == VarInt::from_u32(RESET_BUSY) => Outcome::Busy(None),
-        ReadError::Reset(_) => Outcome::ConnectionLost("it could not go on".into()),
-        other => Outcome::ConnectionLost(other.to_string()),
+        ReadError::Reset(code) if *code == VarInt::from_u32(RESET_CHANGED) => {
+            RequestOutcome::Changed
+        }
+        ReadError::Reset(code) if *code == VarInt::from_u32(RESET_BUSY) => {
+            RequestOutcome::Busy(None)
+        }
+        ReadError::Reset(_) => RequestOutcome::ConnectionLost("it could not go on".into()),
+        other => RequestOutcome::ConnectionLost(other.to_string()),
     }
 }
 

@@ -22,25 +22,25 @@ pub struct GuestId(pub u64);
 
 /// What is done about a first packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Knock {
-    ShakeHands,
+pub enum Verdict {
+    Accept,
     /// Have it show that it is at its address.
-    Prove,
+    Retry,
     /// Not a word: an honest peer knocks again.
-    Ignore,
+    Drop,
 }
 
 /// Decides about a connection attempt from `address`, while `others` shake hands.
-pub fn knock(address: IpAddr, is_proven: bool, others: impl Iterator<Item = IpAddr>) -> Knock {
+pub fn admit(address: IpAddr, is_proven: bool, others: impl Iterator<Item = IpAddr>) -> Verdict {
     let (mut all, mut same) = (0, 0);
     for other in others {
         all += 1;
         same += usize::from(other == address);
     }
     match (all, same) {
-        (PROVE_FROM.., _) if !is_proven => Knock::Prove,
-        (MAX_HANDSHAKES.., _) | (_, MAX_HANDSHAKES_OF_ONE..) => Knock::Ignore,
-        _ => Knock::ShakeHands,
+        (PROVE_FROM.., _) if !is_proven => Verdict::Retry,
+        (MAX_HANDSHAKES.., _) | (_, MAX_HANDSHAKES_OF_ONE..) => Verdict::Drop,
+        _ => Verdict::Accept,
     }
 }
 
@@ -114,13 +114,13 @@ mod tests {
         let ip = |n: usize| IpAddr::from([10, 0, (n / 256) as u8, n as u8]);
         let crowd = |n: usize| (0..n).map(ip);
         let me = ip(999);
-        assert_eq!(knock(me, false, crowd(0)), Knock::ShakeHands);
-        assert_eq!(knock(me, false, crowd(PROVE_FROM)), Knock::Prove);
-        assert_eq!(knock(me, true, crowd(PROVE_FROM)), Knock::ShakeHands);
-        assert_eq!(knock(me, true, crowd(MAX_HANDSHAKES)), Knock::Ignore);
+        assert_eq!(admit(me, false, crowd(0)), Verdict::Accept);
+        assert_eq!(admit(me, false, crowd(PROVE_FROM)), Verdict::Retry);
+        assert_eq!(admit(me, true, crowd(PROVE_FROM)), Verdict::Accept);
+        assert_eq!(admit(me, true, crowd(MAX_HANDSHAKES)), Verdict::Drop);
         let same = || std::iter::repeat_n(me, MAX_HANDSHAKES_OF_ONE);
-        assert_eq!(knock(me, true, same()), Knock::Ignore);
-        assert_eq!(knock(ip(1), true, same()), Knock::ShakeHands);
+        assert_eq!(admit(me, true, same()), Verdict::Drop);
+        assert_eq!(admit(ip(1), true, same()), Verdict::Accept);
     }
 
     #[test]

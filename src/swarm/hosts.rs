@@ -12,20 +12,20 @@ use std::{
 
 use quinn::VarInt;
 
-use super::{asker::Site, congestion::DeafCubic};
+use super::{congestion::DeafCubic, requester::HostKey};
 
 /// The connections that are open, of either direction, and the hosts that they lead to.
 #[derive(Default)]
 pub struct Hosts {
     /// Those that are no more are left out when another comes.
-    open: Vec<(Site, Weak<quinn::Connection>)>,
+    open: Vec<(HostKey, Weak<quinn::Connection>)>,
     /// What makes the controllers of the connections with a host.
-    controllers: BTreeMap<Site, Weak<DeafCubic>>,
+    controllers: BTreeMap<HostKey, Weak<DeafCubic>>,
 }
 
 impl Hosts {
     /// What controls the next connection with a host; without one, it shares nothing.
-    pub fn controller(&mut self, site: Option<Site>) -> Arc<DeafCubic> {
+    pub fn controller(&mut self, site: Option<HostKey>) -> Arc<DeafCubic> {
         self.controllers.retain(|_, made| made.strong_count() > 0);
         let made = site.and_then(|site| self.controllers.get(&site)?.upgrade());
         made.unwrap_or_else(|| {
@@ -37,10 +37,10 @@ impl Hosts {
     }
 
     /// A connection has shaken hands: what may be under way over each is another now.
-    pub fn handle_open(&mut self, site: Site, quic: &Arc<quinn::Connection>) {
+    pub fn handle_open(&mut self, site: HostKey, quic: &Arc<quinn::Connection>) {
         self.open.retain(|(_, other)| other.strong_count() > 0);
         self.open.push((site, Arc::downgrade(quic)));
-        let mut counts: BTreeMap<Site, usize> = BTreeMap::new();
+        let mut counts: BTreeMap<HostKey, usize> = BTreeMap::new();
         for (site, _) in &self.open {
             *counts.entry(*site).or_default() += 1;
         }
@@ -58,11 +58,11 @@ impl Hosts {
             .open
             .iter()
             .filter(|(_, other)| other.strong_count() > 0);
-        let mut counts: BTreeMap<Site, usize> = BTreeMap::new();
+        let mut counts: BTreeMap<HostKey, usize> = BTreeMap::new();
         for (site, _) in open.clone() {
             *counts.entry(*site).or_default() += 1;
         }
-        let same = |(_, other): &&(Site, Weak<quinn::Connection>)| {
+        let same = |(_, other): &&(HostKey, Weak<quinn::Connection>)| {
             std::ptr::eq(other.as_ptr(), Arc::as_ptr(quic))
         };
         let site = open.clone().find(same).map(|(site, _)| site);
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn connections_with_one_host_are_controlled_together() {
         let mut hosts = Hosts::default();
-        let site = |n: u8| Some(Site::Host([10, 0, 0, n].into()));
+        let site = |n: u8| Some(HostKey::Host([10, 0, 0, n].into()));
         let first = hosts.controller(site(1));
         assert!(Arc::ptr_eq(&first, &hosts.controller(site(1))));
         assert!(!Arc::ptr_eq(&first, &hosts.controller(site(2))));

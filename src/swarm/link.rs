@@ -23,7 +23,7 @@ use async_channel::{Receiver, Sender};
 use smol::{future, stream::StreamExt, Task, Timer};
 
 use super::{
-    endpoint::{Connection, Endpoint},
+    endpoint::{Endpoint, PeerConnection},
     provide::{serve, Ask},
 };
 use crate::id::PeerId;
@@ -31,16 +31,16 @@ use crate::near::canonical;
 
 /// A handle to the task that owns the connection to one peer. Dropping it ends
 /// the task; connections that requests still hold live on until those end.
-pub struct Link {
-    wants: Sender<Want>,
-    incoming: Sender<Connection>,
+pub struct PeerLink {
+    wants: Sender<WantedConnection>,
+    incoming: Sender<PeerConnection>,
     candidates: Sender<Vec<SocketAddr>>,
     _task: Task<()>,
 }
 
-/// A way to ask a [`Link`] for its connection from another task.
+/// A way to ask a [`PeerLink`] for its connection from another task.
 #[derive(Clone)]
-pub struct LinkHandle(Sender<Want>);
+pub struct LinkHandle(Sender<WantedConnection>);
 
 /// Why there is no connection to a peer.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
@@ -52,14 +52,14 @@ pub enum NoConnection {
 }
 
 /// A wish for a connection.
-struct Want {
+struct WantedConnection {
     /// Not the one that there is.
     renew: bool,
     /// Where the answer goes.
-    reply: Sender<Result<Connection, NoConnection>>,
+    reply: Sender<Result<PeerConnection, NoConnection>>,
 }
 
-impl Link {
+impl PeerLink {
     /// A link to `peer`, which may answer at `candidates`, the likeliest
     /// first.
     ///
@@ -73,7 +73,7 @@ impl Link {
         let (wants, wanted) = async_channel::bounded(MAX_WAITING);
         let (incoming, arrived) = async_channel::bounded(1);
         let (latest, moved) = async_channel::bounded(1);
-        let keeper = Keeper {
+        let keeper = LinkTask {
             peer,
             candidates,
             endpoint,
@@ -86,7 +86,7 @@ impl Link {
             dialling: None,
             heard_before: None,
         };
-        let news = News {
+        let news = LinkNews {
             wanted,
             arrived,
             moved,
@@ -104,7 +104,7 @@ impl Link {
     }
 
     /// Tells the link that the peer has connected by itself.
-    pub fn offer(&self, connection: Connection) {
+    pub fn offer(&self, connection: PeerConnection) {
         // An older one that the link has not seen yet is not worth seeing.
         let _ = self.incoming.force_send(connection);
     }
@@ -120,7 +120,7 @@ impl LinkHandle {
     ///
     /// # Errors
     /// When none of the peer's addresses leads to it.
-    pub async fn connection(&self) -> Result<Connection, NoConnection> {
+    pub async fn connection(&self) -> Result<PeerConnection, NoConnection> {
         self.want(false).await
     }
 
@@ -130,42 +130,42 @@ impl LinkHandle {
     ///
     /// # Errors
     /// When none of the peer's addresses leads to it.
-    pub async fn renewed(&self) -> Result<Connection, NoConnection> {
+    pub async fn renewed(&self) -> Result<PeerConnection, NoConnection> {
         self.want(true).await
     }
 
-    async fn want(&self, renew: bool) -> Result<Connection, NoConnection> {
+    async fn want(&self, renew: bool) -> Result<PeerConnection, NoConnection> {
         let gone = || NoConnection::Unreachable("it is gone".into());
         let (reply, answer) = async_channel::bounded(1);
-        let want = Want { renew, reply };
+        let want = WantedConnection { renew, reply };
         self.0.send(want).await.map_err(|_| gone())?;
         answer.recv().await.map_err(|_| gone())?
     }
 }
 
 /// What the link's task is told.
-struct News {
-    wanted: Receiver<Want>,
-    arrived: Receiver<Connection>,
+struct LinkNews {
+    wanted: Receiver<WantedConnection>,
+    arrived: Receiver<PeerConnection>,
     moved: Receiver<Vec<SocketAddr>>,
 }
 
-enum Event {
-    Wanted(Want),
-    Arrived(Connection),
+enum LinkEvent {
+    Wanted(WantedConnection),
+    Arrived(PeerConnection),
     Moved(Vec<SocketAddr>),
-    Dialled(Result<Connection, NoConnection>),
+    Dialled(Result<PeerConnection, NoConnection>),
     /// The link is gone.
     End,
 }
 
 /// The state of a link's task.
-struct Keeper {
+struct LinkTask {
     peer: PeerId,
     candidates: Vec<SocketAddr>,
     endpoint: Endpoint,
     asks: Sender<Ask>,
-    connection: Option<Connection>,
+    connection: Option<PeerConnection>,
     /// Since when there is this connection.
     since: Instant,
     /// The peer is no longer said to be where the connection leads.
@@ -174,45 +174,59 @@ struct Keeper {
     /// one that is doubted as well, the peer may know of no other.
     serving: VecDeque<Task<()>>,
     /// The requests that wait for a connection, at most [`MAX_WAITING`].
-    waiting: Vec<Want>,
-    dialling: Option<Task<Result<Connection, NoConnection>>>,
+    waiting: Vec<WantedConnection>,
+    dialling: Option<Task<Result<PeerConnection, NoConnection>>>,
     /// Datagrams that the connection had brought when its successor was first wanted.
     heard_before: Option<u64>,
 }
 
-impl Keeper {
-    async fn run(mut self, news: News) {
+impl LinkTask {
+    async fn run(mut self, news: LinkNews) {
         loop {
             match self.next(&news).await {
-                Event::Wanted(reply) => self.handle_wanted(reply),
-                Event::Arrived(connection) => self.handle_connection(connection),
-                Event::Moved(candidates) => self.handle_moved(candidates),
-                Event::Dialled(outcome) => self.handle_dialled(outcome),
-                Event::End => return,
+                LinkEvent::Wanted(reply) => self.handle_wanted(reply),
+                LinkEvent::Arrived(connection) => self.handle_connection(connection),
+                LinkEvent::Moved(candidates) => self.handle_moved(candidates),
+                LinkEvent::Dialled(outcome) => self.handle_dialled(outcome),
+                LinkEvent::End => return,
             }
         }
     }
 
-    async fn next(&mut self, news: &News) -> Event {
+    async fn next(&mut self, news: &LinkNews) -> LinkEvent {
         let has_room = self.waiting.len() < MAX_WAITING;
         let wanted = async {
             match has_room {
-                true => news.wanted.recv().await.map_or(Event::End, Event::Wanted),
+                true => news
+                    .wanted
+                    .recv()
+                    .await
+                    .map_or(LinkEvent::End, LinkEvent::Wanted),
                 false => future::pending().await,
             }
         };
-        let arrived = async { news.arrived.recv().await.map_or(Event::End, Event::Arrived) };
-        let moved = async { news.moved.recv().await.map_or(Event::End, Event::Moved) };
+        let arrived = async {
+            news.arrived
+                .recv()
+                .await
+                .map_or(LinkEvent::End, LinkEvent::Arrived)
+        };
+        let moved = async {
+            news.moved
+                .recv()
+                .await
+                .map_or(LinkEvent::End, LinkEvent::Moved)
+        };
         let dialled = async {
             match &mut self.dialling {
-                Some(dialling) => Event::Dialled(dialling.await),
+                Some(dialling) => LinkEvent::Dialled(dialling.await),
                 None => future::pending().await,
             }
         };
         future::or(future::or(arrived, moved), future::or(dialled, wanted)).await
     }
 
-    fn handle_wanted(&mut self, want: Want) {
+    fn handle_wanted(&mut self, want: WantedConnection) {
         let is_old = self.since.elapsed() >= MIN_AGE;
         let is_silent = want.renew && is_old;
         match self.live() {
@@ -231,7 +245,7 @@ impl Keeper {
     }
 
     /// A connection to the peer is there, from whichever side.
-    fn handle_connection(&mut self, connection: Connection) {
+    fn handle_connection(&mut self, connection: PeerConnection) {
         self.dialling = None;
         self.is_doubtful = false;
         self.since = Instant::now();
@@ -239,13 +253,13 @@ impl Keeper {
         self.answer_all(&Ok(connection));
     }
 
-    fn answer_all(&mut self, outcome: &Result<Connection, NoConnection>) {
+    fn answer_all(&mut self, outcome: &Result<PeerConnection, NoConnection>) {
         for want in std::mem::take(&mut self.waiting) {
             self.answer(want, outcome.clone());
         }
     }
 
-    fn answer(&self, want: Want, connection: Result<Connection, NoConnection>) {
+    fn answer(&self, want: WantedConnection, connection: Result<PeerConnection, NoConnection>) {
         if let Ok(connection) = &connection {
             self.endpoint.expect_answers(connection);
         }
@@ -268,7 +282,7 @@ impl Keeper {
         }
     }
 
-    fn handle_dialled(&mut self, outcome: Result<Connection, NoConnection>) {
+    fn handle_dialled(&mut self, outcome: Result<PeerConnection, NoConnection>) {
         self.dialling = None;
         let before = self.heard_before.take();
         match (outcome, self.live()) {
@@ -290,7 +304,7 @@ impl Keeper {
         }
     }
 
-    fn serve(&mut self, dialled: &Connection) {
+    fn serve(&mut self, dialled: &PeerConnection) {
         self.serving.retain(|serving| !serving.is_finished());
         if self.serving.len() >= MAX_SERVED {
             self.serving.pop_front();
@@ -299,7 +313,7 @@ impl Keeper {
         self.serving.push_back(serving);
     }
 
-    fn live(&mut self) -> Option<Connection> {
+    fn live(&mut self) -> Option<PeerConnection> {
         self.connection.take_if(|c| c.quic.close_reason().is_some());
         self.connection.clone()
     }
@@ -316,7 +330,7 @@ impl Keeper {
 }
 
 /// Datagrams that came over a connection so far.
-fn heard(connection: &Connection) -> u64 {
+fn heard(connection: &PeerConnection) -> u64 {
     connection.quic.stats().udp_rx.datagrams
 }
 
@@ -326,7 +340,7 @@ async fn dial_any(
     endpoint: &Endpoint,
     peer: PeerId,
     candidates: &[SocketAddr],
-) -> Result<Connection, NoConnection> {
+) -> Result<PeerConnection, NoConnection> {
     if candidates.is_empty() {
         return Err(NoConnection::NoAddress);
     }

@@ -1,7 +1,7 @@
 //! Answering what other peers ask.
 //!
 //! Each stream is a question, handed on as an [`Ask`] to the node, and
-//! answered with the [`Reply`] that comes back. A question that nobody wants
+//! answered with the [`SliceReply`] that comes back. A question that nobody wants
 //! to decide is dropped with its stream.
 //!
 //! An asker costs what is under way to it, and it decides how fast that goes. So
@@ -24,8 +24,8 @@ use quinn::{RecvStream, SendStream, StreamId, VarInt};
 use smol::{future, lock::Semaphore, Task, Timer};
 
 use super::{
-    budget::{Booking, Budget, Piece, Precedence},
-    endpoint::{within, Connection, Patience},
+    budget::{Booking, Budget, Precedence, QueuedPiece},
+    endpoint::{within, Patience, PeerConnection},
 };
 use crate::{
     catalog::{Hash, Page},
@@ -49,11 +49,11 @@ pub struct Ask {
     pub request: PeerRequest,
     /// Where the answer goes; holds as many as one question can have under
     /// way. Closed when the asker does not wait any longer.
-    pub reply: Sender<Reply>,
+    pub reply: Sender<SliceReply>,
 }
 
 /// What to answer.
-pub enum Reply {
+pub enum SliceReply {
     Message(PeerReply),
     List(Arc<[Hash]>),
     Page(Arc<Page>),
@@ -77,7 +77,7 @@ pub type SharedBudget = Arc<Mutex<Budget>>;
 pub type Done = Sender<GroupSet>;
 
 /// Answers the questions that come over `connection` until it ends.
-pub async fn serve(connection: Connection, asks: Sender<Ask>) {
+pub async fn serve(connection: PeerConnection, asks: Sender<Ask>) {
     let mut streams: Vec<Task<()>> = Vec::new();
     let large = Arc::new(Semaphore::new(LARGE_ANSWERS));
     let mut due = Instant::now();
@@ -127,21 +127,21 @@ async fn answer(
     }
     while let Ok(reply) = replies.recv().await {
         let last = match reply {
-            Reply::Message(message) => {
+            SliceReply::Message(message) => {
                 let more = matches!(message, PeerReply::Hashing { .. });
                 write(&mut send, &encode_frame(&message)).await && more
             }
-            Reply::List(list) => {
+            SliceReply::List(list) => {
                 let _turn = large.acquire().await;
                 write(&mut send, &encode_frame(&PeerReply::List(list.to_vec()))).await;
                 false
             }
-            Reply::Page(page) => {
+            SliceReply::Page(page) => {
                 let _turn = large.acquire().await;
                 write(&mut send, &encode_frame(&PeerReply::Page(page.encode()))).await;
                 false
             }
-            Reply::Slice {
+            SliceReply::Slice {
                 blob,
                 groups,
                 precedence,
@@ -149,8 +149,8 @@ async fn answer(
                 done,
                 sent,
             } => {
-                let turn = Turn {
-                    piece: Piece {
+                let turn = SendTurn {
+                    piece: QueuedPiece {
                         precedence,
                         age: send.id().index(),
                     },
@@ -184,8 +184,8 @@ async fn answer(
 }
 
 /// When a slice is sent, as seen from all that is to be sent.
-struct Turn {
-    piece: Piece,
+struct SendTurn {
+    piece: QueuedPiece,
     /// Within its connection.
     priority: i32,
     budget: SharedBudget,
@@ -193,7 +193,7 @@ struct Turn {
     sent: Arc<AtomicU64>,
 }
 
-impl Turn {
+impl SendTurn {
     /// Waits until `bytes` may be sent.
     async fn comes(&self, bytes: usize) {
         while let Booking::AskAgain(then) = self.book(bytes, Instant::now()) {
@@ -237,7 +237,12 @@ async fn has_arrived(send: &mut SendStream) -> bool {
 
 /// Sends the header and the slice, which is checked as it is read; whether that was all of
 /// it.
-async fn send_slice(send: &mut SendStream, blob: Arc<Blob>, groups: GroupSet, turn: &Turn) -> bool {
+async fn send_slice(
+    send: &mut SendStream,
+    blob: Arc<Blob>,
+    groups: GroupSet,
+    turn: &SendTurn,
+) -> bool {
     let (to, pieces) = async_channel::bounded(PIECES_UNDER_WAY);
     let (lend, empty) = async_channel::bounded(PIECES_UNDER_WAY);
     // Of as many as it has room for, none is refused.

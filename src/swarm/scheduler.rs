@@ -21,8 +21,8 @@
 //! Not here: bytes, verification, connections.
 
 mod choose;
-mod elsewhere;
 mod referral;
+mod referrals;
 mod silence;
 mod source;
 mod start;
@@ -38,11 +38,11 @@ use crate::protocol::Class;
 
 use choose::SMALL_GROUPS;
 use silence::Arrivals;
-pub use silence::Silence;
-pub use source::{Pace, SourceInfo, Why};
-use source::{Source, Standing};
-pub use start::Lead;
-use window::Window;
+pub use silence::Stall;
+pub use source::{SourceInfo, Throughput, Why};
+use source::{SourceRecord, SourceStatus};
+pub use start::StartBuffer;
+use window::MemoryWindow;
 #[cfg(test)]
 pub use window::WINDOW_GROUPS;
 
@@ -52,7 +52,7 @@ pub struct RequestId(pub u64);
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum FetchAction {
     /// Ask `source` for `groups`; the answer comes back with `req`.
     Fetch {
         req: RequestId,
@@ -74,7 +74,7 @@ pub enum Action {
 
 /// How a request ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// The response came to its end.
     Complete,
     /// The response ended early: the source has the rest no more.
@@ -105,11 +105,11 @@ pub struct Scheduler {
     have: GroupSet,
     head: Group,
     /// Where the reader last said that it stands, in bytes, and when.
-    told: (u64, Instant),
+    reader_report: (u64, Instant),
     /// When it was polled last.
     polled: Instant,
     /// Set where the track cannot be kept, and only some of it is to be here at a time.
-    window: Option<Window>,
+    window: Option<MemoryWindow>,
     /// Bytes that a second of this track takes, when it is known.
     bitrate: Option<u64>,
     /// Where in the file the sound begins, in bytes.
@@ -121,8 +121,8 @@ pub struct Scheduler {
     held: bool,
     /// The reader has gone on from what a decoder reads to open the track.
     past_opening: bool,
-    sources: BTreeMap<PeerId, Source>,
-    requests: BTreeMap<RequestId, Request>,
+    sources: BTreeMap<PeerId, SourceRecord>,
+    requests: BTreeMap<RequestId, OpenRequest>,
     cancels: VecDeque<RequestId>,
     next_req: u64,
     random: Random,
@@ -135,7 +135,7 @@ pub struct Scheduler {
 }
 
 #[derive(Debug)]
-struct Request {
+struct OpenRequest {
     source: PeerId,
     groups: GroupSet,
     class: Class,
@@ -162,7 +162,7 @@ impl Scheduler {
             opening,
             have: GroupSet::new(),
             head: Group(0),
-            told: (0, now),
+            reader_report: (0, now),
             polled: now,
             window: None,
             bitrate: None,
@@ -221,7 +221,7 @@ impl Scheduler {
         match self.sources.get_mut(&peer) {
             Some(source) => source.refresh(info, now),
             None => {
-                self.sources.insert(peer, Source::new(info, tie));
+                self.sources.insert(peer, SourceRecord::new(info, tie));
             }
         }
         self.stuck_said = false;
@@ -230,7 +230,7 @@ impl Scheduler {
     /// A source is gone; what it was asked for is asked elsewhere.
     pub fn remove_source(&mut self, peer: PeerId) {
         if let Some(source) = self.sources.get_mut(&peer) {
-            source.put_out(Why::Gone);
+            source.exclude(Why::Gone);
         }
         self.cancel_where(|request| request.source == peer);
     }
@@ -238,7 +238,7 @@ impl Scheduler {
     /// A source does not have the track any more; what it was asked for is asked elsewhere.
     pub fn handle_disowned(&mut self, peer: PeerId) {
         if let Some(source) = self.sources.get_mut(&peer) {
-            source.put_out(Why::NotAvailable);
+            source.exclude(Why::NotAvailable);
         }
         self.cancel_where(|request| request.source == peer);
     }
@@ -249,7 +249,7 @@ impl Scheduler {
     /// requests for far-off groups make way. Small ones are cheaper to finish.
     pub fn handle_demand(&mut self, offset: u64, now: Instant) {
         self.head = Group::of(offset).min(Group(group_count(self.size)));
-        self.told = (offset.min(self.size), now);
+        self.reader_report = (offset.min(self.size), now);
         self.look_whether_dry(now);
         self.past_opening |= !self.is_opening();
         if self.have.contains(self.head) || self.asked().0.contains(self.head) {
@@ -274,14 +274,14 @@ impl Scheduler {
     /// The sound is held back, or goes on.
     pub fn handle_held(&mut self, held: bool, now: Instant) {
         if self.held != held {
-            self.told = (self.position(now), now);
+            self.reader_report = (self.position(now), now);
             self.held = held;
             self.look_whether_dry(now);
         }
     }
 
     /// What was measured of the sources, for the next track.
-    pub fn paces(&self) -> impl Iterator<Item = (PeerId, Pace)> + '_ {
+    pub fn paces(&self) -> impl Iterator<Item = (PeerId, Throughput)> + '_ {
         let sources = self.sources.iter();
         sources.filter_map(|(peer, source)| Some((*peer, source.pace()?)))
     }
@@ -326,57 +326,58 @@ impl Scheduler {
     }
 
     /// A request ended; every group that it brought was told before.
-    pub fn handle_done(&mut self, req: RequestId, outcome: Outcome, now: Instant) {
+    pub fn handle_done(&mut self, req: RequestId, outcome: RequestOutcome, now: Instant) {
         let Some(request) = self.requests.remove(&req) else {
             return; // Cancelled before.
         };
         let missing = request.groups.difference(&self.have);
-        if let Outcome::Elsewhere(named) = outcome {
-            return self.handle_elsewhere(request.source, &missing, named, now);
+        if let RequestOutcome::Elsewhere(named) = outcome {
+            return self.handle_referral(request.source, &missing, named, now);
         }
         // A busy source may bring it yet.
-        if !matches!(outcome, Outcome::Busy(_)) {
+        if !matches!(outcome, RequestOutcome::Busy(_)) {
             self.handle_not_brought(request.source, &missing);
         }
         let Some(source) = self.sources.get_mut(&request.source) else {
             return;
         };
         match outcome {
-            Outcome::Complete | Outcome::Short => source.handle_end(&missing),
-            Outcome::Busy(retry) => source.handle_busy(retry, self.random.draw(), now),
-            Outcome::ConnectionLost(why) => {
+            RequestOutcome::Complete | RequestOutcome::Short => source.handle_end(&missing),
+            RequestOutcome::Busy(retry) => source.handle_busy(retry, self.random.draw(), now),
+            RequestOutcome::ConnectionLost(why) => {
                 log::debug!("{} brings nothing: {why}", request.source);
                 source.handle_failure(false, self.random.draw(), now);
             }
-            Outcome::NotAvailable => source.handle_not_available(),
-            Outcome::Elsewhere(_) => {} // Dealt with above.
-            Outcome::Denied => source.put_out(Why::Denied),
-            Outcome::Changed => source.put_out(Why::Changed),
-            Outcome::Liar => source.put_out(Why::Liar),
+            RequestOutcome::NotAvailable => source.handle_not_available(),
+            RequestOutcome::Elsewhere(_) => {} // Dealt with above.
+            RequestOutcome::Denied => source.exclude(Why::Denied),
+            RequestOutcome::Changed => source.exclude(Why::Changed),
+            RequestOutcome::Liar => source.exclude(Why::Liar),
         }
-        if source.standing() == Standing::Out {
+        if source.standing() == SourceStatus::Excluded {
             let peer = request.source;
             self.cancel_where(|request| request.source == peer);
         }
     }
 
     /// The next thing to do at `now`; `None` until an event or [`Self::poll_timeout`].
-    pub fn poll(&mut self, now: Instant) -> Option<Action> {
+    pub fn poll(&mut self, now: Instant) -> Option<FetchAction> {
         self.polled = now;
         self.expire(now);
         if let Some(req) = self.cancels.pop_front() {
-            return Some(Action::Cancel { req });
+            return Some(FetchAction::Cancel { req });
         }
         if let Some(groups) = self.excess() {
             self.have = self.have.difference(&groups);
-            return Some(Action::Forget { groups });
+            return Some(FetchAction::Forget { groups });
         }
         let missing = self.missing();
         if missing.is_empty() && self.window.is_some() {
             return None;
         }
         if missing.is_empty() {
-            return (!std::mem::replace(&mut self.complete_said, true)).then_some(Action::Complete);
+            return (!std::mem::replace(&mut self.complete_said, true))
+                .then_some(FetchAction::Complete);
         }
         if let Some(action) = self.next_fetch(&missing, now) {
             return Some(action);
@@ -455,8 +456,8 @@ impl Scheduler {
         while let Some(req) = self.too_slow(now) {
             self.cancel(&[req]);
         }
-        let in_the_way = self.in_the_way(now);
-        self.cancel(&in_the_way);
+        let preemptable = self.preemptable(now);
+        self.cancel(&preemptable);
         for req in stalled {
             self.cancels.push_back(req);
             if let Some(request) = self.requests.remove(&req) {
@@ -470,7 +471,7 @@ impl Scheduler {
 
     /// When a request that somebody is about to listen to becomes late: when its source
     /// has fallen silent. One that only stands behind others of a slow source is not late.
-    fn late_at(&self, request: &Request, now: Instant) -> Option<Instant> {
+    fn late_at(&self, request: &OpenRequest, now: Instant) -> Option<Instant> {
         if request.late || request.class != Class::Now {
             return None;
         }
@@ -486,7 +487,7 @@ impl Scheduler {
         Some(since + patience)
     }
 
-    fn stuck(&mut self, missing: &GroupSet) -> Option<Action> {
+    fn stuck(&mut self, missing: &GroupSet) -> Option<FetchAction> {
         let hope = self.sources.values().any(|source| source.has_any(missing));
         if hope || !self.requests.is_empty() || self.stuck_said {
             return None;
@@ -496,7 +497,7 @@ impl Scheduler {
             .sources
             .iter()
             .map(|(peer, source)| (*peer, source.why()));
-        Some(Action::Stuck { why: why.collect() })
+        Some(FetchAction::Stuck { why: why.collect() })
     }
 
     /// After a group of `by` arrived: the slower copy of a request has nothing left to bring.
@@ -516,7 +517,7 @@ impl Scheduler {
         self.cancel_where(|request| have.contains_all(&request.groups));
     }
 
-    fn cancel_where(&mut self, useless: impl Fn(&Request) -> bool) {
+    fn cancel_where(&mut self, useless: impl Fn(&OpenRequest) -> bool) {
         let found = self.requests.iter().filter(|(_, request)| useless(request));
         let found: Vec<_> = found.map(|(req, _)| *req).collect();
         self.cancel(&found);

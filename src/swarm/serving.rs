@@ -23,12 +23,12 @@ mod share;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use self::{listening::Listening, pace::Pace, share::Shares};
+use self::{listening::Listening, pace::RateMeter, share::SentShares};
 use crate::content::ranges::GroupSet;
 use crate::id::{PeerId, GROUP_BYTES};
 use crate::protocol::Class;
-use crate::swarm::asker::{Asker, Site};
 use crate::swarm::budget::Precedence;
+use crate::swarm::requester::{HostKey, Requester};
 
 /// A request that was let in, waiting or started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +47,7 @@ pub enum Admission {
 
 /// What is to be done about a waiting request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum ServeAction {
     /// Serve it now.
     Start(Ticket),
     /// It waited long enough: answer "busy". The ticket is void.
@@ -60,20 +60,20 @@ pub enum Action {
 /// The upload slots of this peer.
 #[derive(Debug, Default)]
 pub struct Serving {
-    running: BTreeMap<Ticket, Request>,
+    running: BTreeMap<Ticket, WaitingRequest>,
     /// In order of arrival.
-    waiting: VecDeque<(Ticket, Request)>,
-    shares: Shares,
+    waiting: VecDeque<(Ticket, WaitingRequest)>,
+    shares: SentShares,
     listening: Listening,
-    pace: Pace,
+    pace: RateMeter,
     /// What plays here is short of bytes itself.
     is_short: bool,
     next_ticket: u64,
 }
 
 #[derive(Debug)]
-struct Request {
-    asker: Asker,
+struct WaitingRequest {
+    asker: Requester,
     class: Class,
     /// Chunk groups that it is for.
     groups: u32,
@@ -82,7 +82,7 @@ struct Request {
     is_given_up: bool,
 }
 
-impl Request {
+impl WaitingRequest {
     /// Until when it keeps its slot although others wait.
     fn has_until(&self) -> Instant {
         self.since + SLOW_START + GROUP_TIME * self.groups.min(LARGEST)
@@ -98,7 +98,7 @@ impl Serving {
     /// a second takes `rate` bytes, if that is known.
     pub fn precedence(
         &mut self,
-        asker: Asker,
+        asker: Requester,
         class: Class,
         groups: &GroupSet,
         rate: Option<u64>,
@@ -125,12 +125,12 @@ impl Serving {
     /// A peer asks for `groups` of some track.
     pub fn handle_request(
         &mut self,
-        asker: Asker,
+        asker: Requester,
         class: Class,
         groups: &GroupSet,
         now: Instant,
     ) -> Admission {
-        let request = Request {
+        let request = WaitingRequest {
             asker,
             class,
             groups: groups.count(),
@@ -142,7 +142,7 @@ impl Serving {
             return Admission::Busy { retry };
         }
         let ticket = Ticket(self.next_ticket);
-        let overtakes = |(_, other): &(Ticket, Request)| {
+        let overtakes = |(_, other): &(Ticket, WaitingRequest)| {
             other.class <= class && self.has_slot(other.asker, other.class, now)
         };
         if self.has_slot(asker, class, now) && !self.waiting.iter().any(overtakes) {
@@ -188,11 +188,11 @@ impl Serving {
 
     /// Whether the line, shared by all hosts that ask, brings `asker` less than `rate`, as
     /// far as its pace is known.
-    pub fn is_too_thin(&self, asker: Asker, rate: u64) -> bool {
+    pub fn is_too_thin(&self, asker: Requester, rate: u64) -> bool {
         let waiting = self.waiting.iter().map(|(_, r)| r);
         let requests = self.running.values().chain(waiting);
         let sites = requests.map(|r| r.asker.site).chain([asker.site]);
-        let sites = sites.collect::<BTreeSet<Site>>().len() as u64;
+        let sites = sites.collect::<BTreeSet<HostKey>>().len() as u64;
         self.pace
             .rate()
             .is_some_and(|pace| pace / sites < rate + rate / 8)
@@ -206,15 +206,15 @@ impl Serving {
     }
 
     /// The next thing to do about a waiting request.
-    pub fn poll(&mut self, now: Instant) -> Option<Action> {
+    pub fn poll(&mut self, now: Instant) -> Option<ServeAction> {
         if let Some(at) = self.best_waiting(now) {
             let (ticket, request) = self.waiting.remove(at)?;
             self.start(ticket, request, now);
-            return Some(Action::Start(ticket));
+            return Some(ServeAction::Start(ticket));
         }
         if let Some((ticket, _)) = self.slowest().filter(|(_, until)| *until <= now) {
             self.running.get_mut(&ticket)?.is_given_up = true;
-            return Some(Action::GiveUp(ticket));
+            return Some(ServeAction::GiveUp(ticket));
         }
         let (_, oldest) = self.waiting.front()?;
         if now < oldest.since + MAX_WAIT {
@@ -222,7 +222,7 @@ impl Serving {
         }
         let (ticket, _) = self.waiting.pop_front()?;
         let retry = self.retry();
-        Some(Action::Busy { ticket, retry })
+        Some(ServeAction::Busy { ticket, retry })
     }
 
     /// When a waiting request has waited long enough, or a slow one has had its time.
@@ -258,7 +258,7 @@ impl Serving {
         if given_up >= self.waiting.len() {
             return None;
         }
-        let may_take = |slow: &Request| {
+        let may_take = |slow: &WaitingRequest| {
             let mut waiting = self.waiting.iter().map(|(_, r)| r);
             waiting.any(|r| {
                 r.asker.peer != slow.asker.peer
@@ -275,12 +275,12 @@ impl Serving {
     }
 
     fn of_peer(&self, peer: PeerId) -> usize {
-        let of_peer = |r: &&Request| r.asker.peer == peer;
+        let of_peer = |r: &&WaitingRequest| r.asker.peer == peer;
         self.running.values().filter(of_peer).count()
     }
 
-    fn of_site(&self, site: Site) -> usize {
-        let of_site = |r: &&Request| r.asker.site == site;
+    fn of_site(&self, site: HostKey) -> usize {
+        let of_site = |r: &&WaitingRequest| r.asker.site == site;
         self.running.values().filter(of_site).count()
     }
 
@@ -298,7 +298,7 @@ impl Serving {
     }
 
     /// Whether a slot is free for `asker`.
-    fn has_slot(&self, asker: Asker, class: Class, now: Instant) -> bool {
+    fn has_slot(&self, asker: Requester, class: Class, now: Instant) -> bool {
         let slots = self.slots_for(class);
         let free = slots.saturating_sub(self.running.len());
         let is_last = free <= slots / LAST_SLOTS;
@@ -308,7 +308,7 @@ impl Serving {
     }
 
     /// Whether no other host that asks was sent less than that of `asker` lately.
-    fn is_sent_the_least(&self, asker: Asker, now: Instant) -> bool {
+    fn is_sent_the_least(&self, asker: Requester, now: Instant) -> bool {
         let (of_site, _) = self.shares.of(asker, now);
         let waiting = self.waiting.iter().map(|(_, r)| r);
         let requests = self.running.values().chain(waiting);
@@ -316,7 +316,7 @@ impl Serving {
         others.all(|other| self.shares.of(other, now).0 >= of_site)
     }
 
-    fn start(&mut self, ticket: Ticket, mut request: Request, now: Instant) {
+    fn start(&mut self, ticket: Ticket, mut request: WaitingRequest, now: Instant) {
         self.shares.charge(request.asker, request.groups, now);
         self.pace.handle_start(now);
         request.since = now;

@@ -23,25 +23,25 @@ use std::{
 #[derive(Debug, Default)]
 pub struct Unproven {
     /// Where hands were shaken, and when in the order of all.
-    proven: BTreeMap<Place, u64>,
-    resting: BTreeMap<Place, Rest>,
+    proven: BTreeMap<DialTarget, u64>,
+    resting: BTreeMap<DialTarget, DialPause>,
     /// What may still be sent.
-    quotas: BTreeMap<Place, Quota>,
+    quotas: BTreeMap<DialTarget, DatagramQuota>,
     count: u64,
 }
 
 /// An address; without a port (0) it is the whole host.
-type Place = (IpAddr, u16);
+type DialTarget = (IpAddr, u16);
 
 #[derive(Debug)]
-struct Rest {
+struct DialPause {
     under_way: usize,
     failures: u32,
     until: Instant,
 }
 
 #[derive(Debug)]
-struct Quota {
+struct DatagramQuota {
     left: usize,
     begun: u64,
     last: Option<Instant>,
@@ -49,7 +49,7 @@ struct Quota {
 
 /// Whether an address may be dialled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum DialPermit {
     /// It is proven.
     Free,
     /// With a handful of datagrams. How it went is told by [`Unproven::handle_failed`] with
@@ -63,39 +63,39 @@ pub enum Turn {
 
 /// An attempt at an address that is not proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempt(Place);
+pub struct Attempt(DialTarget);
 
 impl Unproven {
     /// Somebody is to be dialled at `at`.
-    pub fn ask(&mut self, at: SocketAddr, now: Instant) -> Turn {
+    pub fn ask(&mut self, at: SocketAddr, now: Instant) -> DialPermit {
         let place = (at.ip(), at.port());
         if self.proven.contains_key(&place) {
-            return Turn::Free;
+            return DialPermit::Free;
         }
         let host = (at.ip(), 0)..=(at.ip(), u16::MAX);
         let is_members = self.proven.range(host).next().is_some();
         let attempt = if is_members { place } else { (at.ip(), 0) };
         self.make_room();
-        let rest = self.resting.entry(attempt).or_insert(Rest {
+        let rest = self.resting.entry(attempt).or_insert(DialPause {
             under_way: 0,
             failures: 0,
             until: now,
         });
         if rest.under_way >= MAX_AT_ONCE {
-            return Turn::Wait;
+            return DialPermit::Wait;
         }
         if rest.until > now {
-            return Turn::Rests(rest.until - now);
+            return DialPermit::Rests(rest.until - now);
         }
         rest.under_way += 1;
         self.count += 1;
-        let quota = Quota {
+        let quota = DatagramQuota {
             left: MAX_DATAGRAMS,
             begun: self.count,
             last: None,
         };
         self.quotas.insert(place, quota);
-        Turn::Limited(Attempt(attempt))
+        DialPermit::Limited(Attempt(attempt))
     }
 
     /// An attempt is over, and nobody has shaken hands.
@@ -207,9 +207,9 @@ mod tests {
         ([192, 168, 1, host], port).into()
     }
 
-    fn limited(turn: Turn) -> Attempt {
+    fn limited(turn: DialPermit) -> Attempt {
         match turn {
-            Turn::Limited(attempt) => attempt,
+            DialPermit::Limited(attempt) => attempt,
             other => panic!("{other:?}"),
         }
     }
@@ -223,7 +223,7 @@ mod tests {
         while now < begin + Duration::from_secs(3600) {
             port += 1;
             match unproven.ask(at(1, port), now) {
-                Turn::Limited(attempt) => {
+                DialPermit::Limited(attempt) => {
                     attempts += 1;
                     let sent: usize = (0..20)
                         .map(|n| now + APART * n)
@@ -232,7 +232,7 @@ mod tests {
                     assert_eq!(sent, MAX_DATAGRAMS);
                     unproven.handle_failed(attempt, false, now);
                 }
-                Turn::Rests(rest) => now += rest,
+                DialPermit::Rests(rest) => now += rest,
                 other => panic!("{other:?}"),
             }
         }
@@ -246,7 +246,7 @@ mod tests {
         for _ in 0..100 {
             let attempt = limited(unproven.ask(at(1, 1), now));
             unproven.handle_failed(attempt, true, now);
-            let Turn::Rests(rest) = unproven.ask(at(1, 1), now) else {
+            let DialPermit::Rests(rest) = unproven.ask(at(1, 1), now) else {
                 panic!("it does not rest");
             };
             assert!(rest <= LONGEST_NEAR);
@@ -255,7 +255,7 @@ mod tests {
         unproven.ask(at(1, 1), now);
         // It has dialled meanwhile.
         unproven.handle_proven(at(1, 1));
-        assert_eq!(unproven.ask(at(1, 1), now), Turn::Free);
+        assert_eq!(unproven.ask(at(1, 1), now), DialPermit::Free);
         assert_eq!(unproven.may_send(at(1, 1), 7, now), 7);
     }
 
@@ -265,12 +265,12 @@ mod tests {
         let now = Instant::now();
         let first = limited(unproven.ask(at(1, 1), now));
         limited(unproven.ask(at(1, 2), now));
-        assert_eq!(unproven.ask(at(1, 3), now), Turn::Wait);
+        assert_eq!(unproven.ask(at(1, 3), now), DialPermit::Wait);
         unproven.handle_failed(first, true, now);
         unproven.handle_proven(at(1, 2));
         let dead = limited(unproven.ask(at(1, 1), now));
         unproven.handle_failed(dead, true, now);
-        assert!(matches!(unproven.ask(at(1, 1), now), Turn::Rests(_)));
+        assert!(matches!(unproven.ask(at(1, 1), now), DialPermit::Rests(_)));
         limited(unproven.ask(at(1, 3), now));
         unproven.handle_change();
         limited(unproven.ask(at(1, 1), now));

@@ -26,8 +26,8 @@ use smol::{
 };
 
 use super::{
-    link::{Command, Introduction, TrackerEvent},
-    links::{Action, LinkId, Links},
+    link::{Introduction, LinkCommand, TrackerEvent},
+    links::{LinkId, Links, LinksAction},
 };
 use crate::{
     identity::{peer_of, Identity, SERVER_NAME},
@@ -45,12 +45,12 @@ pub async fn run(
     identity: Identity,
     introduction: Introduction,
     seed: u64,
-    commands: Receiver<Command>,
+    commands: Receiver<LinkCommand>,
     events: Sender<TrackerEvent>,
 ) {
     let executor = Executor::new();
     let (arrived, arrivals) = async_channel::bounded(ARRIVALS);
-    let mut driver = Driver {
+    let mut driver = ClientDriver {
         links: Links::new(identity.peer_id(), introduction, seed),
         identity,
         connections: BTreeMap::new(),
@@ -66,10 +66,10 @@ pub async fn run(
 }
 
 /// What wakes the links.
-enum Wake {
-    Command(Command),
+enum ClientWake {
+    Command(LinkCommand),
     /// Of the connection with this number.
-    Arrival(u64, Arrival),
+    Arrival(u64, TrackerInput),
     Told,
     Timer,
     /// The node has gone.
@@ -77,54 +77,54 @@ enum Wake {
 }
 
 /// What comes from a connection's task, in this order.
-enum Arrival {
+enum TrackerInput {
     /// Where it was reached, and what it has shown.
-    Connected(IpAddr, Chain),
+    Connected(IpAddr, TrackerChain),
     Message(FromTracker),
     Closed(String),
 }
 
-struct Driver<'a> {
+struct ClientDriver<'a> {
     links: Links,
     identity: Identity,
-    connections: BTreeMap<LinkId, Connection>,
+    connections: BTreeMap<LinkId, TrackerConnection>,
     /// The number of the last connection.
     last: u64,
     /// What comes from all connections. What one that has ended left there counts no more.
-    arrived: Sender<(u64, Arrival)>,
-    arrivals: Receiver<(u64, Arrival)>,
+    arrived: Sender<(u64, TrackerInput)>,
+    arrivals: Receiver<(u64, TrackerInput)>,
     /// Events that the node has not taken yet.
     untold: VecDeque<TrackerEvent>,
-    commands: Receiver<Command>,
+    commands: Receiver<LinkCommand>,
     events: Sender<TrackerEvent>,
     executor: &'a Executor<'static>,
 }
 
 /// What the tracker has shown of itself.
-type Chain = Vec<CertificateDer<'static>>;
+type TrackerChain = Vec<CertificateDer<'static>>;
 
-struct Connection {
+struct TrackerConnection {
     number: u64,
     /// Empty until hands have been shaken.
-    chain: Chain,
+    chain: TrackerChain,
     outbox: Sender<Vec<u8>>,
     _task: Task<()>,
 }
 
-impl Driver<'_> {
+impl ClientDriver<'_> {
     async fn run(&mut self) {
         loop {
             let wake = self.wait().await;
             let now = Instant::now();
             match wake {
-                Wake::Command(command) => {
+                ClientWake::Command(command) => {
                     self.links.handle_command(command, now);
                     self.end_disbelieved(now);
                 }
-                Wake::Arrival(number, arrival) => self.handle_arrival(number, arrival, now),
-                Wake::Told => drop(self.untold.pop_front()),
-                Wake::Timer => {}
-                Wake::End => return,
+                ClientWake::Arrival(number, arrival) => self.handle_arrival(number, arrival, now),
+                ClientWake::Told => drop(self.untold.pop_front()),
+                ClientWake::Timer => {}
+                ClientWake::End => return,
             }
             if self.links.poll_timeout().is_some_and(|due| due <= now) {
                 self.links.handle_timeout(now);
@@ -133,13 +133,13 @@ impl Driver<'_> {
         }
     }
 
-    fn handle_arrival(&mut self, number: u64, arrival: Arrival, now: Instant) {
+    fn handle_arrival(&mut self, number: u64, arrival: TrackerInput, now: Instant) {
         let mut connections = self.connections.iter_mut();
         let Some((&link, connection)) = connections.find(|(_, c)| c.number == number) else {
             return;
         };
         match arrival {
-            Arrival::Connected(reached_at, chain) => {
+            TrackerInput::Connected(reached_at, chain) => {
                 let tracker = peer_of(&chain);
                 connection.chain = chain;
                 let candidates = match self.links.bound() {
@@ -152,8 +152,8 @@ impl Driver<'_> {
                 // Its key may have been taken away since it was shown.
                 self.end_disbelieved(now);
             }
-            Arrival::Message(message) => self.links.handle_message(link, message, now),
-            Arrival::Closed(why) => {
+            TrackerInput::Message(message) => self.links.handle_message(link, message, now),
+            TrackerInput::Closed(why) => {
                 self.connections.remove(&link);
                 self.links.handle_closed(link, why, now);
             }
@@ -163,7 +163,7 @@ impl Driver<'_> {
     /// Ends the connections with trackers whose keys were taken away.
     fn end_disbelieved(&mut self, now: Instant) {
         let identity = &self.identity;
-        let is_out = |c: &Connection| !c.chain.is_empty() && !identity.believes(&c.chain);
+        let is_out = |c: &TrackerConnection| !c.chain.is_empty() && !identity.believes(&c.chain);
         let out = self.connections.iter().filter(|(_, c)| is_out(c));
         for link in out.map(|(link, _)| *link).collect::<Vec<_>>() {
             self.connections.remove(&link);
@@ -171,16 +171,16 @@ impl Driver<'_> {
         }
     }
 
-    async fn wait(&self) -> Wake {
+    async fn wait(&self) -> ClientWake {
         let command = async {
             let command = self.commands.recv().await;
-            command.map_or(Wake::End, Wake::Command)
+            command.map_or(ClientWake::End, ClientWake::Command)
         };
         let told = async {
             match self.untold.front() {
                 Some(event) => match self.events.send(event.clone()).await {
-                    Ok(()) => Wake::Told,
-                    Err(_) => Wake::End,
+                    Ok(()) => ClientWake::Told,
+                    Err(_) => ClientWake::End,
                 },
                 None => future::pending().await,
             }
@@ -190,9 +190,9 @@ impl Driver<'_> {
                 return future::pending().await;
             }
             match self.arrivals.recv().await {
-                Ok((number, arrival)) => Wake::Arrival(number, arrival),
+                Ok((number, arrival)) => ClientWake::Arrival(number, arrival),
                 // It holds a sender of its own.
-                Err(_) => Wake::End,
+                Err(_) => ClientWake::End,
             }
         };
         let timer = async {
@@ -200,7 +200,7 @@ impl Driver<'_> {
                 Some(due) => Timer::at(due).await,
                 None => future::pending().await,
             };
-            Wake::Timer
+            ClientWake::Timer
         };
         command.race(told).race(arrival).race(timer).await
     }
@@ -208,10 +208,10 @@ impl Driver<'_> {
     fn perform(&mut self, now: Instant) {
         while let Some(action) = self.links.poll() {
             match action {
-                Action::Connect { link, to } => self.connect(link, to),
-                Action::Send { link, message } => self.send(link, &message, now),
-                Action::Disconnect { link } => drop(self.connections.remove(&link)),
-                Action::Tell(event) => self.untold.push_back(event),
+                LinksAction::Connect { link, to } => self.connect(link, to),
+                LinksAction::Send { link, message } => self.send(link, &message, now),
+                LinksAction::Disconnect { link } => drop(self.connections.remove(&link)),
+                LinksAction::Tell(event) => self.untold.push_back(event),
             }
         }
     }
@@ -225,11 +225,11 @@ impl Driver<'_> {
             let end = converse(&to, &identity, (number, &arrived), frames).await;
             let why = end.map_or_else(|error| in_words(&error), |()| "closed".into());
             // A link that has disconnected does not listen any more.
-            let _ = arrived.send((number, Arrival::Closed(why))).await;
+            let _ = arrived.send((number, TrackerInput::Closed(why))).await;
         });
-        let connection = Connection {
+        let connection = TrackerConnection {
             number,
-            chain: Chain::new(),
+            chain: TrackerChain::new(),
             outbox,
             _task: task,
         };
@@ -252,7 +252,7 @@ impl Driver<'_> {
 async fn converse(
     to: &str,
     identity: &Identity,
-    (number, arrived): (u64, &Sender<(u64, Arrival)>),
+    (number, arrived): (u64, &Sender<(u64, TrackerInput)>),
     frames: Receiver<Vec<u8>>,
 ) -> io::Result<()> {
     let stream = connect(to, identity.is_open()).await?;
@@ -268,10 +268,10 @@ async fn converse(
     let chain = chain.collect();
     let (mut from, mut into) = smol::io::split(stream);
     let read = async {
-        let mut next = Arrival::Connected(reached_at, chain);
+        let mut next = TrackerInput::Connected(reached_at, chain);
         while arrived.send((number, next)).await.is_ok() {
             let message = read_frame(&mut from, MAX_TRACKER_FRAME).await;
-            next = Arrival::Message(message.map_err(io::Error::other)?);
+            next = TrackerInput::Message(message.map_err(io::Error::other)?);
         }
         Ok(())
     };

@@ -38,17 +38,19 @@ use smol::{
 use self::{
     connection::serve,
     names::NameFile,
-    outbox::{Frame, Outbox, Outboxes},
+    outbox::{FrameOutbox, Outboxes, SharedFrame},
     turns::Reading,
 };
-use super::registry::{Action, Bulletin, ConnId, Dropped, Place, Registry, Snapshot, MAX_PEERS};
+use super::registry::{
+    Bulletin, ConnId, Dropped, NewsPosition, Registry, RegistryAction, Snapshot, MAX_PEERS,
+};
 use crate::{
-    catalog::Quota,
+    catalog::MemoryQuota,
     id::PeerId,
     identity::{peer_of, Identity},
     interfaces,
     near::{is_near, Subnet},
-    port_owner::{port_owner, Transport},
+    port_owner::{port_owner, PortProtocol},
     protocol::ToTracker,
     sockets::listen_tcp,
     tenure::TenureRecord,
@@ -63,12 +65,12 @@ pub struct TrackerServer {
     memory: u64,
     /// Where names are remembered over a restart, and what they were before.
     names: (NameFile, Vec<TenureRecord>),
-    inbox: (Sender<Event>, Receiver<Event>),
+    inbox: (Sender<RegistryEvent>, Receiver<RegistryEvent>),
 }
 
 /// The way to a running tracker. Cheap to clone.
 #[derive(Clone)]
-pub struct TrackerStatus(Sender<Event>);
+pub struct TrackerStatus(Sender<RegistryEvent>);
 
 impl TrackerServer {
     /// Listens on `address`; `[::]` takes IPv4, too, and stands for
@@ -76,10 +78,14 @@ impl TrackerServer {
     ///
     /// # Errors
     /// Names the address and, where it is in use, the process that has it.
-    pub fn bind(address: SocketAddr, identity: &Identity, memory: u64) -> Result<Self, BindError> {
+    pub fn bind(
+        address: SocketAddr,
+        identity: &Identity,
+        memory: u64,
+    ) -> Result<Self, TrackerBindError> {
         let listener = listen_tcp(address)
             .and_then(Async::new)
-            .map_err(|source| BindError::new(address, source))?;
+            .map_err(|source| TrackerBindError::new(address, source))?;
         // Where the system refuses, its own bound stays.
         if let Err(error) = listen(&listener, Backlog::MAXALLOWABLE) {
             log::debug!("tracker: few can wait at {address}: {error}");
@@ -121,11 +127,11 @@ impl TrackerServer {
         let executor = Arc::new(Executor::new());
         let now = Instant::now();
         let subnets = interfaces::subnets();
-        let mut registry = Registry::new(Vec::new(), Quota::of(self.memory));
+        let mut registry = Registry::new(Vec::new(), MemoryQuota::of(self.memory));
         registry.set_network(interfaces::own_addresses(), subnets.clone());
         let (names, before) = std::mem::take(&mut self.names);
         registry.recall_names(&before, now);
-        let mut driver = Driver {
+        let mut driver = RegistryDriver {
             registry,
             names,
             links: BTreeMap::new(),
@@ -146,31 +152,31 @@ impl TrackerStatus {
     /// The tracker's state; `None` when it does not run.
     pub async fn snapshot(&self) -> Option<Snapshot> {
         let (answer, answered) = async_channel::bounded(1);
-        self.0.send(Event::Status(answer)).await.ok()?;
+        self.0.send(RegistryEvent::Status(answer)).await.ok()?;
         answered.recv().await.ok()
     }
 
     /// Has the tracker end all connections with those whose key was taken away.
     pub async fn end_disbelieved(&self) {
         // One that does not run has none.
-        let _ = self.0.send(Event::Keys).await;
+        let _ = self.0.send(RegistryEvent::Keys).await;
     }
 }
 
 /// The tracker cannot listen.
 #[derive(Debug, thiserror::Error)]
 #[error("the tracker cannot listen on TCP {address}: {source}{owner}")]
-pub struct BindError {
+pub struct TrackerBindError {
     address: SocketAddr,
     source: io::Error,
     /// Of the port, in words, where one is known.
     owner: String,
 }
 
-impl BindError {
+impl TrackerBindError {
     fn new(address: SocketAddr, source: io::Error) -> Self {
         let owner = (source.kind() == io::ErrorKind::AddrInUse)
-            .then(|| port_owner(Transport::Tcp, address.port()))
+            .then(|| port_owner(PortProtocol::Tcp, address.port()))
             .flatten();
         Self {
             address,
@@ -181,10 +187,10 @@ impl BindError {
 }
 
 /// What reaches the registry's task.
-enum Event {
+enum RegistryEvent {
     Connected {
         conn: ConnId,
-        chain: Chain,
+        chain: MemberChain,
     },
     Message {
         conn: ConnId,
@@ -202,21 +208,21 @@ enum Event {
 }
 
 /// What the other side of a connection has shown.
-type Chain = Vec<CertificateDer<'static>>;
+type MemberChain = Vec<CertificateDer<'static>>;
 
 /// What the registry's task waits for.
-enum Wake {
+enum RegistryWake {
     Accepted(io::Result<(Async<TcpStream>, SocketAddr)>),
-    Event(Event),
+    Event(RegistryEvent),
     Timer,
 }
 
-struct Driver {
+struct RegistryDriver {
     server: TrackerServer,
     registry: Registry,
     names: NameFile,
     /// The oldest first.
-    links: BTreeMap<ConnId, Link>,
+    links: BTreeMap<ConnId, MemberLink>,
     outboxes: Outboxes,
     reading: Reading,
     last_conn: u64,
@@ -229,31 +235,31 @@ struct Driver {
 }
 
 /// A connection as the registry's task holds it.
-struct Link {
+struct MemberLink {
     address: SocketAddr,
     since: Instant,
     /// Its id, once hands have been shaken.
     peer: Option<PeerId>,
     /// How it has shown that.
-    chain: Chain,
-    outbox: Outbox,
+    chain: MemberChain,
+    outbox: FrameOutbox,
     task: Task<()>,
 }
 
-impl Driver {
+impl RegistryDriver {
     async fn run(&mut self) {
         let mut alarm = Alarm::default();
         loop {
             let due = self.registry.poll_timeout().into_iter();
             alarm.set(due.chain(self.names.poll_timeout()).min());
             match self.wait(&mut alarm).await {
-                Wake::Accepted(Ok((stream, address))) => self.accept(stream, address),
-                Wake::Accepted(Err(error)) => {
+                RegistryWake::Accepted(Ok((stream, address))) => self.accept(stream, address),
+                RegistryWake::Accepted(Err(error)) => {
                     log::debug!("tracker: a connection could not be taken: {error}");
                     self.accept_after = Instant::now() + ACCEPT_REST;
                 }
-                Wake::Event(event) => self.handle(event),
-                Wake::Timer => {}
+                RegistryWake::Event(event) => self.handle(event),
+                RegistryWake::Timer => {}
             }
             let now = Instant::now();
             if self.registry.poll_timeout().is_some_and(|due| due <= now) {
@@ -275,27 +281,27 @@ impl Driver {
             let saving = async move {
                 let saved = smol::unblock(move || names::save(&path, &records)).await;
                 // Nobody is left to tell when the server is gone.
-                let _ = inbox.send(Event::NamesSaved(saved)).await;
+                let _ = inbox.send(RegistryEvent::NamesSaved(saved)).await;
             };
             self.executor.spawn(saving).detach();
         }
     }
 
-    async fn wait(&self, alarm: &mut Alarm) -> Wake {
+    async fn wait(&self, alarm: &mut Alarm) -> RegistryWake {
         let accept_after = self.accept_after.max(self.next_turn());
         let accepted = async {
             if Instant::now() < accept_after {
                 Timer::at(accept_after).await;
             }
-            Wake::Accepted(self.server.listener.accept().await)
+            RegistryWake::Accepted(self.server.listener.accept().await)
         };
         let event = async {
             let event = self.server.inbox.1.recv().await;
-            Wake::Event(event.expect("the server holds a sender of its own inbox"))
+            RegistryWake::Event(event.expect("the server holds a sender of its own inbox"))
         };
         let timer = async {
             alarm.ring().await;
-            Wake::Timer
+            RegistryWake::Timer
         };
         event.race(accepted).race(timer).await
     }
@@ -318,9 +324,9 @@ impl Driver {
             let end = serve(conn, stream, acceptor, &inbox, frames, (&reading, from)).await;
             let why = end.map_or_else(|error| error.to_string(), |()| "closed".into());
             // Nobody is left to tell when the server is gone.
-            let _ = inbox.send(Event::Closed { conn, why }).await;
+            let _ = inbox.send(RegistryEvent::Closed { conn, why }).await;
         });
-        let link = Link {
+        let link = MemberLink {
             address,
             since: Instant::now(),
             peer: None,
@@ -331,7 +337,7 @@ impl Driver {
         self.links.insert(conn, link);
     }
 
-    fn half_open(&self) -> impl Iterator<Item = (&ConnId, &Link)> {
+    fn half_open(&self) -> impl Iterator<Item = (&ConnId, &MemberLink)> {
         self.links.iter().filter(|(_, link)| link.peer.is_none())
     }
 
@@ -373,29 +379,31 @@ impl Driver {
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, event: RegistryEvent) {
         let now = Instant::now();
         match event {
-            Event::Connected { conn, chain } => self.handle_connected(conn, chain, now),
-            Event::Message { conn, message } => self.registry.handle_message(conn, message, now),
-            Event::Closed { conn, why } => {
+            RegistryEvent::Connected { conn, chain } => self.handle_connected(conn, chain, now),
+            RegistryEvent::Message { conn, message } => {
+                self.registry.handle_message(conn, message, now)
+            }
+            RegistryEvent::Closed { conn, why } => {
                 if let Some(link) = self.links.remove(&conn) {
                     log::debug!("tracker: {} is lost: {why}", link.address);
                 }
                 self.registry.handle_closed(conn, now);
             }
             // The requester may have gone meanwhile.
-            Event::Status(answer) => {
+            RegistryEvent::Status(answer) => {
                 let mut snapshot = self.registry.snapshot();
                 snapshot.problems.extend(self.names.problems());
                 drop(answer.try_send(snapshot));
             }
-            Event::NamesSaved(saved) => self.names.handle_saved(saved, now),
-            Event::Keys => self.end_disbelieved(now),
+            RegistryEvent::NamesSaved(saved) => self.names.handle_saved(saved, now),
+            RegistryEvent::Keys => self.end_disbelieved(now),
         }
     }
 
-    fn handle_connected(&mut self, conn: ConnId, chain: Chain, now: Instant) {
+    fn handle_connected(&mut self, conn: ConnId, chain: MemberChain, now: Instant) {
         // The key may have been taken away since it was shown.
         let known = peer_of(&chain).filter(|_| self.server.identity.believes(&chain));
         let Some(peer) = known else {
@@ -429,9 +437,11 @@ impl Driver {
     fn perform(&mut self) {
         while let Some(action) = self.registry.poll() {
             match action {
-                Action::Send { conn, message } => self.send(conn, Frame::new(&message)),
-                Action::Tell => self.tell(),
-                Action::Close { conn, why } => self.close(conn, why.to_string()),
+                RegistryAction::Send { conn, message } => {
+                    self.send(conn, SharedFrame::new(&message))
+                }
+                RegistryAction::Tell => self.tell(),
+                RegistryAction::Close { conn, why } => self.close(conn, why.to_string()),
             }
         }
     }
@@ -439,20 +449,20 @@ impl Driver {
     /// Sends the news to the connections that have read what they were sent before: what
     /// waits is always the same few bytes, shared by all that are equally far.
     fn tell(&mut self) {
-        let mut bulletins: BTreeMap<Place, (Bulletin, Frame)> = BTreeMap::new();
+        let mut bulletins: BTreeMap<NewsPosition, (Bulletin, SharedFrame)> = BTreeMap::new();
         let behind: Vec<_> = self.registry.behind().collect();
         for (conn, peer, place) in behind {
-            let has_room = |link: &Link| link.outbox.has_room();
+            let has_room = |link: &MemberLink| link.outbox.has_room();
             if !self.links.get(&conn).is_some_and(has_room) {
                 continue;
             }
             let (bulletin, frame) = bulletins.entry(place).or_insert_with(|| {
                 let bulletin = self.registry.news_after(place);
-                let frame = Frame::join(bulletin.facts.iter().map(|(_, message)| &**message));
+                let frame = SharedFrame::join(bulletin.facts.iter().map(|(_, message)| &**message));
                 (bulletin, frame)
             });
             let frame = match bulletin.is_about(peer) {
-                true => Frame::join(bulletin.for_peer(peer).map(|message| &**message)),
+                true => SharedFrame::join(bulletin.for_peer(peer).map(|message| &**message)),
                 false => frame.clone(),
             };
             self.registry.handle_told(conn, bulletin.up_to);
@@ -462,7 +472,7 @@ impl Driver {
         }
     }
 
-    fn send(&mut self, conn: ConnId, frame: Frame) {
+    fn send(&mut self, conn: ConnId, frame: SharedFrame) {
         let Some(link) = self.links.get(&conn) else {
             return;
         };

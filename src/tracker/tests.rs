@@ -13,11 +13,11 @@ use smol::{future::FutureExt, io::AsyncReadExt, net::TcpStream};
 
 use super::{
     client,
-    link::{Command, Introduction, TrackerEvent, Want},
+    link::{Introduction, LinkCommand, LinkWant, TrackerEvent},
     server::{TrackerServer, MAX_HALF_OPEN, MAX_HALF_OPEN_OF_ADDRESS},
 };
 use crate::{
-    catalog::{Catalogue, Entry, Held, Page},
+    catalog::{Catalogue, Entry, HeldEntry, Page},
     id::TrackId,
     identity::{Identity, SwarmKey, SERVER_NAME},
     protocol::{Candidate, FromTracker, PeerState},
@@ -28,7 +28,7 @@ const OURS: SwarmKey = SwarmKey::OPEN;
 
 struct Peer {
     identity: Identity,
-    commands: Sender<Command>,
+    commands: Sender<LinkCommand>,
     events: Receiver<TrackerEvent>,
     _task: smol::Task<()>,
 }
@@ -45,7 +45,7 @@ impl Peer {
         };
         let (commands, taken) = async_channel::bounded(8);
         let (told, events) = async_channel::bounded(1);
-        let trackers = Command::Trackers(vec![tracker.into()]);
+        let trackers = LinkCommand::Trackers(vec![tracker.into()]);
         commands.try_send(trackers).unwrap();
         let run = client::run(identity.clone(), introduction, 1, taken, told);
         Self {
@@ -90,7 +90,7 @@ fn with_tracker<F: Future<Output = ()>>(test: impl FnOnce(String, smol::Task<()>
 
 fn music(identity: &Identity) -> Arc<Catalogue> {
     let track = TrackId([9; 32]);
-    let entries = vec![Some(Entry::Held(Box::new(Held { track, size: 1 }))); 256];
+    let entries = vec![Some(Entry::Held(Box::new(HeldEntry { track, size: 1 }))); 256];
     let page = Arc::new(Page::new(&entries));
     let sign = |bytes: &[u8]| identity.sign(bytes);
     let id = identity.peer_id();
@@ -117,13 +117,13 @@ fn peers_meet_share_catalogues_and_leave() {
         assert_eq!(seen.candidates[0], with_tracker);
 
         let own = music(&kitchen.identity);
-        let publish = Command::Publish(own.clone());
+        let publish = LinkCommand::Publish(own.clone());
         kitchen.commands.send(publish).await.unwrap();
         bath.hears(FromTracker::Head(*own.head())).await;
         let owner = own.owner();
-        let what = Want::Page(1);
+        let what = LinkWant::Page(1);
         bath.commands
-            .send(Command::Want { owner, what })
+            .send(LinkCommand::Want { owner, what })
             .await
             .unwrap();
         let (index, bytes) = (1, own.pages()[1].encode().into());
@@ -134,7 +134,7 @@ fn peers_meet_share_catalogues_and_leave() {
         })
         .await;
 
-        kitchen.commands.send(Command::Leave).await.unwrap();
+        kitchen.commands.send(LinkCommand::Leave).await.unwrap();
         let left = |event| match event {
             TrackerEvent::Left { confirmed } => Some(confirmed),
             _ => None,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    client::{Client, Record},
+    client::{CtlClient, ReplyRecord},
     screen::count,
     show::{self, clock, title, Scene},
     words::{Positions, SeekTarget, VolumeTarget},
@@ -14,14 +14,14 @@ use super::{
 };
 
 /// Runs a command, and says what the player does then.
-pub(super) fn then_state(client: &mut Client, words: &[&str]) -> Result<String, CtlError> {
+pub(super) fn then_state(client: &mut CtlClient, words: &[&str]) -> Result<String, CtlError> {
     client.run(words)?;
     Ok(Scene::ask(client)?.state_line())
 }
 
 /// Plays something, or says why it was not found; also when it cannot be heard.
 pub(super) fn play(
-    client: &mut Client,
+    client: &mut CtlClient,
     command: &str,
     words: &[String],
 ) -> Result<String, CtlError> {
@@ -48,7 +48,7 @@ pub(super) fn play(
 }
 
 /// Why there may be less music than there should be.
-fn why_nothing(node: &Record) -> String {
+fn why_nothing(node: &ReplyRecord) -> String {
     let tracker = node.get("tracker").unwrap_or_default();
     let has_tracker = tracker.starts_with("registered") || tracker.starts_with("none");
     let others = node.number("peers").unwrap_or(1.0) - 1.0;
@@ -66,7 +66,7 @@ fn why_nothing(node: &Record) -> String {
     }
 }
 
-pub(super) fn seek(client: &mut Client, to: &SeekTarget) -> Result<String, CtlError> {
+pub(super) fn seek(client: &mut CtlClient, to: &SeekTarget) -> Result<String, CtlError> {
     let status = client.run(&["status"])?;
     let elapsed = status.number("elapsed").ok_or(CtlError::Silent)?;
     let duration = status.number("duration").unwrap_or(0.0);
@@ -92,7 +92,7 @@ pub(super) fn seek(client: &mut Client, to: &SeekTarget) -> Result<String, CtlEr
 }
 
 pub(super) fn set_volume(
-    client: &mut Client,
+    client: &mut CtlClient,
     volume: Option<VolumeTarget>,
 ) -> Result<String, CtlError> {
     match volume {
@@ -108,7 +108,7 @@ pub(super) fn set_volume(
     Ok(format!("volume {} %\n", volume.unwrap_or_default()))
 }
 
-pub(super) fn add(client: &mut Client, words: &[String]) -> Result<String, CtlError> {
+pub(super) fn add(client: &mut CtlClient, words: &[String]) -> Result<String, CtlError> {
     let before = queue_length(client)?;
     let uri = words.join(" ");
     match client.run(&["add", &uri]) {
@@ -128,13 +128,13 @@ pub(super) fn add(client: &mut Client, words: &[String]) -> Result<String, CtlEr
     }
 }
 
-pub(super) fn clear(client: &mut Client) -> Result<String, CtlError> {
+pub(super) fn clear(client: &mut CtlClient) -> Result<String, CtlError> {
     let before = queue_length(client)?;
     client.run(&["clear"])?;
     Ok(format!("cleared the queue of {}\n", count(before, "track")))
 }
 
-pub(super) fn shuffle(client: &mut Client) -> Result<String, CtlError> {
+pub(super) fn shuffle(client: &mut CtlClient) -> Result<String, CtlError> {
     client.run(&["shuffle"])?;
     Ok(format!(
         "shuffled {}\n",
@@ -142,7 +142,7 @@ pub(super) fn shuffle(client: &mut Client) -> Result<String, CtlError> {
     ))
 }
 
-pub(super) fn remove(client: &mut Client, places: &Positions) -> Result<String, CtlError> {
+pub(super) fn remove(client: &mut CtlClient, places: &Positions) -> Result<String, CtlError> {
     let before = within(client, *places.0.end())?;
     client.run(&["delete", &places.to_range()])?;
     let (gone, left) = (f64::from(places.len()), before - f64::from(places.len()));
@@ -152,7 +152,7 @@ pub(super) fn remove(client: &mut Client, places: &Positions) -> Result<String, 
     ))
 }
 
-pub(super) fn shift(client: &mut Client, from: u32, to: u32) -> Result<String, CtlError> {
+pub(super) fn shift(client: &mut CtlClient, from: u32, to: u32) -> Result<String, CtlError> {
     within(client, from.max(to))?;
     let at = |place: u32| (place - 1).to_string();
     client.run(&["move", &at(from), &at(to)])?;
@@ -161,7 +161,7 @@ pub(super) fn shift(client: &mut Client, from: u32, to: u32) -> Result<String, C
 }
 
 /// Whether there is such a place in the queue; gives how many there are.
-fn within(client: &mut Client, place: u32) -> Result<f64, CtlError> {
+fn within(client: &mut CtlClient, place: u32) -> Result<f64, CtlError> {
     let length = queue_length(client)?;
     match f64::from(place) <= length {
         true => Ok(length),
@@ -174,11 +174,11 @@ fn within(client: &mut Client, place: u32) -> Result<f64, CtlError> {
 
 /// Sets an option of the queue, or turns it.
 pub(super) fn switch(
-    client: &mut Client,
+    client: &mut CtlClient,
     name: &'static str,
     to: Option<Switch>,
 ) -> Result<String, CtlError> {
-    let is_on = |status: &Record| status.get(name).is_some_and(|value| value != "0");
+    let is_on = |status: &ReplyRecord| status.get(name).is_some_and(|value| value != "0");
     let to = match to {
         Some(to) => to,
         None if is_on(&client.run(&["status"])?) => Switch::Off,
@@ -199,7 +199,7 @@ pub(super) fn switch(
 }
 
 /// Comes back, and waits a little to say which tracker has it.
-pub(super) fn join(client: &mut Client) -> Result<String, CtlError> {
+pub(super) fn join(client: &mut CtlClient) -> Result<String, CtlError> {
     client.run(&["p2p_join"])?;
     let deadline = Instant::now() + JOIN_TIME;
     loop {
@@ -217,7 +217,7 @@ pub(super) fn join(client: &mut Client) -> Result<String, CtlError> {
     }
 }
 
-fn queue_length(client: &mut Client) -> Result<f64, CtlError> {
+fn queue_length(client: &mut CtlClient) -> Result<f64, CtlError> {
     let status = client.run(&["status"])?;
     Ok(status.number("playlistlength").unwrap_or(0.0))
 }
@@ -245,7 +245,7 @@ mod tests {
         ] {
             let pairs = [("tracker", tracker), ("peers", peers)];
             let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
-            let said = why_nothing(&Record(pairs.into()));
+            let said = why_nothing(&ReplyRecord(pairs.into()));
             assert!(said.contains(why), "{tracker}: {said}");
             assert_eq!(said.is_empty(), why.is_empty(), "{said}");
         }

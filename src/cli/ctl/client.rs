@@ -12,9 +12,9 @@ use crate::control::mpd::args::quote;
 
 /// The pairs of a reply, or those of one thing in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::cli) struct Record(pub Vec<(String, String)>);
+pub(in crate::cli) struct ReplyRecord(pub Vec<(String, String)>);
 
-impl Record {
+impl ReplyRecord {
     pub fn get(&self, key: &str) -> Option<&str> {
         let mut pairs = self.0.iter();
         let (_, value) = pairs.find(|(name, _)| name == key)?;
@@ -30,11 +30,11 @@ impl Record {
     }
 
     /// The parts that begin with one of `keys`.
-    pub fn split(self, keys: &[&str]) -> Vec<Record> {
-        let mut records = Vec::<Record>::new();
+    pub fn split(self, keys: &[&str]) -> Vec<ReplyRecord> {
+        let mut records = Vec::<ReplyRecord>::new();
         for (key, value) in self.0 {
             if keys.contains(&key.as_str()) {
-                records.push(Record::default());
+                records.push(ReplyRecord::default());
             }
             if let Some(record) = records.last_mut() {
                 record.0.push((key, value));
@@ -45,11 +45,11 @@ impl Record {
 }
 
 /// A connection that has been greeted.
-pub(in crate::cli) struct Client {
+pub(in crate::cli) struct CtlClient {
     stream: BufReader<UnixStream>,
 }
 
-impl Client {
+impl CtlClient {
     pub fn connect(path: &Path) -> Result<Self, CtlError> {
         Self::connect_for(path, PATIENCE)
     }
@@ -73,7 +73,7 @@ impl Client {
     }
 
     /// Runs one command.
-    pub fn run(&mut self, words: &[&str]) -> Result<Record, CtlError> {
+    pub fn run(&mut self, words: &[&str]) -> Result<ReplyRecord, CtlError> {
         let quoted: Vec<_> = words
             .iter()
             .enumerate()
@@ -85,7 +85,7 @@ impl Client {
         let line = quoted.join(" ") + "\n";
         let stream = self.stream.get_mut();
         stream.write_all(line.as_bytes()).map_err(CtlError::Lost)?;
-        let mut record = Record::default();
+        let mut record = ReplyRecord::default();
         loop {
             let line = self.line()?;
             if line == "OK" {
@@ -102,7 +102,7 @@ impl Client {
 
     /// Runs a command whose reply is a list of things, each beginning with one
     /// of `keys`.
-    pub fn records(&mut self, words: &[&str], keys: &[&str]) -> Result<Vec<Record>, CtlError> {
+    pub fn records(&mut self, words: &[&str], keys: &[&str]) -> Result<Vec<ReplyRecord>, CtlError> {
         Ok(self.run(words)?.split(keys))
     }
 
@@ -173,7 +173,7 @@ mod tests {
     fn a_reply_is_split_into_its_things() {
         let pairs = [("file", "a"), ("Title", "A"), ("directory", "b")];
         let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let things = Record(pairs.into()).split(&["file", "directory"]);
+        let things = ReplyRecord(pairs.into()).split(&["file", "directory"]);
         assert_eq!(things.len(), 2);
         assert_eq!(things[0].get("Title"), Some("A"));
     }

@@ -1,10 +1,10 @@
 //! What a shell is told of the paths that begin with what has been typed.
 
-use super::{client::Client, CtlError};
+use super::{client::CtlClient, CtlError};
 
 /// The directories and tracks whose path begins with `word`, one a line, in the directory that
 /// it is in; at the top the speakers.
-pub(super) fn complete(client: &mut Client, word: &str) -> Result<String, CtlError> {
+pub(super) fn complete(client: &mut CtlClient, word: &str) -> Result<String, CtlError> {
     let dir = word.rfind('/').map_or("", |at| &word[..at]);
     let entries = client.records(&["lsinfo", dir], &["directory", "file"])?;
     let paths = entries.iter().filter_map(|entry| {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::{
-    client::{Client, Record},
+    client::{CtlClient, ReplyRecord},
     screen::{count, fit, Column, Screen},
     CtlError,
 };
@@ -13,13 +13,13 @@ use super::{
 /// What plays and how the node is.
 #[derive(Debug)]
 pub(super) struct Scene {
-    status: Record,
-    song: Record,
-    node: Record,
+    status: ReplyRecord,
+    song: ReplyRecord,
+    node: ReplyRecord,
 }
 
 impl Scene {
-    pub fn ask(client: &mut Client) -> Result<Self, CtlError> {
+    pub fn ask(client: &mut CtlClient) -> Result<Self, CtlError> {
         Ok(Self {
             status: client.run(&["status"])?,
             song: client.run(&["currentsong"])?,
@@ -201,7 +201,7 @@ fn left_out_in_words(files: f64) -> String {
 }
 
 /// What `library` says without being asked for each file.
-pub(super) fn library(node: &Record, files: &[Record]) -> String {
+pub(super) fn library(node: &ReplyRecord, files: &[ReplyRecord]) -> String {
     let without_tags = files.iter().filter(|file| file.is_set("listed")).count();
     let mut text = match node.number("left_out") {
         None => "all files of this node's music are listed\n".to_owned(),
@@ -215,7 +215,7 @@ pub(super) fn library(node: &Record, files: &[Record]) -> String {
 }
 
 /// Files that are left out, each with its reason below.
-pub(super) fn left_out(screen: &Screen, files: &[Record]) -> String {
+pub(super) fn left_out(screen: &Screen, files: &[ReplyRecord]) -> String {
     if files.is_empty() {
         return "nothing is left out\n".to_owned();
     }
@@ -233,7 +233,7 @@ pub(super) fn left_out(screen: &Screen, files: &[Record]) -> String {
 }
 
 /// What `play` chose and what follows.
-pub(super) fn played(reply: &Record) -> String {
+pub(super) fn played(reply: &ReplyRecord) -> String {
     let what = reply.get("p2p_match").unwrap_or("track").to_owned();
     let tracks = reply.number("p2p_tracks").unwrap_or(1.0);
     let songs = reply.clone().split(&["file"]);
@@ -260,7 +260,7 @@ pub(super) fn played(reply: &Record) -> String {
     text
 }
 
-pub(super) fn queue(screen: &Screen, songs: &[Record], current: Option<&str>) -> String {
+pub(super) fn queue(screen: &Screen, songs: &[ReplyRecord], current: Option<&str>) -> String {
     if songs.is_empty() {
         return "the queue is empty; `p2pmusic ctl play` or `add` with some words fills it\n"
             .into();
@@ -272,7 +272,7 @@ pub(super) fn queue(screen: &Screen, songs: &[Record], current: Option<&str>) ->
         Column::number("time"),
         Column::short("file"),
     ];
-    let row = |song: &Record| {
+    let row = |song: &ReplyRecord| {
         let is_current = song.get("Id") == current && current.is_some();
         let position = song.number("Pos").unwrap_or(0.0) + 1.0;
         vec![
@@ -286,7 +286,7 @@ pub(super) fn queue(screen: &Screen, songs: &[Record], current: Option<&str>) ->
     screen.table(&columns, &songs.iter().map(row).collect::<Vec<_>>())
 }
 
-pub(super) fn songs(screen: &Screen, songs: &[Record]) -> String {
+pub(super) fn songs(screen: &Screen, songs: &[ReplyRecord]) -> String {
     if songs.is_empty() {
         return "nobody who is here has a track with these words\n".into();
     }
@@ -295,7 +295,7 @@ pub(super) fn songs(screen: &Screen, songs: &[Record]) -> String {
         Column::number("time"),
         Column::short("file"),
     ];
-    let row = |song: &Record| {
+    let row = |song: &ReplyRecord| {
         let file = song.get("file").unwrap_or_default();
         vec![marked(song), length(song), file.to_owned()]
     };
@@ -303,17 +303,17 @@ pub(super) fn songs(screen: &Screen, songs: &[Record]) -> String {
 }
 
 /// Without names, as `ls` has none.
-pub(super) fn directory(screen: &Screen, entries: &[Record]) -> String {
-    let is_directory = |entry: &&Record| entry.get("directory").is_some();
+pub(super) fn directory(screen: &Screen, entries: &[ReplyRecord]) -> String {
+    let is_directory = |entry: &&ReplyRecord| entry.get("directory").is_some();
     let (directories, files): (Vec<_>, Vec<_>) = entries.iter().partition(is_directory);
-    let line = |entry: &&Record| {
+    let line = |entry: &&ReplyRecord| {
         let name = entry.get("directory")?;
         let mark = if entry.is_set("p2p_away") { AWAY } else { "" };
         Some(format!("{name}/{mark}\n"))
     };
     let mut text: String = directories.iter().filter_map(line).collect();
     let columns = [Column::number(""), Column::text(""), Column::short("")];
-    let row = |entry: &&Record| {
+    let row = |entry: &&ReplyRecord| {
         let file = entry.get("file").unwrap_or_default();
         vec![length(entry), marked(entry), file.to_owned()]
     };
@@ -324,14 +324,14 @@ pub(super) fn directory(screen: &Screen, entries: &[Record]) -> String {
     }
 }
 
-pub(super) fn peers(screen: &Screen, peers: &[Record]) -> String {
+pub(super) fn peers(screen: &Screen, peers: &[ReplyRecord]) -> String {
     let columns = [
         Column::text("speaker"),
         Column::short("state"),
         Column::number("tracks"),
         Column::short("address"),
     ];
-    let row = |peer: &Record| {
+    let row = |peer: &ReplyRecord| {
         let get = |key| peer.get(key).unwrap_or("-").to_owned();
         let address = match peer.is_set("own") {
             true => "this node".to_owned(),
@@ -342,7 +342,7 @@ pub(super) fn peers(screen: &Screen, peers: &[Record]) -> String {
     screen.table(&columns, &peers.iter().map(row).collect::<Vec<_>>())
 }
 
-pub(super) fn devices(screen: &Screen, devices: &[Record]) -> String {
+pub(super) fn devices(screen: &Screen, devices: &[ReplyRecord]) -> String {
     if devices.is_empty() {
         return "there is no sound device here\n".into();
     }
@@ -351,7 +351,7 @@ pub(super) fn devices(screen: &Screen, devices: &[Record]) -> String {
         Column::short("device"),
         Column::short("description"),
     ];
-    let row = |device: &Record| {
+    let row = |device: &ReplyRecord| {
         let get = |key| device.get(key).unwrap_or_default().to_owned();
         let mark = if device.is_set("in_use") { "*" } else { "" };
         vec![mark.to_owned(), get("device"), get("description")]
@@ -359,7 +359,7 @@ pub(super) fn devices(screen: &Screen, devices: &[Record]) -> String {
     screen.table(&columns, &devices.iter().map(row).collect::<Vec<_>>())
 }
 
-pub(super) fn json(records: &[Record]) -> String {
+pub(super) fn json(records: &[ReplyRecord]) -> String {
     pretty(&Value::Array(records.iter().map(object).collect()))
 }
 
@@ -373,20 +373,20 @@ pub(super) fn clock(seconds: f64) -> String {
     }
 }
 
-fn summary(song: &Record) -> String {
+fn summary(song: &ReplyRecord) -> String {
     let file = song.get("file").unwrap_or_default();
     format!("{}  {}  {file}", marked(song), length(song))
 }
 
 /// The title, and whether only copies are here.
-fn marked(song: &Record) -> String {
+fn marked(song: &ReplyRecord) -> String {
     match song.is_set("p2p_away") {
         true => format!("{}{AWAY}", title(song)),
         false => title(song),
     }
 }
 
-pub(super) fn title(song: &Record) -> String {
+pub(super) fn title(song: &ReplyRecord) -> String {
     let file = song.get("file").unwrap_or_default();
     let name = file.rsplit('/').next().unwrap_or(file);
     match (song.get("Artist"), song.get("Title")) {
@@ -396,12 +396,12 @@ pub(super) fn title(song: &Record) -> String {
     }
 }
 
-fn length(song: &Record) -> String {
+fn length(song: &ReplyRecord) -> String {
     song.number("duration").map(clock).unwrap_or_default()
 }
 
 /// Pairs as an object; what comes several times is an array.
-fn object(record: &Record) -> Value {
+fn object(record: &ReplyRecord) -> Value {
     let mut object = Map::new();
     for (key, text) in &record.0 {
         let value = value(key, text);
@@ -475,9 +475,9 @@ const LEAST_CELLS: usize = 6;
 mod tests {
     use super::{super::screen::width, *};
 
-    fn record(pairs: &[(&str, &str)]) -> Record {
+    fn record(pairs: &[(&str, &str)]) -> ReplyRecord {
         let pair = |(key, value): &(&str, &str)| (key.to_string(), value.to_string());
-        Record(pairs.iter().map(pair).collect())
+        ReplyRecord(pairs.iter().map(pair).collect())
     }
 
     #[test]

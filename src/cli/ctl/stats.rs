@@ -7,32 +7,33 @@
 use serde_json::{Map, Number, Value};
 
 use super::{
-    client::Record,
+    client::ReplyRecord,
     screen::{count, Column, Screen},
     show::pretty,
 };
 
 /// The reply, taken apart.
-pub(super) struct Stats {
-    node: Record,
-    first_sounds: Vec<Record>,
-    peers: Vec<Record>,
-    liars: Vec<Record>,
+pub(super) struct StatsReply {
+    node: ReplyRecord,
+    first_sounds: Vec<ReplyRecord>,
+    peers: Vec<ReplyRecord>,
+    liars: Vec<ReplyRecord>,
 }
 
-impl Stats {
-    pub fn new(reply: Record) -> Self {
+impl StatsReply {
+    pub fn new(reply: ReplyRecord) -> Self {
         let begins = |pair: &(String, String)| SECTIONS.contains(&&*pair.0);
         let mut node = reply.0;
         let first = node.iter().position(begins).unwrap_or(node.len());
-        let sections = Record(node.split_off(first)).split(&SECTIONS);
+        let sections = ReplyRecord(node.split_off(first)).split(&SECTIONS);
         let of = |key: &str| {
-            let begins = |section: &&Record| section.0.first().is_some_and(|(name, _)| name == key);
+            let begins =
+                |section: &&ReplyRecord| section.0.first().is_some_and(|(name, _)| name == key);
             sections.iter().filter(begins).cloned().collect()
         };
         let [first_sounds, peers, liars] = SECTIONS.map(of);
         Self {
-            node: Record(node),
+            node: ReplyRecord(node),
             first_sounds,
             peers,
             liars,
@@ -48,7 +49,8 @@ impl Stats {
                 first_sounds.insert(from, Value::Object(times));
             }
         }
-        let list = |records: &[Record]| records.iter().map(|r| Value::Object(object(r))).collect();
+        let list =
+            |records: &[ReplyRecord]| records.iter().map(|r| Value::Object(object(r))).collect();
         all.insert("first_sound".into(), Value::Object(first_sounds));
         all.insert("peers".into(), list(&self.peers));
         all.insert("liars".into(), list(&self.liars));
@@ -121,8 +123,8 @@ impl Stats {
     }
 
     fn show_first_sounds(&self, screen: &Screen) -> String {
-        let heard = |times: &&Record| times.number("count").unwrap_or(0.0) > 0.0;
-        let row = |times: &Record| {
+        let heard = |times: &&ReplyRecord| times.number("count").unwrap_or(0.0) > 0.0;
+        let row = |times: &ReplyRecord| {
             let value = |key| times.number(key).map(time).unwrap_or_default();
             let from = times.get("first_sound").unwrap_or_default();
             let from = match from {
@@ -144,7 +146,7 @@ impl Stats {
     }
 
     fn show_peers(&self, screen: &Screen) -> String {
-        let row = |peer: &Record| {
+        let row = |peer: &ReplyRecord| {
             let size = |key| bytes(peer.number(key).unwrap_or(0.0));
             let count = |key| peer.get(key).unwrap_or("0").to_owned();
             vec![
@@ -169,7 +171,7 @@ impl Stats {
     }
 
     fn show_liars(&self, screen: &Screen) -> String {
-        let row = |liar: &Record| {
+        let row = |liar: &ReplyRecord| {
             let about = liar.get("file").or(liar.get("track"));
             let who = liar.get("liar").unwrap_or_default();
             (
@@ -198,7 +200,7 @@ fn with_head<const N: usize>(
     screen.table(&columns, &rows)
 }
 
-fn object(record: &Record) -> Map<String, Value> {
+fn object(record: &ReplyRecord) -> Map<String, Value> {
     let value = |key: &str, text: &str| match serde_json::from_str::<Number>(text) {
         Ok(number) if !TEXTS.contains(&key) => Value::Number(number),
         _ => text.into(),
@@ -245,9 +247,9 @@ const MAX_LIARS: usize = 4;
 mod tests {
     use super::*;
 
-    fn stats(pairs: &[(&str, &str)]) -> Stats {
+    fn stats(pairs: &[(&str, &str)]) -> StatsReply {
         let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        Stats::new(Record(pairs.iter().map(pair).collect()))
+        StatsReply::new(ReplyRecord(pairs.iter().map(pair).collect()))
     }
 
     const SOME: &[(&str, &str)] = &[

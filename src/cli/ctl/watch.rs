@@ -9,7 +9,7 @@ use std::{
 use signal_hook::{consts, low_level::pipe};
 
 use super::{
-    client::Client,
+    client::CtlClient,
     print,
     screen::{width, Screen},
     show::Scene,
@@ -17,9 +17,9 @@ use super::{
 };
 
 /// Shows a live line until the node or the person ends it; what was seen last stays.
-pub(super) fn watch(client: &mut Client) -> Result<(), CtlError> {
+pub(super) fn watch(client: &mut CtlClient) -> Result<(), CtlError> {
     let mut end = Ends::listen().map_err(CtlError::Output)?;
-    let mut line = Line::default();
+    let mut line = WatchedLine::default();
     loop {
         let shown = Scene::ask(client).and_then(|scene| line.show(&scene));
         if shown.is_err() || end.wait(Duration::from_secs(1)) {
@@ -50,11 +50,11 @@ impl Ends {
 
 /// What is shown now.
 #[derive(Default)]
-struct Line {
+struct WatchedLine {
     shown: String,
 }
 
-impl Line {
+impl WatchedLine {
     fn show(&mut self, scene: &Scene) -> Result<(), CtlError> {
         let mut screen = Screen::of_stdout();
         // The terminal shows a Ctrl-C as two characters, which are not to wrap.

@@ -5,8 +5,8 @@ use std::{fs, io, path::Path, time::Duration};
 use rodio::Source as _;
 
 use super::{
-    node::Node,
-    tunes::{compose, write_wav, Piece},
+    node::DemoNode,
+    tunes::{compose, write_wav, Tune},
     DemoError,
 };
 
@@ -26,7 +26,7 @@ fn play(dir: &Path, device: &str) -> Result<(), DemoError> {
         what: dir.display().to_string(),
         source,
     })?;
-    let node = Node::alone(dir, "chime", device)?;
+    let node = DemoNode::alone(dir, "chime", device)?;
     node.wait_until("found its own music", |client| {
         Ok(client.value(&["search", "file", "chime"], "file")?)
     })?;
@@ -55,7 +55,7 @@ fn write(path: &Path) -> io::Result<()> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
-    write_wav(path, compose(Piece::Lullaby, RATE).take_duration(LENGTH))
+    write_wav(path, compose(Tune::Lullaby, RATE).take_duration(LENGTH))
 }
 
 const RATE: u32 = 48_000;

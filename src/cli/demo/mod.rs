@@ -20,10 +20,10 @@ use std::{
 
 pub use self::chime::chime;
 use self::{
-    music::Track,
-    node::{Node, NodeError},
+    music::DemoTrack,
+    node::{DemoNode, NodeError},
 };
-use super::ctl::{client::Client, CtlError};
+use super::ctl::{client::CtlClient, CtlError};
 
 /// What can be said about the demo.
 #[derive(clap::Args)]
@@ -56,7 +56,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
             what: dir.display().to_string(),
             source,
         })
-        .and_then(|()| Stage::set(&dir, args)?.show());
+        .and_then(|()| DemoStage::set(&dir, args)?.show());
     if let Err(e) = fs::remove_dir_all(&dir) {
         complain!("{}: cannot be removed: {e}", dir.display());
     }
@@ -76,35 +76,35 @@ pub fn run(args: &DemoArgs) -> ExitCode {
 }
 
 /// Everything that the demo has on stage. Dropping it ends the processes.
-struct Stage {
+struct DemoStage {
     /// What `parlour` plays on.
-    output: Output,
-    tracks: Vec<Track>,
-    parlour: Node,
-    kitchen: Node,
-    attic: Node,
-    _tracker: Node,
+    output: DemoOutput,
+    tracks: Vec<DemoTrack>,
+    parlour: DemoNode,
+    kitchen: DemoNode,
+    attic: DemoNode,
+    _tracker: DemoNode,
 }
 
-enum Output {
+enum DemoOutput {
     Card(String),
     Recording(PathBuf),
 }
 
-impl Stage {
+impl DemoStage {
     fn set(dir: &std::path::Path, args: &DemoArgs) -> Result<Self, DemoError> {
         say!(
             "A tracker and three peers on this machine, in {}.\n",
             dir.display()
         );
         let output = match &args.device {
-            Some(device) => Output::Card(device.clone()),
-            None if has_sound_card() => Output::Card("auto".into()),
-            None => Output::Recording(dir.join("parlour.wav")),
+            Some(device) => DemoOutput::Card(device.clone()),
+            None if has_sound_card() => DemoOutput::Card("auto".into()),
+            None => DemoOutput::Recording(dir.join("parlour.wav")),
         };
         match &output {
-            Output::Card(device) => say("output", &format!("ALSA, device {device:?}")),
-            Output::Recording(_) => {
+            DemoOutput::Card(device) => say("output", &format!("ALSA, device {device:?}")),
+            DemoOutput::Recording(_) => {
                 say(
                     "output",
                     "no sound card here: what plays is recorded to a file, in real time",
@@ -125,14 +125,14 @@ impl Stage {
                 ),
             );
         }
-        let tracker = Node::tracker(dir)?;
+        let tracker = DemoNode::tracker(dir)?;
         say("tracker", &format!("listens on {}", tracker.address()));
         let device = match &output {
-            Output::Card(device) => device.clone(),
-            Output::Recording(path) => format!("wav:{}", path.display()),
+            DemoOutput::Card(device) => device.clone(),
+            DemoOutput::Recording(path) => format!("wav:{}", path.display()),
         };
-        let peer = |name, device: &str| -> Result<Node, DemoError> {
-            let node = Node::peer(dir, name, tracker.address(), device)?;
+        let peer = |name, device: &str| -> Result<DemoNode, DemoError> {
+            let node = DemoNode::peer(dir, name, tracker.address(), device)?;
             node.wait_until("registered", |client| {
                 let status = client.run(&["p2p_status"])?;
                 Ok(status
@@ -174,7 +174,7 @@ impl Stage {
     }
 
     /// Plays a track that another peer has, and follows it for a while.
-    fn play(&self, track: &Track) -> Result<(), DemoError> {
+    fn play(&self, track: &DemoTrack) -> Result<(), DemoError> {
         say!(
             "\n▶ parlour plays {:?}, which lives in the {}",
             track.title,
@@ -246,7 +246,7 @@ impl Stage {
 
     /// A recording that is silent would mean that nothing was shown.
     fn check_recording(self) -> Result<(), DemoError> {
-        let Output::Recording(path) = self.output else {
+        let DemoOutput::Recording(path) = self.output else {
             return Ok(());
         };
         let mut parlour = self.parlour;

@@ -6,10 +6,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::tunes::{compose, write_wav, Piece};
+use super::tunes::{compose, write_wav, Tune};
 
 /// A piece in its owner's directory.
-pub struct Track {
+pub struct DemoTrack {
     pub title: &'static str,
     /// The file's name.
     pub file: String,
@@ -21,19 +21,24 @@ pub struct Track {
 ///
 /// # Errors
 /// When they cannot be written.
-pub fn make(dir: &Path) -> io::Result<Vec<Track>> {
+pub fn make(dir: &Path) -> io::Result<Vec<DemoTrack>> {
     let plan = [
-        (Piece::Ground, "kitchen", "flac"),
-        (Piece::Waltz, "kitchen", "wav"),
-        (Piece::Lullaby, "attic", "mp3"),
-        (Piece::Blues, "attic", "ogg"),
+        (Tune::Ground, "kitchen", "flac"),
+        (Tune::Waltz, "kitchen", "wav"),
+        (Tune::Lullaby, "attic", "mp3"),
+        (Tune::Blues, "attic", "ogg"),
     ];
     plan.into_iter()
         .map(|(piece, owner, format)| track(dir, piece, owner, format))
         .collect()
 }
 
-fn track(dir: &Path, piece: Piece, owner: &'static str, format: &'static str) -> io::Result<Track> {
+fn track(
+    dir: &Path,
+    piece: Tune,
+    owner: &'static str,
+    format: &'static str,
+) -> io::Result<DemoTrack> {
     let home = dir.join("music").join(owner);
     fs::create_dir_all(&home)?;
     let title = piece.title();
@@ -47,7 +52,7 @@ fn track(dir: &Path, piece: Piece, owner: &'static str, format: &'static str) ->
         }
         false => "wav",
     };
-    Ok(Track {
+    Ok(DemoTrack {
         title,
         file: format!("{title}.{format}"),
         format,

@@ -15,10 +15,10 @@ use nix::{
     unistd::Pid,
 };
 
-use super::{Client, CtlError, DemoError};
+use super::{CtlClient, CtlError, DemoError};
 
 /// A running node; killed when it is dropped.
-pub struct Node {
+pub struct DemoNode {
     name: &'static str,
     child: Child,
     socket: PathBuf,
@@ -43,7 +43,7 @@ pub enum NodeError {
     },
 }
 
-impl Node {
+impl DemoNode {
     pub fn tracker(dir: &Path) -> Result<Self, NodeError> {
         let config = "role = \"tracker\"\n[tracker]\nlisten = \"127.0.0.1:0\"\nadvertise = false\n";
         Self::start(dir, "tracker", config)
@@ -149,15 +149,15 @@ impl Node {
         &self.address
     }
 
-    pub fn client(&self) -> Result<Client, CtlError> {
-        Client::connect(&self.socket)
+    pub fn client(&self) -> Result<CtlClient, CtlError> {
+        CtlClient::connect(&self.socket)
     }
 
     /// Looks again and again until `look` finds something.
     pub fn wait_until<T>(
         &self,
         what: &'static str,
-        mut look: impl FnMut(&mut Client) -> Result<Option<T>, DemoError>,
+        mut look: impl FnMut(&mut CtlClient) -> Result<Option<T>, DemoError>,
     ) -> Result<T, DemoError> {
         let mut client = self.client()?;
         let deadline = Instant::now() + PATIENCE;
@@ -191,7 +191,7 @@ impl Node {
     }
 }
 
-impl Drop for Node {
+impl Drop for DemoNode {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

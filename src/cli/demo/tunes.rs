@@ -17,7 +17,7 @@ use crate::player::wav::WavFile;
 
 /// A piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum Tune {
     /// A slow waltz in A minor for a music box.
     Waltz,
     /// Arpeggios over Pachelbel's ground in D.
@@ -28,7 +28,7 @@ pub enum Piece {
     Lullaby,
 }
 
-impl Piece {
+impl Tune {
     /// All of them.
     #[cfg(test)]
     pub const ALL: [Self; 4] = [Self::Waltz, Self::Ground, Self::Blues, Self::Lullaby];
@@ -48,30 +48,30 @@ impl Piece {
             Self::Waltz => Score {
                 beat: Duration::from_millis(360),
                 voices: vec![
-                    Voice::new(0.5, 0.65, Timbre::Bell, WALTZ_TUNE),
-                    Voice::new(0.3, 0.35, Timbre::Pluck, WALTZ_BASS),
+                    Instrument::new(0.5, 0.65, Timbre::Bell, WALTZ_TUNE),
+                    Instrument::new(0.3, 0.35, Timbre::Pluck, WALTZ_BASS),
                 ],
             },
             Self::Ground => Score {
                 beat: Duration::from_millis(500),
                 voices: vec![
-                    Voice::new(0.35, 0.7, Timbre::Pluck, GROUND_TUNE),
-                    Voice::new(0.45, 0.3, Timbre::Organ, GROUND_BASS),
+                    Instrument::new(0.35, 0.7, Timbre::Pluck, GROUND_TUNE),
+                    Instrument::new(0.45, 0.3, Timbre::Organ, GROUND_BASS),
                 ],
             },
             Self::Blues => Score {
                 beat: Duration::from_millis(380),
                 voices: vec![
-                    Voice::new(0.35, 0.6, Timbre::Reed, BLUES_TUNE),
-                    Voice::new(0.5, 0.4, Timbre::Pluck, BLUES_BASS),
+                    Instrument::new(0.35, 0.6, Timbre::Reed, BLUES_TUNE),
+                    Instrument::new(0.5, 0.4, Timbre::Pluck, BLUES_BASS),
                 ],
             },
             Self::Lullaby => Score {
                 beat: Duration::from_millis(550),
                 voices: vec![
-                    Voice::new(0.4, 0.7, Timbre::Bell, LULLABY_TUNE),
-                    Voice::new(0.25, 0.4, Timbre::Organ, LULLABY_LOW),
-                    Voice::new(0.2, 0.6, Timbre::Organ, LULLABY_MIDDLE),
+                    Instrument::new(0.4, 0.7, Timbre::Bell, LULLABY_TUNE),
+                    Instrument::new(0.25, 0.4, Timbre::Organ, LULLABY_LOW),
+                    Instrument::new(0.2, 0.6, Timbre::Organ, LULLABY_MIDDLE),
                 ],
             },
         }
@@ -79,10 +79,10 @@ impl Piece {
 }
 
 /// Plays `piece` in stereo, `rate` frames a second; a rate of 0 counts as 1.
-pub fn compose(piece: Piece, rate: u32) -> impl Source {
+pub fn compose(piece: Tune, rate: u32) -> impl Source {
     let rate = NonZero::new(rate).unwrap_or(NonZero::<u32>::MIN);
     let score = piece.score();
-    let beats = |voice: &Voice| voice.notes.iter().map(|&(_, beats)| beats).sum::<f32>();
+    let beats = |voice: &Instrument| voice.notes.iter().map(|&(_, beats)| beats).sum::<f32>();
     let longest = score.voices.iter().map(beats).fold(0.0, f32::max);
     let length = score.beat.mul_f32(longest) + RING_OUT;
     let frames = (length.as_secs_f64() * f64::from(rate.get())) as usize;
@@ -116,10 +116,10 @@ pub fn write_wav(path: &Path, source: impl Source) -> io::Result<()> {
 
 struct Score {
     beat: Duration,
-    voices: Vec<Voice>,
+    voices: Vec<Instrument>,
 }
 
-struct Voice {
+struct Instrument {
     gain: f32,
     /// From 0, left, to 1, right.
     place: f32,
@@ -128,7 +128,7 @@ struct Voice {
     notes: &'static [(u8, f32)],
 }
 
-impl Voice {
+impl Instrument {
     const fn new(gain: f32, place: f32, timbre: Timbre, notes: &'static [(u8, f32)]) -> Self {
         Self {
             gain,
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn each_piece_is_of_decent_length_and_does_not_clip() {
-        for piece in Piece::ALL {
+        for piece in Tune::ALL {
             let source = compose(piece, 8_000);
             let length = source.total_duration().unwrap().as_secs();
             assert!((8..=20).contains(&length), "{piece:?} lasts {length} s");

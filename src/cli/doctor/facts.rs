@@ -3,7 +3,7 @@
 
 use std::{net::IpAddr, net::SocketAddr, path::PathBuf};
 
-use super::person::{Person, Way};
+use super::person::{AccessPath, Person};
 use crate::{
     config::Config,
     player::{MixerControl, OutputSpec},
@@ -11,14 +11,14 @@ use crate::{
 
 /// All of it.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct DoctorFacts {
     pub machine: Machine,
     /// The user that runs the doctor.
     pub looker: Person,
     /// The user that the node runs as, or would.
     pub runner: Person,
     pub config: Settings,
-    pub node: Option<Node>,
+    pub node: Option<NodeAnswer>,
     /// What the service manager knows of the node; `Some(None)` where none is asked.
     pub unit: Option<Option<Unit>>,
     /// `Some(None)` in an open swarm.
@@ -26,14 +26,14 @@ pub struct Facts {
     pub state: Option<Dir>,
     pub cache: Option<Dir>,
     pub music: Vec<(PathBuf, Option<Music>)>,
-    pub sound: Option<Sound>,
+    pub sound: Option<SoundDevice>,
     pub knobs: Option<Vec<MixerControl>>,
     /// The volume that the node remembers, in per cent.
     pub remembered_volume: Option<u8>,
     pub ports: Option<Vec<Port>>,
-    pub network: Option<Network>,
+    pub network: Option<LocalInterfaces>,
     pub multicast: Option<Multicast>,
-    pub trackers: Vec<(String, Option<Reach>)>,
+    pub trackers: Vec<(String, Option<TrackerReach>)>,
     pub firewall: Option<Firewall>,
 }
 
@@ -74,7 +74,7 @@ pub struct Buffers {
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub path: PathBuf,
-    pub way: Option<Way>,
+    pub way: Option<AccessPath>,
     pub read: Read,
     /// What is in it, or what holds without it.
     pub config: Config,
@@ -103,7 +103,7 @@ pub enum Read {
 
 /// The node, asked at its socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Node {
+pub enum NodeAnswer {
     Runs(Box<Status>),
     /// Nobody listens there, in words.
     Absent(String),
@@ -148,7 +148,7 @@ pub struct Unit {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     pub path: PathBuf,
-    pub way: Way,
+    pub way: AccessPath,
     /// How many are in it, or what is wrong with it; nothing where it may not be read.
     pub keys: Option<Result<usize, String>>,
 }
@@ -157,15 +157,15 @@ pub struct Key {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dir {
     pub path: PathBuf,
-    pub way: Way,
-    pub disk: Option<Disk>,
+    pub way: AccessPath,
+    pub disk: Option<FileSystem>,
     /// What the node has in it, in bytes, as far as that was counted.
     pub used: u64,
 }
 
 /// The file system that a directory is on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Disk {
+pub struct FileSystem {
     /// For all users but root, in bytes.
     pub free: u64,
     pub has_inodes: bool,
@@ -177,15 +177,15 @@ pub struct Disk {
 /// A music directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Music {
-    pub way: Way,
-    pub content: Content,
+    pub way: AccessPath,
+    pub content: DirectoryContent,
     /// The place where a disk should be and is not.
     pub unmounted: Option<PathBuf>,
 }
 
 /// What is in a music directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum DirectoryContent {
     /// Something that can be played.
     Playable,
     /// So many files, of which none can.
@@ -198,7 +198,7 @@ pub enum Content {
 
 /// The sound device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sound {
+pub struct SoundDevice {
     pub wanted: OutputSpec,
     pub tried: Tried,
 }
@@ -237,7 +237,7 @@ pub enum PortState {
 
 /// The machine's interfaces, without loopback.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Network {
+pub struct LocalInterfaces {
     pub interfaces: Vec<Interface>,
     /// Whether a switch, real or not, keeps the radio off.
     pub is_radio_off: bool,
@@ -282,7 +282,7 @@ pub enum Multicast {
 
 /// What came of knocking at a tracker.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum TrackerReach {
     Answers(SocketAddr),
     /// Its name means nothing here, in the system's words.
     Nameless(String),

@@ -19,7 +19,7 @@ pub struct Person {
 
 /// A directory or file on the way to another, or that itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct PathStep {
     pub path: PathBuf,
     pub is_dir: bool,
     pub uid: u32,
@@ -32,15 +32,15 @@ pub struct Step {
 
 /// The way to a file or directory, from the root on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct AccessPath {
     /// As far as could be seen.
-    pub steps: Vec<Step>,
-    pub end: End,
+    pub steps: Vec<PathStep>,
+    pub end: PathEnd,
 }
 
 /// How a way ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum PathEnd {
     /// The last step is what was looked for.
     There,
     /// This is not there.
@@ -59,14 +59,14 @@ pub enum Wish {
     Write,
 }
 
-impl Way {
+impl AccessPath {
     /// What was looked for, if it is there.
-    pub fn target(&self) -> Option<&Step> {
-        self.steps.last().filter(|_| self.end == End::There)
+    pub fn target(&self) -> Option<&PathStep> {
+        self.steps.last().filter(|_| self.end == PathEnd::There)
     }
 
     /// The first step that does not let `person` do what it wishes.
-    pub fn obstacle(&self, person: &Person, wish: Wish) -> Option<&Step> {
+    pub fn obstacle(&self, person: &Person, wish: Wish) -> Option<&PathStep> {
         let target = self.target();
         self.steps.iter().find(|step| {
             let needed = match (target == Some(step), wish, step.is_dir) {
@@ -89,7 +89,7 @@ impl Person {
     }
 
     /// Whether this user has these of the three bits.
-    fn may(&self, step: &Step, needed: u32) -> bool {
+    fn may(&self, step: &PathStep, needed: u32) -> bool {
         if self.is_root() || needed == 0 {
             return true;
         }
@@ -114,8 +114,8 @@ const PASS: u32 = 1;
 mod tests {
     use super::*;
 
-    fn step(path: &str, uid: u32, gid: u32, mode: u32) -> Step {
-        Step {
+    fn step(path: &str, uid: u32, gid: u32, mode: u32) -> PathStep {
+        PathStep {
             path: path.into(),
             is_dir: !path.ends_with(".key"),
             uid,
@@ -136,16 +136,16 @@ mod tests {
 
     #[test]
     fn the_first_obstacle_on_the_way_is_named() {
-        let home = |mode| Way {
+        let home = |mode| AccessPath {
             steps: vec![
                 step("/", 0, 0, 0o755),
                 step("/home/pi", 1000, 1000, mode),
                 step("/home/pi/music", 1000, 1000, 0o755),
             ],
-            end: End::There,
+            end: PathEnd::There,
         };
         let service = person(Some(990), &[29]);
-        let at = |way: &Way, wish| {
+        let at = |way: &AccessPath, wish| {
             let step = way.obstacle(&service, wish)?;
             Some(step.path.to_str()?.to_owned())
         };
@@ -165,12 +165,12 @@ mod tests {
 
     #[test]
     fn the_owner_then_the_group_then_the_others_count() {
-        let key = |gid, mode| Way {
+        let key = |gid, mode| AccessPath {
             steps: vec![
                 step("/", 0, 0, 0o755),
                 step("/etc/swarm.key", 990, gid, mode),
             ],
-            end: End::There,
+            end: PathEnd::There,
         };
         for (who, gid, mode, may) in [
             (person(None, &[29]), 29, 0o640, true),

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use serde_json::{json, Value};
 
 use super::{
-    facts::{Facts, Machine},
+    facts::{DoctorFacts, Machine},
     findings::{size, Finding, Level},
 };
 use crate::unseen::one_line;
 
 /// For people: what machine it is, a line for each check, and below a finding what mends
 /// it.
-pub fn text(facts: &Facts, findings: &[Finding]) -> String {
+pub fn text(facts: &DoctorFacts, findings: &[Finding]) -> String {
     let mut text = String::new();
     for (name, value) in head(facts) {
         _ = writeln!(text, "{name:<9} {}", without_secrets(&value));
@@ -52,7 +52,7 @@ pub fn text(facts: &Facts, findings: &[Finding]) -> String {
 }
 
 /// For scripts.
-pub fn json(facts: &Facts, findings: &[Finding]) -> String {
+pub fn json(facts: &DoctorFacts, findings: &[Finding]) -> String {
     let rows = findings.iter().map(|finding| {
         let mend: Vec<_> = finding
             .mend
@@ -79,7 +79,7 @@ pub fn json(facts: &Facts, findings: &[Finding]) -> String {
     format!("{all:#}\n")
 }
 
-fn head(facts: &Facts) -> Vec<(&'static str, String)> {
+fn head(facts: &DoctorFacts) -> Vec<(&'static str, String)> {
     let Machine {
         model,
         kernel,

@@ -4,12 +4,12 @@ use std::io::{self, BufRead as _, Write as _};
 
 /// Asks, or takes every default.
 #[derive(Clone, Copy)]
-pub struct Asker {
+pub struct Questioner {
     /// Nobody is asked.
     pub takes_defaults: bool,
 }
 
-impl Asker {
+impl Questioner {
     /// A line; an empty one is `default`.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use std::{
 use nix::unistd::{gethostname, Uid, User};
 use toml::Value;
 
-use self::{ask::Asker, reach::Reach};
+use self::{ask::Questioner, reach::MusicReach};
 use super::{
     demo,
     join::{self, JoinArgs, JoinFailure},
@@ -118,7 +118,7 @@ pub fn run(args: &SetupArgs) -> ExitCode {
 }
 
 fn set_up(args: &SetupArgs) -> Result<(), SetupError> {
-    let asker = Asker {
+    let asker = Questioner {
         takes_defaults: args.yes,
     };
     let mut file = ConfigFile::open(&args.config)?;
@@ -160,7 +160,7 @@ fn set_up(args: &SetupArgs) -> Result<(), SetupError> {
 /// The name to write, if another than what is there.
 fn choose_name(
     args: &SetupArgs,
-    asker: Asker,
+    asker: Questioner,
     config: &Config,
 ) -> Result<Option<String>, SetupError> {
     let host = gethostname().ok().and_then(|host| host.into_string().ok());
@@ -178,7 +178,7 @@ fn choose_name(
 /// The directories to share, which are there.
 fn choose_music(
     args: &SetupArgs,
-    asker: Asker,
+    asker: Questioner,
     config: &Config,
 ) -> Result<Vec<PathBuf>, SetupError> {
     let given = match args.music.is_empty() {
@@ -253,7 +253,7 @@ enum Part {
     AsItIs,
 }
 
-fn choose_part(args: &SetupArgs, asker: Asker, file: &ConfigFile) -> Result<Part, SetupError> {
+fn choose_part(args: &SetupArgs, asker: Questioner, file: &ConfigFile) -> Result<Part, SetupError> {
     let has_key = file.config.swarm.key_file.is_some();
     match (args.first, args.join) {
         (true, _) => return Ok(Part::First),
@@ -302,13 +302,13 @@ fn join_swarm(args: &SetupArgs, file: &ConfigFile) -> Result<(), SetupError> {
     Ok(())
 }
 
-fn let_service_read(asker: Asker, dir: &Path) -> Result<(), SetupError> {
+fn let_service_read(asker: Questioner, dir: &Path) -> Result<(), SetupError> {
     if User::from_name(reach::USER).ok().flatten().is_none() {
         return Ok(());
     }
     let barred = match reach::of(reach::USER, dir) {
-        Reach::Whole => return Ok(()),
-        Reach::Unknown(why) => {
+        MusicReach::Whole => return Ok(()),
+        MusicReach::Unknown(why) => {
             say(
                 "music",
                 &format!(
@@ -318,7 +318,7 @@ fn let_service_read(asker: Asker, dir: &Path) -> Result<(), SetupError> {
             );
             return Ok(());
         }
-        Reach::Barred(barred) => barred,
+        MusicReach::Barred(barred) => barred,
     };
     let shown = barred.display();
     let question = format!("The service may not read {shown}. Let it read that and the music?");
@@ -328,7 +328,7 @@ fn let_service_read(asker: Asker, dir: &Path) -> Result<(), SetupError> {
     {
         let done = reach::let_in(reach::USER, dir);
         match (done, reach::of(reach::USER, dir)) {
-            (Ok(()), Reach::Whole) => {
+            (Ok(()), MusicReach::Whole) => {
                 say(
                     "music",
                     &format!("the service may read {} now (setfacl)", dir.display()),

@@ -13,7 +13,7 @@ pub const USER: &str = "p2pmusic";
 
 /// What is in the way of the service's user.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum MusicReach {
     Whole,
     /// This is the first that it cannot read or enter.
     Barred(PathBuf),
@@ -22,22 +22,22 @@ pub enum Reach {
 }
 
 /// Looks through `dir` as `user`.
-pub fn of(user: &str, dir: &Path) -> Reach {
+pub fn of(user: &str, dir: &Path) -> MusicReach {
     if let Some(closed) = closed_above(user, dir) {
-        return Reach::Barred(closed);
+        return MusicReach::Barred(closed);
     }
     let seconds = MAX_SECONDS.to_string();
     let mut find = as_user(user, &["timeout", &seconds, "find", "-H"]);
     find.arg(dir).args(BARRED);
     match find.output() {
-        Err(why) => Reach::Unknown(format!("setpriv: {why}")),
+        Err(why) => MusicReach::Unknown(format!("setpriv: {why}")),
         Ok(output) if output.status.code() == Some(TIMED_OUT) => {
-            Reach::Unknown(format!("{} took over {seconds} s", dir.display()))
+            MusicReach::Unknown(format!("{} took over {seconds} s", dir.display()))
         }
         Ok(output) => match first_line(&output) {
-            Some(path) => Reach::Barred(path.into()),
-            None if output.status.success() => Reach::Whole,
-            None => Reach::Unknown(said(&output)),
+            Some(path) => MusicReach::Barred(path.into()),
+            None if output.status.success() => MusicReach::Whole,
+            None => MusicReach::Unknown(said(&output)),
         },
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::cli::ctl::client::{Client, Record};
+use crate::cli::ctl::client::{CtlClient, ReplyRecord};
 
 /// Whether systemd runs this machine.
 pub fn is_managed() -> bool {
@@ -36,8 +36,8 @@ pub fn start() -> Result<(), String> {
 pub fn words(socket: &Path) -> Vec<(&'static str, String)> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let state = Client::connect(socket).and_then(|mut client| client.run(&["p2p_status"]));
-        let is_registered = |state: &Record| {
+        let state = CtlClient::connect(socket).and_then(|mut client| client.run(&["p2p_status"]));
+        let is_registered = |state: &ReplyRecord| {
             let tracker = state.get("tracker").unwrap_or_default();
             tracker.starts_with("registered")
         };
@@ -51,7 +51,7 @@ pub fn words(socket: &Path) -> Vec<(&'static str, String)> {
     }
 }
 
-fn described(state: &Record) -> Vec<(&'static str, String)> {
+fn described(state: &ReplyRecord) -> Vec<(&'static str, String)> {
     let of = |key| state.get(key).map(str::to_owned);
     let mut words = vec![("service", "runs, and starts at every boot".to_owned())];
     words.extend(of("name").map(|name| ("name", name)));

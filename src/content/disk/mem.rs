@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Disk, DiskFile, Stamp};
+use super::{Disk, DiskFile, DiskStamp};
 
 /// A disk in memory that forgets what was not synced when [`MemDisk::cut_power`] says so.
 #[derive(Clone, Default)]
-pub struct MemDisk(Arc<Mutex<State>>);
+pub struct MemDisk(Arc<Mutex<MemState>>);
 
 #[derive(Default)]
-struct State {
-    files: BTreeMap<u64, Content>,
+struct MemState {
+    files: BTreeMap<u64, MemContent>,
     names: BTreeMap<PathBuf, u64>,
     /// The names as the last sync of their directory left them.
     lasting: BTreeMap<PathBuf, u64>,
@@ -35,7 +35,7 @@ struct State {
 }
 
 #[derive(Clone, Default)]
-struct Content {
+struct MemContent {
     bytes: Vec<u8>,
     synced: Vec<u8>,
     modified: u64,
@@ -57,7 +57,7 @@ impl MemDisk {
             (mixed ^ (mixed >> 27)) % n
         };
         let mut state = self.state();
-        let State { names, lasting, .. } = &*state;
+        let MemState { names, lasting, .. } = &*state;
         let mut after = BTreeMap::new();
         for path in names.keys().chain(lasting.keys()).collect::<BTreeSet<_>>() {
             let either = if draw(2) == 0 { names } else { lasting };
@@ -103,7 +103,7 @@ impl MemDisk {
         self.state().spent += time;
     }
 
-    fn mounted(&self) -> io::Result<MutexGuard<'_, State>> {
+    fn mounted(&self) -> io::Result<MutexGuard<'_, MemState>> {
         let state = self.state();
         match state.unplugged {
             true => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
@@ -111,7 +111,7 @@ impl MemDisk {
         }
     }
 
-    fn changing(&self) -> io::Result<MutexGuard<'_, State>> {
+    fn changing(&self) -> io::Result<MutexGuard<'_, MemState>> {
         let mut state = self.mounted()?;
         if state.changes == Some(0) {
             return Err(io::Error::other("the power is gone"));
@@ -120,7 +120,7 @@ impl MemDisk {
         Ok(state)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MemState> {
         self.0.lock().expect("no test panics while it holds this")
     }
 
@@ -130,7 +130,7 @@ impl MemDisk {
     }
 }
 
-impl Content {
+impl MemContent {
     fn tear(&mut self, draw: &mut impl FnMut(u64) -> u64) {
         if self.bytes == self.synced {
             return;
@@ -179,7 +179,7 @@ impl Disk for MemDisk {
         }
         state.next += 1;
         let id = state.next;
-        state.files.insert(id, Content::default());
+        state.files.insert(id, MemContent::default());
         state.names.insert(path.to_owned(), id);
         drop(state);
         Ok(self.file(id))
@@ -216,7 +216,7 @@ impl Disk for MemDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.changing()?;
         let here = |path: &PathBuf| path.parent() == Some(dir);
-        let State { names, lasting, .. } = &mut *state;
+        let MemState { names, lasting, .. } = &mut *state;
         lasting.retain(|path, _| !here(path));
         let now = names.iter().filter(|(path, _)| here(path));
         lasting.extend(now.map(|(path, id)| (path.clone(), *id)));
@@ -241,11 +241,11 @@ impl Disk for MemDisk {
 }
 
 impl MemFile {
-    fn with<T>(&self, f: impl FnOnce(&mut State, u64) -> io::Result<T>) -> io::Result<T> {
+    fn with<T>(&self, f: impl FnOnce(&mut MemState, u64) -> io::Result<T>) -> io::Result<T> {
         f(&mut self.disk.state(), self.id)
     }
 
-    fn change(&self, f: impl FnOnce(&mut State, u64) -> io::Result<()>) -> io::Result<()> {
+    fn change(&self, f: impl FnOnce(&mut MemState, u64) -> io::Result<()>) -> io::Result<()> {
         f(&mut *self.disk.changing()?, self.id)
     }
 }
@@ -282,10 +282,10 @@ impl DiskFile for MemFile {
         })
     }
 
-    fn stamp(&self) -> io::Result<Stamp> {
+    fn stamp(&self) -> io::Result<DiskStamp> {
         self.with(|state, id| {
             let content = state.files.get(&id).ok_or_else(missing)?;
-            Ok(Stamp {
+            Ok(DiskStamp {
                 size: content.bytes.len() as u64,
                 modified: SystemTime::UNIX_EPOCH + Duration::from_secs(content.modified),
                 inode: (0, id),

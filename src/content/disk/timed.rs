@@ -3,14 +3,14 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Disk, DiskFile, Stamp};
-use crate::content::slow::Pace;
+use super::{Disk, DiskFile, DiskStamp};
+use crate::content::slow::WritePace;
 
 /// The pace of a disk, which all of its files that arrive share.
 #[derive(Clone)]
 pub struct Timing {
     disk: Arc<dyn Disk>,
-    pace: Arc<Mutex<Pace>>,
+    pace: Arc<Mutex<WritePace>>,
 }
 
 impl Timing {
@@ -19,7 +19,7 @@ impl Timing {
         Self { disk, pace }
     }
 
-    pub fn pace(&self) -> MutexGuard<'_, Pace> {
+    pub fn pace(&self) -> MutexGuard<'_, WritePace> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -49,7 +49,7 @@ impl DiskFile for Timed {
         Ok(())
     }
 
-    fn stamp(&self) -> io::Result<Stamp> {
+    fn stamp(&self) -> io::Result<DiskStamp> {
         self.file.stamp()
     }
 

@@ -10,7 +10,7 @@ use std::sync::{MutexGuard, PoisonError, Weak};
 
 use super::hashes::Hashes;
 use super::slice::Positioned;
-use super::{Blob, Origin, SliceError};
+use super::{Blob, BlobOrigin, SliceError};
 use crate::content::bitfield::Bitfield;
 use crate::content::blob::true_groups;
 use crate::content::layout::Resting;
@@ -20,7 +20,7 @@ use crate::id::{Group, TrackId};
 
 /// What the disk says of a track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
+pub(super) enum ClaimMark {
     /// That it is not all here, and what is; that is synced.
     Clean,
     /// That it is not all here.
@@ -46,7 +46,7 @@ impl Blob {
         let blob = Self::cached(track, size, left.data, left.outboard, store, have);
         if is_claimed {
             blob.arrival().proven = Some(GroupSet::new());
-            blob.set_mark(Mark::Clean);
+            blob.set_mark(ClaimMark::Clean);
         } else {
             blob.arrival().have = blob.true_of(&all);
         }
@@ -55,7 +55,7 @@ impl Blob {
 
     /// Whether the track has no lasting name yet.
     pub(in crate::content) fn is_arriving(&self) -> bool {
-        *self.mark() != Mark::Lasting
+        *self.mark() != ClaimMark::Lasting
     }
 
     /// What of [`Self::have`] the disk has.
@@ -71,7 +71,7 @@ impl Blob {
 
     /// Makes last what has arrived so far, and says so on the disk. May be called again
     /// after an error; until then each opening proves it anew.
-    pub(in crate::content) fn settle(&self) -> Result<(), StoreError> {
+    pub(in crate::content) fn checkpoint(&self) -> Result<(), StoreError> {
         let Some(store) = self.store.upgrade() else {
             return Ok(());
         };
@@ -79,32 +79,32 @@ impl Blob {
         // before the mark is there, the mark vouches for what it names all the same.
         {
             let mut mark = self.mark();
-            if *mark != Mark::Dirty {
+            if *mark != ClaimMark::Dirty {
                 return Ok(());
             }
-            *mark = Mark::Clean;
+            *mark = ClaimMark::Clean;
         }
         let here = Bitfield {
             size: self.size,
             have: self.kept(),
         };
         let settled = store.mark_clean(self, &here);
-        settled.inspect_err(|_| self.set_mark(Mark::Dirty))
+        settled.inspect_err(|_| self.set_mark(ClaimMark::Dirty))
     }
 
     /// It has its lasting name.
     pub(in crate::content) fn made_last(&self) {
-        self.set_mark(Mark::Lasting);
+        self.set_mark(ClaimMark::Lasting);
     }
 
     /// Takes the clean mark away before anything is written.
-    pub(super) fn soil(&self) -> Result<(), StoreError> {
+    pub(super) fn mark_dirty(&self) -> Result<(), StoreError> {
         let mut mark = self.mark();
-        if *mark == Mark::Clean {
+        if *mark == ClaimMark::Clean {
             if let Some(store) = self.store.upgrade() {
                 store.mark_dirty(self.track)?;
             }
-            *mark = Mark::Dirty;
+            *mark = ClaimMark::Dirty;
         }
         Ok(())
     }
@@ -113,10 +113,10 @@ impl Blob {
     ///
     /// # Errors
     /// For a track that was whole: it is dropped.
-    pub(super) fn prove(&self, group: Group) -> io::Result<bool> {
+    pub(super) fn verify_stored(&self, group: Group) -> io::Result<bool> {
         let group = [group].into_iter().collect();
         if self.is_arriving() {
-            self.prove_all(&group);
+            self.verify_all_stored(&group);
             return Ok(self.arrival().have.contains_all(&group));
         }
         let proven = self.slice(&group, &mut io::sink());
@@ -125,19 +125,19 @@ impl Blob {
             _ => io::Error::new(
                 io::ErrorKind::InvalidData,
                 match self.origin {
-                    Origin::Library { .. } => "the file changed on its disk",
-                    Origin::Cache { .. } => {
+                    BlobOrigin::Library { .. } => "the file changed on its disk",
+                    BlobOrigin::Cache { .. } => {
                         "its copy in the cache is damaged, and is fetched anew next time"
                     }
                 },
             ),
         })?;
-        self.note_proven(&group);
+        self.note_verified(&group);
         Ok(true)
     }
 
     /// Proves what of `groups` is only claimed, and takes back what is not true.
-    pub(in crate::content) fn prove_all(&self, groups: &GroupSet) {
+    pub(in crate::content) fn verify_all_stored(&self, groups: &GroupSet) {
         if !self.is_arriving() {
             return;
         }
@@ -152,18 +152,18 @@ impl Blob {
             return;
         }
         let found = self.true_of(&claimed);
-        self.note_proven(&found);
-        self.take_back(&claimed.difference(&found));
+        self.note_verified(&found);
+        self.invalidate(&claimed.difference(&found));
     }
 
     /// Looks again at groups that were true.
-    pub(super) fn doubt(&self, groups: &GroupSet) {
+    pub(super) fn recheck(&self, groups: &GroupSet) {
         let doubtful = groups.intersection(&self.kept());
         let found = self.true_of(&doubtful);
-        self.take_back(&doubtful.difference(&found));
+        self.invalidate(&doubtful.difference(&found));
     }
 
-    fn take_back(&self, lost: &GroupSet) {
+    fn invalidate(&self, lost: &GroupSet) {
         if lost.is_empty() {
             return;
         }
@@ -177,7 +177,7 @@ impl Blob {
         }
     }
 
-    fn note_proven(&self, groups: &GroupSet) {
+    fn note_verified(&self, groups: &GroupSet) {
         if let Some(proven) = &mut self.arrival().proven {
             *proven = proven.union(groups);
         }
@@ -197,11 +197,11 @@ impl Blob {
         )
     }
 
-    pub(super) fn set_mark(&self, mark: Mark) {
+    pub(super) fn set_mark(&self, mark: ClaimMark) {
         *self.mark() = mark;
     }
 
-    fn mark(&self) -> MutexGuard<'_, Mark> {
+    fn mark(&self) -> MutexGuard<'_, ClaimMark> {
         self.mark.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,12 +10,12 @@ use super::hashes::Hashes;
 
 /// Pairs on their way to a disk, as far as each lies behind the one before it.
 #[derive(Default)]
-pub(super) struct Row {
+pub(super) struct PairRun {
     at: u64,
     bytes: Vec<u8>,
 }
 
-impl Row {
+impl PairRun {
     /// Adds a pair that belongs at `offset`, and writes those before it where it is not
     /// their neighbour.
     pub(super) fn add(&mut self, offset: u64, pair: &[u8], to: &Hashes) -> io::Result<()> {
@@ -87,7 +87,7 @@ mod tests {
         fn pairs_are_where_they_belong(places in prop::collection::vec(0u64..200, 0..100)) {
             let file = MemDisk::default().create("outboard".as_ref()).unwrap();
             let hashes = Hashes::File(file);
-            let mut row = Row::default();
+            let mut row = PairRun::default();
             let mut expected = vec![0; 200 * 64];
             for (n, place) in places.iter().enumerate() {
                 let (from, pair) = (*place as usize * 64, [n as u8 + 1; 64]);

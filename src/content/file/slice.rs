@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use bao_tree::io::sync::ReadAt;
 
-use super::{hashes::Hashes, pairs::Ahead, Blob, DiskFile, Origin};
+use super::{hashes::Hashes, pairs::Ahead, Blob, BlobOrigin, DiskFile};
 use crate::content::blob::{encode, EncodeError};
 use crate::content::ranges::GroupSet;
 
@@ -36,7 +36,7 @@ impl Blob {
     /// [`SliceError`]. Only for `NotHere` nothing was written; in all other cases what was
     /// written is true and may be cut short.
     pub fn slice(&self, groups: &GroupSet, out: &mut dyn Write) -> Result<(), SliceError> {
-        self.prove_all(groups);
+        self.verify_all_stored(groups);
         let missing = groups.difference(&self.servable());
         if !missing.is_empty() {
             return Err(SliceError::NotHere(missing));
@@ -53,7 +53,7 @@ impl Blob {
             Ok(()) => Ok(()),
             Err(EncodeError::Mismatch) if self.is_arriving() => {
                 // It was true when it was written, or proven: the disk breaks.
-                self.doubt(groups);
+                self.recheck(groups);
                 Err(SliceError::Changed)
             }
             Err(EncodeError::Mismatch) => {
@@ -69,8 +69,8 @@ impl Blob {
 
     pub(super) fn hashes(&self) -> Result<Arc<Hashes>, SliceError> {
         let (outboard, path) = match &self.origin {
-            Origin::Cache { outboard } => return Ok(outboard.clone()),
-            Origin::Library { outboard, path, .. } => (outboard, path),
+            BlobOrigin::Cache { outboard } => return Ok(outboard.clone()),
+            BlobOrigin::Library { outboard, path, .. } => (outboard, path),
         };
         let mut slot = outboard.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(hashes) = &*slot {

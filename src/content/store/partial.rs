@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{same_size, Blob, Inner, Kind, Store, StoreError};
+use super::{same_size, Blob, Inner, Store, StoreError, StoredKind};
 use crate::content::bitfield::Bitfield;
 use crate::content::layout::{footprint, partial_footprint};
 use crate::content::ranges::GroupSet;
@@ -32,19 +32,19 @@ impl Store {
 
     fn rest(&self, blob: Arc<Blob>) {
         let track = blob.track();
-        if let Err(error) = self.settle(&blob) {
+        if let Err(error) = self.checkpoint(&blob) {
             log::debug!("what is here of track {track} is looked at again later: {error}");
         }
         drop(blob);
         self.let_go(track);
     }
 
-    fn settle(&self, blob: &Arc<Blob>) -> Result<(), StoreError> {
+    fn checkpoint(&self, blob: &Arc<Blob>) -> Result<(), StoreError> {
         let _once = blob.finishing();
         if blob.kept().is_empty() {
             return Ok(());
         }
-        blob.settle()
+        blob.checkpoint()
     }
 
     /// Closes an arriving track, unless somebody uses it. What the disk has of it stays.
@@ -65,7 +65,7 @@ impl Store {
         };
         let kept = blob.kept();
         if kept.is_empty() {
-            return self.remove_item(inner, track, Kind::Partial);
+            return self.remove_item(inner, track, StoredKind::Partial);
         }
         let bytes = partial_footprint(blob.size(), &kept);
         inner.shelf.resize(track, bytes);
@@ -106,7 +106,7 @@ impl Store {
         if !clean {
             log::debug!("{} groups of track {track} are true", blob.have().count());
             // The next opening need not wait for that again.
-            if claimed.is_none() && blob.settle().is_err() {
+            if claimed.is_none() && blob.checkpoint().is_err() {
                 return None;
             }
         }
@@ -120,7 +120,9 @@ impl Store {
             return Ok(blob);
         }
         let mut inner = self.inner();
-        if inner.partial.contains_key(&track) || inner.shelf.kind(track) != Some(Kind::Partial) {
+        if inner.partial.contains_key(&track)
+            || inner.shelf.kind(track) != Some(StoredKind::Partial)
+        {
             return Ok(blob);
         }
         self.make_place(&mut inner, track)?;
@@ -147,7 +149,7 @@ impl Store {
             let oldest = inner.shelf.oldest_partial(|t| inner.in_use(t));
             let cap = inner.shelf.cap();
             let oldest = oldest.ok_or(StoreError::Full { track, cap })?;
-            self.remove_item(&mut inner, oldest, Kind::Partial)?;
+            self.remove_item(&mut inner, oldest, StoredKind::Partial)?;
         }
         if let Some(kind) = inner.shelf.kind(track) {
             // A track that cannot be opened, or the outboard of a file that has left.
@@ -159,7 +161,7 @@ impl Store {
         let weak = Arc::downgrade(self);
         let blob = Blob::cached(track, size, data, outboard, weak, GroupSet::new());
         let blob = Arc::new(blob);
-        inner.shelf.put(track, Kind::Partial, size, bytes);
+        inner.shelf.put(track, StoredKind::Partial, size, bytes);
         inner.partial.insert(track, blob.clone());
         Ok(blob)
     }
@@ -189,7 +191,7 @@ impl Store {
         match resting {
             Some(blob) => {
                 blob.revive();
-                blob.come_loose(why);
+                blob.spill_to_memory(why);
                 blob
             }
             None => Arc::new(Blob::placeless(track, size, why, Arc::downgrade(self))),
@@ -199,9 +201,9 @@ impl Store {
     /// Drops what has arrived of a track that nobody uses; whether there was something.
     pub(super) fn drop_unused_partial(&self, track: TrackId) -> Result<bool, StoreError> {
         let mut inner = self.inner();
-        let idle = inner.shelf.kind(track) == Some(Kind::Partial) && !inner.in_use(track);
+        let idle = inner.shelf.kind(track) == Some(StoredKind::Partial) && !inner.in_use(track);
         if idle {
-            self.remove_item(&mut inner, track, Kind::Partial)?;
+            self.remove_item(&mut inner, track, StoredKind::Partial)?;
         }
         Ok(idle)
     }

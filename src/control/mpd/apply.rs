@@ -2,7 +2,7 @@
 //!
 //! What is quickly said is answered at once. What walks the database becomes a
 //! [`Plan`], which somebody else walks; if it ends with songs for the queue,
-//! they come back as [`Task::Insert`]. What takes the rest of the node is
+//! they come back as [`SlowTask::Insert`]. What takes the rest of the node is
 //! an [`Errand`]: the node runs it and answers by itself.
 
 mod database;
@@ -13,8 +13,8 @@ mod queue;
 use std::time::Instant;
 
 use super::{
-    args::{Ack, AckCode, Place},
-    command::{Access, Command},
+    args::{Ack, AckCode, QueuePlace},
+    command::{Access, MpdCommand},
     plan::{Insertion, Plan},
     reply::Reply,
     tag::TagMask,
@@ -30,23 +30,23 @@ use crate::{
 
 /// What a session asks of the node.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    pub task: Task,
+pub struct SessionRequest {
+    pub task: SlowTask,
     /// The tags that the client wants to see.
     pub tags: TagMask,
     pub access: Access,
 }
 
-impl Request {
+impl SessionRequest {
     /// Whether somebody says by it that something is to sound, or nothing.
     pub fn is_order(&self) -> bool {
-        matches!(&self.task, Task::Command(Command::Playback(command)) if command.is_order())
+        matches!(&self.task, SlowTask::Command(MpdCommand::Playback(command)) if command.is_order())
     }
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Task {
-    Command(Command),
+pub enum SlowTask {
+    Command(MpdCommand),
     /// The second half of a command whose plan has found its songs.
     Insert(Insertion),
 }
@@ -67,7 +67,7 @@ pub struct Context<'a> {
 }
 
 /// A [`Context`] for one client's request.
-struct Desk<'a> {
+struct ClientContext<'a> {
     queue: &'a mut Queue,
     transport: &'a mut Transport,
     database: &'a Database,
@@ -81,7 +81,7 @@ struct Desk<'a> {
 
 /// What came of a command.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum CommandOutcome {
     Now(Reply),
     Query(Box<Plan>),
     Later(Errand),
@@ -110,8 +110,8 @@ pub fn updating(scan: u32) -> Reply {
 ///
 /// # Errors
 /// What the client is told instead of an answer.
-pub fn apply(request: Request, context: &mut Context<'_>) -> Result<Outcome, Ack> {
-    let mut desk = Desk {
+pub fn apply(request: SessionRequest, context: &mut Context<'_>) -> Result<CommandOutcome, Ack> {
+    let mut desk = ClientContext {
         queue: context.queue,
         transport: context.transport,
         database: context.database,
@@ -123,8 +123,8 @@ pub fn apply(request: Request, context: &mut Context<'_>) -> Result<Outcome, Ack
         now: context.now,
     };
     let command = match request.task {
-        Task::Insert(insertion) => return desk.insert(insertion).map(Outcome::Now),
-        Task::Command(command) => command,
+        SlowTask::Insert(insertion) => return desk.insert(insertion).map(CommandOutcome::Now),
+        SlowTask::Command(command) => command,
     };
     if command.needs_player() && !desk.view.role.is_peer() {
         return Err(Ack::new(
@@ -133,30 +133,30 @@ pub fn apply(request: Request, context: &mut Context<'_>) -> Result<Outcome, Ack
         ));
     }
     match command {
-        Command::Playback(command) => desk.playback(command).map(Outcome::Now),
-        Command::Queue(command) => desk.queue(command),
-        Command::Database(command) => desk.database(command),
-        Command::Info(command) => desk.info(command),
+        MpdCommand::Playback(command) => desk.playback(command).map(CommandOutcome::Now),
+        MpdCommand::Queue(command) => desk.queue(command),
+        MpdCommand::Database(command) => desk.database(command),
+        MpdCommand::Info(command) => desk.info(command),
         // Sessions keep those to themselves.
-        Command::Session(_) => Ok(Outcome::Now(Reply::new())),
+        MpdCommand::Session(_) => Ok(CommandOutcome::Now(Reply::new())),
     }
 }
 
-impl Desk<'_> {
+impl ClientContext<'_> {
     /// The position that `place` means.
-    fn position(&self, place: Place) -> Result<usize, Ack> {
+    fn position(&self, place: QueuePlace) -> Result<usize, Ack> {
         let cursor = || {
             let cursor = self.queue.cursor().and_then(|id| self.queue.position(id));
             cursor.ok_or_else(|| Ack::new(AckCode::PlayerSync, "No current song"))
         };
         let bad = || Ack::from(QueueError::NoSuchPosition);
         match place {
-            Place::At(position) => Ok(position),
-            Place::After(n) => cursor()?
+            QueuePlace::At(position) => Ok(position),
+            QueuePlace::After(n) => cursor()?
                 .checked_add(n)
                 .and_then(|p| p.checked_add(1))
                 .ok_or_else(bad),
-            Place::Before(n) => cursor()?.checked_sub(n).ok_or_else(bad),
+            QueuePlace::Before(n) => cursor()?.checked_sub(n).ok_or_else(bad),
         }
     }
 }

@@ -209,12 +209,12 @@ impl Args {
     }
 
     /// A place in the queue.
-    pub fn place(&mut self) -> Result<Place, Ack> {
+    pub fn place(&mut self) -> Result<QueuePlace, Ack> {
         let word = self.text()?;
         match word.as_bytes().first() {
-            Some(b'+') => parse_number(&word[1..]).map(Place::After),
-            Some(b'-') => parse_number(&word[1..]).map(Place::Before),
-            _ => parse_number(&word).map(Place::At),
+            Some(b'+') => parse_number(&word[1..]).map(QueuePlace::After),
+            Some(b'-') => parse_number(&word[1..]).map(QueuePlace::Before),
+            _ => parse_number(&word).map(QueuePlace::At),
         }
     }
 
@@ -226,7 +226,7 @@ impl Args {
 
 /// Where to put something in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum QueuePlace {
     At(usize),
     /// `+n`: n tracks behind the one that follows the current one.
     After(usize),

@@ -6,7 +6,7 @@ use std::{ops::Range, time::Duration};
 
 use self::table::{spec, SPECS};
 use super::{
-    args::{split, Ack, AckCode, Args, Place},
+    args::{split, Ack, AckCode, Args, QueuePlace},
     filter::Filter,
     tag::Tag,
 };
@@ -20,7 +20,7 @@ use crate::{
 
 /// What a client wants, by the part of the house that answers.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Command {
+pub enum MpdCommand {
     Session(SessionCommand),
     Playback(Playback),
     Queue(QueueCommand),
@@ -98,8 +98,8 @@ pub enum QueueCommand {
     Find(Filter),
     Delete(Range<usize>),
     DeleteId(QueueId),
-    Move(Range<usize>, Place),
-    MoveId(QueueId, Place),
+    Move(Range<usize>, QueuePlace),
+    MoveId(QueueId, QueuePlace),
     Swap(usize, usize),
     SwapId(QueueId, QueueId),
     Shuffle(Option<Range<usize>>),
@@ -135,13 +135,13 @@ pub enum DatabaseCommand {
     /// A track or a directory into the queue.
     Add {
         uri: String,
-        at: Option<Place>,
+        at: Option<QueuePlace>,
         /// The reply is the id; directories are refused.
         id: bool,
     },
     FindAdd {
         selection: Selection,
-        at: Option<Place>,
+        at: Option<QueuePlace>,
     },
     /// The best match for the words, or that URI; nothing: resume.
     PlayBest(String, Placing),
@@ -273,7 +273,7 @@ impl Playback {
     }
 }
 
-impl Command {
+impl MpdCommand {
     /// Whether a node without a player must refuse it.
     pub fn needs_player(&self) -> bool {
         match self {
@@ -300,7 +300,7 @@ impl Command {
 ///
 /// # Errors
 /// Says what is wrong, with the name of the command where one was recognised.
-pub fn parse(line: &str) -> Result<Command, (&'static str, Ack)> {
+pub fn parse(line: &str) -> Result<MpdCommand, (&'static str, Ack)> {
     let mut words = split(line).map_err(|ack| ("", ack))?;
     if words.is_empty() {
         return Err(("", Ack::new(AckCode::Unknown, "No command given")));
@@ -343,29 +343,29 @@ mod tests {
     #[test]
     fn lines_become_commands() {
         let cases = [
-            ("play", Command::Playback(Playback::Play(None))),
-            ("play -1", Command::Playback(Playback::Play(None))),
-            ("play \"3\"", Command::Playback(Playback::Play(Some(3)))),
+            ("play", MpdCommand::Playback(Playback::Play(None))),
+            ("play -1", MpdCommand::Playback(Playback::Play(None))),
+            ("play \"3\"", MpdCommand::Playback(Playback::Play(Some(3)))),
             (
                 "seekcur -2.5",
-                Command::Playback(Playback::SeekCurrent(SeekTo::Back(Duration::from_millis(
+                MpdCommand::Playback(Playback::SeekCurrent(SeekTo::Back(Duration::from_millis(
                     2500,
                 )))),
             ),
             (
                 "move 2:4 +1",
-                Command::Queue(QueueCommand::Move(2..4, Place::After(1))),
+                MpdCommand::Queue(QueueCommand::Move(2..4, QueuePlace::After(1))),
             ),
             (
                 "p2p_play so what",
-                Command::Database(DatabaseCommand::PlayBest(
+                MpdCommand::Database(DatabaseCommand::PlayBest(
                     "so what".into(),
                     Placing::Instead,
                 )),
             ),
             (
                 "idle player sticker",
-                Command::Session(SessionCommand::Idle(Subsystem::Player.into())),
+                MpdCommand::Session(SessionCommand::Idle(Subsystem::Player.into())),
             ),
         ];
         for (line, command) in cases {
@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn a_search_takes_its_order_and_window() {
         let line = r#"search "(title contains 'x')" artist y sort -date window 5:10"#;
-        let Ok(Command::Database(DatabaseCommand::Find(selection))) = parse(line) else {
+        let Ok(MpdCommand::Database(DatabaseCommand::Find(selection))) = parse(line) else {
             panic!("not a search");
         };
         assert_eq!(selection.window, Some(5..10));

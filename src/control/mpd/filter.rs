@@ -15,25 +15,25 @@ use std::fmt;
 use super::tag::Tag;
 use super::{
     args::{Ack, Args},
-    song::Song,
+    song::SongRef,
     text::{fold, fold_into, format_time, parse_time},
 };
 
 /// A condition that songs meet or do not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    root: Node,
+    root: FilterNode,
     /// Whether case and accents make no difference.
     folded: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Node {
+enum FilterNode {
     /// All of them; an empty one is true.
-    And(Vec<Node>),
-    Not(Box<Node>),
+    And(Vec<FilterNode>),
+    Not(Box<FilterNode>),
     Text {
-        field: Field,
+        field: FilterField,
         how: How,
         negated: bool,
         /// Folded if the filter is.
@@ -47,7 +47,7 @@ enum Node {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Field {
+enum FilterField {
     Tag(Tag),
     Any,
     File,
@@ -72,7 +72,7 @@ impl Filter {
             if word.starts_with('(') {
                 let word = args.text()?;
                 nodes.push(Parser::new(&word, folded).whole()?);
-            } else if let Some(subject) = Subject::parse(word) {
+            } else if let Some(subject) = FilterSubject::parse(word) {
                 args.next();
                 nodes.push(subject.pair(&args.text()?, folded)?);
             } else {
@@ -81,7 +81,7 @@ impl Filter {
         }
         let root = match nodes.len() {
             1 => nodes.remove(0),
-            _ => Node::And(nodes),
+            _ => FilterNode::And(nodes),
         };
         Ok(Self { root, folded })
     }
@@ -92,7 +92,7 @@ impl Filter {
     /// Also when it is not.
     pub fn take_some(args: &mut Args, folded: bool) -> Result<Self, Ack> {
         if let Some(word) = args.peek() {
-            if !word.starts_with('(') && Subject::parse(word).is_none() {
+            if !word.starts_with('(') && FilterSubject::parse(word).is_none() {
                 return Err(Ack::arg(format!("Unknown filter type: {word}")));
             }
             return Self::take(args, folded);
@@ -102,18 +102,18 @@ impl Filter {
 
     /// Songs in or under a directory (or the file of that name).
     pub fn base(directory: &str) -> Self {
-        let root = Node::Base(directory.to_owned());
+        let root = FilterNode::Base(directory.to_owned());
         let folded = false;
         Self { root, folded }
     }
 
-    pub fn matches(&self, song: &Song<'_>) -> bool {
+    pub fn matches(&self, song: &SongRef<'_>) -> bool {
         self.root.matches(song, self.folded)
     }
 }
 
-impl Node {
-    fn matches(&self, song: &Song<'_>, folded: bool) -> bool {
+impl FilterNode {
+    fn matches(&self, song: &SongRef<'_>, folded: bool) -> bool {
         match self {
             Self::And(nodes) => nodes.iter().all(|node| node.matches(song, folded)),
             Self::Not(node) => !node.matches(song, folded),
@@ -135,8 +135,8 @@ impl Node {
     }
 }
 
-impl Field {
-    fn matches(self, song: &Song<'_>, folded: bool, test: impl Fn(&str) -> bool) -> bool {
+impl FilterField {
+    fn matches(self, song: &SongRef<'_>, folded: bool, test: impl Fn(&str) -> bool) -> bool {
         let mut buffer = String::new();
         let mut test = |text: &str| {
             if folded {
@@ -169,7 +169,7 @@ impl How {
 
 /// Whether the song is `directory`, or in or under it; the empty one is the
 /// root.
-fn is_under(song: &Song<'_>, directory: &str) -> bool {
+fn is_under(song: &SongRef<'_>, directory: &str) -> bool {
     let mut rest = directory;
     for part in [song.owner, song.dir, song.name] {
         match rest.strip_prefix(part) {
@@ -186,34 +186,34 @@ fn is_under(song: &Song<'_>, directory: &str) -> bool {
 }
 
 /// What a condition is about.
-enum Subject {
-    Field(Field),
+enum FilterSubject {
+    Field(FilterField),
     Base,
     ModifiedSince,
     AudioFormat,
 }
 
-impl Subject {
+impl FilterSubject {
     fn parse(name: &str) -> Option<Self> {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         Some(match () {
-            () if is("any") => Self::Field(Field::Any),
-            () if is("file") || is("filename") => Self::Field(Field::File),
+            () if is("any") => Self::Field(FilterField::Any),
+            () if is("file") || is("filename") => Self::Field(FilterField::File),
             () if is("base") => Self::Base,
             () if is("modified-since") => Self::ModifiedSince,
             () if is("AudioFormat") => Self::AudioFormat,
-            () => Self::Field(Field::Tag(Tag::parse(name)?)),
+            () => Self::Field(FilterField::Tag(Tag::parse(name)?)),
         })
     }
 
     /// The condition of an old-style pair.
-    fn pair(self, value: &str, folded: bool) -> Result<Node, Ack> {
+    fn pair(self, value: &str, folded: bool) -> Result<FilterNode, Ack> {
         let how = match folded {
             true => How::Contains,
             false => How::Equals,
         };
         match self {
-            Self::Field(field) => Ok(Node::Text {
+            Self::Field(field) => Ok(FilterNode::Text {
                 field,
                 how,
                 negated: false,
@@ -224,15 +224,15 @@ impl Subject {
     }
 
     /// The condition of a subject that is no field.
-    fn special(self, value: &str) -> Result<Node, Ack> {
+    fn special(self, value: &str) -> Result<FilterNode, Ack> {
         match self {
             Self::Field(_) => Err(Ack::arg("Malformed filter")),
-            Self::Base => Ok(Node::Base(value.trim_end_matches('/').to_owned())),
+            Self::Base => Ok(FilterNode::Base(value.trim_end_matches('/').to_owned())),
             Self::ModifiedSince => parse_time(value)
-                .map(Node::ModifiedSince)
+                .map(FilterNode::ModifiedSince)
                 .ok_or_else(|| Ack::arg(format!("Bad time: {value}"))),
             Self::AudioFormat => audio_format(value)
-                .map(Node::AudioFormat)
+                .map(FilterNode::AudioFormat)
                 .ok_or_else(|| Ack::arg(format!("Bad audio format: {value}"))),
         }
     }
@@ -266,7 +266,7 @@ impl<'a> Parser<'a> {
         Self { rest, folded }
     }
 
-    fn whole(mut self) -> Result<Node, Ack> {
+    fn whole(mut self) -> Result<FilterNode, Ack> {
         let node = self.expression(0)?;
         match self.rest {
             "" => Ok(node),
@@ -276,7 +276,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn expression(&mut self, depth: usize) -> Result<Node, Ack> {
+    fn expression(&mut self, depth: usize) -> Result<FilterNode, Ack> {
         if depth > MAX_DEPTH {
             return Err(Ack::arg("Filter expression is nested too deeply"));
         }
@@ -284,7 +284,7 @@ impl<'a> Parser<'a> {
         if self.accept("!") {
             let node = self.expression(depth + 1)?;
             self.expect(")")?;
-            return Ok(Node::Not(Box::new(node)));
+            return Ok(FilterNode::Not(Box::new(node)));
         }
         if !self.rest.starts_with('(') {
             let node = self.condition()?;
@@ -300,17 +300,17 @@ impl<'a> Parser<'a> {
         }
         Ok(match nodes.len() {
             1 => nodes.remove(0),
-            _ => Node::And(nodes),
+            _ => FilterNode::And(nodes),
         })
     }
 
-    fn condition(&mut self) -> Result<Node, Ack> {
+    fn condition(&mut self) -> Result<FilterNode, Ack> {
         let name = self.word();
-        let subject =
-            Subject::parse(name).ok_or_else(|| Ack::arg(format!("Unknown filter type: {name}")))?;
+        let subject = FilterSubject::parse(name)
+            .ok_or_else(|| Ack::arg(format!("Unknown filter type: {name}")))?;
         let field = match subject {
-            Subject::Field(field) => field,
-            Subject::AudioFormat => {
+            FilterSubject::Field(field) => field,
+            FilterSubject::AudioFormat => {
                 if !self.accept("==") {
                     self.expect("=~")?;
                 }
@@ -320,7 +320,7 @@ impl<'a> Parser<'a> {
         };
         let (how, negated) = self.operator()?;
         let value = folded_if(self.folded, self.string()?);
-        Ok(Node::Text {
+        Ok(FilterNode::Text {
             field,
             how,
             negated,
@@ -403,7 +403,7 @@ impl fmt::Display for Filter {
     }
 }
 
-impl fmt::Display for Node {
+impl fmt::Display for FilterNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::And(nodes) => {
@@ -430,9 +430,9 @@ impl fmt::Display for Node {
                     (How::StartsWith, true) => "!starts_with",
                 };
                 let field = match field {
-                    Field::Tag(tag) => tag.name(),
-                    Field::Any => "any",
-                    Field::File => "file",
+                    FilterField::Tag(tag) => tag.name(),
+                    FilterField::Any => "any",
+                    FilterField::File => "file",
                 };
                 write!(f, "({field} {operator} {})", super::args::quote(value))
             }

@@ -13,22 +13,22 @@ use std::{collections::BTreeSet, mem, ops::Range, sync::Arc, time::Instant};
 
 use self::{
     best::Best,
-    missed::Missed,
-    tally::{Directory, Tally},
+    missed::MissedTracks,
+    tally::{DirectoryTally, Tally},
 };
 use super::{
-    args::{Ack, AckCode, Place},
+    args::{Ack, AckCode, QueuePlace},
     command::{DatabaseCommand, Placing, Selection, Sort, SortBy},
     filter::Filter,
     reply::Reply,
-    song::{write_queued, Song},
+    song::{write_queued, SongRef},
     tag::{Tag, TagMask},
     text::format_time,
 };
 use crate::{
-    catalog::{Database, Found, Interner, PAGE_ENTRIES},
+    catalog::{Database, FoundTrackRef, Interner, PAGE_ENTRIES},
     id::{EntryNo, TrackId},
-    player::queue::{self, QueueItem, Slot},
+    player::queue::{self, QueueItem, QueueSlot},
 };
 
 /// A long answer under way. See the module's description.
@@ -38,12 +38,12 @@ pub struct Plan {
     tags: TagMask,
     /// When it was asked for.
     asked: Instant,
-    stage: Stage,
+    stage: PlanStage,
 }
 
 /// What a step of a plan gave.
 #[derive(Debug)]
-pub enum Step {
+pub enum PlanStep {
     /// The next part of the answer, maybe an empty one.
     Write(Reply),
     /// The last part of the answer is out.
@@ -57,13 +57,13 @@ pub enum Step {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Insertion {
     pub items: Vec<Arc<QueueItem>>,
-    pub at: Option<Place>,
-    pub then: Then,
+    pub at: Option<QueuePlace>,
+    pub then: AfterInsert,
 }
 
 /// What follows an insertion.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Then {
+pub enum AfterInsert {
     Nothing,
     /// Tell the (first) id.
     TellId,
@@ -73,15 +73,15 @@ pub enum Then {
 }
 
 #[derive(Debug)]
-enum Stage {
-    Walk(Walk, Collector),
+enum PlanStage {
+    Walk(TrackWalk, Collector),
     Print(std::vec::IntoIter<Spot>, Printer),
-    Insert(Vec<Spot>, Option<Place>, Then),
+    Insert(Vec<Spot>, Option<QueuePlace>, AfterInsert),
     /// Something, and then songs.
     Tell(Reply, Vec<Spot>, Printer),
     Fail(Ack),
     /// Songs of the queue, by position, those that pass the filter.
-    Queue(std::vec::IntoIter<(usize, Slot)>, Option<Filter>),
+    Queue(std::vec::IntoIter<(usize, QueueSlot)>, Option<Filter>),
     End,
 }
 
@@ -93,22 +93,22 @@ struct Spot {
 }
 
 impl Spot {
-    fn find(self, database: &Database) -> Option<Found<'_>> {
+    fn find(self, database: &Database) -> Option<FoundTrackRef<'_>> {
         let member = database.members().get(self.member)?;
         let listed = database.listed(member, self.no)?;
         let no = self.no;
-        Some(Found { member, no, listed })
+        Some(FoundTrackRef { member, no, listed })
     }
 }
 
 /// The tracks of some members, one after the other.
 #[derive(Debug)]
-struct Walk {
+struct TrackWalk {
     next: Spot,
     end: usize,
 }
 
-impl Walk {
+impl TrackWalk {
     /// Over the members that can have something at or under `uri`.
     fn under(database: &Database, uri: &str) -> Self {
         let name = uri.split('/').next().unwrap_or_default();
@@ -149,28 +149,28 @@ impl Walk {
 #[derive(Debug)]
 enum Collector {
     Hits(Hits),
-    Directory(Directory),
+    Directory(DirectoryTally),
     Tally(Tally),
     Best(Box<Best>),
-    Missed(Missed),
+    Missed(MissedTracks),
 }
 
 /// The songs that pass a filter.
 #[derive(Debug)]
 struct Hits {
     filter: Filter,
-    order: Order,
+    order: SongOrder,
     window: Option<Range<usize>>,
     /// For what is shown once however many have it.
     seen: Option<BTreeSet<TrackId>>,
     found: Vec<(String, Spot)>,
     /// Looking for one track, the walk ends with it.
     only: Option<String>,
-    then: Output,
+    then: PlanOutput,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Order {
+enum SongOrder {
     AsFound,
     /// Directories together.
     Path,
@@ -178,9 +178,9 @@ enum Order {
 }
 
 #[derive(Clone, Debug)]
-enum Output {
+enum PlanOutput {
     Print(Printer),
-    Insert(Option<Place>, Then),
+    Insert(Option<QueuePlace>, AfterInsert),
 }
 
 /// How a song is written.
@@ -200,39 +200,43 @@ impl Plan {
     /// The answer to `command`.
     pub fn new(command: DatabaseCommand, database: Database, tags: TagMask, now: Instant) -> Self {
         let stage = match command {
-            DatabaseCommand::List { uri, files } => Stage::Walk(
-                Walk::under(&database, &uri),
-                Collector::Directory(Directory::new(uri, files)),
+            DatabaseCommand::List { uri, files } => PlanStage::Walk(
+                TrackWalk::under(&database, &uri),
+                Collector::Directory(DirectoryTally::new(uri, files)),
             ),
             DatabaseCommand::ListAll { uri, info } => {
                 let directory = String::new();
                 let printer = Printer::Tree { info, directory };
-                let hits = Hits::under(uri, Output::Print(printer));
-                Stage::Walk(hits.walk(&database), Collector::Hits(hits))
+                let hits = Hits::under(uri, PlanOutput::Print(printer));
+                PlanStage::Walk(hits.walk(&database), Collector::Hits(hits))
             }
             DatabaseCommand::Add { uri, at, id } => {
-                let then = if id { Then::TellId } else { Then::Nothing };
-                let hits = Hits::under(uri, Output::Insert(at, then));
-                Stage::Walk(hits.walk(&database), Collector::Hits(hits))
+                let then = if id {
+                    AfterInsert::TellId
+                } else {
+                    AfterInsert::Nothing
+                };
+                let hits = Hits::under(uri, PlanOutput::Insert(at, then));
+                PlanStage::Walk(hits.walk(&database), Collector::Hits(hits))
             }
             DatabaseCommand::Find(selection) => {
-                let hits = Hits::select(selection, Output::Print(Printer::Songs));
-                Stage::Walk(hits.walk(&database), Collector::Hits(hits))
+                let hits = Hits::select(selection, PlanOutput::Print(Printer::Songs));
+                PlanStage::Walk(hits.walk(&database), Collector::Hits(hits))
             }
             DatabaseCommand::FindAdd { selection, at } => {
-                let hits = Hits::select(selection, Output::Insert(at, Then::Nothing));
-                Stage::Walk(hits.walk(&database), Collector::Hits(hits))
+                let hits = Hits::select(selection, PlanOutput::Insert(at, AfterInsert::Nothing));
+                PlanStage::Walk(hits.walk(&database), Collector::Hits(hits))
             }
             DatabaseCommand::Values { tag, filter, group } => {
                 let tally = Collector::Tally(Tally::values(tag, filter, group));
-                Stage::Walk(Walk::under(&database, ""), tally)
+                PlanStage::Walk(TrackWalk::under(&database, ""), tally)
             }
             DatabaseCommand::Count { filter, group } => {
                 let tally = Collector::Tally(Tally::count(filter, group));
-                Stage::Walk(Walk::under(&database, ""), tally)
+                PlanStage::Walk(TrackWalk::under(&database, ""), tally)
             }
-            DatabaseCommand::PlayBest(words, placing) => Stage::Walk(
-                Walk::under(&database, ""),
+            DatabaseCommand::PlayBest(words, placing) => PlanStage::Walk(
+                TrackWalk::under(&database, ""),
                 Collector::Best(Box::new(Best::new(&words, placing))),
             ),
         };
@@ -246,13 +250,13 @@ impl Plan {
 
     /// Writes out songs of the queue, those that pass `filter`.
     pub fn queue(
-        slots: Vec<(usize, Slot)>,
+        slots: Vec<(usize, QueueSlot)>,
         filter: Option<Filter>,
         database: Database,
         tags: TagMask,
         now: Instant,
     ) -> Self {
-        let stage = Stage::Queue(slots.into_iter(), filter);
+        let stage = PlanStage::Queue(slots.into_iter(), filter);
         Self {
             database,
             tags,
@@ -262,56 +266,56 @@ impl Plan {
     }
 
     /// Goes on, looking at `budget` tracks at most (sorting aside).
-    pub fn step(&mut self, budget: usize) -> Step {
+    pub fn step(&mut self, budget: usize) -> PlanStep {
         let mut reply = Reply::with_tags(self.tags);
-        self.stage = match mem::replace(&mut self.stage, Stage::End) {
-            Stage::Walk(walk, collector) => self.walk(walk, collector, budget),
-            Stage::Print(mut spots, mut printer) => {
+        self.stage = match mem::replace(&mut self.stage, PlanStage::End) {
+            PlanStage::Walk(walk, collector) => self.walk(walk, collector, budget),
+            PlanStage::Print(mut spots, mut printer) => {
                 let some = spots.by_ref().take(budget);
                 for found in some.filter_map(|spot| spot.find(&self.database)) {
                     printer.print(found, &mut reply);
                 }
                 match spots.as_slice() {
-                    [] => Stage::End,
-                    _ => Stage::Print(spots, printer),
+                    [] => PlanStage::End,
+                    _ => PlanStage::Print(spots, printer),
                 }
             }
-            Stage::Queue(mut slots, filter) => {
+            PlanStage::Queue(mut slots, filter) => {
                 for (position, slot) in slots.by_ref().take(budget) {
-                    let song = Song::queued(&slot.item, &self.database);
+                    let song = SongRef::queued(&slot.item, &self.database);
                     if filter.as_ref().is_none_or(|filter| filter.matches(&song)) {
                         write_queued(&mut reply, position, &slot, &self.database);
                     }
                 }
                 match slots.as_slice() {
-                    [] => Stage::End,
-                    _ => Stage::Queue(slots, filter),
+                    [] => PlanStage::End,
+                    _ => PlanStage::Queue(slots, filter),
                 }
             }
-            Stage::Insert(spots, at, then) => {
+            PlanStage::Insert(spots, at, then) => {
                 let items = spots
                     .into_iter()
                     .filter_map(|spot| spot.find(&self.database));
                 let mut shared = Interner::default();
-                let queued = |found: Found<'_>| {
+                let queued = |found: FoundTrackRef<'_>| {
                     let mut item = QueueItem::from(found);
                     shared.intern(&mut item.info.tags);
                     Arc::new(item)
                 };
                 let items = queue::enough(items.map(queued));
-                return Step::Insert(Insertion { items, at, then });
+                return PlanStep::Insert(Insertion { items, at, then });
             }
-            Stage::Tell(answer, spots, printer) => {
+            PlanStage::Tell(answer, spots, printer) => {
                 reply = answer;
-                Stage::Print(spots.into_iter(), printer)
+                PlanStage::Print(spots.into_iter(), printer)
             }
-            Stage::Fail(ack) => return Step::Failed(ack),
-            Stage::End => return Step::Done,
+            PlanStage::Fail(ack) => return PlanStep::Failed(ack),
+            PlanStage::End => return PlanStep::Done,
         };
-        Step::Write(reply)
+        PlanStep::Write(reply)
     }
 
-    fn walk(&self, mut walk: Walk, mut collector: Collector, budget: usize) -> Stage {
+    fn walk(&self, mut walk: TrackWalk, mut collector: Collector, budget: usize) -> PlanStage {
         for _ in 0..budget {
             let Some(spot) = walk.next(&self.database) else {
                 return collector.end(&self.database, self.asked);
@@ -322,7 +326,7 @@ impl Plan {
                 }
             }
         }
-        Stage::Walk(walk, collector)
+        PlanStage::Walk(walk, collector)
     }
 }
 
@@ -335,15 +339,15 @@ enum Look {
 
 impl Collector {
     /// The track at `spot`, if it is one of those that are looked at.
-    fn find<'a>(&self, spot: Spot, database: &'a Database) -> Option<Found<'a>> {
+    fn find<'a>(&self, spot: Spot, database: &'a Database) -> Option<FoundTrackRef<'a>> {
         match self {
-            Self::Missed(_) => Missed::find(spot, database),
+            Self::Missed(_) => MissedTracks::find(spot, database),
             _ => spot.find(database),
         }
     }
 
-    fn look(&mut self, found: &Found<'_>, spot: Spot) -> Look {
-        let song = Song::from(*found);
+    fn look(&mut self, found: &FoundTrackRef<'_>, spot: Spot) -> Look {
+        let song = SongRef::from(*found);
         match self {
             Self::Hits(hits) => return hits.look(&song, found.listed.track, spot),
             Self::Directory(directory) => return directory.look(&song, spot),
@@ -354,11 +358,11 @@ impl Collector {
         Look::Further
     }
 
-    fn end(self, database: &Database, now: Instant) -> Stage {
+    fn end(self, database: &Database, now: Instant) -> PlanStage {
         match self {
             Self::Hits(hits) => hits.end(database),
             Self::Directory(directory) => directory.end(database),
-            Self::Tally(tally) => Stage::Tell(tally.end(), Vec::new(), Printer::Songs),
+            Self::Tally(tally) => PlanStage::Tell(tally.end(), Vec::new(), Printer::Songs),
             Self::Best(best) => best.end(database),
             Self::Missed(missed) => missed.end(database, now),
         }
@@ -366,10 +370,10 @@ impl Collector {
 }
 
 impl Hits {
-    fn under(uri: String, then: Output) -> Self {
+    fn under(uri: String, then: PlanOutput) -> Self {
         Self {
             filter: Filter::base(&uri),
-            order: Order::Path,
+            order: SongOrder::Path,
             window: None,
             seen: None,
             found: Vec::new(),
@@ -378,10 +382,10 @@ impl Hits {
         }
     }
 
-    fn select(selection: Selection, then: Output) -> Self {
+    fn select(selection: Selection, then: PlanOutput) -> Self {
         Self {
             filter: selection.filter,
-            order: selection.sort.map_or(Order::AsFound, Order::By),
+            order: selection.sort.map_or(SongOrder::AsFound, SongOrder::By),
             window: selection.window,
             seen: Some(BTreeSet::new()),
             found: Vec::new(),
@@ -390,18 +394,18 @@ impl Hits {
         }
     }
 
-    fn walk(&self, database: &Database) -> Walk {
-        Walk::under(database, self.only.as_deref().unwrap_or_default())
+    fn walk(&self, database: &Database) -> TrackWalk {
+        TrackWalk::under(database, self.only.as_deref().unwrap_or_default())
     }
 
-    fn look(&mut self, song: &Song<'_>, track: Option<TrackId>, spot: Spot) -> Look {
+    fn look(&mut self, song: &SongRef<'_>, track: Option<TrackId>, spot: Spot) -> Look {
         if !self.filter.matches(song) || !is_new(&mut self.seen, track) {
             return Look::Further;
         }
         let key = match self.order {
-            Order::AsFound => String::new(),
-            Order::Path => path_key(song),
-            Order::By(sort) => sort_key(song, sort.by),
+            SongOrder::AsFound => String::new(),
+            SongOrder::Path => path_key(song),
+            SongOrder::By(sort) => sort_key(song, sort.by),
         };
         self.found.push((key, spot));
         match &self.only {
@@ -410,16 +414,16 @@ impl Hits {
         }
     }
 
-    fn end(mut self, database: &Database) -> Stage {
+    fn end(mut self, database: &Database) -> PlanStage {
         if let (true, Some(uri)) = (self.found.is_empty(), &self.only) {
             return match uri.as_str() {
-                "" => Stage::End,
+                "" => PlanStage::End,
                 uri => nobody_has(uri, database),
             };
         }
         match self.order {
-            Order::AsFound => {}
-            Order::By(sort) if sort.descending => {
+            SongOrder::AsFound => {}
+            SongOrder::By(sort) if sort.descending => {
                 self.found.sort_by(|(a, _), (b, _)| b.cmp(a));
             }
             _ => self.found.sort_by(|(a, _), (b, _)| a.cmp(b)),
@@ -429,15 +433,15 @@ impl Hits {
         let window = window.start.min(len)..window.end.min(len);
         let spots: Vec<_> = self.found[window].iter().map(|(_, spot)| *spot).collect();
         match self.then {
-            Output::Print(printer) => Stage::Print(spots.into_iter(), printer),
-            Output::Insert(at, then) => Stage::Insert(spots, at, then),
+            PlanOutput::Print(printer) => PlanStage::Print(spots.into_iter(), printer),
+            PlanOutput::Insert(at, then) => PlanStage::Insert(spots, at, then),
         }
     }
 }
 
 impl Printer {
-    fn print(&mut self, found: Found<'_>, reply: &mut Reply) {
-        let song = Song::from(found);
+    fn print(&mut self, found: FoundTrackRef<'_>, reply: &mut Reply) {
+        let song = SongRef::from(found);
         match self {
             Self::Songs => song.write(reply),
             Self::Files => {
@@ -486,11 +490,11 @@ fn is_new(seen: &mut Option<BTreeSet<TrackId>>, track: Option<TrackId>) -> bool 
 
 /// Sorts by path such that a directory's tracks stay together: the separator
 /// comes before whatever a name may contain.
-fn path_key(song: &Song<'_>) -> String {
+fn path_key(song: &SongRef<'_>) -> String {
     song.uri().replace('/', "\0")
 }
 
-fn sort_key(song: &Song<'_>, by: SortBy) -> String {
+fn sort_key(song: &SongRef<'_>, by: SortBy) -> String {
     let tag = match by {
         SortBy::Modified => return format!("{:020}", song.modified.max(0)),
         SortBy::Tag(tag) => tag,
@@ -502,8 +506,8 @@ fn sort_key(song: &Song<'_>, by: SortBy) -> String {
     }
 }
 
-fn nobody_has(uri: &str, database: &Database) -> Stage {
+fn nobody_has(uri: &str, database: &Database) -> PlanStage {
     let text = format!("nobody who is here has {uri:?}");
     let nothing = Ack::new(AckCode::NoExist, text);
-    Missed::path(uri.to_owned(), nothing).stage(database)
+    MissedTracks::path(uri.to_owned(), nothing).stage(database)
 }

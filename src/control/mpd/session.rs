@@ -14,7 +14,7 @@ use std::{collections::VecDeque, fmt::Write as _};
 use super::tag::{Tag, TagMask};
 use super::{
     args::{Ack, AckCode, MAX_LINE},
-    command::{name_and_use, parse, Access, Command, SessionCommand, TagTypes, Use},
+    command::{name_and_use, parse, Access, MpdCommand, SessionCommand, TagTypes, Use},
 };
 use crate::{control::view::Subsystems, unseen::one_line};
 
@@ -51,11 +51,11 @@ pub struct Session {
 pub enum SessionAction {
     Write(String),
     /// To be answered by [`Session::handle_done`], its body written before.
-    Run(Command),
+    Run(MpdCommand),
     /// Compare the password, and answer by [`Session::handle_guess`].
     Compare(String),
     /// The last one.
-    Close(End),
+    Close(SessionEnd),
 }
 
 /// What came of a guess at the password.
@@ -70,7 +70,7 @@ pub enum Guess {
 
 /// Why a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum End {
+pub enum SessionEnd {
     #[error("it said goodbye")]
     Closed,
     #[error("it sent a line of more than {MAX_LINE} bytes")]
@@ -223,7 +223,7 @@ impl Session {
         };
         self.handle_done(result);
         if is_last {
-            self.end(End::Password);
+            self.end(SessionEnd::Password);
         }
     }
 
@@ -277,7 +277,7 @@ impl Session {
         }
         match self.next_line().as_deref() {
             Some("noidle") => self.write("OK\n"),
-            Some(_) => self.end(End::NotIdle),
+            Some(_) => self.end(SessionEnd::NotIdle),
             None => return self.back_to(Mode::Idle(wanted)),
         }
         true
@@ -299,7 +299,7 @@ impl Session {
             self.input = Vec::new();
         }
         if end.unwrap_or(self.input.len()) > MAX_LINE {
-            self.end(End::LongLine);
+            self.end(SessionEnd::LongLine);
             return None;
         }
         let mut line: Vec<_> = self.input.drain(..=end?).collect();
@@ -311,14 +311,14 @@ impl Session {
         match name_and_use(&line) {
             Some(("command_list_end", _)) => self.mode = Mode::Batch(list),
             _ if list.push(&line) => self.mode = Mode::Collecting(list),
-            _ => self.end(End::LongList),
+            _ => self.end(SessionEnd::LongList),
         }
     }
 
     fn run(&mut self, line: &str, list: Option<List>) {
         // All commands are lower case; a browser that was lured here is not.
         if line.starts_with(|c: char| !c.is_ascii_lowercase()) {
-            return self.end(End::Foreign);
+            return self.end(SessionEnd::Foreign);
         }
         let known = name_and_use(line);
         if let Some((name, usage)) = known {
@@ -335,7 +335,7 @@ impl Session {
         }
         match parse(line) {
             Err((name, ack)) => self.finish(name, list, Err(ack)),
-            Ok(Command::Session(command)) => {
+            Ok(MpdCommand::Session(command)) => {
                 let name = known.map_or("", |(name, _)| name);
                 self.converse(name, command, list);
             }
@@ -352,7 +352,7 @@ impl Session {
         let refused = |code, text: &str| Err(Ack::new(code, text));
         let result = match command {
             SessionCommand::Ping | SessionCommand::BinaryLimit => Ok(()),
-            SessionCommand::Close => return self.end(End::Closed),
+            SessionCommand::Close => return self.end(SessionEnd::Closed),
             SessionCommand::TagTypes(change) => {
                 self.choose_tags(change);
                 Ok(())
@@ -424,7 +424,7 @@ impl Session {
         }
     }
 
-    fn end(&mut self, end: End) {
+    fn end(&mut self, end: SessionEnd) {
         self.mode = Mode::Ended;
         self.input = Vec::new();
         self.actions.push_back(SessionAction::Close(end));

@@ -4,13 +4,13 @@ use std::{borrow::Cow, fmt::Write as _, time::Duration};
 
 use super::{reply::Reply, tag::Tag, text::format_time};
 use crate::{
-    catalog::{Database, Found, TagsRef},
-    player::queue::{QueueItem, Slot},
+    catalog::{Database, FoundTrackRef, TagsRef},
+    player::queue::{QueueItem, QueueSlot},
 };
 
 /// A borrowed track.
 #[derive(Clone, Copy, Debug)]
-pub struct Song<'a> {
+pub struct SongRef<'a> {
     /// The name of the peer that has it: the top directory.
     pub owner: &'a str,
     pub dir: &'a str,
@@ -25,8 +25,8 @@ pub struct Song<'a> {
     pub is_away: bool,
 }
 
-impl<'a> From<Found<'a>> for Song<'a> {
-    fn from(found: Found<'a>) -> Self {
+impl<'a> From<FoundTrackRef<'a>> for SongRef<'a> {
+    fn from(found: FoundTrackRef<'a>) -> Self {
         let listed = found.listed;
         Self {
             owner: &found.member.name,
@@ -43,7 +43,7 @@ impl<'a> From<Found<'a>> for Song<'a> {
     }
 }
 
-impl<'a> Song<'a> {
+impl<'a> SongRef<'a> {
     /// A queued track, under the name that its owner has now or had last.
     pub fn queued(item: &'a QueueItem, database: &'a Database) -> Self {
         let member = database.known(item.peer);
@@ -144,7 +144,7 @@ impl<'a> Song<'a> {
 }
 
 /// A queued song with its place.
-pub fn write_queued(reply: &mut Reply, position: usize, slot: &Slot, database: &Database) {
-    Song::queued(&slot.item, database).write(reply);
+pub fn write_queued(reply: &mut Reply, position: usize, slot: &QueueSlot, database: &Database) {
+    SongRef::queued(&slot.item, database).write(reply);
     reply.pair("Pos", position).pair("Id", slot.id.0);
 }

@@ -17,26 +17,26 @@ use smol::{
 };
 
 use super::{
-    guesses::Verdict, held::Held, Answer, Commons, ControlEvent, Responder, ANSWER_TIME,
-    PASSWORD_TIME, SILENCE, STALL,
+    guesses::GuessVerdict, held::ClientBytes, Commons, ControlEvent, PendingReply, Responder,
+    ANSWER_TIME, PASSWORD_TIME, SILENCE, STALL,
 };
 use crate::control::{
     mpd::{
-        apply::{Request, Task},
+        apply::{SessionRequest, SlowTask},
         args::{Ack, AckCode},
-        command::{Access, Command},
-        plan::{Plan, Step},
-        session::{End, Guess, Session, SessionAction, GREETING},
+        command::{Access, MpdCommand},
+        plan::{Plan, PlanStep},
+        session::{Guess, Session, SessionAction, SessionEnd, GREETING},
     },
     view::{Subsystem, Subsystems},
 };
 
-trait Stream: AsyncRead + AsyncWrite + Send {}
-impl<S: AsyncRead + AsyncWrite + Send> Stream for S {}
+trait ClientStream: AsyncRead + AsyncWrite + Send {}
+impl<S: AsyncRead + AsyncWrite + Send> ClientStream for S {}
 
 /// A connected client.
-pub(super) struct Client {
-    stream: Pin<Box<dyn Stream>>,
+pub(super) struct ClientTask {
+    stream: Pin<Box<dyn ClientStream>>,
     session: Session,
     /// Where it comes from, if by TCP.
     address: Option<SocketAddr>,
@@ -44,7 +44,7 @@ pub(super) struct Client {
     since: Instant,
     commons: Arc<Commons>,
     /// What is kept for it in memory.
-    held: Held,
+    held: ClientBytes,
 }
 
 /// Why a client is no more.
@@ -59,12 +59,12 @@ enum Gone {
     #[error("what is kept for clients has no room for more of it")]
     NoRoom,
     #[error(transparent)]
-    Session(#[from] End),
+    Session(#[from] SessionEnd),
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
-impl Client {
+impl ClientTask {
     /// A client that can open the socket needs no password.
     pub fn unix(stream: Async<UnixStream>, commons: Arc<Commons>) -> Self {
         Self::new(Box::pin(stream), None, Access::Local, commons)
@@ -81,12 +81,12 @@ impl Client {
     }
 
     fn new(
-        stream: Pin<Box<dyn Stream>>,
+        stream: Pin<Box<dyn ClientStream>>,
         address: Option<SocketAddr>,
         access: Access,
         commons: Arc<Commons>,
     ) -> Self {
-        let held = Held::new(commons.of(address.is_some()).held.clone());
+        let held = ClientBytes::new(commons.of(address.is_some()).held.clone());
         Self {
             stream,
             session: Session::new(access),
@@ -215,9 +215,9 @@ impl Client {
         let (from, now) = (self.address(), Instant::now());
         let verdict = self.commons.guesses().handle_guess(from, given, now);
         let guess = match verdict {
-            Verdict::Right => return Ok(Guess::Right),
-            Verdict::Unheard { until } => Guess::Unheard((until - now).as_secs() + 1),
-            Verdict::Wrong { told } => {
+            GuessVerdict::Right => return Ok(Guess::Right),
+            GuessVerdict::Unheard { until } => Guess::Unheard((until - now).as_secs() + 1),
+            GuessVerdict::Wrong { told } => {
                 let hung_up = async {
                     let mut some = [0; 256];
                     match self.stream.read(&mut some).await? {
@@ -248,21 +248,21 @@ impl Client {
     /// Has the node, and then maybe a plan, carry out a command.
     async fn run(
         &mut self,
-        command: Command,
+        command: MpdCommand,
         events: &Sender<ControlEvent>,
     ) -> Result<Result<(), Ack>, Gone> {
-        let mut task = Task::Command(command);
+        let mut task = SlowTask::Command(command);
         loop {
             let (tags, access) = (self.session.tags(), self.session.access());
-            let request = Request { task, tags, access };
+            let request = SessionRequest { task, tags, access };
             let plan = match ask(request, events).await {
                 Err(ack) => return Ok(Err(ack)),
-                Ok(Answer::Reply(reply)) => {
+                Ok(PendingReply::Reply(reply)) => {
                     let due = Instant::now() + ANSWER_TIME;
                     self.answer(reply.as_str(), due).await?;
                     return Ok(Ok(()));
                 }
-                Ok(Answer::Plan(plan)) => plan,
+                Ok(PendingReply::Plan(plan)) => plan,
             };
             task = match self.walk(plan).await? {
                 Ok(Some(task)) => task,
@@ -274,16 +274,16 @@ impl Client {
 
     /// Walks a plan, letting others run between its steps. What it finds and the database
     /// that it looks at are kept meanwhile, so there are few at a time, and none for long.
-    async fn walk(&mut self, mut plan: Box<Plan>) -> Result<Result<Option<Task>, Ack>, Gone> {
+    async fn walk(&mut self, mut plan: Box<Plan>) -> Result<Result<Option<SlowTask>, Ack>, Gone> {
         let plans = self.commons.of(self.address.is_some()).plans.clone();
         let _turn = plans.acquire_arc().await;
         let due = Instant::now() + ANSWER_TIME;
         loop {
             match plan.step(PLAN_STEP) {
-                Step::Write(reply) => self.answer(reply.as_str(), due).await?,
-                Step::Done => return Ok(Ok(None)),
-                Step::Insert(insertion) => return Ok(Ok(Some(Task::Insert(insertion)))),
-                Step::Failed(ack) => return Ok(Err(ack)),
+                PlanStep::Write(reply) => self.answer(reply.as_str(), due).await?,
+                PlanStep::Done => return Ok(Ok(None)),
+                PlanStep::Insert(insertion) => return Ok(Ok(Some(SlowTask::Insert(insertion)))),
+                PlanStep::Failed(ack) => return Ok(Err(ack)),
             }
             future::yield_now().await;
         }
@@ -318,7 +318,7 @@ impl Client {
     }
 }
 
-async fn ask(request: Request, events: &Sender<ControlEvent>) -> Result<Answer, Ack> {
+async fn ask(request: SessionRequest, events: &Sender<ControlEvent>) -> Result<PendingReply, Ack> {
     let (sender, answer) = async_channel::bounded(1);
     let responder = Responder(sender);
     let going = || Ack::new(AckCode::System, "this node is being stopped");

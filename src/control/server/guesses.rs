@@ -39,7 +39,7 @@ impl From<IpAddr> for Prefix {
 
 /// What is said to a guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum GuessVerdict {
     Right,
     /// To be told then, not before.
     Wrong {
@@ -62,8 +62,8 @@ pub(super) struct Guesses {
     known: BTreeMap<Prefix, Instant>,
     /// Wrong guesses of the last minute, of origins that had not guessed wrong before, and of
     /// those that had.
-    first: Window,
-    further: Window,
+    first: LastMinute,
+    further: LastMinute,
 }
 
 #[derive(Debug)]
@@ -72,20 +72,20 @@ struct Guesser {
     wrong: u32,
     last: Instant,
     /// Each that differs from the others, once.
-    recent: Window<blake3::Hash>,
+    recent: LastMinute<blake3::Hash>,
 }
 
 /// What happened within the last minute, and when.
 #[derive(Debug)]
-struct Window<T = ()>(VecDeque<(Instant, T)>);
+struct LastMinute<T = ()>(VecDeque<(Instant, T)>);
 
-impl<T> Default for Window<T> {
+impl<T> Default for LastMinute<T> {
     fn default() -> Self {
         Self(VecDeque::new())
     }
 }
 
-impl<T: PartialEq> Window<T> {
+impl<T: PartialEq> LastMinute<T> {
     /// Whether there is room for one more among `most`; if not, when there is.
     fn check(&mut self, most: usize, now: Instant) -> Result<(), Instant> {
         self.forget(now);
@@ -117,8 +117,8 @@ impl Guesses {
             password: password.map(|password| blake3::hash(password.as_bytes())),
             guessers: BTreeMap::new(),
             known: BTreeMap::new(),
-            first: Window::default(),
-            further: Window::default(),
+            first: LastMinute::default(),
+            further: LastMinute::default(),
         }
     }
 
@@ -128,13 +128,18 @@ impl Guesses {
     }
 
     /// A guess from a TCP address, or from this machine, which needs none.
-    pub fn handle_guess(&mut self, from: Option<IpAddr>, given: &str, now: Instant) -> Verdict {
+    pub fn handle_guess(
+        &mut self,
+        from: Option<IpAddr>,
+        given: &str,
+        now: Instant,
+    ) -> GuessVerdict {
         let given = blake3::hash(given.as_bytes());
         let is_right = self.password == Some(given);
         let (Some(from), true) = (from.map(Prefix::from), self.are_wanted()) else {
             return match is_right {
-                true => Verdict::Right,
-                false => Verdict::Wrong { told: now },
+                true => GuessVerdict::Right,
+                false => GuessVerdict::Wrong { told: now },
             };
         };
         self.guessers
@@ -143,18 +148,18 @@ impl Guesses {
         if let Some(guesser) = guesser.filter(|_| !is_right) {
             if guesser.recent.has(&given, now) {
                 let told = now + guesser.handle_wrong(now);
-                return Verdict::Wrong { told };
+                return GuessVerdict::Wrong { told };
             }
         }
         if let Err(until) = self.check(from, now) {
-            return Verdict::Unheard { until };
+            return GuessVerdict::Unheard { until };
         }
         if is_right {
             self.know(from, now);
-            return Verdict::Right;
+            return GuessVerdict::Right;
         }
         let told = now + self.note_wrong(from, given, now);
-        Verdict::Wrong { told }
+        GuessVerdict::Wrong { told }
     }
 
     fn check(&mut self, from: Prefix, now: Instant) -> Result<(), Instant> {
@@ -182,7 +187,7 @@ impl Guesses {
         let guesser = self.guessers.entry(from).or_insert_with(|| Guesser {
             wrong: 0,
             last: now,
-            recent: Window::default(),
+            recent: LastMinute::default(),
         });
         guesser.recent.note(given, now);
         guesser.handle_wrong(now)
@@ -272,7 +277,7 @@ mod tests {
         let steps = (0..6000).map(|n| (n, begin + Duration::from_millis(10) * n));
         let wrong = |(n, now)| {
             let verdict = guesses.handle_guess(from(n), &format!("open {n}"), now);
-            matches!(verdict, Verdict::Wrong { .. })
+            matches!(verdict, GuessVerdict::Wrong { .. })
         };
         steps.map(wrong).filter(|&wrong| wrong).count()
     }
@@ -282,18 +287,18 @@ mod tests {
         let (mut guesses, mut now) = (guesses(), Instant::now());
         let mut last = Duration::ZERO;
         for _ in 0..10 {
-            let Verdict::Wrong { told } = guesses.handle_guess(v4(1), "open", now) else {
+            let GuessVerdict::Wrong { told } = guesses.handle_guess(v4(1), "open", now) else {
                 panic!("it is wrong");
             };
             assert!(told - now > last || told - now == LONGEST_DELAY);
             last = told - now;
             // The right one does not wait for what has been guessed before.
-            assert_eq!(guesses.handle_guess(v4(1), RIGHT, now), Verdict::Right);
-            assert_eq!(guesses.handle_guess(v4(2), RIGHT, now), Verdict::Right);
+            assert_eq!(guesses.handle_guess(v4(1), RIGHT, now), GuessVerdict::Right);
+            assert_eq!(guesses.handle_guess(v4(2), RIGHT, now), GuessVerdict::Right);
             now = told;
         }
         assert_eq!(last, LONGEST_DELAY);
-        let Verdict::Wrong { told } = guesses.handle_guess(v4(1), "x", now + FORGET) else {
+        let GuessVerdict::Wrong { told } = guesses.handle_guess(v4(1), "x", now + FORGET) else {
             panic!("it is wrong");
         };
         assert_eq!(told - (now + FORGET), FIRST_DELAY);
@@ -323,12 +328,12 @@ mod tests {
         let mut last = Duration::ZERO;
         for n in 0..6000 {
             let now = begin + Duration::from_millis(10) * n;
-            let Verdict::Wrong { told } = guesses.handle_guess(v4(1), "old", now) else {
+            let GuessVerdict::Wrong { told } = guesses.handle_guess(v4(1), "old", now) else {
                 panic!("it is wrong, and known to be");
             };
             assert!(told - now >= last, "{n}");
             last = told - now;
-            assert_eq!(guesses.handle_guess(v4(1), RIGHT, now), Verdict::Right);
+            assert_eq!(guesses.handle_guess(v4(1), RIGHT, now), GuessVerdict::Right);
         }
         assert_eq!(last, LONGEST_DELAY);
         // Nor does it make room for others.
@@ -341,8 +346,8 @@ mod tests {
         // What is known to be wrong is wrong, whatever else is not looked at.
         let late = now + MINUTE - Duration::from_millis(1);
         let [known, new] = ["open 5", "open 5999"].map(|g| guesses.handle_guess(v4(1), g, late));
-        assert!(matches!(known, Verdict::Wrong { .. }), "{known:?}");
-        assert!(matches!(new, Verdict::Unheard { .. }), "{new:?}");
+        assert!(matches!(known, GuessVerdict::Wrong { .. }), "{known:?}");
+        assert!(matches!(new, GuessVerdict::Unheard { .. }), "{new:?}");
         assert_eq!(guesses.further.0.len(), 0, "it has said the right one");
     }
 
@@ -350,16 +355,25 @@ mod tests {
     fn many_addresses_have_a_bound_and_keep_out_none_that_said_the_password() {
         let now = Instant::now();
         let mut guesses = guesses();
-        assert_eq!(guesses.handle_guess(v4(9999), RIGHT, now), Verdict::Right);
+        assert_eq!(
+            guesses.handle_guess(v4(9999), RIGHT, now),
+            GuessVerdict::Right
+        );
         let seen = storm(&mut guesses, |n| v4(n % 20), now);
         assert!(seen <= 20 + MAX_FURTHER, "{seen}");
         // One that is new is not kept out by twenty that guess.
         let late = now + MINUTE - Duration::from_millis(1);
-        assert_eq!(guesses.handle_guess(v4(500), RIGHT, late), Verdict::Right);
+        assert_eq!(
+            guesses.handle_guess(v4(500), RIGHT, late),
+            GuessVerdict::Right
+        );
         let seen = storm(&mut guesses, |n| v4(10_000 + n), now + MINUTE);
         assert!(seen <= MAX_FIRST, "{seen}");
         let late = late + MINUTE;
-        assert_eq!(guesses.handle_guess(v4(9999), RIGHT, late), Verdict::Right);
+        assert_eq!(
+            guesses.handle_guess(v4(9999), RIGHT, late),
+            GuessVerdict::Right
+        );
         assert!(guesses.guessers.len() <= MAX_GUESSERS && guesses.known.len() <= MAX_KNOWN);
     }
 

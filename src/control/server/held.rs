@@ -12,12 +12,12 @@ pub(super) const MAX_HELD: usize = 16 * 1024 * 1024;
 
 /// One client's part of what is kept; given back when it goes.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct ClientBytes {
     all: Arc<AtomicUsize>,
     own: usize,
 }
 
-impl Held {
+impl ClientBytes {
     pub fn new(all: Arc<AtomicUsize>) -> Self {
         Self { all, own: 0 }
     }
@@ -33,7 +33,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for ClientBytes {
     fn drop(&mut self) {
         self.all.fetch_sub(self.own, Ordering::Relaxed);
     }
@@ -51,14 +51,14 @@ mod tests {
     fn lists_have_a_bound_in_bytes_and_everybody_a_little() {
         let all = Arc::<AtomicUsize>::default();
         let list = 2 * 1024 * 1024;
-        let mut lists: Vec<_> = (0..8).map(|_| Held::new(all.clone())).collect();
+        let mut lists: Vec<_> = (0..8).map(|_| ClientBytes::new(all.clone())).collect();
         assert!(lists.iter_mut().all(|held| held.set(list)));
-        let mut more = Held::new(all.clone());
+        let mut more = ClientBytes::new(all.clone());
         assert!(more.set(NEEDED));
         assert!(!more.set(list));
         drop(more);
         lists.pop();
-        assert!(Held::new(all.clone()).set(list));
+        assert!(ClientBytes::new(all.clone()).set(list));
         lists.iter_mut().for_each(|held| assert!(held.set(0)));
         assert_eq!(all.load(Ordering::Relaxed), 0);
     }

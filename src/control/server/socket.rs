@@ -12,7 +12,7 @@ use std::{
 use async_io::Async;
 use nix::unistd::{chown, Group};
 
-use super::BindError;
+use super::ControlBindError;
 
 /// A listening socket; its file goes with it.
 #[derive(Debug)]
@@ -26,17 +26,17 @@ pub(super) struct ControlSocket {
 impl ControlSocket {
     /// Listens at `path` for its owner and `group`. What a dead process left
     /// there is replaced.
-    pub fn bind(path: &Path, group: Option<&str>) -> Result<Self, BindError> {
-        let wrap = |error| BindError::Socket {
+    pub fn bind(path: &Path, group: Option<&str>) -> Result<Self, ControlBindError> {
+        let wrap = |error| ControlBindError::Socket {
             path: path.to_owned(),
             error,
         };
         match fs::symlink_metadata(path) {
             Ok(there) if !there.file_type().is_socket() => {
-                return Err(BindError::NotASocket(path.to_owned()))
+                return Err(ControlBindError::NotASocket(path.to_owned()))
             }
             Ok(_) if UnixStream::connect(path).is_ok() => {
-                return Err(BindError::InUse(path.to_owned()))
+                return Err(ControlBindError::InUse(path.to_owned()))
             }
             _ => {}
         }

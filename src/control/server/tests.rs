@@ -81,7 +81,7 @@ fn a_living_socket_is_not_taken_and_a_dead_one_is() {
         password: None,
     };
     let error = ControlServer::bind(&config(path)).unwrap_err();
-    assert!(matches!(error, BindError::InUse(_)), "{error}");
+    assert!(matches!(error, ControlBindError::InUse(_)), "{error}");
 
     let dead = dir.path().join("dead");
     drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
@@ -92,7 +92,7 @@ fn a_living_socket_is_not_taken_and_a_dead_one_is() {
     let file = dir.path().join("file");
     std::fs::write(&file, "precious").unwrap();
     let error = ControlServer::bind(&config(file.clone())).unwrap_err();
-    assert!(matches!(error, BindError::NotASocket(_)), "{error}");
+    assert!(matches!(error, ControlBindError::NotASocket(_)), "{error}");
     assert!(file.exists());
 }
 

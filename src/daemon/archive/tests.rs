@@ -4,11 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    catalog::samples::{song, Owner},
+    catalog::samples::{song, SampleOwner},
     identity::SwarmKey,
 };
 
-const QUOTA: Quota = Quota {
+const QUOTA: MemoryQuota = MemoryQuota {
     all: 10 * LEAST_BYTES,
     one: 4 * LEAST_BYTES,
 };
@@ -47,7 +47,7 @@ impl Room {
 
 fn deposit(seed: u8, site: u8, tracks: usize) -> Deposit {
     let song = |n: usize| song(&"d".repeat(200), &format!("{n:0>200}"), None);
-    let catalogue = Owner::new(seed).publish(1, (0..tracks).map(song).collect());
+    let catalogue = SampleOwner::new(seed).publish(1, (0..tracks).map(song).collect());
     Deposit {
         name: "kitchen".into(),
         site: Some(std::net::IpAddr::from([10, 0, 0, site]).into()),
@@ -75,22 +75,28 @@ fn what_is_written_is_there_after_a_start_and_is_replaced() {
     for tracks in [3, 300] {
         assert_eq!(write(&mut cabinet, deposit(1, 1, tracks)), done);
         let mut again = room.cabinet(Vec::new());
-        let (read, away) = again.read(Owner::new(1).id()).unwrap();
+        let (read, away) = again.read(SampleOwner::new(1).id()).unwrap();
         assert_eq!(read.catalogue.listed_count(), tracks);
         assert!(away < Duration::from_secs(3600));
     }
-    assert_eq!(cabinet.perform(Archival::Seen(Owner::new(1).id())), done);
-    assert_eq!(cabinet.perform(Archival::Remove(Owner::new(1).id())), done);
+    assert_eq!(
+        cabinet.perform(Archival::Seen(SampleOwner::new(1).id())),
+        done
+    );
+    assert_eq!(
+        cabinet.perform(Archival::Remove(SampleOwner::new(1).id())),
+        done
+    );
     assert_eq!(bytes(&cabinet), (0, 0));
     // The directory was removed meanwhile.
     fs::remove_dir(&cabinet.dir).unwrap();
     assert_eq!(write(&mut cabinet, deposit(1, 1, 3)), done);
-    fs::remove_file(cabinet.path(Owner::new(1).id())).unwrap();
+    fs::remove_file(cabinet.path(SampleOwner::new(1).id())).unwrap();
     fs::remove_dir(&cabinet.dir).unwrap();
     // Something else lies there, or is where the file belongs.
     fs::write(&cabinet.dir, "in the way").unwrap();
     assert_eq!(write(&mut room.cabinet(Vec::new()), deposit(1, 1, 3)), done);
-    let path = cabinet.path(Owner::new(1).id());
+    let path = cabinet.path(SampleOwner::new(1).id());
     fs::remove_file(&path).unwrap();
     for way in [path.clone(), path.with_extension("new")] {
         fs::create_dir(&way).unwrap();
@@ -109,7 +115,7 @@ fn one_that_was_away_for_a_month_is_forgotten() {
     let room = Room::new();
     let mut cabinet = room.cabinet(Vec::new());
     write(&mut cabinet, deposit(1, 1, 3));
-    let path = cabinet.path(Owner::new(1).id());
+    let path = cabinet.path(SampleOwner::new(1).id());
     let (file, _) = cabinet.open(&path).unwrap();
     let written = file.metadata().unwrap().modified().unwrap();
     let mut clock = Clock::look();
@@ -117,8 +123,12 @@ fn one_that_was_away_for_a_month_is_forgotten() {
     for (days, is_set, is_old) in [(29, true, false), (31, true, true), (31, false, false)] {
         clock.now.wall = wall + Duration::from_secs(86_400 * days);
         clock.is_set = is_set;
-        let looked = cabinet.look_at(&path, Owner::new(1).id(), &clock);
-        assert_eq!(matches!(looked, Err(Unfit::Old)), is_old, "{days} days");
+        let looked = cabinet.look_at(&path, SampleOwner::new(1).id(), &clock);
+        assert_eq!(
+            matches!(looked, Err(BadDeposit::Old)),
+            is_old,
+            "{days} days"
+        );
         assert_eq!(looked.is_ok(), !is_old);
     }
 }
@@ -126,7 +136,7 @@ fn one_that_was_away_for_a_month_is_forgotten() {
 #[test]
 fn a_file_goes_with_the_first_of_the_keys_that_its_owner_may_have_had() {
     let room = Room::new();
-    let id = |seed| Owner::new(seed).id();
+    let id = |seed| SampleOwner::new(seed).id();
     let mut cabinet = room.cabinet(vec![id(2), id(3)]);
     for seed in [1, 2] {
         write(&mut cabinet, deposit(seed, seed, 3));

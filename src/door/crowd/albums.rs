@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    catalog::{Entry, Listed, Page, SharedTags, Tags, PAGE_ENTRIES},
+    catalog::{Entry, ListedEntry, Page, SharedTags, Tags, PAGE_ENTRIES},
     id::TrackId,
     media::Format,
 };
@@ -30,7 +30,7 @@ fn entry(n: usize) -> Entry {
         date: Some("1997".into()),
         composer: None,
     };
-    Entry::Listed(Box::new(Listed {
+    Entry::Listed(Box::new(ListedEntry {
         dir: format!("{artist}/An Album of Songs, Vol. {album}").into(),
         name: format!("{track:02} - {title}.flac").into(),
         size: 25_000_000 + n as u64,

@@ -12,7 +12,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, WriteTran
 use super::{
     error::{failed, IndexError},
     tables::{decode_note, decode_slot, ENTRIES, FILES, HELD, UNPLAYABLE},
-    Known, Note, Record, Slot,
+    KnownPath, Note, NumberedItem, Record,
 };
 use crate::{
     catalog::{Entry, PAGE_ENTRIES},
@@ -21,10 +21,10 @@ use crate::{
 
 /// Looks things up, at any time and from any thread; sees what was written.
 #[derive(Clone, Debug)]
-pub struct IndexReader(Arc<Shared>);
+pub struct IndexReader(Arc<ReaderShared>);
 
 #[derive(Debug)]
-struct Shared {
+struct ReaderShared {
     /// `None` between closing it after an error and being able to open it.
     db: Mutex<Option<Database>>,
     path: PathBuf,
@@ -34,7 +34,7 @@ impl IndexReader {
     /// Of a database whose file is at `path`.
     pub(super) fn new(db: Database, path: PathBuf) -> Self {
         let db = Mutex::new(Some(db));
-        Self(Arc::new(Shared { db, path }))
+        Self(Arc::new(ReaderShared { db, path }))
     }
 
     /// The index file.
@@ -46,19 +46,20 @@ impl IndexReader {
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn lookup(&self, path: &Path) -> Result<Option<Known>, IndexError> {
+    pub fn lookup(&self, path: &Path) -> Result<Option<KnownPath>, IndexError> {
         self.read(|txn| {
             let path = path.as_os_str().as_bytes();
             if let Some(no) = txn.open_table(FILES)?.get(path)? {
                 let no = no.value();
                 let slot = txn.open_table(ENTRIES)?.get(no)?;
-                if let Some(Slot::File(record)) = slot.and_then(|v| decode_slot(v.value())) {
-                    return Ok(Some(Known::Listed(EntryNo(no), record)));
+                if let Some(NumberedItem::File(record)) = slot.and_then(|v| decode_slot(v.value()))
+                {
+                    return Ok(Some(KnownPath::Listed(EntryNo(no), record)));
                 }
             }
             let stamp = txn.open_table(UNPLAYABLE)?.get(path)?;
             let note = stamp.and_then(|v| decode_note(v.value()));
-            Ok(note.map(Known::Unplayable))
+            Ok(note.map(KnownPath::Unplayable))
         })
     }
 
@@ -70,8 +71,8 @@ impl IndexReader {
         self.read(|txn| {
             let slot = txn.open_table(ENTRIES)?.get(no.0)?;
             Ok(slot.and_then(|v| match decode_slot(v.value())? {
-                Slot::File(record) => Some(record),
-                Slot::Held { .. } => None,
+                NumberedItem::File(record) => Some(record),
+                NumberedItem::Held { .. } => None,
             }))
         })
     }
@@ -99,7 +100,7 @@ impl IndexReader {
     pub fn each(
         &self,
         range: std::ops::Range<u32>,
-        mut f: impl FnMut(EntryNo, Slot) -> bool,
+        mut f: impl FnMut(EntryNo, NumberedItem) -> bool,
     ) -> Result<(), IndexError> {
         self.read(|txn| {
             for item in txn.open_table(ENTRIES)?.range(range)? {

@@ -3,17 +3,17 @@
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::Serialize;
 
-use super::{Note, Record, Slot};
+use super::{Note, NumberedItem, Record};
 use crate::{
     id::{EntryNo, TrackId},
-    library::scan::Stamp,
+    library::scan::FileStamp,
 };
 
 /// A change that is not written yet.
 #[derive(Debug)]
-pub enum Change {
-    Put(EntryNo, Slot),
-    Hashed(EntryNo, Stamp, TrackId),
+pub enum IndexChange {
+    Put(EntryNo, NumberedItem),
+    Hashed(EntryNo, FileStamp, TrackId),
     Hide(EntryNo),
     Show {
         no: EntryNo,
@@ -22,7 +22,7 @@ pub enum Change {
     },
     Remove(EntryNo),
     /// The file's time of change is known now.
-    Stamped(EntryNo, Stamp),
+    Stamped(EntryNo, FileStamp),
     Unplayable(Vec<u8>, Note),
     Forget(Vec<u8>),
 }
@@ -45,34 +45,36 @@ impl<'t> Tables<'t> {
         })
     }
 
-    pub fn apply(&mut self, change: &Change) -> Result<(), redb::Error> {
+    pub fn apply(&mut self, change: &IndexChange) -> Result<(), redb::Error> {
         match change {
-            Change::Put(no, slot) => self.put(no.0, slot)?,
-            Change::Hashed(no, stamp, track) => self.change(*no, |record| {
+            IndexChange::Put(no, slot) => self.put(no.0, slot)?,
+            IndexChange::Hashed(no, stamp, track) => self.change(*no, |record| {
                 if record.stamp.is_same(stamp) {
                     record.listed.track = Some(*track);
                 }
             })?,
-            Change::Hide(no) => self.change(*no, |record| record.absent = true)?,
-            Change::Show { no, dir, name } => self.change(*no, |record| {
+            IndexChange::Hide(no) => self.change(*no, |record| record.absent = true)?,
+            IndexChange::Show { no, dir, name } => self.change(*no, |record| {
                 record.absent = false;
                 record.listed.dir = dir.as_str().into();
                 record.listed.name = name.as_str().into();
             })?,
-            Change::Remove(no) => {
+            IndexChange::Remove(no) => {
                 match self.get(no.0)? {
-                    Some(Slot::File(record)) => drop(self.files.remove(record.path.as_slice())?),
-                    Some(Slot::Held { track, .. }) => drop(self.held.remove(track.0)?),
+                    Some(NumberedItem::File(record)) => {
+                        drop(self.files.remove(record.path.as_slice())?)
+                    }
+                    Some(NumberedItem::Held { track, .. }) => drop(self.held.remove(track.0)?),
                     None => {}
                 }
                 self.entries.remove(no.0)?;
             }
-            Change::Stamped(no, stamp) => self.change(*no, |record| record.stamp = *stamp)?,
-            Change::Unplayable(path, note) => {
+            IndexChange::Stamped(no, stamp) => self.change(*no, |record| record.stamp = *stamp)?,
+            IndexChange::Unplayable(path, note) => {
                 self.unplayable
                     .insert(path.as_slice(), encode_note(note).as_slice())?;
             }
-            Change::Forget(path) => drop(self.unplayable.remove(path.as_slice())?),
+            IndexChange::Forget(path) => drop(self.unplayable.remove(path.as_slice())?),
         }
         Ok(())
     }
@@ -80,43 +82,43 @@ impl<'t> Tables<'t> {
     /// Changes a part of a record: others may have changed the rest since it
     /// was looked up.
     fn change(&mut self, no: EntryNo, f: impl FnOnce(&mut Record)) -> Result<(), redb::Error> {
-        if let Some(Slot::File(mut record)) = self.get(no.0)? {
+        if let Some(NumberedItem::File(mut record)) = self.get(no.0)? {
             f(&mut record);
-            self.put(no.0, &Slot::File(record))?;
+            self.put(no.0, &NumberedItem::File(record))?;
         }
         Ok(())
     }
 
-    pub fn put(&mut self, no: u32, slot: &Slot) -> Result<(), redb::Error> {
+    pub fn put(&mut self, no: u32, slot: &NumberedItem) -> Result<(), redb::Error> {
         match slot {
-            Slot::File(record) => {
+            NumberedItem::File(record) => {
                 self.files.insert(record.path.as_slice(), no)?;
                 self.unplayable.remove(record.path.as_slice())?;
             }
-            Slot::Held { track, .. } => drop(self.held.insert(track.0, no)?),
+            NumberedItem::Held { track, .. } => drop(self.held.insert(track.0, no)?),
         }
         self.entries.insert(no, encode_slot(slot).as_slice())?;
         Ok(())
     }
 
-    fn get(&self, no: u32) -> Result<Option<Slot>, redb::Error> {
+    fn get(&self, no: u32) -> Result<Option<NumberedItem>, redb::Error> {
         Ok(self.entries.get(no)?.and_then(|v| decode_slot(v.value())))
     }
 }
 
 /// A slot, and behind it what earlier versions did not know of a file, and do not
 /// miss: they read no further than the slot.
-fn encode_slot(slot: &Slot) -> Vec<u8> {
+fn encode_slot(slot: &NumberedItem) -> Vec<u8> {
     let mut bytes = encode(slot);
-    if let Slot::File(record) = slot {
+    if let NumberedItem::File(record) = slot {
         bytes.extend(encode(&record.stamp.changed));
     }
     bytes
 }
 
-pub fn decode_slot(bytes: &[u8]) -> Option<Slot> {
-    let (mut slot, rest) = postcard::take_from_bytes::<Slot>(bytes).ok()?;
-    if let Slot::File(record) = &mut slot {
+pub fn decode_slot(bytes: &[u8]) -> Option<NumberedItem> {
+    let (mut slot, rest) = postcard::take_from_bytes::<NumberedItem>(bytes).ok()?;
+    if let NumberedItem::File(record) = &mut slot {
         record.stamp.changed = postcard::from_bytes(rest).unwrap_or_default();
     }
     Some(slot)
@@ -130,10 +132,10 @@ fn encode_note(note: &Note) -> Vec<u8> {
 
 /// Without a reason if an earlier version wrote it.
 pub fn decode_note(bytes: &[u8]) -> Option<Note> {
-    let (stamp, rest) = postcard::take_from_bytes::<Stamp>(bytes).ok()?;
+    let (stamp, rest) = postcard::take_from_bytes::<FileStamp>(bytes).ok()?;
     let (changed, why) = postcard::from_bytes(rest).unwrap_or_default();
     Some(Note {
-        stamp: Stamp { changed, ..stamp },
+        stamp: FileStamp { changed, ..stamp },
         why,
     })
 }
@@ -143,12 +145,12 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 pub const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-/// Postcard of [`Slot`] and of the time of its change, by entry number.
+/// Postcard of [`NumberedItem`] and of the time of its change, by entry number.
 pub const ENTRIES: TableDefinition<u32, &[u8]> = TableDefinition::new("entries");
 pub const OLD_ENTRIES: TableDefinition<u32, &[u8]> = TableDefinition::new("old entries");
 /// Entry numbers by path.
 pub const FILES: TableDefinition<&[u8], u32> = TableDefinition::new("files");
 /// Entry numbers by track.
 pub const HELD: TableDefinition<[u8; 32], u32> = TableDefinition::new("held");
-/// Postcard of [`Stamp`], of the time of its change and of a reason, by path.
+/// Postcard of [`FileStamp`], of the time of its change and of a reason, by path.
 pub const UNPLAYABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("unplayable");

@@ -1,10 +1,10 @@
 use super::*;
 use crate::catalog::samples;
 
-fn record(path: &str) -> Slot {
-    Slot::File(Box::new(Record {
+fn record(path: &str) -> NumberedItem {
+    NumberedItem::File(Box::new(Record {
         path: path.into(),
-        stamp: Stamp {
+        stamp: FileStamp {
             size: 1,
             modified: (2, 3),
             inode: 4,
@@ -18,7 +18,7 @@ fn record(path: &str) -> Slot {
 fn names(index: &Index) -> Vec<(u32, String)> {
     let mut names = Vec::new();
     let each = |no: EntryNo, slot| {
-        if let Slot::File(record) = slot {
+        if let NumberedItem::File(record) = slot {
             names.push((no.0, record.listed.path()));
         }
         true
@@ -146,7 +146,7 @@ fn mostly_holes_are_closed_in_a_new_epoch() {
     for n in 0..count {
         index.put(None, record(&n.to_string()));
     }
-    let held = Slot::Held {
+    let held = NumberedItem::Held {
         track: TrackId([1; 32]),
         size: 5,
     };
@@ -172,7 +172,7 @@ fn mostly_holes_are_closed_in_a_new_epoch() {
         [(TrackId([1; 32]), EntryNo(after.len() as u32))]
     );
     let known = index.reader().lookup(Path::new("9")).unwrap();
-    assert!(matches!(known, Some(Known::Listed(EntryNo(3), _))));
+    assert!(matches!(known, Some(KnownPath::Listed(EntryNo(3), _))));
     drop(index);
     assert_eq!(
         Index::open(dir.path(), 0).unwrap().epoch(),

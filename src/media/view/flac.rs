@@ -1,9 +1,9 @@
 //! FLAC (RFC 9639): only STREAMINFO and a sound SEEKTABLE are shown. Its
 //! offsets count from the first frame, so all else can be left out.
 
-use super::{Probe, Segment, Shown, ViewError};
+use super::{ParserInput, Segment, Shown, ViewError};
 
-pub(super) fn view<E>(file: &mut Probe<'_, '_, E>) -> Result<Shown, ViewError<E>> {
+pub(super) fn view<E>(file: &mut ParserInput<'_, '_, E>) -> Result<Shown, ViewError<E>> {
     let mut offset = file.after_id3v2()?;
     if file.bytes(offset, 4)? != *b"fLaC" {
         return Err(ViewError::Malformed("the fLaC marker is missing"));

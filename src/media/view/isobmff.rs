@@ -8,9 +8,9 @@
 
 use std::ops::Range;
 
-use super::{be_u32, Probe, Segment, Shown, ViewError, TAKE};
+use super::{be_u32, ParserInput, Segment, Shown, ViewError, TAKE};
 
-pub(super) fn view<E>(file: &mut Probe<'_, '_, E>) -> Result<Shown, ViewError<E>> {
+pub(super) fn view<E>(file: &mut ParserInput<'_, '_, E>) -> Result<Shown, ViewError<E>> {
     if file.bytes(4, 4)? != *b"ftyp" {
         return Err(ViewError::Malformed("the ftyp atom is missing"));
     }
@@ -57,7 +57,7 @@ pub(super) fn view<E>(file: &mut Probe<'_, '_, E>) -> Result<Shown, ViewError<E>
 
 /// Checks all that the demuxer reads of a `moov` atom, and hides what it need not.
 fn check_movie<E>(
-    file: &mut Probe<'_, '_, E>,
+    file: &mut ParserInput<'_, '_, E>,
     movie: &Atom,
     edits: &mut Vec<Edit>,
 ) -> Result<(), ViewError<E>> {
@@ -93,7 +93,10 @@ struct Atom {
 
 /// The atoms that fill a range of the file. Where bytes are left over, the demuxer
 /// would read a header that begins in them and ends outside.
-fn children<E>(file: &mut Probe<'_, '_, E>, range: Range<u64>) -> Result<Vec<Atom>, ViewError<E>> {
+fn children<E>(
+    file: &mut ParserInput<'_, '_, E>,
+    range: Range<u64>,
+) -> Result<Vec<Atom>, ViewError<E>> {
     let mut atoms = Vec::new();
     let mut start = range.start;
     while start < range.end {
@@ -129,13 +132,13 @@ fn children<E>(file: &mut Probe<'_, '_, E>, range: Range<u64>) -> Result<Vec<Ato
 /// Refuses time scales of 0, which make the demuxer panic, and tables that claim
 /// more entries than they have, for which it would allocate.
 fn check_tables<E>(
-    file: &mut Probe<'_, '_, E>,
+    file: &mut ParserInput<'_, '_, E>,
     range: Range<u64>,
     depth: u8,
 ) -> Result<(), ViewError<E>> {
     for atom in children(file, range)? {
         let there = atom.body.end - atom.body.start;
-        let u32_at = |file: &mut Probe<'_, '_, E>, at: u64| {
+        let u32_at = |file: &mut ParserInput<'_, '_, E>, at: u64| {
             file.bytes(atom.body.start + at, 4).map(|b| be_u32(&b))
         };
         let (count_at, entry) = match &atom.kind {
@@ -172,13 +175,13 @@ fn check_tables<E>(
 /// Refuses samples that are longer than any of a sound's: the demuxer allocates what
 /// a table says before it reads.
 fn check_samples<E>(
-    file: &mut Probe<'_, '_, E>,
+    file: &mut ParserInput<'_, '_, E>,
     range: Range<u64>,
     depth: u8,
 ) -> Result<(), ViewError<E>> {
     for atom in children(file, range)? {
         let body = &atom.body;
-        let word = |file: &mut Probe<'_, '_, E>, at: u64| {
+        let word = |file: &mut ParserInput<'_, '_, E>, at: u64| {
             let at = body.start.saturating_add(at);
             file.bytes(at, 4).map(|b| be_u32(&b))
         };
@@ -224,7 +227,7 @@ fn fields(flags: u32, fields: &[(u32, u64)]) -> u64 {
 
 /// Checks the size at `at` in each `row` bytes of a table.
 fn check_sizes<E>(
-    file: &mut Probe<'_, '_, E>,
+    file: &mut ParserInput<'_, '_, E>,
     table: Range<u64>,
     row: u64,
     at: u64,

@@ -6,9 +6,9 @@
 //! what is shown must begin with a frame: a movie or a page of Ogg that stood before
 //! it would reach a parser that expects to be handed only what was checked.
 
-use super::{le_u32, Probe, Segment, Shown, ViewError};
+use super::{le_u32, ParserInput, Segment, Shown, ViewError};
 
-pub(super) fn view<E>(file: &mut Probe<'_, '_, E>) -> Result<Shown, ViewError<E>> {
+pub(super) fn view<E>(file: &mut ParserInput<'_, '_, E>) -> Result<Shown, ViewError<E>> {
     let start = file.after_id3v2()?;
     let mut end = file.size;
     if end - start >= ID3V1 + APE_FOOTER {
@@ -44,7 +44,7 @@ fn ape_bytes(footer: &[u8]) -> Option<u64> {
 
 /// Where the first frame begins that another of its kind follows, or none can.
 fn first_frame<E>(
-    file: &mut Probe<'_, '_, E>,
+    file: &mut ParserInput<'_, '_, E>,
     start: u64,
     end: u64,
 ) -> Result<Option<u64>, ViewError<E>> {
@@ -57,8 +57,8 @@ fn first_frame<E>(
         // What begins later has not all of its frame in this window.
         let step = if is_tail { WINDOW } else { WINDOW - REACH };
         let found = (0..window.len().min(step as usize)).find(|&i| {
-            Frame::parse(&window[i..]).is_some_and(|frame| {
-                match window.get(i + frame.bytes..).and_then(Frame::parse) {
+            MpegFrame::parse(&window[i..]).is_some_and(|frame| {
+                match window.get(i + frame.bytes..).and_then(MpegFrame::parse) {
                     Some(next) => next.kind == frame.kind,
                     None => is_tail && i + frame.bytes + HEADER > window.len(),
                 }
@@ -73,14 +73,14 @@ fn first_frame<E>(
 }
 
 /// What the four bytes of a frame's header say (ISO/IEC 11172-3, 2.4.1.3).
-struct Frame {
+struct MpegFrame {
     /// With its header.
     bytes: usize,
     /// What all frames of a stream have in common: version, layer and rate.
     kind: [u8; 2],
 }
 
-impl Frame {
+impl MpegFrame {
     fn parse(bytes: &[u8]) -> Option<Self> {
         let &[0xff, kind, sizes, _] = bytes.first_chunk()? else {
             return None;

@@ -6,13 +6,14 @@
 //! and allocates what their lengths say. No decoder ever hears of those, since a track
 //! ends where another stream begins; so they are spoilt while the sound is read.
 
-use super::{le_u32, vorbis, Probe, ReadAt, Segment, Shown, ViewError, MAX_CHANNELS};
+use super::{le_u32, vorbis, ParserInput, ReadAt, Segment, Shown, ViewError, MAX_CHANNELS};
 
 pub(super) fn view<E>(
-    file: &mut Probe<'_, '_, E>,
+    file: &mut ParserInput<'_, '_, E>,
     audio_start: Option<u64>,
 ) -> Result<Shown, ViewError<E>> {
-    let first = Page::read(file, 0)?.ok_or(ViewError::Malformed("it does not begin with OggS"))?;
+    let first =
+        OggPage::read(file, 0)?.ok_or(ViewError::Malformed("it does not begin with OggS"))?;
     let ident = file.bytes(first.body, first.body_bytes().min(IDENT as u64) as usize)?;
     if ident.len() < IDENT || !ident.starts_with(b"\x01vorbis") {
         return Err(ViewError::Malformed("it holds no Vorbis"));
@@ -92,14 +93,14 @@ fn spoil_headers(before: &[u8], sound: &mut [u8]) {
 /// The setup packet, and where the first page of sound begins; `None` where the
 /// pages are not those of one plain stream.
 fn headers<E>(
-    file: &mut Probe<'_, '_, E>,
-    first: &Page,
+    file: &mut ParserInput<'_, '_, E>,
+    first: &OggPage,
 ) -> Result<Option<(Vec<u8>, u64)>, ViewError<E>> {
     let mut setup = Vec::new();
     let mut comment_over = false;
     let mut offset = first.end();
     for _ in 0..PAGES {
-        let Some(page) = Page::read(file, offset)?.filter(|p| p.serial == first.serial) else {
+        let Some(page) = OggPage::read(file, offset)?.filter(|p| p.serial == first.serial) else {
             return Ok(None);
         };
         let mut at = page.body;
@@ -127,8 +128,8 @@ fn headers<E>(
 /// through the comment before it; `None` if it is not to be found there. A wrong
 /// `audio_start` may give a wrong packet, which the decoder then refuses.
 fn setup_before<E>(
-    file: &mut Probe<'_, '_, E>,
-    first: &Page,
+    file: &mut ParserInput<'_, '_, E>,
+    first: &OggPage,
     audio_start: u64,
 ) -> Result<Option<(Vec<u8>, u64)>, ViewError<E>> {
     let from = audio_start.saturating_sub(WINDOW).max(first.end());
@@ -142,7 +143,7 @@ fn setup_before<E>(
     let mut rest = &window[at..];
     let mut setup = Vec::with_capacity(rest.len());
     while let Some((&byte, after)) = rest.split_first() {
-        match Page::parse(rest).filter(|page| page.serial == first.serial) {
+        match OggPage::parse(rest).filter(|page| page.serial == first.serial) {
             // It goes on in the next page.
             Some(page) => rest = rest.get(page.body as usize..).unwrap_or_default(),
             None => {
@@ -194,16 +195,19 @@ fn crc(bytes: &[u8]) -> u32 {
     })
 }
 
-struct Page {
+struct OggPage {
     serial: u32,
     lacing: Vec<u8>,
     /// The offset of its data.
     body: u64,
 }
 
-impl Page {
+impl OggPage {
     /// The page at `offset`, if there is one.
-    fn read<E>(file: &mut Probe<'_, '_, E>, offset: u64) -> Result<Option<Self>, ViewError<E>> {
+    fn read<E>(
+        file: &mut ParserInput<'_, '_, E>,
+        offset: u64,
+    ) -> Result<Option<Self>, ViewError<E>> {
         let mut head = file.bytes(offset, HEAD)?;
         head.extend(file.bytes(offset + HEAD as u64, usize::from(head[26]))?);
         Ok(Self::parse(&head).map(|page| Self {

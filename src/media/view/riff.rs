@@ -1,8 +1,8 @@
 //! RIFF/WAVE: only `fmt ` and `data` are shown.
 
-use super::{le_u32, Probe, Segment, Shown, ViewError, MAX_CHANNELS};
+use super::{le_u32, ParserInput, Segment, Shown, ViewError, MAX_CHANNELS};
 
-pub(super) fn view<E>(file: &mut Probe<'_, '_, E>) -> Result<Shown, ViewError<E>> {
+pub(super) fn view<E>(file: &mut ParserInput<'_, '_, E>) -> Result<Shown, ViewError<E>> {
     let mut offset = file.after_id3v2()?;
     let head = file.bytes(offset, 12)?;
     if !head.starts_with(b"RIFF") || !head.ends_with(b"WAVE") {

@@ -20,7 +20,7 @@ use std::{
 };
 
 use crate::{
-    catalog::{Allowance, Catalogue, Deposit, Filling, Head, Site, KEPT_FOR},
+    catalog::{Allowance, Catalogue, Deposit, Filling, Head, OwnerSite, KEPT_FOR},
     id::PeerId,
 };
 
@@ -28,11 +28,11 @@ use crate::{
 #[derive(Debug)]
 pub struct Archive {
     known_after: Duration,
-    owners: BTreeMap<PeerId, Owner>,
+    owners: BTreeMap<PeerId, ArchivedOwner>,
     /// What is to be done whatever else is.
-    urgent: VecDeque<Task>,
+    urgent: VecDeque<ArchiveTask>,
     /// What the files' keeper does now.
-    under_way: Option<Task>,
+    under_way: Option<ArchiveTask>,
     written: Allowance,
     /// Nothing is written before.
     rests_until: Instant,
@@ -70,7 +70,7 @@ pub enum Archived {
 
 /// An order in short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Task {
+enum ArchiveTask {
     Write { owner: PeerId, head: Head },
     Seen(PeerId),
     Remove(PeerId),
@@ -78,11 +78,11 @@ enum Task {
 }
 
 #[derive(Debug)]
-struct Owner {
+struct ArchivedOwner {
     /// Under which it is shown, or was last.
     name: Arc<str>,
-    site: Option<Site>,
-    standing: Standing,
+    site: Option<OwnerSite>,
+    standing: ArchiveStatus,
     /// The newest catalogue of its that is here.
     newest: Option<Head>,
     /// What the disk has.
@@ -99,7 +99,7 @@ struct File {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum ArchiveStatus {
     /// It is here, and not known yet.
     Met { since: Instant },
     /// It is here.
@@ -108,26 +108,26 @@ enum Standing {
     Away { since: Instant, until: Instant },
 }
 
-impl Owner {
+impl ArchivedOwner {
     fn is_away(&self) -> bool {
-        matches!(self.standing, Standing::Away { .. })
+        matches!(self.standing, ArchiveStatus::Away { .. })
     }
 
     /// What is to be done next for it, and when.
-    fn next(&self, owner: PeerId, archive: &Archive) -> Option<(Instant, Step)> {
-        let order = |at: Instant, task| (at.max(archive.rests_until), Step::Order(task));
+    fn next(&self, owner: PeerId, archive: &Archive) -> Option<(Instant, ArchiveStep)> {
+        let order = |at: Instant, task| (at.max(archive.rests_until), ArchiveStep::Order(task));
         let on_disk = self.file.map(|file| file.head);
         let newest = self.newest.filter(|newest| Some(*newest) != on_disk);
-        let write = newest.map(|head| order(self.not_before, Task::Write { owner, head }));
-        let seen = |at| order(at, Task::Seen(owner));
+        let write = newest.map(|head| order(self.not_before, ArchiveTask::Write { owner, head }));
+        let seen = |at| order(at, ArchiveTask::Seen(owner));
         let other = match self.standing {
-            Standing::Met { since } => {
-                return Some((since + archive.known_after, Step::Know(owner)));
+            ArchiveStatus::Met { since } => {
+                return Some((since + archive.known_after, ArchiveStep::Know(owner)));
             }
-            Standing::Known => self.file.map(|file| seen(file.seen + SEEN_EVERY)),
-            Standing::Away { since, until } => {
+            ArchiveStatus::Known => self.file.map(|file| seen(file.seen + SEEN_EVERY)),
+            ArchiveStatus::Away { since, until } => {
                 let file = self.file.filter(|file| since > file.seen + SEEN_ABOUT);
-                Some(file.map_or((until, Step::Forget(owner)), |_| seen(since)))
+                Some(file.map_or((until, ArchiveStep::Forget(owner)), |_| seen(since)))
             }
         };
         write.into_iter().chain(other).min_by_key(|(at, _)| *at)
@@ -136,10 +136,10 @@ impl Owner {
 
 /// What time brings.
 #[derive(Clone, Copy, Debug)]
-enum Step {
+enum ArchiveStep {
     Know(PeerId),
     Forget(PeerId),
-    Order(Task),
+    Order(ArchiveTask),
 }
 
 impl Archive {
@@ -156,11 +156,11 @@ impl Archive {
         }
     }
 
-    pub fn handle_here(&mut self, peer: PeerId, site: Option<Site>, now: Instant) {
-        let met = || Owner {
+    pub fn handle_here(&mut self, peer: PeerId, site: Option<OwnerSite>, now: Instant) {
+        let met = || ArchivedOwner {
             name: peer.to_string().into(),
             site,
-            standing: Standing::Met { since: now },
+            standing: ArchiveStatus::Met { since: now },
             newest: None,
             file: None,
             not_before: now,
@@ -168,7 +168,7 @@ impl Archive {
         let owner = self.owners.entry(peer).or_insert_with(met);
         owner.site = site.or(owner.site);
         if owner.is_away() {
-            owner.standing = Standing::Known;
+            owner.standing = ArchiveStatus::Known;
         }
         self.plan(peer);
     }
@@ -179,12 +179,12 @@ impl Archive {
             return false;
         };
         let is_known = match owner.standing {
-            Standing::Met { since } => now >= since + self.known_after || owner.file.is_some(),
-            Standing::Known | Standing::Away { .. } => true,
+            ArchiveStatus::Met { since } => now >= since + self.known_after || owner.file.is_some(),
+            ArchiveStatus::Known | ArchiveStatus::Away { .. } => true,
         };
         let until = now + KEPT_FOR;
         match is_known {
-            true => owner.standing = Standing::Away { since: now, until },
+            true => owner.standing = ArchiveStatus::Away { since: now, until },
             false => _ = self.owners.remove(&peer),
         }
         self.plan(peer);
@@ -211,17 +211,17 @@ impl Archive {
         let head = deposit.catalogue.head().head;
         let since = now.checked_sub(away).unwrap_or(now);
         let until = now + KEPT_FOR.saturating_sub(away);
-        let recalled = || Owner {
+        let recalled = || ArchivedOwner {
             name: deposit.name.clone(),
             site: deposit.site,
-            standing: Standing::Away { since, until },
+            standing: ArchiveStatus::Away { since, until },
             newest: Some(head),
             file: None,
             not_before: now,
         };
         let owner = self.owners.entry(head.owner).or_insert_with(recalled);
-        if let Standing::Met { .. } = owner.standing {
-            owner.standing = Standing::Known;
+        if let ArchiveStatus::Met { .. } = owner.standing {
+            owner.standing = ArchiveStatus::Known;
         }
         owner.file.get_or_insert(File { head, seen: since });
         self.plan(head.owner);
@@ -231,26 +231,26 @@ impl Archive {
     pub fn handle_keys(&mut self, now: Instant) {
         for owner in self.owners.values_mut() {
             match owner.standing {
-                Standing::Away { .. } => owner.newest = owner.file.map(|file| file.head),
-                _ => owner.standing = Standing::Met { since: now },
+                ArchiveStatus::Away { .. } => owner.newest = owner.file.map(|file| file.head),
+                _ => owner.standing = ArchiveStatus::Met { since: now },
             }
         }
         self.owners
             .retain(|_, owner| !owner.is_away() || owner.file.is_some());
         self.urgent.truncate(MAX_URGENT);
-        self.urgent.push_front(Task::Judge);
+        self.urgent.push_front(ArchiveTask::Judge);
         self.due = Some(now);
     }
 
     /// What became of the last order.
     pub fn handle_archived(&mut self, done: &Archived, now: Instant) {
         match (self.under_way.take(), done) {
-            (Some(Task::Write { owner, head }), Archived::Done { evicted }) => {
+            (Some(ArchiveTask::Write { owner, head }), Archived::Done { evicted }) => {
                 self.handle_written(owner, head, now);
                 evicted.iter().for_each(|peer| self.put_off(*peer, now));
             }
-            (Some(Task::Write { owner, .. }), Archived::NoRoom) => self.put_off(owner, now),
-            (Some(Task::Seen(peer)), Archived::Done { .. }) => {
+            (Some(ArchiveTask::Write { owner, .. }), Archived::NoRoom) => self.put_off(owner, now),
+            (Some(ArchiveTask::Seen(peer)), Archived::Done { .. }) => {
                 let owner = self.owners.get_mut(&peer);
                 if let Some(file) = owner.and_then(|owner| owner.file.as_mut()) {
                     file.seen = now;
@@ -290,7 +290,7 @@ impl Archive {
 
     fn remove(&mut self, peer: PeerId) {
         if self.urgent.len() < MAX_URGENT {
-            self.urgent.push_back(Task::Remove(peer));
+            self.urgent.push_back(ArchiveTask::Remove(peer));
         }
     }
 
@@ -304,13 +304,13 @@ impl Archive {
     pub fn away(&self) -> impl Iterator<Item = (PeerId, &Arc<str>, Instant)> {
         let owners = self.owners.iter();
         owners.filter_map(|(peer, owner)| match owner.standing {
-            Standing::Away { until, .. } => Some((*peer, &owner.name, until)),
+            ArchiveStatus::Away { until, .. } => Some((*peer, &owner.name, until)),
             _ => None,
         })
     }
 
     pub fn is_away(&self, peer: PeerId) -> bool {
-        self.owners.get(&peer).is_some_and(Owner::is_away)
+        self.owners.get(&peer).is_some_and(ArchivedOwner::is_away)
     }
 
     /// When [`Self::poll`] has something.
@@ -326,10 +326,10 @@ impl Archive {
     ) -> Option<Archival> {
         loop {
             let peer = match self.next_task(now)? {
-                Task::Seen(peer) => return Some(Archival::Seen(peer)),
-                Task::Remove(peer) => return Some(Archival::Remove(peer)),
-                Task::Judge => return Some(Archival::Judge),
-                Task::Write { owner, .. } => owner,
+                ArchiveTask::Seen(peer) => return Some(Archival::Seen(peer)),
+                ArchiveTask::Remove(peer) => return Some(Archival::Remove(peer)),
+                ArchiveTask::Judge => return Some(Archival::Judge),
+                ArchiveTask::Write { owner, .. } => owner,
             };
             if let Some((owner, (catalogue, bytes))) = self.owners.get(&peer).zip(newest(peer)) {
                 let deposit = Deposit {
@@ -345,7 +345,7 @@ impl Archive {
         }
     }
 
-    fn next_task(&mut self, now: Instant) -> Option<Task> {
+    fn next_task(&mut self, now: Instant) -> Option<ArchiveTask> {
         if self.under_way.is_some() {
             return None;
         }
@@ -367,18 +367,18 @@ impl Archive {
         self.rests_until = self.rests_until.max(self.written.ready(WRITTEN, now));
     }
 
-    fn take(&mut self, step: Step) {
+    fn take(&mut self, step: ArchiveStep) {
         match step {
-            Step::Know(peer) => {
+            ArchiveStep::Know(peer) => {
                 if let Some(owner) = self.owners.get_mut(&peer) {
-                    owner.standing = Standing::Known;
+                    owner.standing = ArchiveStatus::Known;
                 }
             }
-            Step::Forget(peer) => {
+            ArchiveStep::Forget(peer) => {
                 self.owners.remove(&peer);
-                self.under_way = Some(Task::Remove(peer));
+                self.under_way = Some(ArchiveTask::Remove(peer));
             }
-            Step::Order(task) => self.under_way = Some(task),
+            ArchiveStep::Order(task) => self.under_way = Some(task),
         }
     }
 

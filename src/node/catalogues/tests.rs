@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::{turns::MAX_CATCHING_UP, *};
 use crate::catalog::{
-    samples::{song, Owner},
+    samples::{song, SampleOwner},
     Entry, PAGE_ENTRIES,
 };
 
@@ -16,7 +16,7 @@ struct Room {
 }
 
 impl Room {
-    fn new(quota: Quota) -> Self {
+    fn new(quota: MemoryQuota) -> Self {
         Self {
             all: Catalogues::new(quota, KNOWN_AFTER, Instant::now()),
             now: Instant::now(),
@@ -75,25 +75,25 @@ impl Room {
     }
 }
 
-fn at(site: u8) -> Option<Site> {
+fn at(site: u8) -> Option<OwnerSite> {
     Some(std::net::IpAddr::from([10, 0, 0, site]).into())
 }
 
 /// A catalogue of so many tracks with names of so many bytes.
 fn catalogue(seed: u8, seq: u64, tracks: usize, name: usize) -> Catalogue {
     let entry = |n: usize| -> Option<Entry> { song("a", &format!("{n:04}{:>name$}", seq), None) };
-    Owner::new(seed).publish(seq, (0..tracks).map(entry).collect())
+    SampleOwner::new(seed).publish(seq, (0..tracks).map(entry).collect())
 }
 
 const MB: usize = 1 << 20;
-const QUOTA: Quota = Quota {
+const QUOTA: MemoryQuota = MemoryQuota {
     all: MB,
     one: MB / 2,
 };
 
 #[test]
 fn a_swarm_of_catalogues_is_fetched_a_few_at_a_time() {
-    let quota = Quota {
+    let quota = MemoryQuota {
         all: 64 * MB,
         one: 4 * MB,
     };
@@ -102,11 +102,11 @@ fn a_swarm_of_catalogues_is_fetched_a_few_at_a_time() {
     for (site, owner) in (0..).zip(&owners) {
         room.show(owner, site);
     }
-    let mut asked: VecDeque<Want> = VecDeque::new();
+    let mut asked: VecDeque<CatalogueWant> = VecDeque::new();
     loop {
         asked.extend(std::iter::from_fn(|| room.all.poll()));
         assert!(asked.len() <= MAX_CATCHING_UP, "{}", asked.len());
-        let Some(Want { owner, need, .. }) = asked.pop_front() else {
+        let Some(CatalogueWant { owner, need, .. }) = asked.pop_front() else {
             break;
         };
         let theirs = owners.iter().find(|o| o.owner() == owner).unwrap();
@@ -126,7 +126,7 @@ fn where_one_way_ends_the_other_is_taken() {
     let owner = catalogue(1, 1, 1, 1);
     let (id, head) = (owner.owner(), *owner.head());
     let want = |via| {
-        Some(Want {
+        Some(CatalogueWant {
             owner: id,
             need: Need::List,
             via,
@@ -249,10 +249,10 @@ fn falling_off(seed: u8, seq: u64) -> Catalogue {
     let short = |n: usize| song("a", &format!("{seq} {n}"), None);
     let entries = (0..PAGE_ENTRIES).map(long);
     let entries = entries.chain((0..8 * PAGE_ENTRIES).map(short));
-    Owner::new(seed).publish(seq, entries.collect())
+    SampleOwner::new(seed).publish(seq, entries.collect())
 }
 
-const WIDE: Quota = Quota {
+const WIDE: MemoryQuota = MemoryQuota {
     all: 4 * MB,
     one: 2 * MB,
 };
@@ -404,7 +404,7 @@ proptest! {
     fn bounds_hold_and_a_fair_part_is_had(
         steps in prop::collection::vec((0..8u8, 1..60usize, any::<bool>()), 1..20),
     ) {
-        let quota = Quota { all: 128 << 10, one: 64 << 10 };
+        let quota = MemoryQuota { all: 128 << 10, one: 64 << 10 };
         let mut room = Room::new(quota);
         let mut here: BTreeMap<u8, Catalogue> = BTreeMap::new();
         for (seq, (who, tracks, goes)) in (1..).zip(steps) {

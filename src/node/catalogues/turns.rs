@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, time::Instant};
 
 use super::Via;
 use crate::{
-    catalog::{CatchUp, Quota, Site},
+    catalog::{CatchUp, MemoryQuota, OwnerSite},
     id::PeerId,
 };
 
 /// A catalogue on its way here.
 #[derive(Debug)]
-pub struct Pending {
+pub struct PendingCatalogue {
     pub catch_up: CatchUp,
     /// The ways by which this head was shown: the one that is asked first, and the one after that.
     pub via: Via,
@@ -25,12 +25,12 @@ pub struct Pending {
 /// The owner whose turn it is, if any: of the site that is asked for least, the one that
 /// has waited for longest.
 pub fn next(
-    pending: &BTreeMap<PeerId, Pending>,
-    here: &BTreeMap<PeerId, Option<Site>>,
-    quota: Quota,
+    pending: &BTreeMap<PeerId, PendingCatalogue>,
+    here: &BTreeMap<PeerId, Option<OwnerSite>>,
+    quota: MemoryQuota,
     now: Instant,
 ) -> Option<PeerId> {
-    let mut under_way: BTreeMap<Option<Site>, usize> = BTreeMap::new();
+    let mut under_way: BTreeMap<Option<OwnerSite>, usize> = BTreeMap::new();
     let asked = pending.iter().filter(|(_, p)| p.asked.is_some());
     for (owner, _) in asked {
         let site = here.get(owner).copied().flatten();

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Directory, Known};
+use super::{Directory, MemberRecord};
 use crate::{
     id::PeerId,
     protocol::Candidate,
@@ -166,7 +166,7 @@ impl Directory {
     }
 }
 
-impl Known {
+impl MemberRecord {
     /// Where it is, as far as that is told.
     fn address(&self, tracker: Option<IpAddr>) -> IpAddr {
         let at = match self.record.candidates.first() {

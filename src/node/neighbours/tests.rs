@@ -199,7 +199,9 @@ fn a_peer_here_by_its_own_word_shows_at_once_that_it_has_the_new_key() {
         neighbours.handle_done(greeted);
         if greeted == peer(1) {
             neighbours.handle_met(greeted, "attic", at(1), due);
-        } else if neighbours.handle_silence(greeted, false, vec![at(2)], due) == Silence::Gone {
+        } else if neighbours.handle_silence(greeted, false, vec![at(2)], due)
+            == GreetingSilence::Gone
+        {
             gone.push(greeted);
         }
     }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Play, PlayAction, Plays, Request, Shape, Stage};
+use super::{FileShape, Play, PlayAction, PlayRequest, PlayStage, Plays};
 use crate::{
     catalog::Database,
     id::PeerId,
@@ -70,24 +70,24 @@ impl Absent {
 
 impl Play {
     /// One that waits since then.
-    pub(super) fn absent(request: Request, absent: Absent, since: Instant) -> Self {
-        let shape = Shape::unknown(&request.item);
+    pub(super) fn absent(request: PlayRequest, absent: Absent, since: Instant) -> Self {
+        let shape = FileShape::unknown(&request.item);
         Self {
             missed_since: Some(since),
-            ..Self::new(request, shape, Stage::Absent(absent))
+            ..Self::new(request, shape, PlayStage::Absent(absent))
         }
     }
 
     /// The peers that could say what it is say nothing.
     pub(super) fn miss(&mut self, missed: Missed, now: Instant) {
         self.missed_since.get_or_insert(now);
-        self.stage = Stage::Absent(Absent::new(missed, now));
+        self.stage = PlayStage::Absent(Absent::new(missed, now));
     }
 
     /// When it is to be tried again.
     pub(super) fn retry_at(&self) -> Option<Instant> {
         match self.stage {
-            Stage::Absent(absent) => absent.retry_at,
+            PlayStage::Absent(absent) => absent.retry_at,
             _ => None,
         }
     }
@@ -99,9 +99,9 @@ impl Plays {
         let play = self.plays.get(&play)?;
         let owner = &play.request.item.info.owner;
         let missed = match play.stage {
-            Stage::Absent(absent) => Some(absent.missed),
-            Stage::Resolving { .. } => Some(Missed::Silent),
-            Stage::Opening(_) | Stage::Loaded(_) => None,
+            PlayStage::Absent(absent) => Some(absent.missed),
+            PlayStage::Resolving { .. } => Some(Missed::Silent),
+            PlayStage::Opening(_) | PlayStage::Loaded(_) => None,
         };
         if let Some((missed, since)) = missed.zip(play.missed_since) {
             let name = owner.clone();
@@ -131,7 +131,7 @@ impl Plays {
     pub fn dry_since(&self, play: PlayId) -> Option<Instant> {
         let play = self.plays.get(&play)?;
         match play.stage {
-            Stage::Absent(_) | Stage::Resolving { .. } => play.missed_since,
+            PlayStage::Absent(_) | PlayStage::Resolving { .. } => play.missed_since,
             stage => {
                 let stream = self.streams.get(stage.loaded()?)?;
                 let dry = stream.scheduler.dry_since();
@@ -161,7 +161,7 @@ impl Plays {
     pub fn handle_seen(&mut self, peer: PeerId, database: &Database, now: Instant) {
         self.streams.handle_seen(peer);
         for play in self.plays.values_mut() {
-            if let Stage::Absent(absent) = &mut play.stage {
+            if let PlayStage::Absent(absent) = &mut play.stage {
                 absent.retry_at = absent.retry_at.map(|at| at.min(now));
             }
         }
@@ -196,7 +196,7 @@ impl Plays {
     /// Begins what waited for a peer that is here now.
     pub(super) fn seek_absent(&mut self, database: &Database, now: Instant) {
         let absent = self.plays.values().filter_map(|play| match play.stage {
-            Stage::Absent(absent) => Some((play.request.clone(), play.missed_since, absent)),
+            PlayStage::Absent(absent) => Some((play.request.clone(), play.missed_since, absent)),
             _ => None,
         });
         let absent: Vec<_> = absent.collect();

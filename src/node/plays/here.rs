@@ -1,10 +1,10 @@
 //! What of the plays' bytes is on this machine, for the numbers.
 
-use super::{Play, Plays, Stage};
+use super::{Play, PlayStage, Plays};
 use crate::{
     content::ranges::GroupSet,
     id::TrackId,
-    node::stats::{Local, Origin},
+    node::stats::{ByteOrigin, Local},
     player::PlayId,
 };
 
@@ -16,7 +16,7 @@ impl Plays {
 
     /// What was asked for, of which `track` turned out to be the content.
     pub fn file(&self, track: TrackId) -> Option<String> {
-        let is_of_track = |play: &&Play| matches!(play.stage, Stage::Opening(t) | Stage::Loaded(Some(t)) if t == track);
+        let is_of_track = |play: &&Play| matches!(play.stage, PlayStage::Opening(t) | PlayStage::Loaded(Some(t)) if t == track);
         let item = &self.plays.values().find(is_of_track)?.request.item;
         Some(format!("{}/{}", item.info.owner, item.path))
     }
@@ -25,18 +25,18 @@ impl Plays {
     /// being found out.
     pub fn local(&self, play: PlayId) -> Option<Local> {
         let play = self.plays.get(&play)?;
-        let Stage::Loaded(track) = play.stage else {
+        let PlayStage::Loaded(track) = play.stage else {
             return None;
         };
         let Some(track) = track else {
-            let (origin, bytes) = (Origin::OwnDisk, play.shape.size);
+            let (origin, bytes) = (ByteOrigin::OwnDisk, play.shape.size);
             return Some(Local { origin, bytes });
         };
         let stream = self.streams.get(track)?;
         let bytes = stream.scheduler.have().bytes(stream.size);
         let origin = match bytes < stream.size {
-            true => Origin::Swarm,
-            false => Origin::Cache,
+            true => ByteOrigin::Swarm,
+            false => ByteOrigin::Cache,
         };
         Some(Local { origin, bytes })
     }

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, time::Duration};
 
-use super::Request;
+use super::PlayRequest;
 use crate::{
     catalog::{Database, ListedRef},
     id::{EntryNo, TrackId},
@@ -12,7 +12,7 @@ use crate::{
 
 /// What the player needs to know of a play.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Load {
+pub struct PlayerTrack {
     pub play: PlayId,
     pub from: Duration,
     /// Whether it makes no sound before [`PlayAction::Sound`](super::PlayAction::Sound).
@@ -21,7 +21,7 @@ pub struct Load {
     pub gentle: bool,
     /// Whether it follows the current play instead of replacing it.
     pub next: bool,
-    pub source: Source,
+    pub source: PlaySource,
     pub format: Format,
     pub rate: u32,
     pub channels: u16,
@@ -30,7 +30,7 @@ pub struct Load {
 
 /// Where a play's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum PlaySource {
     /// In the own library.
     File(EntryNo),
     /// In the store, all or as they arrive.
@@ -39,7 +39,7 @@ pub enum Source {
 
 /// What the catalogue says of a track's file.
 #[derive(Clone, Debug)]
-pub struct Shape {
+pub struct FileShape {
     pub format: Format,
     pub rate: u32,
     pub channels: u16,
@@ -49,7 +49,7 @@ pub struct Shape {
     pub duration: Duration,
 }
 
-impl Shape {
+impl FileShape {
     /// The shape of another copy than the one that was queued: a listed one, or
     /// one that is only held, of which no more is known than was queued.
     pub fn of_copy(track: TrackId, item: &QueueItem, database: &Database) -> Option<Self> {
@@ -95,11 +95,11 @@ impl Shape {
     }
 
     /// What the player is told of a play of this shape.
-    pub fn load(&self, request: &Request, source: Source) -> Load {
-        Load {
+    pub fn load(&self, request: &PlayRequest, source: PlaySource) -> PlayerTrack {
+        PlayerTrack {
             play: request.play,
             from: request.from,
-            held: !request.next && matches!(source, Source::Store(_)),
+            held: !request.next && matches!(source, PlaySource::Store(_)),
             gentle: request.cause == Cause::Resumed,
             next: request.next,
             source,

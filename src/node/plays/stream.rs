@@ -6,13 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::shape::Shape;
+use super::shape::FileShape;
 use crate::{
     catalog::Database,
     content::ranges::GroupSet,
     id::{PeerId, TrackId},
     protocol::Class,
-    swarm::scheduler::{Lead, Outcome, Pace, RequestId, Scheduler, Silence, SourceInfo, Why},
+    swarm::scheduler::{
+        RequestId, RequestOutcome, Scheduler, SourceInfo, Stall, StartBuffer, Throughput, Why,
+    },
 };
 
 /// Names a request to a source.
@@ -35,13 +37,13 @@ pub enum FetchEvent {
     /// So many bytes came and could not be used.
     Wasted(u64),
     /// Nothing more comes.
-    Done(Outcome),
+    Done(RequestOutcome),
     /// What came could not be kept, for this reason.
     NotKept(String),
 }
 
 /// The fetching of one content.
-pub struct Stream {
+pub struct TrackFetch {
     /// No other stream has it.
     pub number: u64,
     pub scheduler: Scheduler,
@@ -64,11 +66,11 @@ pub struct Stream {
     pub fetching: BTreeMap<RequestId, PeerId>,
 }
 
-impl Stream {
+impl TrackFetch {
     /// A stream that waits for its place in the store.
     pub fn new(
         number: u64,
-        shape: &Shape,
+        shape: &FileShape,
         resolver: Option<PeerId>,
         seed: u64,
         now: Instant,
@@ -118,12 +120,12 @@ impl Stream {
 
     /// What its sound has to wait for, if it may not begin. What will not come is not
     /// waited for.
-    pub fn lead(&self, now: Instant) -> Option<Lead> {
-        self.scheduler.lead(now).filter(|_| !self.given_up)
+    pub fn start_buffer(&self, now: Instant) -> Option<StartBuffer> {
+        self.scheduler.start_buffer(now).filter(|_| !self.given_up)
     }
 
     /// The silence of the source that is waited for in vain, if one is.
-    pub fn silence(&self, now: Instant) -> Option<Silence> {
+    pub fn silence(&self, now: Instant) -> Option<Stall> {
         self.scheduler.silence(now).filter(|_| self.is_waiting())
     }
 
@@ -144,7 +146,7 @@ impl Stream {
         track: TrackId,
         database: &Database,
         me: PeerId,
-        paces: &BTreeMap<PeerId, Pace>,
+        paces: &BTreeMap<PeerId, Throughput>,
         now: Instant,
     ) {
         let holders = database.holders(track).map(|(member, _, _)| member);

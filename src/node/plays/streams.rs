@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use super::{
-    shape::Shape,
-    stream::{FetchEvent, FetchId, Stream},
+    shape::FileShape,
+    stream::{FetchEvent, FetchId, TrackFetch},
     PlayAction,
 };
 use crate::{
@@ -12,16 +12,16 @@ use crate::{
     content::ranges::GroupSet,
     id::{PeerId, TrackId},
     protocol::Class,
-    swarm::scheduler::{self, Outcome, Pace, Why},
+    swarm::scheduler::{self, RequestOutcome, Throughput, Why},
 };
 
 /// All that is fetched, by content.
 pub struct Streams {
     me: PeerId,
-    streams: BTreeMap<TrackId, Stream>,
+    streams: BTreeMap<TrackId, TrackFetch>,
     begun: u64,
     /// How fast the sources of earlier tracks were, of those that are still here.
-    paces: BTreeMap<PeerId, Pace>,
+    paces: BTreeMap<PeerId, Throughput>,
     /// Whether, when last looked at, what plays needed all that its sources can send.
     busy: bool,
     seed: u64,
@@ -40,7 +40,7 @@ impl Streams {
         }
     }
 
-    pub fn get(&self, track: TrackId) -> Option<&Stream> {
+    pub fn get(&self, track: TrackId) -> Option<&TrackFetch> {
         self.streams.get(&track)
     }
 
@@ -70,7 +70,7 @@ impl Streams {
     pub fn open(
         &mut self,
         track: TrackId,
-        shape: &Shape,
+        shape: &FileShape,
         database: &Database,
         resolver: Option<PeerId>,
         now: Instant,
@@ -82,7 +82,7 @@ impl Streams {
         let mut actions = self.close(track);
         self.seed = self.seed.wrapping_add(1);
         self.begun += 1;
-        let mut stream = Stream::new(self.begun, shape, resolver, self.seed, now);
+        let mut stream = TrackFetch::new(self.begun, shape, resolver, self.seed, now);
         let under_way = self.streams.values().flat_map(|s| s.scheduler.paces());
         self.paces.extend(under_way);
         stream.set_sources(track, database, self.me, &self.paces, now);
@@ -173,7 +173,7 @@ impl Streams {
             FetchEvent::Wasted(_) => {}
             FetchEvent::Done(mut outcome) => {
                 stream.fetching.remove(&fetch.request);
-                if let Outcome::Elsewhere(named) = &mut outcome {
+                if let RequestOutcome::Elsewhere(named) = &mut outcome {
                     named.retain(|(peer, _)| *peer != self.me && stream.knows(*peer, &who_is));
                 }
                 stream.scheduler.handle_done(fetch.request, outcome, now);
@@ -222,7 +222,7 @@ impl Streams {
         playing.any(|s| !s.given_up && s.scheduler.is_short(now))
     }
 
-    fn with(&mut self, track: TrackId, change: impl FnOnce(&mut Stream)) {
+    fn with(&mut self, track: TrackId, change: impl FnOnce(&mut TrackFetch)) {
         if let Some(stream) = self.streams.get_mut(&track) {
             change(stream);
         }
@@ -230,9 +230,13 @@ impl Streams {
 }
 
 /// What an action of a stream's scheduler is in terms of plays.
-fn perform(track: TrackId, stream: &mut Stream, action: scheduler::Action) -> Option<PlayAction> {
+fn perform(
+    track: TrackId,
+    stream: &mut TrackFetch,
+    action: scheduler::FetchAction,
+) -> Option<PlayAction> {
     Some(match action {
-        scheduler::Action::Fetch {
+        scheduler::FetchAction::Fetch {
             req,
             source,
             groups,
@@ -249,13 +253,13 @@ fn perform(track: TrackId, stream: &mut Stream, action: scheduler::Action) -> Op
                 renew,
             }
         }
-        scheduler::Action::Cancel { req } => {
+        scheduler::FetchAction::Cancel { req } => {
             stream.fetching.remove(&req);
             PlayAction::Cancel(stream.fetch_id(track, req))
         }
-        scheduler::Action::Complete => PlayAction::Keep(track),
-        scheduler::Action::Forget { groups } => PlayAction::Forget { track, groups },
-        scheduler::Action::Stuck { why } => {
+        scheduler::FetchAction::Complete => PlayAction::Keep(track),
+        scheduler::FetchAction::Forget { groups } => PlayAction::Forget { track, groups },
+        scheduler::FetchAction::Stuck { why } => {
             if why.is_empty() || why.iter().any(|(_, why)| *why == Why::Gone) {
                 return None;
             }

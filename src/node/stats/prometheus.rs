@@ -17,16 +17,16 @@ use std::{
 
 use super::{
     histogram::Histogram,
-    sound::{Origin, Stalls},
+    sound::{ByteOrigin, Stalls},
     traffic::Counts,
-    Stats,
+    NodeStats,
 };
 
 /// What a family counts for each peer: its name after the prefix, what it is, and where
 /// it is found.
 type OfPeer = (&'static str, &'static str, fn(&Counts) -> u64);
 
-impl Stats {
+impl NodeStats {
     /// The whole file.
     pub fn exposition(&self, now: Instant) -> String {
         let mut text = Text::default();
@@ -44,7 +44,7 @@ impl Stats {
         );
         let help = "From the command to the first sound, by where the bytes were.";
         text.family("first_sound_seconds", "histogram", help);
-        for origin in Origin::ALL {
+        for origin in ByteOrigin::ALL {
             text.histogram(origin.name(), sound.first_sound(origin));
         }
         let what = "The device had no bytes to play";
@@ -54,8 +54,8 @@ impl Stats {
         let help = "Bytes of played tracks that were on this machine before.";
         text.family("local_bytes_total", "counter", help);
         for (from, bytes) in [
-            (Origin::OwnDisk, sound.own_disk_bytes),
-            (Origin::Cache, sound.cache_bytes),
+            (ByteOrigin::OwnDisk, sound.own_disk_bytes),
+            (ByteOrigin::Cache, sound.cache_bytes),
         ] {
             text.sample("local_bytes_total", &[("from", from.name())], bytes);
         }

@@ -13,7 +13,7 @@ use crate::{
 
 /// Where a play's bytes were when it was handed to the player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum ByteOrigin {
     /// Not all of them were on this machine.
     Swarm,
     Cache,
@@ -23,7 +23,7 @@ pub enum Origin {
 /// What of a play's bytes was on this machine when it was handed to the player.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Local {
-    pub origin: Origin,
+    pub origin: ByteOrigin,
     pub bytes: u64,
 }
 
@@ -37,7 +37,7 @@ pub struct Stalls {
 
 /// See the module's description.
 #[derive(Debug, Default)]
-pub struct Sound {
+pub struct SoundStats {
     /// The play that was asked for last, and when, until it sounds.
     asked: Option<(PlayId, Instant)>,
     /// What is to sound now.
@@ -69,7 +69,7 @@ impl Stalls {
     }
 }
 
-impl Origin {
+impl ByteOrigin {
     pub const ALL: [Self; 3] = [Self::Swarm, Self::Cache, Self::OwnDisk];
 
     pub fn name(self) -> &'static str {
@@ -81,7 +81,7 @@ impl Origin {
     }
 }
 
-impl Sound {
+impl SoundStats {
     /// A play begins, and is to sound at once unless it is `paused`: then its first
     /// sound comes when somebody wants it, and is no measure of anything.
     pub fn handle_start(&mut self, play: PlayId, paused: bool, now: Instant) {
@@ -168,11 +168,11 @@ impl Sound {
     }
 
     /// From `play` to the first sound, of what came from `origin`.
-    pub fn first_sound(&self, origin: Origin) -> &Histogram {
+    pub fn first_sound(&self, origin: ByteOrigin) -> &Histogram {
         match origin {
-            Origin::Swarm => &self.from_swarm,
-            Origin::Cache => &self.from_cache,
-            Origin::OwnDisk => &self.from_own_disk,
+            ByteOrigin::Swarm => &self.from_swarm,
+            ByteOrigin::Cache => &self.from_cache,
+            ByteOrigin::OwnDisk => &self.from_own_disk,
         }
     }
 
@@ -190,24 +190,24 @@ impl Sound {
         self.rebuffers
     }
 
-    fn histogram(&mut self, origin: Origin) -> &mut Histogram {
+    fn histogram(&mut self, origin: ByteOrigin) -> &mut Histogram {
         match origin {
-            Origin::Swarm => &mut self.from_swarm,
-            Origin::Cache => &mut self.from_cache,
-            Origin::OwnDisk => &mut self.from_own_disk,
+            ByteOrigin::Swarm => &mut self.from_swarm,
+            ByteOrigin::Cache => &mut self.from_cache,
+            ByteOrigin::OwnDisk => &mut self.from_own_disk,
         }
     }
 
     /// `play` sounds: once when it begins, and again after a seek or where it did not
     /// follow without a gap. Says where it came from.
-    fn handle_heard(&mut self, play: PlayId) -> Origin {
+    fn handle_heard(&mut self, play: PlayId) -> ByteOrigin {
         let load = self.loads.iter().find(|(loaded, _)| *loaded == play);
         let local = load.map_or(NOT_KNOWN, |(_, local)| *local);
         if self.sounded.replace(play) != Some(play) {
             self.plays += 1;
             match local.origin {
-                Origin::OwnDisk => self.own_disk_bytes += local.bytes,
-                Origin::Cache | Origin::Swarm => self.cache_bytes += local.bytes,
+                ByteOrigin::OwnDisk => self.own_disk_bytes += local.bytes,
+                ByteOrigin::Cache | ByteOrigin::Swarm => self.cache_bytes += local.bytes,
             }
         }
         local.origin
@@ -223,7 +223,7 @@ impl Sound {
 /// What plays, what follows, and as many that were given up in between.
 const MAX_LOADS: usize = 4;
 const NOT_KNOWN: Local = Local {
-    origin: Origin::Swarm,
+    origin: ByteOrigin::Swarm,
     bytes: 0,
 };
 
@@ -231,15 +231,15 @@ const NOT_KNOWN: Local = Local {
 mod tests {
     use super::*;
 
-    struct Bench {
-        sound: Sound,
+    struct SoundHarness {
+        sound: SoundStats,
         begin: Instant,
     }
 
-    impl Bench {
+    impl SoundHarness {
         fn new() -> Self {
             Self {
-                sound: Sound::default(),
+                sound: SoundStats::default(),
                 begin: Instant::now(),
             }
         }
@@ -253,7 +253,7 @@ mod tests {
             self.sound.handle_start(PlayId(play), paused, now);
         }
 
-        fn load(&mut self, play: u64, origin: Origin, bytes: u64) {
+        fn load(&mut self, play: u64, origin: ByteOrigin, bytes: u64) {
             let local = Local { origin, bytes };
             self.sound.handle_load(PlayId(play), local);
         }
@@ -269,7 +269,7 @@ mod tests {
         }
 
         fn counts(&self) -> [u64; 3] {
-            Origin::ALL.map(|origin| self.sound.first_sound(origin).count())
+            ByteOrigin::ALL.map(|origin| self.sound.first_sound(origin).count())
         }
     }
 
@@ -284,19 +284,19 @@ mod tests {
 
     #[test]
     fn first_sound_is_from_the_command_to_the_device_and_once_a_play() {
-        let mut bench = Bench::new();
+        let mut bench = SoundHarness::new();
         bench.start(1, false, 0);
-        bench.load(1, Origin::Swarm, 10);
+        bench.load(1, ByteOrigin::Swarm, 10);
         bench.started(1, 40);
         // After a seek.
         bench.started(1, 900);
         assert_eq!(bench.counts(), [1, 0, 0]);
         assert_eq!(bench.sound.latest(), Some(Duration::from_millis(40)));
         bench.start(2, false, 1000);
-        bench.load(2, Origin::Cache, 100);
+        bench.load(2, ByteOrigin::Cache, 100);
         bench.started(2, 1010);
         bench.start(3, false, 2000);
-        bench.load(3, Origin::OwnDisk, 1000);
+        bench.load(3, ByteOrigin::OwnDisk, 1000);
         bench.started(3, 2010);
         assert_eq!(bench.counts(), [1, 1, 1]);
         assert_eq!(bench.sound.plays, 3);
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_a_person_holds_back_is_not_late() {
-        let mut bench = Bench::new();
+        let mut bench = SoundHarness::new();
         bench.start(1, true, 0);
         bench.started(1, 60_000);
         bench.start(2, false, 70_000);
@@ -320,10 +320,10 @@ mod tests {
 
     #[test]
     fn a_successor_counts_as_a_play_once_and_has_no_first_sound() {
-        let mut bench = Bench::new();
+        let mut bench = SoundHarness::new();
         bench.start(1, false, 0);
         bench.started(1, 10);
-        bench.load(2, Origin::Cache, 7);
+        bench.load(2, ByteOrigin::Cache, 7);
         let (from, to) = (PlayId(1), PlayId(2));
         bench.tell(PlayerEvent::Crossed { from, to }, 500);
         // With a gap.
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn an_underrun_ends_somehow_and_a_rebuffer_by_itself() {
-        let mut bench = Bench::new();
+        let mut bench = SoundHarness::new();
         let play = PlayId(1);
         bench.start(1, false, 0);
         bench.started(1, 10);
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn what_is_made_ready_and_fails_is_no_failure_yet() {
-        let mut bench = Bench::new();
+        let mut bench = SoundHarness::new();
         let failed = |play| PlayerEvent::Failed {
             play: PlayId(play),
             why: "gone".into(),

@@ -10,7 +10,7 @@ use crate::{
     content::ranges::GroupSet,
     id::{PeerId, TrackId},
     node::{FetchEvent, FetchId},
-    swarm::scheduler::Outcome,
+    swarm::scheduler::RequestOutcome,
 };
 
 /// What went to and came from a peer.
@@ -34,7 +34,7 @@ pub struct Counts {
 
 /// A peer and what it has to do with this node.
 #[derive(Clone, Debug)]
-pub struct Row {
+pub struct PeerRow {
     pub peer: PeerId,
     pub name: Arc<str>,
     pub counts: Counts,
@@ -55,7 +55,7 @@ pub struct Lie {
 /// See the module's description.
 #[derive(Debug, Default)]
 pub struct Traffic {
-    rows: Vec<Row>,
+    rows: Vec<PeerRow>,
     /// Of peers that have no row of their own (any more).
     others: Counts,
     /// Requests that are out.
@@ -139,14 +139,14 @@ impl Traffic {
             FetchEvent::NotKept(_) => _ = self.fetches.remove(&id),
             FetchEvent::Done(outcome) => {
                 match outcome {
-                    Outcome::Complete | Outcome::Short => {}
-                    Outcome::Busy(_)
-                    | Outcome::Elsewhere(_)
-                    | Outcome::NotAvailable
-                    | Outcome::Denied
-                    | Outcome::Changed => counts.refusals += 1,
-                    Outcome::ConnectionLost(_) => counts.connections_lost += 1,
-                    Outcome::Liar => {
+                    RequestOutcome::Complete | RequestOutcome::Short => {}
+                    RequestOutcome::Busy(_)
+                    | RequestOutcome::Elsewhere(_)
+                    | RequestOutcome::NotAvailable
+                    | RequestOutcome::Denied
+                    | RequestOutcome::Changed => counts.refusals += 1,
+                    RequestOutcome::ConnectionLost(_) => counts.connections_lost += 1,
+                    RequestOutcome::Liar => {
                         counts.lies += 1;
                         self.note_lie(fetch.peer, id.track, file, now);
                     }
@@ -168,8 +168,8 @@ impl Traffic {
     }
 
     /// The peers, those that brought and took the most first.
-    pub fn rows(&self) -> Vec<&Row> {
-        let mut rows: Vec<&Row> = self.rows.iter().collect();
+    pub fn rows(&self) -> Vec<&PeerRow> {
+        let mut rows: Vec<&PeerRow> = self.rows.iter().collect();
         rows.sort_by_key(|row| (std::cmp::Reverse(row.weight()), row.peer));
         rows
     }
@@ -249,7 +249,7 @@ impl Traffic {
 
     /// The row of `peer`, which is called `name` now. Where there are too many, the one
     /// that matters least goes to the others.
-    fn row(&mut self, peer: PeerId, name: Arc<str>) -> &mut Row {
+    fn row(&mut self, peer: PeerId, name: Arc<str>) -> &mut PeerRow {
         let at = match self.rows.iter().position(|row| row.peer == peer) {
             Some(at) => at,
             None => {
@@ -258,7 +258,7 @@ impl Traffic {
                     let goes = self.rows.swap_remove(least.unwrap_or(0));
                     self.others.add(&goes.counts);
                 }
-                self.rows.push(Row {
+                self.rows.push(PeerRow {
                     peer,
                     name: name.clone(),
                     counts: Counts::default(),
@@ -272,7 +272,7 @@ impl Traffic {
     }
 }
 
-impl Row {
+impl PeerRow {
     fn weight(&self) -> u64 {
         self.counts.received_bytes + self.counts.sent_bytes
     }
@@ -323,12 +323,12 @@ mod tests {
         FetchEvent::Groups(range.into())
     }
 
-    struct Bench {
+    struct TrafficHarness {
         traffic: Traffic,
         now: Instant,
     }
 
-    impl Bench {
+    impl TrafficHarness {
         fn new() -> Self {
             Self {
                 traffic: Traffic::default(),
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn verified_bytes_are_counted_once_and_the_last_group_by_its_length() {
-        let mut bench = Bench::new();
+        let mut bench = TrafficHarness::new();
         let mut have = GroupSet::new();
         bench.ask(0, 1);
         bench.ask(1, 2);
@@ -368,7 +368,7 @@ mod tests {
         bench.tell(1, groups(2..3), &have);
         bench.tell(1, FetchEvent::Wasted(100), &have);
         for request in [0, 1] {
-            bench.tell(request, FetchEvent::Done(Outcome::Complete), &have);
+            bench.tell(request, FetchEvent::Done(RequestOutcome::Complete), &have);
             bench.tell(request, groups(0..3), &have);
         }
         let half = GROUP_BYTES / 2;
@@ -388,7 +388,7 @@ mod tests {
 
     #[test]
     fn what_still_comes_of_a_cancelled_request_is_its_peers() {
-        let mut bench = Bench::new();
+        let mut bench = TrafficHarness::new();
         for request in 0..=MAX_CANCELLED as u64 {
             bench.ask(request, 1);
             bench.traffic.handle_cancel(fetch(request));
@@ -402,12 +402,12 @@ mod tests {
 
     #[test]
     fn ever_new_peers_take_no_more_room_and_sums_stay_true() {
-        let mut bench = Bench::new();
+        let mut bench = TrafficHarness::new();
         let none = GroupSet::new();
         for n in 0..2000u16 {
             bench.ask(u64::from(n), n);
             bench.tell(u64::from(n), groups(0..1), &none);
-            bench.tell(u64::from(n), FetchEvent::Done(Outcome::Liar), &none);
+            bench.tell(u64::from(n), FetchEvent::Done(RequestOutcome::Liar), &none);
             bench
                 .traffic
                 .handle_sent(Some((peer(n), "x".into())), u64::from(n));
@@ -423,10 +423,14 @@ mod tests {
 
     #[test]
     fn a_liar_is_named_with_what_it_lied_about_and_one_day_it_is_over() {
-        let mut bench = Bench::new();
+        let mut bench = TrafficHarness::new();
         for request in [0, 1] {
             bench.ask(request, 1);
-            bench.tell(request, FetchEvent::Done(Outcome::Liar), &GroupSet::new());
+            bench.tell(
+                request,
+                FetchEvent::Done(RequestOutcome::Liar),
+                &GroupSet::new(),
+            );
         }
         let words = bench.traffic.lies_in_words(bench.now);
         let [sentence] = &words[..] else {

@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use super::{
     histogram::Histogram,
-    sound::{Origin, Stalls},
+    sound::{ByteOrigin, Stalls},
     traffic::Counts,
-    Stats,
+    NodeStats,
 };
 use crate::id::PeerId;
 
 type Lines = Vec<(&'static str, String)>;
 
-impl Stats {
+impl NodeStats {
     /// Every number, in the order to show them.
     pub fn pairs(&self, now: Instant) -> Lines {
         let mut lines = Lines::new();
@@ -51,10 +51,10 @@ impl Stats {
 
     fn first_sounds(&self, lines: &mut Lines) {
         let mut all = Histogram::default();
-        for origin in Origin::ALL {
+        for origin in ByteOrigin::ALL {
             all.add(self.sound.first_sound(origin));
         }
-        let each = Origin::ALL.map(|origin| (origin.name(), self.sound.first_sound(origin)));
+        let each = ByteOrigin::ALL.map(|origin| (origin.name(), self.sound.first_sound(origin)));
         for (name, times) in [("all", &all)].into_iter().chain(each) {
             lines.push(("first_sound", name.to_owned()));
             lines.push(("count", times.count().to_string()));

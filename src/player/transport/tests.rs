@@ -112,7 +112,7 @@ impl Bench {
         started.collect()
     }
 
-    fn changes(&mut self) -> Vec<Change> {
+    fn changes(&mut self) -> Vec<PlayerChange> {
         let actions = std::iter::from_fn(|| self.transport.poll());
         let change = |action| match action {
             TransportAction::Changed(change) => Some(change),
@@ -327,7 +327,7 @@ fn the_volume_has_its_limit_and_changes_are_told_once() {
     assert_eq!(bench.done(), ["volume 80"]);
     bench.play();
     bench.transport.pause(None);
-    assert_eq!(bench.changes(), [Change::Player]);
+    assert_eq!(bench.changes(), [PlayerChange::Player]);
 }
 
 #[derive(Clone, Debug)]

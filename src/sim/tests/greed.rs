@@ -2,7 +2,7 @@
 //! carries what it hears.
 
 use super::*;
-use crate::swarm::budget::Turns;
+use crate::swarm::budget::RecentSends;
 
 /// CD quality WAV, in bytes a second.
 const WAV: u64 = 176_400;
@@ -20,7 +20,7 @@ fn a_member_that_asks_for_everything_costs_a_listener_no_sound() {
         let part = rate * (125 + random.below(25)) / 100;
         let line = part * (hosts as u64 + 1);
         let kitchen = world.add(peer("kitchen", line, std::slice::from_ref(&song)));
-        world.hosts[kitchen.0].cap = Some(Turns::default());
+        world.hosts[kitchen.0].cap = Some(RecentSends::default());
         let cellar = world.add(peer("cellar", FAST, &[]));
         let greedy = &NAMES[..hosts];
         let greedy: Vec<_> = greedy

@@ -2,7 +2,7 @@
 //! them, and what is kept of them is bounded and given back.
 
 use super::{listening::any_weather, *};
-use crate::{catalog::Quota, sim::host::MEMORY, tracker::registry::LEASE};
+use crate::{catalog::MemoryQuota, sim::host::MEMORY, tracker::registry::LEASE};
 
 /// Bytes of a name, which is a title, too.
 const NAME: usize = 1000;
@@ -23,7 +23,7 @@ fn songs(from: u32, count: u64) -> Vec<Song> {
 
 /// Checks after each of so many seconds what everybody keeps.
 fn run(world: &mut World, honest: &[HostNo], seconds: u64) {
-    let all = Quota::of(MEMORY).all;
+    let all = MemoryQuota::of(MEMORY).all;
     for _ in 0..seconds {
         world.run(SECOND);
         let kept = world.trackers[0].registry.snapshot().catalogue_bytes;
@@ -52,7 +52,7 @@ fn hoarders_starve_no_owner_and_all_they_took_is_free_again() {
     for seed in seeds(3) {
         let mut random = Random::new(seed);
         let mut world = World::new(seed, any_weather(&mut random));
-        let quota = Quota::of(MEMORY);
+        let quota = MemoryQuota::of(MEMORY);
         let count = 3 + random.below(4) as usize;
         let addresses = 1 + random.below(count as u64);
         let are_first = random.chance(500);

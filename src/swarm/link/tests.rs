@@ -18,7 +18,7 @@ fn endpoint(n: u8) -> (Endpoint, PeerId) {
 }
 
 /// Takes connections, and gives them.
-fn listen(endpoint: &Endpoint) -> (Receiver<Connection>, Task<()>) {
+fn listen(endpoint: &Endpoint) -> (Receiver<PeerConnection>, Task<()>) {
     let (to, taken) = async_channel::bounded(8);
     let endpoint = endpoint.clone();
     let task = smol::spawn(async move {
@@ -39,9 +39,9 @@ fn silence() -> (UdpSocket, SocketAddr) {
     (socket, at)
 }
 
-fn link(to: PeerId, from: &Endpoint, at: SocketAddr) -> Link {
+fn link(to: PeerId, from: &Endpoint, at: SocketAddr) -> PeerLink {
     let (asks, _) = async_channel::bounded(1);
-    Link::new(to, vec![at], from.clone(), asks)
+    PeerLink::new(to, vec![at], from.clone(), asks)
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn of_two_connections_the_one_that_is_heard_of_first_is_kept() {
 }
 
 /// A new connection, as soon as `old` is old enough to be replaced.
-async fn renewed(handle: &LinkHandle, old: &Connection) -> Connection {
+async fn renewed(handle: &LinkHandle, old: &PeerConnection) -> PeerConnection {
     for _ in 0..PATIENCE {
         let connection = handle.renewed().await.unwrap();
         if connection.quic.stable_id() != old.quic.stable_id() {
@@ -163,7 +163,7 @@ async fn renewed(handle: &LinkHandle, old: &Connection) -> Connection {
 }
 
 /// Says back what comes on each stream.
-fn echo(connection: Connection) -> Task<()> {
+fn echo(connection: PeerConnection) -> Task<()> {
     smol::spawn(async move {
         while let Ok((mut send, mut recv)) = connection.quic.accept_bi().await {
             let said = recv.read_to_end(16).await.unwrap_or_default();
@@ -173,7 +173,7 @@ fn echo(connection: Connection) -> Task<()> {
     })
 }
 
-async fn is_alive(connection: &Connection) -> bool {
+async fn is_alive(connection: &PeerConnection) -> bool {
     let (mut send, mut recv) = connection.quic.open_bi().await.unwrap();
     send.write_all(b"are you there?").await.unwrap();
     send.finish().unwrap();
@@ -295,7 +295,7 @@ fn a_hundred_identities_do_not_aim_at_one_address() {
                 *counted.lock().unwrap() += 1;
             }
         });
-        let links: Vec<Link> = (0..100).map(|n| link(PeerId([n; 32]), &from, at)).collect();
+        let links: Vec<PeerLink> = (0..100).map(|n| link(PeerId([n; 32]), &from, at)).collect();
         // Somebody asks for each again and again, for as long as ten attempts took.
         let patience = Instant::now() + Duration::from_secs(6);
         let asking = links.iter().map(|link| {

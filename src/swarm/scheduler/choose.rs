@@ -8,8 +8,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::source::{Source, Standing};
-use super::{Action, Class, Request, RequestId, Scheduler, NEAR};
+use super::source::{SourceRecord, SourceStatus};
+use super::{Class, FetchAction, OpenRequest, RequestId, Scheduler, NEAR};
 use crate::content::ranges::GroupSet;
 use crate::id::{Group, PeerId, GROUP_BYTES};
 
@@ -29,11 +29,11 @@ struct Offer {
     groups: GroupSet,
     skips: bool,
     eta: Duration,
-    tie: u64,
+    tie_break: u64,
 }
 
 impl Scheduler {
-    pub(super) fn next_fetch(&mut self, missing: &GroupSet, now: Instant) -> Option<Action> {
+    pub(super) fn next_fetch(&mut self, missing: &GroupSet, now: Instant) -> Option<FetchAction> {
         let (asked, _) = self.asked();
         let free = missing.difference(&asked);
         let next = free.at_or_after(self.head).first();
@@ -45,7 +45,7 @@ impl Scheduler {
             .or_else(|| self.ask_again(Duration::MAX, now))
     }
 
-    fn ask_at_head(&mut self, free: &GroupSet, now: Instant) -> Option<Action> {
+    fn ask_at_head(&mut self, free: &GroupSet, now: Instant) -> Option<FetchAction> {
         if !free.contains(self.head) {
             return None;
         }
@@ -60,7 +60,7 @@ impl Scheduler {
     }
 
     /// Asks a second source for what is late at the first, if it is due by `due`.
-    fn ask_again(&mut self, due: Duration, now: Instant) -> Option<Action> {
+    fn ask_again(&mut self, due: Duration, now: Instant) -> Option<FetchAction> {
         let late = self.late(now).into_iter();
         late.take_while(|(slack, ..)| *slack <= due)
             .find_map(|(_, peer, groups)| self.ask(&groups, Urgency::CopyOf(peer), now))
@@ -68,7 +68,7 @@ impl Scheduler {
 
     /// Asks the only source that there is for what it is late with, over a new connection:
     /// the old one may wait for the repetition of a repetition.
-    fn renew(&mut self, now: Instant) -> Option<Action> {
+    fn renew(&mut self, now: Instant) -> Option<FetchAction> {
         let late = self.late(now);
         let (_, source, groups) = late.into_iter().find(|(slack, peer, _)| {
             let source = self.sources.get(peer);
@@ -81,7 +81,12 @@ impl Scheduler {
         Some(self.fetch(source, groups, true, now))
     }
 
-    fn ask_in_order(&mut self, free: &GroupSet, asked: &GroupSet, now: Instant) -> Option<Action> {
+    fn ask_in_order(
+        &mut self,
+        free: &GroupSet,
+        asked: &GroupSet,
+        now: Instant,
+    ) -> Option<FetchAction> {
         let pieces = self.by_urgency(free, asked);
         pieces
             .into_iter()
@@ -150,8 +155,8 @@ impl Scheduler {
     }
 
     /// Asks the source that suits best, if any may be asked, for the start of `piece`.
-    fn ask(&mut self, piece: &GroupSet, urgency: Urgency, now: Instant) -> Option<Action> {
-        let able = |(peer, source): &(&PeerId, &Source)| {
+    fn ask(&mut self, piece: &GroupSet, urgency: Urgency, now: Instant) -> Option<FetchAction> {
+        let able = |(peer, source): &(&PeerId, &SourceRecord)| {
             self.has_place(**peer, urgency)
                 && self.may_be_asked(**peer, now)
                 && source.has_any(piece)
@@ -164,12 +169,18 @@ impl Scheduler {
             let offer = self.offer(*peer, source, piece, urgency, soonest, now)?;
             Some((*peer, offer))
         });
-        let (source, offer) = offers.min_by_key(|(_, o)| (o.skips, o.eta, o.tie))?;
+        let (source, offer) = offers.min_by_key(|(_, o)| (o.skips, o.eta, o.tie_break))?;
         let renew = self.sources.get(&source)?.is_lost();
         Some(self.fetch(source, offer.groups, renew, now))
     }
 
-    fn fetch(&mut self, source: PeerId, groups: GroupSet, renew: bool, now: Instant) -> Action {
+    fn fetch(
+        &mut self,
+        source: PeerId,
+        groups: GroupSet,
+        renew: bool,
+        now: Instant,
+    ) -> FetchAction {
         let req = RequestId(self.next_req);
         self.next_req += 1;
         let on_wire = self.class_on_wire(source, &groups, now);
@@ -177,7 +188,7 @@ impl Scheduler {
         if let Some(asked) = self.sources.get_mut(&source) {
             asked.handle_asked(random, now);
         }
-        let request = Request {
+        let request = OpenRequest {
             source,
             groups: groups.clone(),
             class: self.class_of(&groups),
@@ -188,7 +199,7 @@ impl Scheduler {
             late: false,
         };
         self.requests.insert(req, request);
-        Action::Fetch {
+        FetchAction::Fetch {
             req,
             source,
             groups,
@@ -200,7 +211,7 @@ impl Scheduler {
     /// What stands in the way of a group that is late at a silent source and due soon:
     /// the requests at the quickest of the others that are not due as soon and have not
     /// begun to come. They are taken back; the late group goes first then.
-    pub(super) fn in_the_way(&self, now: Instant) -> Vec<RequestId> {
+    pub(super) fn preemptable(&self, now: Instant) -> Vec<RequestId> {
         let late = self.late(now).into_iter().next();
         // Nobody hears it while the sound is held back.
         let Some((slack, silent, piece)) = late.filter(|_| !self.held) else {
@@ -217,15 +228,15 @@ impl Scheduler {
         });
         let bytes = first.bytes(self.size);
         let quickest = able.min_by_key(|(peer, _)| self.eta(**peer, bytes, now));
-        let gives_way = |request: &Request| {
+        let gives_way = |request: &OpenRequest| {
             let due = request.groups.first().map(|group| self.slack(group, now));
             quickest.is_some_and(|(quickest, _)| request.source == *quickest)
                 && !request.groups.intersects(&self.have)
                 && request.sent != now
                 && due.is_some_and(|due| due > slack + YIELD)
         };
-        let in_the_way = self.requests.iter().filter(|(_, r)| gives_way(r));
-        in_the_way.map(|(req, _)| *req).collect()
+        let preemptable = self.requests.iter().filter(|(_, r)| gives_way(r));
+        preemptable.map(|(req, _)| *req).collect()
     }
 
     /// When the first group of `piece` could be here from one of `peers`, also from one that
@@ -255,7 +266,9 @@ impl Scheduler {
         };
         let mut left = source.part_of(&self.missing());
         let others = self.sources.values();
-        for other in others.filter(|other| other.standing() == Standing::In && !other.is_away()) {
+        for other in
+            others.filter(|other| other.standing() == SourceStatus::Active && !other.is_away())
+        {
             left = left.difference(&other.part_of(&left));
         }
         left.is_empty()
@@ -264,7 +277,7 @@ impl Scheduler {
     /// Whether a source neither rests nor is silent.
     fn may_be_asked(&self, peer: PeerId, now: Instant) -> bool {
         let rested = self.sources.get(&peer).is_some_and(|s| s.may_be_asked(now));
-        let silent = |request: &Request| request.source == peer && request.late;
+        let silent = |request: &OpenRequest| request.source == peer && request.late;
         rested && !self.requests.values().any(silent) && !self.is_dispensable(peer)
     }
 
@@ -272,7 +285,7 @@ impl Scheduler {
     fn has_place(&self, peer: PeerId, urgency: Urgency) -> bool {
         let requests = self.requests.values().filter(|r| r.source == peer).count();
         let source = self.sources.get(&peer);
-        if requests > 0 && source.is_some_and(Source::is_hearsay) {
+        if requests > 0 && source.is_some_and(SourceRecord::is_hearsay) {
             return false;
         }
         match urgency {
@@ -286,7 +299,7 @@ impl Scheduler {
     fn offer(
         &self,
         peer: PeerId,
-        source: &Source,
+        source: &SourceRecord,
         piece: &GroupSet,
         urgency: Urgency,
         soonest: Duration,
@@ -328,12 +341,12 @@ impl Scheduler {
             groups,
             skips,
             eta,
-            tie: source.tie(),
+            tie_break: source.tie_break(),
         })
     }
 
     /// Groups of one request to `source`: half a second of its rate.
-    fn portion(&self, source: &Source, piece: &GroupSet) -> u32 {
+    fn portion(&self, source: &SourceRecord, piece: &GroupSet) -> u32 {
         match source.rate() {
             Some(rate) if piece.count() > SMALL_GROUPS => {
                 let half_second = u32::try_from(rate / 2 / GROUP_BYTES).unwrap_or(u32::MAX);
@@ -359,7 +372,7 @@ impl Scheduler {
     }
 
     /// What a source was asked for, in the order in which it sends: by class, then by age.
-    pub(super) fn queue(&self, peer: PeerId) -> Vec<(RequestId, &Request)> {
+    pub(super) fn queue(&self, peer: PeerId) -> Vec<(RequestId, &OpenRequest)> {
         let of_peer = self.requests.iter().filter(|(_, r)| r.source == peer);
         let mut queue: Vec<_> = of_peer.map(|(req, request)| (*req, request)).collect();
         queue.sort_by_key(|(req, request)| (request.on_wire, *req));
@@ -402,7 +415,7 @@ impl Scheduler {
         self.eta(peer, bytes, now)
     }
 
-    /// When the oldest of what a source still owes was asked for.
+    /// When the oldest of what is outstanding from a source was asked for.
     fn owes_since(&self, peer: PeerId) -> Option<Instant> {
         let of_peer = self.requests.values().filter(|r| r.source == peer);
         of_peer.map(|r| r.sent).min()
@@ -423,14 +436,14 @@ impl Scheduler {
     /// Where the reader is about now. It tells that in strides, goes on at the track's
     /// rate between them, and stands still where a group is missing.
     pub(super) fn position(&self, now: Instant) -> u64 {
-        let (told, at) = self.told;
+        let (reported, at) = self.reader_report;
         if self.held {
-            return told;
+            return reported;
         }
         let since = now.saturating_duration_since(at).min(STRIDE_TIME);
         let moved = self.bytes_in(since).min(STRIDE);
-        let missing = self.have.first_missing(Group::of(told)).start();
-        told.saturating_add(moved).min(missing.max(told))
+        let missing = self.have.first_missing(Group::of(reported)).start();
+        reported.saturating_add(moved).min(missing.max(reported))
     }
 
     /// Whether the reader is still in the opening, before the first sound.

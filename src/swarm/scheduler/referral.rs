@@ -7,23 +7,23 @@ use crate::id::PeerId;
 
 /// What a source has to do with naming others, and being named.
 #[derive(Debug, Default)]
-pub(super) struct Naming {
+pub(super) struct Referral {
     /// It has named others for these, until then.
-    pub(super) elsewhere: GroupSet,
+    pub(super) referred: GroupSet,
     /// Since when, at the latest.
     pub(super) since: Option<Instant>,
     /// Names of its that have led nowhere, since one led to something.
-    pub(super) misled: u32,
+    pub(super) misleading: u32,
     /// The source that named it.
     pub(super) by: Option<PeerId>,
 }
 
-impl Naming {
+impl Referral {
     /// What of `groups` it has named nobody else for.
     pub(super) fn left_of(&self, groups: GroupSet) -> GroupSet {
-        match self.elsewhere.is_empty() {
+        match self.referred.is_empty() {
             true => groups,
-            false => groups.difference(&self.elsewhere),
+            false => groups.difference(&self.referred),
         }
     }
 
@@ -34,18 +34,18 @@ impl Naming {
 
     pub(super) fn expire(&mut self, now: Instant) {
         if self.until().is_some_and(|until| until <= now) {
-            (self.elsewhere, self.since) = (GroupSet::new(), None);
+            (self.referred, self.since) = (GroupSet::new(), None);
         }
     }
 
     pub(super) fn add(&mut self, groups: &GroupSet, now: Instant) {
-        self.elsewhere = self.elsewhere.union(groups);
+        self.referred = self.referred.union(groups);
         self.since = Some(now);
     }
 
     pub(super) fn take_back(&mut self, groups: &GroupSet) {
-        self.elsewhere = self.elsewhere.difference(groups);
-        self.since = self.since.filter(|_| !self.elsewhere.is_empty());
+        self.referred = self.referred.difference(groups);
+        self.since = self.since.filter(|_| !self.referred.is_empty());
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::source::{Source, Standing, Why};
+use super::source::{SourceRecord, SourceStatus, Why};
 use super::{Scheduler, STALL};
 use crate::id::{group_count, PeerId};
 
 /// Nobody brings what the reader stands at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Silence {
+pub struct Stall {
     /// The source that is missed most: the one that brought something last, if one is known.
     pub of: Option<PeerId>,
     /// It has left the swarm, as far as anybody knows.
@@ -22,29 +22,34 @@ impl Scheduler {
     /// Since when the reader stands at something that is not here, and nothing has come;
     /// however short that is.
     pub fn dry_since(&self) -> Option<Instant> {
-        let brought = self.sources.values().filter_map(Source::brought).max();
+        let brought = self
+            .sources
+            .values()
+            .filter_map(SourceRecord::brought)
+            .max();
         self.dry_since
             .map(|since| brought.map_or(since, |brought| brought.max(since)))
     }
 
     /// The source that is waited for, once nothing has come for so long that it is no
     /// hiccup. A source that only has too much to do is not silent.
-    pub fn silence(&self, now: Instant) -> Option<Silence> {
+    pub fn silence(&self, now: Instant) -> Option<Stall> {
         let since = self.dry_since().filter(|since| now >= *since + STALL)?;
         let missing = self.missing();
         let is_busy = self.sources.iter().any(|(peer, source)| {
-            let owes = self.requests.values().any(|r| r.source == *peer);
-            source.has_any(&missing) && !source.is_failing() && !owes
+            let is_outstanding = self.requests.values().any(|r| r.source == *peer);
+            source.has_any(&missing) && !source.is_failing() && !is_outstanding
         });
         // One that has had too much to do for so long is as good as silent.
         if is_busy && now < since + BUSY {
             return None;
         }
         let missed = self.sources.iter().filter(|(_, source)| {
-            source.has_any(&missing) || (source.standing() == Standing::Out && source.is_gone())
+            source.has_any(&missing)
+                || (source.standing() == SourceStatus::Excluded && source.is_gone())
         });
         let missed = missed.max_by_key(|(_, source)| (source.brought(), !source.is_gone()));
-        Some(Silence {
+        Some(Stall {
             of: missed.map(|(peer, _)| *peer),
             is_gone: missed.is_none_or(|(_, source)| source.is_gone()),
             since,
@@ -82,7 +87,7 @@ impl Scheduler {
     }
 }
 
-impl Source {
+impl SourceRecord {
     fn is_gone(&self) -> bool {
         self.why() == Why::Gone
     }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::referral::Naming;
+use super::referral::Referral;
 use crate::content::ranges::GroupSet;
 use crate::id::{PeerId, GROUP_BYTES};
 
@@ -13,12 +13,12 @@ pub struct SourceInfo {
     /// The groups that it has; `None` is all.
     pub have: Option<GroupSet>,
     /// How fast it was before.
-    pub pace: Option<Pace>,
+    pub pace: Option<Throughput>,
 }
 
 /// How fast a source is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
+pub struct Throughput {
     /// From a request to the beginning of its answer.
     pub rtt: Duration,
     /// Bytes a second, once enough came to tell.
@@ -44,24 +44,24 @@ pub enum Why {
 
 /// Whether a source is in the running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    In,
-    Out,
+pub(super) enum SourceStatus {
+    Active,
+    Excluded,
 }
 
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct SourceRecord {
     have: Option<GroupSet>,
     /// What it did not have when it was asked; until it is added anew.
     lacks: GroupSet,
     rtt: Option<Duration>,
     meter: Meter,
     /// Chosen by chance, so that equal sources are not all asked in the same order by all.
-    tie: u64,
+    tie_break: u64,
     out: Option<Why>,
     rest_until: Option<Instant>,
     /// Refusals and failures in a row, for the back-off.
-    in_a_row: u32,
+    consecutive_failures: u32,
     failing_since: Option<Instant>,
     is_away: bool,
     /// When it last sent anything.
@@ -70,26 +70,26 @@ pub(super) struct Source {
     brought: Option<Instant>,
     /// It was given up for its silence, and has not been heard since.
     lost: bool,
-    pub(super) naming: Naming,
+    pub(super) referral: Referral,
 }
 
-impl Source {
+impl SourceRecord {
     pub(super) fn new(info: SourceInfo, tie: u64) -> Self {
         Self {
             have: info.have,
             lacks: GroupSet::new(),
             rtt: info.pace.map(|pace| pace.rtt),
             meter: Meter::of(info.pace.and_then(|pace| pace.rate)),
-            tie,
+            tie_break: tie,
             out: None,
             rest_until: None,
-            in_a_row: 0,
+            consecutive_failures: 0,
             failing_since: None,
             is_away: false,
             heard: None,
             brought: None,
             lost: false,
-            naming: Naming::default(),
+            referral: Referral::default(),
         }
     }
 
@@ -113,7 +113,7 @@ impl Source {
     }
 
     fn forgive(&mut self) {
-        self.in_a_row = 0;
+        self.consecutive_failures = 0;
         self.failing_since = None;
         self.is_away = false;
         self.rest_until = None;
@@ -134,16 +134,16 @@ impl Source {
         self.brought
     }
 
-    pub(super) fn put_out(&mut self, why: Why) {
+    pub(super) fn exclude(&mut self, why: Why) {
         if self.out != Some(Why::Liar) {
             self.out = Some(why);
         }
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn standing(&self) -> SourceStatus {
         match self.out {
-            Some(_) => Standing::Out,
-            None => Standing::In,
+            Some(_) => SourceStatus::Excluded,
+            None => SourceStatus::Active,
         }
     }
 
@@ -167,7 +167,7 @@ impl Source {
     /// Forgets a rest that is over, so that it is no time to wake at.
     pub(super) fn end_rest(&mut self, now: Instant) {
         self.rest_until = self.rest_until.filter(|until| *until > now);
-        self.naming.expire(now);
+        self.referral.expire(now);
     }
 
     pub(super) fn may_be_asked(&self, now: Instant) -> bool {
@@ -177,19 +177,19 @@ impl Source {
     /// Whether others say that it has something, and it has not brought any of it. One
     /// request at a time shows whether it does, and each later than the one before.
     pub(super) fn is_hearsay(&self) -> bool {
-        self.naming.by.is_some() && self.brought.is_none()
+        self.referral.by.is_some() && self.brought.is_none()
     }
 
     /// When its rest ends, or it may be asked again for what others were to bring, if it is
     /// in the running.
     pub(super) fn resting_until(&self) -> Option<Instant> {
-        let ends = self.rest_until.into_iter().chain(self.naming.until());
+        let ends = self.rest_until.into_iter().chain(self.referral.until());
         ends.min().filter(|_| self.out.is_none())
     }
 
     /// What of `groups` it can be asked for.
     pub(super) fn part_of(&self, groups: &GroupSet) -> GroupSet {
-        self.naming.left_of(self.has_of(groups))
+        self.referral.left_of(self.has_of(groups))
     }
 
     /// Whether it may still bring any of `groups`, now or after its rest.
@@ -215,7 +215,7 @@ impl Source {
             return false;
         }
         self.out = None;
-        self.naming.by = Some(by);
+        self.referral.by = Some(by);
         self.lacks = self.lacks.difference(groups);
         if let Some(have) = &mut self.have {
             *have = have.union(groups);
@@ -236,7 +236,7 @@ impl Source {
         if let Some(have) = &mut self.have {
             *have = GroupSet::new();
         } else {
-            self.put_out(Why::NotAvailable);
+            self.exclude(Why::NotAvailable);
         }
     }
 
@@ -246,10 +246,10 @@ impl Source {
     }
 
     /// What was measured of it, if it was heard.
-    pub(super) fn pace(&self) -> Option<Pace> {
+    pub(super) fn pace(&self) -> Option<Throughput> {
         self.heard?;
         let (rtt, rate) = (self.rtt?, self.meter.rate);
-        Some(Pace { rtt, rate })
+        Some(Throughput { rtt, rate })
     }
 
     pub(super) fn rtt(&self) -> Option<Duration> {
@@ -261,12 +261,12 @@ impl Source {
         self.lost
     }
 
-    /// How long until it has sent `bytes` more, when it owes something since `owes`. A source that
+    /// How long until it has sent `bytes` more, when it outstanding something since `outstanding`. A source that
     /// is late with a group is taken to need as long again; and if its rate is not known, for
     /// each that follows, too.
-    pub(super) fn eta(&self, bytes: u64, owes: Option<Instant>, now: Instant) -> Duration {
+    pub(super) fn eta(&self, bytes: u64, outstanding: Option<Instant>, now: Instant) -> Duration {
         let rtt = self.rtt.unwrap_or(GUESSED_RTT);
-        let late = self.silence(owes, now).saturating_sub(rtt);
+        let late = self.silence(outstanding, now).saturating_sub(rtt);
         match self.meter.rate {
             Some(rate) => {
                 rtt + time_of(bytes, rate) + late.saturating_sub(time_of(GROUP_BYTES, rate))
@@ -281,19 +281,23 @@ impl Source {
 
     /// For how long the group that it sends now has been under way, if it takes what its
     /// rate says.
-    pub(super) fn under_way(&self, owes: Option<Instant>, now: Instant) -> Duration {
+    pub(super) fn under_way(&self, outstanding: Option<Instant>, now: Instant) -> Duration {
         let rate = self.meter.rate.unwrap_or(GUESSED_RATE);
-        self.silence(owes, now).min(time_of(GROUP_BYTES, rate))
+        self.silence(outstanding, now)
+            .min(time_of(GROUP_BYTES, rate))
     }
 
-    /// How long it has brought nothing of what it owes.
-    fn silence(&self, owes: Option<Instant>, now: Instant) -> Duration {
-        let since = owes.map(|owes| self.brought.map_or(owes, |brought| brought.max(owes)));
+    /// How long it has brought nothing of what it outstanding.
+    fn silence(&self, outstanding: Option<Instant>, now: Instant) -> Duration {
+        let since = outstanding.map(|outstanding| {
+            self.brought
+                .map_or(outstanding, |brought| brought.max(outstanding))
+        });
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
-    pub(super) fn tie(&self) -> u64 {
-        self.tie
+    pub(super) fn tie_break(&self) -> u64 {
+        self.tie_break
     }
 
     /// How long it may be silent while somebody waits: what two groups and some lost packets
@@ -341,7 +345,7 @@ impl Source {
         }
         self.heard = Some(now);
         self.brought = Some(now);
-        self.in_a_row = 0;
+        self.consecutive_failures = 0;
         self.failing_since = None;
         self.is_away = false;
         self.meter.handle_bytes(bytes, now);
@@ -375,8 +379,9 @@ impl Source {
         if self.rest_until.is_some_and(|until| until > now) {
             return;
         }
-        let rest = (FIRST_REST * 2u32.saturating_pow(self.in_a_row.min(16))).min(MAX_REST);
-        self.in_a_row = self.in_a_row.saturating_add(1);
+        let rest =
+            (FIRST_REST * 2u32.saturating_pow(self.consecutive_failures.min(16))).min(MAX_REST);
+        self.consecutive_failures = self.consecutive_failures.saturating_add(1);
         let per_mille = u32::try_from(random % 500).unwrap_or(0);
         self.rest_until = Some(now + rest - rest * per_mille / 1000);
     }

@@ -11,14 +11,14 @@
 use std::time::{Duration, Instant};
 
 use super::choose::GUESSED_BITRATE;
-use super::source::{Source, Standing};
+use super::source::{SourceRecord, SourceStatus};
 use super::Scheduler;
 use crate::content::ranges::GroupSet;
 use crate::id::{Group, PeerId};
 
 /// What sound waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lead {
+pub struct StartBuffer {
     /// So much is here, from where the listener is on.
     pub here: Duration,
     /// So much is needed, as it looks now.
@@ -31,19 +31,19 @@ pub struct Lead {
 
 impl Scheduler {
     /// What the sound has to wait for; `None` when it may begin.
-    pub fn lead(&self, now: Instant) -> Option<Lead> {
-        let ear = self.ear();
-        let ahead = self.missing().at_or_after(Group::of(ear));
+    pub fn start_buffer(&self, now: Instant) -> Option<StartBuffer> {
+        let play_head = self.play_head();
+        let ahead = self.missing().at_or_after(Group::of(play_head));
         let first = ahead.first()?;
         let wait = self
-            .longest_wait(ear, now)
-            .max(self.wait_for_next(&ahead, ear, now));
-        let short = self.shortfall(&ahead, ear);
+            .longest_wait(play_head, now)
+            .max(self.wait_for_next(&ahead, play_head, now));
+        let short = self.shortfall(&ahead, play_head);
         if wait.is_zero() && short == 0 {
             return None;
         }
-        let here = self.time_of(first.start().saturating_sub(ear));
-        Some(Lead {
+        let here = self.time_of(first.start().saturating_sub(play_head));
+        Some(StartBuffer {
             here,
             needed: here + wait.max(self.time_of(short)),
             arriving: self.arriving(now),
@@ -53,20 +53,20 @@ impl Scheduler {
 
     /// Where the listener is, in bytes. Before the first sound the reader goes to and fro in
     /// the opening.
-    fn ear(&self) -> u64 {
+    fn play_head(&self) -> u64 {
         match self.past_opening {
-            true => self.told.0,
+            true => self.reader_report.0,
             false => self.audio_start,
         }
     }
 
     /// By how much the latest of what is under way would be too late.
-    fn longest_wait(&self, ear: u64, now: Instant) -> Duration {
+    fn longest_wait(&self, play_head: u64, now: Instant) -> Duration {
         let waits = self.sources.iter().map(|(peer, source)| {
             let mut before = 0;
             let waits = self.queue(*peer).into_iter().flat_map(|(_, request)| {
                 let missing = request.groups.difference(&self.have);
-                let wait = self.wait_for(&missing, *peer, source, before, ear, now);
+                let wait = self.wait_for(&missing, *peer, source, before, play_head, now);
                 before += missing.bytes(self.size);
                 wait
             });
@@ -81,9 +81,9 @@ impl Scheduler {
         &self,
         missing: &GroupSet,
         peer: PeerId,
-        source: &Source,
+        source: &SourceRecord,
         before: u64,
-        ear: u64,
+        play_head: u64,
         now: Instant,
     ) -> Option<Duration> {
         let first = missing.first()?;
@@ -95,13 +95,13 @@ impl Scheduler {
         let waits = ends.map(|(group, bytes)| {
             let eta = self.eta(peer, before + bytes, now);
             let safe = eta + eta / 3 + jitter(source);
-            safe.saturating_sub(self.time_of(group.start().saturating_sub(ear)))
+            safe.saturating_sub(self.time_of(group.start().saturating_sub(play_head)))
         });
         waits.into_iter().max()
     }
 
     /// The same for the next group of `ahead` that nobody was asked for.
-    fn wait_for_next(&self, ahead: &GroupSet, ear: u64, now: Instant) -> Duration {
+    fn wait_for_next(&self, ahead: &GroupSet, play_head: u64, now: Instant) -> Duration {
         let Some(next) = ahead.difference(&self.asked().0).first() else {
             return Duration::ZERO;
         };
@@ -113,15 +113,15 @@ impl Scheduler {
         let etas = able.map(|(peer, source)| source.rests(now) + self.eta_of(*peer, &piece, now));
         let eta = etas.min().unwrap_or(LONGEST).min(LONGEST);
         let safe = eta + eta / 3;
-        safe.saturating_sub(self.time_of(next.start().saturating_sub(ear)))
+        safe.saturating_sub(self.time_of(next.start().saturating_sub(play_head)))
     }
 
     /// Bytes of `missing` that would not be here by the end of the track.
-    fn shortfall(&self, missing: &GroupSet, ear: u64) -> u64 {
+    fn shortfall(&self, missing: &GroupSet, play_head: u64) -> u64 {
         let Some(rate) = self.rate_of_all() else {
             return 0;
         };
-        let left = self.time_of(self.size.saturating_sub(ear));
+        let left = self.time_of(self.size.saturating_sub(play_head));
         let safe = u128::from(rate) * RELIED_ON_PER_CENT / 100;
         let by_then = safe * left.as_micros() / 1_000_000;
         let by_then = u64::try_from(by_then).unwrap_or(u64::MAX);
@@ -132,11 +132,11 @@ impl Scheduler {
     /// so until it has sent for longer than a good network takes for all that is asked for.
     fn rate_of_all(&self) -> Option<u64> {
         let missing = self.missing();
-        let able = |source: &&Source| {
-            let able = source.standing() == Standing::In && !source.is_failing();
+        let able = |source: &&SourceRecord| {
+            let able = source.standing() == SourceStatus::Active && !source.is_failing();
             able && source.has_any(&missing)
         };
-        let rates = self.sources.values().filter(able).map(Source::rate);
+        let rates = self.sources.values().filter(able).map(SourceRecord::rate);
         rates.sum()
     }
 
@@ -154,7 +154,7 @@ impl Scheduler {
 }
 
 /// How much later than expected something may come: a lost packet and its repetition.
-fn jitter(source: &Source) -> Duration {
+fn jitter(source: &SourceRecord) -> Duration {
     source
         .rtt()
         .map_or(Duration::ZERO, |rtt| (rtt * 3 / 2).min(LONGEST_JITTER))

@@ -8,12 +8,12 @@ use crate::id::Group;
 
 /// What is special about such a track.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct MemoryWindow {
     /// What a disk has of it all the same.
     kept: GroupSet,
 }
 
-impl Window {
+impl MemoryWindow {
     /// The disk does not have these after all.
     pub(super) fn handle_lost(&mut self, lost: &GroupSet) {
         self.kept = self.kept.difference(lost);
@@ -23,7 +23,7 @@ impl Window {
 impl Scheduler {
     /// From now on the track is not kept, but for these groups.
     pub fn handle_unkept(&mut self, kept: GroupSet) {
-        self.window.get_or_insert(Window { kept });
+        self.window.get_or_insert(MemoryWindow { kept });
         let wanted = self.wanted();
         self.cancel_where(|request| !request.groups.intersects(&wanted));
     }

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 
 use crate::id::{PeerId, GROUP_BYTES};
 use crate::protocol::Class;
-use crate::swarm::asker::{Asker, Site};
+use crate::swarm::requester::{HostKey, Requester};
 
 /// See the module's description.
 #[derive(Debug, Default)]
 pub(super) struct Listening {
     peers: BTreeMap<PeerId, Instant>,
-    sites: BTreeMap<Site, Instant>,
+    sites: BTreeMap<HostKey, Instant>,
 }
 
 impl Listening {
@@ -27,7 +27,7 @@ impl Listening {
     /// they count.
     pub(super) fn believe(
         &mut self,
-        asker: Asker,
+        asker: Requester,
         class: Class,
         groups: u32,
         rate: Option<u64>,
@@ -51,7 +51,7 @@ impl Listening {
     }
 
     /// They were not sent after all.
-    pub(super) fn take_back(&mut self, asker: Asker, groups: u32, rate: Option<u64>) {
+    pub(super) fn take_back(&mut self, asker: Requester, groups: u32, rate: Option<u64>) {
         let time = time(groups, rate);
         let peer = self.peers.get_mut(&asker.peer).map(|until| (until, time));
         let site = self.sites.get_mut(&asker.site);
@@ -117,13 +117,13 @@ mod tests {
 
     use super::*;
 
-    fn asker(n: u8, host: u8) -> Asker {
-        Asker::new(PeerId([n; 32]), IpAddr::from([192, 168, 1, host]), &[])
+    fn asker(n: u8, host: u8) -> Requester {
+        Requester::new(PeerId([n; 32]), IpAddr::from([192, 168, 1, host]), &[])
     }
 
     /// Seconds of a track of CD quality that are believed of `askers` in a minute, each of
     /// which asks for a second ten times a second.
-    fn believed(askers: &[Asker]) -> f64 {
+    fn believed(askers: &[Requester]) -> f64 {
         let mut listening = Listening::default();
         let start = Instant::now();
         let mut groups = 0;
@@ -182,7 +182,7 @@ mod tests {
             id[0] = host;
             let address = IpAddr::from([10, 0, host, peer]);
             listening.believe(
-                Asker::new(PeerId(id), address, &[]),
+                Requester::new(PeerId(id), address, &[]),
                 Class::Now,
                 4,
                 None,

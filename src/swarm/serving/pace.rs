@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 /// Measures bytes a second while something is being sent.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(super) struct RateMeter {
     rate: Option<u64>,
     /// Since when something is being sent without a break, or the last measure ended, and
     /// what was confirmed since.
     window: Option<(Instant, u64)>,
 }
 
-impl Pace {
+impl RateMeter {
     /// Something is being sent from now on, if it was not before.
     pub(super) fn handle_start(&mut self, now: Instant) {
         self.window.get_or_insert((now, 0));
@@ -57,7 +57,7 @@ mod tests {
     fn pauses_are_no_slowness_and_bursts_no_speed() {
         let start = Instant::now();
         let ms = |ms| start + Duration::from_millis(ms);
-        let mut pace = Pace::default();
+        let mut pace = RateMeter::default();
         assert_eq!(pace.time_for(1 << 30), Duration::ZERO);
         pace.handle_start(ms(0));
         pace.handle_sent(1_000_000, false, ms(1));

@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::id::PeerId;
-use crate::swarm::asker::{Asker, Site};
+use crate::swarm::requester::{HostKey, Requester};
 
 /// Groups that each was sent lately: what lies back counts half as much with every
 /// [`HALF_LIFE`].
 #[derive(Debug, Default)]
-pub(super) struct Shares {
-    sites: BTreeMap<Site, Share>,
-    peers: BTreeMap<PeerId, Share>,
+pub(super) struct SentShares {
+    sites: BTreeMap<HostKey, HostShare>,
+    peers: BTreeMap<PeerId, HostShare>,
 }
 
 #[derive(Debug)]
-struct Share {
+struct HostShare {
     /// In 1024ths, so that what is halved does not vanish at once.
     parts: u64,
     since: Instant,
 }
 
-impl Share {
+impl HostShare {
     fn at(&self, now: Instant) -> u64 {
         let age = now.saturating_duration_since(self.since);
         let halves = age.as_millis() / HALF_LIFE.as_millis();
@@ -30,18 +30,18 @@ impl Share {
     }
 }
 
-impl Shares {
+impl SentShares {
     /// `asker` is going to be sent so many groups.
-    pub(super) fn charge(&mut self, asker: Asker, groups: u32, now: Instant) {
+    pub(super) fn charge(&mut self, asker: Requester, groups: u32, now: Instant) {
         charge(&mut self.sites, asker.site, groups, now);
         charge(&mut self.peers, asker.peer, groups, now);
     }
 
     /// What its host has got lately, and it itself.
-    pub(super) fn of(&self, asker: Asker, now: Instant) -> (u64, u64) {
+    pub(super) fn of(&self, asker: Requester, now: Instant) -> (u64, u64) {
         let site = self.sites.get(&asker.site);
         let peer = self.peers.get(&asker.peer);
-        let share = |share: Option<&Share>| share.map_or(0, |share| share.at(now));
+        let share = |share: Option<&HostShare>| share.map_or(0, |share| share.at(now));
         (share(site), share(peer))
     }
 
@@ -51,7 +51,7 @@ impl Shares {
     }
 }
 
-fn charge<K: Copy + Ord>(shares: &mut BTreeMap<K, Share>, to: K, groups: u32, now: Instant) {
+fn charge<K: Copy + Ord>(shares: &mut BTreeMap<K, HostShare>, to: K, groups: u32, now: Instant) {
     settle(shares, now);
     if !shares.contains_key(&to) && shares.len() >= MAX_PEERS {
         let least = shares.iter().min_by_key(|(_, share)| share.parts);
@@ -59,7 +59,7 @@ fn charge<K: Copy + Ord>(shares: &mut BTreeMap<K, Share>, to: K, groups: u32, no
             shares.remove(&least);
         }
     }
-    let share = shares.entry(to).or_insert(Share {
+    let share = shares.entry(to).or_insert(HostShare {
         parts: 0,
         since: now,
     });
@@ -67,7 +67,7 @@ fn charge<K: Copy + Ord>(shares: &mut BTreeMap<K, Share>, to: K, groups: u32, no
 }
 
 /// Halves what is due to be, and forgets what that leaves nothing of.
-fn settle<K: Ord>(shares: &mut BTreeMap<K, Share>, now: Instant) {
+fn settle<K: Ord>(shares: &mut BTreeMap<K, HostShare>, now: Instant) {
     for share in shares.values_mut() {
         if now >= share.since + HALF_LIFE {
             (share.parts, share.since) = (share.at(now), now);
@@ -93,9 +93,9 @@ mod tests {
     #[test]
     fn what_lies_back_counts_less_and_is_forgotten() {
         let now = Instant::now();
-        let asker = |n| Asker::new(PeerId([n; 32]), IpAddr::from([10, 0, 0, n]), &[]);
+        let asker = |n| Requester::new(PeerId([n; 32]), IpAddr::from([10, 0, 0, n]), &[]);
         let (a, b) = (asker(1), asker(2));
-        let mut shares = Shares::default();
+        let mut shares = SentShares::default();
         shares.charge(a, 64, now);
         shares.charge(b, 16, now);
         assert!(shares.of(a, now) > shares.of(b, now));

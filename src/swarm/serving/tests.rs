@@ -7,12 +7,12 @@ fn peer(n: u8) -> PeerId {
 }
 
 /// A peer of a host of its own.
-fn asker(n: u8) -> Asker {
+fn asker(n: u8) -> Requester {
     asker_at(n, n)
 }
 
-fn asker_at(n: u8, host: u8) -> Asker {
-    Asker::new(peer(n), std::net::IpAddr::from([10, 0, 0, host]), &[])
+fn asker_at(n: u8, host: u8) -> Requester {
+    Requester::new(peer(n), std::net::IpAddr::from([10, 0, 0, host]), &[])
 }
 
 fn ask(serving: &mut Serving, n: u8, class: Class, now: Instant) -> Admission {
@@ -69,9 +69,9 @@ proptest! {
             }
             while let Some(action) = serving.poll(now) {
                 match action {
-                    Action::Start(ticket) => prop_assert!(open.contains_key(&ticket)),
-                    Action::Busy { ticket, .. } => prop_assert!(open.remove(&ticket).is_some()),
-                    Action::GiveUp(ticket) => {
+                    ServeAction::Start(ticket) => prop_assert!(open.contains_key(&ticket)),
+                    ServeAction::Busy { ticket, .. } => prop_assert!(open.remove(&ticket).is_some()),
+                    ServeAction::GiveUp(ticket) => {
                         prop_assert!(serving.waiting() > 0 && open.contains_key(&ticket));
                     }
                 }
@@ -80,7 +80,7 @@ proptest! {
             prop_assert_eq!(serving.running() + serving.waiting(), open.len());
             prop_assert!(serving.running() <= SLOTS && serving.waiting() <= MAX_WAITING);
             for n in 0..30 {
-                let of_peer = |r: &Request| r.asker.peer == peer(n);
+                let of_peer = |r: &WaitingRequest| r.asker.peer == peer(n);
                 prop_assert!(serving.running.values().filter(|r| of_peer(r)).count() <= SLOTS_PER_PEER);
                 prop_assert!(serving.waiting.iter().filter(|(_, r)| of_peer(r)).count() <= MAX_WAITING_PER_PEER);
             }
@@ -162,7 +162,7 @@ fn a_free_slot_goes_to_the_urgent_then_to_who_is_sent_the_least() {
     let mut order = Vec::new();
     for ticket in started.iter().skip(4) {
         serving.handle_done(*ticket, 16 * GROUP_BYTES, now);
-        while let Some(Action::Start(ticket)) = serving.poll(now) {
+        while let Some(ServeAction::Start(ticket)) = serving.poll(now) {
             order.push(ticket);
         }
     }
@@ -184,8 +184,8 @@ fn who_waited_long_enough_is_told_to_come_again() {
     let at = serving.poll_timeout().unwrap();
     let retry = RETRY;
     // By then the others have had their time, too.
-    assert_eq!(serving.poll(at), Some(Action::GiveUp(Ticket(0))));
-    assert_eq!(serving.poll(at), Some(Action::Busy { ticket, retry }));
+    assert_eq!(serving.poll(at), Some(ServeAction::GiveUp(Ticket(0))));
+    assert_eq!(serving.poll(at), Some(ServeAction::Busy { ticket, retry }));
     assert_eq!(serving.poll_timeout(), None);
 }
 
@@ -204,10 +204,10 @@ fn slow_readers_give_their_slots_to_who_waits() {
     };
     assert_eq!(serving.poll(slow - RETRY), None, "they still have time");
     assert_eq!(serving.poll_timeout(), Some(slow));
-    assert_eq!(serving.poll(slow), Some(Action::GiveUp(Ticket(0))));
+    assert_eq!(serving.poll(slow), Some(ServeAction::GiveUp(Ticket(0))));
     assert_eq!(serving.poll(slow), None, "one for one");
     serving.handle_done(Ticket(0), 16 * GROUP_BYTES, slow);
-    assert_eq!(serving.poll(slow), Some(Action::Start(waits)));
+    assert_eq!(serving.poll(slow), Some(ServeAction::Start(waits)));
 }
 
 #[test]
@@ -234,7 +234,7 @@ fn a_newcomer_does_not_overtake_who_waits() {
     let newcomer = ask(&mut serving, 99, Class::Now, now);
     assert!(matches!(newcomer, Admission::Wait(_)));
     let waited = Ticket(SLOTS as u64);
-    assert_eq!(serving.poll(now), Some(Action::Start(waited)));
+    assert_eq!(serving.poll(now), Some(ServeAction::Start(waited)));
     assert_eq!(serving.poll(now), None);
 }
 
@@ -264,12 +264,12 @@ fn peers_get_the_same_in_bytes_and_not_in_requests() {
         }
         while let Some(action) = serving.poll(now) {
             match action {
-                Action::Start(ticket) => {
+                ServeAction::Start(ticket) => {
                     let (n, groups) = waiting.remove(&ticket).expect("it waits");
                     running.push_back((ticket, n, groups));
                 }
-                Action::Busy { ticket, .. } => _ = waiting.remove(&ticket),
-                Action::GiveUp(_) => {}
+                ServeAction::Busy { ticket, .. } => _ = waiting.remove(&ticket),
+                ServeAction::GiveUp(_) => {}
             }
         }
     }

@@ -47,7 +47,7 @@ pub struct Introduction {
 
 /// What the node tells the link to its tracker.
 #[derive(Clone, Debug)]
-pub enum Command {
+pub enum LinkCommand {
     /// These trackers are seen now (`host:port`), tried in turn. The one in use
     /// stays in use.
     Trackers(Vec<String>),
@@ -65,7 +65,7 @@ pub enum Command {
     /// connected; ask again after [`TrackerEvent::Registered`].
     Want {
         owner: PeerId,
-        what: Want,
+        what: LinkWant,
     },
     Leave,
     /// Come back after that; nothing when it has not left.
@@ -73,7 +73,7 @@ pub enum Command {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
+pub enum LinkWant {
     List,
     Page(u32),
 }
@@ -112,7 +112,7 @@ pub enum TrackerEvent {
     },
     /// A person wants no tracker at all.
     Unwanted,
-    /// The end, after [`Command::Leave`], unless [`Command::Join`] follows.
+    /// The end, after [`LinkCommand::Leave`], unless [`LinkCommand::Join`] follows.
     Left {
         confirmed: bool,
     },
@@ -120,8 +120,8 @@ pub enum TrackerEvent {
 
 /// What the link wants done.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// Answered by [`Link::handle_connected`] or [`Link::handle_closed`].
+pub enum LinkAction {
+    /// Answered by [`TrackerLink::handle_connected`] or [`TrackerLink::handle_closed`].
     Connect {
         to: String,
     },
@@ -134,14 +134,14 @@ pub enum Action {
 
 /// The link of a peer to one tracker out of several.
 #[derive(Debug)]
-pub struct Link {
+pub struct TrackerLink {
     introduction: Introduction,
     trackers: Vec<String>,
     /// The one that is, or was last, tried.
     current: usize,
     /// Failures since it last was registered for some time.
     failures: u32,
-    state: State,
+    state: LinkState,
     catalogue: Option<Arc<Catalogue>>,
     /// The name that it registers by instead of its own, and whether it has to be that, until
     /// the tracker is lost.
@@ -152,11 +152,11 @@ pub struct Link {
     /// While a swarm changes its key, no rest is long.
     hurry_until: Option<Instant>,
     random: u64,
-    actions: VecDeque<Action>,
+    actions: VecDeque<LinkAction>,
 }
 
 #[derive(Debug)]
-enum State {
+enum LinkState {
     /// Waits before the next attempt.
     Resting {
         until: Instant,
@@ -181,7 +181,7 @@ enum State {
     },
 }
 
-impl Link {
+impl TrackerLink {
     /// A link that knows no tracker yet. `seed` spreads the attempts of many
     /// peers.
     pub fn new(introduction: Introduction, seed: u64, now: Instant) -> Self {
@@ -190,7 +190,7 @@ impl Link {
             trackers: Vec::new(),
             current: 0,
             failures: 0,
-            state: State::Resting { until: now },
+            state: LinkState::Resting { until: now },
             catalogue: None,
             instead: None,
             wanted: BTreeSet::new(),
@@ -200,33 +200,35 @@ impl Link {
         }
     }
 
-    pub fn handle_command(&mut self, command: Command, now: Instant) {
+    pub fn handle_command(&mut self, command: LinkCommand, now: Instant) {
         match command {
-            Command::Trackers(trackers) => self.handle_trackers(trackers, now),
-            Command::Configured(trackers) => self.handle_configured(trackers, now),
+            LinkCommand::Trackers(trackers) => self.handle_trackers(trackers, now),
+            LinkCommand::Configured(trackers) => self.handle_configured(trackers, now),
             // Those that are found follow.
-            Command::Seek => {}
-            Command::Moved => self.handle_moved(now),
-            Command::Keys => self.handle_keys(now),
-            Command::Publish(catalogue) => {
+            LinkCommand::Seek => {}
+            LinkCommand::Moved => self.handle_moved(now),
+            LinkCommand::Keys => self.handle_keys(now),
+            LinkCommand::Publish(catalogue) => {
                 let head = *catalogue.head();
                 self.catalogue = Some(catalogue);
                 self.send_if_up(ToTracker::Head(head));
             }
-            Command::Want { owner, what } => self.want(owner, what),
-            Command::Leave => match &mut self.state {
+            LinkCommand::Want { owner, what } => self.want(owner, what),
+            LinkCommand::Leave => match &mut self.state {
                 // A registration that is under way may have been taken.
-                State::Up { .. } | State::Registering { .. } => self.begin_leaving(false, now),
-                State::Leaving { moves_on, .. } => *moves_on = false,
+                LinkState::Up { .. } | LinkState::Registering { .. } => {
+                    self.begin_leaving(false, now)
+                }
+                LinkState::Leaving { moves_on, .. } => *moves_on = false,
                 // A second request waits for an answer, too.
-                State::Left { confirmed } => {
+                LinkState::Left { confirmed } => {
                     let confirmed = *confirmed;
                     self.tell(TrackerEvent::Left { confirmed });
                 }
-                State::Resting { .. } | State::Connecting => self.end(false),
+                LinkState::Resting { .. } | LinkState::Connecting => self.end(false),
             },
-            Command::Join => {
-                if let State::Left { .. } = self.state {
+            LinkCommand::Join => {
+                if let LinkState::Left { .. } = self.state {
                     self.failures = 0;
                     self.connect_anew(now);
                 }
@@ -237,10 +239,10 @@ impl Link {
     /// The connection that was asked for is there. `candidates` are this
     /// node's own addresses, at most [`crate::protocol::MAX_CANDIDATES`].
     pub fn handle_connected(&mut self, reached_at: IpAddr, candidates: Vec<IpAddr>, now: Instant) {
-        if !matches!(self.state, State::Connecting) {
+        if !matches!(self.state, LinkState::Connecting) {
             return;
         }
-        self.state = State::Registering {
+        self.state = LinkState::Registering {
             reached_at,
             until: now + REGISTER_TIMEOUT,
         };
@@ -264,17 +266,17 @@ impl Link {
     /// The connection, or the attempt at one, came to an end.
     pub fn handle_closed(&mut self, why: String, now: Instant) {
         match self.state {
-            State::Connecting | State::Registering { .. } | State::Up { .. } => {
+            LinkState::Connecting | LinkState::Registering { .. } | LinkState::Up { .. } => {
                 self.handle_lost(why, now);
             }
-            State::Leaving { .. } => self.finish_leaving(false, now),
+            LinkState::Leaving { .. } => self.finish_leaving(false, now),
             // It was told to end.
-            State::Resting { .. } | State::Left { .. } => {}
+            LinkState::Resting { .. } | LinkState::Left { .. } => {}
         }
     }
 
     pub fn handle_message(&mut self, message: FromTracker, now: Instant) {
-        if let State::Up { silent, .. } = &mut self.state {
+        if let LinkState::Up { silent, .. } = &mut self.state {
             *silent = now + LEASE;
         }
         match message {
@@ -282,7 +284,7 @@ impl Link {
             FromTracker::AlreadyRegistered(registered) => {
                 self.tell(TrackerEvent::AlreadyRegistered(registered));
             }
-            FromTracker::Refused(_) if matches!(self.state, State::Leaving { .. }) => {
+            FromTracker::Refused(_) if matches!(self.state, LinkState::Leaving { .. }) => {
                 self.finish_leaving(false, now);
             }
             FromTracker::Refused(Refusal::NameTaken { .. }) if self.has_given_up_its_name() => {
@@ -290,9 +292,9 @@ impl Link {
             }
             FromTracker::Refused(refusal) => {
                 self.tell(TrackerEvent::Refused(refusal));
-                self.actions.push_back(Action::Disconnect);
+                self.actions.push_back(LinkAction::Disconnect);
                 let until = now + self.jittered(REFUSED_RETRY);
-                self.state = State::Resting { until };
+                self.state = LinkState::Resting { until };
             }
             // Now it is more than a tracker that only lets in.
             FromTracker::Renewed => self.failures = 0,
@@ -312,7 +314,7 @@ impl Link {
                 }
             }
             FromTracker::Left => {
-                if matches!(self.state, State::Leaving { .. }) {
+                if matches!(self.state, LinkState::Leaving { .. }) {
                     self.finish_leaving(true, now);
                 }
             }
@@ -331,34 +333,37 @@ impl Link {
     /// When [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {
-            State::Resting { until } => (!self.trackers.is_empty()).then_some(until),
-            State::Registering { until, .. } | State::Leaving { until, .. } => Some(until),
-            State::Up { renew, silent } => Some(renew.min(silent)),
-            State::Connecting | State::Left { .. } => None,
+            LinkState::Resting { until } => (!self.trackers.is_empty()).then_some(until),
+            LinkState::Registering { until, .. } | LinkState::Leaving { until, .. } => Some(until),
+            LinkState::Up { renew, silent } => Some(renew.min(silent)),
+            LinkState::Connecting | LinkState::Left { .. } => None,
         }
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
         match &mut self.state {
-            State::Resting { until } if *until <= now => self.connect(),
-            State::Registering { until, .. } if *until <= now => {
+            LinkState::Resting { until } if *until <= now => self.connect(),
+            LinkState::Registering { until, .. } if *until <= now => {
                 self.handle_lost("it does not answer the registration".into(), now);
             }
-            State::Up { silent, .. } if *silent <= now => {
+            LinkState::Up { silent, .. } if *silent <= now => {
                 self.handle_lost("it is silent".into(), now);
             }
-            State::Up { renew, .. } if *renew <= now => {
+            LinkState::Up { renew, .. } if *renew <= now => {
                 *renew = now + RENEW_INTERVAL;
                 self.send(ToTracker::Renew);
             }
-            State::Leaving { until, .. } if *until <= now => self.finish_leaving(false, now),
+            LinkState::Leaving { until, .. } if *until <= now => self.finish_leaving(false, now),
             _ => {}
         }
     }
 
     /// Registers anew, by this name, or by that with a number unless it `has_to_be`.
     pub fn register_as(&mut self, name: String, has_to_be: bool, now: Instant) {
-        if !matches!(self.state, State::Leaving { .. } | State::Left { .. }) {
+        if !matches!(
+            self.state,
+            LinkState::Leaving { .. } | LinkState::Left { .. }
+        ) {
             self.instead = Some((name, has_to_be));
             self.connect_anew(now);
         }
@@ -366,23 +371,29 @@ impl Link {
 
     /// Whether a tracker has answered, and this node is registered or about to be.
     pub fn is_connected(&self) -> bool {
-        matches!(self.state, State::Registering { .. } | State::Up { .. })
+        matches!(
+            self.state,
+            LinkState::Registering { .. } | LinkState::Up { .. }
+        )
     }
 
     /// Whether it does nothing for now.
     pub fn is_idle(&self) -> bool {
-        matches!(self.state, State::Resting { .. } | State::Left { .. })
+        matches!(
+            self.state,
+            LinkState::Resting { .. } | LinkState::Left { .. }
+        )
     }
 
     /// The next thing to do.
-    pub fn poll(&mut self) -> Option<Action> {
+    pub fn poll(&mut self) -> Option<LinkAction> {
         self.actions.pop_front()
     }
 
     /// A tracker that is in use stays in use, listed or not: what mDNS does
     /// not see any more may well be there.
     fn handle_trackers(&mut self, mut trackers: Vec<String>, now: Instant) {
-        let is_idle = matches!(self.state, State::Resting { .. });
+        let is_idle = matches!(self.state, LinkState::Resting { .. });
         let in_use = self.trackers.get(self.current).filter(|_| !is_idle);
         self.current = match in_use {
             Some(to) => match trackers.iter().position(|listed| listed == to) {
@@ -398,7 +409,7 @@ impl Link {
         self.trackers = trackers;
         if is_idle && has_news && self.failures > 0 {
             self.failures = 0;
-            self.state = State::Resting { until: now };
+            self.state = LinkState::Resting { until: now };
         }
     }
 
@@ -410,14 +421,14 @@ impl Link {
         self.failures = 0;
         self.current = stays.unwrap_or(0);
         match self.state {
-            State::Up { .. } | State::Registering { .. } if stays.is_none() => {
+            LinkState::Up { .. } | LinkState::Registering { .. } if stays.is_none() => {
                 return self.begin_leaving(true, now);
             }
-            State::Connecting if stays.is_none() => self.connect_anew(now),
-            State::Resting { .. } => self.state = State::Resting { until: now },
+            LinkState::Connecting if stays.is_none() => self.connect_anew(now),
+            LinkState::Resting { .. } => self.state = LinkState::Resting { until: now },
             _ => {}
         }
-        if self.trackers.is_empty() && matches!(self.state, State::Resting { .. }) {
+        if self.trackers.is_empty() && matches!(self.state, LinkState::Resting { .. }) {
             self.tell(TrackerEvent::Unwanted);
         }
     }
@@ -425,7 +436,10 @@ impl Link {
     /// The connection may be dead with the address that it came from, and in
     /// any case the tracker tells the others what is not true any more.
     fn handle_moved(&mut self, now: Instant) {
-        if !matches!(self.state, State::Leaving { .. } | State::Left { .. }) {
+        if !matches!(
+            self.state,
+            LinkState::Leaving { .. } | LinkState::Left { .. }
+        ) {
             self.failures = 0;
             self.connect_anew(now);
         }
@@ -436,7 +450,7 @@ impl Link {
     fn handle_keys(&mut self, now: Instant) {
         self.failures = 0;
         self.hurry_until = Some(now + KEY_CHANGE);
-        if let State::Resting { until } = &mut self.state {
+        if let LinkState::Resting { until } = &mut self.state {
             *until = now;
         }
     }
@@ -448,7 +462,7 @@ impl Link {
     }
 
     fn handle_registered(&mut self, registered: Registered, now: Instant) {
-        let State::Registering { reached_at, .. } = self.state else {
+        let LinkState::Registering { reached_at, .. } = self.state else {
             return;
         };
         let Introduction {
@@ -459,7 +473,7 @@ impl Link {
         } = &mut self.introduction;
         let is_numbered = !*name_chosen && registered.name != *name;
         *known_as = is_numbered.then(|| registered.name.clone());
-        self.state = State::Up {
+        self.state = LinkState::Up {
             renew: now + RENEW_INTERVAL,
             silent: now + LEASE,
         };
@@ -475,8 +489,8 @@ impl Link {
 
     /// Gives up the connection that there may be.
     fn connect_anew(&mut self, now: Instant) {
-        self.actions.push_back(Action::Disconnect);
-        self.state = State::Resting { until: now };
+        self.actions.push_back(LinkAction::Disconnect);
+        self.state = LinkState::Resting { until: now };
     }
 
     fn connect(&mut self) {
@@ -484,16 +498,16 @@ impl Link {
             return;
         };
         self.wanted.clear();
-        self.state = State::Connecting;
+        self.state = LinkState::Connecting;
         self.tell(TrackerEvent::Connecting { to: to.clone() });
-        self.actions.push_back(Action::Connect { to });
+        self.actions.push_back(LinkAction::Connect { to });
     }
 
     /// Goes on to the next tracker at once, and rests after each round.
     fn handle_lost(&mut self, why: String, now: Instant) {
         let to = self.trackers.get(self.current).cloned();
         self.instead = None;
-        self.actions.push_back(Action::Disconnect);
+        self.actions.push_back(LinkAction::Disconnect);
         self.tell(TrackerEvent::Lost {
             to: to.unwrap_or_default(),
             why,
@@ -513,18 +527,18 @@ impl Link {
         } else {
             Duration::ZERO
         };
-        self.state = State::Resting { until: now + rest };
+        self.state = LinkState::Resting { until: now + rest };
     }
 
     fn begin_leaving(&mut self, moves_on: bool, now: Instant) {
         self.send(ToTracker::Leave);
         let until = now + LEAVE_TIMEOUT;
-        self.state = State::Leaving { until, moves_on };
+        self.state = LinkState::Leaving { until, moves_on };
     }
 
     fn finish_leaving(&mut self, confirmed: bool, now: Instant) {
         match self.state {
-            State::Leaving { moves_on: true, .. } => {
+            LinkState::Leaving { moves_on: true, .. } => {
                 if self.trackers.is_empty() {
                     self.tell(TrackerEvent::Unwanted);
                 }
@@ -535,9 +549,9 @@ impl Link {
     }
 
     fn end(&mut self, confirmed: bool) {
-        self.actions.push_back(Action::Disconnect);
+        self.actions.push_back(LinkAction::Disconnect);
         self.tell(TrackerEvent::Left { confirmed });
-        self.state = State::Left { confirmed };
+        self.state = LinkState::Left { confirmed };
     }
 
     /// Between half of `time` and all of it.
@@ -551,13 +565,13 @@ impl Link {
         time / 2 + (time / 2).mul_f64(f64::from(fraction) / f64::from(1 << 24))
     }
 
-    fn want(&mut self, owner: PeerId, what: Want) {
-        if !matches!(self.state, State::Up { .. }) {
+    fn want(&mut self, owner: PeerId, what: LinkWant) {
+        if !matches!(self.state, LinkState::Up { .. }) {
             return;
         }
         let (index, message) = match what {
-            Want::List => (None, ToTracker::WantList { owner }),
-            Want::Page(index) => (Some(index), ToTracker::WantPage { owner, index }),
+            LinkWant::List => (None, ToTracker::WantList { owner }),
+            LinkWant::Page(index) => (Some(index), ToTracker::WantPage { owner, index }),
         };
         if self.wanted.len() >= MAX_WANTED {
             // Those that were never answered.
@@ -568,17 +582,17 @@ impl Link {
     }
 
     fn send_if_up(&mut self, message: ToTracker) {
-        if matches!(self.state, State::Up { .. }) {
+        if matches!(self.state, LinkState::Up { .. }) {
             self.send(message);
         }
     }
 
     fn send(&mut self, message: ToTracker) {
-        self.actions.push_back(Action::Send(message));
+        self.actions.push_back(LinkAction::Send(message));
     }
 
     fn tell(&mut self, event: TrackerEvent) {
-        self.actions.push_back(Action::Tell(event));
+        self.actions.push_back(LinkAction::Tell(event));
     }
 }
 

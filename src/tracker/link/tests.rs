@@ -1,6 +1,6 @@
 use super::*;
 
-fn link(trackers: &[&str], now: Instant) -> Link {
+fn link(trackers: &[&str], now: Instant) -> TrackerLink {
     let introduction = Introduction {
         name: "kitchen".into(),
         name_chosen: false,
@@ -8,13 +8,13 @@ fn link(trackers: &[&str], now: Instant) -> Link {
         port: 4670,
         bound: None,
     };
-    let mut link = Link::new(introduction, 1, now);
+    let mut link = TrackerLink::new(introduction, 1, now);
     let trackers = trackers.iter().map(|to| to.to_string()).collect();
-    link.handle_command(Command::Trackers(trackers), now);
+    link.handle_command(LinkCommand::Trackers(trackers), now);
     link
 }
 
-fn actions(link: &mut Link) -> Vec<Action> {
+fn actions(link: &mut TrackerLink) -> Vec<LinkAction> {
     std::iter::from_fn(|| link.poll()).collect()
 }
 
@@ -30,7 +30,7 @@ fn registered() -> FromTracker {
     })
 }
 
-fn up(now: Instant) -> Link {
+fn up(now: Instant) -> TrackerLink {
     let mut link = link(&["a"], now);
     link.handle_timeout(now);
     link.handle_connected(ip(), vec![], now);
@@ -58,14 +58,14 @@ fn what_is_large_comes_only_when_it_was_asked_for() {
         link.handle_message(message, now);
     }
     assert_eq!(actions(&mut link), []);
-    for what in [Want::Page(1), Want::List] {
-        link.handle_command(Command::Want { owner, what }, now);
+    for what in [LinkWant::Page(1), LinkWant::List] {
+        link.handle_command(LinkCommand::Want { owner, what }, now);
     }
     actions(&mut link);
     for message in [page(0), page(1), page(1), list(), list()] {
         link.handle_message(message, now);
     }
-    let told = |message| Action::Tell(TrackerEvent::Message(message));
+    let told = |message| LinkAction::Tell(TrackerEvent::Message(message));
     assert_eq!(actions(&mut link), [told(page(1)), told(list())]);
 }
 
@@ -81,7 +81,7 @@ fn trackers_are_tried_in_turn_and_each_round_later() {
         now = due;
         link.handle_timeout(now);
         for action in actions(&mut link) {
-            if let Action::Connect { to } = action {
+            if let LinkAction::Connect { to } = action {
                 tried.push(to);
             }
         }
@@ -102,16 +102,16 @@ fn a_new_list_ends_a_rest_but_not_a_connection() {
     link.handle_timeout(now);
     link.handle_closed("refused".into(), now);
     assert!(link.poll_timeout().unwrap() > now);
-    link.handle_command(Command::Trackers(vec!["b".into()]), now);
+    link.handle_command(LinkCommand::Trackers(vec!["b".into()]), now);
     assert_eq!(link.poll_timeout(), Some(now));
 
     let mut link = up(now);
-    link.handle_command(Command::Trackers(vec!["b".into()]), now);
+    link.handle_command(LinkCommand::Trackers(vec!["b".into()]), now);
     assert_eq!(actions(&mut link), []);
     link.handle_closed("gone".into(), now);
     actions(&mut link);
     link.handle_timeout(now);
-    assert!(actions(&mut link).contains(&Action::Connect { to: "b".into() }));
+    assert!(actions(&mut link).contains(&LinkAction::Connect { to: "b".into() }));
 }
 
 #[test]
@@ -123,14 +123,14 @@ fn a_lease_is_renewed_and_a_silent_tracker_is_lost() {
         let now = link.poll_timeout().unwrap();
         link.handle_timeout(now);
         match &actions(&mut link)[..] {
-            [Action::Send(ToTracker::Renew)] if renewals < 4 => {
+            [LinkAction::Send(ToTracker::Renew)] if renewals < 4 => {
                 renewals += 1;
                 // The tracker confirms the first two.
                 if renewals <= 2 {
                     link.handle_message(FromTracker::Renewed, now);
                 }
             }
-            [Action::Disconnect, Action::Tell(TrackerEvent::Lost { .. })] => {
+            [LinkAction::Disconnect, LinkAction::Tell(TrackerEvent::Lost { .. })] => {
                 assert_eq!(now - start, RENEW_INTERVAL * 2 + LEASE);
                 break;
             }
@@ -147,20 +147,20 @@ fn the_own_catalogue_is_announced_and_answered_from() {
     let own = Catalogue::publish(PeerId([7; 32]), 1, 1, vec![page], |_| [0; 64]);
     let own = Arc::new(own);
     let mut link = link(&["a"], now);
-    link.handle_command(Command::Publish(own.clone()), now);
+    link.handle_command(LinkCommand::Publish(own.clone()), now);
     link.handle_timeout(now);
     link.handle_connected(ip(), vec![], now);
     actions(&mut link);
     link.handle_message(registered(), now);
-    let head = Action::Send(ToTracker::Head(*own.head()));
+    let head = LinkAction::Send(ToTracker::Head(*own.head()));
     assert_eq!(actions(&mut link).pop(), Some(head));
     link.handle_message(FromTracker::WantList, now);
     link.handle_message(FromTracker::WantPage { index: 0 }, now);
     link.handle_message(FromTracker::WantPage { index: 1 }, now);
     let (index, bytes) = (0, own.pages()[0].encode().into());
     let expected = [
-        Action::Send(ToTracker::List(own.list().to_vec())),
-        Action::Send(ToTracker::Page { index, bytes }),
+        LinkAction::Send(ToTracker::List(own.list().to_vec())),
+        LinkAction::Send(ToTracker::Page { index, bytes }),
     ];
     assert_eq!(actions(&mut link), expected);
 }
@@ -175,8 +175,8 @@ fn a_refusal_is_told_and_tried_again_later() {
     let refusal = Refusal::Copy { holder: ip() };
     link.handle_message(FromTracker::Refused(refusal.clone()), now);
     let expected = [
-        Action::Tell(TrackerEvent::Refused(refusal)),
-        Action::Disconnect,
+        LinkAction::Tell(TrackerEvent::Refused(refusal)),
+        LinkAction::Disconnect,
     ];
     assert_eq!(actions(&mut link), expected);
     assert!(link.poll_timeout().unwrap() >= now + REFUSED_RETRY / 2);
@@ -185,7 +185,7 @@ fn a_refusal_is_told_and_tried_again_later() {
 #[test]
 fn leaving_ends_whatever_the_tracker_does() {
     let now = Instant::now();
-    type Then = fn(&mut Link, Instant);
+    type Then = fn(&mut TrackerLink, Instant);
     let cases: [(Then, bool); 3] = [
         (
             |link, now| link.handle_message(FromTracker::Left, now),
@@ -196,18 +196,18 @@ fn leaving_ends_whatever_the_tracker_does() {
     ];
     for (then, confirmed) in cases {
         let mut link = up(now);
-        link.handle_command(Command::Leave, now);
-        assert_eq!(actions(&mut link), [Action::Send(ToTracker::Leave)]);
+        link.handle_command(LinkCommand::Leave, now);
+        assert_eq!(actions(&mut link), [LinkAction::Send(ToTracker::Leave)]);
         then(&mut link, now);
-        let left = Action::Tell(TrackerEvent::Left { confirmed });
-        assert_eq!(actions(&mut link), [Action::Disconnect, left.clone()]);
+        let left = LinkAction::Tell(TrackerEvent::Left { confirmed });
+        assert_eq!(actions(&mut link), [LinkAction::Disconnect, left.clone()]);
         assert_eq!(link.poll_timeout(), None);
-        link.handle_command(Command::Leave, now);
+        link.handle_command(LinkCommand::Leave, now);
         assert_eq!(actions(&mut link), [left], "who asks again is answered");
-        link.handle_command(Command::Join, now);
-        assert_eq!(actions(&mut link), [Action::Disconnect]);
+        link.handle_command(LinkCommand::Join, now);
+        assert_eq!(actions(&mut link), [LinkAction::Disconnect]);
         link.handle_timeout(link.poll_timeout().expect("it registers again"));
-        assert!(actions(&mut link).contains(&Action::Connect { to: "a".into() }));
+        assert!(actions(&mut link).contains(&LinkAction::Connect { to: "a".into() }));
     }
 }
 
@@ -243,29 +243,29 @@ fn who_leaves_while_it_registers_says_so() {
     link.handle_timeout(now);
     link.handle_connected(ip(), vec![], now);
     actions(&mut link);
-    link.handle_command(Command::Leave, now);
-    assert_eq!(actions(&mut link), [Action::Send(ToTracker::Leave)]);
+    link.handle_command(LinkCommand::Leave, now);
+    assert_eq!(actions(&mut link), [LinkAction::Send(ToTracker::Leave)]);
     // The answer to the registration was on its way.
     link.handle_message(registered(), now);
     assert_eq!(actions(&mut link), []);
     link.handle_message(FromTracker::Left, now);
-    let left = Action::Tell(TrackerEvent::Left { confirmed: true });
-    assert_eq!(actions(&mut link), [Action::Disconnect, left]);
+    let left = LinkAction::Tell(TrackerEvent::Left { confirmed: true });
+    assert_eq!(actions(&mut link), [LinkAction::Disconnect, left]);
 }
 
 #[test]
 fn who_has_moved_registers_anew_at_once() {
     let now = Instant::now();
     let mut link = up(now);
-    link.handle_command(Command::Moved, now);
-    assert_eq!(actions(&mut link), [Action::Disconnect]);
+    link.handle_command(LinkCommand::Moved, now);
+    assert_eq!(actions(&mut link), [LinkAction::Disconnect]);
     assert_eq!(link.poll_timeout(), Some(now));
     link.handle_timeout(now);
-    assert!(actions(&mut link).contains(&Action::Connect { to: "a".into() }));
+    assert!(actions(&mut link).contains(&LinkAction::Connect { to: "a".into() }));
     link.handle_connected(ip(), vec![ip()], now);
     let sent = actions(&mut link);
     assert!(
-        matches!(&sent[..], [Action::Send(ToTracker::Register(r))] if r.candidates == [ip()]),
+        matches!(&sent[..], [LinkAction::Send(ToTracker::Register(r))] if r.candidates == [ip()]),
         "{sent:?}"
     );
 }
@@ -281,7 +281,7 @@ fn a_network_that_comes_ends_the_rest() {
         link.handle_closed("unreachable".into(), now);
     }
     assert!(link.poll_timeout().unwrap() - now > FIRST_REST * 10);
-    link.handle_command(Command::Moved, now);
+    link.handle_command(LinkCommand::Moved, now);
     assert_eq!(link.poll_timeout(), Some(now));
     // And if it is not well yet, it is not long until the next attempt.
     link.handle_timeout(now);
@@ -290,12 +290,12 @@ fn a_network_that_comes_ends_the_rest() {
 }
 
 /// The name that the link asks for when it connects next.
-fn asks_for(link: &mut Link, now: Instant) -> (String, bool) {
+fn asks_for(link: &mut TrackerLink, now: Instant) -> (String, bool) {
     let due = link.poll_timeout().unwrap().max(now);
     link.handle_timeout(due);
     link.handle_connected(ip(), vec![], due);
     let registration = actions(link).into_iter().find_map(|action| match action {
-        Action::Send(ToTracker::Register(registration)) => Some(registration),
+        LinkAction::Send(ToTracker::Register(registration)) => Some(registration),
         _ => None,
     });
     let registration = registration.unwrap();
@@ -322,7 +322,11 @@ fn a_numbered_name_is_asked_for_again_and_given_up_to_who_has_it() {
         holder: ip(),
     };
     link.handle_message(FromTracker::Refused(taken), now);
-    assert_eq!(actions(&mut link), [Action::Disconnect], "nobody is told");
+    assert_eq!(
+        actions(&mut link),
+        [LinkAction::Disconnect],
+        "nobody is told"
+    );
     assert_eq!(asks_for(&mut link, now), ("kitchen".into(), false));
 }
 
@@ -336,15 +340,15 @@ fn a_chosen_name_is_never_given_up() {
         port: 4670,
         bound: None,
     };
-    let mut link = Link::new(introduction, 1, now);
-    link.handle_command(Command::Trackers(vec!["a".into()]), now);
+    let mut link = TrackerLink::new(introduction, 1, now);
+    link.handle_command(LinkCommand::Trackers(vec!["a".into()]), now);
     assert_eq!(asks_for(&mut link, now), ("kitchen".into(), true));
     let taken = Refusal::NameTaken {
         name: "kitchen".into(),
         holder: ip(),
     };
     link.handle_message(FromTracker::Refused(taken.clone()), now);
-    assert!(actions(&mut link).contains(&Action::Tell(TrackerEvent::Refused(taken))));
+    assert!(actions(&mut link).contains(&LinkAction::Tell(TrackerEvent::Refused(taken))));
     assert_eq!(asks_for(&mut link, now), ("kitchen".into(), true));
 }
 
@@ -353,24 +357,24 @@ fn a_tracker_that_a_person_does_not_want_any_more_is_left() {
     let now = Instant::now();
     let wanted = |names: &[&str]| {
         let names = names.iter().map(|to| to.to_string()).collect();
-        Command::Configured(names)
+        LinkCommand::Configured(names)
     };
     let mut link = up(now);
     link.handle_command(wanted(&["b", "a"]), now);
     assert_eq!(actions(&mut link), [], "the one in use is among them");
     link.handle_command(wanted(&["c"]), now);
-    assert_eq!(actions(&mut link), [Action::Send(ToTracker::Leave)]);
+    assert_eq!(actions(&mut link), [LinkAction::Send(ToTracker::Leave)]);
     link.handle_message(FromTracker::Left, now);
-    assert_eq!(actions(&mut link), [Action::Disconnect]);
+    assert_eq!(actions(&mut link), [LinkAction::Disconnect]);
     link.handle_timeout(link.poll_timeout().unwrap());
-    assert!(actions(&mut link).contains(&Action::Connect { to: "c".into() }));
+    assert!(actions(&mut link).contains(&LinkAction::Connect { to: "c".into() }));
 
     let mut link = up(now);
     link.handle_command(wanted(&[]), now);
     actions(&mut link);
     link.handle_timeout(now + LEAVE_TIMEOUT);
-    let unwanted = Action::Tell(TrackerEvent::Unwanted);
-    assert_eq!(actions(&mut link), [unwanted, Action::Disconnect]);
+    let unwanted = LinkAction::Tell(TrackerEvent::Unwanted);
+    assert_eq!(actions(&mut link), [unwanted, LinkAction::Disconnect]);
     assert_eq!(link.poll_timeout(), None, "there is none to try");
 }
 
@@ -380,7 +384,7 @@ fn a_tracker_that_a_person_does_not_want_any_more_is_left() {
 fn while_the_key_is_changed_no_rest_is_long() {
     let mut now = Instant::now();
     let mut link = link(&["a"], now);
-    let longest = |link: &mut Link, now: &mut Instant| {
+    let longest = |link: &mut TrackerLink, now: &mut Instant| {
         let mut longest = Duration::ZERO;
         for _ in 0..12 {
             link.handle_timeout(*now);
@@ -392,7 +396,7 @@ fn while_the_key_is_changed_no_rest_is_long() {
         longest
     };
     assert!(longest(&mut link, &mut now) > HURRIED_REST);
-    link.handle_command(Command::Keys, now);
+    link.handle_command(LinkCommand::Keys, now);
     assert_eq!(link.poll_timeout(), Some(now), "the rest has ended");
     assert!(longest(&mut link, &mut now) <= HURRIED_REST);
     now += KEY_CHANGE;

@@ -2,7 +2,7 @@
 //!
 //! A tracker is a cache of what peers have signed, so several need not agree: a peer
 //! registers with all that it is told of or finds, and of what they say the newest counts.
-//! Each has a [`Link`] of its own; here they are chosen and put together, so that the node
+//! Each has a [`TrackerLink`] of its own; here they are chosen and put together, so that the node
 //! hears as if there were one.
 //!
 //! What must hold:
@@ -31,7 +31,7 @@ use std::{
 };
 
 use self::{plan::MAX_SITES, roster::Roster};
-use super::link::{self, Command, Introduction, Link, TrackerEvent, Want};
+use super::link::{self, Introduction, LinkCommand, LinkWant, TrackerEvent, TrackerLink};
 use crate::{
     catalog::Catalogue,
     id::PeerId,
@@ -44,7 +44,7 @@ pub struct LinkId(pub u64);
 
 /// What the links want done.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Action {
+pub enum LinksAction {
     /// Answered by [`Links::handle_connected`] or [`Links::handle_closed`].
     Connect {
         link: LinkId,
@@ -73,13 +73,13 @@ pub struct Links {
     found: Vec<String>,
     /// Whether some may be found yet.
     seeks: bool,
-    links: BTreeMap<LinkId, Member>,
+    links: BTreeMap<LinkId, SharedMember>,
     last: u64,
     /// A person had this node leave.
     has_left: bool,
     catalogue: Option<Arc<Catalogue>>,
     /// The link that was asked last for what of an owner's.
-    wanted: BTreeMap<PeerId, (LinkId, Want)>,
+    wanted: BTreeMap<PeerId, (LinkId, LinkWant)>,
     /// What the node has been told of those that it is registered with, if it is.
     shown: Option<(String, Vec<IpAddr>, Vec<String>)>,
     /// What the node has been told of the names of those that have a number at some trackers.
@@ -91,16 +91,16 @@ pub struct Links {
     /// How often one that did not answer has given its place to another.
     turns: u32,
     random: u64,
-    actions: VecDeque<Action>,
+    actions: VecDeque<LinksAction>,
 }
 
 #[derive(Debug)]
-struct Member {
+struct SharedMember {
     to: String,
-    link: Link,
+    link: TrackerLink,
     /// The tracker that answered there last.
     tracker: Option<PeerId>,
-    standing: Standing,
+    standing: LinkUse,
     /// Why it is of no use now.
     trouble: Option<String>,
     is_refused: bool,
@@ -114,7 +114,7 @@ struct Member {
 
 /// How a link is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Standing {
+enum LinkUse {
     Trying,
     /// Registered, under this name, and reached there.
     Up {
@@ -131,9 +131,9 @@ enum Standing {
     },
 }
 
-impl Member {
+impl SharedMember {
     fn is_up(&self) -> bool {
-        matches!(self.standing, Standing::Up { .. })
+        matches!(self.standing, LinkUse::Up { .. })
     }
 
     /// What is wrong with it while others do its work, and what to do.
@@ -149,7 +149,7 @@ impl Member {
     }
 
     fn has_place(&self) -> bool {
-        !matches!(self.standing, Standing::Aside | Standing::Going)
+        !matches!(self.standing, LinkUse::Aside | LinkUse::Going)
     }
 }
 
@@ -177,45 +177,45 @@ impl Links {
         }
     }
 
-    pub fn handle_command(&mut self, command: Command, now: Instant) {
+    pub fn handle_command(&mut self, command: LinkCommand, now: Instant) {
         match command {
-            Command::Trackers(found) => {
+            LinkCommand::Trackers(found) => {
                 self.found = found;
                 self.found.truncate(MAX_SITES);
                 self.plan(now);
             }
-            Command::Configured(configured) => {
+            LinkCommand::Configured(configured) => {
                 self.seeks = false;
                 self.configure(configured, now);
             }
-            Command::Seek => {
+            LinkCommand::Seek => {
                 self.seeks = true;
                 self.configure(Vec::new(), now);
             }
-            Command::Publish(catalogue) => {
+            LinkCommand::Publish(catalogue) => {
                 self.catalogue = Some(catalogue.clone());
-                self.command_all(&Command::Publish(catalogue), now);
+                self.command_all(&LinkCommand::Publish(catalogue), now);
             }
-            Command::Want { owner, what } => self.handle_want(owner, what, now),
-            Command::Moved | Command::Keys => self.command_all(&command, now),
-            Command::Leave => {
+            LinkCommand::Want { owner, what } => self.handle_want(owner, what, now),
+            LinkCommand::Moved | LinkCommand::Keys => self.command_all(&command, now),
+            LinkCommand::Leave => {
                 self.has_left = true;
                 self.command_all(&command, now);
                 if self.active().next().is_none() {
                     self.tell_left();
                 }
             }
-            Command::Join if self.has_left => {
+            LinkCommand::Join if self.has_left => {
                 self.has_left = false;
                 for member in self.links.values_mut() {
-                    if matches!(member.standing, Standing::Left { .. }) {
-                        member.standing = Standing::Trying;
+                    if matches!(member.standing, LinkUse::Left { .. }) {
+                        member.standing = LinkUse::Trying;
                     }
                 }
                 self.command_all(&command, now);
                 self.plan(now);
             }
-            Command::Join => {}
+            LinkCommand::Join => {}
         }
     }
 
@@ -233,16 +233,16 @@ impl Links {
             && others.any(|(_, other)| {
                 other.tracker == tracker
                     && other.link.is_connected()
-                    && other.standing != Standing::Going
+                    && other.standing != LinkUse::Going
             });
         let Some(member) = self.links.get_mut(&id) else {
             return;
         };
         member.tracker = tracker;
-        if is_there && member.standing == Standing::Trying {
-            member.standing = Standing::Aside;
+        if is_there && member.standing == LinkUse::Trying {
+            member.standing = LinkUse::Aside;
             (member.trouble, member.is_refused) = (None, false);
-            self.actions.push_back(Action::Disconnect { link: id });
+            self.actions.push_back(LinksAction::Disconnect { link: id });
             self.show();
             return self.plan(now);
         }
@@ -274,7 +274,8 @@ impl Links {
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
-        let is_due = |member: &Member| member.link.poll_timeout().is_some_and(|due| due <= now);
+        let is_due =
+            |member: &SharedMember| member.link.poll_timeout().is_some_and(|due| due <= now);
         let due = self.active().filter(|(_, member)| is_due(member));
         for id in due.map(|(id, _)| *id).collect::<Vec<_>>() {
             if let Some(member) = self.links.get_mut(&id) {
@@ -293,30 +294,30 @@ impl Links {
     }
 
     /// The next thing to do.
-    pub fn poll(&mut self) -> Option<Action> {
+    pub fn poll(&mut self) -> Option<LinksAction> {
         self.actions.pop_front()
     }
 
     /// Those that do something.
-    fn active(&self) -> impl Iterator<Item = (&LinkId, &Member)> {
+    fn active(&self) -> impl Iterator<Item = (&LinkId, &SharedMember)> {
         let links = self.links.iter();
-        links.filter(|(_, member)| member.standing != Standing::Aside)
+        links.filter(|(_, member)| member.standing != LinkUse::Aside)
     }
 
     /// Those that this node is registered with, the lowest id first.
-    fn up(&self) -> Vec<&Member> {
-        let mut up: Vec<&Member> = self.links.values().filter(|m| m.is_up()).collect();
+    fn up(&self) -> Vec<&SharedMember> {
+        let mut up: Vec<&SharedMember> = self.links.values().filter(|m| m.is_up()).collect();
         up.sort_by_key(|member| member.tracker);
         up
     }
 
-    fn command_all(&mut self, command: &Command, now: Instant) {
+    fn command_all(&mut self, command: &LinkCommand, now: Instant) {
         for (id, _) in self.addresses() {
             self.command(id, command, now);
         }
     }
 
-    fn command(&mut self, id: LinkId, command: &Command, now: Instant) {
+    fn command(&mut self, id: LinkId, command: &LinkCommand, now: Instant) {
         if let Some(member) = self.links.get_mut(&id) {
             member.link.handle_command(command.clone(), now);
             self.drain(id, now);
@@ -329,26 +330,28 @@ impl Links {
             return;
         };
         let actions: Vec<_> = std::iter::from_fn(|| member.link.poll()).collect();
-        let is_aside = member.standing == Standing::Aside;
+        let is_aside = member.standing == LinkUse::Aside;
         for action in actions {
             match action {
-                link::Action::Connect { to } if !is_aside => {
-                    self.actions.push_back(Action::Connect { link: id, to });
+                link::LinkAction::Connect { to } if !is_aside => {
+                    self.actions
+                        .push_back(LinksAction::Connect { link: id, to });
                 }
-                link::Action::Send(message) if !is_aside => {
-                    self.actions.push_back(Action::Send { link: id, message });
+                link::LinkAction::Send(message) if !is_aside => {
+                    self.actions
+                        .push_back(LinksAction::Send { link: id, message });
                 }
-                link::Action::Connect { .. } | link::Action::Send(_) => {}
-                link::Action::Disconnect => {
-                    self.actions.push_back(Action::Disconnect { link: id });
+                link::LinkAction::Connect { .. } | link::LinkAction::Send(_) => {}
+                link::LinkAction::Disconnect => {
+                    self.actions.push_back(LinksAction::Disconnect { link: id });
                 }
-                link::Action::Tell(event) => self.handle_event(id, event, now),
+                link::LinkAction::Tell(event) => self.handle_event(id, event, now),
             }
         }
     }
 
     fn tell(&mut self, event: TrackerEvent) {
-        self.actions.push_back(Action::Tell(event));
+        self.actions.push_back(LinksAction::Tell(event));
     }
 
     fn handle_event(&mut self, id: LinkId, event: TrackerEvent, now: Instant) {
@@ -395,7 +398,7 @@ impl Links {
         if !member.claimed {
             (member.takes_number, member.kept_at) = (false, None);
         }
-        member.standing = Standing::Up { name, at };
+        member.standing = LinkUse::Up { name, at };
         (member.trouble, member.is_refused) = (None, false);
         member.roster = Roster::default();
         self.turns = 0;
@@ -416,14 +419,14 @@ impl Links {
             return;
         };
         let (was_up, tracker) = (
-            member.is_up() || member.standing == Standing::Going,
+            member.is_up() || member.standing == LinkUse::Going,
             member.tracker,
         );
         let roster = std::mem::take(&mut member.roster);
         (member.trouble, member.is_refused) = (Some(why.clone()), false);
         (member.takes_number, member.kept_at) = (false, None);
         if member.is_up() {
-            member.standing = Standing::Trying;
+            member.standing = LinkUse::Trying;
         }
         if self.links.values().all(|member| !member.is_up()) {
             self.shown = None;
@@ -471,17 +474,17 @@ impl Links {
         let Some(name) = self.name_of(self.me).map(str::to_owned) else {
             return;
         };
-        let place = |member: &Member| match member.standing {
-            Standing::Up { at, .. } => Some(at),
+        let place = |member: &SharedMember| match member.standing {
+            LinkUse::Up { at, .. } => Some(at),
             _ => None,
         };
         let at: Vec<IpAddr> = self.up().into_iter().filter_map(place).collect();
-        let matters = |member: &&Member| {
-            member.standing == Standing::Trying
+        let matters = |member: &&SharedMember| {
+            member.standing == LinkUse::Trying
                 && (member.is_refused || self.configured.contains(&member.to))
         };
         let troubles = self.links.values().filter(matters);
-        let troubles = troubles.filter_map(Member::trouble_in_words);
+        let troubles = troubles.filter_map(SharedMember::trouble_in_words);
         let troubles: Vec<String> = troubles.chain(self.clash()).collect();
         if (&name, &at, &troubles) == (&shown.0, &shown.1, &shown.2) {
             return;
@@ -494,15 +497,15 @@ impl Links {
         let Some(member) = self.links.get_mut(&id) else {
             return;
         };
-        if member.standing == Standing::Going {
+        if member.standing == LinkUse::Going {
             self.remove(id);
             return self.tell_unwanted();
         }
         let was_up = member.is_up();
         member.standing = match member.standing {
-            Standing::Aside => Standing::Aside,
+            LinkUse::Aside => LinkUse::Aside,
             // One that was not there need not know.
-            _ => Standing::Left {
+            _ => LinkUse::Left {
                 confirmed: confirmed || !was_up && self.shown.is_some(),
             },
         };
@@ -515,8 +518,8 @@ impl Links {
         let mut is_over = self.has_left;
         for (_, member) in self.active() {
             match member.standing {
-                Standing::Left { confirmed: one } => confirmed &= one,
-                Standing::Going => {}
+                LinkUse::Left { confirmed: one } => confirmed &= one,
+                LinkUse::Going => {}
                 _ => is_over = false,
             }
         }

@@ -14,7 +14,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{LinkId, Links, Member, Standing};
+use super::{LinkId, LinkUse, Links, SharedMember};
 use crate::{
     id::PeerId,
     protocol::{Candidate, PeerRecord, Refusal},
@@ -71,14 +71,14 @@ impl<'a> Called<'a> {
     }
 }
 
-impl Member {
+impl SharedMember {
     fn word(&self, peer: PeerId) -> Option<&str> {
         Some(&self.roster.record(peer)?.name)
     }
 
     fn own_word(&self) -> Option<&str> {
         match &self.standing {
-            Standing::Up { name, .. } => Some(name),
+            LinkUse::Up { name, .. } => Some(name),
             _ => None,
         }
     }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Action, Link, LinkId, Links, Member, Roster, Standing};
-use crate::{id::PeerId, tracker::link::Command};
+use super::{LinkId, LinkUse, Links, LinksAction, Roster, SharedMember, TrackerLink};
+use crate::{id::PeerId, tracker::link::LinkCommand};
 
 impl Links {
     /// A person wants these, and no others but what is found.
@@ -13,16 +13,16 @@ impl Links {
         self.turns = 0;
         for (id, to) in self.addresses() {
             if self.configured.contains(&to) {
-                self.command(id, &Command::Configured(vec![to]), now);
-            } else if self.has_left || !self.is(id, Link::is_connected) {
+                self.command(id, &LinkCommand::Configured(vec![to]), now);
+            } else if self.has_left || !self.is(id, TrackerLink::is_connected) {
                 self.remove(id);
             } else if let Some(member) = self.links.get_mut(&id) {
                 let was_up = member.is_up();
-                member.standing = Standing::Going;
+                member.standing = LinkUse::Going;
                 if was_up {
                     self.handle_lost(id, String::new(), String::new(), now);
                 }
-                self.command(id, &Command::Leave, now);
+                self.command(id, &LinkCommand::Leave, now);
             }
         }
         self.plan(now);
@@ -34,7 +34,7 @@ impl Links {
         links.map(|(id, member)| (*id, member.to.clone())).collect()
     }
 
-    fn is(&self, id: LinkId, so: impl Fn(&Link) -> bool) -> bool {
+    fn is(&self, id: LinkId, so: impl Fn(&TrackerLink) -> bool) -> bool {
         self.links.get(&id).is_some_and(|member| so(&member.link))
     }
 
@@ -47,7 +47,7 @@ impl Links {
         for (id, to) in self.addresses() {
             let is_wanted = self.configured.contains(&to) || self.found.contains(&to);
             // What mDNS does not see any more may well be there.
-            if !is_wanted && self.is(id, Link::is_idle) {
+            if !is_wanted && self.is(id, TrackerLink::is_idle) {
                 self.remove(id);
             }
         }
@@ -67,16 +67,16 @@ impl Links {
         }
         self.last += 1;
         let seed = self.random();
-        let mut link = Link::new(self.introduction.clone(), seed, at);
-        link.handle_command(Command::Trackers(vec![to.clone()]), at);
+        let mut link = TrackerLink::new(self.introduction.clone(), seed, at);
+        link.handle_command(LinkCommand::Trackers(vec![to.clone()]), at);
         if let Some(catalogue) = &self.catalogue {
-            link.handle_command(Command::Publish(catalogue.clone()), at);
+            link.handle_command(LinkCommand::Publish(catalogue.clone()), at);
         }
-        let member = Member {
+        let member = SharedMember {
             to,
             link,
             tracker: None,
-            standing: Standing::Trying,
+            standing: LinkUse::Trying,
             trouble: None,
             is_refused: false,
             takes_number: false,
@@ -89,7 +89,7 @@ impl Links {
 
     pub(super) fn remove(&mut self, id: LinkId) {
         if self.links.remove(&id).is_some() {
-            self.actions.push_back(Action::Disconnect { link: id });
+            self.actions.push_back(LinksAction::Disconnect { link: id });
         }
     }
 
@@ -99,7 +99,7 @@ impl Links {
             return;
         };
         let aside = self.links.iter().filter(|(other, member)| {
-            **other != id && member.standing == Standing::Aside && member.tracker == Some(tracker)
+            **other != id && member.standing == LinkUse::Aside && member.tracker == Some(tracker)
         });
         for (id, to) in aside
             .map(|(id, member)| (*id, member.to.clone()))

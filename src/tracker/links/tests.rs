@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{plan::MAX_LINKS, *};
 use crate::{
-    catalog::samples::{song, Owner},
+    catalog::samples::{song, SampleOwner},
     protocol::{Candidate, PeerRecord, PeerState, Refusal},
 };
 
@@ -27,16 +27,16 @@ fn peer(n: u8) -> PeerId {
     PeerId([n; 32])
 }
 
-fn named(to: &[&str]) -> Command {
-    Command::Configured(to.iter().map(|to| (*to).into()).collect())
+fn named(to: &[&str]) -> LinkCommand {
+    LinkCommand::Configured(to.iter().map(|to| (*to).into()).collect())
 }
 
-fn found(to: &[&str]) -> Command {
-    Command::Trackers(to.iter().map(|to| (*to).into()).collect())
+fn found(to: &[&str]) -> LinkCommand {
+    LinkCommand::Trackers(to.iter().map(|to| (*to).into()).collect())
 }
 
 /// What is wanted of the driver and told to the node, time having come.
-fn actions(links: &mut Links, now: Instant) -> Vec<Action> {
+fn actions(links: &mut Links, now: Instant) -> Vec<LinksAction> {
     links.handle_timeout(now);
     std::iter::from_fn(|| links.poll()).collect()
 }
@@ -44,7 +44,7 @@ fn actions(links: &mut Links, now: Instant) -> Vec<Action> {
 fn told(links: &mut Links, now: Instant) -> Vec<TrackerEvent> {
     let told = actions(links, now).into_iter();
     told.filter_map(|action| match action {
-        Action::Tell(event) => Some(event),
+        LinksAction::Tell(event) => Some(event),
         _ => None,
     })
     .collect()
@@ -55,7 +55,7 @@ fn dialled(links: &mut Links, now: Instant) -> Vec<(LinkId, String)> {
     let dialled = actions(links, now).into_iter();
     dialled
         .filter_map(|action| match action {
-            Action::Connect { link, to } => Some((link, to)),
+            LinksAction::Connect { link, to } => Some((link, to)),
             _ => None,
         })
         .collect()
@@ -168,7 +168,7 @@ fn one_tracker_is_registered_with_once_whatever_its_addresses() {
     links.handle_connected(both[0].0, (tracker, ip(1)), vec![], now);
     links.handle_message(both[0].0, registered("kitchen"), now);
     links.handle_connected(both[1].0, (tracker, ip(2)), vec![], now);
-    let aside = Action::Disconnect { link: both[1].0 };
+    let aside = LinksAction::Disconnect { link: both[1].0 };
     assert!(actions(&mut links, now).contains(&aside));
     // It has moved to the other address.
     links.handle_closed(both[0].0, "gone".into(), now);
@@ -184,7 +184,7 @@ fn what_one_tracker_does_not_have_is_asked_of_the_other() {
     links.handle_command(named(&["1", "2"]), now);
     let ids = take_up(&mut links, now);
     let [old, new] = [1, 2].map(|seq| {
-        *Owner::new(7)
+        *SampleOwner::new(7)
             .publish(seq, vec![song("a", "b", None)])
             .head()
     });
@@ -192,9 +192,9 @@ fn what_one_tracker_does_not_have_is_asked_of_the_other() {
     links.handle_message(ids[0], FromTracker::Head(old), now);
     links.handle_message(ids[1], FromTracker::Head(new), now);
     let _ = actions(&mut links, now);
-    let what = Want::List;
-    links.handle_command(Command::Want { owner, what }, now);
-    let asked = |link| Action::Send {
+    let what = LinkWant::List;
+    links.handle_command(LinkCommand::Want { owner, what }, now);
+    let asked = |link| LinksAction::Send {
         link,
         message: ToTracker::WantList { owner },
     };
@@ -267,7 +267,7 @@ fn a_chosen_name_that_is_kept_for_another_costs_no_tracker() {
         let registers = actions(&mut links, now)
             .into_iter()
             .find_map(|action| match action {
-                Action::Send {
+                LinksAction::Send {
                     message: ToTracker::Register(registration),
                     ..
                 } => Some((registration.name, registration.name_chosen)),
@@ -302,13 +302,13 @@ fn leaving_is_over_when_all_have_been_left() {
         links.handle_connected(*id, (Some(peer(n)), ip(n)), vec![], now);
         links.handle_message(*id, registered("kitchen"), now);
     }
-    links.handle_command(Command::Leave, now);
+    links.handle_command(LinkCommand::Leave, now);
     links.handle_message(ids[0].0, FromTracker::Left, now);
     let left = |confirmed| TrackerEvent::Left { confirmed };
     assert!(!told(&mut links, now).contains(&left(true)));
     links.handle_message(ids[1].0, FromTracker::Left, now);
     assert!(told(&mut links, now).contains(&left(true)));
-    links.handle_command(Command::Join, now);
+    links.handle_command(LinkCommand::Join, now);
     assert_eq!(dialled(&mut links, now).len(), 3);
 }
 
@@ -321,7 +321,7 @@ fn those_that_a_person_does_not_want_any_more_are_left() {
     let _ = actions(&mut links, now);
     links.handle_command(named(&["2", "3"]), now);
     let all = actions(&mut links, now);
-    let leaves = |id| Action::Send {
+    let leaves = |id| LinksAction::Send {
         link: id,
         message: ToTracker::Leave,
     };
@@ -344,7 +344,7 @@ fn those_that_do_not_answer_make_room() {
     let mut now = begin;
     let mut links = links();
     let crowd: Vec<String> = (1..=20).map(|n| n.to_string()).collect();
-    links.handle_command(Command::Trackers(crowd), now);
+    links.handle_command(LinkCommand::Trackers(crowd), now);
     let (mut tried, mut found_after) = (0, None);
     while now < begin + Duration::from_secs(600) {
         for (id, to) in dialled(&mut links, now) {
@@ -391,7 +391,7 @@ proptest! {
                 (0, _) => {
                     now += Duration::from_secs(10);
                     for action in actions(&mut links, now) {
-                        let Action::Connect { link, to } = action else {
+                        let LinksAction::Connect { link, to } = action else {
                             wanted.push(action);
                             continue;
                         };
@@ -418,18 +418,18 @@ proptest! {
             wanted.extend(std::iter::from_fn(|| links.poll()));
             for action in wanted {
                 match action {
-                    Action::Tell(TrackerEvent::Message(FromTracker::Peer(record))) => {
+                    LinksAction::Tell(TrackerEvent::Message(FromTracker::Peer(record))) => {
                         here.push(record.peer);
                     }
-                    Action::Tell(TrackerEvent::Message(FromTracker::Gone { peer, .. })) => {
+                    LinksAction::Tell(TrackerEvent::Message(FromTracker::Gone { peer, .. })) => {
                         here.retain(|other| *other != peer);
                     }
-                    Action::Tell(TrackerEvent::Unvouched(peers)) => {
+                    LinksAction::Tell(TrackerEvent::Unvouched(peers)) => {
                         here.retain(|other| !peers.contains(other));
                     }
-                    Action::Tell(TrackerEvent::Lost { .. }) if up.is_empty() => here.clear(),
+                    LinksAction::Tell(TrackerEvent::Lost { .. }) if up.is_empty() => here.clear(),
                     // One that was lost while it was tried again.
-                    Action::Disconnect { link } => prop_assert!(!up.contains_key(&link)),
+                    LinksAction::Disconnect { link } => prop_assert!(!up.contains_key(&link)),
                     _ => {}
                 }
             }

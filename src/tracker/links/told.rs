@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use super::{
     roster::{self, HeadNo, Roster},
-    Action, LinkId, Links, Member, Standing,
+    LinkId, LinkUse, Links, LinksAction, SharedMember,
 };
 use crate::{
     id::PeerId,
     protocol::{FromTracker, PeerRecord, PeerState, ToTracker, MAX_CANDIDATES},
     tracker::{
-        link::{Command, TrackerEvent, Want},
+        link::{LinkCommand, LinkWant, TrackerEvent},
         registry::MAX_PEERS,
     },
 };
@@ -27,7 +27,7 @@ impl Links {
         if !unvouched.is_empty() {
             self.tell(TrackerEvent::Unvouched(unvouched));
         }
-        let lost: Vec<(PeerId, Want)> = self
+        let lost: Vec<(PeerId, LinkWant)> = self
             .wanted
             .iter()
             .filter(|(_, (asked, _))| *asked == id)
@@ -104,7 +104,7 @@ impl Links {
     pub(super) fn merged(&self, peer: PeerId) -> Option<PeerRecord> {
         let mut merged: Option<PeerRecord> = None;
         for member in self.up() {
-            let Standing::Up { at, .. } = member.standing else {
+            let LinkUse::Up { at, .. } = member.standing else {
                 continue;
             };
             let Some(record) = member.roster.record(peer) else {
@@ -129,34 +129,35 @@ impl Links {
     }
 
     /// Asks the tracker that has the newest there is of `owner`.
-    pub(super) fn handle_want(&mut self, owner: PeerId, what: Want, now: Instant) {
+    pub(super) fn handle_want(&mut self, owner: PeerId, what: LinkWant, now: Instant) {
         if let Some(id) = self.best_for(owner) {
             if self.wanted.len() < MAX_PEERS || self.wanted.contains_key(&owner) {
                 self.wanted.insert(owner, (id, what));
             }
-            self.command(id, &Command::Want { owner, what }, now);
+            self.command(id, &LinkCommand::Want { owner, what }, now);
         }
     }
 
     fn best_for(&self, owner: PeerId) -> Option<LinkId> {
         let up = self.links.iter().filter(|(_, member)| member.is_up());
-        let newest = |member: &Member| -> Option<HeadNo> { member.roster.head(owner) };
+        let newest = |member: &SharedMember| -> Option<HeadNo> { member.roster.head(owner) };
         up.max_by_key(|(id, member)| (newest(member), std::cmp::Reverse(**id)))
             .map(|(id, _)| *id)
     }
 
     /// One that was asked for something of `owner`'s does not have it, or is lost.
-    pub(super) fn ask_another(&mut self, owner: PeerId, what: Want) {
+    pub(super) fn ask_another(&mut self, owner: PeerId, what: LinkWant) {
         self.wanted.remove(&owner);
         let has_it = |id: &LinkId| self.links[id].roster.head(owner).is_some();
         match self.best_for(owner).filter(has_it) {
             Some(id) => {
                 self.wanted.insert(owner, (id, what));
                 let message = match what {
-                    Want::List => ToTracker::WantList { owner },
-                    Want::Page(index) => ToTracker::WantPage { owner, index },
+                    LinkWant::List => ToTracker::WantList { owner },
+                    LinkWant::Page(index) => ToTracker::WantPage { owner, index },
                 };
-                self.actions.push_back(Action::Send { link: id, message });
+                self.actions
+                    .push_back(LinksAction::Send { link: id, message });
             }
             None => self.tell_message(FromTracker::NotHere { owner }),
         }

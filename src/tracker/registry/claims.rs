@@ -8,7 +8,7 @@
 use std::{net::IpAddr, time::Instant};
 
 use super::{
-    state::{keys_where, Claim, Connection, Probe, Stage},
+    state::{keys_where, Claim, ConnectionStage, LivenessProbe, RegisteredConnection},
     Breach, ConnId, Dropped, Registry, MAX_QUOTED_CHARS, PROBE_TIMEOUT, REGISTER_TIMEOUT,
 };
 use crate::id::check_name;
@@ -48,7 +48,7 @@ impl Registry {
                     registration,
                     probe,
                 };
-                connection.stage = Stage::Waiting(Box::new(claim));
+                connection.stage = ConnectionStage::Waiting(Box::new(claim));
             }
             return;
         }
@@ -66,13 +66,16 @@ impl Registry {
     }
 
     /// One question to a holder is enough for all that wait for its answer.
-    fn probe(&mut self, holder: ConnId, now: Instant) -> Probe {
-        let mut asked = self.connections.values().filter_map(Connection::probe);
+    fn probe(&mut self, holder: ConnId, now: Instant) -> LivenessProbe {
+        let mut asked = self
+            .connections
+            .values()
+            .filter_map(RegisteredConnection::probe);
         if let Some(probe) = asked.find(|probe| probe.holder == holder) {
             return *probe;
         }
         self.last_nonce += 1;
-        let probe = Probe {
+        let probe = LivenessProbe {
             holder,
             nonce: self.last_nonce,
             until: now + PROBE_TIMEOUT,
@@ -85,7 +88,7 @@ impl Registry {
 
     /// The holder of what another claims to be is still there: the claim fails.
     pub(super) fn handle_pong(&mut self, holder: ConnId, nonce: u64, now: Instant) {
-        let answered = |c: &Connection| {
+        let answered = |c: &RegisteredConnection| {
             c.probe()
                 .is_some_and(|probe| (probe.holder, probe.nonce) == (holder, nonce))
         };
@@ -128,9 +131,9 @@ impl Registry {
         let until = now + REGISTER_TIMEOUT;
         self.wake_by(until);
         let connection = self.connections.get_mut(&conn)?;
-        let silent = Stage::Silent { until };
+        let silent = ConnectionStage::Silent { until };
         match std::mem::replace(&mut connection.stage, silent) {
-            Stage::Waiting(claim) => Some((connection.address, *claim)),
+            ConnectionStage::Waiting(claim) => Some((connection.address, *claim)),
             other => {
                 connection.stage = other;
                 None
@@ -140,7 +143,7 @@ impl Registry {
 
     /// The connection that stood in the way of some is closed.
     pub(super) fn reconsider_claims_against(&mut self, holder: ConnId, now: Instant) {
-        let moot = |c: &Connection| c.probe().is_some_and(|probe| probe.holder == holder);
+        let moot = |c: &RegisteredConnection| c.probe().is_some_and(|probe| probe.holder == holder);
         for conn in keys_where(&self.connections, moot) {
             if let Some((_, claim)) = self.take_claim(conn, now) {
                 self.consider(conn, claim.registration, now);

@@ -34,14 +34,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use self::news::{Bulletin, Place};
+pub use self::news::{Bulletin, NewsPosition};
 use self::{
-    news::News,
-    relay::{Progress, Relay, Want},
-    state::{keys_where, Connection, Heads, Member, Stage},
+    news::MemberNews,
+    relay::{OwnerRequest, Relay, RelayProgress},
+    state::{keys_where, ConnectionStage, Heads, RegisteredConnection, RegisteredMember},
 };
 use crate::{
-    catalog::Quota,
+    catalog::MemoryQuota,
     id::PeerId,
     near::Subnet,
     protocol::{FromTracker, PeerRecord, Refusal, Registered, Registration, ToTracker},
@@ -54,7 +54,7 @@ pub struct ConnId(pub u64);
 
 /// What the registry wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum RegistryAction {
     Send {
         conn: ConnId,
         message: FromTracker,
@@ -114,23 +114,23 @@ pub struct Registry {
     own_addresses: Vec<IpAddr>,
     /// The networks that it is on.
     subnets: Vec<Subnet>,
-    connections: BTreeMap<ConnId, Connection>,
-    members: BTreeMap<PeerId, Member>,
+    connections: BTreeMap<ConnId, RegisteredConnection>,
+    members: BTreeMap<PeerId, RegisteredMember>,
     tenures: Tenures,
     relay: Relay,
-    news: News,
+    news: MemberNews,
     /// When the next bulletin is due, if anybody has not heard all.
     tell: Option<Instant>,
     /// No deadline is before this; found anew when it has come.
     due: Option<Instant>,
     last_nonce: u64,
-    actions: VecDeque<Action>,
+    actions: VecDeque<RegistryAction>,
 }
 
 impl Registry {
     /// An empty registry on a host with these addresses, which has so much room for
     /// catalogues.
-    pub fn new(own_addresses: Vec<IpAddr>, quota: Quota) -> Self {
+    pub fn new(own_addresses: Vec<IpAddr>, quota: MemoryQuota) -> Self {
         Self {
             own_addresses,
             subnets: Vec::new(),
@@ -138,7 +138,7 @@ impl Registry {
             members: BTreeMap::new(),
             tenures: Tenures::new(MAX_AWAY),
             relay: Relay::new(quota),
-            news: News::default(),
+            news: MemberNews::default(),
             tell: None,
             due: None,
             last_nonce: 0,
@@ -169,13 +169,13 @@ impl Registry {
 
     /// `peer` has shown its certificate on a new connection.
     pub fn handle_connected(&mut self, conn: ConnId, peer: PeerId, from: IpAddr, now: Instant) {
-        let connection = Connection {
+        let connection = RegisteredConnection {
             peer,
             address: from.to_canonical(),
-            stage: Stage::Silent {
+            stage: ConnectionStage::Silent {
                 until: now + REGISTER_TIMEOUT,
             },
-            told: Place::default(),
+            told: NewsPosition::default(),
         };
         self.connections.insert(conn, connection);
         self.wake_by(now + REGISTER_TIMEOUT);
@@ -183,7 +183,7 @@ impl Registry {
 
     /// The connection is lost, or the other side closed it.
     pub fn handle_closed(&mut self, conn: ConnId, now: Instant) {
-        if let Some(Connection { peer, .. }) = self.connections.remove(&conn) {
+        if let Some(RegisteredConnection { peer, .. }) = self.connections.remove(&conn) {
             self.handle_lost_member(peer, conn, now);
         }
     }
@@ -211,12 +211,12 @@ impl Registry {
         };
         let peer = connection.peer;
         let outcome = match (&connection.stage, message) {
-            (Stage::Silent { .. }, ToTracker::Register(registration)) => {
+            (ConnectionStage::Silent { .. }, ToTracker::Register(registration)) => {
                 self.handle_register(conn, registration, now)
             }
             // It is being considered already.
-            (Stage::Waiting(_), ToTracker::Register(_)) => Ok(()),
-            (Stage::Registered, ToTracker::Register(_)) => {
+            (ConnectionStage::Waiting(_), ToTracker::Register(_)) => Ok(()),
+            (ConnectionStage::Registered, ToTracker::Register(_)) => {
                 let registered = self.registered(peer);
                 self.send(conn, FromTracker::AlreadyRegistered(registered));
                 Ok(())
@@ -225,7 +225,7 @@ impl Registry {
                 self.handle_leave(conn, peer, now);
                 Ok(())
             }
-            (Stage::Registered, message) => self.handle_members(conn, peer, message, now),
+            (ConnectionStage::Registered, message) => self.handle_members(conn, peer, message, now),
             _ => Err(Breach("it spoke before it was registered")),
         };
         if let Err(breach) = outcome {
@@ -246,15 +246,16 @@ impl Registry {
         for (peer, progress) in self.relay.handle_timeout(&site_of, now) {
             self.follow(peer, progress, now);
         }
-        let ended = |member: &Member| member.lease_end <= now;
+        let ended = |member: &RegisteredMember| member.lease_end <= now;
         for peer in keys_where(&self.members, ended) {
             self.remove(peer, Dropped::Expired, now);
         }
-        let silent = |c: &Connection| matches!(c.stage, Stage::Silent { until } if until <= now);
+        let silent = |c: &RegisteredConnection| matches!(c.stage, ConnectionStage::Silent { until } if until <= now);
         for conn in keys_where(&self.connections, silent) {
             self.close(conn, Dropped::NeverRegistered);
         }
-        let unanswered = |c: &Connection| c.probe().is_some_and(|probe| probe.until <= now);
+        let unanswered =
+            |c: &RegisteredConnection| c.probe().is_some_and(|probe| probe.until <= now);
         for conn in keys_where(&self.connections, unanswered) {
             self.throw_out_holder(conn, now);
         }
@@ -263,7 +264,7 @@ impl Registry {
             let is_behind = self.behind().next().is_some();
             self.tell = is_behind.then_some(now + TELL_INTERVAL);
             if is_behind {
-                self.actions.push_back(Action::Tell);
+                self.actions.push_back(RegistryAction::Tell);
             }
         }
         self.due = self.next_deadline();
@@ -271,7 +272,10 @@ impl Registry {
 
     /// Everything looked at, which takes a while: not for each message.
     fn next_deadline(&self) -> Option<Instant> {
-        let stages = self.connections.values().filter_map(Connection::until);
+        let stages = self
+            .connections
+            .values()
+            .filter_map(RegisteredConnection::until);
         let leases = self.members.values().map(|member| member.lease_end);
         let others = self.relay.poll_timeout().into_iter().chain(self.tell);
         stages.chain(leases).chain(others).min()
@@ -282,21 +286,21 @@ impl Registry {
     }
 
     /// The connections that have not heard all news, and where each is.
-    pub fn behind(&self) -> impl Iterator<Item = (ConnId, PeerId, Place)> + '_ {
+    pub fn behind(&self) -> impl Iterator<Item = (ConnId, PeerId, NewsPosition)> + '_ {
         let last = self.news.last();
         let members = self.connections.iter();
         members
-            .filter(move |(_, c)| matches!(c.stage, Stage::Registered) && c.told < last)
+            .filter(move |(_, c)| matches!(c.stage, ConnectionStage::Registered) && c.told < last)
             .map(|(&conn, c)| (conn, c.peer, c.told))
     }
 
     /// The news for a connection that is at `place`.
-    pub fn news_after(&self, place: Place) -> Bulletin {
+    pub fn news_after(&self, place: NewsPosition) -> Bulletin {
         self.news.after(place)
     }
 
     /// The bulletin that leads to `place` is on its way to `conn`.
-    pub fn handle_told(&mut self, conn: ConnId, place: Place) {
+    pub fn handle_told(&mut self, conn: ConnId, place: NewsPosition) {
         if let Some(connection) = self.connections.get_mut(&conn) {
             connection.told = place;
         }
@@ -309,7 +313,7 @@ impl Registry {
         let too_late: Vec<_> = self
             .behind()
             // A connection at the beginning has missed nothing that it ever knew.
-            .filter(|(_, _, told)| *told < needed && *told != Place::default())
+            .filter(|(_, _, told)| *told < needed && *told != NewsPosition::default())
             .collect();
         for (conn, peer, _) in too_late {
             self.close(conn, Dropped::Behind);
@@ -318,7 +322,7 @@ impl Registry {
     }
 
     /// The next thing to do.
-    pub fn poll(&mut self) -> Option<Action> {
+    pub fn poll(&mut self) -> Option<RegistryAction> {
         self.actions.pop_front()
     }
 
@@ -348,8 +352,8 @@ impl Registry {
             let max = MAX_PEERS as u32;
             return self.refuse(conn, Refusal::Full { max });
         }
-        connection.stage = Stage::Registered;
-        let member = Member {
+        connection.stage = ConnectionStage::Registered;
+        let member = RegisteredMember {
             name,
             address,
             candidates: addresses::candidates(
@@ -439,22 +443,22 @@ impl Registry {
         Ok(())
     }
 
-    fn follow(&mut self, peer: PeerId, progress: Progress, now: Instant) {
+    fn follow(&mut self, peer: PeerId, progress: RelayProgress, now: Instant) {
         for dropped in self.relay.take_dropped() {
             self.news.handle_dropped(dropped);
         }
         match progress {
-            Progress::Ask(wants) => {
+            RelayProgress::Ask(wants) => {
                 let conn = self.members.get(&peer).and_then(|member| member.conn);
                 for (want, conn) in wants.into_iter().zip(conn.into_iter().cycle()) {
                     let message = match want {
-                        Want::List => FromTracker::WantList,
-                        Want::Page(index) => FromTracker::WantPage { index },
+                        OwnerRequest::List => FromTracker::WantList,
+                        OwnerRequest::Page(index) => FromTracker::WantPage { index },
                     };
                     self.send(conn, message);
                 }
             }
-            Progress::Whole(head) => self.publish(peer, FromTracker::Head(head), now),
+            RelayProgress::Whole(head) => self.publish(peer, FromTracker::Head(head), now),
         }
     }
 
@@ -503,7 +507,7 @@ impl Registry {
 
     fn close(&mut self, conn: ConnId, why: Dropped) {
         if self.connections.remove(&conn).is_some() {
-            self.actions.push_back(Action::Close { conn, why });
+            self.actions.push_back(RegistryAction::Close { conn, why });
         }
     }
 
@@ -534,7 +538,8 @@ impl Registry {
     }
 
     fn send(&mut self, conn: ConnId, message: FromTracker) {
-        self.actions.push_back(Action::Send { conn, message });
+        self.actions
+            .push_back(RegistryAction::Send { conn, message });
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{id::PeerId, protocol::FromTracker};
 
 /// A place in the order of changes; the beginning is before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place(u64);
+pub struct NewsPosition(u64);
 
 /// The next facts for a connection at a certain place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,23 +25,23 @@ pub struct Bulletin {
     /// Each with the peer that it is about, which is not told of itself.
     pub facts: Vec<(PeerId, Arc<FromTracker>)>,
     /// Where that leads.
-    pub up_to: Place,
+    pub up_to: NewsPosition,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Subject {
+enum NewsSubject {
     /// Whether it is here, and where.
     Peer(PeerId),
     Head(PeerId),
 }
 
 #[derive(Debug, Default)]
-pub struct News {
-    facts: BTreeMap<Place, (PeerId, Arc<FromTracker>)>,
-    places: BTreeMap<Subject, Place>,
+pub struct MemberNews {
+    facts: BTreeMap<NewsPosition, (PeerId, Arc<FromTracker>)>,
+    places: BTreeMap<NewsSubject, NewsPosition>,
     /// Where it says that somebody is gone.
-    farewells: BTreeSet<Place>,
-    last: Place,
+    farewells: BTreeSet<NewsPosition>,
+    last: NewsPosition,
 }
 
 impl Bulletin {
@@ -56,17 +56,17 @@ impl Bulletin {
     }
 }
 
-impl News {
+impl MemberNews {
     /// Takes news of `about`: a peer's record or head, or that it is gone, which
     /// stands for all that was known of it.
     pub fn publish(&mut self, about: PeerId, message: FromTracker) {
         let is_farewell = matches!(message, FromTracker::Gone { .. });
         let subject = match message {
-            FromTracker::Head(_) => Subject::Head(about),
-            _ => Subject::Peer(about),
+            FromTracker::Head(_) => NewsSubject::Head(about),
+            _ => NewsSubject::Peer(about),
         };
         if is_farewell {
-            self.forget(Subject::Head(about));
+            self.forget(NewsSubject::Head(about));
         }
         self.forget(subject);
         self.last.0 += 1;
@@ -79,22 +79,22 @@ impl News {
 
     /// The catalogue of `about` cannot be had here any more.
     pub fn handle_dropped(&mut self, about: PeerId) {
-        self.forget(Subject::Head(about));
+        self.forget(NewsSubject::Head(about));
     }
 
     /// The newest change.
-    pub fn last(&self) -> Place {
+    pub fn last(&self) -> NewsPosition {
         self.last
     }
 
     /// What follows `place`. A connection at the beginning knows of no peer, and
     /// need not hear which are gone.
-    pub fn after(&self, place: Place) -> Bulletin {
-        let is_new = place == Place::default();
-        let next = self.facts.range(Place(place.0 + 1)..);
+    pub fn after(&self, place: NewsPosition) -> Bulletin {
+        let is_new = place == NewsPosition::default();
+        let next = self.facts.range(NewsPosition(place.0 + 1)..);
         let next = next.filter(|(at, _)| !is_new || !self.farewells.contains(at));
         let mut next = next.map(|(&at, fact)| (at, fact.clone()));
-        let (places, facts): (Vec<Place>, Vec<_>) = next.by_ref().take(MAX_BULLETIN).unzip();
+        let (places, facts): (Vec<NewsPosition>, Vec<_>) = next.by_ref().take(MAX_BULLETIN).unzip();
         let up_to = match next.next() {
             Some(_) => places.last().copied().unwrap_or(self.last),
             None => self.last,
@@ -105,8 +105,8 @@ impl News {
     /// Forgets the farewells that all have heard, `slowest` being the place that
     /// is furthest back, and those that are too many. Gives
     /// the place that one must have reached to have missed none.
-    pub fn prune(&mut self, slowest: Place) -> Place {
-        let mut missed = Place::default();
+    pub fn prune(&mut self, slowest: NewsPosition) -> NewsPosition {
+        let mut missed = NewsPosition::default();
         while let Some(&oldest) = self.farewells.first() {
             if oldest > slowest {
                 if self.farewells.len() <= MAX_FAREWELLS {
@@ -115,14 +115,14 @@ impl News {
                 missed = oldest;
             }
             if let Some((about, _)) = self.facts.get(&oldest) {
-                self.forget(Subject::Peer(*about));
+                self.forget(NewsSubject::Peer(*about));
             }
             self.farewells.remove(&oldest);
         }
         missed
     }
 
-    fn forget(&mut self, subject: Subject) {
+    fn forget(&mut self, subject: NewsSubject) {
         if let Some(place) = self.places.remove(&subject) {
             self.facts.remove(&place);
             self.farewells.remove(&place);
@@ -159,11 +159,11 @@ mod tests {
 
     #[test]
     fn who_is_slow_hears_the_newest_of_each_only() {
-        let mut news = News::default();
+        let mut news = MemberNews::default();
         for nonce in 0..100_000 {
             news.publish(id((nonce % 3) as u8), here(nonce));
         }
-        let bulletin = news.after(Place::default());
+        let bulletin = news.after(NewsPosition::default());
         let told: Vec<_> = bulletin.for_peer(id(9)).map(|m| (**m).clone()).collect();
         assert_eq!(told, [here(99_997), here(99_998), here(99_999)]);
         assert_eq!(bulletin.up_to, news.last());
@@ -173,15 +173,19 @@ mod tests {
 
     #[test]
     fn farewells_last_until_all_have_heard_and_are_bounded() {
-        let mut news = News::default();
+        let mut news = MemberNews::default();
         news.publish(id(0), here(0));
         let start = news.last();
         news.publish(id(1), gone(1, true));
-        assert_eq!(news.after(Place::default()).facts.len(), 1, "a newcomer's");
-        assert_eq!(news.prune(start), Place::default());
+        assert_eq!(
+            news.after(NewsPosition::default()).facts.len(),
+            1,
+            "a newcomer's"
+        );
+        assert_eq!(news.prune(start), NewsPosition::default());
         assert_eq!(news.after(start).facts.len(), 1);
         let missed = news.prune(news.last());
-        assert_eq!(missed, Place::default(), "nobody missed anything");
+        assert_eq!(missed, NewsPosition::default(), "nobody missed anything");
         assert_eq!(news.after(start).facts, []);
 
         for n in 1..=MAX_FAREWELLS as u32 + 1 {
@@ -202,10 +206,10 @@ mod tests {
         fn all_end_up_knowing_the_same(
             happenings in prop::collection::vec((0..4u8, 0..3u8, any::<bool>()), 0..60),
         ) {
-            let mut news = News::default();
+            let mut news = MemberNews::default();
             let mut truth: BTreeMap<PeerId, FromTracker> = BTreeMap::new();
-            let (mut place, mut heard) = (Place::default(), BTreeMap::new());
-            let mut listen = |news: &News, place: &mut Place| {
+            let (mut place, mut heard) = (NewsPosition::default(), BTreeMap::new());
+            let mut listen = |news: &MemberNews, place: &mut NewsPosition| {
                 let bulletin = news.after(*place);
                 for (about, message) in bulletin.facts {
                     match &*message {

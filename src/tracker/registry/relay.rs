@@ -19,8 +19,8 @@ use std::{
 use super::Breach;
 use crate::{
     catalog::{
-        Allowances, Excess, GivesWay, Hash, Holding, Page, Quota, SignedHead, Site, TooMuch,
-        Weight, PAGE_ENTRIES,
+        Allowances, Excess, GivesWay, Hash, Holding, MemoryQuota, OwnerSite, Page, SignedHead,
+        TooMuch, Weight, PAGE_ENTRIES,
     },
     id::PeerId,
 };
@@ -28,35 +28,35 @@ use crate::{
 /// All owners' catalogues, as far as they are here.
 #[derive(Debug)]
 pub struct Relay {
-    quota: Quota,
+    quota: MemoryQuota,
     allowances: Allowances,
-    owners: BTreeMap<PeerId, Owner>,
+    owners: BTreeMap<PeerId, RelayedOwner>,
     /// Owners whose catalogues had to go.
     dropped: Vec<PeerId>,
 }
 
 /// Where an owner is, while it is a member.
-pub type SiteOf<'a> = &'a dyn Fn(PeerId) -> Option<Site>;
+pub type SiteOf<'a> = &'a dyn Fn(PeerId) -> Option<OwnerSite>;
 
 /// What to ask an owner for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
+pub enum OwnerRequest {
     List,
     Page(u32),
 }
 
 /// What a message of an owner's led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum RelayProgress {
     /// Ask the owner for these; there may be none.
-    Ask(Vec<Want>),
+    Ask(Vec<OwnerRequest>),
     /// The catalogue is whole: tell the others.
     Whole(SignedHead),
 }
 
 impl Relay {
     /// On a machine that has so many bytes for it.
-    pub fn new(quota: Quota) -> Self {
+    pub fn new(quota: MemoryQuota) -> Self {
         Self {
             quota,
             allowances: Allowances::new(quota),
@@ -77,7 +77,7 @@ impl Relay {
         head: SignedHead,
         site_of: SiteOf<'_>,
         now: Instant,
-    ) -> Result<Progress, Breach> {
+    ) -> Result<RelayProgress, Breach> {
         let owner = self.owners.entry(head.head.owner).or_default();
         let newest = [
             owner.whole.as_ref().map(|whole| whole.head),
@@ -88,7 +88,7 @@ impl Relay {
             .seen
             .is_some_and(|seen| seen.head.is_newer_than(&head.head))
         {
-            return Ok(Progress::Ask(Vec::new()));
+            return Ok(RelayProgress::Ask(Vec::new()));
         }
         if newest.iter().flatten().all(is_news) {
             head.verify()
@@ -113,7 +113,7 @@ impl Relay {
         list: Vec<Hash>,
         site_of: SiteOf<'_>,
         now: Instant,
-    ) -> Result<Progress, Breach> {
+    ) -> Result<RelayProgress, Breach> {
         let bytes = size_of_val(&*list);
         self.allowances.spend(owner, site_of(owner), bytes, now);
         if let Some(entry) = self.owners.get_mut(&owner) {
@@ -132,7 +132,7 @@ impl Relay {
         bytes: Arc<[u8]>,
         site_of: SiteOf<'_>,
         now: Instant,
-    ) -> Result<Progress, Breach> {
+    ) -> Result<RelayProgress, Breach> {
         let site = site_of(owner);
         self.allowances.spend(owner, site, bytes.len(), now);
         let pull = self.owners.get_mut(&owner).and_then(|o| o.pull.as_mut());
@@ -166,7 +166,11 @@ impl Relay {
 
     /// Gives up the pulls that came to nothing, goes on with those that had to wait, and
     /// tries those that were left out.
-    pub fn handle_timeout(&mut self, site_of: SiteOf<'_>, now: Instant) -> Vec<(PeerId, Progress)> {
+    pub fn handle_timeout(
+        &mut self,
+        site_of: SiteOf<'_>,
+        now: Instant,
+    ) -> Vec<(PeerId, RelayProgress)> {
         let mut due = Vec::new();
         for (id, owner) in &mut self.owners {
             owner.pull.take_if(|pull| pull.until <= now);
@@ -205,7 +209,7 @@ impl Relay {
 
     /// How many bytes of pages are here.
     pub fn bytes(&self) -> usize {
-        self.owners.values().map(Owner::bytes).sum()
+        self.owners.values().map(RelayedOwner::bytes).sum()
     }
 
     /// The owners whose catalogues had to go since this was last asked.
@@ -226,9 +230,9 @@ impl Relay {
         })
     }
 
-    fn advance(&mut self, id: PeerId, site_of: SiteOf<'_>, now: Instant) -> Progress {
+    fn advance(&mut self, id: PeerId, site_of: SiteOf<'_>, now: Instant) -> RelayProgress {
         self.make_room(id, site_of, now);
-        let nothing = Progress::Ask(Vec::new());
+        let nothing = RelayProgress::Ask(Vec::new());
         let Some(owner) = self.owners.get_mut(&id) else {
             return nothing;
         };
@@ -238,7 +242,7 @@ impl Relay {
         if let Some(whole) = pull.whole() {
             let head = whole.head;
             (owner.whole, owner.left_out) = (Some(whole), None);
-            return Progress::Whole(head);
+            return RelayProgress::Whole(head);
         }
         let ready = self.allowances.ready(id, site_of(id), now);
         pull.paced = (ready > now).then_some(ready);
@@ -250,7 +254,7 @@ impl Relay {
             None => pull.wants(),
         };
         owner.pull = Some(pull);
-        Progress::Ask(wants)
+        RelayProgress::Ask(wants)
     }
 
     /// Drops what has no room since `newcomer` has grown.
@@ -335,7 +339,7 @@ impl Relay {
 
     /// What each owner takes.
     fn holdings(&self, site_of: SiteOf<'_>) -> Vec<Holding> {
-        let holding = |(owner, entry): (&PeerId, &Owner)| {
+        let holding = |(owner, entry): (&PeerId, &RelayedOwner)| {
             let (site, bytes) = (site_of(*owner), entry.bytes());
             let newest = entry.pull.as_ref().map(Pull::weight);
             Holding {
@@ -354,7 +358,7 @@ impl Relay {
 }
 
 #[derive(Debug, Default)]
-struct Owner {
+struct RelayedOwner {
     whole: Option<Whole>,
     pull: Option<Pull>,
     left_out: Option<Excess>,
@@ -362,7 +366,7 @@ struct Owner {
     seen: Option<SignedHead>,
 }
 
-impl Owner {
+impl RelayedOwner {
     fn bytes(&self) -> usize {
         self.whole.as_ref().map_or(0, |whole| whole.bytes)
             + self.pull.as_ref().map_or(0, |pull| pull.fresh_bytes)
@@ -483,10 +487,10 @@ impl Pull {
     }
 
     /// What to ask for now; asks for nothing twice.
-    fn wants(&mut self) -> Vec<Want> {
+    fn wants(&mut self) -> Vec<OwnerRequest> {
         if self.list.is_none() {
             let first = !std::mem::replace(&mut self.list_asked, true);
-            return first.then_some(Want::List).into_iter().collect();
+            return first.then_some(OwnerRequest::List).into_iter().collect();
         }
         let missing = (0..).zip(&self.pages).filter(|(_, page)| page.is_none());
         let unasked = missing
@@ -495,7 +499,7 @@ impl Pull {
         let room = PULL_WINDOW.saturating_sub(self.asked.len());
         let next: Vec<u32> = unasked.take(room).collect();
         self.asked.extend(&next);
-        next.into_iter().map(Want::Page).collect()
+        next.into_iter().map(OwnerRequest::Page).collect()
     }
 
     /// The catalogue, once nothing of it is missing.

@@ -6,24 +6,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{ConnId, Place};
+use super::{ConnId, NewsPosition};
 use crate::{
     id::PeerId,
     protocol::{Candidate, PeerRecord, PeerState, Registration},
 };
 
 #[derive(Debug)]
-pub struct Connection {
+pub struct RegisteredConnection {
     pub peer: PeerId,
     /// Where it comes from.
     pub address: IpAddr,
-    pub stage: Stage,
+    pub stage: ConnectionStage,
     /// How far it has been told of what changed.
-    pub told: Place,
+    pub told: NewsPosition,
 }
 
 #[derive(Debug)]
-pub enum Stage {
+pub enum ConnectionStage {
     /// It has not registered yet and must until then.
     Silent { until: Instant },
     /// Somebody else may have what it wants.
@@ -36,39 +36,39 @@ pub enum Stage {
 #[derive(Debug)]
 pub struct Claim {
     pub registration: Registration,
-    pub probe: Probe,
+    pub probe: LivenessProbe,
 }
 
 /// A question to a connection whether it is still there.
 #[derive(Clone, Copy, Debug)]
-pub struct Probe {
+pub struct LivenessProbe {
     pub holder: ConnId,
     pub nonce: u64,
     pub until: Instant,
 }
 
-impl Connection {
+impl RegisteredConnection {
     /// The probe that it waits for.
-    pub fn probe(&self) -> Option<&Probe> {
+    pub fn probe(&self) -> Option<&LivenessProbe> {
         match &self.stage {
-            Stage::Waiting(claim) => Some(&claim.probe),
-            Stage::Silent { .. } | Stage::Registered => None,
+            ConnectionStage::Waiting(claim) => Some(&claim.probe),
+            ConnectionStage::Silent { .. } | ConnectionStage::Registered => None,
         }
     }
 
     /// When its stage ends by itself.
     pub fn until(&self) -> Option<Instant> {
         match &self.stage {
-            Stage::Silent { until } => Some(*until),
-            Stage::Waiting(claim) => Some(claim.probe.until),
-            Stage::Registered => None,
+            ConnectionStage::Silent { until } => Some(*until),
+            ConnectionStage::Waiting(claim) => Some(claim.probe.until),
+            ConnectionStage::Registered => None,
         }
     }
 }
 
 /// A peer that the others are told about.
 #[derive(Debug)]
-pub struct Member {
+pub struct RegisteredMember {
     /// Nobody else's.
     pub name: String,
     pub address: IpAddr,
@@ -108,7 +108,7 @@ const HEAD_INTERVAL: Duration = Duration::from_secs(1);
 /// Some more when it comes, is restarted, and outdoes an older self.
 const HEADS_AT_ONCE: u32 = 16;
 
-impl Member {
+impl RegisteredMember {
     pub fn record(&self, peer: PeerId) -> PeerRecord {
         PeerRecord {
             peer,

@@ -7,7 +7,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use super::*;
 use crate::{
-    catalog::{Catalogue, Entry, Held, Page, SignedHead},
+    catalog::{Catalogue, Entry, HeldEntry, Page, SignedHead},
     id::TrackId,
     protocol::{Candidate, PeerState},
     tenure::KEPT,
@@ -22,7 +22,7 @@ struct Tracker {
 impl Tracker {
     fn new() -> Self {
         Self {
-            registry: Registry::new(vec![ip(1)], Quota::of(0)),
+            registry: Registry::new(vec![ip(1)], MemoryQuota::of(0)),
             now: Instant::now(),
         }
     }
@@ -64,9 +64,9 @@ impl Tracker {
         }
         while let Some(action) = self.registry.poll() {
             match action {
-                Action::Send { conn, message } => said.push(To(conn.0, message)),
-                Action::Close { conn, why } => said.push(Close(conn.0, why)),
-                Action::Tell => self.tell(&mut said),
+                RegistryAction::Send { conn, message } => said.push(To(conn.0, message)),
+                RegistryAction::Close { conn, why } => said.push(Close(conn.0, why)),
+                RegistryAction::Tell => self.tell(&mut said),
             }
         }
         said
@@ -152,7 +152,7 @@ fn gone(peer: u8, left: bool) -> FromTracker {
 
 fn catalogue(peer: u8, seq: u64, entries: usize) -> Catalogue {
     let entry = |n: usize| {
-        Some(Entry::Held(Box::new(Held {
+        Some(Entry::Held(Box::new(HeldEntry {
             track: TrackId([n as u8; 32]),
             size: n as u64,
         })))
@@ -456,7 +456,7 @@ fn who_does_not_read_is_told_only_what_is_still_true() {
         tracker.say(7, page(&music, 0));
     }
     // A connection at the start is told as a newcomer is.
-    let bulletin = tracker.registry.news_after(Place::default());
+    let bulletin = tracker.registry.news_after(NewsPosition::default());
     let told: Vec<_> = bulletin.for_peer(id(8)).map(|m| (**m).clone()).collect();
     let head = FromTracker::Head(*catalogue(7, 9, 1).head());
     assert_eq!(told, [record(7, "kitchen", PeerState::Up), head]);

@@ -15,7 +15,7 @@ use smol::{
     Async, Timer,
 };
 
-use super::{outbox::Frames, turns::Reading, Chain, Event};
+use super::{outbox::Frames, turns::Reading, MemberChain, RegistryEvent};
 use crate::{
     protocol::{read_frame_body, read_frame_length, ToTracker, MAX_TRACKER_FRAME},
     tracker::registry::ConnId,
@@ -26,7 +26,7 @@ pub async fn serve(
     conn: ConnId,
     stream: Async<TcpStream>,
     acceptor: TlsAcceptor,
-    inbox: &Sender<Event>,
+    inbox: &Sender<RegistryEvent>,
     frames: Frames,
     (reading, address): (&Reading, IpAddr),
 ) -> io::Result<()> {
@@ -36,11 +36,11 @@ pub async fn serve(
     let (mut from, to) = smol::io::split(stream);
     let room = frames.room.clone();
     let read = async {
-        let mut event = Event::Connected { conn, chain };
+        let mut event = RegistryEvent::Connected { conn, chain };
         while inbox.send(event).await.is_ok() {
             room.wait().await;
             let message = read(&mut from, reading, address).await?;
-            event = Event::Message { conn, message };
+            event = RegistryEvent::Message { conn, message };
         }
         Ok(())
     };
@@ -74,7 +74,7 @@ async fn read(
     within(FRAME_TIMEOUT, rest).await
 }
 
-fn chain_of(stream: &TlsStream<Async<TcpStream>>) -> Option<Chain> {
+fn chain_of(stream: &TlsStream<Async<TcpStream>>) -> Option<MemberChain> {
     let chain = stream.get_ref().1.peer_certificates()?.iter();
     Some(chain.cloned().map(CertificateDer::into_owned).collect())
 }

@@ -12,13 +12,13 @@ use crate::protocol::{encode_frame, encode_shared, FromTracker, MAX_TRACKER_FRAM
 
 /// A message, or several, in bytes that are shared where they go to many.
 #[derive(Clone)]
-pub struct Frame {
+pub struct SharedFrame {
     head: Arc<[u8]>,
     /// A page's, which the registry has, too.
     body: Option<Arc<[u8]>>,
 }
 
-impl Frame {
+impl SharedFrame {
     pub fn new(message: &FromTracker) -> Self {
         let (head, body) = encode_shared(message);
         let head = head.into();
@@ -51,14 +51,14 @@ pub struct Outboxes {
 }
 
 /// Frames on their way to one peer.
-pub struct Outbox {
-    frames: Sender<Frame>,
+pub struct FrameOutbox {
+    frames: Sender<SharedFrame>,
     room: Arc<Room>,
 }
 
-/// The other end of an [`Outbox`].
+/// The other end of an [`FrameOutbox`].
 pub struct Frames {
-    frames: Receiver<Frame>,
+    frames: Receiver<SharedFrame>,
     pub room: Arc<Room>,
 }
 
@@ -74,7 +74,7 @@ pub struct Room {
 }
 
 impl Outboxes {
-    pub fn open(&self) -> (Outbox, Frames) {
+    pub fn open(&self) -> (FrameOutbox, Frames) {
         let (sender, receiver) = async_channel::bounded(FRAMES);
         let room = Arc::new(Room {
             frames: AtomicUsize::new(0),
@@ -87,7 +87,7 @@ impl Outboxes {
             frames: receiver,
             room: room.clone(),
         };
-        let outbox = Outbox {
+        let outbox = FrameOutbox {
             frames: sender,
             room,
         };
@@ -95,9 +95,9 @@ impl Outboxes {
     }
 }
 
-impl Outbox {
+impl FrameOutbox {
     /// Whether there was room.
-    pub fn push(&self, frame: Frame) -> bool {
+    pub fn push(&self, frame: SharedFrame) -> bool {
         if !self.room.take(&frame) {
             return false;
         }
@@ -115,13 +115,13 @@ impl Outbox {
 }
 
 impl Frames {
-    pub async fn next(&self) -> Option<Frame> {
+    pub async fn next(&self) -> Option<SharedFrame> {
         self.frames.recv().await.ok()
     }
 }
 
 impl Room {
-    fn take(&self, frame: &Frame) -> bool {
+    fn take(&self, frame: &SharedFrame) -> bool {
         let len = frame.len();
         self.frames.fetch_add(1, Ordering::Relaxed);
         let bytes = self.bytes.fetch_add(len, Ordering::Relaxed) + len;
@@ -131,7 +131,7 @@ impl Room {
     }
 
     /// A frame has gone out.
-    pub fn give_back(&self, frame: &Frame) {
+    pub fn give_back(&self, frame: &SharedFrame) {
         self.frames.fetch_sub(1, Ordering::Relaxed);
         self.bytes.fetch_sub(frame.len(), Ordering::Relaxed);
         self.part.fetch_sub(frame.head.len(), Ordering::Relaxed);
@@ -178,14 +178,14 @@ mod tests {
 
     use super::*;
 
-    fn frame(len: usize) -> Frame {
-        Frame {
+    fn frame(len: usize) -> SharedFrame {
+        SharedFrame {
             head: vec![0; len].into(),
             body: None,
         }
     }
 
-    fn page() -> Frame {
+    fn page() -> SharedFrame {
         frame(MAX_TRACKER_FRAME)
     }
 
@@ -200,7 +200,7 @@ mod tests {
         assert!(!outbox.push(page()));
 
         let (outbox, _frames) = Outboxes::default().open();
-        let empty = Frame::join([].into_iter());
+        let empty = SharedFrame::join([].into_iter());
         let taken = (0..=FRAMES).take_while(|_| outbox.push(empty.clone()));
         assert_eq!(taken.count(), FRAMES);
     }

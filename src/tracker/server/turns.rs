@@ -15,22 +15,22 @@ use smol::Timer;
 /// Turns at reading what is no small frame. Cheap to clone.
 #[derive(Clone)]
 pub struct Reading {
-    pages: Turns,
-    large: Turns,
+    pages: ReadTurns,
+    large: ReadTurns,
 }
 
 impl Default for Reading {
     fn default() -> Self {
         Self {
-            pages: Turns::new(PAGE_FRAMES),
-            large: Turns::new(LARGE_FRAMES),
+            pages: ReadTurns::new(PAGE_FRAMES),
+            large: ReadTurns::new(LARGE_FRAMES),
         }
     }
 }
 
 impl Reading {
     /// Those that a frame of `len` bytes needs one of, if it does.
-    pub fn turns(&self, len: usize) -> Option<&Turns> {
+    pub fn turns(&self, len: usize) -> Option<&ReadTurns> {
         let turns = if len <= PAGE_FRAME {
             &self.pages
         } else {
@@ -42,7 +42,7 @@ impl Reading {
 
 /// A number of turns. Cheap to clone.
 #[derive(Clone)]
-pub struct Turns(Arc<Mutex<Taken>>);
+pub struct ReadTurns(Arc<Mutex<Taken>>);
 
 struct Taken {
     /// The oldest first.
@@ -60,13 +60,13 @@ struct Holder {
 }
 
 /// A turn at reading, until it is dropped.
-pub struct Turn {
+pub struct ReadTurn {
     number: u64,
-    turns: Turns,
+    turns: ReadTurns,
     lost: Receiver<()>,
 }
 
-impl Turns {
+impl ReadTurns {
     fn new(places: usize) -> Self {
         Self(Arc::new(Mutex::new(Taken {
             turns: Vec::new(),
@@ -76,7 +76,7 @@ impl Turns {
     }
 
     /// Waits for a turn of the sender at `address`.
-    pub async fn wait(&self, address: IpAddr) -> Turn {
+    pub async fn wait(&self, address: IpAddr) -> ReadTurn {
         loop {
             if let Some(turn) = self.take(address, Instant::now()) {
                 return turn;
@@ -85,7 +85,7 @@ impl Turns {
         }
     }
 
-    fn take(&self, address: IpAddr, now: Instant) -> Option<Turn> {
+    fn take(&self, address: IpAddr, now: Instant) -> Option<ReadTurn> {
         let mut taken = self.lock();
         let same = taken.turns.iter().filter(|t| t.address == address).count();
         if same >= (taken.places / 2).max(1) {
@@ -108,7 +108,7 @@ impl Turns {
             lost: sender,
         });
         let turns = self.clone();
-        Some(Turn {
+        Some(ReadTurn {
             number,
             turns,
             lost,
@@ -120,7 +120,7 @@ impl Turns {
     }
 }
 
-impl Turn {
+impl ReadTurn {
     /// Until it is lost to another sender.
     pub async fn is_lost(&self) {
         // Nothing is ever sent: this fails when it is closed.
@@ -128,7 +128,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for ReadTurn {
     fn drop(&mut self) {
         let mut taken = self.turns.lock();
         taken.turns.retain(|holder| holder.number != self.number);
@@ -160,8 +160,8 @@ mod tests {
 
     #[test]
     fn one_address_has_half_of_the_turns_and_gives_them_back() {
-        let (turns, now) = (Turns::new(8), Instant::now());
-        let mut held: Vec<Turn> = (0..4).map(|_| turns.take(ip(1), now).unwrap()).collect();
+        let (turns, now) = (ReadTurns::new(8), Instant::now());
+        let mut held: Vec<ReadTurn> = (0..4).map(|_| turns.take(ip(1), now).unwrap()).collect();
         assert!(turns.take(ip(1), now + TURN).is_none());
         assert!(turns.take(ip(2), now).is_some());
         held.pop();
@@ -170,10 +170,10 @@ mod tests {
 
     #[test]
     fn the_oldest_loses_its_turn_to_a_sender_that_waits() {
-        let (turns, now) = (Turns::new(4), Instant::now());
-        let slow: Vec<Turn> = (1..5).map(|n| turns.take(ip(n), now).unwrap()).collect();
+        let (turns, now) = (ReadTurns::new(4), Instant::now());
+        let slow: Vec<ReadTurn> = (1..5).map(|n| turns.take(ip(n), now).unwrap()).collect();
         assert!(turns.take(ip(9), now).is_none(), "they have just begun");
-        let is_lost = |turn: &Turn| smol::block_on(future::poll_once(turn.is_lost())).is_some();
+        let is_lost = |turn: &ReadTurn| smol::block_on(future::poll_once(turn.is_lost())).is_some();
         let late = turns.take(ip(9), now + TURN).unwrap();
         let lost: Vec<bool> = slow.iter().map(is_lost).collect();
         assert_eq!(lost, [true, false, false, false]);

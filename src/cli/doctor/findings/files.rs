@@ -5,13 +5,13 @@ use std::path::Path;
 use super::{several, size, Finding, DISK};
 use crate::{
     cli::doctor::{
-        facts::{Content, Dir, Disk, Facts, Key, Music},
-        person::{End, Person, Step, Way, Wish},
+        facts::{Dir, DirectoryContent, DoctorFacts, FileSystem, Key, Music},
+        person::{AccessPath, PathEnd, PathStep, Person, Wish},
     },
     config,
 };
 
-pub fn key(facts: &Facts) -> Vec<Finding> {
+pub fn key(facts: &DoctorFacts) -> Vec<Finding> {
     const CHECK: &str = "key";
     let key = match &facts.key {
         None => return vec![Finding::hangs(CHECK, "the file of the swarm's key", DISK)],
@@ -27,18 +27,18 @@ pub fn key(facts: &Facts) -> Vec<Finding> {
     let group = &facts.runner.group;
     let install = format!("sudo install -m 640 -g {group} /dev/stdin {path}");
     match &key.way.end {
-        End::Missing(_) => {
+        PathEnd::Missing(_) => {
             return vec![Finding::wrong(CHECK, format!("{path} is not there"))
                 .mended_by(JOIN)
                 .mended_by(format!(
                     "p2pmusic keygen | {install}    # on the first node"
                 ))]
         }
-        End::Hidden(at) => return vec![hidden(CHECK, at)],
-        End::Broken(at, why) => {
+        PathEnd::Hidden(at) => return vec![hidden(CHECK, at)],
+        PathEnd::Broken(at, why) => {
             return vec![Finding::wrong(CHECK, format!("{}: {why}", at.display()))]
         }
-        End::There => {}
+        PathEnd::There => {}
     }
     let mut findings = Vec::new();
     match &key.keys {
@@ -78,7 +78,7 @@ fn access_to_key(key: &Key, runner: &Person) -> Vec<Finding> {
     findings
 }
 
-pub fn state(facts: &Facts) -> Vec<Finding> {
+pub fn state(facts: &DoctorFacts) -> Vec<Finding> {
     const CHECK: &str = "state";
     let Some(dir) = &facts.state else {
         return vec![Finding::hangs(CHECK, "the state directory", DISK)];
@@ -97,7 +97,7 @@ pub fn state(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-pub fn cache(facts: &Facts) -> Vec<Finding> {
+pub fn cache(facts: &DoctorFacts) -> Vec<Finding> {
     const CHECK: &str = "cache";
     let Some(dir) = &facts.cache else {
         return vec![Finding::hangs(CHECK, "the cache's directory", DISK)];
@@ -131,10 +131,10 @@ pub fn cache(facts: &Facts) -> Vec<Finding> {
 /// What is said of any directory that the node writes.
 fn own_dir(check: &'static str, dir: &Dir, runner: &Person) -> Vec<Finding> {
     let path = dir.path.display();
-    let disk = dir.disk.unwrap_or(Disk {
+    let disk = dir.disk.unwrap_or(FileSystem {
         free: u64::MAX,
         has_inodes: true,
-        ..Disk::default()
+        ..FileSystem::default()
     });
     if disk.is_read_only {
         let seen = format!("{path} is on a disk that is mounted read-only, as a worn card is");
@@ -154,11 +154,11 @@ fn own_dir(check: &'static str, dir: &Dir, runner: &Person) -> Vec<Finding> {
     }
     let own = |who: &str| format!("sudo chown -R {who}: {path}");
     let first = match &dir.way.end {
-        End::Hidden(at) => hidden(check, at),
-        End::Broken(at, why) => Finding::wrong(check, format!("{}: {why}", at.display())),
+        PathEnd::Hidden(at) => hidden(check, at),
+        PathEnd::Broken(at, why) => Finding::wrong(check, format!("{}: {why}", at.display())),
         // The service manager makes them.
-        End::Missing(_) if runner.uid.is_none() => ok(check, &dir.path, &disk),
-        End::Missing(_) => match parent_obstacle(&dir.way, runner) {
+        PathEnd::Missing(_) if runner.uid.is_none() => ok(check, &dir.path, &disk),
+        PathEnd::Missing(_) => match parent_obstacle(&dir.way, runner) {
             Some(at) => {
                 let seen = format!(
                     "{path} is not there, and {} cannot make it in {}",
@@ -173,7 +173,7 @@ fn own_dir(check: &'static str, dir: &Dir, runner: &Person) -> Vec<Finding> {
                 format!("{path} is not there yet; it is made at the start"),
             ),
         },
-        End::There => {
+        PathEnd::There => {
             if dir.way.target().is_some_and(|target| !target.is_dir) {
                 return vec![Finding::wrong(check, format!("{path} is not a directory"))
                     .mended_by(format!("sudo mv {path} {path}.aside"))];
@@ -191,7 +191,7 @@ fn own_dir(check: &'static str, dir: &Dir, runner: &Person) -> Vec<Finding> {
     vec![first]
 }
 
-fn ok(check: &'static str, path: &Path, disk: &Disk) -> Finding {
+fn ok(check: &'static str, path: &Path, disk: &FileSystem) -> Finding {
     Finding::ok(
         check,
         format!("{}, {} free", path.display(), size(disk.free)),
@@ -199,7 +199,7 @@ fn ok(check: &'static str, path: &Path, disk: &Disk) -> Finding {
 }
 
 /// The service manager lets the service write only where its unit says so.
-fn closed_by_unit(check: &'static str, dir: &Dir, facts: &Facts) -> Option<Finding> {
+fn closed_by_unit(check: &'static str, dir: &Dir, facts: &DoctorFacts) -> Option<Finding> {
     let unit = facts.unit.as_ref()?.as_ref()?;
     let more = unit.writes.as_ref()?;
     let own = [config::SERVICE_STATE, config::SERVICE_CACHE].map(Path::new);
@@ -218,16 +218,16 @@ fn closed_by_unit(check: &'static str, dir: &Dir, facts: &Facts) -> Option<Findi
 }
 
 /// Where the first directory would have to be made and cannot.
-fn parent_obstacle<'a>(way: &'a Way, runner: &Person) -> Option<&'a Step> {
-    let parent = Way {
+fn parent_obstacle<'a>(way: &'a AccessPath, runner: &Person) -> Option<&'a PathStep> {
+    let parent = AccessPath {
         steps: way.steps.clone(),
-        end: End::There,
+        end: PathEnd::There,
     };
     let at = parent.obstacle(runner, Wish::Write)?.path.clone();
     way.steps.iter().find(|step| step.path == at)
 }
 
-pub fn music(facts: &Facts) -> Vec<Finding> {
+pub fn music(facts: &DoctorFacts) -> Vec<Finding> {
     const CHECK: &str = "music";
     if facts.music.is_empty() {
         return vec![
@@ -247,7 +247,7 @@ pub fn music(facts: &Facts) -> Vec<Finding> {
     .collect()
 }
 
-fn music_dir(path: &Path, music: &Music, facts: &Facts) -> Finding {
+fn music_dir(path: &Path, music: &Music, facts: &DoctorFacts) -> Finding {
     const CHECK: &str = "music";
     let (shown, runner) = (path.display(), &facts.runner);
     if let Some(point) = &music.unmounted {
@@ -255,7 +255,7 @@ fn music_dir(path: &Path, music: &Music, facts: &Facts) -> Finding {
         return Finding::wrong(CHECK, seen).mended_by(format!("sudo mount {}", point.display()));
     }
     match &music.way.end {
-        End::Missing(at) => {
+        PathEnd::Missing(at) => {
             let finding = Finding::wrong(
                 CHECK,
                 format!("{shown} is not there: {} is missing", at.display()),
@@ -267,19 +267,19 @@ fn music_dir(path: &Path, music: &Music, facts: &Facts) -> Finding {
                 false => finding,
             };
         }
-        End::Hidden(at) if facts.looker == *runner => {
+        PathEnd::Hidden(at) if facts.looker == *runner => {
             return Finding::wrong(
                 CHECK,
                 format!("{shown}: {} cannot be entered", at.display()),
             )
             .mended_by(format!("sudo chmod o+x {}", at.display()))
         }
-        End::Hidden(at) => return hidden(CHECK, at),
-        End::Broken(at, why) => {
+        PathEnd::Hidden(at) => return hidden(CHECK, at),
+        PathEnd::Broken(at, why) => {
             return Finding::wrong(CHECK, format!("{}: {why}", at.display()))
                 .mended_by("is its disk failing? `dmesg | tail` says so")
         }
-        End::There => {}
+        PathEnd::There => {}
     }
     if music.way.target().is_some_and(|target| !target.is_dir) {
         return Finding::wrong(CHECK, format!("{shown} is not a directory"))
@@ -295,15 +295,17 @@ fn music_dir(path: &Path, music: &Music, facts: &Facts) -> Finding {
         return Finding::wrong(CHECK, seen).mended_by(how);
     }
     match music.content {
-        Content::Playable => Finding::ok(CHECK, format!("{shown} can be read, and has music")),
-        Content::Much => Finding::note(
+        DirectoryContent::Playable => {
+            Finding::ok(CHECK, format!("{shown} can be read, and has music"))
+        }
+        DirectoryContent::Much => Finding::note(
             CHECK,
             format!("{shown} is large, and its first 20,000 files are no music"),
         ),
-        Content::Unread => hidden(CHECK, path),
-        Content::Unplayable(0) => Finding::wrong(CHECK, format!("{shown} is empty"))
+        DirectoryContent::Unread => hidden(CHECK, path),
+        DirectoryContent::Unplayable(0) => Finding::wrong(CHECK, format!("{shown} is empty"))
             .mended_by("copy music there, or mount its disk"),
-        Content::Unplayable(files) => {
+        DirectoryContent::Unplayable(files) => {
             let seen = format!(
                 "{shown} has {}, and none that can be played",
                 several(files as u64, "file")

@@ -1,10 +1,10 @@
 //! Power, memory, clock.
 
 use super::{size, Finding};
-use crate::cli::doctor::facts::Facts;
+use crate::cli::doctor::facts::DoctorFacts;
 
 /// What a Raspberry Pi's firmware says; others say nothing.
-pub fn power(facts: &Facts) -> Vec<Finding> {
+pub fn power(facts: &DoctorFacts) -> Vec<Finding> {
     const CHECK: &str = "power";
     let Some(bits) = facts.machine.throttled else {
         return Vec::new();
@@ -35,7 +35,7 @@ pub fn power(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-pub fn memory(facts: &Facts) -> Option<Finding> {
+pub fn memory(facts: &DoctorFacts) -> Option<Finding> {
     const CHECK: &str = "memory";
     let free = facts.machine.memory_available?;
     let seen = format!("{} available", size(free));
@@ -51,7 +51,7 @@ pub fn memory(facts: &Facts) -> Option<Finding> {
 }
 
 /// Only where datagrams are lost for want of room is there anything to mend.
-pub fn buffers(facts: &Facts) -> Option<Finding> {
+pub fn buffers(facts: &DoctorFacts) -> Option<Finding> {
     let buffers = facts.machine.buffers;
     let most = buffers.most?;
     let is_much = buffers.lost >= MANY_LOST && buffers.lost > buffers.received / A_THOUSANDTH;
@@ -71,7 +71,7 @@ pub fn buffers(facts: &Facts) -> Option<Finding> {
 }
 
 /// Nothing in p2pmusic needs the time, but the log is easier to read with it.
-pub fn clock(facts: &Facts) -> Option<Finding> {
+pub fn clock(facts: &DoctorFacts) -> Option<Finding> {
     let is_unset = facts.machine.clock < YEAR_2024;
     is_unset.then(|| {
         Finding::note(

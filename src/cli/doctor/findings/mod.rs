@@ -11,7 +11,7 @@ mod network;
 mod settings;
 mod sound;
 
-use super::facts::Facts;
+use super::facts::DoctorFacts;
 
 /// One line of the report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Finding {
 }
 
 /// All that there is to say.
-pub fn examine(facts: &Facts) -> Vec<Finding> {
+pub fn examine(facts: &DoctorFacts) -> Vec<Finding> {
     let mut findings = settings::config(facts);
     findings.extend(settings::unit(facts));
     findings.extend(settings::node(facts));
@@ -136,7 +136,7 @@ fn is_said_better(finding: &Finding, seen: &[Finding]) -> bool {
 }
 
 /// What there is to say only of a node whose configuration is known.
-fn configured(facts: &Facts) -> Vec<Finding> {
+fn configured(facts: &DoctorFacts) -> Vec<Finding> {
     let mut findings: Vec<Finding> = settings::name(facts).into_iter().collect();
     findings.extend(files::key(facts));
     findings.extend(files::state(facts));

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use super::{several, Finding};
 use crate::{
     cli::doctor::facts::{
-        Facts, Interface, Multicast, Network, Node, Port, PortState, Reach, Wifi,
+        DoctorFacts, Interface, LocalInterfaces, Multicast, NodeAnswer, Port, PortState,
+        TrackerReach, Wifi,
     },
     config::TrackerAt,
 };
 
-pub fn ports(facts: &Facts) -> Vec<Finding> {
+pub fn ports(facts: &DoctorFacts) -> Vec<Finding> {
     match &facts.ports {
         Some(ports) => ports.iter().map(port).collect(),
         None => vec![Finding::hangs("ports", "the kernel", "sudo reboot")],
@@ -42,7 +43,7 @@ fn port(port: &Port) -> Finding {
     }
 }
 
-pub fn interfaces(facts: &Facts) -> Vec<Finding> {
+pub fn interfaces(facts: &DoctorFacts) -> Vec<Finding> {
     const CHECK: &str = "network";
     let Some(network) = &facts.network else {
         return vec![Finding::hangs(
@@ -95,7 +96,7 @@ fn too_narrow(name: &str, mtu: u32) -> Finding {
     ))
 }
 
-fn no_network(network: &Network) -> Finding {
+fn no_network(network: &LocalInterfaces) -> Finding {
     const CHECK: &str = "network";
     let finding = Finding::wrong(CHECK, "this machine has no address in any network");
     match network.is_radio_off {
@@ -153,7 +154,7 @@ fn radio(name: &str, wifi: &Wifi) -> Vec<Finding> {
     findings
 }
 
-pub fn multicast(facts: &Facts) -> Vec<Finding> {
+pub fn multicast(facts: &DoctorFacts) -> Vec<Finding> {
     const CHECK: &str = "multicast";
     let (itself, trackers, peers, error) = match &facts.multicast {
         None => return vec![Finding::hangs(CHECK, "mDNS", WITHOUT)],
@@ -202,7 +203,7 @@ pub fn multicast(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-fn others(facts: &Facts, trackers: &[String], peers: usize) -> Finding {
+fn others(facts: &DoctorFacts, trackers: &[String], peers: usize) -> Finding {
     const CHECK: &str = "multicast";
     let config = &facts.config.config;
     let is_alone = trackers.is_empty() && peers == 0;
@@ -215,7 +216,7 @@ fn others(facts: &Facts, trackers: &[String], peers: usize) -> Finding {
     if trackers.len() + usize::from(config.role.is_tracker()) > 1 {
         return several_trackers(facts, seen, trackers);
     }
-    let is_met = matches!(&facts.node, Some(Node::Runs(status)) if status.peers > 1);
+    let is_met = matches!(&facts.node, Some(NodeAnswer::Runs(status)) if status.peers > 1);
     // A tracker that is named is not looked for.
     let is_named = matches!(config.peer.tracker, TrackerAt::These(_)) || config.role.is_tracker();
     if !is_alone || is_met || is_named {
@@ -237,9 +238,9 @@ fn others(facts: &Facts, trackers: &[String], peers: usize) -> Finding {
 }
 
 /// Several are one swarm, unless this node is not registered with one that it sees.
-fn several_trackers(facts: &Facts, seen: String, trackers: &[String]) -> Finding {
+fn several_trackers(facts: &DoctorFacts, seen: String, trackers: &[String]) -> Finding {
     const CHECK: &str = "multicast";
-    let Some(Node::Runs(status)) = &facts.node else {
+    let Some(NodeAnswer::Runs(status)) = &facts.node else {
         return Finding::ok(CHECK, seen);
     };
     let Some(with) = status.tracker.strip_prefix("registered with ") else {
@@ -278,7 +279,7 @@ fn several_trackers(facts: &Facts, seen: String, trackers: &[String]) -> Finding
     )
 }
 
-pub fn trackers(facts: &Facts) -> Vec<Finding> {
+pub fn trackers(facts: &DoctorFacts) -> Vec<Finding> {
     const CHECK: &str = "tracker";
     let trackers = facts.trackers.iter();
     trackers
@@ -288,13 +289,15 @@ pub fn trackers(facts: &Facts) -> Vec<Finding> {
                 at,
                 "is the name server slow? write its address instead of its name",
             ),
-            Some(Reach::Answers(address)) => Finding::ok(CHECK, format!("{at}: {address} answers")),
-            Some(Reach::Nameless(why)) => {
+            Some(TrackerReach::Answers(address)) => {
+                Finding::ok(CHECK, format!("{at}: {address} answers"))
+            }
+            Some(TrackerReach::Nameless(why)) => {
                 Finding::wrong(CHECK, format!("{at}: nobody knows that name ({why})")).mended_by(
                     "is it spelt as `hostname` says there? try it with .local, or its address",
                 )
             }
-            Some(Reach::Silent(why)) => Finding::wrong(
+            Some(TrackerReach::Silent(why)) => Finding::wrong(
                 CHECK,
                 format!("{at}: nobody answers ({why})"),
             )
@@ -305,7 +308,7 @@ pub fn trackers(facts: &Facts) -> Vec<Finding> {
         .collect()
 }
 
-pub fn firewall(facts: &Facts) -> Option<Finding> {
+pub fn firewall(facts: &DoctorFacts) -> Option<Finding> {
     const CHECK: &str = "firewall";
     let firewall = facts.firewall?;
     if firewall.firewalld {
@@ -327,7 +330,7 @@ pub fn firewall(facts: &Facts) -> Option<Finding> {
 }
 
 /// Whether nobody is to reach the node from outside.
-fn listens_here_only(facts: &Facts) -> bool {
+fn listens_here_only(facts: &DoctorFacts) -> bool {
     let config = &facts.config.config;
     let tracker = config.role.is_tracker() && !config.tracker.listen.ip().is_loopback();
     let peer = config.role.is_peer() && !config.peer.listen.ip().is_loopback();

@@ -3,14 +3,14 @@
 use super::{several, Finding, DISK};
 use crate::{
     cli::doctor::{
-        facts::{Facts, Node, Read, Status},
+        facts::{DoctorFacts, NodeAnswer, Read, Status},
         person::Wish,
     },
     config::TrackerAt,
     id::check_name,
 };
 
-pub fn config(facts: &Facts) -> Vec<Finding> {
+pub fn config(facts: &DoctorFacts) -> Vec<Finding> {
     const CHECK: &str = "config";
     let settings = &facts.config;
     let path = settings.path.display();
@@ -58,10 +58,10 @@ pub fn config(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-pub fn name(facts: &Facts) -> Option<Finding> {
+pub fn name(facts: &DoctorFacts) -> Option<Finding> {
     const CHECK: &str = "name";
     let (config, host) = (&facts.config.config, &facts.config.host);
-    if let Some(Node::Runs(status)) = &facts.node {
+    if let Some(NodeAnswer::Runs(status)) = &facts.node {
         if status
             .problems
             .iter()
@@ -86,7 +86,7 @@ pub fn name(facts: &Facts) -> Option<Finding> {
     })
 }
 
-pub fn unit(facts: &Facts) -> Option<Finding> {
+pub fn unit(facts: &DoctorFacts) -> Option<Finding> {
     const CHECK: &str = "service";
     let Some(unit) = &facts.unit else {
         return Some(Finding::hangs(
@@ -127,7 +127,7 @@ pub fn unit(facts: &Facts) -> Option<Finding> {
     })
 }
 
-pub fn node(facts: &Facts) -> Vec<Finding> {
+pub fn node(facts: &DoctorFacts) -> Vec<Finding> {
     const CHECK: &str = "node";
     let status = match &facts.node {
         None => {
@@ -137,22 +137,22 @@ pub fn node(facts: &Facts) -> Vec<Finding> {
                 "sudo systemctl restart p2pmusic",
             )]
         }
-        Some(Node::Mute(why)) => {
+        Some(NodeAnswer::Mute(why)) => {
             return vec![
                 Finding::wrong(CHECK, format!("it is there and does not answer: {why}"))
                     .mended_by("sudo systemctl restart p2pmusic"),
             ]
         }
-        Some(Node::Absent(_)) => {
+        Some(NodeAnswer::Absent(_)) => {
             return vec![Finding::note(
                 CHECK,
                 "it does not run; the rest was looked at without it",
             )]
         }
-        Some(Node::Hidden(why)) => {
+        Some(NodeAnswer::Hidden(why)) => {
             return vec![Finding::note(CHECK, why.clone()).mended_by("sudo p2pmusic doctor")]
         }
-        Some(Node::Runs(status)) => status,
+        Some(NodeAnswer::Runs(status)) => status,
     };
     let mut findings = vec![about(status, &facts.config.config.peer.tracker)];
     findings.extend(

@@ -2,11 +2,11 @@
 
 use super::Finding;
 use crate::{
-    cli::doctor::facts::{Facts, Node, Tried},
+    cli::doctor::facts::{DoctorFacts, NodeAnswer, Tried},
     player::{MixerControl, OutputSpec},
 };
 
-pub fn device(facts: &Facts) -> Option<Finding> {
+pub fn device(facts: &DoctorFacts) -> Option<Finding> {
     const CHECK: &str = "device";
     let Some(sound) = &facts.sound else {
         return Some(Finding::hangs(
@@ -28,11 +28,11 @@ pub fn device(facts: &Facts) -> Option<Finding> {
         }
         (Tried::Left, spec) => {
             let output = match &facts.node {
-                Some(Node::Runs(status)) if status.output.starts_with("lost") => {
+                Some(NodeAnswer::Runs(status)) if status.output.starts_with("lost") => {
                     // That, and why, says the node.
                     return None;
                 }
-                Some(Node::Runs(status)) => format!("; {}", status.output),
+                Some(NodeAnswer::Runs(status)) => format!("; {}", status.output),
                 _ => String::new(),
             };
             Finding::ok(CHECK, format!("{spec}, left to the node{output}"))
@@ -57,7 +57,7 @@ pub fn device(facts: &Facts) -> Option<Finding> {
 }
 
 /// The controls of the card that sounds, and of all where that is not known.
-pub fn mixer(facts: &Facts) -> Vec<Finding> {
+pub fn mixer(facts: &DoctorFacts) -> Vec<Finding> {
     const CHECK: &str = "mixer";
     if matches!(
         facts.config.config.audio.device,
@@ -106,7 +106,7 @@ pub fn mixer(facts: &Facts) -> Vec<Finding> {
 }
 
 /// The short name of the card that the device is on.
-fn card(facts: &Facts) -> Option<String> {
+fn card(facts: &DoctorFacts) -> Option<String> {
     let name = match (
         facts.sound.as_ref().map(|sound| &sound.tried),
         &facts.config.config.audio.device,
@@ -114,7 +114,7 @@ fn card(facts: &Facts) -> Option<String> {
         (Some(Tried::Opens { name, .. }), _) => name.clone(),
         (_, OutputSpec::Device(name)) => name.clone(),
         _ => match &facts.node {
-            Some(Node::Runs(status)) => status.output.clone(),
+            Some(NodeAnswer::Runs(status)) => status.output.clone(),
             _ => return None,
         },
     };
@@ -133,10 +133,10 @@ fn is_silent(control: &MixerControl) -> bool {
     !control.is_on || is_down
 }
 
-pub fn volume(facts: &Facts) -> Option<Finding> {
+pub fn volume(facts: &DoctorFacts) -> Option<Finding> {
     const CHECK: &str = "volume";
     let asked = match &facts.node {
-        Some(Node::Runs(status)) => status.volume,
+        Some(NodeAnswer::Runs(status)) => status.volume,
         _ => None,
     };
     let volume = asked.or(facts.remembered_volume);

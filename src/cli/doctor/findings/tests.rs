@@ -12,19 +12,19 @@ use super::*;
 use crate::{
     cli::doctor::{
         facts::{
-            Buffers, Content, Dir, Disk, Firewall, Interface, Key, Machine, Multicast, Music,
-            Network, Node, Port, PortState, Reach, Read, Settings, Sound, Status, Tried, Unit,
-            Wifi,
+            Buffers, Dir, DirectoryContent, FileSystem, Firewall, Interface, Key, LocalInterfaces,
+            Machine, Multicast, Music, NodeAnswer, Port, PortState, Read, Settings, SoundDevice,
+            Status, TrackerReach, Tried, Unit, Wifi,
         },
-        person::{End, Person, Step, Way},
+        person::{AccessPath, PathEnd, PathStep, Person},
     },
     config::Config,
     player::{MixerControl, OutputSpec},
 };
 
 /// The way to `path`, whose parents everybody may pass.
-fn way(path: &str, is_dir: bool, mode: u32) -> Way {
-    let step = |path: &str, is_dir, mode| Step {
+fn way(path: &str, is_dir: bool, mode: u32) -> AccessPath {
+    let step = |path: &str, is_dir, mode| PathStep {
         path: path.into(),
         is_dir,
         uid: 0,
@@ -32,16 +32,16 @@ fn way(path: &str, is_dir: bool, mode: u32) -> Way {
         mode,
         acl: None,
     };
-    Way {
+    AccessPath {
         steps: vec![step("/", true, 0o755), step(path, is_dir, mode)],
-        end: End::There,
+        end: PathEnd::There,
     }
 }
 
-fn missing(path: &str) -> Way {
+fn missing(path: &str) -> AccessPath {
     let mut way = way(path, true, 0o755);
     way.steps.pop();
-    way.end = End::Missing(path.into());
+    way.end = PathEnd::Missing(path.into());
     way
 }
 
@@ -49,17 +49,17 @@ fn dir(path: &str) -> Option<Dir> {
     Some(Dir {
         path: path.into(),
         way: way(path, true, 0o775),
-        disk: Some(Disk {
+        disk: Some(FileSystem {
             free: 20 << 30,
             has_inodes: true,
-            ..Disk::default()
+            ..FileSystem::default()
         }),
         used: 0,
     })
 }
 
 /// A kitchen radio that is well.
-fn well() -> Facts {
+fn well() -> DoctorFacts {
     let text = "role = \"both\"\nname = \"kitchen\"\nswarm.key_file = \"/etc/p2pmusic.key\"\n\
                 peer.music = [\"/srv/music\"]\naudio.device = \"hw:CARD=DAC,DEV=0\"";
     let status = Status {
@@ -77,7 +77,7 @@ fn well() -> Facts {
         gids: vec![0],
         group: "root".into(),
     };
-    Facts {
+    DoctorFacts {
         machine: Machine {
             memory: Some(900 << 20),
             memory_available: Some(500 << 20),
@@ -105,7 +105,7 @@ fn well() -> Facts {
             config: Config::parse(text).unwrap(),
             host: "raspberrypi".into(),
         },
-        node: Some(Node::Runs(Box::new(status))),
+        node: Some(NodeAnswer::Runs(Box::new(status))),
         unit: Some(Some(Unit {
             is_installed: true,
             is_enabled: true,
@@ -123,11 +123,11 @@ fn well() -> Facts {
             PathBuf::from("/srv/music"),
             Some(Music {
                 way: way("/srv/music", true, 0o755),
-                content: Content::Playable,
+                content: DirectoryContent::Playable,
                 unmounted: None,
             }),
         )],
-        sound: Some(Sound {
+        sound: Some(SoundDevice {
             wanted: OutputSpec::Device("hw:CARD=DAC,DEV=0".into()),
             tried: Tried::Left,
         }),
@@ -139,7 +139,7 @@ fn well() -> Facts {
             at: "[::]:4670".parse().unwrap(),
             state: PortState::Own,
         }]),
-        network: Some(Network {
+        network: Some(LocalInterfaces {
             interfaces: vec![Interface {
                 name: "wlan0".into(),
                 addresses: vec![
@@ -177,27 +177,27 @@ fn control(card: &str, name: &str, is_on: bool, percent: u8) -> MixerControl {
     }
 }
 
-fn status(facts: &mut Facts) -> &mut Status {
+fn status(facts: &mut DoctorFacts) -> &mut Status {
     match &mut facts.node {
-        Some(Node::Runs(status)) => status,
+        Some(NodeAnswer::Runs(status)) => status,
         other => panic!("{other:?}"),
     }
 }
 
-fn set(facts: &mut Facts, text: &str) {
+fn set(facts: &mut DoctorFacts, text: &str) {
     facts.config.config = Config::parse(text).unwrap();
 }
 
-fn wlan(facts: &mut Facts) -> &mut Interface {
+fn wlan(facts: &mut DoctorFacts) -> &mut Interface {
     &mut facts.network.as_mut().unwrap().interfaces[0]
 }
 
-fn stopped(facts: &mut Facts) {
-    facts.node = Some(Node::Absent("not there".into()));
+fn stopped(facts: &mut DoctorFacts) {
+    facts.node = Some(NodeAnswer::Absent("not there".into()));
 }
 
 /// Somebody with no rights but those of everybody.
-fn guest(facts: &mut Facts) {
+fn guest(facts: &mut DoctorFacts) {
     facts.looker = Person {
         name: "pi".into(),
         uid: Some(1000),
@@ -221,7 +221,12 @@ fn nothing_is_wrong_with_what_is_well() {
 
 /// A fault: what makes it of what is well, the check that finds it, how bad it is, and
 /// words of the finding or of what mends it.
-type Fault = (fn(&mut Facts), &'static str, Level, &'static [&'static str]);
+type Fault = (
+    fn(&mut DoctorFacts),
+    &'static str,
+    Level,
+    &'static [&'static str],
+);
 
 #[track_caller]
 fn are_found(faults: &[Fault]) {

@@ -16,8 +16,8 @@ use rustix::fs::getxattr;
 use crate::{
     cli::doctor::{
         acl::{Acl, MAX_ACL_BYTES},
-        facts::{Content, Dir, Disk, Key, Music, Read},
-        person::{End, Step, Way},
+        facts::{Dir, DirectoryContent, FileSystem, Key, Music, Read},
+        person::{AccessPath, PathEnd, PathStep},
     },
     config::{self, Config, ConfigError},
     identity::{self, KeyFileError},
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Reads the configuration.
-pub fn config(path: &Path) -> (Way, Read, Config) {
+pub fn config(path: &Path) -> (AccessPath, Read, Config) {
     let way = way(path);
     let (read, config) = match config::load(path) {
         Ok(config) if way.target().is_none() => (Read::Default, config),
@@ -81,12 +81,12 @@ pub fn music(path: &Path) -> Music {
 
 /// Every directory from the root on, and the end. What a link leads to comes before the
 /// end, too, since the way there passes it as well.
-fn way(path: &Path) -> Way {
+fn way(path: &Path) -> AccessPath {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
     let mut steps = Vec::new();
     let end = walk(&absolute, &mut steps);
-    if end != End::There {
-        return Way { steps, end };
+    if end != PathEnd::There {
+        return AccessPath { steps, end };
     }
     let real = fs::canonicalize(&absolute).unwrap_or_else(|_| absolute.clone());
     if real != absolute {
@@ -97,15 +97,15 @@ fn way(path: &Path) -> Way {
         steps.extend(beyond.collect::<Vec<_>>());
         steps.extend(target);
     }
-    Way { steps, end }
+    AccessPath { steps, end }
 }
 
-fn walk(path: &Path, steps: &mut Vec<Step>) -> End {
+fn walk(path: &Path, steps: &mut Vec<PathStep>) -> PathEnd {
     let mut ancestors: Vec<&Path> = path.ancestors().collect();
     ancestors.reverse();
     for path in ancestors {
         match fs::metadata(path) {
-            Ok(seen) => steps.push(Step {
+            Ok(seen) => steps.push(PathStep {
                 path: path.into(),
                 is_dir: seen.is_dir(),
                 uid: seen.uid(),
@@ -115,14 +115,14 @@ fn walk(path: &Path, steps: &mut Vec<Step>) -> End {
             }),
             Err(error) => {
                 return match error.kind() {
-                    io::ErrorKind::NotFound => End::Missing(path.into()),
-                    io::ErrorKind::PermissionDenied => End::Hidden(path.into()),
-                    _ => End::Broken(path.into(), error.to_string()),
+                    io::ErrorKind::NotFound => PathEnd::Missing(path.into()),
+                    io::ErrorKind::PermissionDenied => PathEnd::Hidden(path.into()),
+                    _ => PathEnd::Broken(path.into(), error.to_string()),
                 }
             }
         }
     }
-    End::There
+    PathEnd::There
 }
 
 /// What `setfacl` has granted there; nothing on a file system without.
@@ -137,11 +137,11 @@ fn wide(number: impl Into<u64>) -> u64 {
     number.into()
 }
 
-fn disk(path: &Path) -> Option<Disk> {
+fn disk(path: &Path) -> Option<FileSystem> {
     let room = statvfs(path).ok()?;
     let kind = statfs(path).ok()?.filesystem_type();
     let flags = room.flags();
-    Some(Disk {
+    Some(FileSystem {
         free: wide(room.blocks_available()).saturating_mul(wide(room.fragment_size())),
         // Some file systems have no fixed number of them.
         has_inodes: room.files() == 0 || room.files_available() > 0,
@@ -168,9 +168,9 @@ fn used(path: &Path) -> u64 {
     used
 }
 
-fn content(path: &Path) -> Content {
+fn content(path: &Path) -> DirectoryContent {
     if fs::read_dir(path).is_err() {
-        return Content::Unread;
+        return DirectoryContent::Unread;
     }
     let (mut files, mut is_playable) = (0, false);
     let was_all = for_each_file(path, |file, _| {
@@ -180,9 +180,9 @@ fn content(path: &Path) -> Content {
         !is_playable
     });
     match (is_playable, was_all) {
-        (true, _) => Content::Playable,
-        (false, true) => Content::Unplayable(files),
-        (false, false) => Content::Much,
+        (true, _) => DirectoryContent::Playable,
+        (false, true) => DirectoryContent::Unplayable(files),
+        (false, false) => DirectoryContent::Much,
     }
 }
 

@@ -16,8 +16,8 @@ use std::{
 use super::{
     aside::{self, Aside},
     facts::{
-        Dir, Facts, Firewall, Key, Machine, Multicast, Music, Network, Node, Port, Reach, Read,
-        Settings, Sound, Unit,
+        Dir, DoctorFacts, Firewall, Key, LocalInterfaces, Machine, Multicast, Music, NodeAnswer,
+        Port, Read, Settings, SoundDevice, TrackerReach, Unit,
     },
     person::Person,
 };
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Looks at everything, with the configuration at `path`.
-pub fn look(path: &Path) -> Facts {
+pub fn look(path: &Path) -> DoctorFacts {
     let until = Instant::now() + aside::CONFIG;
     let file = path.to_owned();
     let config = aside::look(move || files::config(&file)).by(until);
@@ -54,12 +54,12 @@ pub fn look(path: &Path) -> Facts {
     let runner = runs_as.flatten().or_else(|| service.clone());
     let runner = runner.unwrap_or_else(|| looker.clone());
 
-    let rest = Rest::begin(&settings, node.as_ref(), service.is_some());
+    let rest = ParallelLooks::begin(&settings, node.as_ref(), service.is_some());
     rest.end(settings, node, (looker, runner))
 }
 
 /// The looks that do not wait for each other.
-struct Rest {
+struct ParallelLooks {
     machine: Aside<Machine>,
     unit: Aside<Option<Unit>>,
     key: Aside<Option<Key>>,
@@ -67,26 +67,26 @@ struct Rest {
     cache: Aside<Dir>,
     volume: Aside<Option<u8>>,
     music: Vec<(PathBuf, Aside<Music>)>,
-    sound: Option<Aside<Sound>>,
+    sound: Option<Aside<SoundDevice>>,
     knobs: Option<Aside<Vec<MixerControl>>>,
     ports: Aside<Vec<Port>>,
-    network: Aside<Network>,
+    network: Aside<LocalInterfaces>,
     multicast: Aside<Multicast>,
-    trackers: Vec<(String, Aside<Reach>)>,
+    trackers: Vec<(String, Aside<TrackerReach>)>,
     firewall: Aside<Firewall>,
 }
 
-impl Rest {
-    fn begin(settings: &Settings, node: Option<&Node>, is_service: bool) -> Self {
+impl ParallelLooks {
+    fn begin(settings: &Settings, node: Option<&NodeAnswer>, is_service: bool) -> Self {
         let config = &settings.config;
         // Of a node whose configuration cannot be read, nothing is tried: it may be meant to
         // use another device, or no network at all.
         let is_known = settings.is_known();
         let is_peer = config.role.is_peer() && is_known;
         // A node that cannot be asked may have the ports and the device, too.
-        let runs = !matches!(node, Some(Node::Absent(_)));
+        let runs = !matches!(node, Some(NodeAnswer::Absent(_)));
         let own_id = match node {
-            Some(Node::Runs(status)) => Some(status.id.clone()),
+            Some(NodeAnswer::Runs(status)) => Some(status.id.clone()),
             _ => None,
         };
         let [state, cache] = dirs_of(config, is_service);
@@ -134,11 +134,11 @@ impl Rest {
     fn end(
         self,
         config: Settings,
-        node: Option<Node>,
+        node: Option<NodeAnswer>,
         (looker, runner): (Person, Person),
-    ) -> Facts {
+    ) -> DoctorFacts {
         let until = Instant::now() + aside::REST;
-        Facts {
+        DoctorFacts {
             unit: self.unit.by(until),
             key: self.key.by(until),
             state: self.state.by(until),

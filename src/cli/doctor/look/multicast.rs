@@ -17,7 +17,7 @@ use nix::sys::socket::{
 use crate::{
     cli::doctor::facts::Multicast,
     config::Config,
-    discovery::{self, Kind, Mdns},
+    discovery::{self, Mdns, ServiceKind},
     id::PeerId,
     interfaces,
 };
@@ -32,8 +32,8 @@ pub fn hear(config: &Config, own_id: Option<&str>) -> Multicast {
     }
     let mdns = Mdns::default();
     let both = smol::future::zip(
-        discovery::look_around(&mdns, Kind::Tracker, PATIENCE),
-        discovery::look_around(&mdns, Kind::Peer, PATIENCE),
+        discovery::look_around(&mdns, ServiceKind::Tracker, PATIENCE),
+        discovery::look_around(&mdns, ServiceKind::Peer, PATIENCE),
     );
     // One's own packet comes at once or never.
     let itself = hear_itself();

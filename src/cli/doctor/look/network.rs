@@ -10,11 +10,11 @@ use std::{
 use crate::{
     cli::doctor::{
         aside,
-        facts::{Firewall, Interface, Network, Port, PortState, Reach, Wifi},
+        facts::{Firewall, Interface, LocalInterfaces, Port, PortState, TrackerReach, Wifi},
     },
     config::{Config, HostPort},
     interfaces,
-    port_owner::{port_owner, Transport},
+    port_owner::{port_owner, PortProtocol},
     sockets::{bind_udp, listen_tcp},
 };
 
@@ -24,9 +24,9 @@ pub fn ports(config: &Config, node_runs: bool) -> Vec<Port> {
     let tracker = role.is_tracker().then_some(config.tracker.listen);
     let peer = role.is_peer().then_some(config.peer.listen);
     let wanted = [
-        ("tracker.listen", Transport::Tcp, tracker),
-        ("peer.listen", Transport::Udp, peer),
-        ("control.mpd", Transport::Tcp, config.control.mpd),
+        ("tracker.listen", PortProtocol::Tcp, tracker),
+        ("peer.listen", PortProtocol::Udp, peer),
+        ("control.mpd", PortProtocol::Tcp, config.control.mpd),
     ];
     let wanted = wanted.into_iter();
     wanted
@@ -35,8 +35,8 @@ pub fn ports(config: &Config, node_runs: bool) -> Vec<Port> {
             Some(Port {
                 key,
                 transport: match transport {
-                    Transport::Tcp => "TCP",
-                    Transport::Udp => "UDP",
+                    PortProtocol::Tcp => "TCP",
+                    PortProtocol::Udp => "UDP",
                 },
                 at,
                 state: match node_runs {
@@ -49,10 +49,10 @@ pub fn ports(config: &Config, node_runs: bool) -> Vec<Port> {
         .collect()
 }
 
-fn try_port(transport: Transport, at: SocketAddr) -> PortState {
+fn try_port(transport: PortProtocol, at: SocketAddr) -> PortState {
     let bound = match transport {
-        Transport::Tcp => listen_tcp(at).map(drop),
-        Transport::Udp => bind_udp(at).map(drop),
+        PortProtocol::Tcp => listen_tcp(at).map(drop),
+        PortProtocol::Udp => bind_udp(at).map(drop),
     };
     match bound {
         Ok(()) => PortState::Free,
@@ -70,10 +70,10 @@ fn try_port(transport: Transport, at: SocketAddr) -> PortState {
 /// How [`port_owner`] names a node that does not answer at the socket that was asked.
 const OWN: [&str; 2] = ["p2pmusic (pid ", "a process of the user p2pmusic"];
 
-pub fn network() -> Network {
+pub fn network() -> LocalInterfaces {
     let narrow = interfaces::narrow();
     let interfaces = interfaces::outer().into_iter();
-    Network {
+    LocalInterfaces {
         interfaces: interfaces
             .map(|(name, addresses, has_multicast)| Interface {
                 wifi: is_radio(&name).then(|| wifi(&name)),
@@ -138,19 +138,19 @@ fn is_radio_off() -> bool {
 }
 
 /// Knocks at a tracker, and hangs up.
-pub fn knock(at: &HostPort) -> Reach {
+pub fn knock(at: &HostPort) -> TrackerReach {
     let addresses = match (at.host.as_str(), at.port).to_socket_addrs() {
         Ok(addresses) => addresses,
-        Err(error) => return Reach::Nameless(error.to_string()),
+        Err(error) => return TrackerReach::Nameless(error.to_string()),
     };
     let mut failed = "it has no address".to_owned();
     for address in addresses.take(MAX_ADDRESSES) {
         match TcpStream::connect_timeout(&address, KNOCK) {
-            Ok(_) => return Reach::Answers(address),
+            Ok(_) => return TrackerReach::Answers(address),
             Err(error) => failed = format!("{address}: {error}"),
         }
     }
-    Reach::Silent(failed)
+    TrackerReach::Silent(failed)
 }
 
 pub fn firewall() -> Firewall {
@@ -193,15 +193,15 @@ mod tests {
     fn a_port_is_tried_as_the_node_would() {
         let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
         let at = taken.local_addr().unwrap();
-        let PortState::Taken(Some(owner)) = try_port(Transport::Udp, at) else {
+        let PortState::Taken(Some(owner)) = try_port(PortProtocol::Udp, at) else {
             panic!("it is taken");
         };
         assert!(owner.contains(&std::process::id().to_string()), "{owner}");
         drop(taken);
-        assert_eq!(try_port(Transport::Udp, at), PortState::Free);
+        assert_eq!(try_port(PortProtocol::Udp, at), PortState::Free);
         let elsewhere = "192.0.2.1:0".parse().unwrap();
         assert!(matches!(
-            try_port(Transport::Tcp, elsewhere),
+            try_port(PortProtocol::Tcp, elsewhere),
             PortState::Failed(_)
         ));
     }
@@ -214,8 +214,11 @@ mod tests {
             host: "127.0.0.1".into(),
             port,
         };
-        assert_eq!(knock(&tracker(at.port())), Reach::Answers(at));
+        assert_eq!(knock(&tracker(at.port())), TrackerReach::Answers(at));
         drop(listener);
-        assert!(matches!(knock(&tracker(at.port())), Reach::Silent(_)));
+        assert!(matches!(
+            knock(&tracker(at.port())),
+            TrackerReach::Silent(_)
+        ));
     }
 }

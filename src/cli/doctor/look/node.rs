@@ -10,16 +10,16 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use super::runner;
 use crate::cli::{
-    ctl::client::{Client, Record},
+    ctl::client::{CtlClient, ReplyRecord},
     doctor::{
         aside,
-        facts::{Node, Status, Unit},
+        facts::{NodeAnswer, Status, Unit},
         person::Person,
     },
 };
 
 /// Asks the node at `socket`; says, too, as which user it runs, where it is there.
-pub fn ask(socket: &Path) -> (Node, Option<Person>) {
+pub fn ask(socket: &Path) -> (NodeAnswer, Option<Person>) {
     // Only to tell the ways apart in which it fails.
     let knocked = UnixStream::connect(socket);
     let runs_as = match &knocked {
@@ -32,31 +32,31 @@ pub fn ask(socket: &Path) -> (Node, Option<Person>) {
             .and_then(|socket| runner::of_user(socket.uid())),
         Err(_) => None,
     };
-    let client = Client::connect(socket);
+    let client = CtlClient::connect(socket);
     let node = match (knocked, client) {
         (Ok(_), Ok(mut client)) => match status(&mut client) {
-            Ok(status) => Node::Runs(Box::new(status)),
-            Err(error) => Node::Mute(error.to_string()),
+            Ok(status) => NodeAnswer::Runs(Box::new(status)),
+            Err(error) => NodeAnswer::Mute(error.to_string()),
         },
-        (Ok(_), Err(error)) => Node::Mute(error.to_string()),
+        (Ok(_), Err(error)) => NodeAnswer::Mute(error.to_string()),
         (Err(error), client) => {
             let words = client.err().map(|error| error.to_string());
             let words = words.unwrap_or_else(|| error.to_string());
             match error.kind() {
-                io::ErrorKind::PermissionDenied => Node::Hidden(words),
-                _ => Node::Absent(words),
+                io::ErrorKind::PermissionDenied => NodeAnswer::Hidden(words),
+                _ => NodeAnswer::Absent(words),
             }
         }
     };
     (node, runs_as)
 }
 
-fn status(client: &mut Client) -> Result<Status, crate::cli::ctl::CtlError> {
+fn status(client: &mut CtlClient) -> Result<Status, crate::cli::ctl::CtlError> {
     let player = client.run(&["status"])?;
     let node = client.run(&["p2p_status"])?;
     let stats = client.run(&["p2p_stats"])?;
     let text = |key| node.get(key).unwrap_or_default().to_owned();
-    let count = |record: &Record, key| record.number(key).map_or(0, |n| n as u64);
+    let count = |record: &ReplyRecord, key| record.number(key).map_or(0, |n| n as u64);
     let problems = node.0.iter().filter(|(key, _)| key == "problem");
     Ok(Status {
         name: text("name"),

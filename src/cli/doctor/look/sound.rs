@@ -1,18 +1,18 @@
 //! The sound device.
 
 use crate::{
-    cli::doctor::facts::{Sound, Tried},
+    cli::doctor::facts::{SoundDevice, Tried},
     player::{self, OutputError, OutputSpec},
 };
 
 /// Tries the configured device, unless a node runs that may play on it.
-pub fn device(wanted: OutputSpec, node_runs: bool) -> Sound {
+pub fn device(wanted: OutputSpec, node_runs: bool) -> SoundDevice {
     let name = match &wanted {
         OutputSpec::Auto if !node_runs => None,
         OutputSpec::Device(name) if !node_runs => Some(name.as_str()),
         _ => {
             let tried = Tried::Left;
-            return Sound { wanted, tried };
+            return SoundDevice { wanted, tried };
         }
     };
     let tried = match player::try_out(name) {
@@ -25,5 +25,5 @@ pub fn device(wanted: OutputSpec, node_runs: bool) -> Sound {
         }
         Err(error) => Tried::Unusable(error.to_string()),
     };
-    Sound { wanted, tried }
+    SoundDevice { wanted, tried }
 }

@@ -1,6 +1,6 @@
 //! The node itself.
 
-use super::{Desk, Errand, Outcome};
+use super::{ClientContext, CommandOutcome, Errand};
 use crate::{
     control::{
         mpd::{
@@ -12,14 +12,14 @@ use crate::{
         view::PeerView,
     },
     player::{
-        queue::{Single, Slot},
+        queue::{QueueSlot, Single},
         transport::PlayState,
     },
     protocol::PeerState,
 };
 
-impl Desk<'_> {
-    pub(super) fn info(&mut self, command: Info) -> Result<Outcome, Ack> {
+impl ClientContext<'_> {
+    pub(super) fn info(&mut self, command: Info) -> Result<CommandOutcome, Ack> {
         let mut reply = Reply::with_tags(self.tags);
         match command {
             Info::Status => self.status(&mut reply),
@@ -51,7 +51,7 @@ impl Desk<'_> {
             }
             Info::Update { path, rescan } => {
                 let path = self.own_path(path)?;
-                return Ok(Outcome::Later(Errand::Update { path, rescan }));
+                return Ok(CommandOutcome::Later(Errand::Update { path, rescan }));
             }
             Info::Peers => (self.peers)().iter().for_each(|p| peer(p, &mut reply)),
             Info::NodeStatus => self.node_status(&mut reply),
@@ -78,13 +78,13 @@ impl Desk<'_> {
                             run `p2pmusic ctl leave` and `join` on a peer";
                 return Err(Ack::new(AckCode::System, text));
             }
-            Info::Leave => return Ok(Outcome::Later(Errand::Leave)),
-            Info::Join => return Ok(Outcome::Later(Errand::Join)),
+            Info::Leave => return Ok(CommandOutcome::Later(Errand::Leave)),
+            Info::Join => return Ok(CommandOutcome::Later(Errand::Join)),
         }
-        Ok(Outcome::Now(reply))
+        Ok(CommandOutcome::Now(reply))
     }
 
-    fn current(&self) -> Option<(usize, &Slot)> {
+    fn current(&self) -> Option<(usize, &QueueSlot)> {
         let position = self.queue.position(self.queue.cursor()?)?;
         Some((position, &self.queue.slots()[position]))
     }
@@ -126,11 +126,11 @@ impl Desk<'_> {
         }
     }
 
-    fn current_times(&self, slot: &Slot, reply: &mut Reply) {
+    fn current_times(&self, slot: &QueueSlot, reply: &mut Reply) {
         let Some(elapsed) = self.transport.elapsed(self.view.position) else {
             return;
         };
-        let song = crate::control::mpd::song::Song::queued(&slot.item, self.database);
+        let song = crate::control::mpd::song::SongRef::queued(&slot.item, self.database);
         let duration = song.duration;
         let whole = |time: std::time::Duration| time.as_secs();
         reply.pair(

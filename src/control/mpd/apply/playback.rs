@@ -1,6 +1,6 @@
 //! What sounds and how.
 
-use super::Desk;
+use super::ClientContext;
 use crate::{
     control::mpd::{
         args::{Ack, AckCode},
@@ -10,7 +10,7 @@ use crate::{
     player::queue::{Options, QueueError},
 };
 
-impl Desk<'_> {
+impl ClientContext<'_> {
     pub(super) fn playback(&mut self, command: Playback) -> Result<Reply, Ack> {
         let mut reply = Reply::with_tags(self.tags);
         match command {

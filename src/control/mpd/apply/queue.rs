@@ -2,24 +2,24 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{Desk, Outcome};
+use super::{ClientContext, CommandOutcome};
 use crate::{
     control::mpd::{
-        args::{Ack, AckCode, Place},
+        args::{Ack, AckCode, QueuePlace},
         command::{Placing, QueueCommand},
         filter::Filter,
-        plan::{Insertion, Plan, Then},
+        plan::{AfterInsert, Insertion, Plan},
         reply::Reply,
         song::write_queued,
     },
     player::{
-        queue::{self, QueueError, QueueId, QueueItem, Slot, MAX_QUEUE},
+        queue::{self, QueueError, QueueId, QueueItem, QueueSlot, MAX_QUEUE},
         transport::PlayState,
     },
 };
 
-impl Desk<'_> {
-    pub(super) fn queue(&mut self, command: QueueCommand) -> Result<Outcome, Ack> {
+impl ClientContext<'_> {
+    pub(super) fn queue(&mut self, command: QueueCommand) -> Result<CommandOutcome, Ack> {
         match command {
             QueueCommand::Info(range) => return self.list(range),
             QueueCommand::ById(None) => return self.list(None),
@@ -52,13 +52,13 @@ impl Desk<'_> {
             QueueCommand::Clear => self.queue.clear(),
         }
         self.transport.handle_queue_changed(self.queue);
-        Ok(Outcome::Now(Reply::new()))
+        Ok(CommandOutcome::Now(Reply::new()))
     }
 
     /// Songs that a plan has found.
     pub(super) fn insert(&mut self, insertion: Insertion) -> Result<Reply, Ack> {
         let Insertion { items, at, then } = insertion;
-        if let Then::Play(what, placing) = then {
+        if let AfterInsert::Play(what, placing) = then {
             return self.insert_best(items, &what, placing);
         }
         let at = at.map(|place| self.position(place)).transpose()?;
@@ -66,7 +66,7 @@ impl Desk<'_> {
         let mut reply = Reply::with_tags(self.tags);
         let Some(first) = first else { return Ok(reply) };
         self.transport.handle_queue_changed(self.queue);
-        if then == Then::TellId {
+        if then == AfterInsert::TellId {
             reply.pair("Id", first.0);
         }
         Ok(reply)
@@ -98,7 +98,7 @@ impl Desk<'_> {
             }
             Placing::Next | Placing::Last => {
                 self.drop_played(&items)?;
-                let next = self.position(Place::After(0)).ok();
+                let next = self.position(QueuePlace::After(0)).ok();
                 next.filter(|_| placing == Placing::Next)
             }
         };
@@ -142,7 +142,7 @@ impl Desk<'_> {
         }
     }
 
-    fn list(&self, range: Option<Range<usize>>) -> Result<Outcome, Ack> {
+    fn list(&self, range: Option<Range<usize>>) -> Result<CommandOutcome, Ack> {
         let range = range.unwrap_or(0..usize::MAX);
         if range.len() == 1 && range.start >= self.queue.len() {
             return Err(QueueError::NoSuchPosition.into());
@@ -150,7 +150,7 @@ impl Desk<'_> {
         Ok(self.show(&range, None))
     }
 
-    fn show(&self, range: &Range<usize>, filter: Option<Filter>) -> Outcome {
+    fn show(&self, range: &Range<usize>, filter: Option<Filter>) -> CommandOutcome {
         let slots = self.queue.slots().iter().enumerate();
         self.write_out(
             slots.filter(|(position, _)| range.contains(position)),
@@ -161,9 +161,9 @@ impl Desk<'_> {
     /// Has the songs written, and filtered, by the session that walks the plan.
     fn write_out<'a>(
         &self,
-        slots: impl Iterator<Item = (usize, &'a Slot)>,
+        slots: impl Iterator<Item = (usize, &'a QueueSlot)>,
         filter: Option<Filter>,
-    ) -> Outcome {
+    ) -> CommandOutcome {
         let slots = slots.map(|(position, slot)| (position, slot.clone()));
         let plan = Plan::queue(
             slots.collect(),
@@ -172,10 +172,10 @@ impl Desk<'_> {
             self.tags,
             self.now,
         );
-        Outcome::Query(Box::new(plan))
+        CommandOutcome::Query(Box::new(plan))
     }
 
-    fn changes(&self, since: u32, range: &Range<usize>, short: bool) -> Outcome {
+    fn changes(&self, since: u32, range: &Range<usize>, short: bool) -> CommandOutcome {
         let slots = self.queue.changes_since(since);
         let slots = slots.filter(|(position, _)| range.contains(position));
         if short {
@@ -183,7 +183,7 @@ impl Desk<'_> {
             for (position, slot) in slots {
                 reply.pair("cpos", position).pair("Id", slot.id.0);
             }
-            return Outcome::Now(reply);
+            return CommandOutcome::Now(reply);
         }
         self.write_out(slots, None)
     }
@@ -193,10 +193,10 @@ impl Desk<'_> {
     }
 
     /// Moves a range; relative places count without it.
-    fn move_range(&mut self, range: Range<usize>, to: Place) -> Result<(), Ack> {
+    fn move_range(&mut self, range: Range<usize>, to: QueuePlace) -> Result<(), Ack> {
         let range = range.start..range.end.min(self.queue.len());
         let to_position = self.position(to)?;
-        let is_before = !matches!(to, Place::At(_)) && range.start < to_position;
+        let is_before = !matches!(to, QueuePlace::At(_)) && range.start < to_position;
         let to_position = match is_before {
             true => to_position.saturating_sub(range.len()),
             false => to_position,

@@ -8,7 +8,7 @@ use crate::{
     config::Role,
     control::{
         fixture,
-        mpd::{command::parse, plan::Step},
+        mpd::{command::parse, plan::PlanStep},
     },
     player::{transport::PlayState, PlayerEvent},
 };
@@ -36,7 +36,7 @@ impl Node {
         }
     }
 
-    fn apply(&mut self, task: Task) -> Result<Outcome, Ack> {
+    fn apply(&mut self, task: SlowTask) -> Result<CommandOutcome, Ack> {
         let (tags, access) = (TagMask::ALL, Access::Local);
         let context = &mut Context {
             queue: &mut self.queue,
@@ -47,26 +47,26 @@ impl Node {
             stats: &fixture::stats,
             now: self.now,
         };
-        apply(Request { task, tags, access }, context)
+        apply(SessionRequest { task, tags, access }, context)
     }
 
     /// Carries out a line to its end, as a session would.
     fn ask(&mut self, line: &str) -> Result<String, Ack> {
-        let mut task = Task::Command(parse(line).map_err(|(_, ack)| ack)?);
+        let mut task = SlowTask::Command(parse(line).map_err(|(_, ack)| ack)?);
         let mut text = String::new();
         'task: loop {
             let mut plan = match self.apply(task)? {
-                Outcome::Now(reply) => return Ok(text + reply.as_str()),
-                Outcome::Later(errand) => return Ok(format!("{errand:?}")),
-                Outcome::Query(plan) => plan,
+                CommandOutcome::Now(reply) => return Ok(text + reply.as_str()),
+                CommandOutcome::Later(errand) => return Ok(format!("{errand:?}")),
+                CommandOutcome::Query(plan) => plan,
             };
             loop {
                 match plan.step(self.budget) {
-                    Step::Write(reply) => text.push_str(reply.as_str()),
-                    Step::Done => return Ok(text),
-                    Step::Failed(ack) => return Err(ack),
-                    Step::Insert(insertion) => {
-                        task = Task::Insert(insertion);
+                    PlanStep::Write(reply) => text.push_str(reply.as_str()),
+                    PlanStep::Done => return Ok(text),
+                    PlanStep::Failed(ack) => return Err(ack),
+                    PlanStep::Insert(insertion) => {
+                        task = SlowTask::Insert(insertion);
                         continue 'task;
                     }
                 }
@@ -502,7 +502,7 @@ proptest! {
 
     #[test]
     fn any_words_find_something_or_nothing(words in ".{0,20}") {
-        let _ = Node::new().apply(Task::Command(Command::Database(
+        let _ = Node::new().apply(SlowTask::Command(MpdCommand::Database(
             crate::control::mpd::command::DatabaseCommand::PlayBest(
                 words.clone(),
                 crate::control::mpd::command::Placing::Instead,

@@ -1,7 +1,7 @@
 //! All commands by name, each with the clients that may give it and how its words are read.
 
 use super::{
-    Command, DatabaseCommand, Info, Placing, Playback, QueueCommand, Selection, SessionCommand,
+    DatabaseCommand, Info, MpdCommand, Placing, Playback, QueueCommand, Selection, SessionCommand,
     Sort, SortBy, TagTypes, Use,
 };
 use crate::{
@@ -24,7 +24,7 @@ pub(super) fn spec(name: &str) -> Option<&'static Spec> {
     at.ok().map(|at| &SPECS[at])
 }
 
-pub(super) type Spec = (&'static str, Use, fn(&mut Args) -> Result<Command, Ack>);
+pub(super) type Spec = (&'static str, Use, fn(&mut Args) -> Result<MpdCommand, Ack>);
 
 /// By name.
 pub(super) const SPECS: &[Spec] = &[
@@ -200,27 +200,27 @@ pub(super) const SPECS: &[Spec] = &[
     }),
 ];
 
-fn session(command: SessionCommand) -> Result<Command, Ack> {
-    Ok(Command::Session(command))
+fn session(command: SessionCommand) -> Result<MpdCommand, Ack> {
+    Ok(MpdCommand::Session(command))
 }
 
-fn play(command: Playback) -> Result<Command, Ack> {
-    Ok(Command::Playback(command))
+fn play(command: Playback) -> Result<MpdCommand, Ack> {
+    Ok(MpdCommand::Playback(command))
 }
 
-fn queue(command: QueueCommand) -> Result<Command, Ack> {
-    Ok(Command::Queue(command))
+fn queue(command: QueueCommand) -> Result<MpdCommand, Ack> {
+    Ok(MpdCommand::Queue(command))
 }
 
-fn database(command: DatabaseCommand) -> Result<Command, Ack> {
-    Ok(Command::Database(command))
+fn database(command: DatabaseCommand) -> Result<MpdCommand, Ack> {
+    Ok(MpdCommand::Database(command))
 }
 
-fn info(command: Info) -> Result<Command, Ack> {
-    Ok(Command::Info(command))
+fn info(command: Info) -> Result<MpdCommand, Ack> {
+    Ok(MpdCommand::Info(command))
 }
 
-fn idle(args: &mut Args) -> Result<Command, Ack> {
+fn idle(args: &mut Args) -> Result<MpdCommand, Ack> {
     let mut wanted = Subsystems::NONE;
     while let Some(name) = args.next() {
         let mut all = Subsystem::ALL.into_iter();
@@ -237,7 +237,7 @@ fn idle(args: &mut Args) -> Result<Command, Ack> {
     }))
 }
 
-fn tag_types(args: &mut Args) -> Result<Command, Ack> {
+fn tag_types(args: &mut Args) -> Result<MpdCommand, Ack> {
     let what = args.next();
     // Clients also name tags that this node does not have.
     let mut tags = || {
@@ -256,28 +256,28 @@ fn tag_types(args: &mut Args) -> Result<Command, Ack> {
     }))
 }
 
-fn add(args: &mut Args, id: bool) -> Result<Command, Ack> {
+fn add(args: &mut Args, id: bool) -> Result<MpdCommand, Ack> {
     let uri = directory(&args.text()?);
     let at = args.peek().is_some().then(|| args.place()).transpose()?;
     database(DatabaseCommand::Add { uri, at, id })
 }
 
-fn list(args: &mut Args, files: bool) -> Result<Command, Ack> {
+fn list(args: &mut Args, files: bool) -> Result<MpdCommand, Ack> {
     let uri = directory(&args.next().unwrap_or_default());
     database(DatabaseCommand::List { uri, files })
 }
 
-fn list_all(args: &mut Args, info: bool) -> Result<Command, Ack> {
+fn list_all(args: &mut Args, info: bool) -> Result<MpdCommand, Ack> {
     let uri = directory(&args.next().unwrap_or_default());
     database(DatabaseCommand::ListAll { uri, info })
 }
 
-fn find(args: &mut Args, folded: bool) -> Result<Command, Ack> {
+fn find(args: &mut Args, folded: bool) -> Result<MpdCommand, Ack> {
     let selection = selection(args, folded)?;
     database(DatabaseCommand::Find(selection))
 }
 
-fn find_add(args: &mut Args, folded: bool) -> Result<Command, Ack> {
+fn find_add(args: &mut Args, folded: bool) -> Result<MpdCommand, Ack> {
     let selection = selection(args, folded)?;
     let at = match args.take("position") {
         true => Some(args.place()?),
@@ -310,7 +310,7 @@ fn selection(args: &mut Args, folded: bool) -> Result<Selection, Ack> {
     }
 }
 
-fn values(args: &mut Args) -> Result<Command, Ack> {
+fn values(args: &mut Args) -> Result<MpdCommand, Ack> {
     let tag_name = args.text()?;
     let tag = tag(&tag_name)?;
     let is_old_style = tag == Tag::Album
@@ -332,7 +332,7 @@ fn values(args: &mut Args) -> Result<Command, Ack> {
     database(DatabaseCommand::Values { tag, filter, group })
 }
 
-fn count(args: &mut Args, folded: bool) -> Result<Command, Ack> {
+fn count(args: &mut Args, folded: bool) -> Result<MpdCommand, Ack> {
     let filter = Filter::take(args, folded)?;
     let group = match args.take("group") {
         true => Some(tag(&args.text()?)?),
@@ -341,7 +341,7 @@ fn count(args: &mut Args, folded: bool) -> Result<Command, Ack> {
     database(DatabaseCommand::Count { filter, group })
 }
 
-fn play_best(args: &mut Args, placing: Placing) -> Result<Command, Ack> {
+fn play_best(args: &mut Args, placing: Placing) -> Result<MpdCommand, Ack> {
     let words = args.rest().join(" ");
     let words = words.trim();
     if words.is_empty() && placing != Placing::Instead {
@@ -350,7 +350,7 @@ fn play_best(args: &mut Args, placing: Placing) -> Result<Command, Ack> {
     database(DatabaseCommand::PlayBest(words.to_owned(), placing))
 }
 
-fn changes(args: &mut Args, short: bool) -> Result<Command, Ack> {
+fn changes(args: &mut Args, short: bool) -> Result<MpdCommand, Ack> {
     queue(QueueCommand::Changes {
         since: args.number()?,
         range: args.optional_range()?.unwrap_or(0..usize::MAX),
@@ -358,7 +358,7 @@ fn changes(args: &mut Args, short: bool) -> Result<Command, Ack> {
     })
 }
 
-fn seek_current(args: &mut Args) -> Result<Command, Ack> {
+fn seek_current(args: &mut Args) -> Result<MpdCommand, Ack> {
     let word = args.text()?;
     let seconds = |word: &str| parse_seconds(word);
     let to = match word.split_at_checked(1) {
@@ -369,7 +369,7 @@ fn seek_current(args: &mut Args) -> Result<Command, Ack> {
     play(Playback::SeekCurrent(to))
 }
 
-fn update(args: &mut Args, rescan: bool) -> Result<Command, Ack> {
+fn update(args: &mut Args, rescan: bool) -> Result<MpdCommand, Ack> {
     let path = directory(&args.next().unwrap_or_default());
     info(Info::Update { path, rescan })
 }

@@ -13,7 +13,7 @@ fn parse(words: &[&str], folded: bool) -> Result<Filter, Ack> {
 fn titles(words: &[&str], folded: bool) -> Vec<String> {
     let filter = parse(words, folded).unwrap();
     let database = fixture::database();
-    let songs = database.tracks().map(Song::from);
+    let songs = database.tracks().map(SongRef::from);
     let found = songs.filter(|song| filter.matches(song));
     let mut titles: Vec<_> = found.map(|song| song.title().to_owned()).collect();
     titles.dedup();
@@ -82,7 +82,7 @@ fn wrong_expressions_are_refused() {
     }
 }
 
-fn first(database: &crate::catalog::Database) -> Song<'_> {
+fn first(database: &crate::catalog::Database) -> SongRef<'_> {
     database
         .tracks()
         .next()
@@ -126,7 +126,7 @@ proptest! {
         directory in "([ab]{1,2}(/[ab]{1,2}){0,3})?",
     ) {
         let database = fixture::database();
-        let song = Song { owner: "a", dir: &dir, name: &name, ..first(&database) };
+        let song = SongRef { owner: "a", dir: &dir, name: &name, ..first(&database) };
         let uri = song.uri();
         let is_under = directory.is_empty()
             || uri == directory

@@ -20,13 +20,13 @@ use std::{
 };
 
 use self::words::{occurrence, weight_of, Fit, Looked, Query};
-use super::{missed::Missed, path_key, Look, Spot, Stage, Then};
+use super::{missed::MissedTracks, path_key, AfterInsert, Look, PlanStage, Spot};
 use crate::{
     catalog::Database,
     control::mpd::{
         args::{Ack, AckCode},
         command::Placing,
-        song::Song,
+        song::SongRef,
         text::fold,
     },
 };
@@ -42,29 +42,29 @@ pub(super) struct Best {
     path: Vec<Spot>,
     /// The path of the track that is looked at.
     uri: String,
-    kept: Kept,
+    kept: BestMatches,
     looked_at: Folded,
 }
 
 /// Those that match best, all as well as each other.
 #[derive(Debug, Default)]
-struct Kept {
-    rank: Option<Rank>,
+struct BestMatches {
+    rank: Option<MatchRank>,
     /// By what they have in common.
-    groups: BTreeMap<String, Group>,
+    groups: BTreeMap<String, MatchGroup>,
     track: Option<(Fullness, Spot)>,
 }
 
 /// How good a match is; more is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
+struct MatchRank {
     fit: Fit,
-    kind: Kind,
+    kind: MatchKind,
 }
 
 /// What matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum MatchKind {
     Track,
     Directory,
     Album,
@@ -76,7 +76,7 @@ type Fullness = (u32, Reverse<usize>);
 
 /// The tracks of an artist, an album or a directory.
 #[derive(Debug)]
-struct Group {
+struct MatchGroup {
     /// Of its name.
     words: usize,
     spots: Vec<Spot>,
@@ -111,7 +111,7 @@ impl Folded {
         }
     }
 
-    fn fill(&mut self, song: &Song<'_>, uri: &str, query: &Query) {
+    fn fill(&mut self, song: &SongRef<'_>, uri: &str, query: &Query) {
         let (tags, words) = (song.tags, &query.words);
         self.artist.fill(tags.artist.unwrap_or_default(), words);
         self.album_artist
@@ -136,14 +136,14 @@ impl Folded {
     }
 }
 
-impl Kept {
-    fn may_admit(&self, fit: Fit, kind: Kind) -> bool {
-        self.rank.is_none_or(|best| Rank { fit, kind } >= best)
+impl BestMatches {
+    fn may_admit(&self, fit: Fit, kind: MatchKind) -> bool {
+        self.rank.is_none_or(|best| MatchRank { fit, kind } >= best)
     }
 
     /// Whether something of that rank is to be kept; what is worse is forgotten.
-    fn admits(&mut self, fit: Fit, kind: Kind) -> bool {
-        let rank = Rank { fit, kind };
+    fn admits(&mut self, fit: Fit, kind: MatchKind) -> bool {
+        let rank = MatchRank { fit, kind };
         if self.rank.is_none_or(|best| rank > best) {
             *self = Self {
                 rank: Some(rank),
@@ -154,7 +154,7 @@ impl Kept {
     }
 
     fn join(&mut self, key: String, name: &str, spot: Spot) {
-        let group = self.groups.entry(key).or_insert_with(|| Group {
+        let group = self.groups.entry(key).or_insert_with(|| MatchGroup {
             words: name.split_whitespace().count(),
             spots: Vec::new(),
         });
@@ -162,7 +162,7 @@ impl Kept {
     }
 
     /// Of several, the one whose name has the fewest words, then the one with most tracks.
-    fn fullest(self) -> Option<Group> {
+    fn fullest(self) -> Option<MatchGroup> {
         let groups = self.groups.into_iter();
         let fullest = groups.max_by_key(|(key, group)| {
             let words = Reverse(group.words);
@@ -182,11 +182,11 @@ impl Best {
             placing,
             path: Vec::new(),
             uri: String::new(),
-            kept: Kept::default(),
+            kept: BestMatches::default(),
         }
     }
 
-    pub fn look(&mut self, song: &Song<'_>, spot: Spot) -> Look {
+    pub fn look(&mut self, song: &SongRef<'_>, spot: Spot) -> Look {
         song.uri_into(&mut self.uri);
         if self.uri == self.text {
             self.path = vec![spot];
@@ -214,12 +214,12 @@ impl Best {
         let Some((fit, name)) = fits.into_iter().flatten().max_by_key(|(fit, _)| *fit) else {
             return;
         };
-        if self.kept.admits(fit, Kind::Artist) {
+        if self.kept.admits(fit, MatchKind::Artist) {
             self.kept.join(name.folded.clone(), &name.folded, spot);
         }
     }
 
-    fn look_at_album(&mut self, song: &Song<'_>, spot: Spot) {
+    fn look_at_album(&mut self, song: &SongRef<'_>, spot: Spot) {
         let Folded {
             album,
             artist,
@@ -230,7 +230,7 @@ impl Best {
         let Some(fit) = self.query.fit(&[album, artist, album_artist], album) else {
             return;
         };
-        if !self.kept.admits(fit, Kind::Album) {
+        if !self.kept.admits(fit, MatchKind::Album) {
             return;
         }
         // Without an artist of its own, an album is what lies together: a sampler has many.
@@ -247,14 +247,17 @@ impl Best {
             return;
         };
         // Somebody's directory of that name is less than all of an artist's music.
-        if self.kept.admits((*fit).min(Fit::Word), Kind::Directory) {
+        if self
+            .kept
+            .admits((*fit).min(Fit::Word), MatchKind::Directory)
+        {
             let dir = &self.looked_at.dir.folded;
             let path = dir[..name.end].to_owned();
             self.kept.join(path, &dir[name.clone()], spot);
         }
     }
 
-    fn look_at_track(&mut self, song: &Song<'_>, spot: Spot) {
+    fn look_at_track(&mut self, song: &SongRef<'_>, spot: Spot) {
         let Self {
             query,
             looked_at,
@@ -269,7 +272,7 @@ impl Best {
             true => Fit::Word,
             false => Fit::Part,
         };
-        if !kept.may_admit(fit, Kind::Track) {
+        if !kept.may_admit(fit, MatchKind::Track) {
             return;
         }
         for index in 0..query.words.len() {
@@ -284,7 +287,7 @@ impl Best {
             }
             weight += weight_of(fields);
         }
-        if kept.admits(fit, Kind::Track) {
+        if kept.admits(fit, MatchKind::Track) {
             let fullness = (weight, Reverse(looked_at.title.folded.len()));
             if kept.track.is_none_or(|(best, _)| fullness > best) {
                 kept.track = Some((fullness, spot));
@@ -292,23 +295,26 @@ impl Best {
         }
     }
 
-    pub fn end(self, database: &Database) -> Stage {
+    pub fn end(self, database: &Database) -> PlanStage {
         let insert = |spots, what: &str| {
             let what = what.to_owned();
-            Stage::Insert(spots, None, Then::Play(what, self.placing))
+            PlanStage::Insert(spots, None, AfterInsert::Play(what, self.placing))
         };
         match (&self.path[..], self.kept.rank.map(|rank| rank.kind)) {
             ([spot], _) if is_at(*spot, &self.text, database) => insert(vec![*spot], "track"),
-            ([_, ..], _) => insert(in_order(self.path, Kind::Directory, database), "directory"),
-            ([], Some(Kind::Track)) => match self.kept.track {
+            ([_, ..], _) => insert(
+                in_order(self.path, MatchKind::Directory, database),
+                "directory",
+            ),
+            ([], Some(MatchKind::Track)) => match self.kept.track {
                 Some((_, spot)) => insert(vec![spot], "track"),
                 None => self.nothing(database),
             },
             ([], Some(kind)) => {
                 let what = match kind {
-                    Kind::Artist => "artist",
-                    Kind::Album => "album",
-                    Kind::Directory | Kind::Track => "directory",
+                    MatchKind::Artist => "artist",
+                    MatchKind::Album => "album",
+                    MatchKind::Directory | MatchKind::Track => "directory",
                 };
                 let spots = self.kept.fullest().map(|group| group.spots);
                 insert(in_order(spots.unwrap_or_default(), kind, database), what)
@@ -318,9 +324,9 @@ impl Best {
     }
 
     /// Looks for the same among what owners list that are away.
-    fn nothing(self, database: &Database) -> Stage {
+    fn nothing(self, database: &Database) -> PlanStage {
         let nothing = nothing_like(&self.text);
-        Missed::words(Self::new(&self.text, self.placing), nothing).stage(database)
+        MissedTracks::words(Self::new(&self.text, self.placing), nothing).stage(database)
     }
 
     /// As typed.
@@ -340,28 +346,30 @@ impl Best {
 
 /// The tracks of a group by album, disc and number, or as they lie there; the same song of
 /// another peer is not wanted twice.
-fn in_order(spots: Vec<Spot>, kind: Kind, database: &Database) -> Vec<Spot> {
+fn in_order(spots: Vec<Spot>, kind: MatchKind, database: &Database) -> Vec<Spot> {
     let mut seen = BTreeSet::new();
     let mut sorted = BTreeMap::new();
     for spot in spots {
         let Some(found) = spot.find(database) else {
             continue;
         };
-        let song = Song::from(found);
+        let song = SongRef::from(found);
         let tags = song.tags;
         let album = match kind {
-            Kind::Artist => {
+            MatchKind::Artist => {
                 let date = tags.date.unwrap_or_default();
                 format!("{date}\0{}", fold(tags.album.unwrap_or_default()))
             }
             _ => String::new(),
         };
         let (disc, number) = match kind {
-            Kind::Directory | Kind::Track => (0, 0),
-            Kind::Album | Kind::Artist => (tags.disc.unwrap_or(0), tags.track.unwrap_or(0)),
+            MatchKind::Directory | MatchKind::Track => (0, 0),
+            MatchKind::Album | MatchKind::Artist => {
+                (tags.disc.unwrap_or(0), tags.track.unwrap_or(0))
+            }
         };
         let is_new = match kind {
-            Kind::Directory | Kind::Track => true,
+            MatchKind::Directory | MatchKind::Track => true,
             _ => seen.insert((album.clone(), disc, number, fold(song.title()))),
         };
         if is_new {
@@ -373,7 +381,7 @@ fn in_order(spots: Vec<Spot>, kind: Kind, database: &Database) -> Vec<Spot> {
 
 /// Whether the track itself lies at `uri`.
 fn is_at(spot: Spot, uri: &str, database: &Database) -> bool {
-    let song = spot.find(database).map(Song::from);
+    let song = spot.find(database).map(SongRef::from);
     song.is_some_and(|song| song.uri() == uri)
 }
 

@@ -2,19 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use super::{best::Best, Look, Spot, Stage, Walk};
+use super::{best::Best, Look, PlanStage, Spot, TrackWalk};
 use crate::{
-    catalog::{Database, Found},
+    catalog::{Database, FoundTrackRef},
     control::mpd::{
         args::{Ack, AckCode},
-        song::Song,
+        song::SongRef,
         text::about,
     },
 };
 
 /// Something that was asked for, and was not found.
 #[derive(Debug)]
-pub(super) struct Missed {
+pub(super) struct MissedTracks {
     text: String,
     sought: Sought,
     /// What is answered if no owner has it either.
@@ -29,7 +29,7 @@ enum Sought {
     Words(Box<Best>),
 }
 
-impl Missed {
+impl MissedTracks {
     pub fn path(uri: String, nothing: Ack) -> Self {
         Self {
             text: uri,
@@ -47,26 +47,26 @@ impl Missed {
     }
 
     /// Begins to look for it.
-    pub fn stage(self, database: &Database) -> Stage {
+    pub fn stage(self, database: &Database) -> PlanStage {
         let uri = match self.sought {
             Sought::Path(_) => self.text.as_str(),
             Sought::Words(_) => "",
         };
-        let mut walk = Walk::under(database, uri);
+        let mut walk = TrackWalk::under(database, uri);
         let members = database.members().iter();
         let here = members.take_while(|member| member.is_here()).count();
         walk.next.member = walk.next.member.max(here);
-        Stage::Walk(walk, super::Collector::Missed(self))
+        PlanStage::Walk(walk, super::Collector::Missed(self))
     }
 
-    pub fn find(spot: Spot, database: &Database) -> Option<Found<'_>> {
+    pub fn find(spot: Spot, database: &Database) -> Option<FoundTrackRef<'_>> {
         let member = database.members().get(spot.member)?;
         let listed = database.missed(member, spot.no)?;
         let no = spot.no;
-        Some(Found { member, no, listed })
+        Some(FoundTrackRef { member, no, listed })
     }
 
-    pub fn look(&mut self, song: &Song<'_>, spot: Spot) -> Look {
+    pub fn look(&mut self, song: &SongRef<'_>, spot: Spot) -> Look {
         match &mut self.sought {
             Sought::Words(best) => best.look(song, spot),
             Sought::Path(found) => {
@@ -81,14 +81,14 @@ impl Missed {
         }
     }
 
-    pub fn end(self, database: &Database, now: Instant) -> Stage {
+    pub fn end(self, database: &Database, now: Instant) -> PlanStage {
         let spot = match self.sought {
             Sought::Path(found) => found,
             Sought::Words(best) => best.meant(),
         };
         let owner = spot.and_then(|spot| database.members().get(spot.member));
         let owner = owner.and_then(|owner| Some((&*owner.name, owner.away_for(now)?)));
-        Stage::Fail(owner.map_or(self.nothing, |(name, away)| is_on(&self.text, name, away)))
+        PlanStage::Fail(owner.map_or(self.nothing, |(name, away)| is_on(&self.text, name, away)))
     }
 }
 

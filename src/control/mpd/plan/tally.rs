@@ -5,16 +5,16 @@ use std::{
     time::Duration,
 };
 
-use super::{nobody_has, Look, Printer, Spot, Stage};
+use super::{nobody_has, Look, PlanStage, Printer, Spot};
 use crate::{
     catalog::Database,
-    control::mpd::{filter::Filter, reply::Reply, song::Song, tag::Tag, text::format_time},
+    control::mpd::{filter::Filter, reply::Reply, song::SongRef, tag::Tag, text::format_time},
     id::TrackId,
 };
 
 /// One directory's directories and files.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(super) struct DirectoryTally {
     uri: String,
     /// Names and sizes only.
     files: bool,
@@ -23,7 +23,7 @@ pub(super) struct Directory {
     songs: BTreeMap<String, Spot>,
 }
 
-impl Directory {
+impl DirectoryTally {
     pub fn new(uri: String, files: bool) -> Self {
         Self {
             uri,
@@ -33,7 +33,7 @@ impl Directory {
         }
     }
 
-    pub fn look(&mut self, song: &Song<'_>, spot: Spot) -> Look {
+    pub fn look(&mut self, song: &SongRef<'_>, spot: Spot) -> Look {
         if self.uri.is_empty() {
             self.enter(song.owner, song.modified);
             return Look::Further;
@@ -62,7 +62,7 @@ impl Directory {
         }
     }
 
-    pub fn end(mut self, database: &Database) -> Stage {
+    pub fn end(mut self, database: &Database) -> PlanStage {
         if self.uri.is_empty() {
             // A peer without music is there all the same.
             for member in database.members().iter().filter(|m| m.is_here()) {
@@ -100,7 +100,7 @@ impl Directory {
             true => Printer::Files,
             false => Printer::Songs,
         };
-        Stage::Tell(reply, self.songs.into_values().collect(), printer)
+        PlanStage::Tell(reply, self.songs.into_values().collect(), printer)
     }
 }
 
@@ -145,7 +145,7 @@ impl Tally {
         }
     }
 
-    pub fn look(&mut self, song: &Song<'_>, track: Option<TrackId>) {
+    pub fn look(&mut self, song: &SongRef<'_>, track: Option<TrackId>) {
         if !self.filter.matches(song) || !super::is_new(&mut self.seen, track) {
             return;
         }

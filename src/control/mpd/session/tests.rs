@@ -5,13 +5,13 @@ use crate::control::{mpd::command::Playback, view::Subsystem};
 
 /// Runs the session until it wants more, each command succeeding except
 /// `next`; gives what was written and why it ended.
-fn run(session: &mut Session) -> (String, Option<End>) {
+fn run(session: &mut Session) -> (String, Option<SessionEnd>) {
     let (mut text, mut end) = (String::new(), None);
     while let Some(action) = session.poll() {
         assert_eq!(end, None, "nothing follows the end");
         match action {
             SessionAction::Write(more) => text.push_str(&more),
-            SessionAction::Run(Command::Playback(Playback::Next)) => {
+            SessionAction::Run(MpdCommand::Playback(Playback::Next)) => {
                 session.handle_done(Err(Ack::new(AckCode::System, "no")));
             }
             SessionAction::Run(_) => session.handle_done(Ok(())),
@@ -32,7 +32,7 @@ fn greeted(access: Access) -> Session {
     session
 }
 
-fn say(session: &mut Session, text: &str) -> (String, Option<End>) {
+fn say(session: &mut Session, text: &str) -> (String, Option<SessionEnd>) {
     session.handle_bytes(text.as_bytes());
     run(session)
 }
@@ -85,7 +85,10 @@ fn idle_waits_for_what_it_asked_about_and_misses_nothing() {
     assert_eq!(run(&mut session).0, "changed: player\nOK\n");
     assert_eq!(say(&mut session, "idle\n").0, "changed: mixer\nOK\n");
     assert_eq!(say(&mut session, "idle\nnoidle\n").0, "OK\n");
-    assert_eq!(say(&mut session, "idle\nplay\n").1, Some(End::NotIdle));
+    assert_eq!(
+        say(&mut session, "idle\nplay\n").1,
+        Some(SessionEnd::NotIdle)
+    );
 }
 
 #[test]
@@ -93,22 +96,22 @@ fn sessions_end_at_their_bounds() {
     let long = "x".repeat(MAX_LINE + 1);
     assert_eq!(
         say(&mut greeted(Access::Local), &long).1,
-        Some(End::LongLine)
+        Some(SessionEnd::LongLine)
     );
     assert_eq!(
         say(&mut greeted(Access::Local), "GET / HTTP/1.1\r\n").1,
-        Some(End::Foreign)
+        Some(SessionEnd::Foreign)
     );
     assert_eq!(
         say(&mut greeted(Access::Local), "close\nplay\n"),
-        (String::new(), Some(End::Closed))
+        (String::new(), Some(SessionEnd::Closed))
     );
 
     let mut session = greeted(Access::Local);
     session.handle_bytes(b"command_list_begin\n");
     let line = "x".repeat(MAX_LINE - 1) + "\n";
     let ended = (0..=MAX_LIST_BYTES / MAX_LINE).find_map(|_| say(&mut session, &line).1);
-    assert_eq!(ended, Some(End::LongList));
+    assert_eq!(ended, Some(SessionEnd::LongList));
 }
 
 #[test]
@@ -127,7 +130,7 @@ fn a_list_of_short_lines_costs_no_more_memory_than_its_bound() {
         };
         assert_eq!(list.text.len(), count * line.len());
         assert!(list.text.capacity() <= MAX_LIST_BYTES);
-        assert_eq!(say(&mut session, &line).1, Some(End::LongList));
+        assert_eq!(say(&mut session, &line).1, Some(SessionEnd::LongList));
     }
 }
 
@@ -145,10 +148,10 @@ fn a_password_opens_what_is_closed() {
 
     let mut session = greeted(Access::Closed);
     let (text, end) = say(&mut session, "password a\npassword b\npassword c\nplay\n");
-    assert_eq!(end, Some(End::Password));
+    assert_eq!(end, Some(SessionEnd::Password));
     assert_eq!(text.matches("incorrect").count(), 3, "{text}");
     let (text, end) = say(&mut greeted(Access::Closed), "password hasty\nplay\n");
-    assert_eq!(end, Some(End::Password));
+    assert_eq!(end, Some(SessionEnd::Password));
     assert!(text.contains("again in 7 s"), "{text}");
 }
 

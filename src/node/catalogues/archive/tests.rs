@@ -1,5 +1,5 @@
 use super::*;
-use crate::catalog::samples::{song, Owner as Signer};
+use crate::catalog::samples::{song, SampleOwner as Signer};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -9,7 +9,7 @@ const MET: Duration = Duration::from_secs(600);
 struct Room {
     archive: Archive,
     now: Instant,
-    done: Vec<Task>,
+    done: Vec<ArchiveTask>,
 }
 
 impl Room {
@@ -36,13 +36,13 @@ impl Room {
     }
 
     /// Time passes; gives what was ordered.
-    fn wait(&mut self, time: Duration) -> Vec<Task> {
+    fn wait(&mut self, time: Duration) -> Vec<ArchiveTask> {
         let end = self.now + time;
         loop {
             while let Some(task) = self.archive.next_task(self.now) {
                 self.done.push(task);
                 let done = match task {
-                    Task::Judge => Archived::Judged {
+                    ArchiveTask::Judge => Archived::Judged {
                         disowned: Vec::new(),
                     },
                     _ => Archived::Done {
@@ -61,10 +61,10 @@ impl Room {
     }
 }
 
-fn write(seed: u8, seq: u64) -> Task {
+fn write(seed: u8, seq: u64) -> ArchiveTask {
     let head = Room::head(seed, seq);
     let owner = head.owner;
-    Task::Write { owner, head }
+    ArchiveTask::Write { owner, head }
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn an_owner_that_stayed_for_ten_minutes_is_written_down_and_others_leave_nothing
     assert!(room.archive.handle_gone(known, room.now));
     assert_eq!(room.archive.away().count(), 1);
     assert_eq!(room.wait(29 * DAY), []);
-    assert_eq!(room.wait(2 * DAY), [Task::Remove(known)]);
+    assert_eq!(room.wait(2 * DAY), [ArchiveTask::Remove(known)]);
     assert_eq!(room.archive.away().count(), 0);
 }
 
@@ -117,7 +117,7 @@ fn all_together_write_no_more_than_a_card_bears() {
             room.archive.handle_catalogue(head.owner, *head);
         }
         let end = room.now + MINUTE;
-        while let Some(Task::Write { .. }) = room.archive.next_task(room.now) {
+        while let Some(ArchiveTask::Write { .. }) = room.archive.next_task(room.now) {
             bytes += 1 << 20;
             room.archive.handle_ordered(1 << 20, room.now);
             let done = Archived::Done {
@@ -136,10 +136,10 @@ fn while_an_owner_is_here_the_disk_hears_it_daily_and_when_it_goes() {
     let owner = Room::head(1, 1).owner;
     room.meet(1);
     assert_eq!(room.wait(MINUTE * 11), [write(1, 1)]);
-    assert_eq!(room.wait(3 * DAY), [Task::Seen(owner); 3]);
+    assert_eq!(room.wait(3 * DAY), [ArchiveTask::Seen(owner); 3]);
     room.wait(DAY / 2);
     room.archive.handle_gone(owner, room.now);
-    assert_eq!(room.wait(DAY), [Task::Seen(owner)]);
+    assert_eq!(room.wait(DAY), [ArchiveTask::Seen(owner)]);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn an_older_file_does_not_hide_what_is_newer_and_is_replaced() {
     room.archive
         .handle_recalled(&deposit(1), 28 * DAY, room.now);
     assert_eq!(room.wait(DAY), []);
-    assert_eq!(room.wait(2 * DAY), [Task::Remove(signer.id())]);
+    assert_eq!(room.wait(2 * DAY), [ArchiveTask::Remove(signer.id())]);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn with_other_keys_owners_are_met_anew_and_files_judged() {
     room.archive.handle_gone(owner(1), room.now);
     room.archive.handle_gone(owner(2), room.now);
     room.archive.handle_keys(room.now);
-    assert_eq!(room.archive.next_task(room.now), Some(Task::Judge));
+    assert_eq!(room.archive.next_task(room.now), Some(ArchiveTask::Judge));
     let disowned = vec![owner(2), owner(3)];
     room.archive
         .handle_archived(&Archived::Judged { disowned }, room.now);

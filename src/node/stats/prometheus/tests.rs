@@ -10,7 +10,7 @@ use crate::{
     id::{PeerId, TrackId},
     node::{stats::sound::Local, FetchEvent, FetchId},
     player::{PlayId, PlayerEvent},
-    swarm::scheduler::{Outcome, RequestId},
+    swarm::scheduler::{RequestId, RequestOutcome},
 };
 
 /// The families of an exposition: type, and samples by name and labels.
@@ -123,7 +123,7 @@ fn value(families: &Families, name: &str, labels: &[(&str, &str)]) -> f64 {
     *found.unwrap_or_else(|| panic!("no {name} {labels:?}")).1
 }
 
-fn hear(stats: &mut Stats, play: u64, origin: Origin, ms: u64, now: Instant) {
+fn hear(stats: &mut NodeStats, play: u64, origin: ByteOrigin, ms: u64, now: Instant) {
     let play = PlayId(play);
     stats.sound.handle_start(play, false, now);
     stats.sound.handle_load(play, Local { origin, bytes: 5 });
@@ -133,7 +133,7 @@ fn hear(stats: &mut Stats, play: u64, origin: Origin, ms: u64, now: Instant) {
         .handle_player(&PlayerEvent::Started { play, at }, at);
 }
 
-fn receive(stats: &mut Stats, peer: PeerId, name: &str, now: Instant) {
+fn receive(stats: &mut NodeStats, peer: PeerId, name: &str, now: Instant) {
     let fetch = FetchId {
         track: TrackId([1; 32]),
         stream: 0,
@@ -143,17 +143,17 @@ fn receive(stats: &mut Stats, peer: PeerId, name: &str, now: Instant) {
     traffic.handle_fetch(fetch, peer, name.into(), 1000);
     let groups = FetchEvent::Groups(GroupSet::all(1000));
     traffic.handle_event(fetch, &groups, None, || None, now);
-    let liar = FetchEvent::Done(Outcome::Liar);
+    let liar = FetchEvent::Done(RequestOutcome::Liar);
     traffic.handle_event(fetch, &liar, None, || None, now);
 }
 
 #[test]
 fn numbers_are_read_as_they_were_counted() {
     let now = Instant::now();
-    let mut stats = Stats::new(now);
-    hear(&mut stats, 1, Origin::Swarm, 3, now);
-    hear(&mut stats, 2, Origin::Swarm, 100, now);
-    hear(&mut stats, 3, Origin::OwnDisk, 2, now);
+    let mut stats = NodeStats::new(now);
+    hear(&mut stats, 1, ByteOrigin::Swarm, 3, now);
+    hear(&mut stats, 2, ByteOrigin::Swarm, 100, now);
+    hear(&mut stats, 3, ByteOrigin::OwnDisk, 2, now);
     receive(&mut stats, PeerId([1; 32]), "attic", now);
     let families = read(&stats.exposition(now + Duration::from_secs(9))).unwrap();
     let value = |name: &str, labels: &[(&str, &str)]| value(&families, name, labels);
@@ -192,12 +192,12 @@ proptest! {
         times in proptest::collection::vec(0u64..100_000, 0..20),
     ) {
         let now = Instant::now();
-        let mut stats = Stats::new(now);
+        let mut stats = NodeStats::new(now);
         for (n, name) in names.iter().enumerate() {
             receive(&mut stats, PeerId([n as u8; 32]), name, now);
         }
         for (play, ms) in times.iter().enumerate() {
-            hear(&mut stats, play as u64, Origin::Cache, *ms, now);
+            hear(&mut stats, play as u64, ByteOrigin::Cache, *ms, now);
         }
         let families = read(&stats.exposition(now)).map_err(TestCaseError::fail)?;
         let (_, samples) = &families["p2pmusic_received_bytes_total"];

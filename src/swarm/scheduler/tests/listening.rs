@@ -31,7 +31,7 @@ fn listen(world: &mut World) -> Heard {
             return heard;
         }
         if !begun {
-            begun = ahead > at && world.scheduler.lead(world.now).is_none();
+            begun = ahead > at && world.scheduler.start_buffer(world.now).is_none();
             due = world.now;
             if begun {
                 world.scheduler.handle_held(false, world.now);
@@ -41,7 +41,7 @@ fn listen(world: &mut World) -> Heard {
             if ahead <= at {
                 heard.waits.push(at);
                 world.scheduler.handle_demand(at, world.now);
-                begun = world.scheduler.lead(world.now).is_none();
+                begun = world.scheduler.start_buffer(world.now).is_none();
                 world.scheduler.handle_held(!begun, world.now);
                 if !begun {
                     continue;
@@ -60,16 +60,16 @@ fn listen(world: &mut World) -> Heard {
 fn poll(world: &mut World) {
     while let Some(action) = world.poll() {
         match action {
-            Action::Fetch {
+            FetchAction::Fetch {
                 req,
                 source,
                 groups,
                 class,
                 renew,
             } => world.fetch(req, source, groups, class, renew),
-            Action::Cancel { req } => world.cancel(req),
-            Action::Complete | Action::Forget { .. } => {}
-            Action::Stuck { why } => panic!("stuck: {why:?}"),
+            FetchAction::Cancel { req } => world.cancel(req),
+            FetchAction::Complete | FetchAction::Forget { .. } => {}
+            FetchAction::Stuck { why } => panic!("stuck: {why:?}"),
         }
     }
 }

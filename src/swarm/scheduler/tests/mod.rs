@@ -1,5 +1,5 @@
-mod elsewhere;
 mod listening;
+mod referrals;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -39,7 +39,7 @@ enum Manner {
     Silent,
     /// Sends nothing any more from this time on, and says nothing.
     FallsSilentAt(Duration),
-    Refuses(Outcome),
+    Refuses(RequestOutcome),
 }
 
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ enum Event {
     Asked(RequestId, PeerId, GroupSet, Class),
     /// The source has sent what is first in its line.
     Sent(PeerId),
-    Done(RequestId, Outcome),
+    Done(RequestId, RequestOutcome),
 }
 
 /// What a source sends, one group after the other, by class; the one at the front is under
@@ -71,7 +71,7 @@ struct World {
     running: BTreeMap<RequestId, (PeerId, GroupSet)>,
     liars: BTreeSet<PeerId>,
     lines: BTreeMap<PeerId, Line>,
-    log: Vec<(Duration, Action)>,
+    log: Vec<(Duration, FetchAction)>,
     /// Groups that came for the second time.
     wasted: u32,
 }
@@ -99,26 +99,26 @@ impl World {
     }
 
     /// Runs until complete or stuck.
-    fn run(&mut self) -> Action {
+    fn run(&mut self) -> FetchAction {
         let far = self.now + Duration::from_secs(1_000_000);
         self.run_until(far).expect("neither complete nor stuck")
     }
 
     /// The same, but not beyond `until`.
-    fn run_until(&mut self, until: Instant) -> Option<Action> {
+    fn run_until(&mut self, until: Instant) -> Option<FetchAction> {
         for _ in 0..100_000 {
             while let Some(action) = self.poll() {
                 match action {
-                    Action::Fetch {
+                    FetchAction::Fetch {
                         req,
                         source,
                         groups,
                         class,
                         renew,
                     } => self.fetch(req, source, groups, class, renew),
-                    Action::Cancel { req } => self.cancel(req),
-                    Action::Forget { .. } => unreachable!("nobody said that it is not kept"),
-                    Action::Complete | Action::Stuck { .. } => return Some(action),
+                    FetchAction::Cancel { req } => self.cancel(req),
+                    FetchAction::Forget { .. } => unreachable!("nobody said that it is not kept"),
+                    FetchAction::Complete | FetchAction::Stuck { .. } => return Some(action),
                 }
             }
             if self.now >= until {
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// The next action; there are not many at one time, or it would not come to rest.
-    fn poll(&mut self) -> Option<Action> {
+    fn poll(&mut self) -> Option<FetchAction> {
         let action = self.scheduler.poll(self.now)?;
         let at = self.now - self.start;
         self.log.push((at, action.clone()));
@@ -182,7 +182,7 @@ impl World {
                 if self.running.contains_key(&req) {
                     match group {
                         Some(group) => self.arrive(req, source, group),
-                        None => self.done(req, Outcome::Complete),
+                        None => self.done(req, RequestOutcome::Complete),
                     }
                 }
                 self.send(source);
@@ -215,10 +215,10 @@ impl World {
         match self.remotes[&source].manner {
             Manner::FallsSilentAt(when) if since >= when => {}
             Manner::DiesAt(when) if since >= when => {
-                self.done(req, Outcome::ConnectionLost("timed out".into()));
+                self.done(req, RequestOutcome::ConnectionLost("timed out".into()));
             }
-            Manner::Lacks(from) if group.0 >= from => self.done(req, Outcome::Short),
-            Manner::LiesInGroup(n) if group.0 == n => self.done(req, Outcome::Liar),
+            Manner::Lacks(from) if group.0 >= from => self.done(req, RequestOutcome::Short),
+            Manner::LiesInGroup(n) if group.0 == n => self.done(req, RequestOutcome::Liar),
             _ => {
                 self.wasted += u32::from(self.scheduler.have().contains(group));
                 self.scheduler.handle_group(req, group, self.now);
@@ -226,7 +226,7 @@ impl World {
         }
     }
 
-    fn done(&mut self, req: RequestId, outcome: Outcome) {
+    fn done(&mut self, req: RequestId, outcome: RequestOutcome) {
         let fell_silent =
             |m: &Manner, since| matches!(m, Manner::FallsSilentAt(when) if since >= *when);
         if let Some((peer, _)) = self.running.get(&req) {
@@ -235,7 +235,7 @@ impl World {
                 return;
             }
             self.running.remove(&req);
-            if outcome == Outcome::Liar {
+            if outcome == RequestOutcome::Liar {
                 self.liars.insert(peer);
             }
         }
@@ -281,7 +281,7 @@ impl World {
         let event = match remote.manner {
             Manner::BusyTimes(left @ 1..) => {
                 self.remotes.get_mut(&source).unwrap().manner = Manner::BusyTimes(left - 1);
-                Event::Done(req, Outcome::Busy(None))
+                Event::Done(req, RequestOutcome::Busy(None))
             }
             Manner::Silent => return,
             Manner::FallsSilentAt(when) if at >= self.start + when => return,
@@ -300,7 +300,7 @@ impl World {
 
     fn fetches(&self) -> impl Iterator<Item = (Duration, PeerId, &GroupSet, Class)> {
         self.log.iter().filter_map(|(at, action)| match action {
-            Action::Fetch {
+            FetchAction::Fetch {
                 source,
                 groups,
                 class,
@@ -330,9 +330,9 @@ fn remotes() -> impl Strategy<Value = Remote> {
         (0u32..300).prop_map(Manner::LiesInGroup),
         Just(Manner::Silent),
         prop_oneof![
-            Just(Outcome::NotAvailable),
-            Just(Outcome::Denied),
-            Just(Outcome::Changed),
+            Just(RequestOutcome::NotAvailable),
+            Just(RequestOutcome::Denied),
+            Just(RequestOutcome::Changed),
         ]
         .prop_map(Manner::Refuses),
     ];
@@ -354,7 +354,7 @@ proptest! {
         let live = Remote { manner: Manner::Good, ..live };
         others.insert(at.index(others.len() + 1), live);
         let mut world = World::new(others.clone(), seed);
-        prop_assert_eq!(world.run(), Action::Complete);
+        prop_assert_eq!(world.run(), FetchAction::Complete);
         prop_assert_eq!(world.scheduler.have(), &GroupSet::all(SIZE));
 
         let mut again = World::new(others, seed);
@@ -369,8 +369,8 @@ proptest! {
         let mut world = World::new(bad.clone(), seed);
         let until = world.now + Duration::from_secs(300);
         let end = world.run_until(until);
-        if end != Some(Action::Complete) {
-            if let Some(Action::Stuck { why }) = end {
+        if end != Some(FetchAction::Complete) {
+            if let Some(FetchAction::Stuck { why }) = end {
                 prop_assert_eq!(why.len(), bad.len());
                 prop_assert!(world.running.is_empty());
                 prop_assert_eq!(world.scheduler.poll(world.now), None);
@@ -386,7 +386,7 @@ proptest! {
             }
             world.remotes.insert(peer(99), good());
             world.scheduler.add_source(peer(99), SourceInfo::default(), world.now);
-            prop_assert_eq!(world.run(), Action::Complete);
+            prop_assert_eq!(world.run(), FetchAction::Complete);
         }
     }
 }
@@ -394,7 +394,7 @@ proptest! {
 #[test]
 fn among_good_sources_every_group_is_asked_for_once() {
     let mut world = World::new(vec![good(), good(), good()], 7);
-    assert_eq!(world.run(), Action::Complete);
+    assert_eq!(world.run(), FetchAction::Complete);
     let asked: u32 = world
         .fetches()
         .map(|(_, _, groups, _)| groups.count())
@@ -432,7 +432,7 @@ fn a_late_first_byte_is_asked_of_a_second_source() {
     };
     let mut world = World::new(vec![silent], 1);
     world.remotes.insert(peer(2), good());
-    while let Some(Action::Fetch {
+    while let Some(FetchAction::Fetch {
         req,
         source,
         groups,
@@ -445,7 +445,7 @@ fn a_late_first_byte_is_asked_of_a_second_source() {
     world
         .scheduler
         .add_source(peer(2), SourceInfo::default(), world.now);
-    assert_eq!(world.run(), Action::Complete);
+    assert_eq!(world.run(), FetchAction::Complete);
     let copy = world
         .fetches()
         .find(|(_, _, groups, _)| groups.contains(Group(0)));
@@ -464,7 +464,7 @@ fn a_seek_drops_what_is_far_and_asks_there_at_once() {
     );
     for _ in 0..60 {
         while let Some(action) = world.scheduler.poll(world.now) {
-            if let Action::Fetch {
+            if let FetchAction::Fetch {
                 req,
                 source,
                 groups,
@@ -490,8 +490,8 @@ fn a_seek_drops_what_is_far_and_asks_there_at_once() {
     let mut asked = None;
     while let Some(action) = world.scheduler.poll(world.now) {
         match action {
-            Action::Cancel { req } => world.cancel(req),
-            Action::Fetch { groups, .. } => asked = asked.or(Some(groups)),
+            FetchAction::Cancel { req } => world.cancel(req),
+            FetchAction::Fetch { groups, .. } => asked = asked.or(Some(groups)),
             other => panic!("{other:?}"),
         }
     }
@@ -514,9 +514,9 @@ fn a_class_tells_what_is_played_soon_from_the_rest() {
 fn an_empty_track_is_complete_and_a_lonely_one_stuck() {
     let now = Instant::now();
     let mut empty = Scheduler::new(0, &[], 1, now);
-    assert_eq!(empty.poll(now), Some(Action::Complete));
+    assert_eq!(empty.poll(now), Some(FetchAction::Complete));
     assert_eq!(empty.poll(now), None);
     let mut lonely = scheduler(1);
-    assert_eq!(lonely.poll(now), Some(Action::Stuck { why: vec![] }));
+    assert_eq!(lonely.poll(now), Some(FetchAction::Stuck { why: vec![] }));
     assert_eq!(lonely.poll(now), None);
 }

@@ -4,7 +4,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use super::*;
 use crate::{
-    catalog::{Catalogue, Entry, Held},
+    catalog::{Catalogue, Entry, HeldEntry},
     id::TrackId,
 };
 
@@ -12,14 +12,14 @@ use crate::{
 fn catalogue(peer: u8, seq: u64) -> Catalogue {
     let key = Ed25519KeyPair::from_seed_unchecked(&[peer; 32]).unwrap();
     let track = TrackId([seq as u8; 32]);
-    let entries = vec![Some(Entry::Held(Box::new(Held { track, size: 1 })))];
+    let entries = vec![Some(Entry::Held(Box::new(HeldEntry { track, size: 1 })))];
     let owner = PeerId(key.public_key().as_ref().try_into().unwrap());
     let sign = |bytes: &[u8]| key.sign(bytes).as_ref().try_into().unwrap();
     Catalogue::publish(owner, 1, seq, vec![Arc::new(Page::new(&entries))], sign)
 }
 
 /// Two and a list.
-const QUOTA: Quota = Quota { all: 230, one: 230 };
+const QUOTA: MemoryQuota = MemoryQuota { all: 230, one: 230 };
 
 const LIST: usize = size_of::<Hash>() + size_of::<Arc<[u8]>>();
 
@@ -29,12 +29,12 @@ fn size(own: &Catalogue) -> usize {
 }
 
 /// The `n`th member's, each at an address of its own.
-fn everybody(id: PeerId) -> Option<Site> {
+fn everybody(id: PeerId) -> Option<OwnerSite> {
     let [a, b, ..] = id.0;
     Some(std::net::IpAddr::from([10, 0, a, b]).into())
 }
 
-fn pull(relay: &mut Relay, own: &Catalogue, site_of: SiteOf<'_>, now: Instant) -> Progress {
+fn pull(relay: &mut Relay, own: &Catalogue, site_of: SiteOf<'_>, now: Instant) -> RelayProgress {
     let owner = own.owner();
     let list = own.list().to_vec();
     let page = own.pages()[0].encode().into();
@@ -43,11 +43,11 @@ fn pull(relay: &mut Relay, own: &Catalogue, site_of: SiteOf<'_>, now: Instant) -
     relay.handle_page(owner, 0, page, site_of, now).unwrap()
 }
 
-fn whole(own: &Catalogue) -> Progress {
-    Progress::Whole(*own.head())
+fn whole(own: &Catalogue) -> RelayProgress {
+    RelayProgress::Whole(*own.head())
 }
 
-const NOTHING: Progress = Progress::Ask(Vec::new());
+const NOTHING: RelayProgress = RelayProgress::Ask(Vec::new());
 
 #[test]
 fn room_is_made_of_what_belongs_to_the_absent() {
@@ -77,7 +77,10 @@ fn room_is_made_of_what_belongs_to_the_absent() {
     relay.handle_gone(own[1].owner(), Duration::ZERO, now);
     let then = relay.poll_timeout().unwrap();
     let begun = relay.handle_timeout(&site_of, then);
-    assert_eq!(begun, [(late.owner(), Progress::Ask(vec![Want::List]))]);
+    assert_eq!(
+        begun,
+        [(late.owner(), RelayProgress::Ask(vec![OwnerRequest::List]))]
+    );
     assert_eq!(pull(&mut relay, &late, &site_of, then), whole(&late));
     assert_eq!(relay.left_out_in_words(name).count(), 0);
 }
@@ -101,7 +104,7 @@ fn lists_without_pages_are_counted() {
 fn one_owner_does_not_get_all_the_room() {
     let own = catalogue(1, 1);
     let size = own.pages()[0].encode().len();
-    let mut relay = Relay::new(Quota {
+    let mut relay = Relay::new(MemoryQuota {
         all: 200,
         one: size - 1,
     });
@@ -122,7 +125,7 @@ fn the_largest_makes_room_for_an_owner_of_little() {
         let site = if at % 2 == 0 { 0 } else { at };
         Some(std::net::IpAddr::from([10, 0, 0, site]).into())
     };
-    let mut relay = Relay::new(Quota {
+    let mut relay = Relay::new(MemoryQuota {
         all: 3 * size + LIST,
         one: size,
     });
@@ -142,7 +145,7 @@ fn the_older_catalogue_makes_room_for_its_owners_newest() {
     let now = Instant::now();
     let own = [1, 2, 3].map(|peer| catalogue(peer, 1));
     let size = size(&own[0]);
-    let mut relay = Relay::new(Quota {
+    let mut relay = Relay::new(MemoryQuota {
         all: 3 * size,
         one: size,
     });
@@ -162,7 +165,7 @@ fn the_older_catalogue_makes_room_for_its_owners_newest() {
 #[test]
 fn an_owner_that_changes_all_the_time_is_pulled_slowly() {
     let begin = Instant::now();
-    let mut relay = Relay::new(Quota {
+    let mut relay = Relay::new(MemoryQuota {
         all: 4000,
         one: 1000,
     });

@@ -2,13 +2,13 @@ use super::*;
 
 #[test]
 fn faults_of_the_files() {
-    fn key(facts: &mut Facts) -> &mut Key {
+    fn key(facts: &mut DoctorFacts) -> &mut Key {
         facts.key.as_mut().unwrap().as_mut().unwrap()
     }
-    fn disk(dir: &mut Option<Dir>) -> &mut Disk {
+    fn disk(dir: &mut Option<Dir>) -> &mut FileSystem {
         dir.as_mut().unwrap().disk.as_mut().unwrap()
     }
-    fn music(facts: &mut Facts) -> &mut Music {
+    fn music(facts: &mut DoctorFacts) -> &mut Music {
         facts.music[0].1.as_mut().unwrap()
     }
     are_found(&[
@@ -142,13 +142,13 @@ fn faults_of_the_files() {
             &["not a directory"],
         ),
         (
-            |f| music(f).content = Content::Unplayable(0),
+            |f| music(f).content = DirectoryContent::Unplayable(0),
             "music",
             Wrong,
             &["empty"],
         ),
         (
-            |f| music(f).content = Content::Unplayable(7),
+            |f| music(f).content = DirectoryContent::Unplayable(7),
             "music",
             Wrong,
             &["7 files", "FLAC"],
@@ -160,7 +160,7 @@ fn faults_of_the_files() {
             &["fstab", "sudo mount /srv"],
         ),
         (
-            |f| music(f).way.end = End::Broken("/srv".into(), "I/O error".into()),
+            |f| music(f).way.end = PathEnd::Broken("/srv".into(), "I/O error".into()),
             "music",
             Wrong,
             &["I/O error", "dmesg"],

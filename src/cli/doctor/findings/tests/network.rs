@@ -2,10 +2,10 @@ use super::*;
 
 #[test]
 fn faults_of_the_network() {
-    fn port(facts: &mut Facts, state: PortState) {
+    fn port(facts: &mut DoctorFacts, state: PortState) {
         facts.ports.as_mut().unwrap()[0].state = state;
     }
-    fn alone(facts: &mut Facts) {
+    fn alone(facts: &mut DoctorFacts) {
         set(facts, "name = \"kitchen\"\npeer.music = [\"/srv/music\"]");
         status(facts).peers = 1;
         facts.multicast = Some(Multicast::Heard {
@@ -15,7 +15,7 @@ fn faults_of_the_network() {
             error: None,
         });
     }
-    fn heard(facts: &mut Facts, itself: bool, trackers: &[&str]) {
+    fn heard(facts: &mut DoctorFacts, itself: bool, trackers: &[&str]) {
         facts.multicast = Some(Multicast::Heard {
             itself: vec![("wlan0".into(), itself)],
             trackers: trackers.iter().map(|&tracker| tracker.to_owned()).collect(),
@@ -157,13 +157,23 @@ fn faults_of_the_network() {
             &["attic", "address instead"],
         ),
         (
-            |f| f.trackers = vec![("attic:4670".into(), Some(Reach::Nameless("none".into())))],
+            |f| {
+                f.trackers = vec![(
+                    "attic:4670".into(),
+                    Some(TrackerReach::Nameless("none".into())),
+                )]
+            },
             "tracker",
             Wrong,
             &["nobody knows", ".local"],
         ),
         (
-            |f| f.trackers = vec![("attic:4670".into(), Some(Reach::Silent("refused".into())))],
+            |f| {
+                f.trackers = vec![(
+                    "attic:4670".into(),
+                    Some(TrackerReach::Silent("refused".into())),
+                )]
+            },
             "tracker",
             Wrong,
             &["nobody answers", "systemctl"],

@@ -76,13 +76,13 @@ fn faults_of_the_settings_and_the_service() {
         (|f| f.node = None, "node", Wrong, &["in time"]),
         (stopped, "node", Note, &["does not run"]),
         (
-            |f| f.node = Some(Node::Hidden("no right".into())),
+            |f| f.node = Some(NodeAnswer::Hidden("no right".into())),
             "node",
             Note,
             &["sudo p2pmusic doctor"],
         ),
         (
-            |f| f.node = Some(Node::Mute("hung up".into())),
+            |f| f.node = Some(NodeAnswer::Mute("hung up".into())),
             "node",
             Wrong,
             &["restart"],
@@ -111,7 +111,7 @@ fn faults_of_the_settings_and_the_service() {
 /// What the node says of itself, and a look at the same thing, are one finding.
 #[test]
 fn a_cause_is_counted_once() {
-    let causes: [fn(&mut Facts); 6] = [
+    let causes: [fn(&mut DoctorFacts); 6] = [
         |f| {
             status(f).output = "lost: hw:CARD=DAC,DEV=0 is gone".into();
             status(f)
@@ -131,7 +131,7 @@ fn a_cause_is_counted_once() {
             status(f)
                 .problems
                 .push("no network: this machine has no address".into());
-            f.network = Some(Network::default());
+            f.network = Some(LocalInterfaces::default());
             f.multicast = Some(Multicast::Unused);
         },
         |f| {

@@ -2,13 +2,13 @@ use super::*;
 
 #[test]
 fn faults_on_the_way_to_the_ear() {
-    fn tried(facts: &mut Facts, tried: Tried) {
+    fn tried(facts: &mut DoctorFacts, tried: Tried) {
         facts.sound.as_mut().unwrap().tried = tried;
     }
-    fn auto(facts: &mut Facts) {
+    fn auto(facts: &mut DoctorFacts) {
         facts.sound.as_mut().unwrap().wanted = OutputSpec::Auto;
     }
-    fn knobs(facts: &mut Facts, knobs: &[MixerControl]) {
+    fn knobs(facts: &mut DoctorFacts, knobs: &[MixerControl]) {
         facts.knobs = Some(knobs.to_vec());
     }
     are_found(&[

@@ -6,7 +6,7 @@ use super::*;
 fn asks(scheduler: &mut Scheduler, now: Instant) -> Vec<(RequestId, PeerId, GroupSet)> {
     let mut asked = Vec::new();
     while let Some(action) = scheduler.poll(now) {
-        if let Action::Fetch {
+        if let FetchAction::Fetch {
             req,
             source,
             groups,
@@ -35,7 +35,7 @@ fn who_is_named_is_asked_and_when_it_has_nothing_who_named_it_is_asked_again() {
     let first = asks(&mut scheduler, now);
     let (req, _, groups) = first[0].clone();
     let named = vec![(peer(2), groups.clone())];
-    scheduler.handle_done(req, Outcome::Elsewhere(named), now);
+    scheduler.handle_done(req, RequestOutcome::Elsewhere(named), now);
     let second = asks(&mut scheduler, now);
     let to_named = second.iter().find(|(_, source, _)| *source == peer(2));
     let (req, _, asked) = to_named.expect("it was named").clone();
@@ -45,7 +45,7 @@ fn who_is_named_is_asked_and_when_it_has_nothing_who_named_it_is_asked_again() {
         asked.any(|(.., of)| of.intersects(&groups))
     };
     assert!(!again(&second), "{second:?}");
-    scheduler.handle_done(req, Outcome::NotAvailable, now);
+    scheduler.handle_done(req, RequestOutcome::NotAvailable, now);
     let third = asks(&mut scheduler, now);
     assert!(again(&third), "{third:?}");
     assert!(third.iter().all(|(_, source, _)| *source == peer(1)));
@@ -57,12 +57,16 @@ fn what_a_part_holder_says_of_itself_counts_until_it_is_named_again() {
     let mut scheduler = opened(1, now);
     let (req, _, groups) = asks(&mut scheduler, now)[0].clone();
     let named = vec![(peer(2), groups.clone())];
-    scheduler.handle_done(req, Outcome::Elsewhere(named), now);
+    scheduler.handle_done(req, RequestOutcome::Elsewhere(named), now);
     let second = asks(&mut scheduler, now);
     let to_named = second.iter().find(|(_, source, _)| *source == peer(2));
     let (req, ..) = to_named.expect("it was named").clone();
     let only = GroupSet::from(200..204);
-    scheduler.handle_done(req, Outcome::Elsewhere(vec![(peer(2), only.clone())]), now);
+    scheduler.handle_done(
+        req,
+        RequestOutcome::Elsewhere(vec![(peer(2), only.clone())]),
+        now,
+    );
     let third = asks(&mut scheduler, now);
     let of_named = third.iter().filter(|(_, source, _)| *source == peer(2));
     for (.., asked) in of_named {
@@ -82,8 +86,8 @@ fn names_that_lead_nowhere_cost_little() {
         for (req, source, _) in asks(&mut scheduler, now) {
             count += 1;
             let outcome = match source == peer(1) {
-                true => Outcome::Elsewhere(nobody.clone()),
-                false => Outcome::NotAvailable,
+                true => RequestOutcome::Elsewhere(nobody.clone()),
+                false => RequestOutcome::NotAvailable,
             };
             scheduler.handle_done(req, outcome, now);
         }
@@ -100,7 +104,7 @@ fn listeners_that_know_of_each_other_ask_for_different_parts_of_what_is_not_due(
         let mut scheduler = opened(seed, now);
         scheduler.handle_bitrate(4 * GROUP_BYTES);
         let (req, _, groups) = asks(&mut scheduler, now)[0].clone();
-        scheduler.handle_done(req, Outcome::Elsewhere(vec![(peer(2), groups)]), now);
+        scheduler.handle_done(req, RequestOutcome::Elsewhere(vec![(peer(2), groups)]), now);
         scheduler.handle_have(&(0..60).into());
         let asked = asks(&mut scheduler, now);
         asked.into_iter().map(|(.., groups)| groups.first()).max()
@@ -124,12 +128,12 @@ fn while_the_reader_looks_at_the_tail_what_sounds_first_goes_before_what_others_
         let asked = asks(&mut scheduler, now);
         let (req, _, last) = asked[0].clone();
         assert_eq!(last.first(), Some(Group::of(tail)));
-        scheduler.handle_done(req, Outcome::Elsewhere(vec![(peer(2), last)]), now);
+        scheduler.handle_done(req, RequestOutcome::Elsewhere(vec![(peer(2), last)]), now);
         for (req, _, groups) in &asked[1..] {
             groups
                 .iter()
                 .for_each(|group| scheduler.handle_group(*req, group, now));
-            scheduler.handle_done(*req, Outcome::Complete, now);
+            scheduler.handle_done(*req, RequestOutcome::Complete, now);
         }
         let next = scheduler.have.first_missing(Group(0));
         let asked = asks(&mut scheduler, now);

@@ -14,14 +14,14 @@ use rodio::{ChannelCount, SampleRate};
 use super::inbox::Inbox;
 use super::report::{JobId, Report};
 use super::ring::{frames_in, Feed};
-use super::spec::Shape;
-use crate::media::decode::{self, Cancel, OpenError, Opened, Progress, TrackBytes};
-use crate::media::end::End;
+use super::spec::SampleShape;
+use crate::media::decode::{self, Cancel, OpenError, Opened, ReadProgress, TrackBytes};
+use crate::media::end::DecodeEnd;
 use crate::media::Format;
 
 /// Decode one track into the ring.
 #[derive(Clone)]
-pub struct Job {
+pub struct DecodeJob {
     /// Its number.
     pub id: JobId,
     /// The track.
@@ -37,11 +37,11 @@ pub struct Job {
     /// Ends the job from outside.
     pub cancel: Cancel,
     /// Shows how far it has read.
-    pub progress: Progress,
+    pub progress: ReadProgress,
 }
 
 /// The permission to fill the ring.
-pub struct Go {
+pub struct PushPermit {
     /// For this job.
     pub job: JobId,
     /// The ring of a newly opened line; else go on with the one at hand.
@@ -51,38 +51,38 @@ pub struct Go {
 }
 
 /// The engine's end of the decoding thread.
-pub struct Feeder {
-    shared: Arc<Shared>,
+pub struct DecoderThread {
+    shared: Arc<DecoderShared>,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Default)]
-struct Shared {
-    slot: Mutex<Slot>,
+struct DecoderShared {
+    slot: Mutex<LatestJob>,
     bell: Condvar,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Slot> {
+impl DecoderShared {
+    fn lock(&self) -> MutexGuard<'_, LatestJob> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What waits to be taken; the latest wins.
 #[derive(Default)]
-struct Slot {
-    job: Option<Job>,
-    go: Option<Go>,
+struct LatestJob {
+    job: Option<DecodeJob>,
+    go: Option<PushPermit>,
     quit: bool,
 }
 
-impl Feeder {
+impl DecoderThread {
     /// Starts the thread, which reports to `inbox`.
     ///
     /// # Errors
     /// If the system has no more threads.
     pub fn spawn(inbox: Arc<Inbox>) -> std::io::Result<Self> {
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<DecoderShared>::default();
         let worker = Worker {
             shared: shared.clone(),
             inbox,
@@ -98,19 +98,19 @@ impl Feeder {
     }
 
     /// Runs `job` as soon as the one before is finished or cancelled.
-    pub fn submit(&self, job: Job) {
+    pub fn submit(&self, job: DecodeJob) {
         self.shared.lock().job = Some(job);
         self.shared.bell.notify_all();
     }
 
     /// Lets an opened job fill the ring.
-    pub fn go(&self, go: Go) {
+    pub fn go(&self, go: PushPermit) {
         self.shared.lock().go = Some(go);
         self.shared.bell.notify_all();
     }
 
     /// Ends a job, wherever it waits.
-    pub fn cancel(&self, job: &Job) {
+    pub fn cancel(&self, job: &DecodeJob) {
         {
             let mut slot = self.shared.lock();
             job.cancel.set();
@@ -122,7 +122,7 @@ impl Feeder {
     }
 }
 
-impl Drop for Feeder {
+impl Drop for DecoderThread {
     /// Any running job must be cancelled before.
     fn drop(&mut self) {
         self.shared.lock().quit = true;
@@ -135,7 +135,7 @@ impl Drop for Feeder {
 }
 
 struct Worker {
-    shared: Arc<Shared>,
+    shared: Arc<DecoderShared>,
     inbox: Arc<Inbox>,
     feed: Option<Feed>,
 }
@@ -149,7 +149,7 @@ impl Worker {
         }
     }
 
-    fn next_job(&self) -> Option<Job> {
+    fn next_job(&self) -> Option<DecodeJob> {
         let mut slot = self.shared.lock();
         loop {
             if slot.quit {
@@ -163,12 +163,12 @@ impl Worker {
     }
 
     /// `Err` is an end before all was decoded.
-    fn perform(&mut self, job: &Job) -> Result<End, End> {
+    fn perform(&mut self, job: &DecodeJob) -> Result<DecodeEnd, DecodeEnd> {
         let mut opened = open(job)?;
         if !job.from.is_zero() {
             opened.seek(job.from)?;
         }
-        let shape = Shape {
+        let shape = SampleShape {
             rate: opened.rate,
             channels: opened.channels,
             bits: opened.bits,
@@ -179,7 +179,7 @@ impl Worker {
             self.feed = go.feed;
         }
         let Some(feed) = self.feed.as_mut() else {
-            return Err(End::Failed("no device is open".into()));
+            return Err(DecodeEnd::Failed("no device is open".into()));
         };
         let first = if job.replaces {
             feed.begin(!job.from.is_zero())
@@ -187,14 +187,14 @@ impl Worker {
             feed.state.written()
         };
         feed.state.expect_more();
-        let mut voice = Voice::new(opened, feed.rate);
+        let mut voice = TrackPipeline::new(opened, feed.rate);
         let chunk = frames_in(CHUNK, feed.rate).max(1);
         let mut samples = Vec::with_capacity(chunk * usize::from(feed.channels));
         let mut primed = false;
         let begun = Instant::now();
         loop {
             if job.cancel.is_set() {
-                return Err(End::Cancelled);
+                return Err(DecodeEnd::Cancelled);
             }
             let full = feed.room() < chunk;
             let stale = job.replaces && feed.state.read() < first;
@@ -224,11 +224,11 @@ impl Worker {
         }
     }
 
-    fn permission(&self, job: &Job) -> Result<Go, End> {
+    fn permission(&self, job: &DecodeJob) -> Result<PushPermit, DecodeEnd> {
         let mut slot = self.shared.lock();
         loop {
             if job.cancel.is_set() {
-                return Err(End::Cancelled);
+                return Err(DecodeEnd::Cancelled);
             }
             if let Some(go) = slot.go.take() {
                 if go.job == job.id {
@@ -241,7 +241,7 @@ impl Worker {
 }
 
 /// Waits until the ring has room again, or at most for so long.
-fn rest(shared: &Shared, job: &Job, limit: Duration) {
+fn rest(shared: &DecoderShared, job: &DecodeJob, limit: Duration) {
     let slot = shared.lock();
     if !job.cancel.is_set() {
         let waited = shared.bell.wait_timeout(slot, limit);
@@ -249,11 +249,11 @@ fn rest(shared: &Shared, job: &Job, limit: Duration) {
     }
 }
 
-fn wait<'a>(bell: &Condvar, slot: MutexGuard<'a, Slot>) -> MutexGuard<'a, Slot> {
+fn wait<'a>(bell: &Condvar, slot: MutexGuard<'a, LatestJob>) -> MutexGuard<'a, LatestJob> {
     bell.wait(slot).unwrap_or_else(PoisonError::into_inner)
 }
 
-fn open(job: &Job) -> Result<Opened, End> {
+fn open(job: &DecodeJob) -> Result<Opened, DecodeEnd> {
     let bytes = job.bytes.clone();
     decode::open(
         bytes,
@@ -263,20 +263,20 @@ fn open(job: &Job) -> Result<Opened, End> {
         &job.progress,
     )
     .map_err(|e| match e {
-        OpenError::Cancelled => End::Cancelled,
-        other => End::Failed(other.to_string()),
+        OpenError::Cancelled => DecodeEnd::Cancelled,
+        other => DecodeEnd::Failed(other.to_string()),
     })
 }
 
 /// A track at the line's rate.
-enum Voice {
+enum TrackPipeline {
     /// As it is, to the bit.
     Exact(Samples),
     /// By linear interpolation: heard to be worse, which is why it is reported.
     Resampled(SampleRateConverter<Samples>),
 }
 
-impl Voice {
+impl TrackPipeline {
     fn new(opened: Opened, rate: u32) -> Self {
         let (from, layout) = (opened.rate, opened.channels);
         let samples = Samples {
@@ -298,7 +298,7 @@ impl Voice {
     }
 
     /// Appends `frames` frames of `channels` to `out`, fewer with the end.
-    fn fill(&mut self, frames: usize, channels: u16, out: &mut Vec<f32>) -> Option<End> {
+    fn fill(&mut self, frames: usize, channels: u16, out: &mut Vec<f32>) -> Option<DecodeEnd> {
         let (layout, decoded);
         let samples = match self {
             Self::Exact(samples) => {
@@ -324,7 +324,7 @@ struct Samples {
     opened: Opened,
     decoded: Vec<f32>,
     at: usize,
-    end: Option<End>,
+    end: Option<DecodeEnd>,
 }
 
 impl Iterator for Samples {

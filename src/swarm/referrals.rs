@@ -31,7 +31,7 @@ pub type Named = Vec<(PeerId, Vec<Range<u32>>)>;
 
 /// What was lately sent, by receiver.
 #[derive(Debug, Default)]
-pub struct Elsewhere {
+pub struct Referrals {
     tracks: BTreeMap<TrackId, BTreeMap<PeerId, Receiver>>,
 }
 
@@ -50,7 +50,7 @@ struct Receiver {
     heard: Instant,
 }
 
-impl Elsewhere {
+impl Referrals {
     pub fn new() -> Self {
         Self::default()
     }
@@ -77,7 +77,7 @@ impl Elsewhere {
 
     /// The receivers to name to `asker`, which wants `groups`: those that have the first of
     /// them, or a good part of all. `None` when it is to be served here.
-    pub fn send_away(
+    pub fn refer(
         &mut self,
         track: TrackId,
         asker: PeerId,
@@ -260,14 +260,14 @@ mod tests {
         PeerId([n; 32])
     }
 
-    fn away(them: &mut Elsewhere, n: u8, groups: Range<u32>, now: Instant) -> Option<Named> {
-        them.send_away(TRACK, peer(n), &groups.into(), now)
+    fn away(them: &mut Referrals, n: u8, groups: Range<u32>, now: Instant) -> Option<Named> {
+        them.refer(TRACK, peer(n), &groups.into(), now)
     }
 
     #[test]
     fn who_asks_is_told_of_those_who_confirmed_and_served_when_it_comes_again() {
         let now = Instant::now();
-        let mut them = Elsewhere::new();
+        let mut them = Referrals::new();
         assert_eq!(away(&mut them, 1, 0..8, now), None, "nobody has it");
         them.handle_sent(TRACK, peer(1), &(0..8).into(), now);
         assert_eq!(away(&mut them, 1, 4..12, now), None, "it has that itself");
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn a_receiver_that_takes_more_than_it_can_listen_to_is_not_named() {
         let now = Instant::now();
-        let mut them = Elsewhere::new();
+        let mut them = Referrals::new();
         them.handle_sent(TRACK, peer(1), &(0..8).into(), now);
         assert!(them.passes_on(TRACK, peer(1), now));
         them.handle_greedy(TRACK, peer(1), now);
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn receivers_are_named_in_turn() {
         let now = Instant::now();
-        let mut them = Elsewhere::new();
+        let mut them = Referrals::new();
         for n in 0..8 {
             them.handle_sent(TRACK, peer(n), &(0..8).into(), now);
         }
@@ -330,20 +330,20 @@ mod tests {
     }
 
     #[derive(Clone, Debug)]
-    enum Event {
+    enum ReferralEvent {
         Sent(u8, u8, Range<u32>),
         Ask(u8, u8, Range<u32>),
         Gone(u8),
         Pass(u64),
     }
 
-    fn events() -> impl Strategy<Value = Vec<Event>> {
+    fn events() -> impl Strategy<Value = Vec<ReferralEvent>> {
         let groups = || (0u32..2000, 1u32..64).prop_map(|(from, n)| from..from + n);
         let event = prop_oneof![
-            4 => (any::<u8>(), 0u8..40, groups()).prop_map(|(n, t, g)| Event::Sent(n, t, g)),
-            4 => (any::<u8>(), 0u8..40, groups()).prop_map(|(n, t, g)| Event::Ask(n, t, g)),
-            1 => any::<u8>().prop_map(Event::Gone),
-            1 => (0u64..20_000).prop_map(Event::Pass),
+            4 => (any::<u8>(), 0u8..40, groups()).prop_map(|(n, t, g)| ReferralEvent::Sent(n, t, g)),
+            4 => (any::<u8>(), 0u8..40, groups()).prop_map(|(n, t, g)| ReferralEvent::Ask(n, t, g)),
+            1 => any::<u8>().prop_map(ReferralEvent::Gone),
+            1 => (0u64..20_000).prop_map(ReferralEvent::Pass),
         ];
         proptest::collection::vec(event, 0..300)
     }
@@ -351,21 +351,21 @@ mod tests {
     proptest! {
         #[test]
         fn named_is_only_who_was_sent_it_and_all_is_bounded(events in events()) {
-            let mut them = Elsewhere::new();
+            let mut them = Referrals::new();
             let mut now = Instant::now();
             let mut sent: BTreeMap<(u8, u8), GroupSet> = BTreeMap::new();
             let mut away: BTreeMap<(u8, u8), (Instant, GroupSet)> = BTreeMap::new();
             for event in events {
                 match event {
-                    Event::Sent(n, t, groups) => {
+                    ReferralEvent::Sent(n, t, groups) => {
                         let groups = GroupSet::from(groups);
                         them.handle_sent(TrackId([t; 32]), peer(n), &groups, now);
                         let all = sent.entry((n, t)).or_default();
                         *all = all.union(&groups);
                     }
-                    Event::Ask(n, t, groups) => {
+                    ReferralEvent::Ask(n, t, groups) => {
                         let groups = GroupSet::from(groups);
-                        let Some(named) = them.send_away(TrackId([t; 32]), peer(n), &groups, now) else {
+                        let Some(named) = them.refer(TrackId([t; 32]), peer(n), &groups, now) else {
                             continue;
                         };
                         prop_assert!((1..=MAX_NAMED).contains(&named.len()));
@@ -382,12 +382,12 @@ mod tests {
                         prop_assert!(again.is_none_or(|(_, before)| !before.intersects(&theirs)));
                         away.insert((n, t), (now, theirs));
                     }
-                    Event::Gone(n) => {
+                    ReferralEvent::Gone(n) => {
                         them.handle_gone(peer(n));
                         sent.retain(|(of, _), _| *of != n);
                         away.retain(|(of, _), _| *of != n);
                     }
-                    Event::Pass(ms) => now += Duration::from_millis(ms),
+                    ReferralEvent::Pass(ms) => now += Duration::from_millis(ms),
                 }
                 prop_assert!(them.tracks.len() <= MAX_TRACKS);
                 prop_assert!(them.tracks.values().all(|r| r.len() <= MAX_RECEIVERS));

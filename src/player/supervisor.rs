@@ -9,27 +9,27 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::health::{Outage, Pulse};
-use super::output::{Line, Output};
+use super::health::{DevicePulse, Outage};
+use super::output::{Output, OutputStream};
 use super::ring::Feed;
 use super::spec::OutputSpec;
-use super::spec::{OutputError, Shape};
+use super::spec::{OutputError, SampleShape};
 use super::PlayerEvent;
 
 /// The device, open or not.
-pub struct Keeper {
+pub struct DeviceSupervisor {
     output: Output,
-    line: Option<Line>,
+    line: Option<OutputStream>,
     /// The ring of `line`, as long as no job has got it.
     spare: Option<Feed>,
     /// Of `line`, once it runs.
-    pulse: Option<Pulse>,
+    pulse: Option<DevicePulse>,
     outage: Option<Outage>,
     /// Lines that are being closed; each sends, or hangs up, when it is.
     closing: Vec<Receiver<()>>,
 }
 
-impl Keeper {
+impl DeviceSupervisor {
     /// Opens nothing yet.
     pub fn new(spec: OutputSpec) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl Keeper {
     }
 
     /// The open line.
-    pub fn line(&self) -> Option<&Line> {
+    pub fn line(&self) -> Option<&OutputStream> {
         self.line.as_ref()
     }
 
@@ -80,7 +80,7 @@ impl Keeper {
     ///
     /// # Errors
     /// [`OutputError`] if there is no usable device.
-    pub fn fits(&mut self, shape: Shape) -> Result<bool, OutputError> {
+    pub fn fits(&mut self, shape: SampleShape) -> Result<bool, OutputError> {
         let plan = self.output.plan(shape)?;
         Ok(self.line.as_ref().is_some_and(|line| line.shape == plan))
     }
@@ -91,7 +91,7 @@ impl Keeper {
     /// [`OutputError`] if the device is gone, busy or unable.
     pub fn open(
         &mut self,
-        shape: Shape,
+        shape: SampleShape,
         gain: f32,
         paused: bool,
     ) -> Result<Option<PlayerEvent>, OutputError> {
@@ -125,7 +125,8 @@ impl Keeper {
         if let Some(line) = &mut self.line {
             line.start();
             let beats = line.state.calls();
-            self.pulse.get_or_insert_with(|| Pulse::new(beats, now));
+            self.pulse
+                .get_or_insert_with(|| DevicePulse::new(beats, now));
         }
     }
 

@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::{Blob, DiskFile, Stamp};
+use super::{Blob, DiskFile, DiskStamp};
 use crate::content::blob::{Verified, VerifiedItem};
 use crate::content::ranges::GroupSet;
 use crate::content::store::{Store, StoreError};
@@ -20,7 +20,7 @@ use crate::id::{Group, TrackId};
 
 /// What is in memory of a track: what is on its way to the disk, and what the disk cannot take.
 #[derive(Default)]
-pub(super) struct Loose {
+pub(super) struct MemoryTail {
     /// Why the disk takes no more of the track, once it does not.
     why: Option<Arc<str>>,
     /// Somebody knows that.
@@ -31,7 +31,7 @@ pub(super) struct Loose {
 
 /// An arriving track that cannot be kept.
 #[derive(Clone, Debug)]
-pub struct Unkept {
+pub struct Uncached {
     /// What the disk has of it all the same.
     pub kept: GroupSet,
     /// Why not more.
@@ -46,9 +46,9 @@ impl Blob {
         why: Arc<str>,
         store: Weak<Store>,
     ) -> Self {
-        let (nowhere, have) = (Box::new(Nowhere), GroupSet::new());
-        let blob = Self::cached(track, size, nowhere, Box::new(Nowhere), store, have);
-        blob.come_loose(why);
+        let (nowhere, have) = (Box::new(NullFile), GroupSet::new());
+        let blob = Self::cached(track, size, nowhere, Box::new(NullFile), store, have);
+        blob.spill_to_memory(why);
         blob
     }
 
@@ -66,7 +66,7 @@ impl Blob {
             };
             let store = self.store.upgrade();
             if !(error.is_for_want_of_room() && store.is_some_and(|store| store.give_way())) {
-                self.come_loose(error.to_string().into());
+                self.spill_to_memory(error.to_string().into());
             }
         }
     }
@@ -83,15 +83,15 @@ impl Blob {
     }
 
     /// Whether the track cannot be kept.
-    pub fn unkept(&self) -> Option<Unkept> {
+    pub fn unkept(&self) -> Option<Uncached> {
         let arrival = self.arrival();
         let why = arrival.loose.why.clone()?;
         let kept = arrival.loose.kept(&arrival.have);
-        Some(Unkept { kept, why })
+        Some(Uncached { kept, why })
     }
 
     /// The same, if nobody has asked so since then.
-    pub fn take_unkept(&self) -> Option<Unkept> {
+    pub fn take_unkept(&self) -> Option<Uncached> {
         let unkept = self.unkept()?;
         let was_told = std::mem::replace(&mut self.arrival().loose.is_told, true);
         (!was_told).then_some(unkept)
@@ -112,7 +112,7 @@ impl Blob {
     }
 
     /// From now on what arrives stays in memory.
-    pub(in crate::content) fn come_loose(&self, why: Arc<str>) {
+    pub(in crate::content) fn spill_to_memory(&self, why: Arc<str>) {
         self.arrival().loose.why.get_or_insert(why);
         self.arrived.notify_all();
     }
@@ -158,7 +158,7 @@ impl Blob {
     }
 }
 
-impl Loose {
+impl MemoryTail {
     pub(super) fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }
@@ -198,9 +198,9 @@ impl Loose {
 }
 
 /// The files of a track that has none.
-struct Nowhere;
+struct NullFile;
 
-impl DiskFile for Nowhere {
+impl DiskFile for NullFile {
     fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
         Ok(0)
     }
@@ -210,8 +210,8 @@ impl DiskFile for Nowhere {
     }
 
     /// Nobody else can change what is nowhere.
-    fn stamp(&self) -> io::Result<Stamp> {
-        Ok(Stamp {
+    fn stamp(&self) -> io::Result<DiskStamp> {
+        Ok(DiskStamp {
             size: 0,
             modified: SystemTime::UNIX_EPOCH,
             inode: (0, 0),

@@ -8,7 +8,7 @@ use alsa::Output;
 /// Runs `f`, and logs what alsa-lib said meanwhile at the level debug.
 ///
 /// Only this thread is heard.
-pub fn hushed<T>(f: impl FnOnce() -> T) -> T {
+pub fn with_alsa_silenced<T>(f: impl FnOnce() -> T) -> T {
     // Without memory for a buffer alsa-lib speaks for itself.
     let Ok(said) = Output::local_error_handler() else {
         return f();
@@ -24,7 +24,7 @@ pub fn hushed<T>(f: impl FnOnce() -> T) -> T {
 
 /// Has what alsa-lib says on this thread kept to itself from now on, until the
 /// thread ends.
-pub fn hush_thread() {
+pub fn silence_alsa_on_this_thread() {
     // As above.
     let _ = Output::local_error_handler();
 }

@@ -1,7 +1,7 @@
 //! Sources that other sources name: listeners like this one, which have a part of the track.
 //!
 //! The source that names them is not asked for the same again until they were tried: for
-//! [`TRY_THEM`], shorter for what is due soon, or until one of them fails. So a name that leads
+//! [`super::referral::TRY_THEM`], shorter for what is due soon, or until one of them fails. So a name that leads
 //! nowhere costs a request, and a source that has given [`MAX_MISLED`] such names is taken as
 //! busy when it gives another.
 //!
@@ -11,7 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::source::{Source, SourceInfo};
+use super::source::{SourceInfo, SourceRecord};
 use super::{Scheduler, NEAR};
 use crate::content::ranges::GroupSet;
 use crate::id::{group_count, Group, PeerId};
@@ -20,7 +20,7 @@ use crate::protocol::Class;
 impl Scheduler {
     /// A source does not send what it was `asked` for, but names peers that have some of it, or
     /// says what it has itself.
-    pub(super) fn handle_elsewhere(
+    pub(super) fn handle_referral(
         &mut self,
         by: PeerId,
         asked: &GroupSet,
@@ -43,10 +43,10 @@ impl Scheduler {
             return;
         };
         // With nobody to try, it would be asked again at once, and again.
-        if source.naming.misled >= MAX_MISLED || theirs.is_empty() {
+        if source.referral.misleading >= MAX_MISLED || theirs.is_empty() {
             source.handle_busy(None, self.random.draw(), now);
         } else {
-            source.naming.add(&theirs, now);
+            source.referral.add(&theirs, now);
         }
     }
 
@@ -58,7 +58,7 @@ impl Scheduler {
         }
         let near = Group::of(self.head.start().saturating_add(self.bytes_in(NEAR)));
         let near = GroupSet::from(self.head.0..near.0.saturating_add(1)).union(&self.opening);
-        let named = self.sources.values_mut().map(|source| &mut source.naming);
+        let named = self.sources.values_mut().map(|source| &mut source.referral);
         for naming in named {
             if naming
                 .since
@@ -72,14 +72,17 @@ impl Scheduler {
     /// A request to `peer` left `missing` out: if it was named for that, the source that named
     /// it may be asked again.
     pub(super) fn handle_not_brought(&mut self, peer: PeerId, missing: &GroupSet) {
-        let by = self.sources.get(&peer).and_then(|source| source.naming.by);
+        let by = self
+            .sources
+            .get(&peer)
+            .and_then(|source| source.referral.by);
         for source in self.sources.values_mut() {
-            source.naming.take_back(missing);
+            source.referral.take_back(missing);
         }
         if let Some(namer) = by.and_then(|by| self.sources.get_mut(&by)) {
-            namer.naming.misled = match missing.is_empty() {
+            namer.referral.misleading = match missing.is_empty() {
                 true => 0,
-                false => namer.naming.misled.saturating_add(1),
+                false => namer.referral.misleading.saturating_add(1),
             };
         }
     }
@@ -98,7 +101,7 @@ impl Scheduler {
         let soon = ahead.difference(&later);
         let later = later.union(&behind);
         let from = Group(chance % group_count(self.size).max(1));
-        let parts = self.sources.values().filter_map(Source::part);
+        let parts = self.sources.values().filter_map(SourceRecord::part);
         let rare = parts.fold(later.clone(), |rare, part| rare.difference(part));
         let turned = |groups: &GroupSet| [groups.at_or_after(from), groups.clip(from.0)];
         let mut pieces = vec![soon];

@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::index::{Index, IndexError, IndexReader, Record, Slot};
-use super::scan::Stamp;
+use super::index::{Index, IndexError, IndexReader, NumberedItem, Record};
+use super::scan::FileStamp;
 use crate::{
     catalog::{Catalogue, Head, Page, PAGE_ENTRIES},
     id::{EntryNo, PeerId, TrackId},
@@ -17,7 +17,7 @@ use crate::{
 pub type Sign = Box<dyn Fn(&[u8]) -> [u8; 64] + Send + Sync>;
 
 /// One owner's book of all that it has.
-pub(super) struct Book {
+pub(super) struct CatalogueWriter {
     index: Index,
     sign: Sign,
     pages: Vec<Arc<Page>>,
@@ -33,7 +33,7 @@ pub(super) struct Book {
     urgent: bool,
 }
 
-impl Book {
+impl CatalogueWriter {
     /// Opens the book at what the index last knew. It grows to so many bytes.
     pub fn open(
         index: Index,
@@ -78,7 +78,7 @@ impl Book {
     pub fn put(&mut self, no: Option<EntryNo>, record: Record) -> Result<EntryNo, String> {
         let size = postcard::experimental::serialized_size(&record.listed);
         self.take_room(size.unwrap_or(usize::MAX))?;
-        let no = self.index.put(no, Slot::File(Box::new(record)));
+        let no = self.index.put(no, NumberedItem::File(Box::new(record)));
         let no = no.ok_or("there are no entry numbers left; a restart makes new ones")?;
         self.touch(no, true);
         Ok(no)
@@ -118,11 +118,11 @@ impl Book {
             .iter()
             .filter(|(track, _)| !before.contains_key(track))
         {
-            if let Err(why) = self.take_room(size_of::<Slot>()) {
+            if let Err(why) = self.take_room(size_of::<NumberedItem>()) {
                 log::warn!("not all of the cache is listed: {why}");
                 break;
             }
-            let Some(no) = self.index.put(None, Slot::Held { track, size }) else {
+            let Some(no) = self.index.put(None, NumberedItem::Held { track, size }) else {
                 log::warn!("there are no entry numbers left; a restart makes new ones");
                 break;
             };
@@ -148,7 +148,7 @@ impl Book {
         self.touch(no, true);
     }
 
-    pub fn set_track(&mut self, no: EntryNo, stamp: Stamp, track: TrackId) {
+    pub fn set_track(&mut self, no: EntryNo, stamp: FileStamp, track: TrackId) {
         self.index.set_track(no, stamp, track);
         self.touch(no, false);
     }

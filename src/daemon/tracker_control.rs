@@ -11,21 +11,21 @@ use smol::Timer;
 
 use crate::{
     control::server::ControlEvent,
-    node::{self, in_few_words, Action, ControlId, Event, Interfaces, Node, Setup},
+    node::{self, in_few_words, Action, ControlId, Event, Interfaces, Node, NodeSetup},
     protocol::{Candidate, FromTracker},
-    service::{Pulse, StatusLine},
+    service::{LoopPulse, StatusLine},
     tracker::{link::TrackerEvent, server::TrackerStatus},
 };
 
 /// The network around this machine.
-pub struct Sight {
+pub struct TrackerSight {
     /// How it reaches itself: the address of peers on it.
     pub here: IpAddr,
     pub interfaces: Interfaces,
 }
 
 /// Requests, what a person must know of the configuration, and what became of the identity.
-pub type Told = (
+pub type TrackerReport = (
     Receiver<ControlEvent>,
     Receiver<Vec<String>>,
     Receiver<String>,
@@ -34,9 +34,9 @@ pub type Told = (
 /// Answers requests until the control server is gone, by what `look` sees. What
 /// a person must know of the configuration comes with them.
 pub async fn run(
-    mut setup: Setup,
-    look: impl Fn() -> Sight,
-    (requests, notices, lost): Told,
+    mut setup: NodeSetup,
+    look: impl Fn() -> TrackerSight,
+    (requests, notices, lost): TrackerReport,
     status: Option<TrackerStatus>,
 ) {
     let begun = Instant::now();
@@ -45,7 +45,7 @@ pub async fn run(
         // A node of its own for each request: it knows what the tracker knows
         // now, and nothing is to be kept between two.
         let now = Instant::now();
-        let Sight { here, interfaces } = look();
+        let TrackerSight { here, interfaces } = look();
         setup.interfaces = interfaces;
         let mut node = Node::new(setup.clone(), begun);
         let snapshot = match &status {
@@ -78,7 +78,7 @@ pub async fn run(
             Event::Control {
                 ask,
                 request,
-                sight: node::Sight::default(),
+                sight: node::RequestContext::default(),
             },
             now,
         );
@@ -94,7 +94,7 @@ pub async fn run(
 
 /// Tells the service manager which peers are there, and that the tracker's loop turns, as often as
 /// it wants to hear that, until the loop does not turn any more.
-pub async fn tell_manager(status: TrackerStatus, mut line: StatusLine, pulse: Pulse) {
+pub async fn tell_manager(status: TrackerStatus, mut line: StatusLine, pulse: LoopPulse) {
     while let Some(snapshot) = status.snapshot().await {
         pulse.beat();
         let names = snapshot.peers.iter().map(|record| &*record.name);
@@ -105,7 +105,7 @@ pub async fn tell_manager(status: TrackerStatus, mut line: StatusLine, pulse: Pu
 }
 
 /// Has the service manager hear nothing of a peer whose tracker's loop does not turn.
-pub async fn watch(status: TrackerStatus, pulse: Pulse) {
+pub async fn watch(status: TrackerStatus, pulse: LoopPulse) {
     let Some(interval) = pulse.interval() else {
         return;
     };
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::{
         identity::{Identity, SwarmKey},
-        service::{Notifier, Watchdog},
+        service::{ServiceNotifier, Watchdog},
         tracker::server::TrackerServer,
     };
 
@@ -153,7 +153,7 @@ mod tests {
         let server = server();
         let (ours, theirs) = UnixDatagram::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let notifier = Arc::new(Notifier::to(ours));
+        let notifier = Arc::new(ServiceNotifier::to(ours));
         let pulse = Watchdog::new(notifier.clone(), Some(OFTEN)).pulse();
         let line = StatusLine::new(notifier, Instant::now());
         let _telling = smol::spawn(tell_manager(server.status(), line, pulse));
@@ -173,7 +173,7 @@ mod tests {
         let server = server();
         let (ours, theirs) = UnixDatagram::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let watchdog = Watchdog::new(Arc::new(Notifier::to(ours)), Some(OFTEN));
+        let watchdog = Watchdog::new(Arc::new(ServiceNotifier::to(ours)), Some(OFTEN));
         let peer = watchdog.pulse();
         let _watching = smol::spawn(watch(server.status(), watchdog.pulse()));
         let _peer = smol::spawn(async move {

@@ -10,11 +10,11 @@ use crate::id::TrackId;
 
 /// The cache's table of contents. Removing the files is the caller's.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct LruIndex {
     cap: u64,
     used: u64,
     clock: u64,
-    items: BTreeMap<TrackId, Item>,
+    items: BTreeMap<TrackId, ShelfItem>,
     /// The same by when they were used last: a shelf has 100,000 outboards, and sorting
     /// them for each that is put there took a CPU for minutes.
     by_age: BTreeMap<u64, TrackId>,
@@ -26,7 +26,7 @@ pub struct Shelf {
 
 /// What of a track lies in the directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum StoredKind {
     /// The whole track, and its outboard.
     Held,
     /// A track that has not all arrived, and as much of its outboard.
@@ -40,8 +40,8 @@ pub enum Kind {
 pub struct NoRoom;
 
 #[derive(Debug)]
-struct Item {
-    kind: Kind,
+struct ShelfItem {
+    kind: StoredKind,
     /// The track's size, whatever of it is here.
     size: u64,
     /// What it takes of the cap; for one that is arriving: will take.
@@ -49,7 +49,7 @@ struct Item {
     last_used: u64,
 }
 
-impl Shelf {
+impl LruIndex {
     /// An empty shelf with room for `cap` bytes.
     pub fn new(cap: u64) -> Self {
         Self {
@@ -81,13 +81,13 @@ impl Shelf {
     }
 
     /// What of `track` is here.
-    pub fn kind(&self, track: TrackId) -> Option<Kind> {
+    pub fn kind(&self, track: TrackId) -> Option<StoredKind> {
         self.items.get(&track).map(|item| item.kind)
     }
 
     /// The whole tracks, with their sizes.
     pub fn held(&self) -> impl Iterator<Item = (TrackId, u64)> + '_ {
-        let held = |(_, item): &(&TrackId, &Item)| item.kind == Kind::Held;
+        let held = |(_, item): &(&TrackId, &ShelfItem)| item.kind == StoredKind::Held;
         self.items
             .iter()
             .filter(held)
@@ -95,11 +95,11 @@ impl Shelf {
     }
 
     /// Puts `track` on the shelf as just used, instead of what was there of it.
-    pub fn put(&mut self, track: TrackId, kind: Kind, size: u64, bytes: u64) {
+    pub fn put(&mut self, track: TrackId, kind: StoredKind, size: u64, bytes: u64) {
         self.remove(track);
         self.used += bytes;
         self.clock += 1;
-        let item = Item {
+        let item = ShelfItem {
             kind,
             size,
             bytes,
@@ -107,7 +107,7 @@ impl Shelf {
         };
         self.items.insert(track, item);
         self.by_age.insert(self.clock, track);
-        self.partials += usize::from(kind == Kind::Partial);
+        self.partials += usize::from(kind == StoredKind::Partial);
     }
 
     /// Notes that what is here of `track` takes `bytes` from now on.
@@ -130,7 +130,7 @@ impl Shelf {
 
     pub fn remove(&mut self, track: TrackId) {
         if let Some(item) = self.items.remove(&track) {
-            self.partials -= usize::from(item.kind == Kind::Partial);
+            self.partials -= usize::from(item.kind == StoredKind::Partial);
             self.used -= item.bytes;
             self.by_age.remove(&item.last_used);
         }
@@ -180,7 +180,7 @@ impl Shelf {
         &mut self,
         bytes: u64,
         in_use: impl Fn(TrackId) -> bool,
-    ) -> Result<Vec<(TrackId, Kind)>, NoRoom> {
+    ) -> Result<Vec<(TrackId, StoredKind)>, NoRoom> {
         let mut excess = self.used.saturating_add(bytes).saturating_sub(self.cap);
         let mut going = Vec::new();
         for (track, item) in self.oldest_first() {
@@ -202,33 +202,33 @@ impl Shelf {
     }
 
     /// While there is more than the cap, the next that may go.
-    pub fn excess(&self, in_use: impl Fn(TrackId) -> bool) -> Option<(TrackId, Kind)> {
+    pub fn excess(&self, in_use: impl Fn(TrackId) -> bool) -> Option<(TrackId, StoredKind)> {
         (self.used > self.cap).then(|| self.oldest(in_use))?
     }
 
     /// The least recently used item that may go.
-    pub fn oldest(&self, in_use: impl Fn(TrackId) -> bool) -> Option<(TrackId, Kind)> {
+    pub fn oldest(&self, in_use: impl Fn(TrackId) -> bool) -> Option<(TrackId, StoredKind)> {
         self.oldest_where(|_| true, in_use)
     }
 
     /// The least recently used partial track that may go.
     pub fn oldest_partial(&self, in_use: impl Fn(TrackId) -> bool) -> Option<TrackId> {
-        let partial = self.oldest_where(|kind| kind == Kind::Partial, in_use)?;
+        let partial = self.oldest_where(|kind| kind == StoredKind::Partial, in_use)?;
         Some(partial.0)
     }
 
     fn oldest_where(
         &self,
-        which: impl Fn(Kind) -> bool,
+        which: impl Fn(StoredKind) -> bool,
         in_use: impl Fn(TrackId) -> bool,
-    ) -> Option<(TrackId, Kind)> {
+    ) -> Option<(TrackId, StoredKind)> {
         self.oldest_first()
             .map(|(track, item)| (track, item.kind))
             .filter(|(_, kind)| which(*kind))
             .find(|(track, _)| !self.keeps(*track) && !in_use(*track))
     }
 
-    fn oldest_first(&self) -> impl Iterator<Item = (TrackId, &Item)> {
+    fn oldest_first(&self) -> impl Iterator<Item = (TrackId, &ShelfItem)> {
         let known = |track: &TrackId| Some((*track, self.items.get(track)?));
         self.by_age.values().filter_map(known)
     }
@@ -242,10 +242,10 @@ mod tests {
         TrackId([n; 32])
     }
 
-    fn full_shelf() -> Shelf {
-        let mut shelf = Shelf::new(30);
+    fn full_shelf() -> LruIndex {
+        let mut shelf = LruIndex::new(30);
         for n in 1..=3 {
-            shelf.put(track(n), Kind::Held, 9, 10);
+            shelf.put(track(n), StoredKind::Held, 9, 10);
         }
         shelf
     }
@@ -257,7 +257,10 @@ mod tests {
         let gone = shelf.make_room(15, |_| false);
         assert_eq!(
             gone,
-            Ok(vec![(track(2), Kind::Held), (track(3), Kind::Held)])
+            Ok(vec![
+                (track(2), StoredKind::Held),
+                (track(3), StoredKind::Held)
+            ])
         );
         assert_eq!(shelf.used(), 10);
     }
@@ -268,9 +271,9 @@ mod tests {
         assert_eq!(shelf.excess(|_| false), None);
         shelf.set_cap(15);
         let in_use = |t| t == track(1);
-        assert_eq!(shelf.excess(in_use), Some((track(2), Kind::Held)));
+        assert_eq!(shelf.excess(in_use), Some((track(2), StoredKind::Held)));
         shelf.remove(track(2));
-        assert_eq!(shelf.excess(in_use), Some((track(3), Kind::Held)));
+        assert_eq!(shelf.excess(in_use), Some((track(3), StoredKind::Held)));
         shelf.remove(track(3));
         assert_eq!(shelf.excess(in_use), None);
         shelf.set_cap(5);
@@ -282,21 +285,21 @@ mod tests {
         let mut shelf = full_shelf();
         shelf.set_queued(vec![track(3), track(9), track(1), track(3)]);
         assert_eq!(shelf.make_room(11, |_| false), Err(NoRoom));
-        assert_eq!(shelf.oldest(|_| false), Some((track(2), Kind::Held)));
+        assert_eq!(shelf.oldest(|_| false), Some((track(2), StoredKind::Held)));
         shelf.set_queued(vec![track(3)]);
-        assert_eq!(shelf.oldest(|_| false), Some((track(1), Kind::Held)));
+        assert_eq!(shelf.oldest(|_| false), Some((track(1), StoredKind::Held)));
     }
 
     #[test]
     fn a_partial_track_takes_what_it_has() {
         let mut shelf = full_shelf();
-        shelf.put(track(4), Kind::Partial, 9, 10);
+        shelf.put(track(4), StoredKind::Partial, 9, 10);
         shelf.resize(track(4), 3);
         assert_eq!(
             (shelf.used(), shelf.bytes(track(4)), shelf.partials()),
             (33, 3, 1)
         );
-        shelf.put(track(4), Kind::Held, 9, 10);
+        shelf.put(track(4), StoredKind::Held, 9, 10);
         assert_eq!((shelf.used(), shelf.partials()), (40, 0));
     }
 
@@ -311,12 +314,12 @@ mod tests {
         assert_eq!(shelf.used(), 30);
         assert_eq!(
             shelf.make_room(10, in_use),
-            Ok(vec![(track(3), Kind::Held)])
+            Ok(vec![(track(3), StoredKind::Held)])
         );
         shelf.unpin(track(1));
         assert_eq!(
             shelf.make_room(20, in_use),
-            Ok(vec![(track(1), Kind::Held)])
+            Ok(vec![(track(1), StoredKind::Held)])
         );
     }
 }

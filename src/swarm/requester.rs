@@ -13,14 +13,14 @@ use crate::{id::PeerId, near::Subnet};
 
 /// A peer, and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Asker {
-    pub site: Site,
+pub struct Requester {
+    pub site: HostKey,
     pub peer: PeerId,
 }
 
 /// What counts as one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Site {
+pub enum HostKey {
     Host(IpAddr),
     /// The first half of an IPv6 address.
     Network(u64),
@@ -28,15 +28,15 @@ pub enum Site {
     Here(PeerId),
 }
 
-impl Asker {
+impl Requester {
     /// `peer` speaks from `address` to a machine on `subnets`.
     pub fn new(peer: PeerId, address: IpAddr, subnets: &[Subnet]) -> Self {
-        let site = Site::at(address, subnets).unwrap_or(Site::Here(peer));
+        let site = HostKey::at(address, subnets).unwrap_or(HostKey::Here(peer));
         Self { site, peer }
     }
 }
 
-impl Site {
+impl HostKey {
     /// What is at `address`, as a machine on `subnets` sees it; on the machine itself, that
     /// depends on the requester.
     pub fn at(address: IpAddr, subnets: &[Subnet]) -> Option<Self> {
@@ -65,7 +65,7 @@ mod tests {
         )];
         let site = |n: u8, address: &str| {
             let address = address.parse().expect("it is one");
-            Asker::new(PeerId([n; 32]), address, &subnets).site
+            Requester::new(PeerId([n; 32]), address, &subnets).site
         };
         assert_eq!(site(1, "192.168.1.7"), site(2, "::ffff:192.168.1.7"));
         assert_ne!(site(1, "192.168.1.7"), site(1, "192.168.1.8"));
