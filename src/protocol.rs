@@ -244,7 +244,7 @@ pub struct Greeting {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Get {
     pub track: TrackId,
-    /// What the asker takes the track's size to be, in bytes. It is part of
+    /// What the requester takes the track's size to be, in bytes. It is part of
     /// how a slice is cut, so a holder that knows better says
     /// [`Decline::Changed`].
     pub size: u64,
@@ -307,7 +307,7 @@ pub enum Decline {
 pub const RESET_CHANGED: u32 = 1;
 /// The reason code of a stream that ends for a fault of the holder's.
 pub const RESET_FAULT: u32 = 2;
-/// The reason code of a stream that ends because others wait and its asker is slow:
+/// The reason code of a stream that ends because others wait and its requester is slow:
 /// the rest may be asked for again.
 pub const RESET_BUSY: u32 = 3;
 

@@ -15,7 +15,7 @@ pub struct LruIndex {
     used: u64,
     clock: u64,
     items: BTreeMap<TrackId, ShelfItem>,
-    /// The same by when they were used last: a shelf has 100,000 outboards, and sorting
+    /// The same by when they were used last: an index has 100,000 outboards, and sorting
     /// them for each that is put there took a CPU for minutes.
     by_age: BTreeMap<u64, TrackId>,
     partials: usize,
@@ -50,7 +50,7 @@ struct ShelfItem {
 }
 
 impl LruIndex {
-    /// An empty shelf with room for `cap` bytes.
+    /// An empty index with room for `cap` bytes.
     pub fn new(cap: u64) -> Self {
         Self {
             cap,
@@ -68,13 +68,13 @@ impl LruIndex {
         self.cap
     }
 
-    /// Makes it a shelf with room for `cap` bytes; what is too much stays until
+    /// Makes it an index with room for `cap` bytes; what is too much stays until
     /// [`Self::make_room`].
     pub fn set_cap(&mut self, cap: u64) {
         self.cap = cap;
     }
 
-    /// Bytes on the shelf; above the cap only while [`Self::make_room`] was not asked.
+    /// Bytes in the index; above the cap only while [`Self::make_room`] was not asked.
     #[cfg(test)]
     pub fn used(&self) -> u64 {
         self.used
@@ -94,7 +94,7 @@ impl LruIndex {
             .map(|(track, item)| (*track, item.size))
     }
 
-    /// Puts `track` on the shelf as just used, instead of what was there of it.
+    /// Puts `track` into the index as just used, instead of what was there of it.
     pub fn put(&mut self, track: TrackId, kind: StoredKind, size: u64, bytes: u64) {
         self.remove(track);
         self.used += bytes;
@@ -242,19 +242,19 @@ mod tests {
         TrackId([n; 32])
     }
 
-    fn full_shelf() -> LruIndex {
-        let mut shelf = LruIndex::new(30);
+    fn full_index() -> LruIndex {
+        let mut index = LruIndex::new(30);
         for n in 1..=3 {
-            shelf.put(track(n), StoredKind::Held, 9, 10);
+            index.put(track(n), StoredKind::Held, 9, 10);
         }
-        shelf
+        index
     }
 
     #[test]
     fn the_least_recently_used_goes_first() {
-        let mut shelf = full_shelf();
-        shelf.touch(track(1));
-        let gone = shelf.make_room(15, |_| false);
+        let mut index = full_index();
+        index.touch(track(1));
+        let gone = index.make_room(15, |_| false);
         assert_eq!(
             gone,
             Ok(vec![
@@ -262,63 +262,63 @@ mod tests {
                 (track(3), StoredKind::Held)
             ])
         );
-        assert_eq!(shelf.used(), 10);
+        assert_eq!(index.used(), 10);
     }
 
     #[test]
     fn a_smaller_cap_takes_as_many_as_it_must_and_may() {
-        let mut shelf = full_shelf();
-        assert_eq!(shelf.excess(|_| false), None);
-        shelf.set_cap(15);
+        let mut index = full_index();
+        assert_eq!(index.excess(|_| false), None);
+        index.set_cap(15);
         let in_use = |t| t == track(1);
-        assert_eq!(shelf.excess(in_use), Some((track(2), StoredKind::Held)));
-        shelf.remove(track(2));
-        assert_eq!(shelf.excess(in_use), Some((track(3), StoredKind::Held)));
-        shelf.remove(track(3));
-        assert_eq!(shelf.excess(in_use), None);
-        shelf.set_cap(5);
-        assert_eq!(shelf.excess(in_use), None, "it is too much, but in use");
+        assert_eq!(index.excess(in_use), Some((track(2), StoredKind::Held)));
+        index.remove(track(2));
+        assert_eq!(index.excess(in_use), Some((track(3), StoredKind::Held)));
+        index.remove(track(3));
+        assert_eq!(index.excess(in_use), None);
+        index.set_cap(5);
+        assert_eq!(index.excess(in_use), None, "it is too much, but in use");
     }
 
     #[test]
     fn what_is_queued_stays_until_it_is_not() {
-        let mut shelf = full_shelf();
-        shelf.set_queued(vec![track(3), track(9), track(1), track(3)]);
-        assert_eq!(shelf.make_room(11, |_| false), Err(NoRoom));
-        assert_eq!(shelf.oldest(|_| false), Some((track(2), StoredKind::Held)));
-        shelf.set_queued(vec![track(3)]);
-        assert_eq!(shelf.oldest(|_| false), Some((track(1), StoredKind::Held)));
+        let mut index = full_index();
+        index.set_queued(vec![track(3), track(9), track(1), track(3)]);
+        assert_eq!(index.make_room(11, |_| false), Err(NoRoom));
+        assert_eq!(index.oldest(|_| false), Some((track(2), StoredKind::Held)));
+        index.set_queued(vec![track(3)]);
+        assert_eq!(index.oldest(|_| false), Some((track(1), StoredKind::Held)));
     }
 
     #[test]
     fn a_partial_track_takes_what_it_has() {
-        let mut shelf = full_shelf();
-        shelf.put(track(4), StoredKind::Partial, 9, 10);
-        shelf.resize(track(4), 3);
+        let mut index = full_index();
+        index.put(track(4), StoredKind::Partial, 9, 10);
+        index.resize(track(4), 3);
         assert_eq!(
-            (shelf.used(), shelf.bytes(track(4)), shelf.partials()),
+            (index.used(), index.bytes(track(4)), index.partials()),
             (33, 3, 1)
         );
-        shelf.put(track(4), StoredKind::Held, 9, 10);
-        assert_eq!((shelf.used(), shelf.partials()), (40, 0));
+        index.put(track(4), StoredKind::Held, 9, 10);
+        assert_eq!((index.used(), index.partials()), (40, 0));
     }
 
     #[test]
     fn what_is_pinned_or_in_use_stays() {
-        let mut shelf = full_shelf();
-        shelf.pin(track(1));
-        shelf.pin(track(1));
-        shelf.unpin(track(1));
+        let mut index = full_index();
+        index.pin(track(1));
+        index.pin(track(1));
+        index.unpin(track(1));
         let in_use = |t| t == track(2);
-        assert_eq!(shelf.make_room(11, in_use), Err(NoRoom));
-        assert_eq!(shelf.used(), 30);
+        assert_eq!(index.make_room(11, in_use), Err(NoRoom));
+        assert_eq!(index.used(), 30);
         assert_eq!(
-            shelf.make_room(10, in_use),
+            index.make_room(10, in_use),
             Ok(vec![(track(3), StoredKind::Held)])
         );
-        shelf.unpin(track(1));
+        index.unpin(track(1));
         assert_eq!(
-            shelf.make_room(20, in_use),
+            index.make_room(20, in_use),
             Ok(vec![(track(1), StoredKind::Held)])
         );
     }

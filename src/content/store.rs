@@ -34,15 +34,15 @@ use crate::id::TrackId;
 pub struct Store {
     layout: CacheLayout,
     inner: Mutex<Inner>,
-    /// What the shelf is to be told when it is next looked at.
+    /// What the index is to be told when it is next looked at.
     wishes: Mutex<Wishes>,
     /// Library files that turned out to be other tracks.
     doubts: (Sender<PathBuf>, Receiver<PathBuf>),
 }
 
 struct Inner {
-    shelf: LruIndex,
-    /// Whether the shelf shows what lies in the directory.
+    lru: LruIndex,
+    /// Whether the index shows what lies in the directory.
     stocked: bool,
     /// Files by content; equal ones lie side by side.
     library: BTreeMap<(TrackId, PathBuf), ListedFile>,
@@ -75,7 +75,7 @@ impl Store {
         let store = Arc::new(Self {
             layout: CacheLayout::new(dir, disk),
             inner: Mutex::new(Inner {
-                shelf: LruIndex::new(cap_bytes),
+                lru: LruIndex::new(cap_bytes),
                 stocked: false,
                 library: BTreeMap::new(),
                 partial: BTreeMap::new(),
@@ -99,7 +99,7 @@ impl Store {
         let found = self.layout.take_stock()?;
         for found in found {
             inner
-                .shelf
+                .lru
                 .put(found.track, found.kind, found.size, found.bytes);
         }
         inner.stocked = true;
@@ -113,13 +113,13 @@ impl Store {
     /// [`StoreError::Io`] when something cannot be removed.
     pub fn set_cap(&self, cap_bytes: u64) -> Result<(), StoreError> {
         let mut inner = self.inner();
-        inner.shelf.set_cap(cap_bytes);
+        inner.lru.set_cap(cap_bytes);
         self.fit(&mut inner)
     }
 
     /// Removes what is more than the cap and may go.
     fn fit(&self, inner: &mut Inner) -> Result<(), StoreError> {
-        while let Some((track, kind)) = inner.shelf.excess(|t| inner.in_use(t)) {
+        while let Some((track, kind)) = inner.lru.excess(|t| inner.in_use(t)) {
             self.remove_item(inner, track, kind)?;
         }
         Ok(())
@@ -165,12 +165,12 @@ impl Store {
     /// The same; `claimed` is its size, should the cache not know that.
     fn find(self: &Arc<Self>, track: TrackId, claimed: Option<u64>) -> Option<Arc<Blob>> {
         let mut inner = self.inner();
-        inner.shelf.touch(track);
+        inner.lru.touch(track);
         if let Some(blob) = inner.at_hand(track) {
             return Some(blob);
         }
         let files = inner.files_of(track);
-        let kind = inner.shelf.kind(track);
+        let kind = inner.lru.kind(track);
         drop(inner);
 
         let library = files.iter().find_map(|file| self.open_listed(track, file));
@@ -294,24 +294,24 @@ impl Store {
         inner.partial.remove(&track);
         inner.open.insert(track, Arc::downgrade(blob));
         let bytes = footprint(blob.size());
-        inner.shelf.put(track, StoredKind::Held, blob.size(), bytes);
+        inner.lru.put(track, StoredKind::Held, blob.size(), bytes);
         Ok(())
     }
 
     /// The complete tracks in the cache, with their sizes.
     pub fn held(&self) -> Vec<(TrackId, u64)> {
-        self.inner().shelf.held().collect()
+        self.inner().lru.held().collect()
     }
 
     /// Bytes that the cache takes, as the cap counts them.
     #[cfg(test)]
     pub fn used(&self) -> u64 {
-        self.inner().shelf.used()
+        self.inner().lru.used()
     }
 
     /// Keeps `track` in the cache, once it is there, until the pin is dropped.
     pub fn pin(self: &Arc<Self>, track: TrackId) -> Pin {
-        self.inner().shelf.pin(track);
+        self.inner().lru.pin(track);
         Pin {
             store: self.clone(),
             track,
@@ -326,16 +326,16 @@ impl Store {
         let (track, bytes) = (outboard.track, outboard.hashes.len() as u64);
         self.take_stock()?;
         let mut inner = self.inner();
-        if inner.shelf.kind(track).is_some() {
+        if inner.lru.kind(track).is_some() {
             return Ok(()); // It is there, or will be when the track is complete.
         }
         self.make_room(&mut inner, track, bytes)?;
         inner
-            .shelf
+            .lru
             .put(track, StoredKind::Outboard, outboard.size, bytes);
         drop(inner);
         self.layout.write_outboard(outboard).inspect_err(|_| {
-            self.inner().shelf.remove(track);
+            self.inner().lru.remove(track);
         })
     }
 
@@ -347,7 +347,7 @@ impl Store {
         size: u64,
         data: &dyn DiskFile,
     ) -> io::Result<Option<Hashes>> {
-        let kind = self.inner().shelf.kind(track);
+        let kind = self.inner().lru.kind(track);
         if matches!(kind, Some(StoredKind::Held | StoredKind::Outboard)) {
             if let Some(file) = self.layout.open_outboard(track, size) {
                 return Ok(Some(Hashes::File(file)));
@@ -375,7 +375,7 @@ impl Store {
     /// The disk is full: removes what was used longest ago; whether there was something.
     pub(super) fn give_way(&self) -> bool {
         let mut inner = self.inner();
-        let oldest = inner.shelf.oldest(|track| inner.in_use(track));
+        let oldest = inner.lru.oldest(|track| inner.in_use(track));
         oldest.is_some_and(|(track, kind)| {
             log::debug!("the disk is full: track {track} makes room");
             self.remove_item(&mut inner, track, kind).is_ok()
@@ -386,7 +386,7 @@ impl Store {
     pub(super) fn discard(&self, track: TrackId) {
         let mut inner = self.inner();
         inner.open.remove(&track);
-        if let Some(kind) = inner.shelf.kind(track) {
+        if let Some(kind) = inner.lru.kind(track) {
             if let Err(error) = self.remove_item(&mut inner, track, kind) {
                 log::warn!("{error}");
             }
@@ -396,7 +396,7 @@ impl Store {
     /// The same for a library file: either its outboard is broken, which one read will
     /// mend, or the file is not the track any more.
     pub(super) fn discard_listed(&self, track: TrackId, path: &Path) {
-        let kind = self.inner().shelf.kind(track);
+        let kind = self.inner().lru.kind(track);
         match kind {
             Some(StoredKind::Outboard) => self.discard(track),
             _ => self.doubt_file(track, path),
@@ -405,19 +405,16 @@ impl Store {
 
     /// Makes room for `track` to take `bytes`, what it takes already among them.
     fn make_room(&self, inner: &mut Inner, track: TrackId, bytes: u64) -> Result<(), StoreError> {
-        let cap = inner.shelf.cap();
+        let cap = inner.lru.cap();
         if bytes > cap {
             let needs = bytes;
             return Err(StoreError::TooLarge { track, needs, cap });
         }
-        let more = bytes.saturating_sub(inner.shelf.bytes(track));
+        let more = bytes.saturating_sub(inner.lru.bytes(track));
         let Inner {
-            shelf,
-            partial,
-            open,
-            ..
+            lru, partial, open, ..
         } = &mut *inner;
-        let going = shelf
+        let going = lru
             .make_room(more, |t| t == track || in_use(partial, open, t))
             .map_err(|_| StoreError::Full { track, cap })?;
         for (old, kind) in going {
@@ -433,7 +430,7 @@ impl Store {
         kind: StoredKind,
     ) -> Result<(), StoreError> {
         inner.partial.remove(&track);
-        inner.shelf.remove(track);
+        inner.lru.remove(track);
         self.layout.remove(track, kind)
     }
 
@@ -471,10 +468,10 @@ impl Store {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let Wishes { queued, unpinned } = std::mem::take(&mut *self.wishes());
         if let Some(tracks) = queued {
-            inner.shelf.set_queued(tracks);
+            inner.lru.set_queued(tracks);
         }
         for track in unpinned {
-            inner.shelf.unpin(track);
+            inner.lru.unpin(track);
         }
         inner
     }

@@ -239,7 +239,7 @@ const STOP_TIMEOUT: Duration = Duration::from_millis(1900);
 /// A connection to each peer that a tracker takes, and ample room for a node's
 /// own files and sockets.
 const MAX_DESCRIPTORS: rlim_t = 4096;
-/// One for each slice that is sent, which it has for as long as its asker
+/// One for each slice that is sent, which it has for as long as its requester
 /// takes; and for what must not wait behind those (writing what arrives,
 /// opening tracks, finding devices) as many as a disk does well with.
 const MAX_BLOCKING_THREADS: usize = serving::SLOTS + 8;

@@ -22,7 +22,7 @@ pub type HashFile = Arc<
     dyn Fn(&Path, &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<TrackId, String> + Send + Sync,
 >;
 
-/// What an asker is told; everything but [`Self::Hashing`] comes last.
+/// What a requester is told; everything but [`Self::Hashing`] comes last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HashProgress {
     Hashing {
@@ -96,7 +96,7 @@ impl Askers {
     fn tell(&mut self, progress: &HashProgress) {
         // The oldest news make room: only the last message must arrive.
         self.0
-            .retain(|asker| asker.force_send(progress.clone()).is_ok());
+            .retain(|requester| requester.force_send(progress.clone()).is_ok());
     }
 
     fn are_gone(&self) -> bool {
@@ -119,13 +119,15 @@ impl Hasher {
     pub fn ask(&self, job: HashJob) -> Result<Receiver<HashProgress>, ResolveError> {
         let (sender, receiver) = async_channel::bounded(PROGRESS_KEPT);
         let mut state = self.shared.state();
-        state.waiting.retain(|(_, askers)| !askers.are_gone());
-        if let Some(askers) = state.askers_of(job.no) {
-            askers.0.retain(|asker| !asker.is_closed());
-            if askers.0.len() == MAX_ASKERS {
+        state
+            .waiting
+            .retain(|(_, requesters)| !requesters.are_gone());
+        if let Some(requesters) = state.askers_of(job.no) {
+            requesters.0.retain(|requester| !requester.is_closed());
+            if requesters.0.len() == MAX_ASKERS {
                 return Err(ResolveError::Busy);
             }
-            askers.0.push(sender);
+            requesters.0.push(sender);
             return Ok(receiver);
         }
         if state.waiting.len() == MAX_WAITING {
@@ -153,8 +155,8 @@ impl Hasher {
         }
         let result = (shared.work)(&job, &mut |done| shared.pace(&job, done, &mut keep_on));
         let mut state = shared.state();
-        if let Some((job, mut askers)) = state.background.take() {
-            askers.tell(&outcome(&result, job.size));
+        if let Some((job, mut requesters)) = state.background.take() {
+            requesters.tell(&outcome(&result, job.size));
         }
         shared.start_next(&mut state, job.device);
         Some(result)
@@ -188,11 +190,13 @@ impl HashingShared {
     /// Begins the next waiting job of this disk, unless the disk is busy with
     /// something that was asked for.
     fn start_next(self: &Arc<Self>, state: &mut HasherState, device: u64) {
-        state.waiting.retain(|(_, askers)| !askers.are_gone());
+        state
+            .waiting
+            .retain(|(_, requesters)| !requesters.are_gone());
         let joined = state
             .background
             .as_ref()
-            .is_some_and(|(job, askers)| job.device == device && !askers.are_gone());
+            .is_some_and(|(job, requesters)| job.device == device && !requesters.are_gone());
         if joined || state.ended || state.running.contains_key(&device) {
             return;
         }
@@ -200,15 +204,15 @@ impl HashingShared {
             .waiting
             .iter()
             .position(|(job, _)| job.device == device);
-        let Some((job, askers)) = next.and_then(|next| state.waiting.remove(next)) else {
+        let Some((job, requesters)) = next.and_then(|next| state.waiting.remove(next)) else {
             return;
         };
-        state.running.insert(device, (job.no, askers));
+        state.running.insert(device, (job.no, requesters));
         let shared = self.clone();
         let thread = std::thread::Builder::new().name("hash".to_owned());
         if let Err(error) = thread.spawn(move || shared.run(&job)) {
-            if let Some((_, mut askers)) = state.running.remove(&device) {
-                askers.tell(&HashProgress::Failed(format!(
+            if let Some((_, mut requesters)) = state.running.remove(&device) {
+                requesters.tell(&HashProgress::Failed(format!(
                     "cannot start a thread: {error}"
                 )));
             }
@@ -221,8 +225,8 @@ impl HashingShared {
             let mut state = self.state();
             let ended = state.ended;
             match state.running.get_mut(&job.device) {
-                Some((_, askers)) if !ended && !askers.are_gone() => {
-                    askers.tell(&HashProgress::Hashing {
+                Some((_, requesters)) if !ended && !requesters.are_gone() => {
+                    requesters.tell(&HashProgress::Hashing {
                         done,
                         size: job.size,
                     });
@@ -232,8 +236,8 @@ impl HashingShared {
             }
         });
         let mut state = self.state();
-        if let Some((_, mut askers)) = state.running.remove(&job.device) {
-            askers.tell(&outcome(&result, job.size));
+        if let Some((_, mut requesters)) = state.running.remove(&job.device) {
+            requesters.tell(&outcome(&result, job.size));
         }
         self.start_next(&mut state, job.device);
         self.free.notify_all();
@@ -248,12 +252,12 @@ impl HashingShared {
     ) -> ControlFlow<()> {
         let mut state = self.state();
         loop {
-            let joined = state.background.as_mut().map(|(_, askers)| {
-                askers.tell(&HashProgress::Hashing {
+            let joined = state.background.as_mut().map(|(_, requesters)| {
+                requesters.tell(&HashProgress::Hashing {
                     done,
                     size: job.size,
                 });
-                !askers.are_gone()
+                !requesters.are_gone()
             });
             if state.ended || (joined != Some(true) && !keep_on()) {
                 return ControlFlow::Break(());
@@ -277,9 +281,9 @@ impl HasherState {
             .find(|(running, _)| *running == no);
         let background = self.background.as_mut().filter(|(job, _)| job.no == no);
         waiting
-            .map(|(_, askers)| askers)
-            .or(running.map(|(_, askers)| askers))
-            .or(background.map(|(_, askers)| askers))
+            .map(|(_, requesters)| requesters)
+            .or(running.map(|(_, requesters)| requesters))
+            .or(background.map(|(_, requesters)| requesters))
     }
 }
 

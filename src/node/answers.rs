@@ -40,7 +40,7 @@ pub enum UploadAnswer {
     Page(Arc<Page>),
     Hello(Box<Greeting>),
     No(Decline),
-    /// Stop sending the slice: others wait, and its asker is slow.
+    /// Stop sending the slice: others wait, and its requester is slow.
     GiveUp,
 }
 
@@ -86,7 +86,7 @@ impl Slice {
     }
 
     fn peer(&self) -> PeerId {
-        self.precedence.asker.peer
+        self.precedence.requester.peer
     }
 
     /// Whether to have it of others is worth a round trip and maybe a handshake, while others
@@ -97,7 +97,7 @@ impl Slice {
             return false;
         };
         let is_too_thin =
-            || serving.is_too_thin(self.precedence.asker, self.rate.unwrap_or(USUAL_RATE));
+            || serving.is_too_thin(self.precedence.requester, self.rate.unwrap_or(USUAL_RATE));
         self.precedence.own != Class::Now || (backlog >= URGENT_BACKLOG && is_too_thin())
     }
 }
@@ -120,17 +120,17 @@ impl Answers {
     pub fn handle_ask(
         &mut self,
         ask: AskId,
-        asker: Requester,
+        requester: Requester,
         request: PeerRequest,
         own: Option<&Arc<Catalogue>>,
         rate_of: impl Fn(TrackId) -> Option<u64>,
         now: Instant,
     ) {
-        let peer = asker.peer;
+        let peer = requester.peer;
         let answer = match request {
             PeerRequest::Get(get) => {
                 let rate = rate_of(get.track);
-                return self.handle_get(ask, asker, get, rate, now);
+                return self.handle_get(ask, requester, get, rate, now);
             }
             PeerRequest::Resolve { entry } => match own.and_then(|own| own.get(entry)) {
                 Some(there) if there.listed().is_some() => {
@@ -164,13 +164,13 @@ impl Answers {
     }
 
     /// The requester of a slice that waits or is being sent.
-    pub fn asker(&self, ask: AskId) -> Option<PeerId> {
+    pub fn requester(&self, ask: AskId) -> Option<PeerId> {
         let mut slices = self.slices.values();
         slices.find(|slice| slice.ask == ask).map(|s| s.peer())
     }
 
     /// A slice is sent, an entry resolved, or either was given up; so many bytes of it were
-    /// sent, and `groups` have reached the asker.
+    /// sent, and `groups` have reached the requester.
     pub fn handle_done(&mut self, ask: AskId, sent: u64, groups: &GroupSet, now: Instant) {
         if self.resolving.remove(&ask).is_some() {
             return;
@@ -260,7 +260,7 @@ impl Answers {
     fn handle_get(
         &mut self,
         ask: AskId,
-        asker: Requester,
+        requester: Requester,
         get: Get,
         rate: Option<u64>,
         now: Instant,
@@ -275,10 +275,10 @@ impl Answers {
         };
         let precedence = self
             .serving
-            .precedence(asker, get.class, &groups, rate, now);
+            .precedence(requester, get.class, &groups, rate, now);
         if precedence.own != get.class {
             if let Some(elsewhere) = &mut self.elsewhere {
-                elsewhere.handle_greedy(get.track, asker.peer, now);
+                elsewhere.handle_greedy(get.track, requester.peer, now);
             }
         }
         let slice = Slice {
@@ -304,10 +304,10 @@ impl Answers {
         let Slice {
             ask, precedence, ..
         } = slice;
-        let (asker, class) = (precedence.asker, precedence.class);
+        let (requester, class) = (precedence.requester, precedence.class);
         match self
             .serving
-            .handle_request(asker, class, &slice.groups, now)
+            .handle_request(requester, class, &slice.groups, now)
         {
             Admission::Start(ticket) => {
                 self.ready.push_back(slice.answer());
@@ -348,9 +348,13 @@ impl Answers {
 
     fn may_be_held(&self, slice: &Slice) -> bool {
         let peer = slice.peer();
-        let held = || self.held.iter().map(|(_, slice)| slice.precedence.asker);
-        let of_peer = held().filter(|asker| asker.peer == peer).count();
-        let of_site = held().filter(|asker| asker.site == slice.precedence.asker.site);
+        let held = || {
+            self.held
+                .iter()
+                .map(|(_, slice)| slice.precedence.requester)
+        };
+        let of_peer = held().filter(|requester| requester.peer == peer).count();
+        let of_site = held().filter(|requester| requester.site == slice.precedence.requester.site);
         self.elsewhere.is_some()
             && slice.is_better_off_elsewhere(&self.serving)
             // Each host leaves as many places as it has.
@@ -358,7 +362,7 @@ impl Answers {
             && of_peer < MAX_HELD_PER_PEER
     }
 
-    /// Whether some of it is being sent to another asker, which may pass it on.
+    /// Whether some of it is being sent to another requester, which may pass it on.
     fn is_under_way(&self, slice: &Slice, now: Instant) -> bool {
         let passes_on = |to: &Slice| {
             let elsewhere = self.elsewhere.as_ref();
@@ -386,7 +390,7 @@ fn refer_or_answer(
     Some(UploadAnswer::No(Decline::Elsewhere(named)))
 }
 
-/// To be sent away costs a round trip, and maybe a handshake of a few more.
+/// A referral costs a round trip, and maybe a handshake of a few more.
 const URGENT_BACKLOG: Duration = Duration::from_millis(250);
 /// Bytes that a second of a track takes while that is not known: CD quality PCM.
 const USUAL_RATE: u64 = 176_400;
@@ -423,9 +427,9 @@ mod tests {
             groups: vec![0..16],
             class,
         };
-        let asker = Requester::new(peer(of), std::net::IpAddr::from([10, 0, 0, of]), &[]);
+        let requester = Requester::new(peer(of), std::net::IpAddr::from([10, 0, 0, of]), &[]);
         let request = PeerRequest::Get(get);
-        answers.handle_ask(AskId(id), asker, request, None, |_| None, now);
+        answers.handle_ask(AskId(id), requester, request, None, |_| None, now);
     }
 
     fn is_sent(answer: Option<(AskId, UploadAnswer)>, id: u64) -> bool {

@@ -350,7 +350,7 @@ impl Node {
     ) {
         self.stats.handle_asked(&request);
         self.answers.handle_short(self.plays.is_short(now));
-        let asker = Requester::new(peer, from.ip(), self.directory.subnets());
+        let requester = Requester::new(peer, from.ip(), self.directory.subnets());
         let (own, others) = (self.catalogues.own(), &self.database);
         let rate_of = |track| {
             let own = own.and_then(|own| own.copies(track).find_map(|(_, entry)| entry.listed()));
@@ -359,7 +359,7 @@ impl Node {
             u64::try_from(u128::from(listed.size) * 1000 / millis).ok()
         };
         self.answers
-            .handle_ask(ask, asker, request, own, rate_of, now);
+            .handle_ask(ask, requester, request, own, rate_of, now);
     }
 
     fn handle_scan(&mut self, event: ScanEvent) {

@@ -115,7 +115,7 @@ impl Node {
 
     /// A slice is over that is not forgotten yet.
     pub(super) fn count_sent(&mut self, ask: AskId, bytes: u64) {
-        let peer = self.answers.asker(ask);
+        let peer = self.answers.requester(ask);
         let peer = peer.map(|peer| (peer, self.name_of(peer)));
         self.stats.traffic.handle_sent(peer, bytes);
     }

@@ -558,7 +558,7 @@ fn serve_from(store: &Arc<Store>, library: &Library, track: TrackId) -> Option<A
     })
 }
 
-/// How often an asker whose file waits for its turn hears of it: well within
+/// How often a requester whose file waits for its turn hears of it: well within
 /// what it takes for silence.
 const STILL_HERE: Duration = Duration::from_secs(3);
 /// What changes when there is something else to remember; the rest is in the bookmark.
@@ -578,7 +578,7 @@ mod tests {
         let way = (SharedBudget::default(), done, Arc::default());
         let me = PeerId([1; 32]);
         let precedence = Precedence {
-            asker: Requester::new(me, [10, 0, 0, 1].into(), &[]),
+            requester: Requester::new(me, [10, 0, 0, 1].into(), &[]),
             class: Class::Now,
             own: Class::Now,
         };

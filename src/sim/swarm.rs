@@ -32,7 +32,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CallId(pub u64);
 
-/// A request as its asker knows it.
+/// A request as its requester knows it.
 #[derive(Debug)]
 pub struct Call {
     to: Life,
@@ -61,7 +61,7 @@ impl Purpose {
 /// A request as its holder knows it.
 #[derive(Debug)]
 pub struct Served {
-    asker: Life,
+    requester: Life,
     class: Class,
     /// As what it is let in.
     precedence: Option<Precedence>,
@@ -232,7 +232,7 @@ impl World {
                     _ => Class::Now,
                 };
                 let served = Served {
-                    asker: from,
+                    requester: from,
                     class,
                     precedence: None,
                     slice: None,
@@ -368,10 +368,10 @@ impl World {
         };
         if let Some(served) = self.hosts[host.0].served.remove(&call) {
             if let Packet::No(why) = &packet {
-                let declines = format!("{}: {why:?}", self.hosts[served.asker.host.0].name);
+                let declines = format!("{}: {why:?}", self.hosts[served.requester.host.0].name);
                 self.note(host, declines);
             }
-            self.send(host, served.asker, call, packet);
+            self.send(host, served.requester, call, packet);
         }
     }
 
@@ -392,7 +392,12 @@ impl World {
         );
         let call = CallId(ask.0);
         if let Some(served) = this.served.remove(&call) {
-            self.send(host, served.asker, call, Packet::Resolved { track, size });
+            self.send(
+                host,
+                served.requester,
+                call,
+                Packet::Resolved { track, size },
+            );
         }
         if news {
             self.plan_publish(host);
@@ -450,7 +455,7 @@ impl World {
                 Err(why) => Some(why),
             },
         };
-        let asker = served.asker;
+        let requester = served.requester;
         if served.slice.is_none() {
             this.served.remove(&call);
             let over = node::Event::Answered {
@@ -460,15 +465,15 @@ impl World {
             };
             this.node.handle(over, now);
             if let Some(why) = refusal {
-                self.send(host, asker, call, Packet::No(why));
+                self.send(host, requester, call, Packet::No(why));
             }
             return;
         }
-        let begun = format!("sends {groups} to {}", self.hosts[asker.host.0].name);
+        let begun = format!("sends {groups} to {}", self.hosts[requester.host.0].name);
         self.note(host, begun);
         let this = &mut self.hosts[host.0];
-        if !this.turns.contains(&asker) {
-            this.turns.push_back(asker);
+        if !this.turns.contains(&requester) {
+            this.turns.push_back(requester);
         }
         self.deliver(host, call, Packet::Slice);
         self.pump(host);
@@ -482,14 +487,14 @@ impl World {
         let Some(served) = this.served.get_mut(&call) else {
             return;
         };
-        let asker = served.asker;
+        let requester = served.requester;
         let Some(slice) = &mut served.slice else {
             return;
         };
         slice.last = slice.last.max(at);
         let at = slice.last;
-        if self.is_open(Place::Host(host), Place::Host(asker.host)) {
-            self.plan_at(at, Some(asker), Event::Packet { from, call, packet });
+        if self.is_open(Place::Host(host), Place::Host(requester.host)) {
+            self.plan_at(at, Some(requester), Event::Packet { from, call, packet });
         }
     }
 
@@ -504,24 +509,24 @@ impl World {
             return self.pump_by_cap(host);
         }
         for _ in 0..self.hosts[host.0].turns.len() {
-            let Some(asker) = self.hosts[host.0].turns.pop_front() else {
+            let Some(requester) = self.hosts[host.0].turns.pop_front() else {
                 return;
             };
-            let reached =
-                self.is_alive(asker) && self.is_open(Place::Host(host), Place::Host(asker.host));
+            let reached = self.is_alive(requester)
+                && self.is_open(Place::Host(host), Place::Host(requester.host));
             let this = &mut self.hosts[host.0];
             let slices = this
                 .served
                 .iter_mut()
-                .filter(|(_, served)| served.asker == asker);
+                .filter(|(_, served)| served.requester == requester);
             let slices = slices.filter_map(|(call, s)| Some((s.class, *call, s.slice.as_mut()?)));
             let first = slices.min_by_key(|(class, call, _)| (*class, *call));
             let Some((_, call, slice)) = first else {
                 continue;
             };
-            this.turns.push_back(asker);
+            this.turns.push_back(requester);
             if !reached {
-                self.stall(host, asker);
+                self.stall(host, requester);
                 continue;
             }
             let Some(group) = slice.left.first() else {
@@ -543,7 +548,7 @@ impl World {
             let left = &served.slice.as_ref()?.left;
             let (precedence, age) = (served.precedence?, call.0);
             let rank = turns.rank(&budget::QueuedPiece { precedence, age });
-            Some((rank, *call, left.first(), precedence.asker))
+            Some((rank, *call, left.first(), precedence.requester))
         });
         match pieces.min() {
             None => {}
@@ -551,8 +556,8 @@ impl World {
                 self.end_slice(host, call);
                 self.pump(host);
             }
-            Some((_, call, Some(group), asker)) => {
-                turns.handle_sent(asker, now);
+            Some((_, call, Some(group), requester)) => {
+                turns.handle_sent(requester, now);
                 self.put_on_line(host, call, group);
             }
         }
@@ -573,10 +578,10 @@ impl World {
     }
 
     /// A receiver is out of reach; its slices end if it stays so.
-    fn stall(&mut self, host: HostNo, asker: Life) {
+    fn stall(&mut self, host: HostNo, requester: Life) {
         let mut stalled = Vec::new();
         for (call, served) in &mut self.hosts[host.0].served {
-            if let (true, Some(slice)) = (served.asker == asker, &mut served.slice) {
+            if let (true, Some(slice)) = (served.requester == requester, &mut served.slice) {
                 if !std::mem::replace(&mut slice.stalled, true) {
                     stalled.push(*call);
                 }
@@ -627,7 +632,7 @@ impl World {
         this.node.handle(over, self.now);
     }
 
-    /// The asker does not want it any more.
+    /// The requester does not want it any more.
     fn stop_serving(&mut self, host: HostNo, call: CallId) {
         let Some(served) = self.hosts[host.0].served.get_mut(&call) else {
             return;

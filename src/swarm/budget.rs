@@ -36,13 +36,13 @@ pub struct QueuedPiece {
     pub age: u64,
 }
 
-/// The asker that something is sent to, and how urgent it is.
+/// The requester that something is sent to, and how urgent it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Precedence {
-    pub asker: Requester,
+    pub requester: Requester,
     /// Among what all wait for.
     pub class: Class,
-    /// Among what its asker waits for.
+    /// Among what its requester waits for.
     pub own: Class,
 }
 
@@ -59,18 +59,22 @@ pub type SendRank = (Class, Option<Instant>, Option<Instant>, (Class, u64));
 impl RecentSends {
     /// When it is the turn of `piece`, among others.
     pub fn rank(&self, piece: &QueuedPiece) -> SendRank {
-        let Precedence { asker, class, own } = piece.precedence;
-        let site = self.sites.get(&asker.site).copied();
-        let peer = self.peers.get(&asker.peer).copied();
+        let Precedence {
+            requester,
+            class,
+            own,
+        } = piece.precedence;
+        let site = self.sites.get(&requester.site).copied();
+        let peer = self.peers.get(&requester.peer).copied();
         (class, site, peer, (own, piece.age))
     }
 
-    /// Some of what `asker` waits for is being sent.
-    pub fn handle_sent(&mut self, asker: Requester, now: Instant) {
+    /// Some of what `requester` waits for is being sent.
+    pub fn handle_sent(&mut self, requester: Requester, now: Instant) {
         self.sites.retain(|_, at| now < *at + REMEMBERED);
         self.peers.retain(|_, at| now < *at + REMEMBERED);
-        self.sites.insert(asker.site, now);
-        self.peers.insert(asker.peer, now);
+        self.sites.insert(requester.site, now);
+        self.peers.insert(requester.peer, now);
     }
 }
 
@@ -117,7 +121,7 @@ impl Budget {
         }
         let cost = bytes.saturating_mul(1_000_000).div_ceil(rate.max(1));
         self.until = Some(until + Duration::from_micros(cost));
-        self.turns.handle_sent(piece.precedence.asker, now);
+        self.turns.handle_sent(piece.precedence.requester, now);
         Booking::Go
     }
 
@@ -160,21 +164,21 @@ mod tests {
 
     const PIECE: u64 = 33 * 1024;
 
-    fn piece_of(asker: Requester, class: Class, age: u64) -> QueuedPiece {
+    fn piece_of(requester: Requester, class: Class, age: u64) -> QueuedPiece {
         let precedence = Precedence {
-            asker,
+            requester,
             class,
             own: class,
         };
         QueuedPiece { precedence, age }
     }
 
-    fn asker(peer: u8, host: u8) -> Requester {
+    fn requester(peer: u8, host: u8) -> Requester {
         Requester::new(PeerId([peer; 32]), IpAddr::from([10, 0, 0, host]), &[])
     }
 
     fn piece(peer: usize, class: Class, age: usize) -> QueuedPiece {
-        piece_of(asker(peer as u8, peer as u8), class, age as u64)
+        piece_of(requester(peer as u8, peer as u8), class, age as u64)
     }
 
     /// Senders that send piece after piece for a minute, as soon as each may: what was sent
@@ -255,8 +259,8 @@ mod tests {
             if *at >= start + Duration::from_secs(60) {
                 break;
             }
-            let asker = asker(*n, u8::from(*n > 0));
-            match budget.book(piece_of(asker, Class::Now, 0), PIECE, *at) {
+            let requester = requester(*n, u8::from(*n > 0));
+            match budget.book(piece_of(requester, Class::Now, 0), PIECE, *at) {
                 Booking::Go => {
                     sent[usize::from(*n > 0)] += 1;
                     *at += Duration::from_micros(100);

@@ -4,7 +4,7 @@
 //! answered with the [`SliceReply`] that comes back. A question that nobody wants
 //! to decide is dropped with its stream.
 //!
-//! An asker costs what is under way to it, and it decides how fast that goes. So
+//! A requester costs what is under way to it, and it decides how fast that goes. So
 //! requests are taken at a bounded rate, lists and pages are encoded one at a time
 //! for each connection, and a reader that takes nothing for [`STALL`] is given up.
 
@@ -48,7 +48,7 @@ pub struct Ask {
     pub from: SocketAddr,
     pub request: PeerRequest,
     /// Where the answer goes; holds as many as one question can have under
-    /// way. Closed when the asker does not wait any longer.
+    /// way. Closed when the requester does not wait any longer.
     pub reply: Sender<SliceReply>,
 }
 
@@ -315,7 +315,7 @@ async fn send_slice(
     result.is_ok()
 }
 
-/// Writes all of `bytes`, unless the asker has gone or does not take them.
+/// Writes all of `bytes`, unless the requester has gone or does not take them.
 async fn write(send: &mut SendStream, bytes: &[u8]) -> bool {
     match within(STALL, send.write_all(bytes)).await {
         Some(written) => written.is_ok(),
@@ -388,7 +388,7 @@ const REQUEST_BURST: Duration = Duration::from_millis(500);
 const LARGE_ANSWERS: usize = 1;
 /// A request is one small frame behind its stream's first byte.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// An asker that takes nothing of its answer for this long has given it up:
+/// A requester that takes nothing of its answer for this long has given it up:
 /// its slot, and the thread that reads for it, are somebody else's.
 const STALL: Duration = Duration::from_secs(10);
 /// Hashing progress and the result behind it.

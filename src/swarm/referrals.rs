@@ -40,7 +40,7 @@ pub struct Referrals {
 struct Receiver {
     /// What it has confirmed.
     has: GroupSet,
-    /// What it was sent away for, and when last.
+    /// What it was referred for, and when last.
     sent_away: GroupSet,
     sent_away_at: Option<Instant>,
     /// When it last asked for more than one can listen to as if it did.
@@ -75,26 +75,28 @@ impl Referrals {
         });
     }
 
-    /// The receivers to name to `asker`, which wants `groups`: those that have the first of
+    /// The receivers to name to `requester`, which wants `groups`: those that have the first of
     /// them, or a good part of all. `None` when it is to be served here.
     pub fn refer(
         &mut self,
         track: TrackId,
-        asker: PeerId,
+        requester: PeerId,
         groups: &GroupSet,
         now: Instant,
     ) -> Option<Named> {
         self.expire(now);
         let receivers = self.tracks.get(&track)?;
         if receivers
-            .get(&asker)
+            .get(&requester)
             .is_some_and(|r| r.comes_again(groups, now))
         {
             return None;
         }
         let mut others: Vec<_> = receivers
             .iter()
-            .filter(|(peer, r)| **peer != asker && !r.is_greedy(now) && r.has.intersects(groups))
+            .filter(|(peer, r)| {
+                **peer != requester && !r.is_greedy(now) && r.has.intersects(groups)
+            })
             .collect();
         others.sort_by_key(|(_, r)| r.named);
         others.truncate(MAX_NAMED);
@@ -110,14 +112,14 @@ impl Referrals {
         for (peer, _) in &named {
             self.receiver(track, *peer, now).named += 1;
         }
-        let asker = self.receiver(track, asker, now);
-        let before = asker.sent_away.union(&theirs);
-        let lately = asker.sent_away_at.is_some_and(|at| now < at + AGAIN);
-        asker.sent_away = match lately && before.iter_ranges().count() <= MAX_RANGES {
+        let requester = self.receiver(track, requester, now);
+        let before = requester.sent_away.union(&theirs);
+        let lately = requester.sent_away_at.is_some_and(|at| now < at + AGAIN);
+        requester.sent_away = match lately && before.iter_ranges().count() <= MAX_RANGES {
             true => before,
             false => theirs,
         };
-        asker.sent_away_at = Some(now);
+        requester.sent_away_at = Some(now);
         Some(named)
     }
 
@@ -243,7 +245,7 @@ const MAX_TRACKS: usize = 16;
 /// Receivers of a track: as many as a receiver takes for sources.
 const MAX_RECEIVERS: usize = 64;
 
-/// Of what one receiver has, and of what it was sent away for: 64 receivers of 16 tracks
+/// Of what one receiver has, and of what it was referred for: 64 receivers of 16 tracks
 /// take 4 MiB at the worst, and in a house a few kilobytes.
 const MAX_RANGES: usize = 256;
 

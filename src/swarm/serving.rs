@@ -11,7 +11,7 @@
 //! - A peer that is short of music itself serves less: nothing that is only fetched, and of the
 //!   rest little at a time.
 //! - A requester that takes its answer too slowly gives its slot up while others wait for one.
-//! - Every request is started, or told to come again before its asker gives up on us.
+//! - Every request is started, or told to come again before its requester gives up on us.
 //! - Slots and queue are bounded, whatever is asked.
 //!
 //! Not here: the sending, and how fast it goes; congestion control shares the line.
@@ -52,7 +52,7 @@ pub enum ServeAction {
     Start(Ticket),
     /// It waited long enough: answer "busy". The ticket is void.
     Busy { ticket: Ticket, retry: Duration },
-    /// Stop sending: its asker is slow, and others wait. [`Serving::handle_done`]
+    /// Stop sending: its requester is slow, and others wait. [`Serving::handle_done`]
     /// follows.
     GiveUp(Ticket),
 }
@@ -73,7 +73,7 @@ pub struct Serving {
 
 #[derive(Debug)]
 struct WaitingRequest {
-    asker: Requester,
+    requester: Requester,
     class: Class,
     /// Chunk groups that it is for.
     groups: u32,
@@ -94,44 +94,48 @@ impl Serving {
         Self::default()
     }
 
-    /// As what a request is served whose asker says that it is `class`: of a track of which
+    /// As what a request is served whose requester says that it is `class`: of a track of which
     /// a second takes `rate` bytes, if that is known.
     pub fn precedence(
         &mut self,
-        asker: Requester,
+        requester: Requester,
         class: Class,
         groups: &GroupSet,
         rate: Option<u64>,
         now: Instant,
     ) -> Precedence {
         let groups = groups.count();
-        let believed = self.listening.believe(asker, class, groups, rate, now);
+        let believed = self.listening.believe(requester, class, groups, rate, now);
         let own = match class {
             Class::Now if !believed => Class::Next,
             class => class,
         };
         let class = if believed { Class::Now } else { own };
-        Precedence { asker, class, own }
+        Precedence {
+            requester,
+            class,
+            own,
+        }
     }
 
     /// What was to be sent by this is not sent.
     pub fn handle_unsent(&mut self, precedence: Precedence, groups: &GroupSet, rate: Option<u64>) {
         if precedence.class == Class::Now {
             self.listening
-                .take_back(precedence.asker, groups.count(), rate);
+                .take_back(precedence.requester, groups.count(), rate);
         }
     }
 
     /// A peer asks for `groups` of some track.
     pub fn handle_request(
         &mut self,
-        asker: Requester,
+        requester: Requester,
         class: Class,
         groups: &GroupSet,
         now: Instant,
     ) -> Admission {
         let request = WaitingRequest {
-            asker,
+            requester,
             class,
             groups: groups.count(),
             since: now,
@@ -143,16 +147,16 @@ impl Serving {
         }
         let ticket = Ticket(self.next_ticket);
         let overtakes = |(_, other): &(Ticket, WaitingRequest)| {
-            other.class <= class && self.has_slot(other.asker, other.class, now)
+            other.class <= class && self.has_slot(other.requester, other.class, now)
         };
-        if self.has_slot(asker, class, now) && !self.waiting.iter().any(overtakes) {
+        if self.has_slot(requester, class, now) && !self.waiting.iter().any(overtakes) {
             self.next_ticket += 1;
             self.start(ticket, request, now);
             return Admission::Start(ticket);
         }
-        let waiting = || self.waiting.iter().map(|(_, r)| r.asker);
-        let of_peer = waiting().filter(|a| a.peer == asker.peer).count();
-        let of_site = waiting().filter(|a| a.site == asker.site).count();
+        let waiting = || self.waiting.iter().map(|(_, r)| r.requester);
+        let of_peer = waiting().filter(|a| a.peer == requester.peer).count();
+        let of_site = waiting().filter(|a| a.site == requester.site).count();
         let left = MAX_WAITING.saturating_sub(self.waiting.len());
         if of_peer >= MAX_WAITING_PER_PEER || of_site >= left {
             let retry = self.retry();
@@ -163,7 +167,7 @@ impl Serving {
         Admission::Wait(ticket)
     }
 
-    /// A request was served, failed, or was given up by its asker or for its slowness; so
+    /// A request was served, failed, or was given up by its requester or for its slowness; so
     /// many bytes of it were sent.
     pub fn handle_done(&mut self, ticket: Ticket, bytes: u64, now: Instant) {
         if self.running.remove(&ticket).is_some() {
@@ -181,17 +185,17 @@ impl Serving {
     /// How long what others than `peer` are being sent will take yet, at the pace at which
     /// they take it; `None` when that is nothing.
     pub fn backlog(&self, peer: PeerId) -> Option<Duration> {
-        let others = self.running.values().filter(|r| r.asker.peer != peer);
+        let others = self.running.values().filter(|r| r.requester.peer != peer);
         let groups: u64 = others.map(|r| u64::from(r.groups)).sum();
         (groups > 0).then(|| self.pace.time_for(groups * GROUP_BYTES))
     }
 
-    /// Whether the line, shared by all hosts that ask, brings `asker` less than `rate`, as
+    /// Whether the line, shared by all hosts that ask, brings `requester` less than `rate`, as
     /// far as its pace is known.
-    pub fn is_too_thin(&self, asker: Requester, rate: u64) -> bool {
+    pub fn is_too_thin(&self, requester: Requester, rate: u64) -> bool {
         let waiting = self.waiting.iter().map(|(_, r)| r);
         let requests = self.running.values().chain(waiting);
-        let sites = requests.map(|r| r.asker.site).chain([asker.site]);
+        let sites = requests.map(|r| r.requester.site).chain([requester.site]);
         let sites = sites.collect::<BTreeSet<HostKey>>().len() as u64;
         self.pace
             .rate()
@@ -200,9 +204,10 @@ impl Serving {
 
     /// A peer's connection is gone, and its requests with it.
     pub fn handle_gone(&mut self, peer: PeerId) {
-        self.running.retain(|_, request| request.asker.peer != peer);
+        self.running
+            .retain(|_, request| request.requester.peer != peer);
         self.waiting
-            .retain(|(_, request)| request.asker.peer != peer);
+            .retain(|(_, request)| request.requester.peer != peer);
     }
 
     /// The next thing to do about a waiting request.
@@ -247,8 +252,8 @@ impl Serving {
     fn best_waiting(&self, now: Instant) -> Option<usize> {
         let startable = self.waiting.iter().enumerate();
         startable
-            .filter(|(_, (_, r))| self.has_slot(r.asker, r.class, now))
-            .min_by_key(|(_, (ticket, r))| (r.class, self.shares.of(r.asker, now), *ticket))
+            .filter(|(_, (_, r))| self.has_slot(r.requester, r.class, now))
+            .min_by_key(|(_, (ticket, r))| (r.class, self.shares.of(r.requester, now), *ticket))
             .map(|(at, _)| at)
     }
 
@@ -261,9 +266,9 @@ impl Serving {
         let may_take = |slow: &WaitingRequest| {
             let mut waiting = self.waiting.iter().map(|(_, r)| r);
             waiting.any(|r| {
-                r.asker.peer != slow.asker.peer
+                r.requester.peer != slow.requester.peer
                     && r.class <= slow.class
-                    && self.of_peer(r.asker.peer) < SLOTS_PER_PEER
+                    && self.of_peer(r.requester.peer) < SLOTS_PER_PEER
             })
         };
         let slow = self
@@ -275,12 +280,12 @@ impl Serving {
     }
 
     fn of_peer(&self, peer: PeerId) -> usize {
-        let of_peer = |r: &&WaitingRequest| r.asker.peer == peer;
+        let of_peer = |r: &&WaitingRequest| r.requester.peer == peer;
         self.running.values().filter(of_peer).count()
     }
 
     fn of_site(&self, site: HostKey) -> usize {
-        let of_site = |r: &&WaitingRequest| r.asker.site == site;
+        let of_site = |r: &&WaitingRequest| r.requester.site == site;
         self.running.values().filter(of_site).count()
     }
 
@@ -297,27 +302,30 @@ impl Serving {
         }
     }
 
-    /// Whether a slot is free for `asker`.
-    fn has_slot(&self, asker: Requester, class: Class, now: Instant) -> bool {
+    /// Whether a slot is free for `requester`.
+    fn has_slot(&self, requester: Requester, class: Class, now: Instant) -> bool {
         let slots = self.slots_for(class);
         let free = slots.saturating_sub(self.running.len());
         let is_last = free <= slots / LAST_SLOTS;
         free > 0
-            && self.of_peer(asker.peer) < SLOTS_PER_PEER
-            && (!is_last || (self.of_site(asker.site) < free && self.is_sent_the_least(asker, now)))
+            && self.of_peer(requester.peer) < SLOTS_PER_PEER
+            && (!is_last
+                || (self.of_site(requester.site) < free && self.is_sent_the_least(requester, now)))
     }
 
-    /// Whether no other host that asks was sent less than that of `asker` lately.
-    fn is_sent_the_least(&self, asker: Requester, now: Instant) -> bool {
-        let (of_site, _) = self.shares.of(asker, now);
+    /// Whether no other host that asks was sent less than that of `requester` lately.
+    fn is_sent_the_least(&self, requester: Requester, now: Instant) -> bool {
+        let (of_site, _) = self.shares.of(requester, now);
         let waiting = self.waiting.iter().map(|(_, r)| r);
         let requests = self.running.values().chain(waiting);
-        let mut others = requests.map(|r| r.asker).filter(|a| a.site != asker.site);
+        let mut others = requests
+            .map(|r| r.requester)
+            .filter(|a| a.site != requester.site);
         others.all(|other| self.shares.of(other, now).0 >= of_site)
     }
 
     fn start(&mut self, ticket: Ticket, mut request: WaitingRequest, now: Instant) {
-        self.shares.charge(request.asker, request.groups, now);
+        self.shares.charge(request.requester, request.groups, now);
         self.pace.handle_start(now);
         request.since = now;
         self.running.insert(ticket, request);
@@ -325,7 +333,7 @@ impl Serving {
 
     /// The more hosts wait, the later one may come again.
     fn retry(&self) -> Duration {
-        let sites = self.waiting.iter().map(|(_, r)| r.asker.site);
+        let sites = self.waiting.iter().map(|(_, r)| r.requester.site);
         let rounds = sites.collect::<BTreeSet<_>>().len() / SLOTS + 1;
         RETRY * u32::try_from(rounds).unwrap_or(u32::MAX)
     }

@@ -68,7 +68,7 @@ impl Store {
             return self.remove_item(inner, track, StoredKind::Partial);
         }
         let bytes = partial_footprint(blob.size(), &kept);
-        inner.shelf.resize(track, bytes);
+        inner.lru.resize(track, bytes);
         Ok(())
     }
 
@@ -120,15 +120,14 @@ impl Store {
             return Ok(blob);
         }
         let mut inner = self.inner();
-        if inner.partial.contains_key(&track)
-            || inner.shelf.kind(track) != Some(StoredKind::Partial)
+        if inner.partial.contains_key(&track) || inner.lru.kind(track) != Some(StoredKind::Partial)
         {
             return Ok(blob);
         }
         self.make_place(&mut inner, track)?;
         let bytes = footprint(size);
         self.make_room(&mut inner, track, bytes)?;
-        inner.shelf.resize(track, bytes);
+        inner.lru.resize(track, bytes);
         inner.open.remove(&track);
         inner.partial.insert(track, blob.clone());
         Ok(blob)
@@ -145,13 +144,13 @@ impl Store {
             return same_size(blob, size); // Another thread was faster.
         }
         self.make_place(&mut inner, track)?;
-        if inner.shelf.partials() >= MAX_RESTING {
-            let oldest = inner.shelf.oldest_partial(|t| inner.in_use(t));
-            let cap = inner.shelf.cap();
+        if inner.lru.partials() >= MAX_RESTING {
+            let oldest = inner.lru.oldest_partial(|t| inner.in_use(t));
+            let cap = inner.lru.cap();
             let oldest = oldest.ok_or(StoreError::Full { track, cap })?;
             self.remove_item(&mut inner, oldest, StoredKind::Partial)?;
         }
-        if let Some(kind) = inner.shelf.kind(track) {
+        if let Some(kind) = inner.lru.kind(track) {
             // A track that cannot be opened, or the outboard of a file that has left.
             self.remove_item(&mut inner, track, kind)?;
         }
@@ -161,7 +160,7 @@ impl Store {
         let weak = Arc::downgrade(self);
         let blob = Blob::cached(track, size, data, outboard, weak, GroupSet::new());
         let blob = Arc::new(blob);
-        inner.shelf.put(track, StoredKind::Partial, size, bytes);
+        inner.lru.put(track, StoredKind::Partial, size, bytes);
         inner.partial.insert(track, blob.clone());
         Ok(blob)
     }
@@ -174,7 +173,7 @@ impl Store {
         }
         let mut arriving = inner.partial.iter();
         let idle = arriving.find(|(_, blob)| Arc::strong_count(blob) == 1);
-        let cap = inner.shelf.cap();
+        let cap = inner.lru.cap();
         let idle = *idle.ok_or(StoreError::Full { track, cap })?.0;
         self.close(inner, idle)
     }
@@ -201,7 +200,7 @@ impl Store {
     /// Drops what has arrived of a track that nobody uses; whether there was something.
     pub(super) fn drop_unused_partial(&self, track: TrackId) -> Result<bool, StoreError> {
         let mut inner = self.inner();
-        let idle = inner.shelf.kind(track) == Some(StoredKind::Partial) && !inner.in_use(track);
+        let idle = inner.lru.kind(track) == Some(StoredKind::Partial) && !inner.in_use(track);
         if idle {
             self.remove_item(&mut inner, track, StoredKind::Partial)?;
         }

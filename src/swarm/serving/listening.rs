@@ -1,6 +1,6 @@
 //! What a peer can be listening to: so much of what it asks for as urgent is believed.
 //!
-//! How urgent a request is, its asker says. A listener hears a second of music a second, and
+//! How urgent a request is, its requester says. A listener hears a second of music a second, and
 //! is ahead of that by what a start, a seek or some skips ask for at once; a peer that asks
 //! for more is fetching, whatever it says. And as much as it hears is urgent before anybody
 //! says so: what is due in five seconds must not wait behind all that is due in three. What
@@ -22,12 +22,12 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// Whether `asker` can be listening to so many more groups of a track of which a second
+    /// Whether `requester` can be listening to so many more groups of a track of which a second
     /// takes `rate` bytes, if that is known, of which it says that they are `class`. Then
     /// they count.
     pub(super) fn believe(
         &mut self,
-        asker: Requester,
+        requester: Requester,
         class: Class,
         groups: u32,
         rate: Option<u64>,
@@ -40,21 +40,24 @@ impl Listening {
             Class::Rest => return false,
         };
         let time = time(groups, rate);
-        let peer = after(self.peers.get(&asker.peer), time, now);
-        let site = after(self.sites.get(&asker.site), time / ROOMS_OF_A_HOST, now);
+        let peer = after(self.peers.get(&requester.peer), time, now);
+        let site = after(self.sites.get(&requester.site), time / ROOMS_OF_A_HOST, now);
         if peer.max(site) > now + ahead {
             return false;
         }
-        set(&mut self.peers, asker.peer, peer, now);
-        set(&mut self.sites, asker.site, site, now);
+        set(&mut self.peers, requester.peer, peer, now);
+        set(&mut self.sites, requester.site, site, now);
         true
     }
 
     /// They were not sent after all.
-    pub(super) fn take_back(&mut self, asker: Requester, groups: u32, rate: Option<u64>) {
+    pub(super) fn take_back(&mut self, requester: Requester, groups: u32, rate: Option<u64>) {
         let time = time(groups, rate);
-        let peer = self.peers.get_mut(&asker.peer).map(|until| (until, time));
-        let site = self.sites.get_mut(&asker.site);
+        let peer = self
+            .peers
+            .get_mut(&requester.peer)
+            .map(|until| (until, time));
+        let site = self.sites.get_mut(&requester.site);
         let site = site.map(|until| (until, time / ROOMS_OF_A_HOST));
         for (until, time) in peer.into_iter().chain(site) {
             *until = until.checked_sub(time).unwrap_or(*until);
@@ -75,7 +78,7 @@ fn after(until: Option<&Instant>, time: Duration, now: Instant) -> Instant {
 fn set<K: Copy + Ord>(all: &mut BTreeMap<K, Instant>, key: K, until: Instant, now: Instant) {
     if !all.contains_key(&key) && all.len() >= MAX_REMEMBERED {
         all.retain(|_, until| *until > now);
-        // Of the asker with the least there is the least to remember.
+        // Of the requester with the least there is the least to remember.
         let least = all.iter().min_by_key(|(_, until)| **until);
         let least = least.map(|(key, _)| *key);
         if let Some(least) = least.filter(|_| all.len() >= MAX_REMEMBERED) {
@@ -117,20 +120,20 @@ mod tests {
 
     use super::*;
 
-    fn asker(n: u8, host: u8) -> Requester {
+    fn requester(n: u8, host: u8) -> Requester {
         Requester::new(PeerId([n; 32]), IpAddr::from([192, 168, 1, host]), &[])
     }
 
-    /// Seconds of a track of CD quality that are believed of `askers` in a minute, each of
+    /// Seconds of a track of CD quality that are believed of `requesters` in a minute, each of
     /// which asks for a second ten times a second.
-    fn believed(askers: &[Requester]) -> f64 {
+    fn believed(requesters: &[Requester]) -> f64 {
         let mut listening = Listening::default();
         let start = Instant::now();
         let mut groups = 0;
         for step in 0..600 {
             let now = start + Duration::from_millis(100 * step);
-            for asker in askers {
-                let is_believed = listening.believe(*asker, Class::Now, 11, Some(CD_RATE), now);
+            for requester in requesters {
+                let is_believed = listening.believe(*requester, Class::Now, 11, Some(CD_RATE), now);
                 groups += if is_believed { 11 } else { 0 };
             }
         }
@@ -139,9 +142,9 @@ mod tests {
 
     #[test]
     fn nobody_listens_to_more_than_a_second_a_second() {
-        let one = believed(&[asker(1, 1)]);
+        let one = believed(&[requester(1, 1)]);
         assert!((80.0..100.0).contains(&one), "{one}");
-        let many: Vec<_> = (0..32).map(|n| asker(n, 1)).collect();
+        let many: Vec<_> = (0..32).map(|n| requester(n, 1)).collect();
         let many = believed(&many);
         assert!(many < 2.1 * one, "{many}");
     }
@@ -156,14 +159,14 @@ mod tests {
             // What waits is sent first, then two seconds of what follows.
             for groups in [4, 4, 8, 8] {
                 assert!(
-                    listening.believe(asker(1, 1), Class::Now, groups, Some(20_000), now),
+                    listening.believe(requester(1, 1), Class::Now, groups, Some(20_000), now),
                     "{seek}"
                 );
             }
         }
         for second in 8..100 {
             let now = start + Duration::from_secs(second);
-            assert!(listening.believe(asker(1, 1), Class::Now, 11, Some(CD_RATE), now));
+            assert!(listening.believe(requester(1, 1), Class::Now, 11, Some(CD_RATE), now));
         }
     }
 
@@ -172,10 +175,10 @@ mod tests {
         let now = Instant::now();
         let mut listening = Listening::default();
         for _ in 0..1000 {
-            assert!(listening.believe(asker(1, 1), Class::Now, 64, None, now));
-            listening.take_back(asker(1, 1), 64, None);
+            assert!(listening.believe(requester(1, 1), Class::Now, 64, None, now));
+            listening.take_back(requester(1, 1), 64, None);
         }
-        assert!(!listening.believe(asker(1, 1), Class::Now, 256 * 64, None, now));
+        assert!(!listening.believe(requester(1, 1), Class::Now, 256 * 64, None, now));
         for n in 0..1000u16 {
             let [host, peer] = n.to_be_bytes();
             let mut id = [peer; 32];

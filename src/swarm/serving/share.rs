@@ -31,16 +31,16 @@ impl HostShare {
 }
 
 impl SentShares {
-    /// `asker` is going to be sent so many groups.
-    pub(super) fn charge(&mut self, asker: Requester, groups: u32, now: Instant) {
-        charge(&mut self.sites, asker.site, groups, now);
-        charge(&mut self.peers, asker.peer, groups, now);
+    /// `requester` is going to be sent so many groups.
+    pub(super) fn charge(&mut self, requester: Requester, groups: u32, now: Instant) {
+        charge(&mut self.sites, requester.site, groups, now);
+        charge(&mut self.peers, requester.peer, groups, now);
     }
 
     /// What its host has got lately, and it itself.
-    pub(super) fn of(&self, asker: Requester, now: Instant) -> (u64, u64) {
-        let site = self.sites.get(&asker.site);
-        let peer = self.peers.get(&asker.peer);
+    pub(super) fn of(&self, requester: Requester, now: Instant) -> (u64, u64) {
+        let site = self.sites.get(&requester.site);
+        let peer = self.peers.get(&requester.peer);
         let share = |share: Option<&HostShare>| share.map_or(0, |share| share.at(now));
         (share(site), share(peer))
     }
@@ -93,8 +93,8 @@ mod tests {
     #[test]
     fn what_lies_back_counts_less_and_is_forgotten() {
         let now = Instant::now();
-        let asker = |n| Requester::new(PeerId([n; 32]), IpAddr::from([10, 0, 0, n]), &[]);
-        let (a, b) = (asker(1), asker(2));
+        let requester = |n| Requester::new(PeerId([n; 32]), IpAddr::from([10, 0, 0, n]), &[]);
+        let (a, b) = (requester(1), requester(2));
         let mut shares = SentShares::default();
         shares.charge(a, 64, now);
         shares.charge(b, 16, now);
@@ -104,7 +104,7 @@ mod tests {
         shares.charge(b, 1, now + 60 * HALF_LIFE);
         assert_eq!(shares.len(), 1);
         for n in 0..=255 {
-            shares.charge(asker(n), 1, now);
+            shares.charge(requester(n), 1, now);
         }
         assert!(shares.len() <= MAX_PEERS);
     }

@@ -7,7 +7,7 @@ fn peer(n: u8) -> PeerId {
 }
 
 /// A peer of a host of its own.
-fn asker(n: u8) -> Requester {
+fn requester(n: u8) -> Requester {
     asker_at(n, n)
 }
 
@@ -16,7 +16,7 @@ fn asker_at(n: u8, host: u8) -> Requester {
 }
 
 fn ask(serving: &mut Serving, n: u8, class: Class, now: Instant) -> Admission {
-    serving.handle_request(asker(n), class, &(0..16).into(), now)
+    serving.handle_request(requester(n), class, &(0..16).into(), now)
 }
 
 fn class() -> impl Strategy<Value = Class> {
@@ -80,7 +80,7 @@ proptest! {
             prop_assert_eq!(serving.running() + serving.waiting(), open.len());
             prop_assert!(serving.running() <= SLOTS && serving.waiting() <= MAX_WAITING);
             for n in 0..30 {
-                let of_peer = |r: &WaitingRequest| r.asker.peer == peer(n);
+                let of_peer = |r: &WaitingRequest| r.requester.peer == peer(n);
                 prop_assert!(serving.running.values().filter(|r| of_peer(r)).count() <= SLOTS_PER_PEER);
                 prop_assert!(serving.waiting.iter().filter(|(_, r)| of_peer(r)).count() <= MAX_WAITING_PER_PEER);
             }
@@ -251,7 +251,7 @@ fn peers_get_the_same_in_bytes_and_not_in_requests() {
         for n in 1..=5u8 {
             let groups = if n == 1 { 64 } else { 8 };
             let all = GroupSet::from(0..groups);
-            match serving.handle_request(asker(n), Class::Rest, &all, now) {
+            match serving.handle_request(requester(n), Class::Rest, &all, now) {
                 Admission::Start(ticket) => running.push_back((ticket, n, groups)),
                 Admission::Wait(ticket) => _ = waiting.insert(ticket, (n, groups)),
                 Admission::Busy { .. } => {}
