@@ -92,12 +92,17 @@ impl Slice {
     /// Whether to have it of others is worth a round trip and maybe a handshake, while others
     /// are being sent something. What is listened to is that where the line is too thin for
     /// all, and takes long.
-    fn is_better_off_elsewhere(&self, serving: &Serving) -> bool {
+    fn is_better_off_elsewhere(&self, serving: &Serving, now: Instant) -> bool {
         let Some(backlog) = serving.backlog(self.peer()) else {
             return false;
         };
-        let is_too_thin =
-            || serving.is_too_thin(self.precedence.requester, self.rate.unwrap_or(USUAL_RATE));
+        let is_too_thin = || {
+            serving.is_too_thin(
+                self.precedence.requester,
+                self.rate.unwrap_or(USUAL_RATE),
+                now,
+            )
+        };
         self.precedence.own != Class::Now || (backlog >= URGENT_BACKLOG && is_too_thin())
     }
 }
@@ -293,7 +298,7 @@ impl Answers {
         if let Some(no) = refer_or_answer(&mut self.elsewhere, &self.serving, &slice, now) {
             self.take_back(&slice);
             self.ready.push_back((ask, no));
-        } else if self.may_be_held(&slice) && self.is_under_way(&slice, now) {
+        } else if self.may_be_held(&slice, now) && self.is_under_way(&slice, now) {
             self.held.push_back((now + HOLD, slice));
         } else {
             self.admit(slice, now);
@@ -346,7 +351,7 @@ impl Answers {
         }
     }
 
-    fn may_be_held(&self, slice: &Slice) -> bool {
+    fn may_be_held(&self, slice: &Slice, now: Instant) -> bool {
         let peer = slice.peer();
         let held = || {
             self.held
@@ -356,7 +361,7 @@ impl Answers {
         let of_peer = held().filter(|requester| requester.peer == peer).count();
         let of_site = held().filter(|requester| requester.site == slice.precedence.requester.site);
         self.elsewhere.is_some()
-            && slice.is_better_off_elsewhere(&self.serving)
+            && slice.is_better_off_elsewhere(&self.serving, now)
             // Each host leaves as many places as it has.
             && of_site.count() < MAX_HELD - self.held.len().min(MAX_HELD)
             && of_peer < MAX_HELD_PER_PEER
@@ -382,7 +387,7 @@ fn refer_or_answer(
     slice: &Slice,
     now: Instant,
 ) -> Option<UploadAnswer> {
-    if !slice.is_better_off_elsewhere(serving) {
+    if !slice.is_better_off_elsewhere(serving, now) {
         return None;
     }
     let elsewhere = elsewhere.as_mut()?;

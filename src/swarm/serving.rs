@@ -190,12 +190,13 @@ impl Serving {
         (groups > 0).then(|| self.pace.time_for(groups * GROUP_BYTES))
     }
 
-    /// Whether the line, shared by all hosts that ask, brings `requester` less than `rate`, as
-    /// far as its pace is known.
-    pub fn is_too_thin(&self, requester: Requester, rate: u64) -> bool {
+    /// Whether the line, shared by all hosts that ask or were sent something lately, brings
+    /// `requester` less than `rate`, as far as its pace is known.
+    pub fn is_too_thin(&self, requester: Requester, rate: u64, now: Instant) -> bool {
         let waiting = self.waiting.iter().map(|(_, r)| r);
         let requests = self.running.values().chain(waiting);
-        let sites = requests.map(|r| r.requester.site).chain([requester.site]);
+        let asking = requests.map(|r| r.requester.site).chain([requester.site]);
+        let sites = asking.chain(self.shares.hosts(now));
         let sites = sites.collect::<BTreeSet<HostKey>>().len() as u64;
         self.pace
             .rate()

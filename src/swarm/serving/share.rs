@@ -45,6 +45,15 @@ impl SentShares {
         (share(site), share(peer))
     }
 
+    /// The hosts that were sent something lately.
+    pub(super) fn hosts(&self, now: Instant) -> impl Iterator<Item = HostKey> + '_ {
+        let lately = self
+            .sites
+            .iter()
+            .filter(move |(_, share)| share.at(now) >= PARTS);
+        lately.map(|(site, _)| *site)
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.peers.len().max(self.sites.len())

@@ -277,3 +277,23 @@ fn peers_get_the_same_in_bytes_and_not_in_requests() {
     let (most, least) = (*most.expect("five"), *least.expect("five"));
     assert!(most <= least * 2, "{sent:?}");
 }
+
+/// A line of 1 MB/s, of which the hosts of a house ask for one slice after the other.
+#[test]
+fn a_line_is_shared_with_hosts_that_ask_again_in_a_moment() {
+    const CD: u64 = 176_400;
+    for (hosts, thin) in [(4, false), (8, true)] {
+        let mut serving = Serving::new();
+        let mut now = Instant::now();
+        for host in 1..=hosts {
+            let Admission::Start(ticket) = ask(&mut serving, host, Class::Now, now) else {
+                panic!("{host} waits");
+            };
+            now += Duration::from_micros(16 * GROUP_BYTES);
+            serving.handle_done(ticket, 16 * GROUP_BYTES, now);
+        }
+        assert_eq!(serving.is_too_thin(requester(1), CD, now), thin, "{hosts}");
+        let later = now + Duration::from_secs(60);
+        assert!(!serving.is_too_thin(requester(1), CD, later), "{hosts}");
+    }
+}
