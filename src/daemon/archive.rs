@@ -23,7 +23,7 @@ use nix::{
     sys::{stat::futimens, time::TimeSpec},
 };
 
-use super::{clock::Clock, machine, memory::make_again};
+use super::{clock::Clock, dirs::make_again, machine};
 use crate::{
     aside::{make_way, put_aside},
     catalog::{

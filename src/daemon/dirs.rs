@@ -159,3 +159,14 @@ fn create(path: &Path, key: &'static str) -> Result<(), DirError> {
         source,
     })
 }
+
+/// Makes a directory of the node's if it is not there.
+///
+/// The state directory may have been removed while the node ran; the one that it lies in is
+/// not made, since a disk that is not mounted looks the same.
+pub fn make_again(state_dir: &Path) -> io::Result<()> {
+    match fs::create_dir(state_dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -3,7 +3,7 @@
 //! small file of its own, which is written in place.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -13,6 +13,7 @@ use smol::{future, Timer};
 
 use super::{
     clock::{Clock, ClockStamp},
+    dirs::make_again,
     place::{self, Place},
     slots::Slots,
 };
@@ -296,17 +297,6 @@ pub fn remembered_volume(state_dir: &Path) -> Option<u8> {
 fn save(memory: &Memory, state_dir: &Path) -> io::Result<()> {
     make_again(state_dir)?;
     replace(&path(state_dir), &serde_json::to_vec(memory)?)
-}
-
-/// Makes a directory of the node's if it is not there.
-///
-/// The state directory may have been removed while the node ran; the one that it lies in is
-/// not made, since a disk that is not mounted looks the same.
-pub fn make_again(state_dir: &Path) -> io::Result<()> {
-    match fs::create_dir(state_dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
 }
 
 fn path(state_dir: &Path) -> PathBuf {

@@ -18,7 +18,7 @@ use nix::{sys::statfs, unistd::geteuid};
 
 use super::{
     clock::ClockStamp,
-    memory::make_again,
+    dirs::make_again,
     slots::{SlotContent, Slots},
 };
 use crate::node::Bookmark;

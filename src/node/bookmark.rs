@@ -10,14 +10,11 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Memory, Node};
-use crate::{
-    config::Resume,
-    player::{
-        queue::{Options, Queue, QueueItem},
-        transport::PlayState,
-        PlayId,
-    },
+use super::Node;
+use crate::player::{
+    queue::{Options, Queue, QueueItem},
+    transport::PlayState,
+    PlayId,
 };
 
 /// Where a node is in its music.
@@ -54,7 +51,10 @@ impl BookmarkedItem {
     }
 
     /// Where it is in `items`: where it was, or else where it is first.
-    fn find_in<'a>(&self, items: impl Iterator<Item = &'a QueueItem> + Clone) -> Option<usize> {
+    pub(super) fn find_in<'a>(
+        &self,
+        items: impl Iterator<Item = &'a QueueItem> + Clone,
+    ) -> Option<usize> {
         let is_it = |item: &QueueItem| name_of(item) == self.name;
         let place = self.place as usize;
         match items.clone().nth(place).is_some_and(is_it) {
@@ -109,29 +109,6 @@ impl ResumeAs {
             },
             Absence::Unknown => Self::Ask,
         }
-    }
-}
-
-impl Memory {
-    /// What a node that was away for `absence` begins with, by what was written last.
-    pub fn go_on(mut self, bookmark: &Bookmark, resume: Resume, absence: Absence) -> Self {
-        self.volume = bookmark.volume;
-        self.options = bookmark.options;
-        let items = self.queue.iter().map(|item| &**item);
-        let found = bookmark.song.and_then(|song| song.find_in(items));
-        if bookmark.song.is_none() || found.is_some() {
-            self.current = found;
-        }
-        let then = match (resume, bookmark.state) {
-            (Resume::Never, _) | (_, PlayState::Stop) => None,
-            (Resume::Paused, _) | (_, PlayState::Pause) => Some(ResumeAs::Pause),
-            (Resume::Always, PlayState::Play) => Some(ResumeAs::after(absence)),
-        };
-        let at = bookmark.at;
-        self.left = then
-            .filter(|_| found.is_some())
-            .map(|then| Left { at, then });
-        self
     }
 }
 
@@ -254,7 +231,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::control::fixture;
+    use crate::{config::Resume, control::fixture, node::Memory};
 
     fn memory() -> Memory {
         let database = fixture::database();

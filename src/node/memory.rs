@@ -7,9 +7,16 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{bookmark::Left, neighbours::Acquaintance};
+use super::{
+    bookmark::{Absence, Bookmark, Left, ResumeAs},
+    neighbours::Acquaintance,
+};
 use crate::{
-    player::queue::{self, Options, Queue, QueueItem},
+    config::Resume,
+    player::{
+        queue::{self, Options, Queue, QueueItem},
+        transport::PlayState,
+    },
     tenure::TenureRecord,
 };
 
@@ -50,6 +57,27 @@ impl Default for Memory {
 }
 
 impl Memory {
+    /// What a node that was away for `absence` begins with, by what was written last.
+    pub fn go_on(mut self, bookmark: &Bookmark, resume: Resume, absence: Absence) -> Self {
+        self.volume = bookmark.volume;
+        self.options = bookmark.options;
+        let items = self.queue.iter().map(|item| &**item);
+        let found = bookmark.song.and_then(|song| song.find_in(items));
+        if bookmark.song.is_none() || found.is_some() {
+            self.current = found;
+        }
+        let then = match (resume, bookmark.state) {
+            (Resume::Never, _) | (_, PlayState::Stop) => None,
+            (Resume::Paused, _) | (_, PlayState::Pause) => Some(ResumeAs::Pause),
+            (Resume::Always, PlayState::Play) => Some(ResumeAs::after(absence)),
+        };
+        let at = bookmark.at;
+        self.left = then
+            .filter(|_| found.is_some())
+            .map(|then| Left { at, then });
+        self
+    }
+
     pub fn of(queue: &Queue, volume: u8) -> Self {
         Self {
             volume,

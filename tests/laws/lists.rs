@@ -401,9 +401,7 @@ pub const ROOTS: &[&str] = &["main", "lib", "door"];
 /// Circles that are still there: a folder, and the names in it that reach each other.
 pub const CIRCLES: &[(&str, &str)] = &[
     ("control/mpd/plan", "best missed"),
-    ("daemon", "memory place"),
     ("content", "file layout store"),
-    ("node", "bookmark memory"),
     ("node", "events plays stats"),
 ];
 
@@ -454,7 +452,6 @@ pub const SPREAD: &[(&str, &str)] = &[
     ("daemon/parts.rs", "BoundTracker"),
     ("library/mod.rs", "HashJob"),
     ("library/rescan.rs", "Library"),
-    ("node/bookmark.rs", "Memory"),
     ("node/bookmark.rs", "Node"),
     ("node/directory/naming.rs", "Directory"),
     ("node/directory/naming.rs", "MemberRecord"),
