@@ -261,12 +261,17 @@ impl SourceRecord {
         self.lost
     }
 
-    /// How long until it has sent `bytes` more, when it outstanding something since `outstanding`. A source that
-    /// is late with a group is taken to need as long again; and if its rate is not known, for
-    /// each that follows, too.
-    pub(super) fn eta(&self, bytes: u64, outstanding: Option<Instant>, now: Instant) -> Duration {
+    /// How long until it has sent `bytes` more, where the oldest of what is outstanding from it
+    /// was asked for at `outstanding_since`. A source that is late with a group is taken to need as
+    /// long again; and if its rate is not known, for each that follows, too.
+    pub(super) fn eta(
+        &self,
+        bytes: u64,
+        outstanding_since: Option<Instant>,
+        now: Instant,
+    ) -> Duration {
         let rtt = self.rtt.unwrap_or(GUESSED_RTT);
-        let late = self.silence(outstanding, now).saturating_sub(rtt);
+        let late = self.silence(outstanding_since, now).saturating_sub(rtt);
         match self.meter.rate {
             Some(rate) => {
                 rtt + time_of(bytes, rate) + late.saturating_sub(time_of(GROUP_BYTES, rate))
@@ -281,17 +286,17 @@ impl SourceRecord {
 
     /// For how long the group that it sends now has been under way, if it takes what its
     /// rate says.
-    pub(super) fn under_way(&self, outstanding: Option<Instant>, now: Instant) -> Duration {
+    pub(super) fn under_way(&self, outstanding_since: Option<Instant>, now: Instant) -> Duration {
         let rate = self.meter.rate.unwrap_or(GUESSED_RATE);
-        self.silence(outstanding, now)
+        self.silence(outstanding_since, now)
             .min(time_of(GROUP_BYTES, rate))
     }
 
-    /// How long it has brought nothing of what it outstanding.
-    fn silence(&self, outstanding: Option<Instant>, now: Instant) -> Duration {
-        let since = outstanding.map(|outstanding| {
+    /// How long it has brought nothing of what is outstanding.
+    fn silence(&self, outstanding_since: Option<Instant>, now: Instant) -> Duration {
+        let since = outstanding_since.map(|outstanding_since| {
             self.brought
-                .map_or(outstanding, |brought| brought.max(outstanding))
+                .map_or(outstanding_since, |brought| brought.max(outstanding_since))
         });
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
