@@ -8,7 +8,9 @@
 
 pub mod audio;
 pub mod card;
+mod commands;
 pub mod left_out;
+mod lines;
 pub mod mpd;
 pub mod own_root;
 pub mod sysctl;
@@ -19,8 +21,8 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    process::{Child, Output, Stdio},
+    sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -31,6 +33,10 @@ use nix::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+
+#[allow(unused_imports)] // each test file uses a part of it
+pub use self::{commands::command, own_root::can_mount};
+use self::{commands::program, lines::Log};
 
 /// How long anything may take. No test is about speed.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,19 +58,6 @@ pub struct Node {
     prefix: Vec<String>,
     runner: Vec<String>,
     env: Vec<(String, String)>,
-}
-
-#[derive(Default)]
-struct Log {
-    lines: Mutex<Vec<String>>,
-    grown: Condvar,
-}
-
-impl Log {
-    /// A thread that gave up while it held the lines has not changed them.
-    fn lines(&self) -> MutexGuard<'_, Vec<String>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// A node to be started: the parts of its configuration that tests set.
@@ -591,30 +584,4 @@ impl Drop for Node {
             );
         }
     }
-}
-
-/// p2pmusic itself, behind `prefix`.
-fn program(prefix: &[String], runner: &[String]) -> Command {
-    match runner.split_last() {
-        None => command(prefix, BINARY),
-        Some((binary, emulator)) => command(&[prefix, emulator].concat(), binary),
-    }
-}
-
-/// A command behind `prefix`.
-pub fn command(prefix: &[String], program: &str) -> Command {
-    match prefix {
-        [] => Command::new(program),
-        [first, rest @ ..] => {
-            let mut command = Command::new(first);
-            command.args(rest).arg(program);
-            command
-        }
-    }
-}
-
-/// Whether file systems can be mounted that only a child sees. If not, the test returns: it
-/// has been done already where they can, or is left out.
-pub fn can_mount() -> bool {
-    own_root::as_root()
 }
