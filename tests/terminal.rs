@@ -173,6 +173,7 @@ fn every_change_is_told() {
     let said = node.ctl_ok(&["move", "2", "1"]);
     assert_eq!(said, "moved 02 五月の村.wav to 1\n");
     node.ctl_ok(&["play"]);
+    node.wait_for_sound();
     assert_eq!(
         node.json(&["current"])["file"],
         format!("kitchen/{}", SONGS[1])
