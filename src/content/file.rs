@@ -45,8 +45,7 @@ pub struct Blob {
     store: Weak<Store>,
     arrival: Mutex<GroupArrival>,
     arrived: Condvar,
-    /// The file as it was when its bytes were last known to be what they should be.
-    seen: Mutex<Option<DiskStamp>>,
+    seen: Mutex<LastSeen>,
     /// The bytes on the disk are no longer this track's.
     stale: AtomicBool,
     /// What the disk says of an arriving track.
@@ -63,6 +62,13 @@ enum BlobOrigin {
     },
     /// Files in the cache directory.
     Cache { outboard: Arc<Hashes> },
+}
+
+/// The file as it was when its bytes were last known to be what they should be.
+struct LastSeen {
+    stamp: Option<DiskStamp>,
+    /// Writes of the blob's own that are under way, which change the stamp.
+    writes: usize,
 }
 
 struct GroupArrival {
@@ -153,7 +159,10 @@ impl Blob {
                 loose: MemoryTail::default(),
             }),
             arrived: Condvar::new(),
-            seen: Mutex::new(data.stamp().ok()),
+            seen: Mutex::new(LastSeen {
+                stamp: data.stamp().ok(),
+                writes: 0,
+            }),
             stale: AtomicBool::new(false),
             data,
             mark: Mutex::new(ClaimMark::Dirty),
@@ -202,8 +211,7 @@ impl Blob {
     /// [`StoreError::Foreign`] for an item of another track, [`StoreError::Write`] when the
     /// disk is full or broken, [`StoreError::Slow`]: then nothing is lost that was here before.
     pub fn write(&self, items: impl IntoIterator<Item = Verified>) -> Result<(), StoreError> {
-        // What others did to the file must not be taken for this writing.
-        let _ = self.check_unchanged();
+        self.begin_write();
         let before = self.kept();
         let (mut fresh, mut pairs) = (GroupSet::new(), PairRun::default());
         let written = items.into_iter().try_for_each(|item| {
@@ -213,7 +221,7 @@ impl Blob {
         });
         // No group is here whose proof is not.
         let proven = self.write_pairs(&mut pairs);
-        *self.seen() = self.data.stamp().ok();
+        self.end_write();
         if !fresh.is_empty() && proven.is_ok() {
             let mut arrival = self.arrival();
             arrival.have = arrival.have.union(&fresh);
@@ -225,6 +233,20 @@ impl Blob {
             self.arrived.notify_all();
         }
         written.and(proven)
+    }
+
+    /// What others did to the file must not be taken for this write, nor the other way round.
+    fn begin_write(&self) {
+        let _ = self.check_unchanged();
+        self.seen().writes += 1;
+    }
+
+    fn end_write(&self) {
+        let mut seen = self.seen();
+        seen.writes -= 1;
+        if seen.writes == 0 {
+            seen.stamp = self.data.stamp().ok();
+        }
     }
 
     fn write_pairs(&self, pairs: &mut PairRun) -> Result<(), StoreError> {
@@ -374,9 +396,11 @@ impl Blob {
     /// Looks whether somebody else has touched the file: then nothing of it counts as
     /// proven any more, and a library file of another time or size is another track.
     fn check_unchanged(&self) -> io::Result<()> {
+        let mut seen = self.seen();
         let now = self.data.stamp()?;
-        let before = self.seen().replace(now);
-        if before != Some(now) {
+        if seen.writes == 0 && seen.stamp != Some(now) {
+            let before = seen.stamp.replace(now);
+            drop(seen);
             if let BlobOrigin::Library { path, .. } = &self.origin {
                 let may_be_same = before.is_some_and(|before| before.is_only_touched(&now));
                 if !may_be_same && !self.stale.swap(true, Ordering::Relaxed) {
@@ -398,7 +422,7 @@ impl Blob {
         }
     }
 
-    fn seen(&self) -> MutexGuard<'_, Option<DiskStamp>> {
+    fn seen(&self) -> MutexGuard<'_, LastSeen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

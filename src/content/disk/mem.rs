@@ -21,6 +21,7 @@ struct MemState {
     next: u64,
     /// Counts writes: the time of a file's last change.
     clock: u64,
+    reads: u64,
     /// Bytes that still fit; `None` is no limit.
     space: Option<u64>,
     /// Changes that still work; `None` is no limit.
@@ -86,6 +87,11 @@ impl MemDisk {
     /// What is left of that.
     pub fn changes_left(&self) -> Option<u64> {
         self.state().changes
+    }
+
+    /// How many reads there were.
+    pub fn reads(&self) -> u64 {
+        self.state().reads
     }
 
     /// From now on, directories are neither found nor made.
@@ -253,6 +259,7 @@ impl MemFile {
 impl DiskFile for MemFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         self.with(|state, id| {
+            state.reads += 1;
             let content = state.files.get(&id).ok_or_else(missing)?;
             let rest = content.bytes.get(offset as usize..).unwrap_or_default();
             let n = rest.len().min(buf.len());

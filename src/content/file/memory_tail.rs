@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::{Blob, DiskFile, DiskStamp};
+use super::{Blob, DiskFile, DiskStamp, GroupArrival};
 use crate::content::blob::{Verified, VerifiedItem};
 use crate::content::ranges::GroupSet;
 use crate::content::store::{Store, StoreError};
@@ -122,30 +122,20 @@ impl Blob {
     /// # Errors
     /// [`StoreError::Foreign`], and [`StoreError::Memory`] when nobody forgets.
     pub fn show(&self, items: &[Verified]) -> Result<(), StoreError> {
-        items.iter().try_for_each(|item| {
-            self.check_track(item)?;
-            self.take_loosely(item)
-        })
+        items.iter().try_for_each(|item| self.check_track(item))?;
+        let arrival = &mut *self.arrival();
+        let shown = items
+            .iter()
+            .try_for_each(|item| take_loosely(arrival, item));
+        self.arrived.notify_all();
+        shown
     }
 
-    /// Takes an item into memory, unless it is here.
+    /// Takes one of them.
     pub(super) fn take_loosely(&self, item: &Verified) -> Result<(), StoreError> {
-        let VerifiedItem::Group { group, bytes } = item.item() else {
-            return Ok(()); // Nothing is proven to others from memory.
-        };
-        let arrival = &mut *self.arrival();
-        if arrival.have.contains(*group) {
-            return Ok(());
-        }
-        if arrival.loose.bytes + bytes.len() > MAX_LOOSE_BYTES {
-            let track = item.track();
-            return Err(StoreError::Memory { track });
-        }
-        arrival.loose.insert(*group, bytes);
-        arrival.have.insert(*group);
-        arrival.failed = None;
+        let taken = take_loosely(&mut self.arrival(), item);
         self.arrived.notify_all();
-        Ok(())
+        taken
     }
 
     /// Waits until the disk has all that is here, or cannot have it.
@@ -156,6 +146,24 @@ impl Blob {
             arrival = woken.unwrap_or_else(PoisonError::into_inner);
         }
     }
+}
+
+/// Takes an item into memory, unless it is here.
+fn take_loosely(arrival: &mut GroupArrival, item: &Verified) -> Result<(), StoreError> {
+    let VerifiedItem::Group { group, bytes } = item.item() else {
+        return Ok(()); // Nothing is proven to others from memory.
+    };
+    if arrival.have.contains(*group) {
+        return Ok(());
+    }
+    if arrival.loose.bytes + bytes.len() > MAX_LOOSE_BYTES {
+        let track = item.track();
+        return Err(StoreError::Memory { track });
+    }
+    arrival.loose.insert(*group, bytes);
+    arrival.have.insert(*group);
+    arrival.failed = None;
+    Ok(())
 }
 
 impl MemoryTail {

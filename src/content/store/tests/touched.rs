@@ -71,6 +71,34 @@ fn an_arriving_track_whose_file_is_changed_loses_what_is_not_true() {
     assert_eq!(read_all(&blob), bytes);
 }
 
+/// Else each group would be read twice while it comes, once for its proof.
+#[test]
+fn what_is_written_of_an_arriving_track_is_no_touch_by_others() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    let bytes = song(6, 8);
+    let blob = store
+        .begin(outboard(&bytes).track, bytes.len() as u64)
+        .unwrap();
+    blob.write(items(&bytes, &(0..2).into())).unwrap();
+    let read_beside = || {
+        let before = disk.reads();
+        assert_eq!(blob.read_at(0, &mut [0; 100]).unwrap(), Some(100));
+        assert_eq!(disk.reads() - before, 1);
+    };
+    let others = items(&bytes, &(4..6).into());
+    let mut others = others.into_iter().inspect(|_| read_beside());
+    let write_beside = |n: usize| blob.write(others.by_ref().take(n)).unwrap();
+    let mut counts = [1, 2, usize::MAX].into_iter().map(write_beside);
+    let these = items(&bytes, &(2..4).into());
+    blob.write(these.into_iter().inspect(|_| {
+        counts.next();
+        read_beside();
+    }))
+    .unwrap();
+    read_beside();
+}
+
 /// Another mode or owner is no other music, and is not refused.
 #[test]
 fn a_library_file_that_was_only_touched_is_proven_and_served() {
