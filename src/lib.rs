@@ -29,6 +29,7 @@ mod swarm;
 mod tenure;
 mod tracker;
 mod unseen;
+mod util;
 
 #[cfg(feature = "door")]
 pub mod door;

@@ -23,7 +23,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{check_name, PeerId};
+use crate::{
+    id::{check_name, PeerId},
+    util::random::{part_of, Random},
+};
 
 /// A peer that was here lately, as it is remembered over a restart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -46,7 +49,7 @@ pub struct Neighbours {
     wake: Option<Instant>,
     /// Grows with each peer that goes: the lowest is forgotten first.
     parted: u64,
-    random: u64,
+    random: Random,
 }
 
 /// By whose word peers are here.
@@ -106,11 +109,11 @@ impl Neighbours {
             asking: 0,
             wake: None,
             parted: 0,
-            random: seed,
+            random: Random::new(seed),
         };
         let known = known.iter().filter(|known| check_name(&known.name).is_ok());
         for known in known.take(MAX_REMEMBERED) {
-            let due = now + this.some(SPREAD);
+            let due = now + this.random.part_of(SPREAD);
             this.parted += 1;
             let parted = this.parted;
             if let Some(contact) = this.contact(known.peer, due) {
@@ -139,7 +142,7 @@ impl Neighbours {
     pub fn handle_unvouched(&mut self, peers: &[PeerId], now: Instant) {
         let spread = SPREAD.max(self.round());
         for peer in peers {
-            let some = self.some(spread);
+            let some = self.random.part_of(spread);
             if let Some(contact) = self.contacts.get_mut(peer) {
                 contact.is_vouched = false;
                 contact.failures = contact.failures.min(PATIENCE - 1);
@@ -192,7 +195,7 @@ impl Neighbours {
         addresses: Vec<SocketAddr>,
         now: Instant,
     ) {
-        let due = now + self.some(SPREAD);
+        let due = now + self.random.part_of(SPREAD);
         self.parted += 1;
         let parted = self.parted;
         if let Some(contact) = self.contacts.get_mut(&peer) {
@@ -207,7 +210,7 @@ impl Neighbours {
 
     /// `peer` announces itself at `addresses`; at none when it does so no more.
     pub fn handle_sighting(&mut self, peer: PeerId, addresses: Vec<SocketAddr>, now: Instant) {
-        let due = now + self.some(SPREAD);
+        let due = now + self.random.part_of(SPREAD);
         if addresses.is_empty() {
             if let Some(contact) = self.contacts.get_mut(&peer) {
                 contact.is_announced = false;
@@ -293,7 +296,7 @@ impl Neighbours {
     ) -> GreetingSilence {
         self.parted += 1;
         let parted = self.parted;
-        let seldom = self.random();
+        let seldom = self.random.draw();
         let Some(contact) = self.contacts.get_mut(&peer) else {
             return GreetingSilence::Gone;
         };
@@ -332,7 +335,7 @@ impl Neighbours {
     /// This machine is on another network, or back on one: a peer that could not be
     /// reached may be now, and those that are here are to hear where it is.
     pub fn handle_moved(&mut self, now: Instant) {
-        let random = self.random();
+        let random = self.random.draw();
         let spread = SPREAD.max(self.round());
         for (n, contact) in (0u64..).zip(self.contacts.values_mut()) {
             let some = part_of(spread, random.wrapping_mul(2 * n + 1));
@@ -428,7 +431,7 @@ impl Neighbours {
 
     /// No tracker vouches for any peer yet. Those that are here are greeted after `wait`.
     fn unvouch(&mut self, wait: Duration, now: Instant) {
-        let random = self.random();
+        let random = self.random.draw();
         let spread = SPREAD.max(self.round());
         for (n, contact) in (0u64..).zip(self.contacts.values_mut()) {
             contact.is_vouched = false;
@@ -443,7 +446,7 @@ impl Neighbours {
     /// How long a peer that has been heard of is believed to be here.
     fn interval(&mut self) -> Duration {
         let whole = GREET_EVERY.max(self.round());
-        whole * 3 / 4 + self.some(whole / 4)
+        whole * 3 / 4 + self.random.part_of(whole / 4)
     }
 
     /// How long it takes to greet everybody.
@@ -479,20 +482,6 @@ impl Neighbours {
             // That nobody has come is worth knowing, too.
             self.wake = Some(until);
         }
-    }
-
-    /// By chance, below `time`.
-    fn some(&mut self, time: Duration) -> Duration {
-        part_of(time, self.random())
-    }
-
-    fn random(&mut self) -> u64 {
-        // splitmix64: one step is enough for a number that only spreads.
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }
 
@@ -531,12 +520,6 @@ impl Contact {
         }
         self.hints.truncate(MAX_HINTS);
     }
-}
-
-/// The part of `time` that `random` says.
-fn part_of(time: Duration, random: u64) -> Duration {
-    let fraction = (random >> 40) as u32;
-    time.mul_f64(f64::from(fraction) / f64::from(1 << 24))
 }
 
 /// A tracker that is there has answered by then.

@@ -23,6 +23,7 @@ use crate::{
     catalog::{FoundTrackRef, Tags},
     id::{PeerId, TrackId},
     media::Format,
+    util::random::Random,
 };
 
 /// Names an item for as long as it is in the queue; never given out again.
@@ -138,7 +139,7 @@ pub struct Queue {
     options: Options,
     /// Permutations of all ids, this round and the next; empty unless random.
     rounds: [Vec<QueueId>; 2],
-    dice: Dice,
+    chance: Random,
 }
 
 impl Queue {
@@ -152,7 +153,7 @@ impl Queue {
             cursor: None,
             options: Options::default(),
             rounds: Default::default(),
-            dice: Dice(seed),
+            chance: Random::new(seed),
         }
     }
 
@@ -324,7 +325,7 @@ impl Queue {
         let Ok(range) = self.clip(range) else { return };
         let cursor = self.cursor;
         let slots = &mut self.slots[range.clone()];
-        self.dice.shuffle(slots);
+        self.chance.shuffle(slots);
         if let Some(at) = slots.iter().position(|slot| Some(slot.id) == cursor) {
             slots.swap(0, at);
         }
@@ -465,7 +466,8 @@ impl Queue {
             .map_or(0, |at| at + 1);
         for id in ids {
             for (round, first) in self.rounds.iter_mut().zip([played, 0]) {
-                let at = first + self.dice.roll(round.len() - first + 1);
+                let places = (round.len() - first + 1) as u64;
+                let at = first + self.chance.below(places) as usize;
                 round.insert(at, id);
             }
         }
@@ -486,7 +488,7 @@ impl Queue {
     /// is not this one's last: nothing plays twice in a row.
     fn next_round(&mut self) {
         let mut drawn: Vec<_> = self.slots.iter().map(|slot| slot.id).collect();
-        self.dice.shuffle(&mut drawn);
+        self.chance.shuffle(&mut drawn);
         self.rounds.swap(0, 1);
         if drawn.len() > 1 && drawn.first() == self.rounds[0].last() {
             drawn.rotate_left(1);
@@ -511,28 +513,6 @@ impl Queue {
         self.version += 1;
         for slot in &mut self.slots[positions] {
             slot.version = self.version;
-        }
-    }
-}
-
-/// A small seeded generator (SplitMix64): shuffling music needs no better one.
-#[derive(Debug)]
-struct Dice(u64);
-
-impl Dice {
-    /// A number below `sides`, which is at most [`MAX_QUEUE`] + 1: the bias of
-    /// the remainder is far below what anybody hears.
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % sides as u64) as usize
-    }
-
-    fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            items.swap(last, self.roll(last + 1));
         }
     }
 }

@@ -11,7 +11,6 @@ use super::{
     music::{Library, Song},
     net::{address, HostNo, Life, TrackerNo},
     player::{entry_of, Byte, Bytes, Player, Told},
-    random::Random,
     swarm::{Call, CallId, Served},
     tracker::to_string,
     world::{Event, World},
@@ -43,6 +42,7 @@ use crate::{
         links::{LinkId, Links},
         registry::ConnId,
     },
+    util::random::Random,
 };
 
 /// What a host is made with.

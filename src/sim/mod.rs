@@ -22,7 +22,6 @@ mod log;
 mod music;
 mod net;
 mod player;
-mod random;
 mod swarm;
 mod tests;
 mod tracker;

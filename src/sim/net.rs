@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::random::Random;
+use crate::util::random::Random;
 
 /// A host's number in its world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

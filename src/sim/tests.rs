@@ -22,10 +22,12 @@ use super::{
     host::{Fate, Manner, Setting, Story},
     music::Song,
     net::{HostNo, Place, TrackerNo, Weather},
-    random::Random,
     world::World,
 };
-use crate::id::{PeerId, GROUP_BYTES};
+use crate::{
+    id::{PeerId, GROUP_BYTES},
+    util::random::Random,
+};
 
 /// The tracker that everybody knows.
 const TRACKER: Place = Place::Tracker(TrackerNo(0));

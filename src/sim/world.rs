@@ -11,7 +11,6 @@ use super::{
     host::{Host, Setting},
     log::Log,
     net::{HostNo, Life, Net, Place, TrackerNo, Weather},
-    random::Random,
     swarm::{CallId, Packet},
     tracker::{to_string, Tracker, Wire},
 };
@@ -19,6 +18,7 @@ use crate::{
     id::{EntryNo, Group},
     node::{self, AskId},
     tracker::{link::LinkCommand, links::LinkId, registry::ConnId},
+    util::random::Random,
 };
 
 /// A swarm and all there is around it.

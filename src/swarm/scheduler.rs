@@ -35,6 +35,7 @@ use std::time::{Duration, Instant};
 use crate::content::ranges::GroupSet;
 use crate::id::{group_count, Group, PeerId};
 use crate::protocol::Class;
+use crate::util::random::Random;
 
 use choose::SMALL_GROUPS;
 use silence::Arrivals;
@@ -175,7 +176,7 @@ impl Scheduler {
             requests: BTreeMap::new(),
             cancels: VecDeque::new(),
             next_req: 0,
-            random: Random(seed),
+            random: Random::new(seed),
             spread_from: None,
             stuck_said: false,
             complete_said: false,
@@ -528,19 +529,6 @@ impl Scheduler {
             self.requests.remove(req);
             self.cancels.push_back(*req);
         }
-    }
-}
-
-/// SplitMix64: enough to spread choices and back-offs, and the same on every machine.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }
 

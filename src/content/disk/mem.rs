@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Disk, DiskFile, DiskStamp};
+use crate::util::random::Random;
 
 /// A disk in memory that forgets what was not synced when [`MemDisk::cut_power`] says so.
 #[derive(Clone, Default)]
@@ -51,12 +52,8 @@ impl MemDisk {
     /// The power goes and comes back: each unsynced name is lost or kept, what was
     /// written and not synced is there, old, or torn into blocks, as `seed` has it.
     pub fn cut_power(&self, seed: u64) {
-        let mut random = seed;
-        let mut draw = move |n: u64| {
-            random = random.wrapping_add(0x9e37_79b9_7f4a_7c15); // SplitMix64
-            let mixed = (random ^ (random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            (mixed ^ (mixed >> 27)) % n
-        };
+        let mut random = Random::new(seed);
+        let mut draw = move |n: u64| random.below(n);
         let mut state = self.state();
         let MemState { names, lasting, .. } = &*state;
         let mut after = BTreeMap::new();

@@ -29,6 +29,7 @@ use crate::{
     catalog::Catalogue,
     id::PeerId,
     protocol::{FromTracker, Refusal, Registered, Registration, ToTracker},
+    util::random::Random,
 };
 
 /// How the peer introduces itself; the addresses are found anew each time.
@@ -151,7 +152,7 @@ pub struct TrackerLink {
     wanted: BTreeSet<(PeerId, Option<u32>)>,
     /// While a swarm changes its key, no rest is long.
     hurry_until: Option<Instant>,
-    random: u64,
+    random: Random,
     actions: VecDeque<LinkAction>,
 }
 
@@ -195,7 +196,7 @@ impl TrackerLink {
             instead: None,
             wanted: BTreeSet::new(),
             hurry_until: None,
-            random: seed,
+            random: Random::new(seed),
             actions: VecDeque::new(),
         }
     }
@@ -556,13 +557,7 @@ impl TrackerLink {
 
     /// Between half of `time` and all of it.
     fn jittered(&mut self, time: Duration) -> Duration {
-        // splitmix64: one step is enough for a number that only spreads.
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let fraction = ((z ^ (z >> 31)) >> 40) as u32;
-        time / 2 + (time / 2).mul_f64(f64::from(fraction) / f64::from(1 << 24))
+        time / 2 + self.random.part_of(time / 2)
     }
 
     fn want(&mut self, owner: PeerId, what: LinkWant) {

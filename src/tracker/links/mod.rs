@@ -36,6 +36,7 @@ use crate::{
     catalog::Catalogue,
     id::PeerId,
     protocol::{FromTracker, Registered, ToTracker},
+    util::random::Random,
 };
 
 /// Names a link; never used twice.
@@ -90,7 +91,7 @@ pub struct Links {
     yields_at: Option<Instant>,
     /// How often one that did not answer has given its place to another.
     turns: u32,
-    random: u64,
+    random: Random,
     actions: VecDeque<LinksAction>,
 }
 
@@ -172,7 +173,7 @@ impl Links {
             rival: None,
             yields_at: None,
             turns: 0,
-            random: seed,
+            random: Random::new(seed),
             actions: VecDeque::new(),
         }
     }
@@ -538,14 +539,5 @@ impl Links {
         if self.links.is_empty() && self.is_unwanted() {
             self.tell(TrackerEvent::Unwanted);
         }
-    }
-
-    fn random(&mut self) -> u64 {
-        // splitmix64: one step is enough for a number that only spreads.
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }

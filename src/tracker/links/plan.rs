@@ -66,7 +66,7 @@ impl Links {
             return;
         }
         self.last += 1;
-        let seed = self.random();
+        let seed = self.random.draw();
         let mut link = TrackerLink::new(self.introduction.clone(), seed, at);
         link.handle_command(LinkCommand::Trackers(vec![to.clone()]), at);
         if let Some(catalogue) = &self.catalogue {

@@ -2,6 +2,7 @@
 //! again, and that nothing of it is wrong.
 
 use super::*;
+use crate::util::random::Random;
 
 const GROUPS: u64 = 9;
 /// Two whole songs and some of a third.
@@ -123,16 +124,6 @@ fn assert_nothing_lies_about(store: &Arc<Store>, disk: &MemDisk) {
     assert_eq!(disk.list(Path::new("/cache")).unwrap(), [] as [PathBuf; 0]);
 }
 
-/// SplitMix64.
-fn dice(seed: u64) -> impl FnMut(u64) -> u64 {
-    let mut state = seed;
-    move |n| {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (mixed ^ (mixed >> 27)) % n
-    }
-}
-
 /// A track arrives in pieces, rests in between, and becomes whole.
 fn live(store: &Arc<Store>, song: &Song) -> GroupSet {
     let mut kept = GroupSet::new();
@@ -216,7 +207,8 @@ fn many_lives_with_cuts_and_kills_keep_the_cap_and_the_truth() {
     let songs: Vec<_> = (0..4).map(Song::new).collect();
     let (mut kept, mut reused) = (0, 0);
     for seed in 0..40 {
-        let mut draw = dice(seed);
+        let mut random = Random::new(seed);
+        let mut draw = |n| random.below(n);
         let disk = MemDisk::default();
         for life in 0..6 {
             let store = small_store(&disk);
