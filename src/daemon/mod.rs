@@ -43,8 +43,9 @@ use crate::{
     media::guard,
     port_owner::{port_owner, PortProtocol},
     service::ServiceNotifier,
-    swarm::{endpoint::within, serving},
+    swarm::serving,
     tracker::{self, server::TrackerServer},
+    util::within::within,
 };
 
 /// Why the daemon cannot run.

@@ -35,16 +35,13 @@ use crate::{
     player::{Player, PlayerEvent, EVENT_BOUND},
     service::{ServiceNotifier, StatusLine, Watchdog},
     sockets::reachable,
-    swarm::{
-        budget::Budget,
-        endpoint::{within, Endpoint},
-        provide::SharedBudget,
-    },
+    swarm::{budget::Budget, endpoint::Endpoint, provide::SharedBudget},
     tracker::{
         client,
         link::{Introduction, LinkCommand, TrackerEvent},
         server::TrackerStatus,
     },
+    util::within::within,
 };
 
 /// A started node.

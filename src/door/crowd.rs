@@ -13,7 +13,6 @@ mod albums;
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, VecDeque},
-    future::Future,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddrV4, TcpStream},
     os::fd::{AsRawFd, OwnedFd},
@@ -41,6 +40,7 @@ use crate::{
     identity::{Identity, SwarmKey, SERVER_NAME},
     protocol::{encode_frame, read_frame, FromTracker, MAX_TRACKER_FRAME},
     tracker::link::{Introduction, LinkAction, LinkCommand, LinkWant, TrackerEvent, TrackerLink},
+    util::within::io_within,
 };
 
 /// What kind of a crowd it is.
@@ -239,7 +239,7 @@ async fn live(peer: Shared) {
 
 /// One connection's whole life.
 async fn converse(peer: &Shared) -> io::Result<()> {
-    let stream = within(CONNECT_TIMEOUT, dial(peer)).await?;
+    let stream = io_within(CONNECT_TIMEOUT, dial(peer)).await?;
     let (mut from, mut to) = smol::io::split(stream);
     {
         let mut peer = peer.borrow_mut();
@@ -318,14 +318,6 @@ async fn connect_from(source: Ipv4Addr, to: SocketAddrV4) -> io::Result<Async<Tc
     }
     stream.get_ref().set_nodelay(true)?;
     Ok(stream)
-}
-
-async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let late = async {
-        Timer::after(limit).await;
-        Err(io::ErrorKind::TimedOut.into())
-    };
-    work.or(late).await
 }
 
 impl Peer {

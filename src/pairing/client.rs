@@ -9,12 +9,13 @@ use zeroize::Zeroizing;
 use super::{
     code::PairingCode,
     exchange::{NewcomerSide, NewcomerStep, PairingError, PairingMessage},
-    stream::{within, PairingStream, MESSAGE_TIMEOUT},
+    stream::{PairingStream, MESSAGE_TIMEOUT},
 };
 use crate::{
     identity::{Identity, SwarmKey},
     interfaces,
     near::is_near,
+    util::within::io_within,
 };
 
 /// The swarm's keys, and the member that waits to hear that they are written.
@@ -96,7 +97,7 @@ async fn connect(
         }
         let dialled = async {
             let dialling = Async::<std::net::TcpStream>::connect(address);
-            PairingStream::connect(within(CONNECT_TIMEOUT, dialling).await?, identity).await
+            PairingStream::connect(io_within(CONNECT_TIMEOUT, dialling).await?, identity).await
         };
         match dialled.await {
             Ok(stream) => return Ok(stream),

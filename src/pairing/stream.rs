@@ -1,17 +1,18 @@
 //! One connection of a pairing: TLS 1.3 between two ends that have shown each other a key
 //! of this one time.
 
-use std::{future::Future, io, net::TcpStream, sync::Arc, time::Duration};
+use std::{io, net::TcpStream, sync::Arc, time::Duration};
 
 use futures_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use rustls::pki_types::ServerName;
-use smol::{future::FutureExt as _, io::AsyncWriteExt as _, Async, Timer};
+use smol::{io::AsyncWriteExt as _, Async};
 
 use super::exchange::{PairingChannel, PairingMessage, MAX_PAIRING_FRAME, PROTOCOL};
 use crate::{
     id::PeerId,
     identity::{peer_of, Identity, SERVER_NAME},
     protocol::{encode_frame, read_frame},
+    util::within::io_within,
 };
 
 /// A connection whose ends are known to each other.
@@ -31,7 +32,7 @@ impl PairingStream {
         let mut config = rustls::ServerConfig::clone(&identity.tls_server_config());
         config.alpn_protocols = vec![PROTOCOL.into()];
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let stream = within(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?;
+        let stream = io_within(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?;
         let theirs = peer_of(stream.get_ref().1.peer_certificates().unwrap_or_default());
         let newcomer = theirs.ok_or(io::ErrorKind::InvalidData)?;
         let member = identity.peer_id();
@@ -48,7 +49,7 @@ impl PairingStream {
         config.alpn_protocols = vec![PROTOCOL.into()];
         let connector = TlsConnector::from(Arc::new(config));
         let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
-        let stream = within(HANDSHAKE_TIMEOUT, connector.connect(name, stream)).await?;
+        let stream = io_within(HANDSHAKE_TIMEOUT, connector.connect(name, stream)).await?;
         let theirs = peer_of(stream.get_ref().1.peer_certificates().unwrap_or_default());
         let member = theirs.ok_or(io::ErrorKind::InvalidData)?;
         let newcomer = identity.peer_id();
@@ -94,7 +95,7 @@ impl PairingStream {
             let read = read_frame(&mut self.stream, MAX_PAIRING_FRAME).await;
             read.map_err(io::Error::other)
         };
-        within(limit, reading).await
+        io_within(limit, reading).await
     }
 
     /// Says `message`.
@@ -111,23 +112,8 @@ impl PairingStream {
             self.stream.write_all(bytes).await?;
             self.stream.flush().await
         };
-        within(MESSAGE_TIMEOUT, writing).await
+        io_within(MESSAGE_TIMEOUT, writing).await
     }
-}
-
-/// `work`, for no longer than `limit`.
-///
-/// # Errors
-/// Those of `work`, and when it takes too long.
-pub async fn within<T>(
-    limit: Duration,
-    work: impl Future<Output = io::Result<T>>,
-) -> io::Result<T> {
-    let late = async {
-        Timer::after(limit).await;
-        Err(io::ErrorKind::TimedOut.into())
-    };
-    work.or(late).await
 }
 
 /// Of the exported secret (RFC 5705).

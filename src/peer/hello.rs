@@ -9,10 +9,10 @@ use crate::{
     node::{CataloguePiece, Event, Greeted},
     protocol::{Decline, Greeting, PeerReply, PeerRequest},
     swarm::{
-        endpoint::within,
         fetch::{self, AskError},
         link::{LinkHandle, PeerLink},
     },
+    util::within::within,
 };
 
 impl Peer {

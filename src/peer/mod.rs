@@ -50,12 +50,13 @@ use crate::{
     player::{self, OutputSpec, PlayId, Player, PlayerEvent},
     service::{LoopPulse, StatusLine},
     swarm::{
-        endpoint::{within, Endpoint, PeerConnection},
+        endpoint::{Endpoint, PeerConnection},
         guests::{GuestId, Guests},
         link::PeerLink,
         provide::{Ask, SharedBudget, SliceReply},
     },
     tracker::link::{LinkCommand, TrackerEvent},
+    util::within::within,
 };
 
 /// Everything that a peer is made of, ready to run.

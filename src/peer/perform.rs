@@ -32,13 +32,13 @@ use crate::{
     protocol::{Decline, PeerReply},
     swarm::{
         budget::Precedence,
-        endpoint::within,
         fetch::{self, AskError, FetchOrder, FetchProgress},
         link::{LinkHandle, PeerLink},
         provide::{Done, SharedBudget, SliceReply},
         referrals,
     },
     tracker::link::{self as tracker_link, LinkCommand},
+    util::within::within,
 };
 
 impl Peer {

@@ -5,7 +5,6 @@
 
 use std::{
     collections::BTreeMap,
-    future::Future,
     io,
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
@@ -37,6 +36,7 @@ use crate::{
     interfaces::{self, LEAST_MTU},
     near::{canonical, is_near, Subnet},
     sockets::bind_udp,
+    util::within::within,
 };
 
 /// The node's QUIC endpoint. Cheap to clone; the socket closes with the last
@@ -396,47 +396,6 @@ impl PeerConnection {
     /// Ends it for want of room.
     pub fn evict(&self) {
         self.quic.close(VarInt::from_u32(CLOSED_FULL), b"full");
-    }
-}
-
-/// `future`, or `None` after `limit`.
-pub async fn within<T>(
-    limit: Duration,
-    future: impl std::future::IntoFuture<Output = T>,
-) -> Option<T> {
-    future::or(async { Some(future.await) }, async {
-        Timer::after(limit).await;
-        None
-    })
-    .await
-}
-
-/// Waits for one thing after another, for each as long at most. Cheaper than
-/// [`within`] for each: its timer is not set anew before it has gone off.
-pub struct Patience {
-    limit: Duration,
-    timer: Timer,
-}
-
-impl Patience {
-    pub fn new(limit: Duration) -> Self {
-        let timer = Timer::after(limit);
-        Self { limit, timer }
-    }
-
-    /// `future`, or `None` when it takes too long.
-    pub async fn wait<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
-        let Some(due) = Instant::now().checked_add(self.limit) else {
-            return Some(future.await);
-        };
-        let over = async {
-            while Instant::now() < due {
-                (&mut self.timer).await;
-                self.timer.set_at(due);
-            }
-            None
-        };
-        future::or(async { Some(future.await) }, over).await
     }
 }
 

@@ -7,7 +7,7 @@ use quinn::{ReadError, RecvStream, VarInt};
 use smol::Task;
 
 use super::{
-    endpoint::{within, Patience, PeerConnection},
+    endpoint::PeerConnection,
     link::{LinkHandle, NoConnection},
     referrals,
     scheduler::RequestOutcome,
@@ -26,6 +26,7 @@ use crate::{
         encode_frame, read_frame, Class, Decline, FrameError, Get, PeerReply, PeerRequest,
         MAX_REPLY_FRAME, RESET_BUSY, RESET_CHANGED,
     },
+    util::within::{within, Patience},
 };
 
 /// Why a question to another peer has no answer.

@@ -25,7 +25,7 @@ use smol::{future, lock::Semaphore, Task, Timer};
 
 use super::{
     budget::{Booking, Budget, Precedence, QueuedPiece},
-    endpoint::{within, Patience, PeerConnection},
+    endpoint::PeerConnection,
 };
 use crate::{
     catalog::{Hash, Page},
@@ -39,6 +39,7 @@ use crate::{
         encode_frame, read_frame, Class, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME,
         RESET_BUSY, RESET_CHANGED, RESET_FAULT,
     },
+    util::within::{within, Patience},
 };
 
 /// A question of another peer's.

@@ -7,7 +7,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    future::Future,
     io,
     net::{IpAddr, SocketAddr, TcpStream},
     time::{Duration, Instant},
@@ -34,6 +33,7 @@ use crate::{
     interfaces,
     near::is_near,
     protocol::{encode_frame, read_frame, FromTracker, ToTracker, DEFAULT_PORT, MAX_TRACKER_FRAME},
+    util::within::io_within,
 };
 
 /// Keeps the node registered until it leaves or `commands` is closed; `seed`
@@ -260,7 +260,7 @@ async fn converse(
     stream.get_ref().set_nodelay(true)?;
     let connector = TlsConnector::from(identity.tls_client_config(None));
     let name = ServerName::try_from(SERVER_NAME).map_err(io::Error::other)?;
-    let stream = within(HANDSHAKE_TIMEOUT, connector.connect(name, stream))
+    let stream = io_within(HANDSHAKE_TIMEOUT, connector.connect(name, stream))
         .await
         .map_err(explain_handshake)?;
     let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
@@ -309,7 +309,7 @@ fn in_words(error: &io::Error) -> String {
 
 /// Tries each address of the host's name.
 async fn connect(to: &str, only_near: bool) -> io::Result<Async<TcpStream>> {
-    let resolved = within(RESOLVE_TIMEOUT, smol::net::resolve(with_port(to))).await?;
+    let resolved = io_within(RESOLVE_TIMEOUT, smol::net::resolve(with_port(to))).await?;
     let subnets = interfaces::subnets();
     let (near, far): (Vec<SocketAddr>, Vec<_>) = resolved
         .into_iter()
@@ -321,7 +321,7 @@ async fn connect(to: &str, only_near: bool) -> io::Result<Async<TcpStream>> {
         None => io::Error::other("its name has no address"),
     };
     for address in near.into_iter().take(MAX_ADDRESSES) {
-        match within(CONNECT_TIMEOUT, Async::<TcpStream>::connect(address)).await {
+        match io_within(CONNECT_TIMEOUT, Async::<TcpStream>::connect(address)).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = io::Error::new(error.kind(), format!("{address}: {error}")),
         }
@@ -340,14 +340,6 @@ fn with_port(to: &str) -> String {
         Some((_, port)) if port.parse::<u16>().is_ok() => to.into(),
         _ => format!("{to}:{DEFAULT_PORT}"),
     }
-}
-
-async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let late = async {
-        Timer::after(limit).await;
-        Err(io::ErrorKind::TimedOut.into())
-    };
-    work.or(late).await
 }
 
 /// What becomes of a tracker whose certificate is by a key that is believed no more.

@@ -1,3 +1,4 @@
 //! What several rooms need, and none of them owns.
 
 pub mod random;
+pub mod within;

@@ -228,6 +228,7 @@ pub const IMPURE: &[(&str, &str)] = &[
         "hands frames to a connection's task",
     ),
     ("tracker/server/turns.rs", "lets tasks wait for their turn"),
+    ("util/within.rs", "waits for a timer"),
 ];
 
 /// Dependencies that wait, ask the machine, or change it.

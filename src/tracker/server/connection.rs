@@ -12,13 +12,14 @@ use rustls::pki_types::CertificateDer;
 use smol::{
     future::{self, FutureExt},
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
-    Async, Timer,
+    Async,
 };
 
 use super::{outbox::Frames, turns::Reading, MemberChain, RegistryEvent};
 use crate::{
     protocol::{read_frame_body, read_frame_length, ToTracker, MAX_TRACKER_FRAME},
     tracker::registry::ConnId,
+    util::within::io_within,
 };
 
 /// A connection's whole life.
@@ -31,7 +32,7 @@ pub async fn serve(
     (reading, address): (&Reading, IpAddr),
 ) -> io::Result<()> {
     stream.get_ref().set_nodelay(true)?;
-    let stream = within(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?;
+    let stream = io_within(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?;
     let chain = chain_of(&stream).ok_or(io::ErrorKind::InvalidData)?;
     let (mut from, to) = smol::io::split(stream);
     let room = frames.room.clone();
@@ -71,7 +72,7 @@ async fn read(
         let read = async { read_frame_body(from, len).await.map_err(io::Error::other) };
         read.or(lost).await
     };
-    within(FRAME_TIMEOUT, rest).await
+    io_within(FRAME_TIMEOUT, rest).await
 }
 
 fn chain_of(stream: &TlsStream<Async<TcpStream>>) -> Option<MemberChain> {
@@ -87,21 +88,10 @@ async fn write(frames: Frames, mut to: impl AsyncWrite + Unpin) -> io::Result<()
             }
             to.flush().await
         };
-        within(WRITE_TIMEOUT, written).await?;
+        io_within(WRITE_TIMEOUT, written).await?;
         frames.room.give_back(&frame);
     }
-    within(WRITE_TIMEOUT, to.close()).await
-}
-
-async fn within<T>(
-    limit: Duration,
-    work: impl std::future::Future<Output = io::Result<T>>,
-) -> io::Result<T> {
-    let late = async {
-        Timer::after(limit).await;
-        Err(io::ErrorKind::TimedOut.into())
-    };
-    work.or(late).await
+    io_within(WRITE_TIMEOUT, to.close()).await
 }
 
 /// For the rest of a frame that has begun: a page of 1 MiB over bad Wi-Fi takes
