@@ -25,7 +25,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::{check_name, PeerId},
-    util::random::{part_of, Random},
+    util::{
+        backoff::Backoff,
+        random::{part_of, Random},
+    },
 };
 
 /// A peer that was here lately, as it is remembered over a restart.
@@ -313,9 +316,8 @@ impl Neighbours {
             contact.part(addresses, parted);
         }
         contact.is_missed = false;
-        let doublings = (contact.failures - PATIENCE).min(MAX_DOUBLINGS);
-        let rest = FIRST_REST.saturating_mul(1 << doublings).min(LONGEST_REST);
-        contact.due = now + rest / 2 + part_of(rest / 2, seldom);
+        let rests = Backoff::new(FIRST_REST, LONGEST_REST);
+        contact.due = now + rests.spread_rest(contact.failures - PATIENCE, seldom);
         self.forget();
         self.plan();
         GreetingSilence::Gone
@@ -543,8 +545,6 @@ const PATIENCE: u32 = 3;
 /// A peer that is gone is greeted again after this.
 const FIRST_REST: Duration = Duration::from_secs(30);
 const LONGEST_REST: Duration = Duration::from_secs(300);
-/// Enough to get from the first rest to the longest.
-const MAX_DOUBLINGS: u32 = 4;
 /// A new catalogue is told of so late, as more may come.
 const TELL_WITHIN: Duration = Duration::from_millis(500);
 /// Of one peer: new catalogues come at most every 2 s.

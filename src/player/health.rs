@@ -7,6 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::util::backoff::Backoff;
+
 /// Watches that a running device goes on asking for sound.
 #[derive(Debug)]
 pub struct DevicePulse {
@@ -45,7 +47,8 @@ impl DevicePulse {
 pub struct Outage {
     /// When to try again.
     at: Instant,
-    pause: Duration,
+    /// Tries that have failed.
+    failures: u32,
     /// What was told of it last.
     why: String,
 }
@@ -55,7 +58,7 @@ impl Outage {
     pub fn new(why: String, now: Instant) -> Self {
         Self {
             at: now + FIRST_RETRY,
-            pause: FIRST_RETRY,
+            failures: 0,
             why,
         }
     }
@@ -67,13 +70,13 @@ impl Outage {
 
     /// Somebody wants sound now: the pauses begin anew.
     pub fn hurry(&mut self, now: Instant) {
-        (self.at, self.pause) = (now, FIRST_RETRY);
+        (self.at, self.failures) = (now, 0);
     }
 
     /// Another try failed. Whether the reason is a new one, and to be told.
     pub fn handle_failure(&mut self, why: &str, now: Instant) -> bool {
-        self.pause = (self.pause * 2).min(LAST_RETRY);
-        self.at = now + self.pause;
+        self.failures = self.failures.saturating_add(1);
+        self.at = now + Backoff::new(FIRST_RETRY, LAST_RETRY).rest(self.failures);
         let is_new = self.why != why;
         why.clone_into(&mut self.why);
         is_new

@@ -19,6 +19,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::util::backoff::Backoff;
+
 /// See the module's description.
 #[derive(Debug, Default)]
 pub struct Unproven {
@@ -107,8 +109,7 @@ impl Unproven {
         // What fails while it rests was begun before, and is the same failure.
         if rest.until <= now {
             let longest = if is_near { LONGEST_NEAR } else { LONGEST_FAR };
-            let doubled = FIRST_REST.saturating_mul(1 << rest.failures.min(MAX_DOUBLINGS));
-            rest.until = now + doubled.min(longest);
+            rest.until = now + Backoff::new(FIRST_REST, longest).rest(rest.failures);
             rest.failures += 1;
         }
     }
@@ -191,8 +192,6 @@ const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_NEAR: Duration = Duration::from_secs(8);
 /// On the Internet, where the whole swarm may be aimed at one.
 const LONGEST_FAR: Duration = Duration::from_secs(300);
-/// Enough to get from the first rest to the longest.
-const MAX_DOUBLINGS: u32 = 9;
 /// As many as there can be peers.
 const MAX_PROVEN: usize = 1024;
 /// Four addresses of each peer that there can be; some 400 KB when a member has named them

@@ -1,4 +1,6 @@
 //! What several rooms need, and none of them owns.
 
+pub mod backoff;
 pub mod random;
+pub mod rate;
 pub mod within;

@@ -23,6 +23,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::util::backoff::Backoff;
+
 /// Where a guess comes from: an IPv4 address, or the first half of an IPv6 address, of which a
 /// machine has the other half to choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -202,10 +204,10 @@ impl Guesses {
 impl Guesser {
     /// How long to keep the answer back.
     fn handle_wrong(&mut self, now: Instant) -> Duration {
-        let doublings = self.wrong.min(MAX_DOUBLINGS);
+        let before = self.wrong;
         self.wrong = self.wrong.saturating_add(1);
         self.last = now;
-        (FIRST_DELAY * (1 << doublings)).min(LONGEST_DELAY)
+        Backoff::new(FIRST_DELAY, LONGEST_DELAY).rest(before)
     }
 }
 
@@ -243,9 +245,6 @@ const FIRST_DELAY: Duration = Duration::from_millis(500);
 
 /// Clients give up after about as long.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
-
-/// Enough to get from the first to the longest.
-const MAX_DOUBLINGS: u32 = 6;
 
 /// Without a wrong guess for as long, an origin is as any other.
 const FORGET: Duration = Duration::from_secs(600);

@@ -12,6 +12,7 @@ use super::source::{SourceRecord, SourceStatus};
 use super::{Class, FetchAction, OpenRequest, RequestId, Scheduler, NEAR};
 use crate::content::ranges::GroupSet;
 use crate::id::{Group, PeerId, GROUP_BYTES};
+use crate::util::rate::time_of;
 
 /// How a piece came to be asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -430,7 +431,7 @@ impl Scheduler {
             return Duration::MAX;
         }
         let bytes = group.start().saturating_sub(self.position(now));
-        Duration::from_micros(bytes.saturating_mul(1_000_000) / self.bytes_in(SECOND).max(1))
+        time_of(bytes, self.bytes_in(SECOND))
     }
 
     /// Where the reader is about now. It tells that in strides, goes on at the track's

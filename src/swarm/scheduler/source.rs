@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::referral::Referral;
 use crate::content::ranges::GroupSet;
 use crate::id::{PeerId, GROUP_BYTES};
+use crate::util::{backoff::Backoff, rate::time_of};
 
 /// What is known of a source when it appears.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -384,8 +385,7 @@ impl SourceRecord {
         if self.rest_until.is_some_and(|until| until > now) {
             return;
         }
-        let rest =
-            (FIRST_REST * 2u32.saturating_pow(self.consecutive_failures.min(16))).min(MAX_REST);
+        let rest = Backoff::new(FIRST_REST, MAX_REST).rest(self.consecutive_failures);
         self.consecutive_failures = self.consecutive_failures.saturating_add(1);
         let per_mille = u32::try_from(random % 500).unwrap_or(0);
         self.rest_until = Some(now + rest - rest * per_mille / 1000);
@@ -438,11 +438,6 @@ impl Meter {
         });
         self.window = Some((now, 0));
     }
-}
-
-/// How long `bytes` take at `rate` bytes a second.
-fn time_of(bytes: u64, rate: u64) -> Duration {
-    Duration::from_micros(bytes.saturating_mul(1_000_000) / rate.max(1))
 }
 
 /// A rate to start from: 8 Mbit/s, what poor Wi-Fi brings.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::util::rate::time_of;
+
 /// Measures bytes a second while something is being sent.
 #[derive(Debug, Default)]
 pub(super) struct RateMeter {
@@ -41,8 +43,7 @@ impl RateMeter {
 
     /// How long `bytes` take at that pace; no time while it is unknown.
     pub(super) fn time_for(&self, bytes: u64) -> Duration {
-        let rate = self.rate.unwrap_or(u64::MAX).max(1);
-        Duration::from_micros(bytes.saturating_mul(1_000_000) / rate)
+        time_of(bytes, self.rate.unwrap_or(u64::MAX))
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
     catalog::Catalogue,
     id::PeerId,
     protocol::{FromTracker, Refusal, Registered, Registration, ToTracker},
-    util::random::Random,
+    util::{backoff::Backoff, random::Random},
 };
 
 /// How the peer introduces itself; the addresses are found anew each time.
@@ -294,7 +294,7 @@ impl TrackerLink {
             FromTracker::Refused(refusal) => {
                 self.tell(TrackerEvent::Refused(refusal));
                 self.actions.push_back(LinkAction::Disconnect);
-                let until = now + self.jittered(REFUSED_RETRY);
+                let until = now + REFUSED_RETRY / 2 + self.random.part_of(REFUSED_RETRY / 2);
                 self.state = LinkState::Resting { until };
             }
             // Now it is more than a tracker that only lets in.
@@ -519,12 +519,11 @@ impl TrackerLink {
         let round = self.failures / count as u32;
         let is_round_over = self.failures.is_multiple_of(count as u32);
         let rest = if is_round_over {
-            let doubled = FIRST_REST.saturating_mul(1 << (round - 1).min(MAX_DOUBLINGS));
             let longest = match self.hurry_until {
                 Some(until) if now < until => HURRIED_REST,
                 _ => LONGEST_REST,
             };
-            self.jittered(doubled.min(longest))
+            Backoff::new(FIRST_REST, longest).spread_rest(round - 1, self.random.draw())
         } else {
             Duration::ZERO
         };
@@ -553,11 +552,6 @@ impl TrackerLink {
         self.actions.push_back(LinkAction::Disconnect);
         self.tell(TrackerEvent::Left { confirmed });
         self.state = LinkState::Left { confirmed };
-    }
-
-    /// Between half of `time` and all of it.
-    fn jittered(&mut self, time: Duration) -> Duration {
-        time / 2 + self.random.part_of(time / 2)
     }
 
     fn want(&mut self, owner: PeerId, what: LinkWant) {
@@ -600,8 +594,6 @@ const LONGEST_REST: Duration = Duration::from_secs(8);
 const KEY_CHANGE: Duration = Duration::from_secs(600);
 /// With a handshake it lets everybody be back within 2 s of the last node's change.
 const HURRIED_REST: Duration = Duration::from_secs(1);
-/// Enough to get from the first rest to the longest.
-const MAX_DOUBLINGS: u32 = 5;
 /// A refusal lasts until a person mends something.
 const REFUSED_RETRY: Duration = Duration::from_secs(30);
 /// A tracker may have to probe several holders of a name first, a second

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{LinkId, LinkUse, Links, LinksAction, Roster, SharedMember, TrackerLink};
-use crate::{id::PeerId, tracker::link::LinkCommand};
+use crate::{id::PeerId, tracker::link::LinkCommand, util::backoff::Backoff};
 
 impl Links {
     /// A person wants these, and no others but what is found.
@@ -129,10 +129,10 @@ impl Links {
         let round = self.turns / self.found.len().max(1) as u32;
         let rest = match round {
             0 => Duration::ZERO,
-            _ => FIRST_REST.saturating_mul(1 << round.min(MAX_DOUBLINGS)),
+            _ => Backoff::new(FIRST_REST, LONGEST_REST).rest(round),
         };
         self.remove(id);
-        self.begin(next, now + rest.min(LONGEST_REST));
+        self.begin(next, now + rest);
     }
 }
 
@@ -146,5 +146,3 @@ const APART: Duration = Duration::from_millis(100);
 const FIRST_REST: Duration = Duration::from_millis(250);
 /// As a link's own.
 const LONGEST_REST: Duration = Duration::from_secs(8);
-/// Enough to get from the first rest to the longest.
-const MAX_DOUBLINGS: u32 = 5;
