@@ -18,7 +18,7 @@ pub use self::{
     changes::InterfaceChanges,
     mtu::{narrow_route, LEAST_MTU},
 };
-use crate::{near::Subnet, protocol::MAX_CANDIDATES};
+use crate::{protocol::MAX_CANDIDATES, util::near::Subnet};
 
 /// One address of an interface that is up.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,6 @@ mod identity;
 mod interfaces;
 mod library;
 mod media;
-mod near;
 mod node;
 mod pairing;
 mod peer;

@@ -29,7 +29,6 @@ use crate::{
     identity::Identity,
     interfaces,
     library::{Care, Library},
-    near::is_near,
     node::{Event, Memory, NodeSetup, ResumeAs},
     peer::{Handle, Parts, Peer},
     player::{Player, PlayerEvent, EVENT_BOUND},
@@ -41,7 +40,7 @@ use crate::{
         link::{Introduction, LinkCommand, TrackerEvent},
         server::TrackerStatus,
     },
-    util::within::within,
+    util::{near::is_near, within::within},
 };
 
 /// A started node.

@@ -158,7 +158,7 @@ impl Identity {
     }
 
     /// Whether strangers are believed, too; then only what is near may be
-    /// talked to (see [`crate::near`]).
+    /// talked to (see [`crate::util::near`]).
     pub fn is_open(&self) -> bool {
         self.open
     }

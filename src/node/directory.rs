@@ -12,9 +12,9 @@ use std::{
 use crate::{
     catalog::OwnerSite,
     id::{check_name, PeerId},
-    near::{is_near, Subnet},
     protocol::{Candidate, PeerRecord, PeerState, MAX_CANDIDATES},
     tenure::Tenures,
+    util::near::{is_near, Subnet},
 };
 
 /// This machine's own interfaces, as far as finding others needs them.

@@ -14,8 +14,7 @@ use super::{
 use crate::{
     identity::{Identity, SwarmKey},
     interfaces,
-    near::is_near,
-    util::within::io_within,
+    util::{near::is_near, within::io_within},
 };
 
 /// The swarm's keys, and the member that waits to hear that they are written.

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     identity::{Identity, SwarmKey},
     interfaces,
-    near::is_near,
+    util::near::is_near,
 };
 
 /// What a member offers.

@@ -34,9 +34,11 @@ use crate::{
     id::{KeyMark, PeerId},
     identity::{self, Identity, SERVER_NAME},
     interfaces::{self, LEAST_MTU},
-    near::{canonical, is_near, Subnet},
     sockets::bind_udp,
-    util::within::within,
+    util::{
+        near::{canonical, is_near, Subnet},
+        within::within,
+    },
 };
 
 /// The node's QUIC endpoint. Cheap to clone; the socket closes with the last

@@ -21,12 +21,14 @@ use crate::{
         store::StoreError,
     },
     id::{EntryNo, TrackId, GROUP_BYTES},
-    near::canonical,
     protocol::{
         encode_frame, read_frame, Class, Decline, FrameError, Get, PeerReply, PeerRequest,
         MAX_REPLY_FRAME, RESET_BUSY, RESET_CHANGED,
     },
-    util::within::{within, Patience},
+    util::{
+        near::canonical,
+        within::{within, Patience},
+    },
 };
 
 /// Why a question to another peer has no answer.

@@ -27,7 +27,7 @@ use super::{
     provide::{serve, Ask},
 };
 use crate::id::PeerId;
-use crate::near::canonical;
+use crate::util::near::canonical;
 
 /// A handle to the task that owns the connection to one peer. Dropping it ends
 /// the task; connections that requests still hold live on until those end.

@@ -34,12 +34,14 @@ use crate::{
         ranges::GroupSet,
     },
     id::{PeerId, GROUP_BYTES},
-    near::canonical,
     protocol::{
         encode_frame, read_frame, Class, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME,
         RESET_BUSY, RESET_CHANGED, RESET_FAULT,
     },
-    util::within::{within, Patience},
+    util::{
+        near::canonical,
+        within::{within, Patience},
+    },
 };
 
 /// A question of another peer's.

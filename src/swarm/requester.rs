@@ -9,7 +9,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::{id::PeerId, near::Subnet};
+use crate::{id::PeerId, util::near::Subnet};
 
 /// A peer, and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,7 +16,7 @@ use quinn::{
 };
 
 use super::unproven::Unproven;
-use crate::near::canonical;
+use crate::util::near::canonical;
 
 /// What is known of addresses, by all that dial and by the socket.
 #[derive(Clone, Debug, Default)]

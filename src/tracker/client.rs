@@ -31,9 +31,8 @@ use super::{
 use crate::{
     identity::{peer_of, Identity, SERVER_NAME},
     interfaces,
-    near::is_near,
     protocol::{encode_frame, read_frame, FromTracker, ToTracker, DEFAULT_PORT, MAX_TRACKER_FRAME},
-    util::within::io_within,
+    util::{near::is_near, within::io_within},
 };
 
 /// Keeps the node registered until it leaves or `commands` is closed; `seed`

@@ -49,11 +49,11 @@ use crate::{
     id::PeerId,
     identity::{peer_of, Identity},
     interfaces,
-    near::{is_near, Subnet},
     port_owner::{port_owner, PortProtocol},
     protocol::ToTracker,
     sockets::listen_tcp,
     tenure::TenureRecord,
+    util::near::{is_near, Subnet},
 };
 
 /// A tracker that listens, and serves while [`Self::run`] is polled.

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::{
-    near::{is_near, Subnet},
     protocol::{Candidate, Registration},
+    util::near::{is_near, Subnet},
 };
 
 /// Where others may reach the peer that registered from `seen`; what the

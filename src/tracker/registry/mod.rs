@@ -43,9 +43,9 @@ use self::{
 use crate::{
     catalog::MemoryQuota,
     id::PeerId,
-    near::Subnet,
     protocol::{FromTracker, PeerRecord, Refusal, Registered, Registration, ToTracker},
     tenure::{TenureRecord, Tenures, MAX_AWAY},
+    util::near::Subnet,
 };
 
 /// A connection, as the server counts them; never used twice.
