@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::house::House;
-use crate::lists::{ABOVE, ARROWS, CIRCLES, FEATURES, ROOTS};
+use crate::lists::{ABOVE, ARROWS, BELOW, CIRCLES, FEATURES, ROOTS};
 
 /// The first name of a path: the room below `src` that a file is of.
 fn room(path: &str) -> &str {
@@ -30,7 +30,8 @@ fn arrows_go_down_only() {
             let target = &house.files[target].path;
             let to = room(target);
             let is_between = FEATURES.contains(&to) && to != from;
-            if !is_between && !ABOVE.contains(&to) {
+            let goes_up = BELOW.contains(&from) && to != from;
+            if !is_between && !goes_up && !ABOVE.contains(&to) {
                 continue;
             }
             let arrow = ARROWS

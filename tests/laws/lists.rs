@@ -395,6 +395,9 @@ pub const FEATURES: &[&str] = &[
 /// What stands above them.
 pub const ABOVE: &[&str] = &["node", "peer", "daemon", "cli", "sim"];
 
+/// What all others may use, and what uses no other.
+pub const BELOW: &[&str] = &["util"];
+
 /// Where the rooms meet: the program, the list of its rooms, and the door that
 /// benches and fuzz targets come in by.
 pub const ROOTS: &[&str] = &["main", "lib", "door"];
