@@ -215,6 +215,14 @@ impl Verified {
         &self.item
     }
 
+    /// How long the item is.
+    pub fn bytes(&self) -> u64 {
+        match &self.item {
+            VerifiedItem::Group { bytes, .. } => bytes.len() as u64,
+            VerifiedItem::Parent { pair, .. } => pair.len() as u64,
+        }
+    }
+
     /// The group, if the item is one.
     pub fn group(&self) -> Option<Group> {
         match self.item {

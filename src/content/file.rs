@@ -23,10 +23,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
+use async_channel::{Receiver, Sender};
+
 use self::claims::ClaimMark;
 pub(super) use self::hashes::Hashes;
 use self::memory_tail::MemoryTail;
 pub use self::memory_tail::Uncached;
+#[cfg(test)]
+pub use self::memory_tail::Written;
 use self::pairs::PairRun;
 pub use self::slice::SliceError;
 use super::blob::{Verified, VerifiedItem};
@@ -52,6 +56,10 @@ pub struct Blob {
     mark: Mutex<ClaimMark>,
     /// Held while the files are synced and renamed, so that it happens once.
     finishing: Mutex<()>,
+    /// Held while something that waited for the disk is written, so that parents go first.
+    writing: Mutex<()>,
+    /// Something waits for the disk.
+    shown: (Sender<()>, Receiver<()>),
 }
 
 enum BlobOrigin {
@@ -167,6 +175,8 @@ impl Blob {
             data,
             mark: Mutex::new(ClaimMark::Dirty),
             finishing: Mutex::new(()),
+            writing: Mutex::new(()),
+            shown: async_channel::bounded(1),
         }
     }
 
@@ -441,6 +451,11 @@ impl Blob {
         self.finishing
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets one at a time write what was shown.
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn arrival(&self) -> MutexGuard<'_, GroupArrival> {

@@ -192,23 +192,25 @@ impl CacheLayout {
         Ok(())
     }
 
-    /// Makes the empty files of an arriving track of `size` bytes.
-    pub(super) fn create_partial(&self, track: TrackId, size: u64) -> Result<Pair, StoreError> {
+    /// Makes the empty files of an arriving track.
+    pub(super) fn create_partial(&self, track: TrackId) -> Result<Pair, StoreError> {
         let create = |suffix| {
             let path = self.path(track, suffix);
             let file = self.disk.create(&path).map_err(failed("create", &path))?;
             Ok(self.timing.timed(file))
         };
         let created = create(PART).and_then(|data| Ok((data, create(PART_OUTBOARD)?)));
-        match &created {
-            Ok(_) => {
-                let have = GroupSet::new();
-                // Without it the track is still found where its size is known.
-                let _ = self.write_had(track, &Bitfield { size, have });
-            }
-            Err(_) => _ = self.remove(track, StoredKind::Partial),
+        if created.is_err() {
+            let _ = self.remove(track, StoredKind::Partial);
         }
         created
+    }
+
+    /// Says how long a track is of which the first arrives.
+    pub(super) fn mark_new(&self, track: TrackId, size: u64) {
+        let have = GroupSet::new();
+        // Without it the track is still found where its size is known.
+        let _ = self.write_had(track, &Bitfield { size, have });
     }
 
     /// The files of a track that an earlier life left, to go on with.

@@ -279,7 +279,7 @@ impl Store {
         if !arriving.is_some_and(|partial| Arc::ptr_eq(&partial, blob)) {
             return Ok(());
         }
-        blob.wait_for_disk();
+        blob.write_waiting();
         if let Some(Uncached { why, .. }) = blob.unkept() {
             return Err(StoreError::Unkept { track, why });
         }

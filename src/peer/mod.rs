@@ -112,6 +112,15 @@ enum Input {
     Stop,
 }
 
+/// A track that plays, or is to.
+struct OpenBlob {
+    blob: Arc<Blob>,
+    /// Keeps it in the cache.
+    _pin: Pin,
+    /// Brings to the disk what is shown of it.
+    _writer: Task<()>,
+}
+
 /// See the module's description.
 pub struct Peer {
     node: Node,
@@ -153,7 +162,7 @@ pub struct Peer {
     looking: BTreeMap<PlayId, Task<()>>,
     /// Tracks that the store makes room for.
     opening: BTreeMap<TrackId, Task<()>>,
-    blobs: BTreeMap<TrackId, (Arc<Blob>, Pin)>,
+    blobs: BTreeMap<TrackId, OpenBlob>,
     asks: BTreeMap<AskId, Sender<SliceReply>>,
     /// Slices that are being sent; closing one has it given up.
     slices: BTreeMap<AskId, Receiver<GroupSet>>,

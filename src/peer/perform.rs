@@ -12,7 +12,7 @@ use std::{
 use async_channel::Sender;
 use smol::Task;
 
-use super::{bytes::StoreBytes, Input, Peer};
+use super::{bytes::StoreBytes, Input, OpenBlob, Peer};
 use crate::{
     catalog::Need,
     content::{
@@ -142,13 +142,13 @@ impl Peer {
             PlayAction::Sound(play) => self.player.sound(play),
             PlayAction::Keep(track) => self.keep(track),
             PlayAction::GiveUp { track, why } => {
-                if let Some((blob, _)) = self.blobs.get(&track) {
-                    blob.fail(why);
+                if let Some(open) = self.blobs.get(&track) {
+                    open.blob.fail(why);
                 }
             }
             PlayAction::Forget { track, groups } => {
-                if let Some((blob, _)) = self.blobs.get(&track) {
-                    blob.forget(&groups);
+                if let Some(open) = self.blobs.get(&track) {
+                    open.blob.forget(&groups);
                 }
             }
             PlayAction::Close(track) => {
@@ -220,7 +220,13 @@ impl Peer {
         });
         let answer = opened.map(|(blob, pin)| {
             let have = blob.have();
-            self.blobs.insert(track, (blob, pin));
+            let writer = self.write_behind(track, blob.clone());
+            let open = OpenBlob {
+                blob,
+                _pin: pin,
+                _writer: writer,
+            };
+            self.blobs.insert(track, open);
             have
         });
         if let Some(unkept) = unkept {
@@ -230,9 +236,17 @@ impl Peer {
         Some(Event::Opened { track, answer })
     }
 
+    fn write_behind(&self, track: TrackId, blob: Arc<Blob>) -> Task<()> {
+        let to = self.answer.clone();
+        smol::spawn(fetch::write_behind(blob, move |unkept| {
+            let to = to.clone();
+            async move { _ = to.send(Input::Event(not_kept(track, unkept))).await }
+        }))
+    }
+
     fn fetch(&mut self, id: FetchId, source: PeerId, order: FetchOrder) {
         let link = self.links.get(&source).map(PeerLink::handle);
-        let blob = self.blobs.get(&id.track).map(|(blob, _)| blob.clone());
+        let blob = self.blobs.get(&id.track).map(|open| open.blob.clone());
         let to = self.answer.clone();
         let task = smol::spawn(async move {
             let event = match link.zip(blob) {
@@ -253,10 +267,10 @@ impl Peer {
         let (play, to) = (load.play, self.answer.clone());
         let task = match load.source {
             PlaySource::Store(track) => {
-                let Some((blob, _)) = self.blobs.get(&track) else {
+                let Some(open) = self.blobs.get(&track) else {
                     return;
                 };
-                let bytes = Arc::new(StoreBytes::new(blob.clone(), to));
+                let bytes = Arc::new(StoreBytes::new(open.blob.clone(), to));
                 self.looking.clear();
                 return self.hand_to_player(load, bytes);
             }
@@ -310,7 +324,7 @@ impl Peer {
 
     /// Makes a complete track a held one, and tells the swarm.
     fn keep(&mut self, track: TrackId) {
-        let Some(blob) = self.blobs.get(&track).map(|(blob, _)| blob.clone()) else {
+        let Some(blob) = self.blobs.get(&track).map(|open| open.blob.clone()) else {
             return;
         };
         let (store, library) = (self.store.clone(), self.library.clone());
@@ -456,22 +470,14 @@ async fn fetch_into(
     id: FetchId,
     to: &Sender<Input>,
 ) -> FetchEvent {
-    let watched = blob.clone();
     let progress = |progress| {
-        let unkept = watched.take_unkept();
         let event = match progress {
             FetchProgress::FirstByte => FetchEvent::FirstByte,
             FetchProgress::Groups(groups) => FetchEvent::Groups(groups),
             FetchProgress::Wasted(bytes) => FetchEvent::Wasted(bytes),
         };
-        let unkept = unkept.map(|unkept| not_kept(id.track, unkept));
-        let events = unkept.into_iter().chain([Event::Fetch(id, event)]);
-        let to = to.clone();
-        async move {
-            for event in events {
-                let _ = to.send(Input::Event(event)).await;
-            }
-        }
+        let (event, to) = (Event::Fetch(id, event), to.clone());
+        async move { _ = to.send(Input::Event(event)).await }
     };
     match fetch::fetch(link, order, blob, progress).await {
         Ok(outcome) => FetchEvent::Done(outcome),

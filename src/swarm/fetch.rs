@@ -4,7 +4,6 @@ use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, VarInt};
-use smol::Task;
 
 use super::{
     endpoint::PeerConnection,
@@ -15,12 +14,12 @@ use super::{
 use crate::{
     content::{
         blob::{Verified, Verifier},
-        file::Blob,
+        file::{Blob, Uncached},
         ranges::GroupSet,
         slow,
         store::StoreError,
     },
-    id::{EntryNo, TrackId, GROUP_BYTES},
+    id::{EntryNo, TrackId},
     protocol::{
         encode_frame, read_frame, Class, Decline, FrameError, Get, PeerReply, PeerRequest,
         MAX_REPLY_FRAME, RESET_BUSY, RESET_CHANGED,
@@ -198,9 +197,9 @@ async fn fetch_over<Told: Future<Output = ()> + Send>(
     Ok(outcome)
 }
 
-/// Takes the slice as it comes: what has come by the time that the last was written goes
-/// to the blocking thread at once, which checks it and writes it. Gives also how many bytes
-/// of it could not be used.
+/// Takes the slice as it comes: what has come goes to a blocking thread at once, which checks it
+/// and shows it to its readers; [`write_behind`] has it written. Gives also how many bytes of
+/// it could not be used.
 async fn receive<Told: Future<Output = ()> + Send>(
     answer: &mut RecvStream,
     verifier: Verifier,
@@ -213,6 +212,7 @@ async fn receive<Told: Future<Output = ()> + Send>(
         verifier,
         buffer: BytesMut::new(),
     };
+    let mut disk_is_late = false;
     while arrival.verifier.needs().is_some() {
         let came = match patience.wait(answer.read_chunks(&mut chunks)).await {
             Some(Ok(Some(came))) => came,
@@ -229,64 +229,60 @@ async fn receive<Told: Future<Output = ()> + Send>(
         if !arrival.has_item() {
             continue;
         }
-        let (back, items, wrong) = smol::unblock(move || {
+        disk_is_late &= blob.waiting().is_some();
+        let to = blob.clone();
+        let (back, shown, wrong) = smol::unblock(move || {
             let (items, wrong) = arrival.verify();
-            (arrival, items, wrong)
+            let groups: GroupSet = items.iter().filter_map(Verified::group).collect();
+            let shown = to.show(items).map(|written| (groups, written));
+            (arrival, shown, wrong)
         })
         .await;
         arrival = back;
-        let groups: GroupSet = items.iter().filter_map(Verified::group).collect();
-        let mut writing = Writing::begin(blob, items.into());
+        let (groups, written) = shown?;
         // Others are told of groups that they can be sent; a listener need not wait for that.
-        let written = within(SOON, &mut writing.written).await.transpose()?;
+        disk_is_late = disk_is_late || within(SOON, written.ended()).await.is_none();
         if !groups.is_empty() {
             log::trace!("groups {groups:?} are here");
-            progress(FetchProgress::Groups(groups.clone())).await;
-        }
-        if written.is_none() {
-            let bytes = u64::from(groups.count()) * GROUP_BYTES;
-            writing.end(slow::patience(bytes)).await?;
+            progress(FetchProgress::Groups(groups)).await;
         }
         if let Some(wrong) = wrong {
             return Ok((RequestOutcome::Liar, wrong + arrival.buffer.len()));
         }
+        wait_for_room(blob).await;
     }
     Ok((RequestOutcome::Complete, arrival.buffer.len()))
 }
 
-/// What has come is on its way to the disk, and can be read meanwhile. It comes there whether
-/// anybody waits for it or not.
-struct Writing {
-    blob: Arc<Blob>,
-    items: Arc<[Verified]>,
-    written: Task<Result<(), StoreError>>,
+/// Waits until no more than is meant to waits for the disk.
+async fn wait_for_room(blob: &Blob) {
+    while let Some(waiting) = blob.waiting().filter(|w| w.bytes > MAX_WAITING) {
+        waiting.written.ended().await;
+    }
 }
 
-impl Writing {
-    fn begin(blob: &Arc<Blob>, items: Arc<[Verified]>) -> Self {
-        let (blob, to, these) = (blob.clone(), blob.clone(), items.clone());
-        let written = smol::unblock(move || {
-            to.show(&these)?;
-            to.take_in(&these)
-        });
-        Self {
-            blob,
-            items,
-            written,
+/// Writes what is shown of a track that arrives, in its order, until it is dropped. Tells once
+/// if the track cannot be kept: because the disk does not take it, or not as long as music can
+/// wait.
+pub async fn write_behind<Told: Future<Output = ()>>(
+    blob: Arc<Blob>,
+    not_kept: impl Fn(Uncached) -> Told,
+) {
+    let shown = blob.shown();
+    loop {
+        while let Some(next) = blob.waiting() {
+            let to = blob.clone();
+            let _writing = smol::unblock(move || to.write_next());
+            let patience = slow::patience(next.first);
+            if within(patience, next.written.ended()).await.is_none() {
+                blob.give_up_disk();
+            }
         }
-    }
-
-    /// Waits for the disk, as long as music can; then memory takes them.
-    async fn end(self, patience: Duration) -> Result<(), StoreError> {
-        let Self {
-            blob,
-            items,
-            written,
-        } = self;
-        match within(patience, written).await {
-            Some(written) => written,
-            None => smol::unblock(move || blob.take_in_without_disk(&items)).await,
+        if let Some(unkept) = blob.take_unkept() {
+            not_kept(unkept).await;
         }
+        // The blob is here, so it never ends.
+        let _ = shown.recv().await;
     }
 }
 
@@ -401,6 +397,11 @@ const PROGRESS_TIMEOUT: Duration = Duration::from_secs(10);
 /// A disk that is well has taken a piece by then; what is played does not wait for one that
 /// is not.
 const SOON: Duration = Duration::from_millis(20);
+/// Of one track: 6 s of CD quality as WAV, so that a card may tidy up meanwhile.
+const MAX_WAITING: u64 = 1 << 20;
 /// Packets whose content is verified and written in one go, some 128 KiB: enough to make
 /// the hop to the blocking thread cheap.
 const CHUNKS: usize = 96;
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Disk, DiskFile, DiskStamp};
@@ -11,7 +11,11 @@ use crate::util::random::Random;
 
 /// A disk in memory that forgets what was not synced when [`MemDisk::cut_power`] says so.
 #[derive(Clone, Default)]
-pub struct MemDisk(Arc<Mutex<MemState>>);
+pub struct MemDisk {
+    state: Arc<Mutex<MemState>>,
+    /// Whether no write ends.
+    held: Arc<(Mutex<bool>, Condvar)>,
+}
 
 #[derive(Default)]
 struct MemState {
@@ -101,6 +105,18 @@ impl MemDisk {
         self.state().delay = delay;
     }
 
+    /// From now on no write ends, or all do that were held.
+    pub fn hold_writes(&self, held: bool) {
+        *self.held.0.lock().expect(NO_PANIC) = held;
+        self.held.1.notify_all();
+    }
+
+    fn wait_for_leave(&self) {
+        let held = self.held.0.lock().expect(NO_PANIC);
+        let wait = self.held.1.wait_while(held, |held| *held);
+        drop(wait.expect(NO_PANIC));
+    }
+
     /// Lets time pass.
     pub fn rest(&self, time: Duration) {
         self.state().spent += time;
@@ -124,7 +140,7 @@ impl MemDisk {
     }
 
     fn state(&self) -> MutexGuard<'_, MemState> {
-        self.0.lock().expect("no test panics while it holds this")
+        self.state.lock().expect(NO_PANIC)
     }
 
     fn file(&self, id: u64) -> Box<dyn DiskFile> {
@@ -266,6 +282,7 @@ impl DiskFile for MemFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.disk.wait_for_leave();
         self.change(|state, id| {
             let n = bytes.len() as u64;
             if state.space.is_some_and(|space| space < n) {
@@ -307,5 +324,6 @@ impl DiskFile for MemFile {
     }
 }
 
+const NO_PANIC: &str = "no test panics while it holds this";
 /// What a disk writes at once.
 const BLOCK: usize = 512;

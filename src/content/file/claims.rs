@@ -21,6 +21,8 @@ use crate::id::{Group, TrackId};
 /// What the disk says of a track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClaimMark {
+    /// Nothing: it has empty files.
+    Fresh,
     /// That it is not all here, and what is; that is synced.
     Clean,
     /// That it is not all here.
@@ -92,20 +94,27 @@ impl Blob {
         settled.inspect_err(|_| self.set_mark(ClaimMark::Dirty))
     }
 
+    /// It has got its files.
+    pub(in crate::content) fn made_new(&self) {
+        self.set_mark(ClaimMark::Fresh);
+    }
+
     /// It has its lasting name.
     pub(in crate::content) fn made_last(&self) {
         self.set_mark(ClaimMark::Lasting);
     }
 
-    /// Takes the clean mark away before anything is written.
+    /// Has the disk say, before anything is written, that not all of it is here.
     pub(super) fn mark_dirty(&self) -> Result<(), StoreError> {
         let mut mark = self.mark();
-        if *mark == ClaimMark::Clean {
-            if let Some(store) = self.store.upgrade() {
-                store.mark_dirty(self.track)?;
+        if let Some(store) = self.store.upgrade() {
+            match *mark {
+                ClaimMark::Fresh => store.mark_new(self.track, self.size),
+                ClaimMark::Clean => store.mark_dirty(self.track)?,
+                ClaimMark::Dirty | ClaimMark::Lasting => return Ok(()),
             }
-            *mark = ClaimMark::Dirty;
         }
+        *mark = ClaimMark::Dirty;
         Ok(())
     }
 

@@ -1,15 +1,18 @@
-//! An arriving track that the disk cannot take, or no more of: the rest of it goes
-//! through memory.
+//! What is in memory of an arriving track: what waits for the disk, and what that cannot take.
 //!
-//! The decoder reads it as any other. It is neither served nor made to last, since
+//! The decoder reads either as any other. What waits is written in its order, by as many
+//! threads as like to, one at a time; where the disk fails or stalls, all the rest goes through
+//! memory. Such a track is neither served nor made to last, since
 //! nobody can tell what of its outboard came to the disk. What has been heard is let
 //! go when the scheduler says so; a bound holds if it does not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
 use std::io;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
+use async_channel::{Receiver, Sender};
 use bytes::Bytes;
 
 use super::{Blob, DiskFile, DiskStamp, GroupArrival};
@@ -18,7 +21,7 @@ use crate::content::ranges::GroupSet;
 use crate::content::store::{Store, StoreError};
 use crate::id::{Group, TrackId};
 
-/// What is in memory of a track: what is on its way to the disk, and what the disk cannot take.
+/// See the module's description.
 #[derive(Default)]
 pub(super) struct MemoryTail {
     /// Why the disk takes no more of the track, once it does not.
@@ -27,6 +30,40 @@ pub(super) struct MemoryTail {
     is_told: bool,
     groups: BTreeMap<Group, Bytes>,
     bytes: usize,
+    waiting: VecDeque<WaitingPiece>,
+}
+
+/// Items that a disk is to have.
+struct WaitingPiece {
+    items: Arc<[Verified]>,
+    bytes: u64,
+    written: Written,
+    /// Says so when it is dropped.
+    _ends: Sender<Infallible>,
+}
+
+/// Tells when the disk has a piece, or cannot have it.
+#[derive(Clone)]
+pub struct Written(Receiver<Infallible>);
+
+impl Written {
+    pub async fn ended(&self) {
+        let _ = self.0.recv().await;
+    }
+
+    #[cfg(test)]
+    pub fn has_ended(&self) -> bool {
+        self.0.is_closed()
+    }
+}
+
+/// What waits for a disk.
+pub struct WaitingPieces {
+    /// Of all.
+    pub bytes: u64,
+    /// Of that which is written now, or next.
+    pub first: u64,
+    pub written: Written,
 }
 
 /// An arriving track that cannot be kept.
@@ -58,7 +95,7 @@ impl Blob {
     ///
     /// # Errors
     /// [`StoreError::Foreign`], and [`StoreError::Memory`] when nobody forgets.
-    pub fn take_in(&self, items: &[Verified]) -> Result<(), StoreError> {
+    pub(in crate::content) fn take_in(&self, items: &[Verified]) -> Result<(), StoreError> {
         loop {
             let error = match self.write(items.iter().cloned()) {
                 Err(error @ (StoreError::Write { .. } | StoreError::Slow { .. })) => error,
@@ -71,15 +108,15 @@ impl Blob {
         }
     }
 
-    /// The same, when the disk does not end a write of these in time: it has them, or not.
-    ///
-    /// # Errors
-    /// The same.
-    pub fn take_in_without_disk(&self, items: &[Verified]) -> Result<(), StoreError> {
-        if let Some(store) = self.store.upgrade() {
+    /// The disk does not end a write in time: what waits stays in memory, and what comes.
+    pub fn give_up_disk(&self) {
+        let slow = self.store.upgrade().and_then(|store| {
             store.handle_stall();
+            store.keeps_up().err()
+        });
+        if let Some(slow) = slow {
+            self.spill_to_memory(slow.to_string().into());
         }
-        self.take_in(items)
     }
 
     /// Whether the track cannot be kept.
@@ -113,22 +150,66 @@ impl Blob {
 
     /// From now on what arrives stays in memory.
     pub(in crate::content) fn spill_to_memory(&self, why: Arc<str>) {
-        self.arrival().loose.why.get_or_insert(why);
-        self.arrived.notify_all();
+        let loose = &mut self.arrival().loose;
+        loose.why.get_or_insert(why);
+        loose.waiting.clear();
     }
 
-    /// Has these be read before the disk has them, which [`Self::take_in`] is to see to.
+    /// Has these be read at once, and written after what was shown before: by
+    /// [`Self::write_next`], which the task that waits for [`Self::shown`] calls.
     ///
     /// # Errors
     /// [`StoreError::Foreign`], and [`StoreError::Memory`] when nobody forgets.
-    pub fn show(&self, items: &[Verified]) -> Result<(), StoreError> {
+    pub fn show(&self, items: Vec<Verified>) -> Result<Written, StoreError> {
         items.iter().try_for_each(|item| self.check_track(item))?;
+        let (ends, written) = async_channel::bounded(1);
+        let written = Written(written);
         let arrival = &mut *self.arrival();
         let shown = items
             .iter()
             .try_for_each(|item| take_loosely(arrival, item));
         self.arrived.notify_all();
-        shown
+        shown?;
+        if arrival.loose.why.is_none() {
+            arrival.loose.waiting.push_back(WaitingPiece {
+                bytes: items.iter().map(Verified::bytes).sum(),
+                items: items.into(),
+                written: written.clone(),
+                _ends: ends,
+            });
+            // Where it is said already, that is enough.
+            let _ = self.shown.0.try_send(());
+        }
+        Ok(written)
+    }
+
+    /// Tells that something waits for the disk.
+    pub fn shown(&self) -> Receiver<()> {
+        self.shown.1.clone()
+    }
+
+    /// What was shown and waits for the disk.
+    pub fn waiting(&self) -> Option<WaitingPieces> {
+        let waiting = &self.arrival().loose.waiting;
+        let first = waiting.front()?;
+        Some(WaitingPieces {
+            bytes: waiting.iter().map(|piece| piece.bytes).sum(),
+            first: first.bytes,
+            written: first.written.clone(),
+        })
+    }
+
+    /// Writes what has waited longest; whether there was something.
+    pub fn write_next(&self) -> bool {
+        let _turn = self.writing();
+        let first = self.arrival().loose.first_waiting();
+        let Some(items) = first else { return false };
+        if let Err(error) = self.take_in(&items) {
+            self.spill_to_memory(error.to_string().into());
+        }
+        // Unless all was given up meanwhile.
+        self.arrival().loose.waiting.pop_front();
+        true
     }
 
     /// Takes one of them.
@@ -138,13 +219,9 @@ impl Blob {
         taken
     }
 
-    /// Waits until the disk has all that is here, or cannot have it.
-    pub(in crate::content) fn wait_for_disk(&self) {
-        let mut arrival = self.arrival();
-        while arrival.loose.why.is_none() && !arrival.loose.is_empty() {
-            let woken = self.arrived.wait(arrival);
-            arrival = woken.unwrap_or_else(PoisonError::into_inner);
-        }
+    /// Returns when the disk has all that is here, or cannot have it.
+    pub(in crate::content) fn write_waiting(&self) {
+        while self.write_next() {}
     }
 }
 
@@ -169,6 +246,10 @@ fn take_loosely(arrival: &mut GroupArrival, item: &Verified) -> Result<(), Store
 impl MemoryTail {
     pub(super) fn is_empty(&self) -> bool {
         self.groups.is_empty()
+    }
+
+    fn first_waiting(&self) -> Option<Arc<[Verified]>> {
+        self.waiting.front().map(|piece| piece.items.clone())
     }
 
     /// What the disk has of what is here.

@@ -41,6 +41,7 @@ impl Store {
 
     fn checkpoint(&self, blob: &Arc<Blob>) -> Result<(), StoreError> {
         let _once = blob.finishing();
+        blob.write_waiting();
         if blob.kept().is_empty() {
             return Ok(());
         }
@@ -84,7 +85,13 @@ impl Store {
         self.layout.mark_clean(track, here)
     }
 
-    /// Takes that back, because more arrives.
+    /// Says on the disk how long a track is of which the first arrives. It is for that moment,
+    /// since music waits for the track's files to be made.
+    pub(in crate::content) fn mark_new(&self, track: TrackId, size: u64) {
+        self.layout.mark_new(track, size);
+    }
+
+    /// Takes the clean mark away, because more arrives.
     pub(in crate::content) fn mark_dirty(&self, track: TrackId) -> Result<(), StoreError> {
         self.layout.mark_dirty(track).map_err(|error| match error {
             StoreError::Io { source, .. } => StoreError::Write { track, source },
@@ -156,9 +163,10 @@ impl Store {
         }
         let bytes = footprint(size);
         self.make_room(&mut inner, track, bytes)?;
-        let (data, outboard) = self.layout.create_partial(track, size)?;
+        let (data, outboard) = self.layout.create_partial(track)?;
         let weak = Arc::downgrade(self);
         let blob = Blob::cached(track, size, data, outboard, weak, GroupSet::new());
+        blob.made_new();
         let blob = Arc::new(blob);
         inner.lru.put(track, StoredKind::Partial, size, bytes);
         inner.partial.insert(track, blob.clone());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::content::file::Written;
 
 const A_WRITE: Duration = Duration::from_millis(150);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -128,16 +129,20 @@ fn what_has_come_is_heard_before_it_is_written_and_served_after_that() {
     let bytes = song(10, 1);
     let all = items(&bytes, &GroupSet::all(bytes.len() as u64));
     let blob = receive(&store, &bytes);
-    blob.show(&all).unwrap();
+    let pieces = [all[..9].to_vec(), all[9..].to_vec()];
+    let written = pieces.map(|piece| blob.show(piece).unwrap());
     assert_eq!(read_all(&blob), bytes);
     assert!(blob.servable().is_empty() && !blob.is_complete());
     let slice = blob.slice(&(0..1).into(), &mut Vec::new());
     assert!(matches!(slice, Err(SliceError::NotHere(_))));
-    std::thread::scope(|scope| {
-        let kept = scope.spawn(|| store.finish(&blob));
-        blob.take_in(&all).unwrap();
-        kept.join().unwrap().unwrap();
-    });
+    let waits = blob.waiting().unwrap();
+    assert_eq!(waits.bytes, all.iter().map(Verified::bytes).sum::<u64>());
+    // Each in its turn.
+    assert!(blob.write_next());
+    assert_eq!(written.each_ref().map(Written::has_ended), [true, false]);
+    assert!(!blob.servable().is_empty() && !blob.is_complete());
+    store.finish(&blob).unwrap();
+    assert!(written[1].has_ended() && blob.waiting().is_none());
     assert_eq!(blob.servable(), GroupSet::all(bytes.len() as u64));
     assert_eq!(store.held().len(), 1);
     assert_eq!(read_all(&blob), bytes);
@@ -155,8 +160,11 @@ fn what_was_on_its_way_to_a_disk_that_fails_stays_in_memory() {
             true => disk.limit_space(Some(3 * GROUP_BYTES)),
             false => disk.slow_down(A_WRITE),
         }
-        blob.show(&all).unwrap();
-        blob.take_in(&all).unwrap();
+        let pieces = all.chunks(5).map(<[Verified]>::to_vec);
+        let last = pieces.map(|piece| blob.show(piece).unwrap()).last();
+        assert!(blob.write_next());
+        while blob.write_next() {}
+        assert!(last.is_some_and(|written| written.has_ended()));
         assert_eq!(read_all(&blob), bytes);
         let told = blob.take_unkept().expect("the disk does not take it");
         assert!(told.kept.count() < 10, "{}", told.kept);
@@ -175,7 +183,10 @@ fn a_disk_that_stalls_is_played_past() {
     let bytes = song(10, 1);
     let blob = receive(&store, &bytes);
     let all = items(&bytes, &GroupSet::all(bytes.len() as u64));
-    blob.take_in_without_disk(&all).unwrap();
+    let written = blob.show(all.clone()).unwrap();
+    blob.give_up_disk();
+    assert!(written.has_ended() && blob.waiting().is_none());
+    assert!(blob.show(all.clone()).unwrap().has_ended());
     assert_eq!(read_all(&blob), bytes);
     let why = blob.unkept().expect("the disk stalls").why;
     assert!(why.contains("a write takes more than 400 ms"), "{why}");
@@ -214,4 +225,29 @@ fn what_is_to_stay_is_said_without_waiting_for_a_disk() {
         held.contains(&tracks[1]) && !held.contains(&tracks[0]),
         "{held:?}"
     );
+}
+
+/// The fetch that brought it was taken back.
+#[test]
+fn what_waits_for_the_disk_is_written_before_the_track_rests() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    let bytes = song(10, 1);
+    let blob = receive(&store, &bytes);
+    blob.show(items(&bytes, &(0..4).into())).unwrap();
+    drop(blob);
+    store.rest_idle();
+    let blob = receive(&store, &bytes);
+    assert_eq!(blob.servable(), (0..4).into());
+}
+
+/// The first request goes out when that has been done.
+#[test]
+fn a_track_begins_to_arrive_without_a_write() {
+    let disk = MemDisk::default();
+    let store = mem_store(&disk);
+    disk.slow_down(A_WRITE);
+    let bytes = song(10, 1);
+    let time = took(&disk, || drop(receive(&store, &bytes)));
+    assert_eq!(time, Duration::ZERO);
 }
