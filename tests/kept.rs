@@ -129,6 +129,10 @@ fn a_copy_is_found_and_played_while_its_owner_is_away_whoever_restarts() {
     let refused = listener.ctl_fails(&["play", "song two"]);
     let said = "\"song two\" is on owner, which has been away for ";
     assert!(refused.contains(said), "{refused}");
+    let refused = listener.ctl_fails(&["add", "song", "two"]);
+    assert!(refused.contains(said), "{refused}");
+    let nothing = listener.ctl_ok(&["search", "song", "two"]);
+    assert!(nothing.contains(said), "{nothing}");
     let hall = hall.restart();
     wait_to_find(&hall, &one);
     hears(&hall, "song one", &sound);

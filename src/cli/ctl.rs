@@ -359,7 +359,10 @@ fn list(client: &mut CtlClient, command: &Ctl, screen: &Screen) -> Result<String
             let mut line = vec!["search"];
             words.iter().for_each(|word| line.extend(["any", word]));
             let songs = client.records(&line, &["file"])?;
-            Ok(listing.show(&songs, |songs| show::songs(screen, songs)))
+            match songs.is_empty() && !listing.json {
+                true => Ok(act::missed(client, words)? + "\n"),
+                false => Ok(listing.show(&songs, |songs| show::songs(screen, songs))),
+            }
         }
         Ctl::Ls { path, listing } => {
             let path = path.as_deref().unwrap_or_default();

@@ -47,6 +47,20 @@ pub(super) fn play(
     }
 }
 
+/// Why there is nothing with these words: an owner is away, or that.
+pub(super) fn missed(client: &mut CtlClient, words: &[String]) -> Result<String, CtlError> {
+    let mut line = vec!["p2p_missed"];
+    line.extend(words.iter().map(String::as_str));
+    match client.run(&line) {
+        Ok(_) => Ok(String::new()),
+        Err(CtlError::Refused {
+            code: NO_EXIST,
+            text,
+        }) => Ok(text + &why_nothing(&client.run(&["p2p_status"])?)),
+        Err(error) => Err(error),
+    }
+}
+
 /// Why there may be less music than there should be.
 fn why_nothing(node: &ReplyRecord) -> String {
     let tracker = node.get("tracker").unwrap_or_default();
@@ -123,7 +137,7 @@ pub(super) fn add(client: &mut CtlClient, words: &[String]) -> Result<String, Ct
         added if added >= 1.0 => Ok(format!("added {}\n", count(added, "track"))),
         _ => Err(CtlError::Refused {
             code: NO_EXIST,
-            text: format!("nobody who is here has anything with {uri:?}"),
+            text: missed(client, words)?,
         }),
     }
 }

@@ -287,9 +287,6 @@ pub(super) fn queue(screen: &Screen, songs: &[ReplyRecord], current: Option<&str
 }
 
 pub(super) fn songs(screen: &Screen, songs: &[ReplyRecord]) -> String {
-    if songs.is_empty() {
-        return "nobody who is here has a track with these words\n".into();
-    }
     let columns = [
         Column::text("title"),
         Column::number("time"),

@@ -143,6 +143,8 @@ pub enum DatabaseCommand {
         selection: Selection,
         at: Option<QueuePlace>,
     },
+    /// The owner that is away and has what the words mean: for a client that has found nothing.
+    Missed(String),
     /// The best match for the words, or that URI; nothing: resume.
     PlayBest(String, Placing),
 }

@@ -235,6 +235,7 @@ impl Plan {
                 let tally = Collector::Tally(Tally::count(filter, group));
                 PlanStage::Walk(TrackWalk::under(&database, ""), tally)
             }
+            DatabaseCommand::Missed(words) => MissedTracks::like(&words).stage(&database),
             DatabaseCommand::PlayBest(words, placing) => PlanStage::Walk(
                 TrackWalk::under(&database, ""),
                 Collector::Best(Box::new(Best::new(&words, placing))),
@@ -416,9 +417,13 @@ impl Hits {
 
     fn end(mut self, database: &Database) -> PlanStage {
         if let (true, Some(uri)) = (self.found.is_empty(), &self.only) {
-            return match uri.as_str() {
-                "" => PlanStage::End,
-                uri => nobody_has(uri, database),
+            return match (uri.as_str(), &self.then) {
+                ("", _) => PlanStage::End,
+                // It may be no path, but words of what is wanted.
+                (uri, PlanOutput::Insert(..)) => {
+                    MissedTracks::words(uri, no_such(uri)).stage(database)
+                }
+                (uri, PlanOutput::Print(_)) => nobody_has(uri, database),
             };
         }
         match self.order {
@@ -507,7 +512,10 @@ fn sort_key(song: &SongRef<'_>, by: SortBy) -> String {
 }
 
 fn nobody_has(uri: &str, database: &Database) -> PlanStage {
+    MissedTracks::path(uri.to_owned(), no_such(uri)).stage(database)
+}
+
+fn no_such(uri: &str) -> Ack {
     let text = format!("nobody who is here has {uri:?}");
-    let nothing = Ack::new(AckCode::NoExist, text);
-    MissedTracks::path(uri.to_owned(), nothing).stage(database)
+    Ack::new(AckCode::NoExist, text)
 }

@@ -214,6 +214,9 @@ fn what_only_an_owner_has_that_is_away_is_named_with_that_owner() {
             &format!("{svefn:?} is on kitchen"),
         ),
         (&format!("add {svefn}"), &format!("{svefn:?} is on kitchen")),
+        ("add svefn", "\"svefn\" is on kitchen"),
+        ("add \"sigur ros\" 0", "\"sigur ros\" is on kitchen"),
+        ("addid svefn", "\"svefn\" is on kitchen"),
         ("lsinfo kitchen/sigur", "\"kitchen/sigur\" is on kitchen"),
     ] {
         let ack = node.ask(line).unwrap_err();

@@ -103,6 +103,9 @@ pub(super) const SPECS: &[Spec] = &[
     ("p2p_join", Use::Local, |_| info(Info::Join)),
     ("p2p_leave", Use::Local, |_| info(Info::Leave)),
     ("p2p_library", Use::Player, |_| info(Info::Library)),
+    ("p2p_missed", Use::Any, |a| {
+        database(DatabaseCommand::Missed(a.rest().join(" ")))
+    }),
     ("p2p_peers", Use::Any, |_| info(Info::Peers)),
     ("p2p_play", Use::Player, |a| play_best(a, Placing::Instead)),
     ("p2p_play_last", Use::Player, |a| {

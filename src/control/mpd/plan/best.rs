@@ -23,12 +23,7 @@ use self::words::{occurrence, weight_of, Fit, Looked, Query};
 use super::{missed::MissedTracks, path_key, AfterInsert, Look, PlanStage, Spot};
 use crate::{
     catalog::Database,
-    control::mpd::{
-        args::{Ack, AckCode},
-        command::Placing,
-        song::SongRef,
-        text::fold,
-    },
+    control::mpd::{command::Placing, song::SongRef, text::fold},
 };
 
 /// The best match so far.
@@ -325,13 +320,7 @@ impl Best {
 
     /// Looks for the same among what owners list that are away.
     fn nothing(self, database: &Database) -> PlanStage {
-        let nothing = nothing_like(&self.text);
-        MissedTracks::words(Self::new(&self.text, self.placing), nothing).stage(database)
-    }
-
-    /// As typed.
-    pub fn text(&self) -> &str {
-        &self.text
+        MissedTracks::like(&self.text).stage(database)
     }
 
     /// A track of what is meant.
@@ -383,11 +372,6 @@ fn in_order(spots: Vec<Spot>, kind: MatchKind, database: &Database) -> Vec<Spot>
 fn is_at(spot: Spot, uri: &str, database: &Database) -> bool {
     let song = spot.find(database).map(SongRef::from);
     song.is_some_and(|song| song.uri() == uri)
-}
-
-fn nothing_like(text: &str) -> Ack {
-    let text = format!("nobody who is here has anything like {text:?}");
-    Ack::new(AckCode::NoExist, text)
 }
 
 /// A file's name without its ending.

@@ -7,6 +7,7 @@ use crate::{
     catalog::{Database, FoundTrackRef},
     control::mpd::{
         args::{Ack, AckCode},
+        command::Placing,
         song::SongRef,
         text::about,
     },
@@ -38,12 +39,18 @@ impl MissedTracks {
         }
     }
 
-    pub fn words(best: Best, nothing: Ack) -> Self {
+    pub fn words(text: &str, nothing: Ack) -> Self {
         Self {
-            text: best.text().to_owned(),
-            sought: Sought::Words(Box::new(best)),
+            text: text.to_owned(),
+            sought: Sought::Words(Box::new(Best::new(text, Placing::Instead))),
             nothing,
         }
+    }
+
+    /// What has been looked for by words already, among what can be played.
+    pub fn like(text: &str) -> Self {
+        let nothing = format!("nobody who is here has anything like {text:?}");
+        Self::words(text, Ack::new(AckCode::NoExist, nothing))
     }
 
     /// Begins to look for it.
