@@ -2,8 +2,9 @@
 
 use std::{
     env, fs, io,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use nix::fcntl::{Flock, FlockArg};
@@ -12,11 +13,17 @@ use crate::{aside::put_aside, config::Config, identity::give_to_owner_of};
 
 /// The state directory, held by this process alone.
 pub struct StateDir {
-    path: PathBuf,
-    /// Released by the kernel, whatever becomes of the process.
-    _lock: Flock<fs::File>,
+    lock: StateLock,
     /// Why nothing can be written to it, if so.
     unwritable: Option<io::Error>,
+}
+
+/// The lock of a state directory.
+#[derive(Clone)]
+pub struct StateLock {
+    dir: PathBuf,
+    /// Released by the kernel, whatever becomes of the process.
+    held: Arc<Mutex<Flock<fs::File>>>,
 }
 
 /// Why a directory cannot be used.
@@ -46,52 +53,20 @@ impl StateDir {
     /// # Errors
     /// When another process has it, or it cannot be written.
     pub fn open(config: &Config) -> Result<Self, DirError> {
-        let path = state_dir(config);
-        create(&path, "state_dir")?;
-        let lock_path = path.join("lock");
-        let write = |source| DirError::Write {
-            path: lock_path.clone(),
-            source,
-        };
-        clear(&lock_path);
-        let opened = fs::File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&lock_path);
-        // A card that went bad is mounted read-only; its music can be played.
-        let file = match &opened {
-            Err(_) => fs::File::open(&lock_path).ok(),
-            Ok(_) => None,
-        };
-        let (file, unwritable) = match (opened, file) {
-            (Ok(file), _) => (file, None),
-            (Err(error), Some(file)) => (file, Some(error)),
-            (Err(error), None) => return Err(write(error)),
-        };
-        let lock =
-            Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| DirError::Locked {
-                path: path.clone(),
-                holder: fs::read_to_string(&lock_path)
-                    .ok()
-                    .filter(|pid| !pid.is_empty()),
-            })?;
-        if unwritable.is_none() {
-            give_to_owner_of(&path, &lock).map_err(write)?;
-        }
-        let named = fs::write(&lock_path, std::process::id().to_string());
+        let dir = state_dir(config);
+        create(&dir, "state_dir")?;
+        let (held, unwritable) = take(&dir)?;
+        let held = Arc::new(Mutex::new(held));
         Ok(Self {
-            path,
-            _lock: lock,
-            unwritable: unwritable.or(named.err()),
+            lock: StateLock { dir, held },
+            unwritable,
         })
     }
 
     /// What a person should know of it.
     pub fn notice(&self) -> Option<String> {
         let error = self.unwritable.as_ref()?;
-        let at = self.path.display();
+        let at = self.path().display();
         Some(format!(
             "{at} cannot be written ({error}): queue, volume and what is learnt of the music \
              are forgotten at the next start; let it be written, then restart p2pmusic"
@@ -99,8 +74,78 @@ impl StateDir {
     }
 
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.lock.dir
     }
+
+    pub fn lock(&self) -> &StateLock {
+        &self.lock
+    }
+}
+
+impl StateLock {
+    /// Makes its file again if that was removed, so that no other node starts on the same
+    /// state; what a person should know then.
+    pub fn take_again(&self) -> Option<String> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.dir.join(LOCK);
+        let place = |found: &fs::Metadata| (found.dev(), found.ino());
+        let ours = held.metadata().ok()?;
+        let there = fs::symlink_metadata(&path).ok();
+        if there.is_some_and(|there| place(&there) == place(&ours)) {
+            return None;
+        }
+        // Where it cannot be made now, the next look tries it again.
+        make_again(&self.dir).ok()?;
+        match take(&self.dir) {
+            Ok((lock, _)) => {
+                *held = lock;
+                let at = path.display();
+                Some(format!(
+                    "{at} was removed while p2pmusic ran, and is made again"
+                ))
+            }
+            Err(locked @ DirError::Locked { .. }) => Some(locked.to_string()),
+            Err(_) => None,
+        }
+    }
+}
+
+/// Takes the lock of a state directory, and says why its file cannot be written, if so.
+fn take(dir: &Path) -> Result<(Flock<fs::File>, Option<io::Error>), DirError> {
+    let lock_path = dir.join(LOCK);
+    let write = |source| DirError::Write {
+        path: lock_path.clone(),
+        source,
+    };
+    clear(&lock_path);
+    let opened = fs::File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(&lock_path);
+    // A card that went bad is mounted read-only; its music can be played.
+    let file = match &opened {
+        Err(_) => fs::File::open(&lock_path).ok(),
+        Ok(_) => None,
+    };
+    let (file, unwritable) = match (opened, file) {
+        (Ok(file), _) => (file, None),
+        (Err(error), Some(file)) => (file, Some(error)),
+        (Err(error), None) => return Err(write(error)),
+    };
+    let lock =
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| DirError::Locked {
+            path: dir.into(),
+            holder: fs::read_to_string(&lock_path)
+                .ok()
+                .filter(|pid| !pid.is_empty()),
+        })?;
+    if unwritable.is_none() {
+        give_to_owner_of(dir, &lock).map_err(write)?;
+    }
+    let named = fs::write(&lock_path, std::process::id().to_string());
+    Ok((lock, unwritable.or(named.err())))
 }
 
 /// Where identity, index and queue are kept; it need not exist.
@@ -170,3 +215,6 @@ pub fn make_again(state_dir: &Path) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+/// Has in it which process has the directory.
+const LOCK: &str = "lock";

@@ -1,23 +1,30 @@
-//! The identity is on the disk as long as the node runs.
+//! The identity is on the disk as long as the node runs, and so is the lock of its directory.
 //!
-//! A person tidying up, or a script that makes room, removes it with the rest of the state
-//! directory. The node knows it by heart.
+//! A person tidying up, or a script that makes room, removes them with the rest of the state
+//! directory. The node knows the one by heart, and makes the other anew.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use smol::Timer;
 
-use super::parts::Running;
+use super::{dirs::StateDir, parts::Running};
 use crate::{identity::Identity, node::Event};
 
-/// Looks now and then whether the identity is on its disk, and writes it where it is not.
-/// Has `node` show what a person should know of that.
-pub async fn keep(identity: Identity, state_dir: PathBuf, node: &Running) {
-    let mut said = None;
+/// Looks now and then whether both are on their disk, and writes them where they are not.
+/// Has `node` show what a person should know of the identity then.
+pub async fn keep(identity: Identity, state: &StateDir, node: &Running) {
+    let (mut said, mut said_of_lock) = (None, None);
     loop {
         Timer::after(LOOK_EVERY).await;
-        let (identity, dir) = (identity.clone(), state_dir.clone());
-        let found = smol::unblock(move || identity.write_again(&dir)).await;
+        let (dir, lock) = (state.path().to_owned(), state.lock().clone());
+        let identity = identity.clone();
+        // The lock first: what another node has written there by then is that node's.
+        let looked = smol::unblock(move || (lock.take_again(), identity.write_again(&dir)));
+        let (lock, found) = looked.await;
+        if let Some(lock) = lock.filter(|lock| said_of_lock.as_ref() != Some(lock)) {
+            log::warn!("{lock}");
+            said_of_lock = Some(lock);
+        }
         if found.is_none() || found == said {
             continue;
         }

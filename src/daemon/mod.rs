@@ -123,7 +123,7 @@ async fn serve(mut reloader: Reloader, state: &StateDir) -> Result<(), DaemonErr
     let running = parts::start(config, state, identity.clone(), found, notifier.clone())?;
     notifier.ready();
     log::info!("ready");
-    let keeping = keepsake::keep(identity.clone(), state.path().into(), &running);
+    let keeping = keepsake::keep(identity.clone(), state, &running);
     let ending = async {
         while let Signal::Reload = signals.next().await {
             notifier.reloading();

@@ -365,6 +365,30 @@ fn an_identity_that_is_removed_while_the_node_runs_is_said_and_written_again() {
     }
 }
 
+/// Else another node could start on the same state.
+#[test]
+fn a_lock_that_is_removed_while_the_node_runs_is_made_again() {
+    let tracker = Setup::tracker().start();
+    let peer = Setup::peer("player", &tracker).start();
+    for node in [peer, tracker] {
+        let lock = state(&node).join("lock");
+        for with_the_directory in [false, true] {
+            match with_the_directory {
+                true => fs::remove_dir_all(state(&node)).unwrap(),
+                false => fs::remove_file(&lock).unwrap(),
+            }
+            node.wait_for_status("a lock", |_| {
+                fs::read_to_string(&lock).is_ok_and(|pid| pid == node.pid().to_string())
+            });
+            let mut second = Command::new(BINARY);
+            let second = second.args(["run", "--config"]).arg(node.config());
+            let second = second.output().unwrap();
+            let said = String::from_utf8_lossy(&second.stderr);
+            assert!(said.contains("another p2pmusic uses"), "{said}");
+        }
+    }
+}
+
 #[test]
 fn a_state_directory_that_fills_up_is_said_and_loses_nothing_when_there_is_room() {
     if !can_mount() {

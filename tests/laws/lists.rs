@@ -117,7 +117,10 @@ pub const IMPURE: &[(&str, &str)] = &[
     ("daemon/clock.rs", "asks all clocks of the machine"),
     ("daemon/dirs.rs", "makes and locks the directories"),
     ("daemon/exposition.rs", "writes the file of numbers"),
-    ("daemon/keepsake.rs", "writes the identity again"),
+    (
+        "daemon/keepsake.rs",
+        "writes the identity and the lock again",
+    ),
     ("daemon/logging.rs", "writes the log"),
     ("daemon/tracker_control.rs", "looks for trackers"),
     ("daemon/machine.rs", "asks for the machine's memory"),
