@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    catalog::{Catalogue, Hash, Page, SignedHead},
+    catalog::Catalogue,
     content::ranges::GroupSet,
     id::{EntryNo, PeerId, TrackId, GROUP_BYTES},
     protocol::{Class, Decline, Get, Greeting, PeerRequest},
@@ -15,7 +15,7 @@ use crate::{
         budget::Precedence,
         referrals::Referrals,
         requester::Requester,
-        serving::{self, Admission, Serving, Ticket},
+        serving::{self, own::OwnPart, Admission, Serving, Ticket},
     },
 };
 
@@ -35,9 +35,11 @@ pub enum UploadAnswer {
         groups: GroupSet,
         precedence: Precedence,
     },
-    Head(SignedHead),
-    List(Arc<[Hash]>),
-    Page(Arc<Page>),
+    /// Send a part of the own catalogue when its turn comes.
+    Own {
+        part: OwnPart,
+        precedence: Precedence,
+    },
     Hello(Box<Greeting>),
     No(Decline),
     /// Stop sending the slice: others wait, and its requester is slow.
@@ -153,14 +155,14 @@ impl Answers {
                 _ => UploadAnswer::No(Decline::NotAvailable),
             },
             PeerRequest::Head => own
-                .map(|own| UploadAnswer::Head(*own.head()))
+                .map(|own| send(OwnPart::Head(*own.head()), requester))
                 .unwrap_or(NOT_HERE),
             PeerRequest::List => own
-                .map(|own| UploadAnswer::List(own.list().clone()))
+                .map(|own| send(OwnPart::List(own.list().clone()), requester))
                 .unwrap_or(NOT_HERE),
             PeerRequest::Page { index } => own
                 .and_then(|own| own.pages().get(index as usize))
-                .map(|page| UploadAnswer::Page(page.clone()))
+                .map(|page| send(OwnPart::Page(page.clone()), requester))
                 .unwrap_or(NOT_HERE),
             // The node answers it, which knows what it is called.
             PeerRequest::Hello(_) => NOT_HERE,
@@ -377,6 +379,12 @@ impl Answers {
         let mut others = started.filter(|s| s.peer() != slice.peer() && s.track == slice.track);
         others.any(|s| s.groups.intersects(&slice.groups) && passes_on(s))
     }
+}
+
+/// The answer that is a part of the own catalogue.
+fn send(part: OwnPart, requester: Requester) -> UploadAnswer {
+    let precedence = part.precedence(requester);
+    UploadAnswer::Own { part, precedence }
 }
 
 /// The answer to a requester that is better off with others. A listener is referred only if it

@@ -378,9 +378,11 @@ impl Peer {
             } => {
                 return self.answer_slice(ask, track, size, groups, precedence);
             }
-            UploadAnswer::Head(head) => SliceReply::Message(PeerReply::Head(head)),
-            UploadAnswer::List(list) => SliceReply::List(list),
-            UploadAnswer::Page(page) => SliceReply::Page(page),
+            UploadAnswer::Own { part, precedence } => SliceReply::Own {
+                part,
+                precedence,
+                budget: self.budget.clone(),
+            },
             UploadAnswer::Hello(greeting) => SliceReply::Message(PeerReply::Hello(greeting)),
             UploadAnswer::No(why) => SliceReply::Message(PeerReply::No(why)),
             UploadAnswer::GiveUp => {

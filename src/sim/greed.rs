@@ -1,4 +1,5 @@
-//! Members that ask for all of a song, again and again, and say that they listen to it.
+//! Members that ask for all of a song, again and again, and say that they listen to it; or for
+//! all of a catalogue.
 
 use std::time::Duration;
 
@@ -20,31 +21,96 @@ pub struct Greed {
     /// The member that its host asks as.
     pub peer: PeerId,
     holder: HostNo,
-    track: TrackId,
-    size: u64,
-    first: u32,
-    groups: u32,
+    wish: Wish,
+}
+
+/// What a greedy member asks for.
+#[derive(Clone, Copy, Debug)]
+enum Wish {
+    Slice {
+        track: TrackId,
+        size: u64,
+        first: u32,
+        groups: u32,
+    },
+    /// The next page, or the list behind the last of so many.
+    Page { index: u32, count: u32 },
+}
+
+impl Wish {
+    /// What is asked for, and what next.
+    fn request(self) -> (PeerRequest, Self) {
+        match self {
+            Self::Slice {
+                track,
+                size,
+                first,
+                groups,
+            } => {
+                let all = group_count(size);
+                let end = (first + groups).min(all);
+                let get = Get {
+                    track,
+                    size,
+                    groups: GroupSet::from(first..end).iter_ranges().collect(),
+                    class: Class::Now,
+                };
+                let first = if end == all { 0 } else { end };
+                let next = Self::Slice {
+                    track,
+                    size,
+                    first,
+                    groups,
+                };
+                (PeerRequest::Get(get), next)
+            }
+            Self::Page { index, count } => {
+                let request = match index < count {
+                    true => PeerRequest::Page { index },
+                    false => PeerRequest::List,
+                };
+                let index = (index + 1) % (count + 1);
+                (request, Self::Page { index, count })
+            }
+        }
+    }
 }
 
 impl World {
     /// Has `host` ask `holder` for all of `song` as so many peers.
     pub fn be_greedy(&mut self, host: HostNo, holder: HostNo, song: &Song, identities: u8) {
+        let all = u64::from(group_count(song.size));
+        self.ask_as_many(host, holder, identities, |world| Wish::Slice {
+            track: song.track,
+            size: song.size,
+            groups: 1 + world.random.below(u64::from(MOST_GROUPS)) as u32,
+            first: world.random.below(all) as u32,
+        });
+    }
+
+    /// Has `host` ask `holder` for all of its catalogue as so many peers.
+    pub fn be_curious(&mut self, host: HostNo, holder: HostNo, identities: u8) {
+        let count = self.hosts[holder.0].node.own_pages().len() as u32;
+        self.ask_as_many(host, holder, identities, |world| {
+            let index = world.random.below(u64::from(count) + 1) as u32;
+            Wish::Page { index, count }
+        });
+    }
+
+    fn ask_as_many(
+        &mut self,
+        host: HostNo,
+        holder: HostNo,
+        identities: u8,
+        wish: impl Fn(&mut Self) -> Wish,
+    ) {
         self.note(host, format_args!("is greedy as {identities} peers"));
         for identity in 0..identities {
             for _ in 0..REQUESTS {
                 let mut peer = [0xf0; 32];
                 peer[1..3].copy_from_slice(&[host.0 as u8, identity]);
-                let groups = 1 + self.random.below(u64::from(MOST_GROUPS)) as u32;
-                let all = u64::from(group_count(song.size));
-                let greed = Greed {
-                    peer: PeerId(peer),
-                    holder,
-                    track: song.track,
-                    size: song.size,
-                    first: self.random.below(all) as u32,
-                    groups,
-                };
-                self.ask_greedily(host, greed);
+                let (peer, wish) = (PeerId(peer), wish(self));
+                self.ask_greedily(host, Greed { peer, holder, wish });
             }
         }
     }
@@ -52,21 +118,13 @@ impl World {
     pub fn ask_greedily(&mut self, host: HostNo, greed: Greed) {
         self.last_call += 1;
         let call = CallId(self.last_call);
-        let all = group_count(greed.size);
-        let end = (greed.first + greed.groups).min(all);
-        let get = Get {
-            track: greed.track,
-            size: greed.size,
-            groups: GroupSet::from(greed.first..end).iter_ranges().collect(),
-            class: Class::Now,
-        };
-        let first = if end == all { 0 } else { end };
-        self.greed.insert(call, Greed { first, ..greed });
+        let (request, wish) = greed.wish.request();
+        self.greed.insert(call, Greed { wish, ..greed });
         let holder = greed.holder;
         if self.is_open(Place::Host(host), Place::Host(holder)) {
             let (from, to) = (self.hosts[host.0].life, self.hosts[holder.0].life);
             let at = self.now + self.net.delay();
-            let packet = Packet::Request(PeerRequest::Get(get));
+            let packet = Packet::Request(request);
             self.plan_at(at, Some(to), Event::Packet { from, call, packet });
         }
     }
@@ -74,7 +132,7 @@ impl World {
     /// What it is sent is of no use; when that ends, it wants more.
     pub fn take_greedily(&mut self, host: HostNo, call: CallId, packet: &Packet) {
         let again = match packet {
-            Packet::End(_) => Duration::ZERO,
+            Packet::End(_) | Packet::Piece(_) => Duration::ZERO,
             Packet::No(_) => REFUSED,
             _ => return,
         };

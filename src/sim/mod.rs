@@ -21,6 +21,7 @@ mod host;
 mod log;
 mod music;
 mod net;
+mod parts;
 mod player;
 mod swarm;
 mod tests;

@@ -3,13 +3,13 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
     host::Manner,
     net::{HostNo, Life, Place},
+    parts::SentPart,
     world::{Event, World},
 };
 use crate::{
@@ -61,12 +61,14 @@ impl Purpose {
 /// A request as its holder knows it.
 #[derive(Debug)]
 pub struct Served {
-    requester: Life,
-    class: Class,
+    pub requester: Life,
+    pub class: Class,
     /// As what it is let in.
-    precedence: Option<Precedence>,
+    pub precedence: Option<Precedence>,
     /// Once it is let in.
     slice: Option<Slice>,
+    /// Where a part of the catalogue is asked for.
+    pub part: Option<SentPart>,
     gone: bool,
 }
 
@@ -216,7 +218,7 @@ impl World {
         self.send(host, to, call, Packet::Stop);
     }
 
-    fn send(&mut self, host: HostNo, to: Life, call: CallId, packet: Packet) {
+    pub fn send(&mut self, host: HostNo, to: Life, call: CallId, packet: Packet) {
         if self.is_open(Place::Host(host), Place::Host(to.host)) {
             let from = self.hosts[host.0].life;
             let at = self.now + self.net.delay();
@@ -236,6 +238,7 @@ impl World {
                     class,
                     precedence: None,
                     slice: None,
+                    part: None,
                     gone: false,
                 };
                 let this = &mut self.hosts[host.0];
@@ -355,16 +358,9 @@ impl World {
                 return self.pump(host);
             }
             UploadAnswer::Hello(greeting) => Packet::Hello(greeting),
-            UploadAnswer::List(list) => Packet::Piece(CataloguePiece::List(list.to_vec())),
-            UploadAnswer::Page(page) => {
-                let pages = self.hosts[host.0].node.own_pages();
-                let index = pages.iter().position(|own| Arc::ptr_eq(own, &page));
-                let Some(index) = index else { return };
-                let (index, bytes) = (index as u32, page.encode());
-                Packet::Piece(CataloguePiece::Page { index, bytes })
+            UploadAnswer::Own { part, precedence } => {
+                return self.begin_part(host, call, &part, precedence);
             }
-            // Nobody asks for it: greetings have it.
-            UploadAnswer::Head(_) => return,
         };
         if let Some(served) = self.hosts[host.0].served.remove(&call) {
             if let Packet::No(why) = &packet {
@@ -471,10 +467,7 @@ impl World {
         }
         let begun = format!("sends {groups} to {}", self.hosts[requester.host.0].name);
         self.note(host, begun);
-        let this = &mut self.hosts[host.0];
-        if !this.turns.contains(&requester) {
-            this.turns.push_back(requester);
-        }
+        self.take_turns(host, requester);
         self.deliver(host, call, Packet::Slice);
         self.pump(host);
     }
@@ -501,7 +494,7 @@ impl World {
     /// Puts a group on the line, if that is free. Receivers take turns; each
     /// is sent what it listens to first, and otherwise what it asked for in that
     /// order, as the streams of a real holder are.
-    fn pump(&mut self, host: HostNo) {
+    pub fn pump(&mut self, host: HostNo) {
         if self.hosts[host.0].sending {
             return;
         }
@@ -519,9 +512,9 @@ impl World {
                 .served
                 .iter_mut()
                 .filter(|(_, served)| served.requester == requester);
-            let slices = slices.filter_map(|(call, s)| Some((s.class, *call, s.slice.as_mut()?)));
-            let first = slices.min_by_key(|(class, call, _)| (*class, *call));
-            let Some((_, call, slice)) = first else {
+            let slices = slices.filter(|(_, s)| s.slice.is_some() || s.part.is_some());
+            let first = slices.min_by_key(|(call, s)| (s.class, **call));
+            let Some((&call, served)) = first else {
                 continue;
             };
             this.turns.push_back(requester);
@@ -529,6 +522,9 @@ impl World {
                 self.stall(host, requester);
                 continue;
             }
+            let Some(slice) = &mut served.slice else {
+                return self.put_part_on_line(host, call);
+            };
             let Some(group) = slice.left.first() else {
                 self.end_slice(host, call);
                 return self.pump(host);
@@ -545,20 +541,27 @@ impl World {
             return;
         };
         let pieces = this.served.iter().filter_map(|(call, served)| {
-            let left = &served.slice.as_ref()?.left;
+            let group = match (&served.slice, &served.part) {
+                (Some(slice), _) => Some(slice.left.first()),
+                (None, Some(_)) => None,
+                (None, None) => return None,
+            };
             let (precedence, age) = (served.precedence?, call.0);
             let rank = turns.rank(&budget::QueuedPiece { precedence, age });
-            Some((rank, *call, left.first(), precedence.requester))
+            Some((rank, *call, group, precedence.requester))
         });
         match pieces.min() {
             None => {}
-            Some((_, call, None, _)) => {
+            Some((_, call, Some(None), _)) => {
                 self.end_slice(host, call);
                 self.pump(host);
             }
-            Some((_, call, Some(group), requester)) => {
+            Some((_, call, group, requester)) => {
                 turns.handle_sent(requester, now);
-                self.put_on_line(host, call, group);
+                match group.flatten() {
+                    Some(group) => self.put_on_line(host, call, group),
+                    None => self.put_part_on_line(host, call),
+                }
             }
         }
     }
@@ -572,13 +575,22 @@ impl World {
         slice.left.remove(group);
         let bytes = GroupSet::from_iter([group]).bytes(slice.size);
         *this.sent.entry(slice.track).or_default() += bytes;
+        self.occupy_line(host, bytes, Event::Sent { call, group });
+    }
+
+    /// The line is taken until `bytes` have left, which is `sent` then.
+    pub fn occupy_line(&mut self, host: HostNo, bytes: u64, sent: Event) {
+        let this = &mut self.hosts[host.0];
         this.sending = true;
         let time = Duration::from_micros(bytes * 1_000_000 / this.uplink);
-        self.plan(host, time, Event::Sent { call, group });
+        self.plan(host, time, sent);
     }
 
     /// A receiver is out of reach; its slices end if it stays so.
     fn stall(&mut self, host: HostNo, requester: Life) {
+        // It asks again for what it wants of the catalogue.
+        let served = &mut self.hosts[host.0].served;
+        served.retain(|_, served| served.requester != requester || served.part.is_none());
         let mut stalled = Vec::new();
         for (call, served) in &mut self.hosts[host.0].served {
             if let (true, Some(slice)) = (served.requester == requester, &mut served.slice) {
@@ -641,6 +653,8 @@ impl World {
         // One that waits is noticed when its turn comes.
         if served.slice.is_some() {
             self.forget_served(host, call);
+        } else if served.part.is_some() {
+            self.hosts[host.0].served.remove(&call);
         }
     }
 

@@ -73,6 +73,10 @@ pub enum Event {
         call: CallId,
         group: Group,
     },
+    /// Some of a part of the catalogue is on its way out.
+    SentPart {
+        call: CallId,
+    },
     /// A receiver may have been out of reach for long.
     Idle {
         call: CallId,
@@ -242,6 +246,7 @@ impl World {
             Event::Packet { from, call, packet } => self.arrive(host, from, call, packet),
             Event::Overdue { call } => self.overdue(host, call),
             Event::Sent { call, group } => self.sent(host, call, group),
+            Event::SentPart { call } => self.sent_part(host, call),
             Event::Idle { call } => self.idle(host, call),
             Event::Written => self.written(host),
             Event::Hashed { ask, entry } => self.hashed(host, ask, entry),

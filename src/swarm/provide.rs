@@ -6,7 +6,7 @@
 //!
 //! A requester costs what is under way to it, and it decides how fast that goes. So
 //! requests are taken at a bounded rate, lists and pages are encoded one at a time
-//! for each connection, and a reader that takes nothing for [`STALL`] is given up.
+//! for each connection and wait for their turn as slices do, and a reader that takes nothing for [`STALL`] is given up.
 
 use std::{
     io::{self, Write},
@@ -26,9 +26,9 @@ use smol::{future, lock::Semaphore, Task, Timer};
 use super::{
     budget::{Booking, Budget, Precedence, QueuedPiece},
     endpoint::PeerConnection,
+    serving::own::OwnPart,
 };
 use crate::{
-    catalog::{Hash, Page},
     content::{
         file::{Blob, SliceError},
         ranges::GroupSet,
@@ -58,8 +58,12 @@ pub struct Ask {
 /// What to answer.
 pub enum SliceReply {
     Message(PeerReply),
-    List(Arc<[Hash]>),
-    Page(Arc<Page>),
+    /// Send a part of the own catalogue when its turn comes.
+    Own {
+        part: OwnPart,
+        precedence: Precedence,
+        budget: SharedBudget,
+    },
     /// Send the verified slice, counting its bytes in `sent`; `done` is told when it is
     /// there, and dropped in any case when that is over.
     Slice {
@@ -82,7 +86,7 @@ pub type Done = Sender<GroupSet>;
 /// Answers the questions that come over `connection` until it ends.
 pub async fn serve(connection: PeerConnection, asks: Sender<Ask>) {
     let mut streams: Vec<Task<()>> = Vec::new();
-    let large = Arc::new(Semaphore::new(LARGE_ANSWERS));
+    let own = Arc::new(Semaphore::new(OWN_ANSWERS));
     let mut due = Instant::now();
     while let Ok((send, recv)) = connection.quic.accept_bi().await {
         // One after the other each is due later; some may come before they are.
@@ -97,7 +101,7 @@ pub async fn serve(connection: PeerConnection, asks: Sender<Ask>) {
             send,
             recv,
             asks.clone(),
-            large.clone(),
+            own.clone(),
         )));
     }
 }
@@ -107,7 +111,7 @@ async fn answer(
     mut send: SendStream,
     mut recv: RecvStream,
     asks: Sender<Ask>,
-    large: Arc<Semaphore>,
+    own: Arc<Semaphore>,
 ) {
     let request = match within(REQUEST_TIMEOUT, read_frame(&mut recv, MAX_REQUEST_FRAME)).await {
         Some(Ok(request)) => request,
@@ -134,14 +138,14 @@ async fn answer(
                 let more = matches!(message, PeerReply::Hashing { .. });
                 write(&mut send, &encode_frame(&message)).await && more
             }
-            SliceReply::List(list) => {
-                let _turn = large.acquire().await;
-                write(&mut send, &encode_frame(&PeerReply::List(list.to_vec()))).await;
-                false
-            }
-            SliceReply::Page(page) => {
-                let _turn = large.acquire().await;
-                write(&mut send, &encode_frame(&PeerReply::Page(page.encode()))).await;
+            SliceReply::Own {
+                part,
+                precedence,
+                budget,
+            } => {
+                let _one = own.acquire().await;
+                let turn = SendTurn::new(send.id(), precedence, budget, Arc::default());
+                send_part(&mut send, &part, &turn).await;
                 false
             }
             SliceReply::Slice {
@@ -152,15 +156,7 @@ async fn answer(
                 done,
                 sent,
             } => {
-                let turn = SendTurn {
-                    piece: QueuedPiece {
-                        precedence,
-                        age: send.id().index(),
-                    },
-                    priority: priority(precedence.own, send.id()),
-                    budget,
-                    sent,
-                };
+                let turn = SendTurn::new(send.id(), precedence, budget, sent);
                 let sent = async {
                     if send_slice(&mut send, blob, groups.clone(), &turn).await {
                         let arrived = send.finish().is_ok() && has_arrived(&mut send).await;
@@ -186,7 +182,7 @@ async fn answer(
     let _ = send.finish();
 }
 
-/// When a slice is sent, as seen from all that is to be sent.
+/// When an answer is sent, as seen from all that is to be sent.
 struct SendTurn {
     piece: QueuedPiece,
     /// Within its connection.
@@ -197,6 +193,21 @@ struct SendTurn {
 }
 
 impl SendTurn {
+    fn new(
+        stream: StreamId,
+        precedence: Precedence,
+        budget: SharedBudget,
+        sent: Arc<AtomicU64>,
+    ) -> Self {
+        let age = stream.index();
+        Self {
+            piece: QueuedPiece { precedence, age },
+            priority: priority(precedence.own, stream),
+            budget,
+            sent,
+        }
+    }
+
     /// Waits until `bytes` may be sent.
     async fn comes(&self, bytes: usize) {
         while let Booking::AskAgain(then) = self.book(bytes, Instant::now()) {
@@ -230,6 +241,26 @@ fn priority(class: Class, stream: StreamId) -> i32 {
     let age = stream.index() % TURN;
     // Less than three turns, which fits.
     -i32::try_from(rank * TURN + age).unwrap_or(0)
+}
+
+/// Sends a part of the own catalogue, unless the requester has gone or does not take it.
+async fn send_part(send: &mut SendStream, part: &OwnPart, turn: &SendTurn) {
+    if turn.piece.precedence.class != Class::Now {
+        // What waits for others is not encoded yet.
+        turn.comes(0).await;
+    }
+    let frame = encode_frame(&part.reply());
+    let _ = send.set_priority(turn.priority);
+    let mut patience = STALL;
+    for portion in frame.chunks(turn.portion()) {
+        turn.comes(portion.len()).await;
+        let begun = Instant::now();
+        match within(patience, send.write_all(portion)).await {
+            Some(Ok(())) => patience = patience.saturating_sub(begun.elapsed()),
+            Some(Err(_)) => return,
+            None => return reset(send, RESET_FAULT),
+        }
+    }
 }
 
 /// Waits until all that was sent is confirmed: what only lies in a buffer still takes its
@@ -387,8 +418,8 @@ const TURN: u64 = 1 << 28;
 const REQUEST_INTERVAL: Duration = Duration::from_millis(5);
 /// What is let through at once: as many as it may have open, some times over.
 const REQUEST_BURST: Duration = Duration::from_millis(500);
-/// Lists and pages under way to one connection: each is up to a MiB.
-const LARGE_ANSWERS: usize = 1;
+/// Parts of the own catalogue under way to one connection: each is up to a MiB.
+const OWN_ANSWERS: usize = 1;
 /// A request is one small frame behind its stream's first byte.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// A requester that takes nothing of its answer for this long has given it up:
@@ -404,6 +435,12 @@ const PIECES_UNDER_WAY: usize = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        catalog::Hash,
+        identity::{Identity, SwarmKey},
+        protocol::MAX_REPLY_FRAME,
+        swarm::{endpoint::Endpoint, requester::Requester},
+    };
 
     #[test]
     fn what_is_listened_to_is_sent_first_and_the_oldest_of_that() {
@@ -419,5 +456,66 @@ mod tests {
             priority(Class::Rest, TURN - 1),
         ];
         assert!(order.is_sorted_by(|a, b| a > b), "{order:?}");
+    }
+
+    /// Asks over a connection of its own, and gives what a node at the other end would see.
+    async fn asked(answer: SliceReply) -> PeerReply {
+        let endpoint = |n: u8| {
+            let identity = Identity::from_secret(&[n; 32], &[SwarmKey::OPEN]).unwrap();
+            let (id, here) = (identity.peer_id(), "127.0.0.1:0".parse().unwrap());
+            (Endpoint::bind(here, identity, Vec::new()).unwrap(), id)
+        };
+        let ((holder, id), (requester, _)) = (endpoint(1), endpoint(2));
+        let (to, asks) = async_channel::bounded(1);
+        let at_holder = holder.clone();
+        let _holder = smol::spawn(async move {
+            let accepting = at_holder.accept().await.unwrap().accept().unwrap();
+            serve(accepting.finish().await.unwrap(), to).await;
+        });
+        let _node = smol::spawn(async move {
+            let ask: Ask = asks.recv().await.unwrap();
+            ask.reply.try_send(answer).ok().unwrap();
+        });
+        let at = holder.local_addr().unwrap();
+        let connection = requester.dial(id, at).await.unwrap();
+        let (mut send, mut recv) = connection.quic.open_bi().await.unwrap();
+        send.write_all(&encode_frame(&PeerRequest::List))
+            .await
+            .unwrap();
+        read_frame(&mut recv, MAX_REPLY_FRAME).await.unwrap()
+    }
+
+    #[test]
+    fn what_is_sent_of_the_catalogue_counts_under_the_cap() {
+        const RATE: u64 = 1_000_000;
+        let requester = Requester::new(PeerId([9; 32]), [10, 0, 0, 9].into(), &[]);
+        for pages in [1, 2000] {
+            let list: Arc<[Hash]> = vec![[7; 32]; pages].into();
+            let (part, budget) = (OwnPart::List(list.clone()), Budget::new(Some(RATE)));
+            let (precedence, budget) = (part.precedence(requester), Arc::new(Mutex::new(budget)));
+            let own = SliceReply::Own {
+                part,
+                precedence,
+                budget: budget.clone(),
+            };
+            let start = Instant::now();
+            let reply = smol::block_on(asked(own));
+            assert!(matches!(reply, PeerReply::List(came) if came == *list));
+            let rest = Precedence {
+                class: Class::Rest,
+                ..precedence
+            };
+            let piece = QueuedPiece {
+                precedence: rest,
+                age: 0,
+            };
+            // Asked as of the start, the line is taken for as long as the list has.
+            let time = Duration::from_micros(pages as u64 * 32);
+            let booking = budget.lock().unwrap().book(piece, 0, start);
+            match booking {
+                Booking::AskAgain(at) => assert!(at >= start + time, "{pages}"),
+                Booking::Go => panic!("{pages} hashes cost nothing"),
+            }
+        }
     }
 }

@@ -14,9 +14,12 @@
 //! - Every request is started, or told to come again before its requester gives up on us.
 //! - Slots and queue are bounded, whatever is asked.
 //!
+//! What is asked of the own catalogue takes no slot, but has its turn on the line: [`own`].
+//!
 //! Not here: the sending, and how fast it goes; congestion control shares the line.
 
 mod listening;
+pub mod own;
 mod pace;
 mod share;
 
