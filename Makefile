@@ -158,7 +158,7 @@ fuzz: deps
 
 bench: deps-test
 	$(MAKE) $(BINARY)
-	$(CARGO) bench --locked --features door --bench first_sound --bench swarm --bench footprint --bench tracker --bench house
+	$(CARGO) bench --locked --features door --bench first_sound --bench swarm --bench footprint --bench mpd --bench tracker --bench house
 	@# The benches' binary has a feature more than what is installed.
 	$(CARGO) build --release --locked
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    directories::Directories,
     head::{hash_list, hash_page, CatalogueError, Hash, SignedHead, PAGE_ENTRIES},
     page::Page,
     pages::Catalogue,
@@ -165,10 +166,10 @@ impl CatchUp {
 
 /// What a page takes in memory, with its part of the catalogue's indexes.
 fn taken(page: &Page) -> usize {
-    page.footprint() + page.len() * INDEX_BYTES
+    page.footprint() + page.len() * INDEX_BYTES + Directories::most_bytes(page.dirs())
 }
 
-/// A number in each of two indexes.
+/// A number in each of two indexes; what the third one takes depends on the entries.
 const INDEX_BYTES: usize = 2 * size_of::<u32>();
 
 /// Why catching up with a head failed. The sender of the piece is at fault.

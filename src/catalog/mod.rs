@@ -14,6 +14,7 @@ mod allowance;
 mod catch_up;
 mod database;
 mod deposit;
+mod directories;
 mod entry;
 mod excess;
 mod head;

@@ -111,6 +111,27 @@ impl Page {
         path.map(|path| (self.text(path.dir), path.name))
     }
 
+    /// The directories of the listed entries.
+    pub(super) fn dirs(&self) -> impl Iterator<Item = &str> {
+        (0..self.len()).filter_map(|n| Some(self.path(n)?.0))
+    }
+
+    /// When the `n`th entry was last modified, if that is a listed one.
+    pub(super) fn modified(&self, n: usize) -> Option<i64> {
+        let (_, rest) = split_track(self.record(n)?);
+        let (path, rest) = read::<Option<PathKey<'_>>>(rest);
+        let is_listed = path.is_some();
+        // As the details of a listed entry begin.
+        is_listed.then(|| read::<(u64, i64)>(rest).0 .1)
+    }
+
+    /// Whether an entry may have this directory, or this text for a tag that tracks have in
+    /// common.
+    pub fn may_have(&self, text: &str) -> bool {
+        let mut texts = (0..self.text_ends.len()).filter_map(|n| range(&self.text_ends, n));
+        texts.any(|at| self.texts[at] == *text)
+    }
+
     /// All numbers of the page, with what is there.
     pub fn entries(&self) -> impl Iterator<Item = Option<EntryRef<'_>>> {
         (0..self.len()).map(|n| self.get(n))

@@ -1,8 +1,9 @@
 //! The catalogue that a head and its pages make.
 
-use std::sync::Arc;
+use std::{cmp::Ordering, ops::Range, sync::Arc};
 
 use super::{
+    directories::Directories,
     head::{hash_list, hash_page, Hash, Head, SignedHead, PAGE_ENTRIES},
     page::Page,
     refs::{EntryRef, ListedRef},
@@ -20,6 +21,7 @@ pub struct Catalogue {
     /// The numbers of all entries with a known content, ordered by that and
     /// by number.
     by_track: Arc<[u32]>,
+    directories: Arc<Directories>,
 }
 
 impl Catalogue {
@@ -80,16 +82,23 @@ impl Catalogue {
             pages,
             by_path: Arc::default(),
             by_track: Arc::default(),
+            directories: Arc::default(),
         };
         let listed = |no: &u32| this.path(*no).is_some();
         let mut by_path: Vec<u32> = this.numbers().filter(listed).collect();
         // Both sorts are stable, and a library is numbered in order of its
         // paths for the most part, which makes the first one cheap.
         by_path.sort_by_key(|no| this.path(*no));
+        let files = by_path.iter().filter_map(|no| {
+            let (page, n) = this.place(*no)?;
+            Some((*no, page.path(n)?.0, page.modified(n)?))
+        });
+        let directories = Arc::new(Directories::new(files));
         let hashed = |no: &u32| this.track(*no).is_some();
         let mut by_track: Vec<u32> = this.numbers().filter(hashed).collect();
         by_track.sort_by_key(|no| this.track(*no));
         (this.by_path, this.by_track) = (by_path.into(), by_track.into());
+        this.directories = directories;
         this
     }
 
@@ -123,6 +132,54 @@ impl Catalogue {
         (self.path(no.0) == wanted).then_some((no, self.get(no)?.listed()?))
     }
 
+    /// The places, in the order of their paths, of the listed entries that are in the
+    /// directory `path`.
+    pub fn in_directory(&self, path: &str) -> Range<usize> {
+        let before = |order: fn(Ordering) -> bool| {
+            let dir = |no: &u32| self.path(*no).map(|(dir, _)| dir.cmp(path));
+            self.by_path
+                .partition_point(|no| dir(no).is_some_and(order))
+        };
+        before(Ordering::is_lt)..before(Ordering::is_le)
+    }
+
+    /// The same of those that are in directories below it.
+    pub fn below_directory(&self, path: &str) -> Range<usize> {
+        let before = |end: &str| {
+            let is_before = |no: &u32| self.path(*no).is_some_and(|(dir, _)| dir < end);
+            self.by_path.partition_point(is_before)
+        };
+        match path {
+            "" => self.in_directory("").end..self.by_path.len(),
+            // The character behind the slash.
+            path => before(&format!("{path}/"))..before(&format!("{path}0")),
+        }
+    }
+
+    /// The same of the file `path`.
+    pub fn at_path(&self, path: &str) -> Range<usize> {
+        let wanted = Some(path.rsplit_once('/').unwrap_or(("", path)));
+        let first = self.by_path.partition_point(|no| self.path(*no) < wanted);
+        let rest = self.by_path[first..].iter();
+        first..first + rest.take_while(|no| self.path(**no) == wanted).count()
+    }
+
+    /// The number of the listed entry at `place` in the order of their paths.
+    pub fn by_path(&self, place: usize) -> Option<EntryNo> {
+        self.by_path.get(place).copied().map(EntryNo)
+    }
+
+    /// When something in or below the directory `path` was last modified, and the same of each
+    /// directory in it, by name. In seconds since 1970.
+    pub fn directory(&self, path: &str) -> Option<(i64, impl Iterator<Item = (&str, i64)>)> {
+        let dir_of = |no| self.path(no).map(|(dir, _)| dir);
+        let at = self.directories.find(path, dir_of)?;
+        let deep = if path.is_empty() { 0 } else { path.len() + 1 };
+        let children = self.directories.children(at, dir_of);
+        let named = children.filter_map(move |(path, newest)| Some((path.get(deep..)?, newest)));
+        Some((self.directories.newest(at)?, named))
+    }
+
     /// The entries with this content, by number.
     pub fn copies(&self, track: TrackId) -> impl Iterator<Item = (EntryNo, EntryRef<'_>)> {
         let first = self
@@ -151,7 +208,7 @@ impl Catalogue {
         Some((page, no % PAGE_ENTRIES))
     }
 
-    fn numbers(&self) -> std::ops::Range<u32> {
+    fn numbers(&self) -> Range<u32> {
         0..self.head.head.entries
     }
 
@@ -165,7 +222,7 @@ impl Catalogue {
         let pages: usize = self.pages.iter().map(|page| page.footprint()).sum();
         let indexes = size_of_val(&*self.by_path) + size_of_val(&*self.by_track);
         let lists = size_of_val(&*self.pages) + size_of_val(&*self.list);
-        size_of_val(self) + pages + indexes + lists
+        size_of_val(self) + pages + indexes + lists + self.directories.footprint()
     }
 
     /// The entries that are there, by number.
@@ -285,6 +342,42 @@ mod tests {
             if let Ok(page) = Page::decode(&bytes) {
                 prop_assert_eq!(page.encode(), bytes);
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_path_and_what_is_below_it_are_found_as_a_walk_over_all_would(
+            files in prop::collection::vec(("([ab!]{1,2}(/[ab!]{1,2}){0,2})?", "[ab]"), 0..30),
+            asked in "([ab!]{1,2}(/[ab!]{1,2}){0,2})?",
+        ) {
+            let entries = files.iter().map(|(dir, name)| song(dir, name, None)).collect();
+            let catalogue = SampleOwner::new(1).publish(1, entries);
+            let walked = |is_sought: fn(&str, &str, &str) -> bool| {
+                let is_there = |n: &usize| is_sought(&files[*n].0, &files[*n].1, &asked);
+                (0..files.len()).filter(is_there).collect::<Vec<_>>()
+            };
+            let found = |places: Range<usize>| {
+                let mut found: Vec<_> = places
+                    .filter_map(|place| Some(catalogue.by_path(place)?.0 as usize))
+                    .collect();
+                found.sort_unstable();
+                found
+            };
+            let at = walked(|dir, name, asked| match dir {
+                "" => name == asked,
+                dir => format!("{dir}/{name}") == asked,
+            });
+            prop_assert_eq!(found(catalogue.at_path(&asked)), at);
+            prop_assert_eq!(
+                found(catalogue.in_directory(&asked)),
+                walked(|dir, _, asked| dir == asked)
+            );
+            let below = walked(|dir, _, asked| match asked {
+                "" => !dir.is_empty(),
+                asked => dir.strip_prefix(asked).is_some_and(|rest| rest.starts_with('/')),
+            });
+            prop_assert_eq!(found(catalogue.below_directory(&asked)), below);
         }
     }
 

@@ -110,6 +110,15 @@ impl Filter {
     pub fn matches(&self, song: &SongRef<'_>) -> bool {
         self.root.matches(song, self.folded)
     }
+
+    /// Texts of tags that albums have in common, without which no song passes.
+    pub fn shared_texts(&self) -> Vec<String> {
+        let mut texts = Vec::new();
+        if !self.folded {
+            self.root.shared_texts(&mut texts);
+        }
+        texts
+    }
 }
 
 impl FilterNode {
@@ -131,6 +140,19 @@ impl FilterNode {
                 let fits = |(want, have): (&Option<u32>, _)| want.is_none() || *want == have;
                 wanted.iter().zip(have).all(fits)
             }
+        }
+    }
+
+    fn shared_texts(&self, texts: &mut Vec<String>) {
+        match self {
+            Self::And(nodes) => nodes.iter().for_each(|node| node.shared_texts(texts)),
+            Self::Text {
+                field: FilterField::Tag(tag),
+                how: How::Equals,
+                negated: false,
+                value,
+            } if tag.is_shared() && !value.is_empty() => texts.push(value.clone()),
+            _ => {}
         }
     }
 }

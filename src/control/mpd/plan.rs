@@ -8,6 +8,7 @@
 mod best;
 mod missed;
 mod tally;
+mod walk;
 
 use std::{collections::BTreeSet, mem, ops::Range, sync::Arc, time::Instant};
 
@@ -15,6 +16,7 @@ use self::{
     best::Best,
     missed::MissedTracks,
     tally::{DirectoryTally, Tally},
+    walk::{Spot, TrackWalk},
 };
 use super::{
     args::{Ack, AckCode, QueuePlace},
@@ -26,8 +28,8 @@ use super::{
     text::format_time,
 };
 use crate::{
-    catalog::{Database, FoundTrackRef, Interner, PAGE_ENTRIES},
-    id::{EntryNo, TrackId},
+    catalog::{Database, FoundTrackRef, Interner},
+    id::TrackId,
     player::queue::{self, QueueItem, QueueSlot},
 };
 
@@ -74,7 +76,7 @@ pub enum AfterInsert {
 
 #[derive(Debug)]
 enum PlanStage {
-    Walk(TrackWalk, Collector),
+    Walk(Box<TrackWalk>, Collector),
     Print(std::vec::IntoIter<Spot>, Printer),
     Insert(Vec<Spot>, Option<QueuePlace>, AfterInsert),
     /// Something, and then songs.
@@ -83,66 +85,6 @@ enum PlanStage {
     /// Songs of the queue, by position, those that pass the filter.
     Queue(std::vec::IntoIter<(usize, QueueSlot)>, Option<Filter>),
     End,
-}
-
-/// Where a track is in the snapshot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Spot {
-    member: usize,
-    no: EntryNo,
-}
-
-impl Spot {
-    fn find(self, database: &Database) -> Option<FoundTrackRef<'_>> {
-        let member = database.members().get(self.member)?;
-        let listed = database.listed(member, self.no)?;
-        let no = self.no;
-        Some(FoundTrackRef { member, no, listed })
-    }
-}
-
-/// The tracks of some members, one after the other.
-#[derive(Debug)]
-struct TrackWalk {
-    next: Spot,
-    end: usize,
-}
-
-impl TrackWalk {
-    /// Over the members that can have something at or under `uri`.
-    fn under(database: &Database, uri: &str) -> Self {
-        let name = uri.split('/').next().unwrap_or_default();
-        let members = database.members();
-        let range = match members.iter().position(|member| &*member.name == name) {
-            _ if uri.is_empty() => 0..members.len(),
-            Some(at) => at..at + 1,
-            None => 0..0,
-        };
-        Self {
-            next: Spot {
-                member: range.start,
-                no: EntryNo(0),
-            },
-            end: range.end,
-        }
-    }
-
-    /// The next entry's spot, be there a track or not.
-    fn next(&mut self, database: &Database) -> Option<Spot> {
-        while self.next.member < self.end {
-            let pages = database.members()[self.next.member].catalogue.pages();
-            if (self.next.no.0 as usize) < pages.len() * PAGE_ENTRIES {
-                let spot = self.next;
-                self.next.no.0 += 1;
-                return Some(spot);
-            }
-            self.next = Spot {
-                member: self.next.member + 1,
-                no: EntryNo(0),
-            };
-        }
-        None
-    }
 }
 
 /// What is kept of the tracks on the way.
@@ -201,8 +143,8 @@ impl Plan {
     pub fn new(command: DatabaseCommand, database: Database, tags: TagMask, now: Instant) -> Self {
         let stage = match command {
             DatabaseCommand::List { uri, files } => PlanStage::Walk(
-                TrackWalk::under(&database, &uri),
-                Collector::Directory(DirectoryTally::new(uri, files)),
+                TrackWalk::in_directory(&database, &uri),
+                Collector::Directory(DirectoryTally::new(uri, files, &database)),
             ),
             DatabaseCommand::ListAll { uri, info } => {
                 let directory = String::new();
@@ -228,12 +170,12 @@ impl Plan {
                 PlanStage::Walk(hits.walk(&database), Collector::Hits(hits))
             }
             DatabaseCommand::Values { tag, filter, group } => {
-                let tally = Collector::Tally(Tally::values(tag, filter, group));
-                PlanStage::Walk(TrackWalk::under(&database, ""), tally)
+                let walk = TrackWalk::matching(&database, &filter);
+                PlanStage::Walk(walk, Collector::Tally(Tally::values(tag, filter, group)))
             }
             DatabaseCommand::Count { filter, group } => {
-                let tally = Collector::Tally(Tally::count(filter, group));
-                PlanStage::Walk(TrackWalk::under(&database, ""), tally)
+                let walk = TrackWalk::matching(&database, &filter);
+                PlanStage::Walk(walk, Collector::Tally(Tally::count(filter, group)))
             }
             DatabaseCommand::Missed(words) => MissedTracks::like(&words).stage(&database),
             DatabaseCommand::PlayBest(words, placing) => PlanStage::Walk(
@@ -316,11 +258,12 @@ impl Plan {
         PlanStep::Write(reply)
     }
 
-    fn walk(&self, mut walk: TrackWalk, mut collector: Collector, budget: usize) -> PlanStage {
+    fn walk(&self, mut walk: Box<TrackWalk>, mut collector: Collector, budget: usize) -> PlanStage {
         for _ in 0..budget {
             let Some(spot) = walk.next(&self.database) else {
                 return collector.end(&self.database, self.asked);
             };
+            let Some(spot) = spot else { continue };
             if let Some(found) = collector.find(spot, &self.database) {
                 if collector.look(&found, spot) == Look::Enough {
                     return collector.end(&self.database, self.asked);
@@ -395,8 +338,11 @@ impl Hits {
         }
     }
 
-    fn walk(&self, database: &Database) -> TrackWalk {
-        TrackWalk::under(database, self.only.as_deref().unwrap_or_default())
+    fn walk(&self, database: &Database) -> Box<TrackWalk> {
+        match &self.only {
+            Some(uri) => TrackWalk::under(database, uri),
+            None => TrackWalk::matching(database, &self.filter),
+        }
     }
 
     fn look(&mut self, song: &SongRef<'_>, track: Option<TrackId>, spot: Spot) -> Look {

@@ -41,6 +41,11 @@ impl Tag {
         }
     }
 
+    /// Whether it is one that the tracks of an album usually have in common.
+    pub fn is_shared(self) -> bool {
+        !matches!(self, Self::Title | Self::Track | Self::Disc)
+    }
+
     pub fn parse(name: &str) -> Option<Self> {
         let mut all = Self::ALL.into_iter();
         all.find(|tag| tag.name().eq_ignore_ascii_case(name))

@@ -59,10 +59,9 @@ impl MissedTracks {
             Sought::Path(_) => self.text.as_str(),
             Sought::Words(_) => "",
         };
-        let mut walk = TrackWalk::under(database, uri);
         let members = database.members().iter();
         let here = members.take_while(|member| member.is_here()).count();
-        walk.next.member = walk.next.member.max(here);
+        let walk = TrackWalk::under(database, uri).behind(here);
         PlanStage::Walk(walk, super::Collector::Missed(self))
     }
 

@@ -24,12 +24,32 @@ pub(super) struct DirectoryTally {
 }
 
 impl DirectoryTally {
-    pub fn new(uri: String, files: bool) -> Self {
-        Self {
+    pub fn new(uri: String, files: bool, database: &Database) -> Self {
+        let mut this = Self {
             uri,
             files,
             directories: BTreeMap::new(),
             songs: BTreeMap::new(),
+        };
+        this.enter_known(database);
+        this
+    }
+
+    /// Takes the directories of members that are here, of which everything is shown.
+    fn enter_known(&mut self, database: &Database) {
+        let uri = self.uri.clone();
+        let (name, path) = uri.split_once('/').unwrap_or((&uri, ""));
+        for member in database.members().iter().filter(|member| member.is_here()) {
+            if uri.is_empty() {
+                // A peer without music is there all the same.
+                let newest = member.catalogue.directory("").map(|(newest, _)| newest);
+                self.enter(&member.name, newest.unwrap_or_default());
+            } else if *member.name == *name {
+                let inner = member.catalogue.directory(path);
+                for (directory, modified) in inner.into_iter().flat_map(|(_, inner)| inner) {
+                    self.enter(directory, modified);
+                }
+            }
         }
     }
 
@@ -62,13 +82,7 @@ impl DirectoryTally {
         }
     }
 
-    pub fn end(mut self, database: &Database) -> PlanStage {
-        if self.uri.is_empty() {
-            // A peer without music is there all the same.
-            for member in database.members().iter().filter(|m| m.is_here()) {
-                self.enter(&member.name, 0);
-            }
-        }
+    pub fn end(self, database: &Database) -> PlanStage {
         let mut here = database.members().iter().filter(|member| member.is_here());
         let is_there = self.uri.is_empty() || here.any(|member| *member.name == *self.uri);
         if self.directories.is_empty() && self.songs.is_empty() && !is_there {
@@ -121,6 +135,8 @@ pub(super) struct Tally {
     counts: bool,
     seen: Option<BTreeSet<TrackId>>,
     sums: BTreeMap<Vec<String>, Sum>,
+    /// What is not in these yet: songs, one behind the other, of the same values.
+    run: Option<(Vec<String>, Sum)>,
 }
 
 impl Tally {
@@ -132,6 +148,7 @@ impl Tally {
             counts: false,
             seen: None,
             sums: BTreeMap::new(),
+            run: None,
         }
     }
 
@@ -142,6 +159,7 @@ impl Tally {
             counts: true,
             seen: Some(BTreeSet::new()),
             sums: BTreeMap::new(),
+            run: None,
         }
     }
 
@@ -149,14 +167,31 @@ impl Tally {
         if !self.filter.matches(song) || !super::is_new(&mut self.seen, track) {
             return;
         }
-        let value = |&tag: &Tag| song.tag_or_fallback(tag).unwrap_or_default().into_owned();
-        let values = self.tags.iter().map(value).collect();
+        let value = |tag: &Tag| song.tag_or_fallback(*tag).unwrap_or_default();
+        let is_same = |(tag, known): (&Tag, &String)| value(tag) == *known;
+        let is_run = |(values, _): &(Vec<String>, Sum)| self.tags.iter().zip(values).all(is_same);
+        if !self.run.as_ref().is_some_and(is_run) {
+            let values = self.tags.iter().map(|tag| value(tag).into_owned());
+            let run = (values.collect(), Sum::default());
+            let last = self.run.replace(run);
+            self.add(last);
+        }
+        if let Some((_, sum)) = &mut self.run {
+            sum.songs += 1;
+            sum.playtime = sum.playtime.saturating_add(song.duration);
+        }
+    }
+
+    fn add(&mut self, run: Option<(Vec<String>, Sum)>) {
+        let Some((values, more)) = run else { return };
         let sum = self.sums.entry(values).or_default();
-        sum.songs += 1;
-        sum.playtime = sum.playtime.saturating_add(song.duration);
+        sum.songs += more.songs;
+        sum.playtime = sum.playtime.saturating_add(more.playtime);
     }
 
     pub fn end(mut self) -> Reply {
+        let last = self.run.take();
+        self.add(last);
         if self.counts && self.tags.is_empty() {
             self.sums.entry(Vec::new()).or_default();
         }
