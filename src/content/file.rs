@@ -35,8 +35,8 @@ use self::pairs::PairRun;
 pub use self::slice::SliceError;
 use super::blob::{Verified, VerifiedItem};
 use super::disk::{DiskFile, DiskStamp};
+use super::error::StoreError;
 use super::ranges::GroupSet;
-use super::store::{Store, StoreError};
 use crate::id::{Group, TrackId};
 
 /// A track's bytes, as far as they are here. All calls but the plain getters block on the disk.

@@ -22,10 +22,10 @@ use std::time::SystemTime;
 use super::bitfield::{Bitfield, MAX_BITFIELD_BYTES};
 use super::blob::{outboard_bytes, Outboard};
 use super::disk::{Disk, DiskFile, Timing};
+use super::error::StoreError;
 use super::lru::StoredKind;
 use super::ranges::GroupSet;
 use super::slow::Slowness;
-use super::store::StoreError;
 use crate::id::{TrackId, GROUP_BYTES};
 
 /// The cache directory on its disk.

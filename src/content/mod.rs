@@ -6,6 +6,7 @@
 mod bitfield;
 pub mod blob;
 pub mod disk;
+pub mod error;
 pub mod file;
 pub mod hash;
 mod layout;

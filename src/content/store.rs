@@ -8,7 +8,6 @@
 //! inside is never held while a track is read, written, hashed or synced; it is while files are
 //! made and removed.
 
-mod error;
 mod partial;
 
 use std::collections::BTreeMap;
@@ -20,9 +19,9 @@ use std::time::SystemTime;
 
 use async_channel::{Receiver, Sender};
 
-pub use self::error::StoreError;
 use super::blob::Outboard;
 use super::disk::{Disk, DiskFile, DiskStamp};
+use super::error::StoreError;
 use super::file::{Blob, Hashes, Uncached};
 use super::hash::hash_open;
 use super::layout::{footprint, CacheLayout};

@@ -16,9 +16,10 @@ use super::{bytes::StoreBytes, Input, OpenBlob, Peer};
 use crate::{
     catalog::Need,
     content::{
+        error::StoreError,
         file::{Blob, Uncached},
         ranges::GroupSet,
-        store::{Pin, Store, StoreError},
+        store::{Pin, Store},
     },
     control::view::{Subsystem, Subsystems},
     id::{EntryNo, PeerId, TrackId},

@@ -14,10 +14,10 @@ use super::{
 use crate::{
     content::{
         blob::{Verified, Verifier},
+        error::StoreError,
         file::{Blob, Uncached},
         ranges::GroupSet,
         slow,
-        store::StoreError,
     },
     id::{EntryNo, TrackId},
     protocol::{

@@ -13,9 +13,9 @@ use super::slice::Positioned;
 use super::{Blob, BlobOrigin, SliceError};
 use crate::content::bitfield::Bitfield;
 use crate::content::blob::true_groups;
+use crate::content::error::StoreError;
 use crate::content::layout::Resting;
 use crate::content::ranges::GroupSet;
-use crate::content::store::{Store, StoreError};
 use crate::id::{Group, TrackId};
 
 /// What the disk says of a track.

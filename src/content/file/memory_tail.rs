@@ -17,8 +17,8 @@ use bytes::Bytes;
 
 use super::{Blob, DiskFile, DiskStamp, GroupArrival};
 use crate::content::blob::{Verified, VerifiedItem};
+use crate::content::error::StoreError;
 use crate::content::ranges::GroupSet;
-use crate::content::store::{Store, StoreError};
 use crate::id::{Group, TrackId};
 
 /// See the module's description.

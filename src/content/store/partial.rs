@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
-use super::{same_size, Blob, Inner, Store, StoreError, StoredKind};
-use crate::content::bitfield::Bitfield;
+use super::{same_size, Blob, Inner, Store, StoredKind};
+use crate::content::error::StoreError;
 use crate::content::layout::{footprint, partial_footprint};
 use crate::content::ranges::GroupSet;
 use crate::id::TrackId;
