@@ -33,6 +33,7 @@ pub use self::memory_tail::Uncached;
 pub use self::memory_tail::Written;
 use self::pairs::PairRun;
 pub use self::slice::SliceError;
+use super::bitfield::Bitfield;
 use super::blob::{Verified, VerifiedItem};
 use super::disk::{DiskFile, DiskStamp};
 use super::error::StoreError;
@@ -45,8 +46,8 @@ pub struct Blob {
     size: u64,
     data: Box<dyn DiskFile>,
     origin: BlobOrigin,
-    /// For dropping what turns out to be broken. Weak: the store owns partial blobs.
-    store: Weak<Store>,
+    /// Weak: the store owns partial blobs.
+    store: Weak<dyn BlobStore>,
     arrival: Mutex<GroupArrival>,
     arrived: Condvar,
     seen: Mutex<LastSeen>,
@@ -60,6 +61,59 @@ pub struct Blob {
     writing: Mutex<()>,
     /// Something waits for the disk.
     shown: (Sender<()>, Receiver<()>),
+}
+
+/// What a blob asks of the store that it lies in.
+pub(super) trait BlobStore: Send + Sync {
+    /// Whether the disk keeps up with what arrives.
+    ///
+    /// # Errors
+    /// [`StoreError::Slow`] if it was too slow when it was last written.
+    fn keeps_up(&self) -> Result<(), StoreError>;
+
+    /// A caller has waited for a write for as long as music can.
+    fn handle_stall(&self);
+
+    /// The disk is full: removes what was used longest ago; whether there was something.
+    fn give_way(&self) -> bool;
+
+    /// Says on the disk that the files of an arriving track are synced, and what is in them.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    fn mark_clean(&self, track: TrackId, here: &Bitfield) -> Result<(), StoreError>;
+
+    /// Says on the disk how long a track is of which the first arrives. It is for that moment,
+    /// since music waits for the track's files to be made.
+    fn mark_new(&self, track: TrackId, size: u64);
+
+    /// Takes the clean mark away, because more arrives.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`].
+    fn mark_dirty(&self, track: TrackId) -> Result<(), StoreError>;
+
+    /// The outboard of an open library file, made by one read if need be; `None` when the
+    /// file is not the track any more.
+    ///
+    /// # Errors
+    /// Those of reading the file.
+    fn outboard_of(
+        &self,
+        track: TrackId,
+        size: u64,
+        data: &dyn DiskFile,
+    ) -> io::Result<Option<Hashes>>;
+
+    /// Drops what the cache has of `track`, because a slice of it was found to be wrong.
+    fn discard(&self, track: TrackId);
+
+    /// The same for a library file: either its outboard is broken, which one read will
+    /// mend, or the file is not the track any more.
+    fn discard_listed(&self, track: TrackId, path: &Path);
+
+    /// Takes a library file back that has other bytes by now, and has it looked at.
+    fn doubt_file(&self, track: TrackId, path: &Path);
 }
 
 enum BlobOrigin {
@@ -107,7 +161,7 @@ impl Blob {
         path: PathBuf,
         data: Box<dyn DiskFile>,
         stamp: DiskStamp,
-        store: Weak<Store>,
+        store: Weak<dyn BlobStore>,
     ) -> Self {
         let outboard = Mutex::new(None);
         let origin = BlobOrigin::Library { path, outboard };
@@ -122,7 +176,7 @@ impl Blob {
         size: u64,
         data: Box<dyn DiskFile>,
         outboard: Box<dyn DiskFile>,
-        store: Weak<Store>,
+        store: Weak<dyn BlobStore>,
         have: GroupSet,
     ) -> Self {
         let outboard = Arc::new(Hashes::File(outboard));
@@ -137,7 +191,7 @@ impl Blob {
         size: u64,
         data: Box<dyn DiskFile>,
         outboard: Box<dyn DiskFile>,
-        store: Weak<Store>,
+        store: Weak<dyn BlobStore>,
     ) -> Self {
         let blob = Self::cached(track, size, data, outboard, store, GroupSet::all(size));
         blob.arrival().proven = Some(GroupSet::new());
@@ -150,7 +204,7 @@ impl Blob {
         size: u64,
         data: Box<dyn DiskFile>,
         origin: BlobOrigin,
-        store: Weak<Store>,
+        store: Weak<dyn BlobStore>,
         have: GroupSet,
     ) -> Self {
         let failed = None;

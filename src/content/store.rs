@@ -19,10 +19,11 @@ use std::time::SystemTime;
 
 use async_channel::{Receiver, Sender};
 
+use super::bitfield::Bitfield;
 use super::blob::Outboard;
 use super::disk::{Disk, DiskFile, DiskStamp};
 use super::error::StoreError;
-use super::file::{Blob, Hashes, Uncached};
+use super::file::{Blob, BlobStore, Hashes, Uncached};
 use super::hash::hash_open;
 use super::layout::{footprint, CacheLayout};
 use super::lru::{LruIndex, StoredKind};
@@ -149,13 +150,6 @@ impl Store {
         self.doubts.1.clone()
     }
 
-    /// Takes a file back that has other bytes by now, and has it looked at.
-    pub(super) fn doubt_file(&self, track: TrackId, path: &Path) {
-        self.forget_file(track, path);
-        // One that finds no room is found again when it is next asked for.
-        let _ = self.doubts.0.try_send(path.to_owned());
-    }
-
     /// The bytes of `track`, as far as they are here: from the library, else the cache.
     pub fn blob(self: &Arc<Self>, track: TrackId) -> Option<Arc<Blob>> {
         self.find(track, None)
@@ -255,16 +249,6 @@ impl Store {
         self.layout.try_out()
     }
 
-    /// Says so if the disk was too slow when it was last written.
-    pub(super) fn keeps_up(&self) -> Result<(), StoreError> {
-        self.layout.keeps_up()
-    }
-
-    /// Somebody has waited for a write for as long as music can.
-    pub(super) fn handle_stall(&self) {
-        self.layout.handle_stall();
-    }
-
     /// Makes a complete blob last: synced, named, listed by [`Self::held`].
     ///
     /// Nothing to do for one that is whole already. May be called again after an error.
@@ -338,70 +322,6 @@ impl Store {
         })
     }
 
-    /// The outboard of an open library file, made by one read if need be; `None` when the
-    /// file is not the track any more.
-    pub(super) fn outboard_of(
-        &self,
-        track: TrackId,
-        size: u64,
-        data: &dyn DiskFile,
-    ) -> io::Result<Option<Hashes>> {
-        let kind = self.inner().lru.kind(track);
-        if matches!(kind, Some(StoredKind::Held | StoredKind::Outboard)) {
-            if let Some(file) = self.layout.open_outboard(track, size) {
-                return Ok(Some(Hashes::File(file)));
-            }
-        }
-        let outboard = match hash_open(data, size) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            other => other?,
-        };
-        if outboard.track != track {
-            return Ok(None);
-        }
-        // A full or broken cache must not keep the library from being served.
-        if let Err(error) = self.keep_outboard(&outboard) {
-            log::warn!("the outboard of track {track} stays in memory: {error}");
-            return Ok(Some(Hashes::Memory(outboard.hashes)));
-        }
-        let file = self.layout.open_outboard(track, size);
-        Ok(Some(match file {
-            Some(file) => Hashes::File(file),
-            None => Hashes::Memory(outboard.hashes),
-        }))
-    }
-
-    /// The disk is full: removes what was used longest ago; whether there was something.
-    pub(super) fn give_way(&self) -> bool {
-        let mut inner = self.inner();
-        let oldest = inner.lru.oldest(|track| inner.in_use(track));
-        oldest.is_some_and(|(track, kind)| {
-            log::debug!("the disk is full: track {track} makes room");
-            self.remove_item(&mut inner, track, kind).is_ok()
-        })
-    }
-
-    /// Drops what the cache has of `track`, because a slice of it was found to be wrong.
-    pub(super) fn discard(&self, track: TrackId) {
-        let mut inner = self.inner();
-        inner.open.remove(&track);
-        if let Some(kind) = inner.lru.kind(track) {
-            if let Err(error) = self.remove_item(&mut inner, track, kind) {
-                log::warn!("{error}");
-            }
-        }
-    }
-
-    /// The same for a library file: either its outboard is broken, which one read will
-    /// mend, or the file is not the track any more.
-    pub(super) fn discard_listed(&self, track: TrackId, path: &Path) {
-        let kind = self.inner().lru.kind(track);
-        match kind {
-            Some(StoredKind::Outboard) => self.discard(track),
-            _ => self.doubt_file(track, path),
-        }
-    }
-
     /// Makes room for `track` to take `bytes`, what it takes already among them.
     fn make_room(&self, inner: &mut Inner, track: TrackId, bytes: u64) -> Result<(), StoreError> {
         let cap = inner.lru.cap();
@@ -448,7 +368,7 @@ impl Store {
             path.clone(),
             data,
             stamp,
-            Arc::downgrade(self),
+            self.for_blobs(),
         ))
     }
 
@@ -459,8 +379,13 @@ impl Store {
             .inspect_err(|error| log::warn!("{error}"))
             .ok()?;
         let size = data.stamp().ok()?.size;
-        let weak = Arc::downgrade(self);
-        Some(Blob::held(track, size, data, outboard, weak))
+        Some(Blob::held(track, size, data, outboard, self.for_blobs()))
+    }
+
+    /// This store, as its blobs know it.
+    fn for_blobs(self: &Arc<Self>) -> Weak<dyn BlobStore> {
+        let weak: Weak<Self> = Arc::downgrade(self);
+        weak
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -477,6 +402,95 @@ impl Store {
 
     fn wishes(&self) -> MutexGuard<'_, Wishes> {
         self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BlobStore for Store {
+    fn keeps_up(&self) -> Result<(), StoreError> {
+        self.layout.keeps_up()
+    }
+
+    fn handle_stall(&self) {
+        self.layout.handle_stall();
+    }
+
+    fn mark_clean(&self, track: TrackId, here: &Bitfield) -> Result<(), StoreError> {
+        self.layout.mark_clean(track, here)
+    }
+
+    fn mark_new(&self, track: TrackId, size: u64) {
+        self.layout.mark_new(track, size);
+    }
+
+    fn mark_dirty(&self, track: TrackId) -> Result<(), StoreError> {
+        self.layout.mark_dirty(track).map_err(|error| match error {
+            StoreError::Io { source, .. } => StoreError::Write { track, source },
+            other => other,
+        })
+    }
+
+    fn outboard_of(
+        &self,
+        track: TrackId,
+        size: u64,
+        data: &dyn DiskFile,
+    ) -> io::Result<Option<Hashes>> {
+        let kind = self.inner().lru.kind(track);
+        if matches!(kind, Some(StoredKind::Held | StoredKind::Outboard)) {
+            if let Some(file) = self.layout.open_outboard(track, size) {
+                return Ok(Some(Hashes::File(file)));
+            }
+        }
+        let outboard = match hash_open(data, size) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+            other => other?,
+        };
+        if outboard.track != track {
+            return Ok(None);
+        }
+        // A full or broken cache must not keep the library from being served.
+        if let Err(error) = self.keep_outboard(&outboard) {
+            log::warn!("the outboard of track {track} stays in memory: {error}");
+            return Ok(Some(Hashes::Memory(outboard.hashes)));
+        }
+        let file = self.layout.open_outboard(track, size);
+        Ok(Some(match file {
+            Some(file) => Hashes::File(file),
+            None => Hashes::Memory(outboard.hashes),
+        }))
+    }
+
+    fn give_way(&self) -> bool {
+        let mut inner = self.inner();
+        let oldest = inner.lru.oldest(|track| inner.in_use(track));
+        oldest.is_some_and(|(track, kind)| {
+            log::debug!("the disk is full: track {track} makes room");
+            self.remove_item(&mut inner, track, kind).is_ok()
+        })
+    }
+
+    fn discard(&self, track: TrackId) {
+        let mut inner = self.inner();
+        inner.open.remove(&track);
+        if let Some(kind) = inner.lru.kind(track) {
+            if let Err(error) = self.remove_item(&mut inner, track, kind) {
+                log::warn!("{error}");
+            }
+        }
+    }
+
+    fn discard_listed(&self, track: TrackId, path: &Path) {
+        let kind = self.inner().lru.kind(track);
+        match kind {
+            Some(StoredKind::Outboard) => self.discard(track),
+            _ => self.doubt_file(track, path),
+        }
+    }
+
+    fn doubt_file(&self, track: TrackId, path: &Path) {
+        self.forget_file(track, path);
+        // One that finds no room is found again when it is next asked for.
+        let _ = self.doubts.0.try_send(path.to_owned());
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{MutexGuard, PoisonError, Weak};
 
 use super::hashes::Hashes;
 use super::slice::Positioned;
-use super::{Blob, BlobOrigin, SliceError};
+use super::{Blob, BlobOrigin, BlobStore, SliceError};
 use crate::content::bitfield::Bitfield;
 use crate::content::blob::true_groups;
 use crate::content::error::StoreError;
@@ -39,7 +39,7 @@ impl Blob {
         track: TrackId,
         size: u64,
         left: Resting,
-        store: Weak<Store>,
+        store: Weak<dyn BlobStore>,
     ) -> Self {
         let all = GroupSet::all(size);
         let claimed = left.bitfield.filter(|_| left.clean).map(|here| here.have);
@@ -90,7 +90,12 @@ impl Blob {
             size: self.size,
             have: self.kept(),
         };
-        let settled = store.mark_clean(self, &here);
+        let failed = |source| StoreError::Write {
+            track: self.track,
+            source,
+        };
+        let synced = self.sync().map_err(failed);
+        let settled = synced.and_then(|()| store.mark_clean(self.track, &here));
         settled.inspect_err(|_| self.set_mark(ClaimMark::Dirty))
     }
 

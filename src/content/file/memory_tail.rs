@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use async_channel::{Receiver, Sender};
 use bytes::Bytes;
 
-use super::{Blob, DiskFile, DiskStamp, GroupArrival};
+use super::{Blob, BlobStore, DiskFile, DiskStamp, GroupArrival};
 use crate::content::blob::{Verified, VerifiedItem};
 use crate::content::error::StoreError;
 use crate::content::ranges::GroupSet;
@@ -81,7 +81,7 @@ impl Blob {
         track: TrackId,
         size: u64,
         why: Arc<str>,
-        store: Weak<Store>,
+        store: Weak<dyn BlobStore>,
     ) -> Self {
         let (nowhere, have) = (Box::new(NullFile), GroupSet::new());
         let blob = Self::cached(track, size, nowhere, Box::new(NullFile), store, have);

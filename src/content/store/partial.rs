@@ -73,32 +73,6 @@ impl Store {
         Ok(())
     }
 
-    /// Syncs the files of an arriving track, and says on the disk what is in them.
-    pub(in crate::content) fn mark_clean(
-        &self,
-        blob: &Blob,
-        here: &Bitfield,
-    ) -> Result<(), StoreError> {
-        let track = blob.track();
-        let synced = blob.sync();
-        synced.map_err(|source| StoreError::Write { track, source })?;
-        self.layout.mark_clean(track, here)
-    }
-
-    /// Says on the disk how long a track is of which the first arrives. It is for that moment,
-    /// since music waits for the track's files to be made.
-    pub(in crate::content) fn mark_new(&self, track: TrackId, size: u64) {
-        self.layout.mark_new(track, size);
-    }
-
-    /// Takes the clean mark away, because more arrives.
-    pub(in crate::content) fn mark_dirty(&self, track: TrackId) -> Result<(), StoreError> {
-        self.layout.mark_dirty(track).map_err(|error| match error {
-            StoreError::Io { source, .. } => StoreError::Write { track, source },
-            other => other,
-        })
-    }
-
     /// What an earlier life left of a track, or this one before it let go of it.
     pub(super) fn open_resting(
         self: &Arc<Self>,
@@ -109,7 +83,7 @@ impl Store {
         let left = left.inspect_err(|error| log::warn!("{error}")).ok()?;
         let (known, clean) = (left.bitfield.as_ref(), left.clean);
         let size = known.map(|here| here.size).or(claimed)?;
-        let blob = Blob::resting(track, size, left, Arc::downgrade(self));
+        let blob = Blob::resting(track, size, left, self.for_blobs());
         if !clean {
             log::debug!("{} groups of track {track} are true", blob.have().count());
             // The next opening need not wait for that again.
@@ -164,8 +138,8 @@ impl Store {
         let bytes = footprint(size);
         self.make_room(&mut inner, track, bytes)?;
         let (data, outboard) = self.layout.create_partial(track)?;
-        let weak = Arc::downgrade(self);
-        let blob = Blob::cached(track, size, data, outboard, weak, GroupSet::new());
+        let (store, nothing) = (self.for_blobs(), GroupSet::new());
+        let blob = Blob::cached(track, size, data, outboard, store, nothing);
         blob.made_new();
         let blob = Arc::new(blob);
         inner.lru.put(track, StoredKind::Partial, size, bytes);
@@ -201,7 +175,7 @@ impl Store {
                 blob.spill_to_memory(why);
                 blob
             }
-            None => Arc::new(Blob::placeless(track, size, why, Arc::downgrade(self))),
+            None => Arc::new(Blob::placeless(track, size, why, self.for_blobs())),
         }
     }
 
