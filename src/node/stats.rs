@@ -20,7 +20,6 @@ mod wire;
 
 use std::time::{Duration, Instant};
 
-pub use self::sound::{ByteOrigin, Local};
 use self::{sound::SoundStats, traffic::Traffic};
 use super::{AskId, FetchEvent, FetchId, Node, PlayAction, UploadAnswer};
 use crate::protocol::PeerRequest;

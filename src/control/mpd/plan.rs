@@ -307,7 +307,11 @@ impl Collector {
             Self::Hits(hits) => hits.end(database),
             Self::Directory(directory) => directory.end(database),
             Self::Tally(tally) => PlanStage::Tell(tally.end(), Vec::new(), Printer::Songs),
-            Self::Best(best) => best.end(database),
+            Self::Best(best) => match best.end(database) {
+                Ok(stage) => stage,
+                // The same is looked for among what owners list that are away.
+                Err(words) => MissedTracks::like(&words).stage(database),
+            },
             Self::Missed(missed) => missed.end(database, now),
         }
     }

@@ -15,12 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    histogram::Histogram,
-    sound::{ByteOrigin, Stalls},
-    traffic::Counts,
-    NodeStats,
-};
+use super::{histogram::Histogram, sound::Stalls, traffic::Counts, NodeStats};
+use crate::node::plays::ByteOrigin;
 
 /// What a family counts for each peer: its name after the prefix, what it is, and where
 /// it is found.

@@ -7,25 +7,12 @@ use std::{
 
 use super::histogram::Histogram;
 use crate::{
-    node::PlayerAction,
+    node::{
+        plays::{ByteOrigin, Local},
+        PlayerAction,
+    },
     player::{PlayId, PlayerEvent},
 };
-
-/// Where a play's bytes were when it was handed to the player.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ByteOrigin {
-    /// Not all of them were on this machine.
-    Swarm,
-    Cache,
-    OwnDisk,
-}
-
-/// What of a play's bytes was on this machine when it was handed to the player.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Local {
-    pub origin: ByteOrigin,
-    pub bytes: u64,
-}
 
 /// How often the sound stood still, and for how long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,18 +53,6 @@ impl Stalls {
     fn lasted(&mut self, time: Duration) {
         self.total = self.total.saturating_add(time);
         self.longest = self.longest.max(time);
-    }
-}
-
-impl ByteOrigin {
-    pub const ALL: [Self; 3] = [Self::Swarm, Self::Cache, Self::OwnDisk];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Swarm => "swarm",
-            Self::Cache => "cache",
-            Self::OwnDisk => "own_disk",
-        }
     }
 }
 

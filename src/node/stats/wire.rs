@@ -8,13 +8,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    histogram::Histogram,
-    sound::{ByteOrigin, Stalls},
-    traffic::Counts,
-    NodeStats,
-};
-use crate::id::PeerId;
+use super::{histogram::Histogram, sound::Stalls, traffic::Counts, NodeStats};
+use crate::{id::PeerId, node::plays::ByteOrigin};
 
 type Lines = Vec<(&'static str, String)>;
 

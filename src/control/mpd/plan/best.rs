@@ -20,7 +20,7 @@ use std::{
 };
 
 use self::words::{occurrence, weight_of, Fit, Looked, Query};
-use super::{missed::MissedTracks, path_key, AfterInsert, Look, PlanStage, Spot};
+use super::{path_key, AfterInsert, Look, PlanStage, Spot};
 use crate::{
     catalog::Database,
     control::mpd::{command::Placing, song::SongRef, text::fold},
@@ -290,10 +290,12 @@ impl Best {
         }
     }
 
-    pub fn end(self, database: &Database) -> PlanStage {
+    /// What to play, or the words as they were typed where nothing matches.
+    pub fn end(self, database: &Database) -> Result<PlanStage, String> {
         let insert = |spots, what: &str| {
             let what = what.to_owned();
-            PlanStage::Insert(spots, None, AfterInsert::Play(what, self.placing))
+            let then = AfterInsert::Play(what, self.placing);
+            Ok(PlanStage::Insert(spots, None, then))
         };
         match (&self.path[..], self.kept.rank.map(|rank| rank.kind)) {
             ([spot], _) if is_at(*spot, &self.text, database) => insert(vec![*spot], "track"),
@@ -303,7 +305,7 @@ impl Best {
             ),
             ([], Some(MatchKind::Track)) => match self.kept.track {
                 Some((_, spot)) => insert(vec![spot], "track"),
-                None => self.nothing(database),
+                None => Err(self.text),
             },
             ([], Some(kind)) => {
                 let what = match kind {
@@ -314,13 +316,8 @@ impl Best {
                 let spots = self.kept.fullest().map(|group| group.spots);
                 insert(in_order(spots.unwrap_or_default(), kind, database), what)
             }
-            ([], None) => self.nothing(database),
+            ([], None) => Err(self.text),
         }
-    }
-
-    /// Looks for the same among what owners list that are away.
-    fn nothing(self, database: &Database) -> PlanStage {
-        MissedTracks::like(&self.text).stage(database)
     }
 
     /// A track of what is meant.

@@ -8,7 +8,10 @@ use super::*;
 use crate::{
     content::ranges::GroupSet,
     id::{PeerId, TrackId},
-    node::{stats::sound::Local, FetchEvent, FetchId},
+    node::{
+        plays::{ByteOrigin, Local},
+        FetchEvent, FetchId,
+    },
     player::{PlayId, PlayerEvent},
     swarm::scheduler::{RequestId, RequestOutcome},
 };
