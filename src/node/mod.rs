@@ -168,6 +168,11 @@ impl Node {
         self.catalogues.own().map_or(&[], |own| own.pages())
     }
 
+    /// The counters as Prometheus reads them.
+    pub fn exposition(&self, now: Instant) -> String {
+        self.stats.exposition(now)
+    }
+
     /// The volume in per cent.
     pub fn volume(&self) -> u8 {
         self.transport.volume()
@@ -223,7 +228,11 @@ impl Node {
             Event::CacheMended => self.facts.unkept = None,
             Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),
             Event::Fetch(fetch, event) => {
-                self.count_fetch(fetch, &event, now);
+                let plays = &self.plays;
+                let (have, file) = (plays.have(fetch.track), || plays.file(fetch.track));
+                self.stats
+                    .traffic
+                    .handle_event(fetch, &event, have, file, now);
                 let who_is = |peer| Some(self.directory.get(peer)?.name.as_str().into());
                 self.plays.handle_fetch(fetch, event, who_is, now);
             }
@@ -243,7 +252,11 @@ impl Node {
             Event::Greeted(peer, answer) => self.handle_greeted(peer, answer, now),
             Event::Piece(owner, piece) => self.handle_piece(owner, piece, now),
             Event::Answered { ask, sent, arrived } => {
-                self.count_sent(ask, sent);
+                let to = self
+                    .answers
+                    .requester(ask)
+                    .map(|peer| (peer, view::name_of(peer, &self.database, &self.directory)));
+                self.stats.traffic.handle_sent(to, sent);
                 self.answers.handle_done(ask, sent, &arrived, now);
             }
             Event::Control {
@@ -465,7 +478,9 @@ impl Node {
     }
 
     fn handle_play(&mut self, action: PlayAction, now: Instant) {
-        self.count_play(&action, now);
+        let name_of = |peer| view::name_of(peer, &self.database, &self.directory);
+        let local = |play| self.plays.local(play);
+        self.stats.handle_play(&action, name_of, local, now);
         match action {
             PlayAction::Failed(play, why) => {
                 let failed = PlayerEvent::Failed { play, why };

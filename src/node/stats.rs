@@ -18,11 +18,14 @@ mod sound;
 mod traffic;
 mod wire;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use self::{sound::SoundStats, traffic::Traffic};
-use super::{AskId, FetchEvent, FetchId, Node, PlayAction, UploadAnswer};
-use crate::protocol::PeerRequest;
+use super::{plays::Local, PlayAction, UploadAnswer};
+use crate::{id::PeerId, player::PlayId, protocol::PeerRequest};
 
 /// See the module's description.
 #[derive(Debug)]
@@ -54,6 +57,46 @@ impl NodeStats {
         now.saturating_duration_since(self.begun)
     }
 
+    /// The counters as Prometheus reads them.
+    pub fn exposition(&self, now: Instant) -> String {
+        prometheus::exposition(self, now)
+    }
+
+    /// Every number, in the order to show them.
+    pub fn pairs(&self, now: Instant) -> Vec<(&'static str, String)> {
+        wire::pairs(self, now)
+    }
+
+    /// Something is to be done for the plays: of one that the player is given, `local` is
+    /// what is on this machine.
+    pub fn handle_play(
+        &mut self,
+        action: &PlayAction,
+        name_of: impl Fn(PeerId) -> Arc<str>,
+        local: impl Fn(PlayId) -> Option<Local>,
+        now: Instant,
+    ) {
+        match action {
+            PlayAction::Fetch {
+                fetch,
+                source,
+                size,
+                ..
+            } => {
+                let name = name_of(*source);
+                self.traffic.handle_fetch(*fetch, *source, name, *size);
+            }
+            PlayAction::Cancel(fetch) => self.traffic.handle_cancel(*fetch),
+            PlayAction::Load(load) => {
+                if let Some(local) = local(load.play) {
+                    self.sound.handle_load(load.play, local);
+                }
+            }
+            PlayAction::Failed(play, _) => self.sound.handle_failed(*play, now),
+            _ => {}
+        }
+    }
+
     /// Another peer asks.
     pub fn handle_asked(&mut self, request: &PeerRequest) {
         if matches!(request, PeerRequest::Get(_)) {
@@ -71,51 +114,5 @@ impl NodeStats {
     /// The tracker that this node was registered with is lost.
     pub fn handle_tracker_lost(&mut self) {
         self.tracker_losses += 1;
-    }
-}
-
-impl Node {
-    /// The counters as Prometheus reads them.
-    pub fn exposition(&self, now: Instant) -> String {
-        self.stats.exposition(now)
-    }
-
-    /// Something is to be done for the plays.
-    pub(super) fn count_play(&mut self, action: &PlayAction, now: Instant) {
-        match action {
-            PlayAction::Fetch {
-                fetch,
-                source,
-                size,
-                ..
-            } => {
-                let name = self.name_of(*source);
-                let traffic = &mut self.stats.traffic;
-                traffic.handle_fetch(*fetch, *source, name, *size);
-            }
-            PlayAction::Cancel(fetch) => self.stats.traffic.handle_cancel(*fetch),
-            PlayAction::Load(load) => {
-                if let Some(local) = self.plays.local(load.play) {
-                    self.stats.sound.handle_load(load.play, local);
-                }
-            }
-            PlayAction::Failed(play, _) => self.stats.sound.handle_failed(*play, now),
-            _ => {}
-        }
-    }
-
-    /// Something comes of a fetch that the plays have not heard of yet.
-    pub(super) fn count_fetch(&mut self, fetch: FetchId, event: &FetchEvent, now: Instant) {
-        let have = self.plays.have(fetch.track);
-        let file = || self.plays.file(fetch.track);
-        let traffic = &mut self.stats.traffic;
-        traffic.handle_event(fetch, event, have, file, now);
-    }
-
-    /// A slice is over that is not forgotten yet.
-    pub(super) fn count_sent(&mut self, ask: AskId, bytes: u64) {
-        let peer = self.answers.requester(ask);
-        let peer = peer.map(|peer| (peer, self.name_of(peer)));
-        self.stats.traffic.handle_sent(peer, bytes);
     }
 }

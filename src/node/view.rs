@@ -239,26 +239,15 @@ impl Node {
 
     fn problems_in_words(&self, now: Instant) -> Vec<String> {
         let mut problems = self.facts.problems_in_words();
-        let left_out = self.catalogues.left_out_in_words(|peer| self.name_of(peer));
+        let left_out = self
+            .catalogues
+            .left_out_in_words(|peer| name_of(peer, &self.database, &self.directory));
         problems.extend(left_out.take(MAX_PROBLEMS));
         let is_told = matches!(self.facts.tracker, TrackerState::Registered { .. });
         let clash = self.directory.clash();
         problems.extend(clash.filter(|_| self.name_is_chosen && self.role.is_peer() && !is_told));
         problems.extend(self.stats.traffic.lies_in_words(now));
         problems
-    }
-
-    /// What a peer is called; its id in few digits where nobody has told.
-    pub(super) fn name_of(&self, peer: PeerId) -> Arc<str> {
-        let member = self.database.known(peer);
-        let known = member.map(|member| member.name.clone());
-        known.unwrap_or_else(|| {
-            let mut records = self.directory.iter();
-            match records.find(|record| record.peer == peer) {
-                Some(record) => record.name.as_str().into(),
-                None => peer.to_string().into(),
-            }
-        })
     }
 
     /// How the node stands with its tracker, and how it goes on without one.
@@ -325,6 +314,19 @@ impl Node {
         let problem = problem.unwrap_or_default();
         format!("{playing}{what}; sees {sees}; tracker: {tracker}{problem}")
     }
+}
+
+/// What a peer is called; its id in few digits where nobody has told.
+pub(super) fn name_of(peer: PeerId, database: &Database, directory: &Directory) -> Arc<str> {
+    let member = database.known(peer);
+    let known = member.map(|member| member.name.clone());
+    known.unwrap_or_else(|| {
+        let mut records = directory.iter();
+        match records.find(|record| record.peer == peer) {
+            Some(record) => record.name.as_str().into(),
+            None => peer.to_string().into(),
+        }
+    })
 }
 
 /// What sound waits for.

@@ -22,57 +22,55 @@ use crate::node::plays::ByteOrigin;
 /// it is found.
 type OfPeer = (&'static str, &'static str, fn(&Counts) -> u64);
 
-impl NodeStats {
-    /// The whole file.
-    pub fn exposition(&self, now: Instant) -> String {
-        let mut text = Text::default();
-        let (sound, traffic) = (&self.sound, &self.traffic);
-        text.gauge(
-            "uptime_seconds",
-            "Time since the node was started.",
-            secs(self.uptime(now)),
-        );
-        text.counter("plays_total", "Tracks that were heard.", sound.plays);
-        text.counter(
-            "plays_failed_total",
-            "Tracks that could not be played, or not to their end.",
-            sound.failed,
-        );
-        let help = "From the command to the first sound, by where the bytes were.";
-        text.family("first_sound_seconds", "histogram", help);
-        for origin in ByteOrigin::ALL {
-            text.histogram(origin.name(), sound.first_sound(origin));
-        }
-        let what = "The device had no bytes to play";
-        text.stalls("underrun", what, sound.underruns(now));
-        let what = "The sound waited for bytes and went on";
-        text.stalls("rebuffer", what, sound.rebuffers());
-        let help = "Bytes of played tracks that were on this machine before.";
-        text.family("local_bytes_total", "counter", help);
-        for (from, bytes) in [
-            (ByteOrigin::OwnDisk, sound.own_disk_bytes),
-            (ByteOrigin::Cache, sound.cache_bytes),
-        ] {
-            text.sample("local_bytes_total", &[("from", from.name())], bytes);
-        }
-        for (name, help, count) in OF_PEERS {
-            text.family(name, "counter", help);
-            for row in traffic.rows() {
-                let id = row.peer.to_hex();
-                let labels = [("peer", &*row.name), ("id", &*id)];
-                text.sample(name, &labels, count(&row.counts));
-            }
-            let others = [("peer", ""), ("id", "")];
-            text.sample(name, &others, count(&traffic.others()));
-        }
-        let help = "Slices that other peers asked for.";
-        text.counter("requests_total", help, self.requests);
-        let help = "Questions of other peers that were answered with no.";
-        text.counter("requests_declined_total", help, self.declined);
-        let help = "How often the tracker was lost.";
-        text.counter("tracker_losses_total", help, self.tracker_losses);
-        text.0
+/// The whole file.
+pub fn exposition(stats: &NodeStats, now: Instant) -> String {
+    let mut text = Text::default();
+    let (sound, traffic) = (&stats.sound, &stats.traffic);
+    text.gauge(
+        "uptime_seconds",
+        "Time since the node was started.",
+        secs(stats.uptime(now)),
+    );
+    text.counter("plays_total", "Tracks that were heard.", sound.plays);
+    text.counter(
+        "plays_failed_total",
+        "Tracks that could not be played, or not to their end.",
+        sound.failed,
+    );
+    let help = "From the command to the first sound, by where the bytes were.";
+    text.family("first_sound_seconds", "histogram", help);
+    for origin in ByteOrigin::ALL {
+        text.histogram(origin.name(), sound.first_sound(origin));
     }
+    let what = "The device had no bytes to play";
+    text.stalls("underrun", what, sound.underruns(now));
+    let what = "The sound waited for bytes and went on";
+    text.stalls("rebuffer", what, sound.rebuffers());
+    let help = "Bytes of played tracks that were on this machine before.";
+    text.family("local_bytes_total", "counter", help);
+    for (from, bytes) in [
+        (ByteOrigin::OwnDisk, sound.own_disk_bytes),
+        (ByteOrigin::Cache, sound.cache_bytes),
+    ] {
+        text.sample("local_bytes_total", &[("from", from.name())], bytes);
+    }
+    for (name, help, count) in OF_PEERS {
+        text.family(name, "counter", help);
+        for row in traffic.rows() {
+            let id = row.peer.to_hex();
+            let labels = [("peer", &*row.name), ("id", &*id)];
+            text.sample(name, &labels, count(&row.counts));
+        }
+        let others = [("peer", ""), ("id", "")];
+        text.sample(name, &others, count(&traffic.others()));
+    }
+    let help = "Slices that other peers asked for.";
+    text.counter("requests_total", help, stats.requests);
+    let help = "Questions of other peers that were answered with no.";
+    text.counter("requests_declined_total", help, stats.declined);
+    let help = "How often the tracker was lost.";
+    text.counter("tracker_losses_total", help, stats.tracker_losses);
+    text.0
 }
 
 /// An exposition in the making.

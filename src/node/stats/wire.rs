@@ -8,78 +8,80 @@
 
 use std::time::{Duration, Instant};
 
-use super::{histogram::Histogram, sound::Stalls, traffic::Counts, NodeStats};
+use super::{
+    histogram::Histogram,
+    sound::{SoundStats, Stalls},
+    traffic::{Counts, Traffic},
+    NodeStats,
+};
 use crate::{id::PeerId, node::plays::ByteOrigin};
 
 type Lines = Vec<(&'static str, String)>;
 
-impl NodeStats {
-    /// Every number, in the order to show them.
-    pub fn pairs(&self, now: Instant) -> Lines {
-        let mut lines = Lines::new();
-        lines.push(("uptime_seconds", seconds(self.uptime(now))));
-        lines.push(("plays", self.sound.plays.to_string()));
-        lines.push(("plays_failed", self.sound.failed.to_string()));
-        let underruns = self.sound.underruns(now);
-        let names = ["underruns", "underrun_seconds", "underrun_longest_seconds"];
-        stalls(&mut lines, names, underruns);
-        let names = ["rebuffers", "rebuffer_seconds", "rebuffer_longest_seconds"];
-        stalls(&mut lines, names, self.sound.rebuffers());
-        let sound = &self.sound;
-        lines.push(("own_disk_bytes", sound.own_disk_bytes.to_string()));
-        lines.push(("cache_bytes", sound.cache_bytes.to_string()));
-        counts(&mut lines, &self.traffic.total());
-        lines.push(("requests", self.requests.to_string()));
-        lines.push(("requests_declined", self.declined.to_string()));
-        lines.push(("tracker_losses", self.tracker_losses.to_string()));
-        self.first_sounds(&mut lines);
-        for row in self.traffic.rows() {
-            peer(&mut lines, &row.name, Some(row.peer), &row.counts);
-        }
-        let others = self.traffic.others();
-        if others != Counts::default() {
-            peer(&mut lines, OTHERS, None, &others);
-        }
-        self.liars(&mut lines, now);
-        lines
+/// Every number, in the order to show them.
+pub fn pairs(stats: &NodeStats, now: Instant) -> Lines {
+    let (mut lines, sound) = (Lines::new(), &stats.sound);
+    lines.push(("uptime_seconds", seconds(stats.uptime(now))));
+    lines.push(("plays", sound.plays.to_string()));
+    lines.push(("plays_failed", sound.failed.to_string()));
+    let underruns = sound.underruns(now);
+    let names = ["underruns", "underrun_seconds", "underrun_longest_seconds"];
+    stalls(&mut lines, names, underruns);
+    let names = ["rebuffers", "rebuffer_seconds", "rebuffer_longest_seconds"];
+    stalls(&mut lines, names, sound.rebuffers());
+    lines.push(("own_disk_bytes", sound.own_disk_bytes.to_string()));
+    lines.push(("cache_bytes", sound.cache_bytes.to_string()));
+    counts(&mut lines, &stats.traffic.total());
+    lines.push(("requests", stats.requests.to_string()));
+    lines.push(("requests_declined", stats.declined.to_string()));
+    lines.push(("tracker_losses", stats.tracker_losses.to_string()));
+    first_sounds(&mut lines, sound);
+    for row in stats.traffic.rows() {
+        peer(&mut lines, &row.name, Some(row.peer), &row.counts);
     }
+    let others = stats.traffic.others();
+    if others != Counts::default() {
+        peer(&mut lines, OTHERS, None, &others);
+    }
+    liars(&mut lines, &stats.traffic, now);
+    lines
+}
 
-    fn first_sounds(&self, lines: &mut Lines) {
-        let mut all = Histogram::default();
-        for origin in ByteOrigin::ALL {
-            all.add(self.sound.first_sound(origin));
+fn first_sounds(lines: &mut Lines, sound: &SoundStats) {
+    let mut all = Histogram::default();
+    for origin in ByteOrigin::ALL {
+        all.add(sound.first_sound(origin));
+    }
+    let each = ByteOrigin::ALL.map(|origin| (origin.name(), sound.first_sound(origin)));
+    for (name, times) in [("all", &all)].into_iter().chain(each) {
+        lines.push(("first_sound", name.to_owned()));
+        lines.push(("count", times.count().to_string()));
+        for (name, percent) in [
+            ("p50_seconds", 50),
+            ("p90_seconds", 90),
+            ("p99_seconds", 99),
+        ] {
+            if let Some(time) = times.percentile(percent) {
+                lines.push((name, seconds(time)));
+            }
         }
-        let each = ByteOrigin::ALL.map(|origin| (origin.name(), self.sound.first_sound(origin)));
-        for (name, times) in [("all", &all)].into_iter().chain(each) {
-            lines.push(("first_sound", name.to_owned()));
-            lines.push(("count", times.count().to_string()));
-            for (name, percent) in [
-                ("p50_seconds", 50),
-                ("p90_seconds", 90),
-                ("p99_seconds", 99),
-            ] {
-                if let Some(time) = times.percentile(percent) {
-                    lines.push((name, seconds(time)));
-                }
-            }
-            if times.count() > 0 {
-                lines.push(("max_seconds", seconds(times.max())));
-            }
+        if times.count() > 0 {
+            lines.push(("max_seconds", seconds(times.max())));
         }
     }
+}
 
-    fn liars(&self, lines: &mut Lines, now: Instant) {
-        for lie in self.traffic.lies() {
-            lines.push(("liar", lie.name.to_string()));
-            lines.push(("id", lie.peer.to_hex()));
-            lines.push(("track", lie.track.to_hex()));
-            if let Some(file) = &lie.file {
-                lines.push(("file", file.clone()));
-            }
-            lines.push(("lies", lie.times.to_string()));
-            let ago = now.saturating_duration_since(lie.last);
-            lines.push(("ago_seconds", seconds(ago)));
+fn liars(lines: &mut Lines, traffic: &Traffic, now: Instant) {
+    for lie in traffic.lies() {
+        lines.push(("liar", lie.name.to_string()));
+        lines.push(("id", lie.peer.to_hex()));
+        lines.push(("track", lie.track.to_hex()));
+        if let Some(file) = &lie.file {
+            lines.push(("file", file.clone()));
         }
+        lines.push(("lies", lie.times.to_string()));
+        let ago = now.saturating_duration_since(lie.last);
+        lines.push(("ago_seconds", seconds(ago)));
     }
 }
 

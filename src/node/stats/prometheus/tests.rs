@@ -158,7 +158,7 @@ fn numbers_are_read_as_they_were_counted() {
     hear(&mut stats, 2, ByteOrigin::Swarm, 100, now);
     hear(&mut stats, 3, ByteOrigin::OwnDisk, 2, now);
     receive(&mut stats, PeerId([1; 32]), "attic", now);
-    let families = read(&stats.exposition(now + Duration::from_secs(9))).unwrap();
+    let families = read(&exposition(&stats, now + Duration::from_secs(9))).unwrap();
     let value = |name: &str, labels: &[(&str, &str)]| value(&families, name, labels);
     assert_eq!(value("p2pmusic_uptime_seconds", &[]), 9.0);
     assert_eq!(value("p2pmusic_plays_total", &[]), 3.0);
@@ -202,7 +202,7 @@ proptest! {
         for (play, ms) in times.iter().enumerate() {
             hear(&mut stats, play as u64, ByteOrigin::Cache, *ms, now);
         }
-        let families = read(&stats.exposition(now)).map_err(TestCaseError::fail)?;
+        let families = read(&exposition(&stats, now)).map_err(TestCaseError::fail)?;
         let (_, samples) = &families["p2pmusic_received_bytes_total"];
         prop_assert_eq!(samples.values().sum::<f64>(), 1000.0 * names.len() as f64);
         let read: BTreeSet<&str> = samples.keys().map(|(_, labels)| &*labels[0].1).collect();
