@@ -42,7 +42,6 @@ pub fn open(
         sign: Box::new(move |message| signer.sign(message)),
         // As much as for the lists of all others.
         room: MemoryQuota::of(machine::memory()).all,
-        known_epoch: 0,
         fence,
         follow_links: config.peer.follow_links,
         probe: Arc::new(media::probe::probe),

@@ -128,34 +128,28 @@ pub struct Index {
 }
 
 impl Index {
-    /// Opens the index in the directory `dir`, or makes one. `known_epoch` is
-    /// the highest that anybody is known to have seen of this owner.
+    /// Opens the index in the directory `dir`, or makes one.
     ///
     /// # Errors
     /// When the disk fails or another process has it open; not when it is
     /// damaged.
-    pub fn open(dir: &Path, known_epoch: u64) -> Result<Self, IndexError> {
+    pub fn open(dir: &Path) -> Result<Self, IndexError> {
         let path = dir.join(FILE_NAME);
-        match Self::open_file(&path, dir, known_epoch) {
+        match Self::open_file(&path, dir) {
             Err(error) if is_in_use(&error.source) => Err(error),
             Err(error) if is_unwritable(&error.source) && open_regular(&path).is_ok() => {
-                Self::open_copy(&path, dir, known_epoch, &error)
+                Self::open_copy(&path, dir, &error)
             }
-            Err(error) => Self::open_anew(&path, dir, known_epoch, &error),
+            Err(error) => Self::open_anew(&path, dir, &error),
             result => result,
         }
     }
 
     /// Puts aside what cannot be used, for the reason `why`, and begins anew.
-    fn open_anew(
-        path: &Path,
-        dir: &Path,
-        known_epoch: u64,
-        why: &IndexError,
-    ) -> Result<Self, IndexError> {
+    fn open_anew(path: &Path, dir: &Path, why: &IndexError) -> Result<Self, IndexError> {
         let source = &why.source;
         let Ok(aside) = put_aside(path) else {
-            return Self::open_copy(path, dir, known_epoch, why);
+            return Self::open_copy(path, dir, why);
         };
         let notice = format!(
             "{} was damaged ({source}) and is put aside as {}; all music is read again",
@@ -163,19 +157,14 @@ impl Index {
             aside.display()
         );
         log::warn!("{notice}");
-        let mut index = Self::open_file(path, dir, known_epoch)?;
+        let mut index = Self::open_file(path, dir)?;
         index.notice = Some(notice);
         Ok(index)
     }
 
     /// Works on a copy in memory, in an epoch of its own: nothing of it will be
     /// known at the next start.
-    fn open_copy(
-        path: &Path,
-        dir: &Path,
-        known_epoch: u64,
-        why: &IndexError,
-    ) -> Result<Self, IndexError> {
+    fn open_copy(path: &Path, dir: &Path, why: &IndexError) -> Result<Self, IndexError> {
         let notice = format!("{why}; what is learnt of the music is forgotten at the next start");
         log::warn!("{notice}");
         let backend = InMemoryBackend::new();
@@ -188,7 +177,7 @@ impl Index {
         }
         let db = builder().create_with_backend(backend);
         let db = db.map_err(|error| failed(path, error))?;
-        let last_epoch = read_epoch(dir).max(known_epoch);
+        let last_epoch = read_epoch(dir);
         let mut this = Self::of(db, path, dir, last_epoch);
         this.notice = Some(notice);
         if let Some(meta) = this.prepare().map_err(|error| failed(path, error))? {
@@ -199,9 +188,9 @@ impl Index {
         Ok(this)
     }
 
-    fn open_file(path: &Path, dir: &Path, known_epoch: u64) -> Result<Self, IndexError> {
+    fn open_file(path: &Path, dir: &Path) -> Result<Self, IndexError> {
         let fail = |error| failed(path, error);
-        let last_epoch = read_epoch(dir).max(known_epoch);
+        let last_epoch = read_epoch(dir);
         let db = builder().create(path).map_err(|e| fail(e.into()))?;
         let mut this = Self::of(db, path, dir, last_epoch);
         if let Some(meta) = this.prepare().map_err(fail)? {

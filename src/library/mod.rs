@@ -89,8 +89,6 @@ pub struct LibrarySetup {
     pub sign: Sign,
     /// What the list of the tracks may take in memory, in bytes.
     pub room: usize,
-    /// The highest epoch that anybody is known to have seen of this peer.
-    pub known_epoch: u64,
     pub probe: ProbeFn,
     pub hash: HashFile,
 }
@@ -179,7 +177,7 @@ impl Library {
     /// # Errors
     /// When the index cannot be opened and cannot be made anew.
     pub fn open(setup: LibrarySetup) -> Result<(Self, Receiver<LibraryEvent>), IndexError> {
-        let index = Index::open(&setup.state, setup.known_epoch)?;
+        let index = Index::open(&setup.state)?;
         let reader = index.reader().clone();
         let book = CatalogueWriter::open(index, setup.me, setup.sign, setup.room, Instant::now())?;
         let (events, receiver) = async_channel::bounded(MAX_EVENTS);

@@ -57,7 +57,6 @@ impl House {
             me: owner.id(),
             sign: Box::new(move |bytes| owner.sign(bytes)),
             room: ROOM,
-            known_epoch: 0,
             probe: Arc::new(move |path, _| {
                 probed.fetch_add(1, Ordering::Relaxed);
                 probe(path)

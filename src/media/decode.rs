@@ -10,7 +10,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -245,19 +245,12 @@ impl Opened {
 
 /// What the owner of a decoder can see of its reading, from any thread.
 #[derive(Clone, Debug, Default)]
-pub struct ReadProgress(Arc<ProgressInner>);
-
-#[derive(Debug, Default)]
-struct ProgressInner {
-    stop: Mutex<Option<ReadStop>>,
-    offset: AtomicU64,
-}
+pub struct ReadProgress(Arc<Mutex<Option<ReadStop>>>);
 
 impl ReadProgress {
     /// The first reason for which a read gave up.
     pub fn stop(&self) -> Option<ReadStop> {
         self.0
-            .stop
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -265,7 +258,6 @@ impl ReadProgress {
 
     fn keep(&self, stop: &ReadStop) {
         self.0
-            .stop
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get_or_insert_with(|| stop.clone());
@@ -284,12 +276,8 @@ pub struct Reader {
 impl Read for Reader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let (bytes, cancel) = (&self.bytes, &self.cancel);
-        let progress = &self.progress;
         let read = self.view.read(self.position, buf, &mut |offset, buf| {
-            let read = bytes.read_at(offset, buf, cancel)?;
-            let end = offset.saturating_add(read as u64);
-            progress.0.offset.store(end, Ordering::Relaxed);
-            Ok::<_, ReadStop>(read)
+            bytes.read_at(offset, buf, cancel)
         });
         match read {
             Ok(read) => {

@@ -539,10 +539,6 @@ impl Engine {
                     .map(|(line, first)| (line.state.clone(), first, line.shape.rate)),
             })
             .collect();
-        notes.decoding = self
-            .tracks
-            .back()
-            .map(|track| (track.load.play, track.job.progress.clone()));
     }
 
     fn next_look(&self, now: Instant) -> Option<Duration> {

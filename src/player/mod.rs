@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::media::decode::{ReadProgress, TrackBytes};
+use crate::media::decode::TrackBytes;
 use crate::media::Format;
 use inbox::Inbox;
 use ring::RingState;
@@ -186,7 +186,6 @@ struct BoardState {
     marks: Vec<RingMark>,
     /// Where a play is to be, until it is there.
     sought: Option<(PlayId, Duration)>,
-    decoding: Option<(PlayId, ReadProgress)>,
 }
 
 /// Where a play lies in the ring.

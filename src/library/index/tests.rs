@@ -31,22 +31,26 @@ fn names(index: &Index) -> Vec<(u32, String)> {
 fn a_damaged_index_is_put_aside_and_the_next_epoch_begins() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE_NAME);
-    let open = |known_epoch| Index::open(dir.path(), known_epoch).unwrap();
-    assert_eq!(open(6).epoch(), 7);
-    assert_eq!(open(0).epoch(), 7, "it was not lost");
-    assert_eq!(open(9).epoch(), 10, "somebody saw a later one");
+    let open = || Index::open(dir.path()).unwrap();
+    let epoch = dir.path().join(EPOCH_NAME);
+    fs::write(&epoch, "6\n").unwrap();
+    assert_eq!(open().epoch(), 7);
+    assert_eq!(open().epoch(), 7, "it was not lost");
+    fs::write(&epoch, "9\n").unwrap();
+    assert_eq!(open().epoch(), 10, "a later one was shown");
 
     let mut torn = fs::read(&path).unwrap();
     let middle = torn.len() / 2;
     torn.truncate(middle);
     fs::write(&path, torn).unwrap();
-    assert_eq!(open(0).epoch(), 11);
+    assert_eq!(open().epoch(), 11);
     assert!(dir.path().join(ASIDE_NAME).exists());
 
     fs::write(&path, b"nonsense").unwrap();
-    assert_eq!(open(3).epoch(), 12);
+    assert_eq!(open().epoch(), 12);
     fs::remove_file(&path).unwrap();
-    assert_eq!(open(20).epoch(), 21);
+    fs::write(&epoch, "20\n").unwrap();
+    assert_eq!(open().epoch(), 21);
 }
 
 #[test]
@@ -56,7 +60,7 @@ fn whatever_lies_in_its_place_is_put_aside() {
     for n in 1..=3 {
         fs::create_dir(&path).unwrap();
         fs::write(path.join("something"), n.to_string()).unwrap();
-        let index = Index::open(dir.path(), 0).unwrap();
+        let index = Index::open(dir.path()).unwrap();
         assert!(index.notice().unwrap().contains("put aside as"));
         assert_eq!(index.epoch(), n);
         drop(index);
@@ -71,14 +75,14 @@ fn whatever_lies_in_its_place_is_put_aside() {
 fn a_copy_in_memory_knows_what_the_file_knows_and_leaves_it_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE_NAME);
-    let mut index = Index::open(dir.path(), 0).unwrap();
+    let mut index = Index::open(dir.path()).unwrap();
     index.put(None, record("a"));
     index.flush().unwrap();
     drop(index);
     let bytes = fs::read(&path).unwrap();
     let read_only = io::Error::from(io::ErrorKind::ReadOnlyFilesystem);
     let why = failed(&path, read_only);
-    let mut copy = Index::open_copy(&path, dir.path(), 0, &why).unwrap();
+    let mut copy = Index::open_copy(&path, dir.path(), &why).unwrap();
     assert_eq!(names(&copy), [(0, "a".to_owned())]);
     assert!(
         copy.epoch() > 1,
@@ -94,7 +98,7 @@ fn a_copy_in_memory_knows_what_the_file_knows_and_leaves_it_alone() {
 #[test]
 fn what_cannot_be_written_waits_and_is_written_later() {
     let dir = tempfile::tempdir().unwrap();
-    let mut index = Index::open(dir.path(), 0).unwrap();
+    let mut index = Index::open(dir.path()).unwrap();
     index.put(None, record("a"));
     // As after an error of the disk.
     index.reader.db().take();
@@ -113,7 +117,7 @@ fn what_cannot_be_written_waits_and_is_written_later() {
 fn flipped_bytes_never_end_the_process() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(FILE_NAME);
-    let mut index = Index::open(dir.path(), 0).unwrap();
+    let mut index = Index::open(dir.path()).unwrap();
     for n in 0..200 {
         index.put(None, record(&n.to_string()));
     }
@@ -125,7 +129,7 @@ fn flipped_bytes_never_end_the_process() {
         let end = (at + 16).min(damaged.len());
         damaged[at..end].iter_mut().for_each(|byte| *byte ^= 0x5a);
         fs::write(&path, damaged).unwrap();
-        let index = Index::open(dir.path(), 0).unwrap();
+        let index = Index::open(dir.path()).unwrap();
         assert!(matches!(names(&index).len(), 0 | 200), "byte {at}");
     }
 }
@@ -133,15 +137,15 @@ fn flipped_bytes_never_end_the_process() {
 #[test]
 fn an_index_in_use_is_not_put_aside() {
     let dir = tempfile::tempdir().unwrap();
-    let _first = Index::open(dir.path(), 0).unwrap();
-    assert!(Index::open(dir.path(), 0).is_err());
+    let _first = Index::open(dir.path()).unwrap();
+    assert!(Index::open(dir.path()).is_err());
     assert!(!dir.path().join(ASIDE_NAME).exists());
 }
 
 #[test]
 fn mostly_holes_are_closed_in_a_new_epoch() {
     let dir = tempfile::tempdir().unwrap();
-    let mut index = Index::open(dir.path(), 0).unwrap();
+    let mut index = Index::open(dir.path()).unwrap();
     let count = MIN_NUMBERS as u32;
     for n in 0..count {
         index.put(None, record(&n.to_string()));
@@ -158,7 +162,7 @@ fn mostly_holes_are_closed_in_a_new_epoch() {
     let before = names(&index);
     drop(index);
 
-    let index = Index::open(dir.path(), 0).unwrap();
+    let index = Index::open(dir.path()).unwrap();
     assert_eq!((index.epoch(), index.seq()), (2, 0));
     let after = names(&index);
     assert!(before
@@ -175,7 +179,7 @@ fn mostly_holes_are_closed_in_a_new_epoch() {
     assert!(matches!(known, Some(KnownPath::Listed(EntryNo(3), _))));
     drop(index);
     assert_eq!(
-        Index::open(dir.path(), 0).unwrap().epoch(),
+        Index::open(dir.path()).unwrap().epoch(),
         2,
         "once is enough"
     );
