@@ -325,36 +325,7 @@ impl Peer {
     fn take(&mut self, input: Input) {
         let event = match input {
             Input::Event(event) => {
-                match &event {
-                    Event::Tracker(event) => self.chatter.say(event, Instant::now()),
-                    Event::Unkept { why, .. } | Event::CacheBroken(why) => {
-                        self.handle_broken_cache(why);
-                    }
-                    Event::CacheMended => self.handle_mended_cache(),
-                    Event::Player(PlayerEvent::DeviceLost { why }) => {
-                        if !std::mem::replace(&mut self.silent, true) {
-                            log::warn!("no sound: {why}");
-                        }
-                        // One that is unplugged leaves the list, too.
-                        self.look_for_devices();
-                    }
-                    Event::Player(PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceBack)
-                        if self.silent =>
-                    {
-                        self.silent = false;
-                        log::info!("the audio device is back");
-                        self.look_for_devices();
-                    }
-                    Event::Player(PlayerEvent::Underrun { .. }) => {
-                        log::debug!("the sound waits for bytes (underrun)");
-                    }
-                    Event::Player(PlayerEvent::Gap { .. }) => {
-                        log::debug!("the sound had a gap (underrun)");
-                    }
-                    Event::Answered { ask, .. } => _ = self.slices.remove(ask),
-                    Event::Player(PlayerEvent::Resumed { .. }) => log::debug!("the sound goes on"),
-                    _ => {}
-                }
+                self.note(&event);
                 event
             }
             Input::Control(ControlEvent { request, responder }) => {
@@ -411,6 +382,40 @@ impl Peer {
         if is_named {
             // It asks for that name again.
             self.remember();
+        }
+    }
+
+    /// What the driver says and does itself of what happens to the node.
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::Tracker(event) => self.chatter.say(event, Instant::now()),
+            Event::Unkept { why, .. } | Event::CacheBroken(why) => {
+                self.handle_broken_cache(why);
+            }
+            Event::CacheMended => self.handle_mended_cache(),
+            Event::Player(PlayerEvent::DeviceLost { why }) => {
+                if !std::mem::replace(&mut self.silent, true) {
+                    log::warn!("no sound: {why}");
+                }
+                // One that is unplugged leaves the list, too.
+                self.look_for_devices();
+            }
+            Event::Player(PlayerEvent::DeviceOpen { .. } | PlayerEvent::DeviceBack)
+                if self.silent =>
+            {
+                self.silent = false;
+                log::info!("the audio device is back");
+                self.look_for_devices();
+            }
+            Event::Player(PlayerEvent::Underrun { .. }) => {
+                log::debug!("the sound waits for bytes (underrun)");
+            }
+            Event::Player(PlayerEvent::Gap { .. }) => {
+                log::debug!("the sound had a gap (underrun)");
+            }
+            Event::Answered { ask, .. } => _ = self.slices.remove(ask),
+            Event::Player(PlayerEvent::Resumed { .. }) => log::debug!("the sound goes on"),
+            _ => {}
         }
     }
 

@@ -8,8 +8,9 @@
 //! requests are taken at a bounded rate, lists and pages are encoded one at a time
 //! for each connection and wait for their turn as slices do, and a reader that takes nothing for [`STALL`] is given up.
 
+mod pieces;
+
 use std::{
-    io::{self, Write},
     net::SocketAddr,
     sync::{
         atomic::{AtomicU64, Ordering},
@@ -18,11 +19,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_channel::{Receiver, Sender};
+use async_channel::Sender;
 use bytes::Bytes;
 use quinn::{RecvStream, SendStream, StreamId, VarInt};
 use smol::{future, lock::Semaphore, Task, Timer};
 
+use self::pieces::SlicePieces;
 use super::{
     budget::{Booking, Budget, Precedence, QueuedPiece},
     endpoint::PeerConnection,
@@ -33,7 +35,7 @@ use crate::{
         file::{Blob, SliceError},
         ranges::GroupSet,
     },
-    id::{PeerId, GROUP_BYTES},
+    id::PeerId,
     protocol::{
         encode_frame, read_frame, Class, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME,
         RESET_BUSY, RESET_CHANGED, RESET_FAULT,
@@ -157,21 +159,7 @@ async fn answer(
                 sent,
             } => {
                 let turn = SendTurn::new(send.id(), precedence, budget, sent);
-                let sent = async {
-                    if send_slice(&mut send, blob, groups.clone(), &turn).await {
-                        let arrived = send.finish().is_ok() && has_arrived(&mut send).await;
-                        // It has room for the one word.
-                        let _ = arrived.then(|| done.try_send(groups));
-                    }
-                    true
-                };
-                let given_up = async {
-                    done.closed().await;
-                    false
-                };
-                if !future::or(sent, given_up).await {
-                    reset(&mut send, RESET_BUSY);
-                }
+                send_unless_given_up(&mut send, blob, groups, &turn, done).await;
                 false
             }
         };
@@ -180,6 +168,31 @@ async fn answer(
         }
     }
     let _ = send.finish();
+}
+
+/// Sends a slice, and tells `done` when it has arrived; until that is closed.
+async fn send_unless_given_up(
+    send: &mut SendStream,
+    blob: Arc<Blob>,
+    groups: GroupSet,
+    turn: &SendTurn,
+    done: Done,
+) {
+    let sent = async {
+        if send_slice(send, blob, groups.clone(), turn).await {
+            let arrived = send.finish().is_ok() && has_arrived(send).await;
+            // It has room for the one word.
+            let _ = arrived.then(|| done.try_send(groups));
+        }
+        true
+    };
+    let given_up = async {
+        done.closed().await;
+        false
+    };
+    if !future::or(sent, given_up).await {
+        reset(send, RESET_BUSY);
+    }
 }
 
 /// When an answer is sent, as seen from all that is to be sent.
@@ -277,26 +290,10 @@ async fn send_slice(
     groups: GroupSet,
     turn: &SendTurn,
 ) -> bool {
-    let (to, pieces) = async_channel::bounded(PIECES_UNDER_WAY);
-    let (lend, empty) = async_channel::bounded(PIECES_UNDER_WAY);
-    // Of as many as it has room for, none is refused.
-    let lend_one = || lend.try_send(Vec::with_capacity(PIECE_BYTES));
-    (0..PIECES_UNDER_WAY).for_each(|_| _ = lend_one());
-    let encoding = smol::unblock(move || {
-        let mut pipe = Pipe {
-            to,
-            empty,
-            piece: Vec::new(),
-            begun: false,
-        };
-        blob.slice(&groups, &mut pipe)?;
-        pipe.flush().map_err(SliceError::Write)
-    });
+    let mut slice = SlicePieces::read(blob, groups);
     let mut patience = Patience::new(STALL);
     let mut header = Some(encode_frame(&PeerReply::Slice));
-    let mut begun = false;
-    while let Ok(mut piece) = pieces.recv().await {
-        let _ = lend_one();
+    while let Some(piece) = slice.next().await {
         if let Some(header) = header.take() {
             log::trace!("the first piece of a slice is read");
             // That it begins is told before the data of others, since a late
@@ -306,47 +303,53 @@ async fn send_slice(
                 return false;
             }
             let _ = send.set_priority(turn.priority);
-            begun = true;
         }
-        while !piece.is_empty() {
-            let part = piece.split_to(turn.portion().min(piece.len()));
-            let bytes = part.len();
-            turn.comes(bytes).await;
-            let mut rest = [part];
-            while !rest[0].is_empty() {
-                match patience.wait(send.write_chunks(&mut rest)).await {
-                    Some(Ok(_)) => {}
-                    Some(Err(_)) => return false,
-                    None => {
-                        reset(send, RESET_FAULT);
-                        return false;
-                    }
+        if !send_piece(send, piece, turn, &mut patience).await {
+            return false;
+        }
+    }
+    let Err(error) = slice.end().await else {
+        return true;
+    };
+    log::debug!("a slice could not be sent: {error}");
+    match (error, header) {
+        (SliceError::Changed, None) => reset(send, RESET_CHANGED),
+        (_, None) => reset(send, RESET_FAULT),
+        (SliceError::Changed, Some(_)) => _ = write_decline(send, Decline::Changed).await,
+        (_, Some(_)) => _ = write_decline(send, Decline::NotAvailable).await,
+    }
+    false
+}
+
+async fn write_decline(send: &mut SendStream, why: Decline) -> bool {
+    write(send, &encode_frame(&PeerReply::No(why))).await
+}
+
+/// Sends a piece in portions, each when its turn comes; whether the requester took it.
+async fn send_piece(
+    send: &mut SendStream,
+    mut piece: Bytes,
+    turn: &SendTurn,
+    patience: &mut Patience,
+) -> bool {
+    while !piece.is_empty() {
+        let part = piece.split_to(turn.portion().min(piece.len()));
+        let bytes = part.len();
+        turn.comes(bytes).await;
+        let mut rest = [part];
+        while !rest[0].is_empty() {
+            match patience.wait(send.write_chunks(&mut rest)).await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => return false,
+                None => {
+                    reset(send, RESET_FAULT);
+                    return false;
                 }
             }
-            turn.sent.fetch_add(bytes as u64, Ordering::Relaxed);
         }
+        turn.sent.fetch_add(bytes as u64, Ordering::Relaxed);
     }
-    let result: Result<(), SliceError> = encoding.await;
-    if let Err(e) = &result {
-        log::debug!("a slice could not be sent: {e}");
-        let no = match e {
-            SliceError::Changed => Decline::Changed,
-            _ => Decline::NotAvailable,
-        };
-        if begun {
-            reset(
-                send,
-                if no == Decline::Changed {
-                    RESET_CHANGED
-                } else {
-                    RESET_FAULT
-                },
-            );
-        } else {
-            write(send, &encode_frame(&PeerReply::No(no))).await;
-        }
-    }
-    result.is_ok()
+    true
 }
 
 /// Writes all of `bytes`, unless the requester has gone or does not take them.
@@ -362,52 +365,6 @@ async fn write(send: &mut SendStream, bytes: &[u8]) -> bool {
 
 fn reset(send: &mut SendStream, code: u32) {
     let _ = send.reset(VarInt::from_u32(code));
-}
-
-/// The blocking end of a slice on its way out.
-///
-/// It fills what it is lent: the heap gives each thread an area of its own, and in that of
-/// every thread that ever made a piece there would be room for all that are under way.
-struct Pipe {
-    to: Sender<Bytes>,
-    empty: Receiver<Vec<u8>>,
-    piece: Vec<u8>,
-    /// Whether a piece has gone out.
-    begun: bool,
-}
-
-impl Pipe {
-    /// Somebody may wait for the first group, and all later ones are cheaper together.
-    fn is_enough(&self) -> bool {
-        let group = GROUP_BYTES as usize;
-        let len = self.piece.len();
-        len + group > self.piece.capacity() || (!self.begun && len >= group)
-    }
-}
-
-impl Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.piece.capacity() == 0 {
-            let lent = self.empty.recv_blocking();
-            self.piece = lent.map_err(|_| io::ErrorKind::BrokenPipe)?;
-        }
-        self.piece.extend_from_slice(bytes);
-        if self.is_enough() {
-            self.flush()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.piece.is_empty() {
-            return Ok(());
-        }
-        self.begun = true;
-        let piece = std::mem::take(&mut self.piece);
-        self.to
-            .send_blocking(piece.into())
-            .map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
 }
 
 /// Requests of a connection until their order begins anew, far more than can
@@ -427,10 +384,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const STALL: Duration = Duration::from_secs(10);
 /// Hashing progress and the result behind it.
 const REPLIES_UNDER_WAY: usize = 2;
-/// Four groups and their hashes: what a slice hands over at once.
-const PIECE_BYTES: usize = 66 * 1024;
-/// One piece being encoded while another is being sent.
-const PIECES_UNDER_WAY: usize = 2;
 
 #[cfg(test)]
 mod tests {
