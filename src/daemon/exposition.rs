@@ -16,7 +16,10 @@ use std::{
 use async_channel::Receiver;
 use smol::{future, Timer};
 
-use crate::{node::Event, peer::Handle};
+use crate::{
+    node::{Event, MachineReport},
+    peer::Handle,
+};
 
 /// Keeps the file at `at` up to date, and at what comes out of `elsewhere` from then on,
 /// as long as there is a node.
@@ -62,7 +65,8 @@ async fn tell(written: Result<(), String>, works: &mut bool, node: &Handle) {
         Ok(()) => log::info!("`stats.prometheus` is well again"),
         Err(why) => log::warn!("{why}"),
     }
-    node.tell(Event::StatsWritten(written)).await;
+    node.tell(Event::Machine(MachineReport::StatsWritten(written)))
+        .await;
 }
 
 /// Replaces the file, whole or not at all. After a power cut it is worth nothing, so the

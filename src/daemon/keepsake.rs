@@ -8,7 +8,10 @@ use std::time::Duration;
 use smol::Timer;
 
 use super::{dirs::StateDir, parts::Running};
-use crate::{identity::Identity, node::Event};
+use crate::{
+    identity::Identity,
+    node::{Event, MachineReport},
+};
 
 /// Looks now and then whether both are on their disk, and writes them where they are not.
 /// Has `node` show what a person should know of the identity then.
@@ -32,7 +35,12 @@ pub async fn keep(identity: Identity, state: &StateDir, node: &Running) {
         let Some(notice) = found else { continue };
         log::warn!("{notice}");
         match &node.peer {
-            Some(speaker) => speaker.handle.tell(Event::IdentityLost(notice)).await,
+            Some(speaker) => {
+                speaker
+                    .handle
+                    .tell(Event::Machine(MachineReport::IdentityLost(notice)))
+                    .await
+            }
             None => _ = node.lost.force_send(notice),
         }
     }

@@ -80,14 +80,7 @@ pub enum Event {
     },
     /// How long this node was away, as soon as that is known, or that it will not be.
     Absent(Absence),
-    /// Whether queue and volume can be remembered, when that changes.
-    Remembered(Result<(), String>),
-    /// What became of the node's identity on its disk, while it ran.
-    IdentityLost(String),
-    /// Nothing can be kept, for this reason.
-    CacheBroken(String),
-    /// The cache can be written again.
-    CacheMended,
+    Machine(MachineReport),
     /// The reader stands at this byte.
     Demand {
         track: TrackId,
@@ -116,16 +109,12 @@ pub enum Event {
         /// What has reached the requester, as it confirms.
         arrived: GroupSet,
     },
-    /// Whether the file of counters can be written, when that changes.
-    StatsWritten(Result<(), String>),
     /// A client of the control socket wants something.
     Control {
         ask: ControlId,
         request: apply::SessionRequest,
         sight: RequestContext,
     },
-    /// The sound devices of this machine.
-    Devices(Vec<DeviceView>),
     /// This machine's interfaces are others now.
     Interfaces(Interfaces),
     /// This node shows and believes other keys now; connections by a key that was taken
@@ -143,6 +132,23 @@ pub enum Event {
         /// over.
         notices: Vec<String>,
     },
+}
+
+/// What a person may want to know of the machine that the node runs on.
+#[derive(Clone, Debug)]
+pub enum MachineReport {
+    /// Whether queue and volume can be remembered, when that changes.
+    Remembered(Result<(), String>),
+    /// What became of the node's identity on its disk, while it ran.
+    IdentityLost(String),
+    /// Nothing can be kept, for this reason.
+    CacheBroken(String),
+    /// The cache can be written again.
+    CacheMended,
+    /// Whether the file of counters can be written, when that changes.
+    StatsWritten(Result<(), String>),
+    /// The sound devices that there are.
+    Devices(Vec<DeviceView>),
 }
 
 /// How a peer answers a greeting.

@@ -21,6 +21,7 @@ mod bookmark;
 mod catalogues;
 mod directory;
 mod events;
+mod members;
 mod memory;
 mod neighbours;
 mod plays;
@@ -30,7 +31,7 @@ mod view;
 mod waiting;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::VecDeque,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
@@ -48,15 +49,15 @@ pub use self::{
     catalogues::{Archival, Archived, CatalogueWant, Via, KNOWN_AFTER},
     directory::Interfaces,
     events::{
-        Action, CataloguePiece, ControlId, Event, Greeted, NodeSetup, PlayerAction, RequestContext,
-        ScanEvent,
+        Action, CataloguePiece, ControlId, Event, Greeted, MachineReport, NodeSetup, PlayerAction,
+        RequestContext, ScanEvent,
     },
     memory::Memory,
     plays::{FetchEvent, FetchId, PlayAction, PlaySource, PlayerTrack, Unresolved},
     view::{in_few_words, listed},
 };
 use crate::{
-    catalog::{Database, DatabaseMember, MemoryQuota},
+    catalog::{Catalogue, Database, MemoryQuota},
     config::Role,
     control::{
         mpd::{
@@ -73,7 +74,6 @@ use crate::{
     },
     protocol::PeerRequest,
     swarm::requester::Requester,
-    tenure::numbered,
 };
 
 /// See the module's description.
@@ -203,12 +203,7 @@ impl Node {
     pub fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Tracker(event) => self.handle_tracker(event, now),
-            Event::Library(own) => {
-                self.catalogues.set_own(own.clone());
-                self.actions.push_back(Action::Publish(own));
-                self.neighbours.handle_news(now);
-                self.rebuild(now);
-            }
+            Event::Library(own) => self.handle_library(own, now),
             Event::Scan(event) => self.handle_scan(event),
             Event::Player(event) => self.handle_player(event, now),
             Event::Resolved { play, answer } => {
@@ -221,21 +216,10 @@ impl Node {
                 self.plays.handle_unkept(track, kept);
             }
             Event::Lost { track, groups } => self.plays.handle_lost(track, &groups),
+            Event::Machine(report) => self.facts.handle_machine(report),
             Event::Absent(absence) => self.handle_absence(absence, now),
-            Event::Remembered(kept) => self.facts.forgetful = kept.err(),
-            Event::IdentityLost(notice) => self.facts.identity = Some(notice),
-            Event::CacheBroken(why) => self.facts.unkept = Some(why),
-            Event::CacheMended => self.facts.unkept = None,
             Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),
-            Event::Fetch(fetch, event) => {
-                let plays = &self.plays;
-                let (have, file) = (plays.have(fetch.track), || plays.file(fetch.track));
-                self.stats
-                    .traffic
-                    .handle_event(fetch, &event, have, file, now);
-                let who_is = |peer| Some(self.directory.get(peer)?.name.as_str().into());
-                self.plays.handle_fetch(fetch, event, who_is, now);
-            }
+            Event::Fetch(fetch, event) => self.handle_fetch(fetch, event, now),
             Event::Asked {
                 ask,
                 peer,
@@ -264,8 +248,6 @@ impl Node {
                 request,
                 sight,
             } => self.handle_control(ask, request, sight, now),
-            Event::StatsWritten(written) => self.facts.unwritten = written.err(),
-            Event::Devices(devices) => self.facts.devices = devices,
             Event::Interfaces(interfaces) => self.handle_interfaces(interfaces, now),
             Event::Keys => {
                 self.neighbours.handle_keys(now);
@@ -351,6 +333,23 @@ impl Node {
         if self.scribe.is_due(now) {
             self.actions.push_back(Action::Bookmark);
         }
+    }
+
+    fn handle_library(&mut self, own: Arc<Catalogue>, now: Instant) {
+        self.catalogues.set_own(own.clone());
+        self.actions.push_back(Action::Publish(own));
+        self.neighbours.handle_news(now);
+        self.rebuild(now);
+    }
+
+    fn handle_fetch(&mut self, fetch: FetchId, event: FetchEvent, now: Instant) {
+        let plays = &self.plays;
+        let (have, file) = (plays.have(fetch.track), || plays.file(fetch.track));
+        self.stats
+            .traffic
+            .handle_event(fetch, &event, have, file, now);
+        let who_is = |peer| Some(self.directory.get(peer)?.name.as_str().into());
+        self.plays.handle_fetch(fetch, event, who_is, now);
     }
 
     fn handle_asked(
@@ -565,54 +564,9 @@ impl Node {
         }
     }
 
-    /// The owners that are away. Where another has its name by now, one is numbered.
-    fn away_members(&self) -> Vec<DatabaseMember> {
-        let here = self.directory.iter().map(|record| record.name.as_str());
-        let mut taken: BTreeSet<String> = here.map(str::to_owned).collect();
-        taken.insert(self.directory.own_name().to_string());
-        // Of many that were called the same none tries all numbers again.
-        let mut next: BTreeMap<&Arc<str>, u32> = BTreeMap::new();
-        let away = self.catalogues.away().map(|(name, until, catalogue)| {
-            let number = next.entry(name).or_default();
-            let mut names = std::iter::from_fn(|| {
-                *number += 1;
-                Some(numbered(name, *number))
-            });
-            let name = names.find(|name| taken.insert(name.clone()));
-            DatabaseMember {
-                peer: catalogue.owner(),
-                name: name.unwrap_or_default().into(),
-                catalogue: catalogue.clone(),
-                kept_until: Some(until),
-            }
-        });
-        away.collect()
-    }
-
     /// Makes the database anew from all whose catalogues are here.
     fn rebuild(&mut self, now: Instant) {
-        let own = self.catalogues.own().map(|own| DatabaseMember {
-            peer: self.me,
-            name: self.directory.own_name().clone(),
-            catalogue: own.clone(),
-            kept_until: None,
-        });
-        let mut members: Vec<DatabaseMember> = own.into_iter().collect();
-        for record in self.directory.iter() {
-            let name: Arc<str> = record.name.as_str().into();
-            self.catalogues.handle_name(record.peer, &name);
-            members.extend(
-                self.catalogues
-                    .get(record.peer)
-                    .map(|catalogue| DatabaseMember {
-                        peer: record.peer,
-                        name,
-                        catalogue: catalogue.clone(),
-                        kept_until: None,
-                    }),
-            );
-        }
-        members.extend(self.away_members());
+        let members = members::all(self.me, &self.directory, &mut self.catalogues);
         self.database = Database::new(members, self.database.version() + 1);
         self.facts.database_changed();
         self.plays.handle_database(&self.database, now);

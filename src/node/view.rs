@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{directory::Directory, plays::Waits, Interfaces, Node, RequestContext};
+use super::{directory::Directory, plays::Waits, Interfaces, MachineReport, Node, RequestContext};
 use crate::{
     catalog::Database,
     control::view::{DeviceView, LibraryView, MissedView, NodeView, PeerView},
@@ -112,6 +112,17 @@ impl NodeFacts {
             TrackerState::Looking | TrackerState::Connecting(_) | TrackerState::Unwanted
         ) {
             self.tracker = TrackerState::Connecting(to);
+        }
+    }
+
+    pub fn handle_machine(&mut self, report: MachineReport) {
+        match report {
+            MachineReport::Remembered(kept) => self.forgetful = kept.err(),
+            MachineReport::IdentityLost(notice) => self.identity = Some(notice),
+            MachineReport::CacheBroken(why) => self.unkept = Some(why),
+            MachineReport::CacheMended => self.unkept = None,
+            MachineReport::StatsWritten(written) => self.unwritten = written.err(),
+            MachineReport::Devices(devices) => self.devices = devices,
         }
     }
 

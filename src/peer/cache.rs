@@ -9,7 +9,7 @@ use std::time::Duration;
 use smol::{Task, Timer};
 
 use super::{Input, Peer};
-use crate::node::Event;
+use crate::node::{Event, MachineReport};
 
 impl Peer {
     /// Has the store put away what nobody plays any more, unless somebody goes on
@@ -36,7 +36,7 @@ impl Peer {
         let (store, to) = (self.store.clone(), self.answer.clone());
         self.tasks.spawn(async move {
             if let Err(e) = smol::unblock(move || store.check()).await {
-                let broken = Event::CacheBroken(e.to_string());
+                let broken = Event::Machine(MachineReport::CacheBroken(e.to_string()));
                 let _ = to.send(Input::Event(broken)).await;
             }
         });
@@ -55,7 +55,9 @@ impl Peer {
                 Timer::after(LOOK_AGAIN).await;
                 let store = store.clone();
                 if smol::unblock(move || store.check()).await.is_ok() {
-                    let _ = to.send(Input::Event(Event::CacheMended)).await;
+                    let _ = to
+                        .send(Input::Event(Event::Machine(MachineReport::CacheMended)))
+                        .await;
                     return;
                 }
             }

@@ -44,8 +44,8 @@ use crate::{
     library::{Library, LibraryEvent},
     media::decode::FileBytes,
     node::{
-        Archival, AskId, Bookmark, ControlId, Event, FetchId, Memory, Node, NodeSetup, PlayerTrack,
-        RequestContext, ScanEvent,
+        Archival, AskId, Bookmark, ControlId, Event, FetchId, MachineReport, Memory, Node,
+        NodeSetup, PlayerTrack, RequestContext, ScanEvent,
     },
     player::{self, OutputSpec, PlayId, Player, PlayerEvent},
     service::{LoopPulse, StatusLine},
@@ -214,7 +214,7 @@ impl Peer {
                 Input::Event(Event::Tracker(e))
             }),
             feed(parts.memory_kept, answer.clone(), |kept| {
-                Input::Event(Event::Remembered(kept))
+                Input::Event(Event::Machine(MachineReport::Remembered(kept)))
             }),
             feed(parts.requests, answer.clone(), Input::Control),
             smol::spawn(accept(parts.endpoint.clone(), answer.clone())),
@@ -389,10 +389,10 @@ impl Peer {
     fn note(&mut self, event: &Event) {
         match event {
             Event::Tracker(event) => self.chatter.say(event, Instant::now()),
-            Event::Unkept { why, .. } | Event::CacheBroken(why) => {
+            Event::Unkept { why, .. } | Event::Machine(MachineReport::CacheBroken(why)) => {
                 self.handle_broken_cache(why);
             }
-            Event::CacheMended => self.handle_mended_cache(),
+            Event::Machine(MachineReport::CacheMended) => self.handle_mended_cache(),
             Event::Player(PlayerEvent::DeviceLost { why }) => {
                 if !std::mem::replace(&mut self.silent, true) {
                     log::warn!("no sound: {why}");
@@ -498,7 +498,11 @@ impl Peer {
                 description: device.description,
             };
             let devices = devices.into_iter().map(view).collect();
-            let _ = to.send(Input::Event(Event::Devices(devices))).await;
+            let _ = to
+                .send(Input::Event(Event::Machine(MachineReport::Devices(
+                    devices,
+                ))))
+                .await;
         });
     }
 

@@ -26,8 +26,8 @@ use crate::{
     library::{Care, HashProgress, Library, ResolveError},
     media::decode::{FileBytes, TrackBytes},
     node::{
-        Action, AskId, Event, FetchEvent, FetchId, PlayAction, PlaySource, PlayerAction,
-        PlayerTrack, Unresolved, UploadAnswer, Via,
+        Action, AskId, Event, FetchEvent, FetchId, MachineReport, PlayAction, PlaySource,
+        PlayerAction, PlayerTrack, Unresolved, UploadAnswer, Via,
     },
     player::{self, PlayId, PlayerEvent},
     protocol::{Decline, PeerReply},
@@ -337,7 +337,7 @@ impl Peer {
                     track,
                     groups: GroupSet::all(blob.size()).difference(&blob.have()),
                 }),
-                Err(e) => Some(Event::CacheBroken(e.to_string())),
+                Err(e) => Some(Event::Machine(MachineReport::CacheBroken(e.to_string()))),
                 Ok(()) => {
                     library.set_held(&store.held());
                     None

@@ -52,7 +52,10 @@ impl World {
         let (this, now) = (&mut self.hosts[host.0], self.now);
         (0..3).for_each(|_| this.disk.handle_write(now));
         if let Some(why) = this.disk.trouble() {
-            this.node.handle(node::Event::CacheBroken(why), now);
+            this.node.handle(
+                node::Event::Machine(crate::node::MachineReport::CacheBroken(why)),
+                now,
+            );
         }
     }
 

@@ -430,8 +430,6 @@ pub const LONG: &[(&str, &str)] = &[
     ),
     ("src/daemon/parts.rs", "start_speaker"),
     ("src/node/catalogues.rs", "the file"),
-    ("src/node/mod.rs", "handle"),
-    ("src/node/mod.rs", "the file"),
     ("src/sim/host.rs", "begin"),
     ("src/sim/host.rs", "the file"),
     ("src/sim/swarm.rs", "begin_slice"),

@@ -74,7 +74,7 @@ fn back_and_forth_in_a_window_works_and_the_next_track_is_kept_again() {
         }
         world.hosts[cellar.0].disk_is_full = false;
         let now = world.now;
-        let mended = crate::node::Event::CacheMended;
+        let mended = crate::node::Event::Machine(crate::node::MachineReport::CacheMended);
         world.hosts[cellar.0].node.handle(mended, now);
         assert_eq!(problems(&mut world, cellar), [""; 0]);
         world.run(60 * SECOND);
