@@ -10,6 +10,7 @@ mod archive;
 mod clock;
 pub mod dirs;
 mod exposition;
+mod introduce;
 mod keepsake;
 mod logging;
 mod machine;
@@ -21,14 +22,16 @@ mod place;
 mod reload;
 pub mod signals;
 mod slots;
+mod speaker;
 mod tracker_control;
+mod tracker_link;
 mod trial;
 
 use std::{io, net::SocketAddr, panic, path::Path, process, sync::Arc, time::Duration};
 
 use nix::sys::resource::{getrlimit, rlim_t, setrlimit, Resource};
 
-pub use self::parts::name as node_name;
+pub use self::introduce::name as node_name;
 use self::{
     dirs::{DirError, StateDir},
     reload::Reloader,
@@ -39,10 +42,12 @@ use crate::{
     control::server::ControlBindError,
     discovery::{self, Announcement, Mdns},
     identity::{Identity, IdentityError, KeyFileError},
+    interfaces,
     library::IndexError,
     media::guard,
     port_owner::{port_owner, PortProtocol},
     service::ServiceNotifier,
+    sockets::reachable,
     swarm::serving,
     tracker::{self, server::TrackerServer},
     util::within::within,
@@ -93,7 +98,7 @@ pub fn run(config: &Config, path: &Path) -> Result<(), DaemonError> {
     let identity = Identity::load(state.path(), &keys)?;
     log::info!(
         "this is {} ({}), a node of role {}",
-        parts::name(config),
+        introduce::name(config),
         identity.peer_id(),
         config.role
     );
@@ -210,7 +215,7 @@ fn bind_tracker(
     log::info!("tracker listens on {at}");
     let advertised = Announcement {
         kind: discovery::ServiceKind::Tracker,
-        name: parts::name(config),
+        name: introduce::name(config),
         peer: identity.peer_id(),
         port: at.port(),
     };
@@ -223,6 +228,17 @@ fn bind_tracker(
 }
 
 impl BoundTracker {
+    /// Where this machine reaches it.
+    fn here(&self) -> SocketAddr {
+        let here = reachable(self.at.ip(), &interfaces::own_addresses());
+        SocketAddr::new(here, self.at.port())
+    }
+
+    /// Whether others can reach it.
+    fn is_seen(&self) -> bool {
+        !self.at.ip().is_loopback()
+    }
+
     /// Serves, and announces itself, until it is dropped.
     async fn run(self) {
         let announcing = async {

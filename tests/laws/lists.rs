@@ -118,6 +118,10 @@ pub const IMPURE: &[(&str, &str)] = &[
     ("daemon/dirs.rs", "makes and locks the directories"),
     ("daemon/exposition.rs", "writes the file of numbers"),
     (
+        "daemon/introduce.rs",
+        "asks the host for its name and a clock for a seed",
+    ),
+    (
         "daemon/keepsake.rs",
         "writes the identity and the lock again",
     ),
@@ -136,6 +140,11 @@ pub const IMPURE: &[(&str, &str)] = &[
     ("daemon/reload.rs", "reads the configuration again"),
     ("daemon/signals.rs", "waits for signals"),
     ("daemon/slots.rs", "writes the record of positions"),
+    ("daemon/speaker.rs", "starts all that a node has that plays"),
+    (
+        "daemon/tracker_link.rs",
+        "owns the link to the trackers and the search for them",
+    ),
     (
         "daemon/trial.rs",
         "reads an environment variable of the tests",
@@ -353,7 +362,7 @@ pub const WALL_CLOCK: &[(&str, &str)] = &[
         "how long a node was away, where no other clock can tell",
     ),
     ("daemon/logging.rs", "the time of a log line"),
-    ("daemon/parts.rs", "a seed, for which any number does"),
+    ("daemon/introduce.rs", "a seed, for which any number does"),
     ("peer/mod.rs", "when the database changed, as MPD shows it"),
 ];
 
@@ -428,7 +437,6 @@ pub const LONG: &[(&str, &str)] = &[
         "src/cli/doctor/findings/tests/sound.rs",
         "faults_on_the_way_to_the_ear",
     ),
-    ("src/daemon/parts.rs", "start_speaker"),
     ("src/node/catalogues.rs", "the file"),
     ("src/sim/host.rs", "begin"),
     ("src/sim/host.rs", "the file"),
@@ -448,7 +456,6 @@ pub const SPREAD: &[(&str, &str)] = &[
     ("control/mpd/apply/info.rs", "ClientContext"),
     ("control/mpd/apply/playback.rs", "ClientContext"),
     ("control/mpd/apply/queue.rs", "ClientContext"),
-    ("daemon/parts.rs", "BoundTracker"),
     ("library/mod.rs", "HashJob"),
     ("library/rescan.rs", "Library"),
     ("node/bookmark.rs", "Node"),
