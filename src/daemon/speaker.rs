@@ -66,18 +66,14 @@ pub fn start(
     (requests, control): (Receiver<ControlEvent>, server::ClientNotifier),
     tasks: &mut Vec<Task<()>>,
 ) -> Result<Speaker, DaemonError> {
-    let opened = Opened::open(config, state, identity)?;
+    let opened = SpeakerParts::open(config, state, identity)?;
     let found = opened.found(state, identity, tracker.as_ref());
     let Loaded { memory, stamp, .. } = opened.loaded;
     let stamp = stamp.filter(|_| memory.left.is_some_and(|left| left.then == ResumeAs::Ask));
     let (endpoint, port) = (opened.endpoint, opened.port);
     let introduction = introduction(config, port, &memory);
-    let (tracker_at, wanted) = async_channel::bounded(1);
-    let at = config.peer.tracker.clone();
-    let wanted = TrackerTarget::new(at, wanted, tracker.as_ref(), mdns.clone());
+    let (tracker_at, wanted) = wanted_tracker(config, tracker.as_ref(), &mdns);
     let (commands, tracker_events, link) = link_to_tracker(identity, introduction, wanted);
-    tasks.push(link);
-    let pulse = watchdog.pulse();
     tasks.extend(run_tracker(tracker, watchdog));
     let (look_for_peers, looks) = async_channel::bounded(1);
     let (memories, remembered) = async_channel::bounded(1);
@@ -105,19 +101,16 @@ pub fn start(
         bookmarks,
         archive,
         status: line,
-        pulse,
+        pulse: watchdog.pulse(),
     });
     let cabinet = Cabinet::of(state.path(), identity, &endpoint);
     let archiving = archive::keep(cabinet, deposits, handle.clone());
-    tasks.push(smol::spawn(archiving));
     let telling = stamp.map(|stamp| memory::tell_absence(stamp, handle.clone()));
     tasks.extend(telling.map(smol::spawn));
-    let (prometheus, moved) = async_channel::bounded(1);
-    let path = config.stats.prometheus.clone();
-    tasks.push(smol::spawn(exposition::keep(path, moved, handle.clone())));
+    let (prometheus, exposing) = expose(config, &handle);
+    let following = follow_network(config, opened.network, (&endpoint, &handle, &commands));
+    tasks.extend([link, smol::spawn(archiving), exposing, following]);
     tasks.extend(meet_peers(config, identity, port, mdns, looks, &handle));
-    let ways = (endpoint.clone(), handle.clone(), commands.clone());
-    tasks.push(follow_network(config, opened.network, ways));
     let (watching, indexed) = music::run(&opened.library, opened.store.doubts())?;
     tasks.push(watching);
     Ok(Speaker {
@@ -135,8 +128,27 @@ pub fn start(
     })
 }
 
+/// Where the tracker is wanted to be, and where to say when that changes.
+fn wanted_tracker(
+    config: &Config,
+    own: Option<&BoundTracker>,
+    mdns: &Mdns,
+) -> (Sender<TrackerAt>, TrackerTarget) {
+    let (changed, next) = async_channel::bounded(1);
+    let now = config.peer.tracker.clone();
+    (changed, TrackerTarget::new(now, next, own, mdns.clone()))
+}
+
+/// Keeps the numbers for Prometheus in their file, and takes where that is to be.
+fn expose(config: &Config, peer: &Handle) -> (Sender<Option<PathBuf>>, Task<()>) {
+    let (moves, moved) = async_channel::bounded(1);
+    let path = config.stats.prometheus.clone();
+    let exposing = exposition::keep(path, moved, peer.clone());
+    (moves, smol::spawn(exposing))
+}
+
 /// What is bound and opened before anything runs.
-struct Opened {
+struct SpeakerParts {
     network: NetworkView,
     endpoint: Endpoint,
     /// Where it listens.
@@ -151,7 +163,7 @@ struct Opened {
     loaded: Loaded,
 }
 
-impl Opened {
+impl SpeakerParts {
     fn open(config: &Config, state: &StateDir, identity: &Identity) -> Result<Self, DaemonError> {
         let network = NetworkView::look(config.peer.listen.ip());
         let endpoint = bind_endpoint(config, identity, &network)?;
@@ -203,9 +215,10 @@ impl Opened {
 fn follow_network(
     config: &Config,
     known: NetworkView,
-    (endpoint, peer, tracker): (Endpoint, Handle, Sender<LinkCommand>),
+    (endpoint, peer, tracker): (&Endpoint, &Handle, &Sender<LinkCommand>),
 ) -> Task<()> {
     let bound = config.peer.listen.ip();
+    let (endpoint, peer, tracker) = (endpoint.clone(), peer.clone(), tracker.clone());
     smol::spawn(network::follow(bound, known, endpoint, peer, tracker))
 }
 
