@@ -7,10 +7,14 @@ use std::{
 };
 
 use super::{
+    client::ControlClient,
     disk::Disk,
     music::{Library, Song},
     net::{address, HostNo, Life, TrackerNo},
-    player::{entry_of, Byte, Bytes, Player, Told},
+    player::{entry_of, Player, Told},
+    setting::{Manner, Setting},
+    store::Store,
+    story::Story,
     swarm::{Call, CallId, Served},
     tracker::to_string,
     world::{Event, World},
@@ -18,23 +22,13 @@ use super::{
 use crate::{
     catalog::Deposit,
     config::{Resume, Role},
-    content::ranges::GroupSet,
-    control::{
-        mpd::{
-            apply::{CommandOutcome, SessionRequest, SlowTask},
-            args::Ack,
-            command::{parse, Access},
-            plan::PlanStep,
-            tag::TagMask,
-        },
-        view::Subsystem,
-    },
-    id::{Group, PeerId, TrackId},
+    control::view::Subsystem,
+    id::{PeerId, TrackId},
     node::{
-        self, Absence, Acquaintance, Action, Archival, Archived, Bookmark, ControlId, Interfaces,
-        Memory, Node, NodeSetup, PlayAction, PlayerAction, PlayerTrack, RequestContext, Via,
+        self, Absence, Acquaintance, Action, Archival, Archived, Bookmark, Interfaces, Memory,
+        Node, NodeSetup, PlayAction, PlayerAction, PlayerTrack, RequestContext, Via,
     },
-    player::{PlayId, PlayerEvent},
+    player::PlayId,
     swarm::budget::RecentSends,
     tenure::TenureRecord,
     tracker::{
@@ -44,34 +38,6 @@ use crate::{
     },
     util::random::Random,
 };
-
-/// What a host is made with.
-#[derive(Clone)]
-pub struct Setting {
-    pub name: &'static str,
-    /// Whether a person chose it.
-    pub name_is_chosen: bool,
-    pub wants_tracker: bool,
-    /// Songs, and whether each has been hashed.
-    pub songs: Vec<(Song, bool)>,
-    /// Bytes a second that it can send.
-    pub uplink: u64,
-    pub manner: Manner,
-}
-
-/// How a host behaves towards others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
-    Honest,
-    /// Sends wrong bytes.
-    Liar,
-    /// Says that its files have changed.
-    Changed,
-    /// Serves all by itself.
-    Alone,
-    /// Has more tracks than others have room for, and wants nobody else's.
-    Hoarder,
-}
 
 /// See the module's description.
 pub struct Host {
@@ -126,84 +92,10 @@ pub struct Host {
     /// Whether it is to have a tracker at all.
     wants_tracker: bool,
     name_is_chosen: bool,
-    replies: BTreeMap<ControlId, Result<CommandOutcome, Ack>>,
-    last_control: u64,
-    /// Whether a watching client has to look.
-    looks: bool,
-    status: String,
-    /// All errors that a watching client has seen.
-    pub errors: Vec<String>,
+    pub client: ControlClient,
     pub stories: BTreeMap<PlayId, Story>,
     /// Up to which byte each track that has ended was heard.
     pub heard: BTreeMap<TrackId, u64>,
-}
-
-/// What became of a play that its player was given.
-#[derive(Clone, Debug, Default)]
-pub struct Story {
-    pub song: String,
-    pub started: Option<Duration>,
-    pub ended: Option<Duration>,
-    /// When it starved.
-    pub underruns: Vec<Duration>,
-    pub fate: Option<Fate>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// Heard to its end.
-    Heard,
-    Failed(String),
-    /// Another was wanted.
-    Dropped,
-}
-
-/// What has arrived.
-#[derive(Debug, Default)]
-pub struct Store(pub BTreeMap<TrackId, Blob>);
-
-#[derive(Debug, Default)]
-pub struct Blob {
-    pub size: u64,
-    pub have: GroupSet,
-    /// What of that the disk has lost, which nobody has noticed yet.
-    pub torn: GroupSet,
-    /// Groups that others sent.
-    pub fetched: u32,
-    pub failed: Option<String>,
-}
-
-impl Blob {
-    /// What is really here.
-    pub fn here(&self) -> GroupSet {
-        self.have.difference(&self.torn)
-    }
-
-    /// Makes the disk lose some of what was not synced, as it likes.
-    fn tear(&mut self, random: &mut Random) {
-        if random.chance(500) {
-            let torn = self.have.iter().filter(|_| random.chance(200));
-            self.torn = torn.collect();
-        }
-    }
-
-    /// Notices what is lost.
-    fn take_lost(&mut self) -> GroupSet {
-        self.have = self.here();
-        std::mem::take(&mut self.torn)
-    }
-}
-
-impl Bytes for Store {
-    fn look(&self, track: TrackId, offset: u64) -> Byte {
-        match self.0.get(&track) {
-            Some(blob) if blob.here().contains(Group::of(offset)) => Byte::Here,
-            Some(Blob {
-                failed: Some(why), ..
-            }) => Byte::Never(why.clone()),
-            _ => Byte::Late,
-        }
-    }
 }
 
 impl Host {
@@ -278,34 +170,13 @@ impl Host {
         now: Instant,
     ) -> Self {
         let (name, uplink, manner) = (habits.name, habits.uplink, habits.manner);
-        let introduction = Introduction {
-            name: name.into(),
-            name_chosen: habits.name_is_chosen,
-            known_as: None,
-            port: crate::protocol::DEFAULT_PORT,
-            bound: None,
-        };
-        let setup = NodeSetup {
-            me: library.owner(),
-            name: name.into(),
-            name_is_chosen: habits.name_is_chosen,
-            role: Role::Peer,
-            interfaces: Interfaces::default(),
-            found: Vec::new(),
-            memory,
-            max_volume: 100,
-            names_others: manner != Manner::Alone,
-            seed,
-            memory_bytes: MEMORY,
-            known_after: node::KNOWN_AFTER,
-        };
-        let mut links = Links::new(library.owner(), introduction, seed);
         let finds = vec![TrackerNo(0)];
-        let trackers = match habits.wants_tracker {
-            true => LinkCommand::Trackers(finds.iter().map(to_string).collect()),
-            false => LinkCommand::Configured(Vec::new()),
+        let links = links(&library, &habits, &finds, seed, now);
+        let setup = NodeSetup {
+            memory,
+            seed,
+            ..setup(&library, &habits)
         };
-        links.handle_command(trackers, now);
         let mut host = Self {
             name,
             alive: true,
@@ -340,11 +211,7 @@ impl Host {
             looks_for_peers: false,
             name_is_chosen: habits.name_is_chosen,
             wants_tracker: habits.wants_tracker,
-            replies: BTreeMap::new(),
-            last_control: 0,
-            looks: false,
-            status: String::new(),
-            errors: Vec::new(),
+            client: ControlClient::default(),
             stories: BTreeMap::new(),
             heard: BTreeMap::new(),
         };
@@ -374,12 +241,10 @@ impl Host {
 
     /// The value of `key` in the last status that a watching client has seen.
     pub fn status(&self, key: &str) -> Option<&str> {
-        self.status
-            .lines()
-            .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+        self.client.status(key)
     }
 
-    fn sight(&self) -> RequestContext {
+    pub fn sight(&self) -> RequestContext {
         RequestContext {
             position: self.player.position(),
             wall_clock: 0,
@@ -419,84 +284,11 @@ impl World {
                 self.take_told(host, told);
                 continue;
             }
-            if !std::mem::take(&mut this.looks) {
+            if !std::mem::take(&mut this.client.looks) {
                 return self.check(host);
             }
             self.look(host);
         }
-    }
-
-    /// Runs a command of the remote control. An empty answer may mean that it
-    /// comes later.
-    ///
-    /// # Errors
-    /// What MPD would answer.
-    pub fn command(&mut self, host: HostNo, line: &str) -> Result<String, Ack> {
-        self.note(host, format_args!("> {line}"));
-        let mut task = SlowTask::Command(parse(line).map_err(|(_, ack)| ack)?);
-        let mut answer = String::new();
-        loop {
-            let this = &mut self.hosts[host.0];
-            this.last_control += 1;
-            let ask = ControlId(this.last_control);
-            let request = SessionRequest {
-                task,
-                tags: TagMask::default(),
-                access: Access::Local,
-            };
-            let event = node::Event::Control {
-                ask,
-                request,
-                sight: this.sight(),
-            };
-            this.node.handle(event, self.now);
-            self.settle(host);
-            let mut plan = match self.hosts[host.0].replies.remove(&ask) {
-                Some(Ok(CommandOutcome::Query(plan))) => plan,
-                Some(Ok(CommandOutcome::Now(reply))) => return Ok(answer + reply.as_str()),
-                Some(Err(ack)) => return Err(ack),
-                _ => return Ok(answer),
-            };
-            task = loop {
-                match plan.step(100) {
-                    PlanStep::Write(reply) => answer.push_str(reply.as_str()),
-                    PlanStep::Insert(insertion) => break SlowTask::Insert(insertion),
-                    PlanStep::Done => return Ok(answer),
-                    PlanStep::Failed(ack) => return Err(ack),
-                }
-            };
-        }
-    }
-
-    /// What a client that watches the player sees.
-    fn look(&mut self, host: HostNo) {
-        let this = &mut self.hosts[host.0];
-        let task = SlowTask::Command(parse("status").expect("MPD has it"));
-        let request = SessionRequest {
-            task,
-            tags: TagMask::default(),
-            access: Access::Local,
-        };
-        let ask = ControlId(0);
-        let event = node::Event::Control {
-            ask,
-            request,
-            sight: this.sight(),
-        };
-        this.node.handle(event, self.now);
-        while let Some(action) = self.hosts[host.0].node.poll(self.now) {
-            self.perform(host, action);
-        }
-        let this = &mut self.hosts[host.0];
-        if let Some(Ok(CommandOutcome::Now(reply))) = this.replies.remove(&ask) {
-            this.status = reply.into_string();
-        }
-        let shown = |key| this.status(key).unwrap_or("-").to_owned();
-        let (state, song, error) = (shown("state"), shown("song"), shown("error"));
-        if error != "-" && this.errors.last() != Some(&error) {
-            this.errors.push(error.clone());
-        }
-        self.note(host, format_args!("{state} {song} {error}"));
     }
 
     fn take_told(&mut self, host: HostNo, told: Vec<Told>) {
@@ -534,58 +326,7 @@ impl World {
         }
     }
 
-    fn write_story(&mut self, host: HostNo, event: &PlayerEvent) {
-        let elapsed = self.elapsed();
-        let stories = &mut self.hosts[host.0].stories;
-        let (play, what) = match event {
-            PlayerEvent::Started { play, .. } => {
-                stories
-                    .entry(*play)
-                    .or_default()
-                    .started
-                    .get_or_insert(elapsed);
-                (play, "starts".to_owned())
-            }
-            PlayerEvent::Underrun { play } => {
-                stories.entry(*play).or_default().underruns.push(elapsed);
-                (play, "starves".to_owned())
-            }
-            PlayerEvent::Gap { play } => {
-                stories.entry(*play).or_default().underruns.push(elapsed);
-                (play, "has a gap".to_owned())
-            }
-            PlayerEvent::Resumed { play } => (play, "goes on".to_owned()),
-            PlayerEvent::Crossed { from, to } => {
-                let story = stories.entry(*from).or_default();
-                story.fate.get_or_insert(Fate::Heard);
-                let next = stories.entry(*to).or_default();
-                next.started.get_or_insert(elapsed);
-                (from, format!("passes on to {}", to.0))
-            }
-            PlayerEvent::Ended { play } => {
-                stories.entry(*play).or_default().fate = Some(Fate::Heard);
-                (play, "ends".to_owned())
-            }
-            PlayerEvent::Failed { play, why } => {
-                stories.entry(*play).or_default().fate = Some(Fate::Failed(why.clone()));
-                (play, format!("fails: {why}"))
-            }
-            PlayerEvent::DeviceOpen { .. }
-            | PlayerEvent::DeviceLost { .. }
-            | PlayerEvent::DeviceBack => return,
-        };
-        let ends = matches!(
-            event,
-            PlayerEvent::Crossed { .. } | PlayerEvent::Ended { .. } | PlayerEvent::Failed { .. }
-        );
-        if let (true, Some(story)) = (ends, self.hosts[host.0].stories.get_mut(play)) {
-            story.ended.get_or_insert(elapsed);
-        }
-        let what = format!("play {} {what}", play.0);
-        self.note(host, what);
-    }
-
-    fn perform(&mut self, host: HostNo, action: Action) {
+    pub fn perform(&mut self, host: HostNo, action: Action) {
         let now = self.now;
         let this = &mut self.hosts[host.0];
         match action {
@@ -632,8 +373,8 @@ impl World {
                 };
             }
             Action::Answer(ask, answer) => self.answer(host, ask, answer),
-            Action::Reply(ask, outcome) => _ = this.replies.insert(ask, outcome),
-            Action::Changed(what) => this.looks |= what.contains(Subsystem::Player),
+            Action::Reply(ask, outcome) => _ = this.client.replies.insert(ask, outcome),
+            Action::Changed(what) => this.client.looks |= what.contains(Subsystem::Player),
             Action::Queued(tracks) => this.queued = tracks,
             Action::Rescan { .. } => {}
             Action::Outdo(head) => {
@@ -779,12 +520,46 @@ impl World {
     }
 }
 
-impl Host {
-    fn drop_stories(&mut self, which: impl Fn(&Story) -> bool) {
-        for story in self.stories.values_mut().filter(|story| which(story)) {
-            story.fate.get_or_insert(Fate::Dropped);
-        }
+/// What the node of a host is told of itself, with nothing that it remembers.
+fn setup(library: &Library, habits: &Setting) -> NodeSetup {
+    NodeSetup {
+        me: library.owner(),
+        name: habits.name.into(),
+        name_is_chosen: habits.name_is_chosen,
+        role: Role::Peer,
+        interfaces: Interfaces::default(),
+        found: Vec::new(),
+        memory: Memory::default(),
+        max_volume: 100,
+        names_others: habits.manner != Manner::Alone,
+        seed: 0,
+        memory_bytes: MEMORY,
+        known_after: node::KNOWN_AFTER,
     }
+}
+
+/// Links to the trackers that it finds, if it is to have one.
+fn links(
+    library: &Library,
+    habits: &Setting,
+    finds: &[TrackerNo],
+    seed: u64,
+    now: Instant,
+) -> Links {
+    let introduction = Introduction {
+        name: habits.name.into(),
+        name_chosen: habits.name_is_chosen,
+        known_as: None,
+        port: crate::protocol::DEFAULT_PORT,
+        bound: None,
+    };
+    let mut links = Links::new(library.owner(), introduction, seed);
+    let trackers = match habits.wants_tracker {
+        true => LinkCommand::Trackers(finds.iter().map(to_string).collect()),
+        false => LinkCommand::Configured(Vec::new()),
+    };
+    links.handle_command(trackers, now);
+    links
 }
 
 /// A small machine's: what catalogues may take of it can be reached in a test.

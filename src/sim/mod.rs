@@ -15,6 +15,7 @@
 //! control (a sender's line is shared evenly), decoding, and time that work
 //! takes on a CPU.
 
+mod client;
 mod disk;
 mod greed;
 mod host;
@@ -23,6 +24,9 @@ mod music;
 mod net;
 mod parts;
 mod player;
+mod setting;
+mod store;
+mod story;
 mod swarm;
 mod tests;
 mod tracker;

@@ -7,9 +7,9 @@ use std::{
 };
 
 use super::{
-    host::Manner,
     net::{HostNo, Life, Place},
     parts::SentPart,
+    setting::Manner,
     world::{Event, World},
 };
 use crate::{

@@ -19,9 +19,10 @@ mod waiting;
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    host::{Fate, Manner, Setting, Story},
     music::Song,
     net::{HostNo, Place, TrackerNo, Weather},
+    setting::{Manner, Setting},
+    story::{Fate, Story},
     world::World,
 };
 use crate::{

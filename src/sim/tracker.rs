@@ -8,8 +8,9 @@ use std::{
 };
 
 use super::{
-    host::{Manner, MEMORY},
+    host::MEMORY,
     net::{HostNo, Life, Place, TrackerNo},
+    setting::Manner,
     world::{Event, World},
 };
 use crate::{

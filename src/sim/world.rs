@@ -8,9 +8,10 @@ use std::{
 
 use super::{
     greed::Greed,
-    host::{Host, Setting},
+    host::Host,
     log::Log,
     net::{HostNo, Life, Net, Place, TrackerNo, Weather},
+    setting::Setting,
     swarm::{CallId, Packet},
     tracker::{to_string, Tracker, Wire},
 };

@@ -114,7 +114,7 @@ fn evening(seed: u64, delay: Duration, slow_at: Duration, is_tried: bool) -> (Du
             assert!(all, "{found:?}");
         }
     }
-    assert_eq!(world.hosts[cellar.0].errors, [""; 0]);
+    assert_eq!(world.hosts[cellar.0].client.errors, [""; 0]);
     let story = world.story(cellar, &song).clone();
     let started = story.started.expect("it sounds");
     (started - begun, story)

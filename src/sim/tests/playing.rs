@@ -85,7 +85,7 @@ fn a_second_holder_takes_over_when_a_source_dies() {
         let story = world.story(cellar, &song);
         let (started, ended) = story.started.zip(story.ended).expect("it was heard");
         assert!(ended - started < 69 * SECOND, "{story:?}");
-        assert!(world.hosts[cellar.0].errors.is_empty());
+        assert!(world.hosts[cellar.0].client.errors.is_empty());
     }
 }
 
@@ -108,7 +108,7 @@ fn without_another_holder_what_came_is_played_and_the_queue_goes_on() {
             panic!("{:?}", world.story(cellar, &lost));
         };
         assert!(why.contains("kitchen"), "{why}");
-        let errors = &world.hosts[cellar.0].errors;
+        let errors = &world.hosts[cellar.0].client.errors;
         assert!(errors.iter().any(|error| error.contains(why)), "{errors:?}");
         let heard = world.hosts[cellar.0].heard[&lost.track];
         let arrived = u64::from(have - 1) * crate::id::GROUP_BYTES;
@@ -221,7 +221,7 @@ fn a_file_that_is_not_hashed_yet_plays_after_its_hashing() {
         assert!(
             world.has_heard(cellar, &song),
             "{:?}",
-            world.hosts[cellar.0].errors
+            world.hosts[cellar.0].client.errors
         );
     }
 }
@@ -242,7 +242,7 @@ fn who_sends_wrong_bytes_or_has_another_file_is_left_alone() {
             world.run(3 * SECOND);
             world.play(cellar, "kitchen");
             world.run(10 * SECOND);
-            let errors = world.hosts[cellar.0].errors.join("; ");
+            let errors = world.hosts[cellar.0].client.errors.join("; ");
             assert!(errors.contains("kitchen: "), "{errors}");
             world.add(peer("attic", FAST, &songs));
             world.run(10 * SECOND);

@@ -1,0 +1,111 @@
+//! The control client of a host: it gives commands, and watches the player.
+
+use std::collections::BTreeMap;
+
+use super::{net::HostNo, world::World};
+use crate::{
+    control::mpd::{
+        apply::{CommandOutcome, SessionRequest, SlowTask},
+        args::Ack,
+        command::{parse, Access},
+        plan::PlanStep,
+        tag::TagMask,
+    },
+    node::{self, ControlId},
+};
+
+/// What the client of a host has asked and seen.
+#[derive(Default)]
+pub struct ControlClient {
+    pub replies: BTreeMap<ControlId, Result<CommandOutcome, Ack>>,
+    last_control: u64,
+    /// Whether it has to look.
+    pub looks: bool,
+    status: String,
+    /// All errors that it has seen.
+    pub errors: Vec<String>,
+}
+
+impl ControlClient {
+    /// The value of `key` in the last status that it has seen.
+    pub fn status(&self, key: &str) -> Option<&str> {
+        self.status
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
+    }
+}
+
+impl World {
+    /// Runs a command of the remote control. An empty answer may mean that it
+    /// comes later.
+    ///
+    /// # Errors
+    /// What MPD would answer.
+    pub fn command(&mut self, host: HostNo, line: &str) -> Result<String, Ack> {
+        self.note(host, format_args!("> {line}"));
+        let mut task = SlowTask::Command(parse(line).map_err(|(_, ack)| ack)?);
+        let mut answer = String::new();
+        loop {
+            let this = &mut self.hosts[host.0];
+            this.client.last_control += 1;
+            let ask = ControlId(this.client.last_control);
+            let request = SessionRequest {
+                task,
+                tags: TagMask::default(),
+                access: Access::Local,
+            };
+            let event = node::Event::Control {
+                ask,
+                request,
+                sight: this.sight(),
+            };
+            this.node.handle(event, self.now);
+            self.settle(host);
+            let mut plan = match self.hosts[host.0].client.replies.remove(&ask) {
+                Some(Ok(CommandOutcome::Query(plan))) => plan,
+                Some(Ok(CommandOutcome::Now(reply))) => return Ok(answer + reply.as_str()),
+                Some(Err(ack)) => return Err(ack),
+                _ => return Ok(answer),
+            };
+            task = loop {
+                match plan.step(100) {
+                    PlanStep::Write(reply) => answer.push_str(reply.as_str()),
+                    PlanStep::Insert(insertion) => break SlowTask::Insert(insertion),
+                    PlanStep::Done => return Ok(answer),
+                    PlanStep::Failed(ack) => return Err(ack),
+                }
+            };
+        }
+    }
+
+    /// What a client that watches the player sees.
+    pub fn look(&mut self, host: HostNo) {
+        let this = &mut self.hosts[host.0];
+        let task = SlowTask::Command(parse("status").expect("MPD has it"));
+        let request = SessionRequest {
+            task,
+            tags: TagMask::default(),
+            access: Access::Local,
+        };
+        let ask = ControlId(0);
+        let event = node::Event::Control {
+            ask,
+            request,
+            sight: this.sight(),
+        };
+        this.node.handle(event, self.now);
+        while let Some(action) = self.hosts[host.0].node.poll(self.now) {
+            self.perform(host, action);
+        }
+        let this = &mut self.hosts[host.0];
+        if let Some(Ok(CommandOutcome::Now(reply))) = this.client.replies.remove(&ask) {
+            this.client.status = reply.into_string();
+        }
+        let shown = |key| this.status(key).unwrap_or("-").to_owned();
+        let (state, song, error) = (shown("state"), shown("song"), shown("error"));
+        if error != "-" && this.client.errors.last() != Some(&error) {
+            this.client.errors.push(error.clone());
+        }
+        self.note(host, format_args!("{state} {song} {error}"));
+    }
+}
