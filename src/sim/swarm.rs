@@ -9,7 +9,7 @@ use std::{
 use super::{
     net::{HostNo, Life, Place},
     parts::SentPart,
-    setting::Manner,
+    slice::Slice,
     world::{Event, World},
 };
 use crate::{
@@ -19,13 +19,7 @@ use crate::{
     node::{self, AskId, CataloguePiece, FetchEvent, FetchId, Greeted, UploadAnswer},
     player::PlayId,
     protocol::{Class, Decline, Get, Greeting, PeerRequest},
-    swarm::{
-        budget::{self, Precedence},
-        fetch::declined,
-        referrals,
-        scheduler::RequestOutcome,
-        serving::SLOTS,
-    },
+    swarm::{budget::Precedence, fetch::declined, scheduler::RequestOutcome, serving::SLOTS},
 };
 
 /// A request of one host to another; no two in the world have the same.
@@ -66,22 +60,10 @@ pub struct Served {
     /// As what it is let in.
     pub precedence: Option<Precedence>,
     /// Once it is let in.
-    slice: Option<Slice>,
+    pub slice: Option<Slice>,
     /// Where a part of the catalogue is asked for.
     pub part: Option<SentPart>,
     gone: bool,
-}
-
-#[derive(Debug)]
-struct Slice {
-    track: TrackId,
-    size: u64,
-    all: GroupSet,
-    left: GroupSet,
-    /// When the last piece arrives: those after it do not overtake it.
-    last: Instant,
-    stalled: bool,
-    end: RequestOutcome,
 }
 
 /// What travels between hosts.
@@ -422,34 +404,14 @@ impl World {
         let Some(served) = this.served.get_mut(&call) else {
             return;
         };
-        let refusal = match here {
+        let what = (track, size, &groups);
+        let refusal = match Slice::of(what, here, (me, manner), now) {
             _ if served.gone => None,
-            None => Some(Decline::NotAvailable),
-            Some((known, _)) if known != size || manner == Manner::Changed => {
-                Some(Decline::Changed)
+            Ok(slice) => {
+                served.slice = Some(slice);
+                None
             }
-            Some((_, have)) => match referrals::offer(me, &groups, &have) {
-                Ok(here) => {
-                    let end = match here == groups {
-                        _ if manner == Manner::Liar => RequestOutcome::Liar,
-                        true => RequestOutcome::Complete,
-                        false => RequestOutcome::Short,
-                    };
-                    let lies = manner == Manner::Liar;
-                    let left = if lies { here.take(1) } else { here };
-                    served.slice = Some(Slice {
-                        track,
-                        size,
-                        all: left.clone(),
-                        left,
-                        last: now,
-                        stalled: false,
-                        end,
-                    });
-                    None
-                }
-                Err(why) => Some(why),
-            },
+            Err(why) => Some(why),
         };
         let requester = served.requester;
         if served.slice.is_none() {
@@ -473,7 +435,7 @@ impl World {
     }
 
     /// Sends a piece of a slice, behind those before it.
-    fn deliver(&mut self, host: HostNo, call: CallId, packet: Packet) {
+    pub fn deliver(&mut self, host: HostNo, call: CallId, packet: Packet) {
         let delay = self.net.delay();
         let this = &mut self.hosts[host.0];
         let (from, at) = (this.life, self.now + delay);
@@ -491,138 +453,7 @@ impl World {
         }
     }
 
-    /// Puts a group on the line, if that is free. Receivers take turns; each
-    /// is sent what it listens to first, and otherwise what it asked for in that
-    /// order, as the streams of a real holder are.
-    pub fn pump(&mut self, host: HostNo) {
-        if self.hosts[host.0].sending {
-            return;
-        }
-        if self.hosts[host.0].cap.is_some() {
-            return self.pump_by_cap(host);
-        }
-        for _ in 0..self.hosts[host.0].turns.len() {
-            let Some(requester) = self.hosts[host.0].turns.pop_front() else {
-                return;
-            };
-            let reached = self.is_alive(requester)
-                && self.is_open(Place::Host(host), Place::Host(requester.host));
-            let this = &mut self.hosts[host.0];
-            let slices = this
-                .served
-                .iter_mut()
-                .filter(|(_, served)| served.requester == requester);
-            let slices = slices.filter(|(_, s)| s.slice.is_some() || s.part.is_some());
-            let first = slices.min_by_key(|(call, s)| (s.class, **call));
-            let Some((&call, served)) = first else {
-                continue;
-            };
-            this.turns.push_back(requester);
-            if !reached {
-                self.stall(host, requester);
-                continue;
-            }
-            let Some(slice) = &mut served.slice else {
-                return self.put_part_on_line(host, call);
-            };
-            let Some(group) = slice.left.first() else {
-                self.end_slice(host, call);
-                return self.pump(host);
-            };
-            return self.put_on_line(host, call, group);
-        }
-    }
-
-    /// The same where the host itself says what goes first.
-    fn pump_by_cap(&mut self, host: HostNo) {
-        let now = self.now;
-        let this = &mut self.hosts[host.0];
-        let Some(turns) = &mut this.cap else {
-            return;
-        };
-        let pieces = this.served.iter().filter_map(|(call, served)| {
-            let group = match (&served.slice, &served.part) {
-                (Some(slice), _) => Some(slice.left.first()),
-                (None, Some(_)) => None,
-                (None, None) => return None,
-            };
-            let (precedence, age) = (served.precedence?, call.0);
-            let rank = turns.rank(&budget::QueuedPiece { precedence, age });
-            Some((rank, *call, group, precedence.requester))
-        });
-        match pieces.min() {
-            None => {}
-            Some((_, call, Some(None), _)) => {
-                self.end_slice(host, call);
-                self.pump(host);
-            }
-            Some((_, call, group, requester)) => {
-                turns.handle_sent(requester, now);
-                match group.flatten() {
-                    Some(group) => self.put_on_line(host, call, group),
-                    None => self.put_part_on_line(host, call),
-                }
-            }
-        }
-    }
-
-    fn put_on_line(&mut self, host: HostNo, call: CallId, group: Group) {
-        let this = &mut self.hosts[host.0];
-        let served = this.served.get_mut(&call);
-        let Some(slice) = served.and_then(|served| served.slice.as_mut()) else {
-            return;
-        };
-        slice.left.remove(group);
-        let bytes = GroupSet::from_iter([group]).bytes(slice.size);
-        *this.sent.entry(slice.track).or_default() += bytes;
-        self.occupy_line(host, bytes, Event::Sent { call, group });
-    }
-
-    /// The line is taken until `bytes` have left, which is `sent` then.
-    pub fn occupy_line(&mut self, host: HostNo, bytes: u64, sent: Event) {
-        let this = &mut self.hosts[host.0];
-        this.sending = true;
-        let time = Duration::from_micros(bytes * 1_000_000 / this.uplink);
-        self.plan(host, time, sent);
-    }
-
-    /// A receiver is out of reach; its slices end if it stays so.
-    fn stall(&mut self, host: HostNo, requester: Life) {
-        // It asks again for what it wants of the catalogue.
-        let served = &mut self.hosts[host.0].served;
-        served.retain(|_, served| served.requester != requester || served.part.is_none());
-        let mut stalled = Vec::new();
-        for (call, served) in &mut self.hosts[host.0].served {
-            if let (true, Some(slice)) = (served.requester == requester, &mut served.slice) {
-                if !std::mem::replace(&mut slice.stalled, true) {
-                    stalled.push(*call);
-                }
-            }
-        }
-        for call in stalled {
-            self.plan(host, IDLE, Event::Idle { call });
-        }
-    }
-
-    pub fn sent(&mut self, host: HostNo, call: CallId, group: Group) {
-        self.hosts[host.0].sending = false;
-        let slice = self.hosts[host.0]
-            .served
-            .get(&call)
-            .and_then(|s| s.slice.as_ref());
-        if let Some(slice) = slice {
-            let is_last = slice.left.is_empty();
-            if slice.end != RequestOutcome::Liar {
-                self.deliver(host, call, Packet::Group(group));
-            }
-            if is_last {
-                self.end_slice(host, call);
-            }
-        }
-        self.pump(host);
-    }
-
-    fn end_slice(&mut self, host: HostNo, call: CallId) {
+    pub fn end_slice(&mut self, host: HostNo, call: CallId) {
         let served = self.hosts[host.0].served.get(&call);
         if let Some(slice) = served.and_then(|served| served.slice.as_ref()) {
             let end = Packet::End(slice.end.clone());
@@ -631,7 +462,7 @@ impl World {
         self.forget_served(host, call);
     }
 
-    fn forget_served(&mut self, host: HostNo, call: CallId) {
+    pub fn forget_served(&mut self, host: HostNo, call: CallId) {
         let this = &mut self.hosts[host.0];
         let served = this.served.remove(&call);
         let slice = served.and_then(|served| served.slice);
@@ -656,25 +487,6 @@ impl World {
         } else if served.part.is_some() {
             self.hosts[host.0].served.remove(&call);
         }
-    }
-
-    /// A receiver that was out of reach may be so still.
-    pub fn idle(&mut self, host: HostNo, call: CallId) {
-        let served = self.hosts[host.0].served.get(&call);
-        let slice = served.and_then(|served| served.slice.as_ref());
-        if slice.is_some_and(|slice| slice.stalled) {
-            self.forget_served(host, call);
-        }
-    }
-
-    /// The network is whole again.
-    pub fn resume_slices(&mut self, host: HostNo) {
-        for served in self.hosts[host.0].served.values_mut() {
-            if let Some(slice) = &mut served.slice {
-                slice.stalled = false;
-            }
-        }
-        self.pump(host);
     }
 
     /// What must hold at every moment: nobody is asked for too much at a time.
@@ -721,8 +533,6 @@ fn fail(purpose: Purpose, why: &str) -> Event {
 /// A fetch or a question without an answer is given up.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const GREETING_TIMEOUT: Duration = Duration::from_secs(6);
-/// A connection whose other end is silent is given up.
-const IDLE: Duration = Duration::from_secs(30);
 /// Bytes a second that hashing reads.
 const DISK_RATE: u64 = 20_000_000;
 /// A scheduler's requests at one source: four, and one for a reader that waits.

@@ -438,8 +438,6 @@ pub const LONG: &[(&str, &str)] = &[
         "faults_on_the_way_to_the_ear",
     ),
     ("src/node/catalogues.rs", "the file"),
-    ("src/sim/swarm.rs", "begin_slice"),
-    ("src/sim/swarm.rs", "the file"),
     ("src/tracker/link/mod.rs", "the file"),
     ("src/tracker/registry/tests.rs", "the file"),
 ];
