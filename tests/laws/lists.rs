@@ -420,23 +420,6 @@ pub const CIRCLES: &[(&str, &str)] = &[];
 
 /// What is still too long: a file, and a function of it or "the file" itself.
 pub const LONG: &[(&str, &str)] = &[
-    ("src/cli/doctor/findings/tests.rs", "well"),
-    (
-        "src/cli/doctor/findings/tests/files.rs",
-        "faults_of_the_files",
-    ),
-    (
-        "src/cli/doctor/findings/tests/network.rs",
-        "faults_of_the_network",
-    ),
-    (
-        "src/cli/doctor/findings/tests/settings.rs",
-        "faults_of_the_settings_and_the_service",
-    ),
-    (
-        "src/cli/doctor/findings/tests/sound.rs",
-        "faults_on_the_way_to_the_ear",
-    ),
     ("src/node/catalogues.rs", "the file"),
     ("src/tracker/link/mod.rs", "the file"),
     ("src/tracker/registry/tests.rs", "the file"),

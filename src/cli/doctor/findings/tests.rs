@@ -58,10 +58,65 @@ fn dir(path: &str) -> Option<Dir> {
     })
 }
 
-/// A kitchen radio that is well.
-fn well() -> DoctorFacts {
+fn machine() -> Machine {
+    Machine {
+        memory: Some(900 << 20),
+        memory_available: Some(500 << 20),
+        clock: 1_800_000_000,
+        throttled: Some(0),
+        buffers: Buffers {
+            most: Some(212_992),
+            wanted: 1 << 20,
+            received: 1_000_000,
+            lost: 3,
+        },
+        ..Machine::default()
+    }
+}
+
+fn network() -> LocalInterfaces {
+    LocalInterfaces {
+        interfaces: vec![Interface {
+            name: "wlan0".into(),
+            addresses: vec![
+                "192.168.1.7".parse().unwrap(),
+                "2001:db8::7".parse().unwrap(),
+            ],
+            has_multicast: true,
+            is_virtual: false,
+            narrow: None,
+            wifi: Some(Wifi {
+                power_save: Some(false),
+                signal: Some(-52),
+            }),
+        }],
+        is_radio_off: false,
+    }
+}
+
+fn settings() -> Settings {
     let text = "role = \"both\"\nname = \"kitchen\"\nswarm.key_file = \"/etc/p2pmusic.key\"\n\
                 peer.music = [\"/srv/music\"]\naudio.device = \"hw:CARD=DAC,DEV=0\"";
+    Settings {
+        path: "/etc/p2pmusic.toml".into(),
+        way: Some(way("/etc/p2pmusic.toml", false, 0o644)),
+        read: Read::Well,
+        config: Config::parse(text).unwrap(),
+        host: "raspberrypi".into(),
+    }
+}
+
+fn root() -> Person {
+    Person {
+        name: "root".into(),
+        uid: Some(0),
+        gids: vec![0],
+        group: "root".into(),
+    }
+}
+
+/// A kitchen radio that is well.
+fn well() -> DoctorFacts {
     let status = Status {
         name: "kitchen".into(),
         tracker: "registered with 127.0.0.1".into(),
@@ -71,40 +126,16 @@ fn well() -> DoctorFacts {
         volume: Some(40),
         ..Status::default()
     };
-    let root = Person {
-        name: "root".into(),
-        uid: Some(0),
-        gids: vec![0],
-        group: "root".into(),
-    };
     DoctorFacts {
-        machine: Machine {
-            memory: Some(900 << 20),
-            memory_available: Some(500 << 20),
-            clock: 1_800_000_000,
-            throttled: Some(0),
-            buffers: Buffers {
-                most: Some(212_992),
-                wanted: 1 << 20,
-                received: 1_000_000,
-                lost: 3,
-            },
-            ..Machine::default()
-        },
-        looker: root,
+        machine: machine(),
+        looker: root(),
         runner: Person {
             name: "p2pmusic".into(),
             uid: Some(995),
             gids: vec![990, 29],
             group: "p2pmusic".into(),
         },
-        config: Settings {
-            path: "/etc/p2pmusic.toml".into(),
-            way: Some(way("/etc/p2pmusic.toml", false, 0o644)),
-            read: Read::Well,
-            config: Config::parse(text).unwrap(),
-            host: "raspberrypi".into(),
-        },
+        config: settings(),
         node: Some(NodeAnswer::Runs(Box::new(status))),
         unit: Some(Some(Unit {
             is_installed: true,
@@ -139,23 +170,7 @@ fn well() -> DoctorFacts {
             at: "[::]:4670".parse().unwrap(),
             state: PortState::Own,
         }]),
-        network: Some(LocalInterfaces {
-            interfaces: vec![Interface {
-                name: "wlan0".into(),
-                addresses: vec![
-                    "192.168.1.7".parse().unwrap(),
-                    "2001:db8::7".parse().unwrap(),
-                ],
-                has_multicast: true,
-                is_virtual: false,
-                narrow: None,
-                wifi: Some(Wifi {
-                    power_save: Some(false),
-                    signal: Some(-52),
-                }),
-            }],
-            is_radio_off: false,
-        }),
+        network: Some(network()),
         multicast: Some(Multicast::Heard {
             itself: vec![("wlan0".into(), true)],
             trackers: Vec::new(),

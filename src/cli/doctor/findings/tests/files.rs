@@ -1,16 +1,19 @@
 use super::*;
 
+fn key(facts: &mut DoctorFacts) -> &mut Key {
+    facts.key.as_mut().unwrap().as_mut().unwrap()
+}
+
+fn disk(dir: &mut Option<Dir>) -> &mut FileSystem {
+    dir.as_mut().unwrap().disk.as_mut().unwrap()
+}
+
+fn music(facts: &mut DoctorFacts) -> &mut Music {
+    facts.music[0].1.as_mut().unwrap()
+}
+
 #[test]
-fn faults_of_the_files() {
-    fn key(facts: &mut DoctorFacts) -> &mut Key {
-        facts.key.as_mut().unwrap().as_mut().unwrap()
-    }
-    fn disk(dir: &mut Option<Dir>) -> &mut FileSystem {
-        dir.as_mut().unwrap().disk.as_mut().unwrap()
-    }
-    fn music(facts: &mut DoctorFacts) -> &mut Music {
-        facts.music[0].1.as_mut().unwrap()
-    }
+fn faults_of_the_key() {
     are_found(&[
         (|f| f.key = Some(None), "key", Note, &["open", "keygen"]),
         (|f| f.key = None, "key", Wrong, &["in time"]),
@@ -47,6 +50,12 @@ fn faults_of_the_files() {
         ),
         (|f| key(f).keys = Some(Ok(2)), "key", Fine, &["2 keys"]),
         (|f| key(f).keys = None, "key", Note, &["may not read"]),
+    ]);
+}
+
+#[test]
+fn faults_of_the_state_directory() {
+    are_found(&[
         (
             |f| disk(&mut f.state).is_read_only = true,
             "state",
@@ -80,6 +89,18 @@ fn faults_of_the_files() {
             &["cannot make it"],
         ),
         (
+            |f| f.unit.as_mut().unwrap().as_mut().unwrap().writes = Some(vec!["/srv".into()]),
+            "state",
+            Fine,
+            &["/var/lib/p2pmusic"],
+        ),
+    ]);
+}
+
+#[test]
+fn faults_of_the_cache() {
+    are_found(&[
+        (
             |f| disk(&mut f.cache).free = 1 << 30,
             "cache",
             Note,
@@ -90,12 +111,6 @@ fn faults_of_the_files() {
             "cache",
             Note,
             &["in memory", "112 MiB"],
-        ),
-        (
-            |f| f.unit.as_mut().unwrap().as_mut().unwrap().writes = Some(vec!["/srv".into()]),
-            "state",
-            Fine,
-            &["/var/lib/p2pmusic"],
         ),
         (
             |f| {
@@ -110,6 +125,12 @@ fn faults_of_the_files() {
                 "ReadWritePaths=/srv/cache",
             ],
         ),
+    ]);
+}
+
+#[test]
+fn faults_of_the_music() {
+    are_found(&[
         (|f| f.music.clear(), "music", Note, &["shares none"]),
         (
             |f| f.music[0].1 = None,

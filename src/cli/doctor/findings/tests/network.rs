@@ -1,28 +1,31 @@
 use super::*;
 
+fn port(facts: &mut DoctorFacts, state: PortState) {
+    facts.ports.as_mut().unwrap()[0].state = state;
+}
+
+fn alone(facts: &mut DoctorFacts) {
+    set(facts, "name = \"kitchen\"\npeer.music = [\"/srv/music\"]");
+    status(facts).peers = 1;
+    facts.multicast = Some(Multicast::Heard {
+        itself: vec![("wlan0".into(), true)],
+        trackers: Vec::new(),
+        peers: 0,
+        error: None,
+    });
+}
+
+fn heard(facts: &mut DoctorFacts, itself: bool, trackers: &[&str]) {
+    facts.multicast = Some(Multicast::Heard {
+        itself: vec![("wlan0".into(), itself)],
+        trackers: trackers.iter().map(|&tracker| tracker.to_owned()).collect(),
+        peers: 2,
+        error: None,
+    });
+}
+
 #[test]
-fn faults_of_the_network() {
-    fn port(facts: &mut DoctorFacts, state: PortState) {
-        facts.ports.as_mut().unwrap()[0].state = state;
-    }
-    fn alone(facts: &mut DoctorFacts) {
-        set(facts, "name = \"kitchen\"\npeer.music = [\"/srv/music\"]");
-        status(facts).peers = 1;
-        facts.multicast = Some(Multicast::Heard {
-            itself: vec![("wlan0".into(), true)],
-            trackers: Vec::new(),
-            peers: 0,
-            error: None,
-        });
-    }
-    fn heard(facts: &mut DoctorFacts, itself: bool, trackers: &[&str]) {
-        facts.multicast = Some(Multicast::Heard {
-            itself: vec![("wlan0".into(), itself)],
-            trackers: trackers.iter().map(|&tracker| tracker.to_owned()).collect(),
-            peers: 2,
-            error: None,
-        });
-    }
+fn faults_of_the_ports() {
     are_found(&[
         (
             |f| port(f, PortState::Taken(Some("mpd (pid 9)".into()))),
@@ -42,6 +45,12 @@ fn faults_of_the_network() {
             Wrong,
             &["no such address"],
         ),
+    ]);
+}
+
+#[test]
+fn faults_of_the_network() {
+    are_found(&[
         (
             |f| f.network.as_mut().unwrap().interfaces.clear(),
             "network",
@@ -68,6 +77,12 @@ fn faults_of_the_network() {
                 "sudo ip link set wlan0 mtu 1500",
             ],
         ),
+    ]);
+}
+
+#[test]
+fn faults_of_the_wifi() {
+    are_found(&[
         (
             |f| wlan(f).wifi.as_mut().unwrap().power_save = Some(true),
             "wifi",
@@ -89,6 +104,12 @@ fn faults_of_the_network() {
             Note,
             &["-83 dBm"],
         ),
+    ]);
+}
+
+#[test]
+fn faults_of_multicast() {
+    are_found(&[
         (
             |f| wlan(f).has_multicast = false,
             "multicast",
@@ -150,6 +171,12 @@ fn faults_of_the_network() {
             Wrong,
             &["in time"][..1],
         ),
+    ]);
+}
+
+#[test]
+fn faults_of_the_tracker() {
+    are_found(&[
         (
             |f| f.trackers = vec![("attic:4670".into(), None)],
             "tracker",
@@ -178,6 +205,12 @@ fn faults_of_the_network() {
             Wrong,
             &["nobody answers", "systemctl"],
         ),
+    ]);
+}
+
+#[test]
+fn faults_of_the_firewall() {
+    are_found(&[
         (
             |f| {
                 f.firewall = Some(Firewall {

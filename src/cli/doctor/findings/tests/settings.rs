@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn faults_of_the_settings_and_the_service() {
+fn faults_of_the_configuration() {
     are_found(&[
         (
             |f| f.config.read = Read::Default,
@@ -42,6 +42,12 @@ fn faults_of_the_settings_and_the_service() {
             Note,
             &["password"],
         ),
+    ]);
+}
+
+#[test]
+fn faults_of_the_name() {
+    are_found(&[
         (
             |f| f.config.config.name = None,
             "name",
@@ -54,6 +60,12 @@ fn faults_of_the_settings_and_the_service() {
             Wrong,
             &["a/b", "slash"],
         ),
+    ]);
+}
+
+#[test]
+fn faults_of_the_service() {
+    are_found(&[
         (|f| f.unit = None, "service", Wrong, &["in time"][..1]),
         (
             |f| f.unit.as_mut().unwrap().as_mut().unwrap().active = "failed".into(),
@@ -73,6 +85,12 @@ fn faults_of_the_settings_and_the_service() {
             Note,
             &["systemctl enable"],
         ),
+    ]);
+}
+
+#[test]
+fn faults_of_the_node() {
+    are_found(&[
         (|f| f.node = None, "node", Wrong, &["in time"]),
         (stopped, "node", Note, &["does not run"]),
         (

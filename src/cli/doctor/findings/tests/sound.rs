@@ -1,16 +1,19 @@
 use super::*;
 
+fn tried(facts: &mut DoctorFacts, tried: Tried) {
+    facts.sound.as_mut().unwrap().tried = tried;
+}
+
+fn auto(facts: &mut DoctorFacts) {
+    facts.sound.as_mut().unwrap().wanted = OutputSpec::Auto;
+}
+
+fn knobs(facts: &mut DoctorFacts, knobs: &[MixerControl]) {
+    facts.knobs = Some(knobs.to_vec());
+}
+
 #[test]
-fn faults_on_the_way_to_the_ear() {
-    fn tried(facts: &mut DoctorFacts, tried: Tried) {
-        facts.sound.as_mut().unwrap().tried = tried;
-    }
-    fn auto(facts: &mut DoctorFacts) {
-        facts.sound.as_mut().unwrap().wanted = OutputSpec::Auto;
-    }
-    fn knobs(facts: &mut DoctorFacts, knobs: &[MixerControl]) {
-        facts.knobs = Some(knobs.to_vec());
-    }
+fn faults_of_the_sound_device() {
     are_found(&[
         (|f| f.sound = None, "device", Wrong, &["in time", "fuser"]),
         (
@@ -50,6 +53,12 @@ fn faults_on_the_way_to_the_ear() {
             Note,
             &["television"],
         ),
+    ]);
+}
+
+#[test]
+fn faults_of_the_mixer() {
+    are_found(&[
         (
             |f| knobs(f, &[control("DAC", "Digital", false, 80)]),
             "mixer",
@@ -103,6 +112,12 @@ fn faults_on_the_way_to_the_ear() {
             Fine,
             &[],
         ),
+    ]);
+}
+
+#[test]
+fn more_faults_of_the_mixer() {
+    are_found(&[
         (
             |f| {
                 knobs(
@@ -118,6 +133,12 @@ fn faults_on_the_way_to_the_ear() {
             &["Speaker"],
         ),
         (|f| f.knobs = None, "mixer", Wrong, &["in time"][..1]),
+    ]);
+}
+
+#[test]
+fn faults_of_the_volume() {
+    are_found(&[
         (
             |f| status(f).volume = Some(0),
             "volume",
@@ -131,6 +152,10 @@ fn faults_on_the_way_to_the_ear() {
             &["max_volume"],
         ),
     ]);
+}
+
+#[test]
+fn what_another_user_may_is_not_known() {
     let mut facts = well();
     guest(&mut facts);
     tried(&mut facts, Tried::Unusable("not in the group audio".into()));
