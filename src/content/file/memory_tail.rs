@@ -151,8 +151,15 @@ impl Blob {
     /// From now on what arrives stays in memory.
     pub(in crate::content) fn spill_to_memory(&self, why: Arc<str>) {
         let loose = &mut self.arrival().loose;
-        loose.why.get_or_insert(why);
+        if loose.why.is_some() {
+            return;
+        }
+        loose.why = Some(why);
         loose.waiting.clear();
+        // They may be small parts of large buffers.
+        for bytes in loose.groups.values_mut() {
+            *bytes = Bytes::copy_from_slice(bytes);
+        }
     }
 
     /// Has these be read at once, and written after what was shown before: by
@@ -279,10 +286,15 @@ impl MemoryTail {
         going
     }
 
-    fn insert(&mut self, group: Group, bytes: &[u8]) {
+    /// Takes the bytes of a group, which are shared with what waits for the disk, and copied
+    /// where nothing does.
+    fn insert(&mut self, group: Group, bytes: &Bytes) {
         self.bytes += bytes.len();
-        // Its own copy: it may be a small part of a large buffer.
-        self.groups.insert(group, Bytes::copy_from_slice(bytes));
+        let bytes = match self.why {
+            None => bytes.clone(),
+            Some(_) => Bytes::copy_from_slice(bytes),
+        };
+        self.groups.insert(group, bytes);
     }
 }
 
