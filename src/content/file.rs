@@ -28,9 +28,7 @@ use async_channel::{Receiver, Sender};
 use self::claims::ClaimMark;
 pub(super) use self::hashes::Hashes;
 use self::memory_tail::MemoryTail;
-pub use self::memory_tail::Uncached;
-#[cfg(test)]
-pub use self::memory_tail::Written;
+pub use self::memory_tail::{Uncached, Written};
 use self::pairs::PairRun;
 pub use self::slice::SliceError;
 use super::bitfield::Bitfield;
@@ -59,7 +57,7 @@ pub struct Blob {
     finishing: Mutex<()>,
     /// Held while something that waited for the disk is written, so that parents go first.
     writing: Mutex<()>,
-    /// Something waits for the disk.
+    /// Something waits for the disk, or will not be kept.
     shown: (Sender<()>, Receiver<()>),
 }
 

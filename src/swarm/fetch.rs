@@ -15,7 +15,7 @@ use crate::{
     content::{
         blob::{Verified, Verifier},
         error::StoreError,
-        file::{Blob, Uncached},
+        file::{Blob, Uncached, Written},
         ranges::GroupSet,
         slow,
     },
@@ -197,9 +197,9 @@ async fn fetch_over<Told: Future<Output = ()> + Send>(
     Ok(outcome)
 }
 
-/// Takes the slice as it comes: what has come goes to a blocking thread at once, which checks it
-/// and shows it to its readers; [`write_behind`] has it written. Gives also how many bytes of
-/// it could not be used.
+/// Takes the slice as it comes: what has come goes to a blocking thread at once, which checks it,
+/// shows it to its readers and writes it; [`write_behind`] sees to what is not written soon.
+/// Gives also how many bytes of it could not be used.
 async fn receive<Told: Future<Output = ()> + Send>(
     answer: &mut RecvStream,
     verifier: Verifier,
@@ -213,6 +213,7 @@ async fn receive<Told: Future<Output = ()> + Send>(
         buffer: BytesMut::new(),
     };
     let mut disk_is_late = false;
+    let _left_behind = CallsWriter(blob);
     while arrival.verifier.needs().is_some() {
         let came = match patience.wait(answer.read_chunks(&mut chunks)).await {
             Some(Ok(Some(came))) => came,
@@ -230,18 +231,15 @@ async fn receive<Told: Future<Output = ()> + Send>(
             continue;
         }
         disk_is_late &= blob.waiting().is_some();
-        let to = blob.clone();
-        let (back, shown, wrong) = smol::unblock(move || {
-            let (items, wrong) = arrival.verify();
-            let groups: GroupSet = items.iter().filter_map(Verified::group).collect();
-            let shown = to.show(items).map(|written| (groups, written));
-            (arrival, shown, wrong)
-        })
-        .await;
-        arrival = back;
+        let wrong;
+        let shown;
+        (arrival, shown, wrong) = take_in(arrival, blob.clone()).await;
         let (groups, written) = shown?;
         // Others are told of groups that they can be sent; a listener need not wait for that.
         disk_is_late = disk_is_late || within(SOON, written.ended()).await.is_none();
+        if disk_is_late {
+            blob.call_writer();
+        }
         if !groups.is_empty() {
             log::trace!("groups {groups:?} are here");
             progress(FetchProgress::Groups(groups)).await;
@@ -254,6 +252,40 @@ async fn receive<Told: Future<Output = ()> + Send>(
     Ok((RequestOutcome::Complete, arrival.buffer.len()))
 }
 
+/// What has come, after a look at it: the rest of the slice, the groups that are shown with the
+/// end of their writing, and the length of an item that is wrong.
+type TakenIn = (
+    IncomingSlice,
+    Result<(GroupSet, Written), StoreError>,
+    Option<usize>,
+);
+
+/// Verifies and shows what has come. The same blocking thread writes it then: it costs no other
+/// hop, and is not waited for here.
+async fn take_in(mut arrival: IncomingSlice, blob: Arc<Blob>) -> TakenIn {
+    let (give, given) = async_channel::bounded(1);
+    let writing = smol::unblock(move || {
+        let (items, wrong) = arrival.verify();
+        let groups: GroupSet = items.iter().filter_map(Verified::group).collect();
+        let shown = blob.show(items).map(|written| (groups, written));
+        // Whether or not somebody still waits for it.
+        let _ = give.try_send((arrival, shown, wrong));
+        blob.write_shown();
+    });
+    let taken = given.recv().await;
+    writing.detach();
+    taken.expect("there is room for one, and one is sent")
+}
+
+/// What a fetch leaves to be written, whichever way it ends, is seen to.
+struct CallsWriter<'a>(&'a Blob);
+
+impl Drop for CallsWriter<'_> {
+    fn drop(&mut self) {
+        self.0.call_writer();
+    }
+}
+
 /// Waits until no more than is meant to waits for the disk.
 async fn wait_for_room(blob: &Blob) {
     while let Some(waiting) = blob.waiting().filter(|w| w.bytes > MAX_WAITING) {
@@ -261,9 +293,9 @@ async fn wait_for_room(blob: &Blob) {
     }
 }
 
-/// Writes what is shown of a track that arrives, in its order, until it is dropped. Tells once
-/// if the track cannot be kept: because the disk does not take it, or not as long as music can
-/// wait.
+/// Writes what was shown of a track that arrives and still waits, in its order, until it is
+/// dropped. Tells once if the track cannot be kept: because the disk does not take it, or not as
+/// long as music can wait.
 pub async fn write_behind<Told: Future<Output = ()>>(
     blob: Arc<Blob>,
     not_kept: impl Fn(Uncached) -> Told,

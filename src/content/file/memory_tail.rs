@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, MutexGuard, Weak};
 use std::time::SystemTime;
 
 use async_channel::{Receiver, Sender};
@@ -156,6 +156,7 @@ impl Blob {
         }
         loose.why = Some(why);
         loose.waiting.clear();
+        let _ = self.shown.0.try_send(());
         // They may be small parts of large buffers.
         for bytes in loose.groups.values_mut() {
             *bytes = Bytes::copy_from_slice(bytes);
@@ -163,7 +164,7 @@ impl Blob {
     }
 
     /// Has these be read at once, and written after what was shown before: by
-    /// [`Self::write_next`], which the task that waits for [`Self::shown`] calls.
+    /// [`Self::write_shown`].
     ///
     /// # Errors
     /// [`StoreError::Foreign`], and [`StoreError::Memory`] when nobody forgets.
@@ -184,13 +185,30 @@ impl Blob {
                 written: written.clone(),
                 _ends: ends,
             });
-            // Where it is said already, that is enough.
-            let _ = self.shown.0.try_send(());
         }
         Ok(written)
     }
 
-    /// Tells that something waits for the disk.
+    /// Writes what was shown, unless another thread does.
+    pub fn write_shown(&self) {
+        // One that ends just now may have missed the last: so this one looks again, too.
+        while self.waiting().is_some() {
+            let Ok(turn) = self.writing.try_lock() else {
+                return;
+            };
+            self.write_first(turn);
+        }
+    }
+
+    /// Says that what was shown is not written yet.
+    pub fn call_writer(&self) {
+        if self.waiting().is_some() {
+            // Where it is said already, that is enough.
+            let _ = self.shown.0.try_send(());
+        }
+    }
+
+    /// Tells that something waits for the disk, and has been waiting.
     pub fn shown(&self) -> Receiver<()> {
         self.shown.1.clone()
     }
@@ -208,7 +226,10 @@ impl Blob {
 
     /// Writes what has waited longest; whether there was something.
     pub fn write_next(&self) -> bool {
-        let _turn = self.writing();
+        self.write_first(self.writing())
+    }
+
+    fn write_first(&self, _turn: MutexGuard<'_, ()>) -> bool {
         let first = self.arrival().loose.first_waiting();
         let Some(items) = first else { return false };
         if let Err(error) = self.take_in(&items) {
