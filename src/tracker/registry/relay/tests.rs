@@ -1,5 +1,10 @@
 //! The room for catalogues, how it is shared, and pulls that end.
 
+use proptest::{
+    prelude::{any, prop},
+    prop_assert, prop_assert_eq,
+    test_runner::{Config, TestCaseError, TestRunner},
+};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use super::*;
@@ -10,12 +15,24 @@ use crate::{
 
 /// A catalogue of one page of some 40 bytes.
 fn catalogue(peer: u8, seq: u64) -> Catalogue {
+    catalogue_of(peer, seq, 1)
+}
+
+/// A catalogue of so many entries; 256 of them, which are a page, have some 10 KB.
+fn catalogue_of(peer: u8, seq: u64, entries: usize) -> Catalogue {
     let key = Ed25519KeyPair::from_seed_unchecked(&[peer; 32]).unwrap();
-    let track = TrackId([seq as u8; 32]);
-    let entries = vec![Some(Entry::Held(Box::new(HeldEntry { track, size: 1 })))];
+    let held = |n: usize| {
+        let mut track = [seq as u8; 32];
+        track[30..].copy_from_slice(&(n as u16).to_be_bytes());
+        let track = TrackId(track);
+        Some(Entry::Held(Box::new(HeldEntry { track, size: 1 })))
+    };
+    let entries: Vec<_> = (0..entries).map(held).collect();
+    let pages = entries.chunks(PAGE_ENTRIES);
+    let pages = pages.map(|entries| Arc::new(Page::new(entries))).collect();
     let owner = PeerId(key.public_key().as_ref().try_into().unwrap());
     let sign = |bytes: &[u8]| key.sign(bytes).as_ref().try_into().unwrap();
-    Catalogue::publish(owner, 1, seq, vec![Arc::new(Page::new(&entries))], sign)
+    Catalogue::publish(owner, 1, seq, pages, sign)
 }
 
 /// Two and a list.
@@ -191,4 +208,143 @@ fn a_pull_without_progress_is_given_up() {
     relay.handle_timeout(&everybody, now + PULL_TIMEOUT);
     assert_eq!(relay.poll_timeout(), None);
     assert_eq!(pull(&mut relay, &own, &everybody, now), whole(&own));
+}
+
+#[test]
+fn of_an_owner_that_was_here_for_a_moment_nothing_is_kept() {
+    let now = Instant::now();
+    let second = Duration::from_secs(1);
+    for (was_here, is_kept) in [
+        (Duration::ZERO, false),
+        (KNOWN_AFTER - second, false),
+        (KNOWN_AFTER, true),
+    ] {
+        let own = catalogue(1, 1);
+        let mut relay = Relay::new(QUOTA);
+        assert_eq!(pull(&mut relay, &own, &everybody, now), whole(&own));
+        relay.handle_gone(own.owner(), was_here, now);
+        assert_eq!(relay.head(own.owner()).is_some(), is_kept, "{was_here:?}");
+        assert_eq!(relay.bytes() > 0, is_kept, "{was_here:?}");
+    }
+}
+
+/// Members at three addresses that show catalogues of 1 to 8 pages, and send none, some or
+/// all of these, and go and come; and an owner at another address whose catalogue is within
+/// its part.
+struct Crowd {
+    relay: Relay,
+    /// Of each member, the catalogues that it has one after the other.
+    catalogues: Vec<Vec<Catalogue>>,
+    honest: Vec<Catalogue>,
+    now: Instant,
+}
+
+/// Twelve pages, and of one owner six.
+const OF_CROWD: MemoryQuota = MemoryQuota {
+    all: 12 * 11_000,
+    one: 6 * 11_000,
+};
+const MEMBERS: u8 = 6;
+const VERSIONS: u64 = 8;
+
+impl Crowd {
+    fn new(now: Instant) -> Self {
+        let versions = |member: u8| {
+            let pages = move |seq: u64| 1 + (usize::from(member) * 7 + seq as usize * 5) % 8;
+            let all = (1..=VERSIONS).map(move |seq| catalogue_of(member, seq, pages(seq) * 256));
+            all.collect()
+        };
+        Self {
+            relay: Relay::new(OF_CROWD),
+            catalogues: (1..=MEMBERS).map(versions).collect(),
+            honest: (1..=VERSIONS)
+                .map(|seq| catalogue_of(99, seq, 256))
+                .collect(),
+            now,
+        }
+    }
+
+    fn site_of(&self, id: PeerId) -> Option<OwnerSite> {
+        let all = self.catalogues.iter();
+        let member = all
+            .map(|versions| versions[0].owner())
+            .position(|owner| owner == id);
+        let site = member.map_or(9, |member| member as u8 % 3);
+        Some(std::net::IpAddr::from([10, 0, 0, site]).into())
+    }
+
+    /// An owner sends its head, its list, and so many pages.
+    fn send(&mut self, own: &Catalogue, pages: usize) -> Result<(), TestCaseError> {
+        let mut relay = std::mem::replace(&mut self.relay, Relay::new(OF_CROWD));
+        let (owner, now) = (own.owner(), self.now);
+        let site_of = |id| self.site_of(id);
+        relay.handle_head(*own.head(), &site_of, now).unwrap();
+        check(&relay, self)?;
+        relay
+            .handle_list(owner, own.list().to_vec(), &site_of, now)
+            .unwrap();
+        check(&relay, self)?;
+        for (index, page) in (0..).zip(own.pages().iter().take(pages)) {
+            let page = page.encode().into();
+            relay
+                .handle_page(owner, index, page, &site_of, now)
+                .unwrap();
+            check(&relay, self)?;
+        }
+        self.relay = relay;
+        Ok(())
+    }
+}
+
+/// What the relay says that it has, and what can really be had of it, fit.
+fn check(relay: &Relay, crowd: &Crowd) -> Result<(), TestCaseError> {
+    let mut sum = 0;
+    for versions in &crowd.catalogues {
+        let owner = versions[0].owner();
+        let pages = (0..8).filter_map(|index| relay.page(owner, index));
+        let bytes: usize = pages.map(|page| page.len()).sum();
+        prop_assert!(bytes <= OF_CROWD.one, "one has {bytes}");
+        sum += bytes;
+    }
+    prop_assert!(
+        sum <= relay.bytes(),
+        "{sum} are here, {} counted",
+        relay.bytes()
+    );
+    prop_assert!(relay.bytes() <= OF_CROWD.all, "all have {}", relay.bytes());
+    Ok(())
+}
+
+#[test]
+fn whatever_members_send_the_relay_is_bounded_and_a_fair_part_is_passed_on() {
+    let mut runner = TestRunner::new(Config::with_cases(24));
+    let steps = prop::collection::vec((0..MEMBERS, 0..10usize, any::<bool>()), 1..30);
+    let all = Crowd::new(Instant::now());
+    let outcome = runner.run(&steps, |steps| {
+        let mut crowd = Crowd {
+            relay: Relay::new(OF_CROWD),
+            catalogues: all.catalogues.clone(),
+            honest: all.honest.clone(),
+            now: all.now,
+        };
+        for (step, (member, pages, goes)) in steps.into_iter().enumerate() {
+            // Long enough for what is asked for not to be paced.
+            crowd.now += Duration::from_secs(120);
+            let now = crowd.now;
+            let mut relay = std::mem::replace(&mut crowd.relay, Relay::new(OF_CROWD));
+            relay.handle_timeout(&|id| crowd.site_of(id), now);
+            let seq = step / usize::from(MEMBERS) % VERSIONS as usize;
+            let own = crowd.catalogues[usize::from(member)][seq].clone();
+            if goes {
+                relay.handle_gone(own.owner(), KNOWN_AFTER, now);
+            }
+            crowd.relay = relay;
+            crowd.send(&own, pages)?;
+            let honest = crowd.honest[step / 4 % VERSIONS as usize].clone();
+            crowd.send(&honest, 1)?;
+            prop_assert_eq!(crowd.relay.head(honest.owner()), Some(*honest.head()));
+        }
+        Ok(())
+    });
+    outcome.unwrap();
 }
