@@ -12,6 +12,7 @@ use super::{
     archive::{self, Cabinet},
     dirs, exposition,
     introduce::{introduction, name, setup},
+    machine,
     memory::{self, Loaded},
     music,
     network::{self, NetworkView},
@@ -231,6 +232,7 @@ fn bind_endpoint(
     let subnets = network.interfaces.subnets.clone();
     let endpoint = Endpoint::bind(at, identity.clone(), subnets)
         .map_err(|source| DaemonError::Listen { at, source })?;
+    endpoint.set_memory(machine::memory());
     if let Ok(at) = endpoint.local_addr() {
         log::info!("peer listens on {at}");
     }

@@ -25,7 +25,7 @@ use rustls::pki_types::CertificateDer;
 use smol::{future, Timer};
 
 use super::{
-    hosts::{Hosts, GUEST_WINDOW, LEAST_SEND_WINDOW},
+    hosts::{Hosts, LEAST_SEND_WINDOW},
     requester::{HostKey, Requester},
     socket::{Addresses, CountedSocket},
     unproven::{Attempt, DialPermit},
@@ -128,6 +128,11 @@ impl Endpoint {
     pub fn set_subnets(&self, subnets: Vec<Subnet>) {
         *self.subnets.write().unwrap_or_else(PoisonError::into_inner) = subnets;
         self.addresses.lock().handle_change();
+    }
+
+    /// This machine has so many bytes of memory, by which what may come is bounded.
+    pub fn set_memory(&self, memory: u64) {
+        self.hosts().set_memory(memory);
     }
 
     /// This node's id.
@@ -278,7 +283,10 @@ impl Endpoint {
             HostKey::at(ip, &subnets)
         };
         let mut config = transport();
-        config.congestion_controller_factory(self.hosts().controller(site));
+        let mut hosts = self.hosts();
+        config
+            .receive_window(VarInt::from_u32(hosts.first_window()))
+            .congestion_controller_factory(hosts.controller(site));
         config
     }
 
@@ -451,7 +459,6 @@ fn transport() -> TransportConfig {
         .max_concurrent_bidi_streams(VarInt::from_u32(MAX_STREAMS))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(GUEST_WINDOW))
         .send_window(LEAST_SEND_WINDOW)
         .datagram_receive_buffer_size(None)
         // Each answer has a priority of its own (see `provide`), so that first asked is

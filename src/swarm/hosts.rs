@@ -4,6 +4,9 @@
 //! it, whatever limits them. That is the congestion window where packets are lost, which all
 //! connections with a host share; and where something takes more than a line carries, and
 //! loses nothing, the send window.
+//!
+//! And what all hosts may send to this node before it is read fits into its memory
+//! ([`ReceiveRoom`]): where the beginning of a stream is missing, the rest is kept.
 
 use std::{
     collections::BTreeMap,
@@ -18,12 +21,26 @@ use super::{congestion::DeafCubic, requester::HostKey};
 #[derive(Default)]
 pub struct Hosts {
     /// Those that are no more are left out when another comes.
-    open: Vec<(HostKey, Weak<quinn::Connection>)>,
+    open: Vec<OpenConnection>,
+    room: ReceiveRoom,
     /// What makes the controllers of the connections with a host.
     controllers: BTreeMap<HostKey, Weak<DeafCubic>>,
 }
 
+struct OpenConnection {
+    site: HostKey,
+    quic: Weak<quinn::Connection>,
+    /// What may come over it, and what it has been given beyond that.
+    first: u32,
+    more: u32,
+}
+
 impl Hosts {
+    /// This machine has so many bytes of memory.
+    pub fn set_memory(&mut self, memory: u64) {
+        self.room = ReceiveRoom::of(memory);
+    }
+
     /// What controls the next connection with a host; without one, it shares nothing.
     pub fn controller(&mut self, site: Option<HostKey>) -> Arc<DeafCubic> {
         self.controllers.retain(|_, made| made.strong_count() > 0);
@@ -38,40 +55,50 @@ impl Hosts {
 
     /// A connection has shaken hands: what may be under way over each is another now.
     pub fn handle_open(&mut self, site: HostKey, quic: &Arc<quinn::Connection>) {
-        self.open.retain(|(_, other)| other.strong_count() > 0);
-        self.open.push((site, Arc::downgrade(quic)));
+        let first = self.first_window();
+        self.open.push(OpenConnection {
+            site,
+            quic: Arc::downgrade(quic),
+            first,
+            more: 0,
+        });
         let mut counts: BTreeMap<HostKey, usize> = BTreeMap::new();
-        for (site, _) in &self.open {
-            *counts.entry(*site).or_default() += 1;
+        for other in &self.open {
+            *counts.entry(other.site).or_default() += 1;
         }
-        for (site, quic) in &self.open {
-            let of_host = counts.get(site).copied().unwrap_or(1);
-            if let Some(quic) = quic.upgrade() {
+        for other in &self.open {
+            let of_host = counts.get(&other.site).copied().unwrap_or(1);
+            if let Some(quic) = other.quic.upgrade() {
                 quic.set_send_window(send_window(counts.len(), of_host));
             }
         }
     }
 
+    /// What may come over the next connection before anything is asked of it.
+    pub fn first_window(&mut self) -> u32 {
+        self.open.retain(|other| other.quic.strong_count() > 0);
+        self.room.first(self.open.len())
+    }
+
     /// What may come over a connection of which something is asked.
-    pub fn receive_window(&self, quic: &Arc<quinn::Connection>) -> VarInt {
-        let open = self
-            .open
-            .iter()
-            .filter(|(_, other)| other.strong_count() > 0);
-        let mut counts: BTreeMap<HostKey, usize> = BTreeMap::new();
-        for (site, _) in open.clone() {
-            *counts.entry(*site).or_default() += 1;
-        }
-        let same = |(_, other): &&(HostKey, Weak<quinn::Connection>)| {
-            std::ptr::eq(other.as_ptr(), Arc::as_ptr(quic))
+    pub fn receive_window(&mut self, quic: &Arc<quinn::Connection>) -> VarInt {
+        self.open.retain(|other| other.quic.strong_count() > 0);
+        let same = |other: &OpenConnection| std::ptr::eq(other.quic.as_ptr(), Arc::as_ptr(quic));
+        let Some(at) = self.open.iter().position(same) else {
+            return VarInt::from_u32(GUEST_WINDOW);
         };
-        let site = open.clone().find(same).map(|(site, _)| site);
-        let of_host = site.and_then(|site| counts.get(site)).copied();
-        VarInt::from_u32(receive_window(counts.len(), of_host.unwrap_or(1)))
+        let (site, more) = (self.open[at].site, self.open[at].more);
+        let given =
+            |of: &mut dyn Iterator<Item = &OpenConnection>| of.map(|other| other.more).sum();
+        let all = given(&mut self.open.iter());
+        let of_host = given(&mut self.open.iter().filter(|other| other.site == site));
+        let this = &mut self.open[at];
+        this.more = self.room.more(all, of_host, more);
+        VarInt::from_u32(this.first + this.more)
     }
 
     pub fn connections(&self) -> impl Iterator<Item = Arc<quinn::Connection>> + '_ {
-        self.open.iter().filter_map(|(_, quic)| quic.upgrade())
+        self.open.iter().filter_map(|other| other.quic.upgrade())
     }
 }
 
@@ -82,23 +109,59 @@ fn send_window(hosts: usize, of_host: usize) -> u64 {
     part(host, of_host).max(LEAST_OF_MANY)
 }
 
-/// What may come over each of so many connections with one of so many hosts.
-fn receive_window(hosts: usize, of_host: usize) -> u32 {
-    let part = |of: u32, n: usize| of / u32::try_from(n).unwrap_or(u32::MAX).max(1);
-    let host = part(RECEIVE_WINDOWS, hosts).clamp(LEAST_RECEIVE_WINDOW, RECEIVE_WINDOW);
-    part(host, of_host).max(GUEST_WINDOW)
+/// What all connections may send to this node before it is read. What has been given to one
+/// cannot be taken back, and is free again when the connection ends.
+#[derive(Clone, Copy, Debug)]
+struct ReceiveRoom {
+    /// Of those of which something is asked, beyond what each has in any case.
+    all: u32,
+}
+
+impl Default for ReceiveRoom {
+    fn default() -> Self {
+        Self {
+            all: MOST_RECEIVE_ROOM,
+        }
+    }
+}
+
+impl ReceiveRoom {
+    fn of(memory: u64) -> Self {
+        let part = u32::try_from(memory / PART_OF_MEMORY).unwrap_or(u32::MAX);
+        Self {
+            all: part.clamp(LEAST_RECEIVE_ROOM, MOST_RECEIVE_ROOM),
+        }
+    }
+
+    /// What may come in any case over one more connection beside so many.
+    fn first(self, open: usize) -> u32 {
+        let open = u32::try_from(open).unwrap_or(u32::MAX).saturating_add(1);
+        (self.all / 2 / open).clamp(LEAST_WINDOW, GUEST_WINDOW)
+    }
+
+    /// What a connection is given beyond that which has `own` of it, while all together have
+    /// `all`, and those of its host `of_host`: the whole window of a host, as long as half of
+    /// what is free is left to others.
+    fn more(self, all: u32, of_host: u32, own: u32) -> u32 {
+        let free = self.all.saturating_sub(all - own);
+        let of_host = RECEIVE_WINDOW.saturating_sub(of_host - own);
+        own.max(of_host.min(free / 2))
+    }
 }
 
 /// What may be on its way from a host: 200 Mbit/s at 160 ms. A sender of the end of each
 /// stream and never its beginning has this much kept for it.
 const RECEIVE_WINDOW: u32 = 4 << 20;
-/// Of all hosts together: a house has all of it each.
-const RECEIVE_WINDOWS: u32 = 32 << 20;
-/// Of a host in any case: 100 Mbit/s at 20 ms.
-const LEAST_RECEIVE_WINDOW: u32 = 256 * 1024;
+/// A 32nd of the machine's memory is for what comes; a house of eight has the whole window
+/// each with 1 GiB, and one source has it on the smallest.
+const PART_OF_MEMORY: u64 = 32;
+const LEAST_RECEIVE_ROOM: u32 = 2 * RECEIVE_WINDOW;
+const MOST_RECEIVE_ROOM: u32 = 8 * RECEIVE_WINDOW;
 /// Of a connection in any case, before anything is asked of it, too: all the requests that
-/// a peer may have open.
-pub const GUEST_WINDOW: u32 = 64 * 1024;
+/// a peer may have open, and music from 20 ms away.
+const GUEST_WINDOW: u32 = 64 * 1024;
+/// Of a connection of a crowd, which has a thousand: some requests, and a group of chunks.
+const LEAST_WINDOW: u32 = 18 * 1024;
 /// What is kept for resending to a host, as much as is under way at 50 Mbit/s and 160 ms.
 /// A peer that never confirms anything has this much kept for it.
 const SEND_WINDOW: u64 = 1 << 20;
@@ -134,19 +197,50 @@ mod tests {
         assert_eq!(send_window(usize::MAX, usize::MAX), LEAST_OF_MANY);
     }
 
-    /// What comes of as many connections as there are guests, from so many hosts in turn, where
-    /// each fills its own before the next one comes.
+    /// What may come over each of so many connections, from so many hosts in turn, after
+    /// something was asked of all of them, `rounds` times.
+    fn windows(room: ReceiveRoom, connections: usize, hosts: usize, rounds: usize) -> Vec<u32> {
+        let mut given: Vec<(u32, u32)> = Vec::new();
+        for n in 0..connections {
+            given.push((room.first(n), 0));
+        }
+        for n in (0..rounds).flat_map(|_| 0..connections) {
+            let all = given.iter().map(|(_, more)| more).sum();
+            let same = given.iter().skip(n % hosts).step_by(hosts);
+            let of_host = same.map(|(_, more)| more).sum();
+            given[n].1 = room.more(all, of_host, given[n].1);
+        }
+        given.iter().map(|(first, more)| first + more).collect()
+    }
+
+    /// As many as a directory has, and as many guests.
+    const MOST_CONNECTIONS: usize = 1024 + MAX_GUESTS;
+
     #[test]
     fn what_may_come_is_bounded_however_many_are_asked() {
-        assert_eq!(receive_window(8, 1), RECEIVE_WINDOW);
-        let kept = |hosts: usize| -> u64 {
-            let each = (0..MAX_GUESTS).map(|n| receive_window(hosts.min(n + 1), n / hosts + 1));
-            each.map(u64::from).sum()
-        };
-        let all = u64::from(RECEIVE_WINDOWS);
-        assert!(kept(1) <= all, "identities of one host: {}", kept(1));
-        let most = (1..=MAX_GUESTS).map(kept).max();
-        assert!(most <= Some(4 * all), "{most:?}");
+        for (memory, most) in [(64, 36), (512, 48), (1024, 76), (16 << 10, 76)] {
+            let room = ReceiveRoom::of(memory << 20);
+            for hosts in [1, 2, 20, 300, MOST_CONNECTIONS] {
+                let windows = windows(room, MOST_CONNECTIONS, hosts, 3);
+                let sum: u64 = windows.iter().copied().map(u64::from).sum();
+                assert!(sum <= most << 20, "{memory} MiB, {hosts} hosts: {sum}");
+            }
+        }
+    }
+
+    #[test]
+    fn few_sources_have_the_whole_window_and_a_host_has_one() {
+        for memory in [64, 512, 1024] {
+            let alone = windows(ReceiveRoom::of(memory << 20), 1, 1, 1);
+            assert!(alone[0] >= RECEIVE_WINDOW, "{memory} MiB: {alone:?}");
+        }
+        let house = windows(ReceiveRoom::of(1 << 30), 7, 7, 1);
+        assert!(house.iter().all(|window| *window >= RECEIVE_WINDOW));
+        let crowd = windows(ReceiveRoom::of(1 << 30), 300, 300, 2);
+        assert!(crowd.iter().all(|window| *window >= LEAST_WINDOW));
+        let same = windows(ReceiveRoom::of(1 << 30), 32, 1, 2);
+        let sum: u32 = same.iter().sum();
+        assert!(sum <= RECEIVE_WINDOW + 32 * GUEST_WINDOW, "{sum}");
     }
 
     #[test]
