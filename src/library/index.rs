@@ -119,6 +119,8 @@ pub struct Index {
     /// The first number that was never given out.
     next: u32,
     pending: Vec<IndexChange>,
+    /// What they take in memory.
+    pending_bytes: usize,
     /// When the oldest of `pending` came.
     since: Option<Instant>,
     /// It could not be written; when to try again.
@@ -213,6 +215,7 @@ impl Index {
             seq: 0,
             next: 0,
             pending: Vec::new(),
+            pending_bytes: 0,
             since: None,
             trouble: None,
             is_mended: false,
@@ -382,6 +385,7 @@ impl Index {
     /// Whether the pending changes should be written now.
     pub fn is_due(&self, now: Instant) -> bool {
         self.pending.len() >= BATCH_CHANGES
+            || self.pending_bytes >= BATCH_BYTES
             || self.since.is_some_and(|since| now >= since + BATCH_TIME)
     }
 
@@ -404,13 +408,13 @@ impl Index {
         };
         match written {
             Ok(()) => {
-                self.pending.clear();
+                self.drop_pending();
                 self.is_mended |= self.trouble.take().is_some();
                 Ok(())
             }
             Err(error) => {
-                if self.pending.len() > MAX_PENDING {
-                    self.pending.clear();
+                if self.pending_bytes > MAX_PENDING_BYTES {
+                    self.drop_pending();
                 }
                 let was = self.trouble;
                 if was.is_none_or(|retry| now >= retry) {
@@ -447,7 +451,13 @@ impl Index {
 
     fn push(&mut self, change: IndexChange) {
         self.since.get_or_insert_with(Instant::now);
+        self.pending_bytes = self.pending_bytes.saturating_add(change.bytes());
         self.pending.push(change);
+    }
+
+    fn drop_pending(&mut self) {
+        // What they took is given back, too.
+        (self.pending, self.pending_bytes) = (Vec::new(), 0);
     }
 }
 
@@ -484,11 +494,15 @@ const MAX_EPOCH_BYTES: u64 = 64;
 /// A transaction costs an SD card some ten pages, whatever is in it.
 const BATCH_CHANGES: usize = 512;
 
+/// And as many bytes as 512 files with long tags have.
+const BATCH_BYTES: usize = 1 << 20;
+
 /// What a power cut may make the next scan read again.
 const BATCH_TIME: Duration = Duration::from_secs(2);
 
-/// Changes that wait for a disk that cannot be written; a few MB.
-const MAX_PENDING: usize = 4096;
+/// Changes that wait for a disk that cannot be written: some 8,000 files as they usually are.
+/// How long names and tags are, the music says.
+const MAX_PENDING_BYTES: usize = 4 << 20;
 
 /// Opening reads the whole file.
 const RETRY: Duration = Duration::from_secs(10);

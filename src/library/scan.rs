@@ -7,6 +7,8 @@
 //! reported and passed by, and *said to be unknown*, because music that cannot
 //! be seen now is not music that was deleted.
 
+mod places;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
@@ -16,6 +18,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use self::places::{PendingDirectories, PendingDirectory, UnknownPlaces};
 use super::names;
 use crate::{
     fence::{Fence, LEADS_OUT},
@@ -201,7 +204,7 @@ pub fn scan(
     for root in roots {
         walk.root(root)?;
     }
-    ControlFlow::Continue(walk.unknown)
+    ControlFlow::Continue(walk.unknown.into_places())
 }
 
 /// Walks what is at and below `place`, which lies in `root`.
@@ -231,19 +234,24 @@ pub fn scan_place(
         relative: relative.as_os_str().as_bytes().to_vec(),
         depth: relative.components().count(),
     };
-    let mut linked = Vec::new();
+    let mut below = PendingDirectories::default();
     match fs::metadata(place) {
         Ok(meta) if meta.is_dir() => {
-            let mut stack = vec![pending];
-            while let Some(dir) = stack.pop() {
-                walk.directory(root, &dir, &mut stack, &mut linked)?;
+            let mut next = Some(pending);
+            while let Some(dir) = next {
+                walk.directory(root, &dir, &mut below)?;
+                next = below.pop();
             }
         }
         Ok(meta) => walk.file(root, place.to_owned(), &pending.relative, (false, &meta))?,
         Err(error) if is_gone(&error) => {}
-        Err(error) => walk.unknown(place.to_owned(), format!("cannot be looked at: {error}"))?,
+        Err(error) => {
+            let why = format!("cannot be looked at: {error}");
+            walk.unknown(root, place.to_owned(), why)?;
+        }
     }
-    ControlFlow::Continue(linked.is_empty().then_some(walk.unknown))
+    let is_known = !below.has_linked();
+    ControlFlow::Continue(is_known.then(|| walk.unknown.into_places()))
 }
 
 struct ScanWalk<'v, V> {
@@ -253,19 +261,12 @@ struct ScanWalk<'v, V> {
     entered: BTreeSet<(u64, u64)>,
     /// By device.
     inodes_stay: BTreeMap<u64, bool>,
-    unknown: Vec<PathBuf>,
+    unknown: UnknownPlaces,
 }
 
 /// A name on the way down from a root.
 struct NamedDirectory {
     path: PathBuf,
-    /// Bytes, relative to the root.
-    relative: Vec<u8>,
-    depth: usize,
-}
-
-/// A directory still to be read.
-struct PendingDirectory {
     /// Bytes, relative to the root.
     relative: Vec<u8>,
     depth: usize,
@@ -278,7 +279,7 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> ScanWalk<'v, V> {
             fence,
             entered: BTreeSet::new(),
             inodes_stay: BTreeMap::new(),
-            unknown: Vec::new(),
+            unknown: UnknownPlaces::default(),
         }
     }
 
@@ -295,28 +296,25 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> ScanWalk<'v, V> {
         if let Some(why) = problem {
             // Watched even so: music may come.
             (self.visit)(Seen::Directory(&root.path))?;
-            return self.unknown(root.path.clone(), why);
+            return self.unknown(root, root.path.clone(), why);
         }
-        let mut stack = vec![PendingDirectory {
+        let mut below = PendingDirectories::default();
+        let mut next = Some(PendingDirectory {
             relative: Vec::new(),
             depth: 0,
-        }];
-        let mut linked = Vec::new();
-        loop {
-            // Links wait until all that is really there has been entered.
-            let Some(dir) = stack.pop().or_else(|| linked.pop()) else {
-                return ControlFlow::Continue(());
-            };
-            self.directory(root, &dir, &mut stack, &mut linked)?;
+        });
+        while let Some(dir) = next {
+            self.directory(root, &dir, &mut below)?;
+            next = below.pop().or_else(|| below.pop_linked());
         }
+        ControlFlow::Continue(())
     }
 
     fn directory(
         &mut self,
         root: &Root,
         dir: &PendingDirectory,
-        stack: &mut Vec<PendingDirectory>,
-        linked: &mut Vec<PendingDirectory>,
+        below: &mut PendingDirectories,
     ) -> ControlFlow<()> {
         let path = join(&root.path, &dir.relative);
         match fs::metadata(&path) {
@@ -327,24 +325,29 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> ScanWalk<'v, V> {
             Ok(_) | Err(_) => {}
         }
         (self.visit)(Seen::Directory(&path))?;
-        let names = match sorted_names(&path) {
+        let (names, is_all) = match sorted_names(&path, MAX_NAMES_BYTES) {
             Ok(names) => names,
             // Removed, or unmounted, while the walk was on its way.
             Err(error) if is_gone(&error) => {
-                self.unknown.push(path);
+                self.unknown.push(&root.path, path);
                 return ControlFlow::Continue(());
             }
             Err(error) => {
-                return self.unknown(path, format!("cannot read this directory: {error}"))
+                return self.unknown(root, path, format!("cannot read this directory: {error}"))
             }
         };
         if names.is_empty() {
             // What an unplugged disk leaves behind, here too; but most empty
             // directories are nothing to speak of.
-            self.unknown.push(path);
+            self.unknown.push(&root.path, path);
             return ControlFlow::Continue(());
         }
-        let first_subdir = stack.len();
+        if !is_all {
+            let why = "has so many names that only the first of them are looked at; \
+                       distribute what is in it over several directories";
+            self.unknown(root, path.clone(), why.to_owned())?;
+        }
+        let first_subdir = below.len();
         for name in names {
             if is_hidden(name.as_bytes()) {
                 continue;
@@ -357,10 +360,10 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> ScanWalk<'v, V> {
                 path: path.join(&name),
                 depth: dir.depth + 1,
             };
-            self.entry(root, way, stack, linked)?;
+            self.entry(root, way, below)?;
         }
         // Popped from the end, the subdirectories come in order.
-        stack[first_subdir..].reverse();
+        below.put_in_order(first_subdir);
         ControlFlow::Continue(())
     }
 
@@ -369,8 +372,7 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> ScanWalk<'v, V> {
         &mut self,
         root: &Root,
         way: NamedDirectory,
-        stack: &mut Vec<PendingDirectory>,
-        linked: &mut Vec<PendingDirectory>,
+        below: &mut PendingDirectories,
     ) -> ControlFlow<()> {
         let NamedDirectory {
             path,
@@ -381,7 +383,7 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> ScanWalk<'v, V> {
             Ok(kind) => kind,
             // Removed, or unmounted, a moment ago.
             Err(_) if fs::symlink_metadata(&path).is_err_and(|e| is_gone(&e)) => {
-                self.unknown.push(path);
+                self.unknown.push(&root.path, path);
                 return ControlFlow::Continue(());
             }
             Err(error) if is_gone(&error) => {
@@ -400,10 +402,13 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> ScanWalk<'v, V> {
         }
         if depth > MAX_DEPTH {
             let why = format!("lies more than {MAX_DEPTH} directories deep");
-            return self.unknown(path, why);
+            return self.unknown(root, path, why);
         }
         let pending = PendingDirectory { relative, depth };
-        if is_link { linked } else { stack }.push(pending);
+        if !below.push(pending, is_link) {
+            let why = "there are too many directories beside those above it";
+            return self.unknown(root, path, why.to_owned());
+        }
         ControlFlow::Continue(())
     }
 
@@ -444,8 +449,8 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> ScanWalk<'v, V> {
             .or_insert_with(|| inodes_stay(path))
     }
 
-    fn unknown(&mut self, path: PathBuf, why: String) -> ControlFlow<()> {
-        self.unknown.push(path.clone());
+    fn unknown(&mut self, root: &Root, path: PathBuf, why: String) -> ControlFlow<()> {
+        self.unknown.push(&root.path, path.clone());
         self.problem(path, why)
     }
 
@@ -491,12 +496,24 @@ fn is_hidden(name: &[u8]) -> bool {
     name.starts_with(b".") && !matches!(name, [b'.', b'.', _, ..])
 }
 
-fn sorted_names(dir: &Path) -> io::Result<Vec<OsString>> {
-    let mut names = fs::read_dir(dir)?
-        .map(|entry| Ok(entry?.file_name()))
-        .collect::<io::Result<Vec<_>>>()?;
-    names.sort_unstable();
-    Ok(names)
+/// The names in a directory, in order, and whether these are all: as far as they have room
+/// in so many bytes, the first ones.
+fn sorted_names(dir: &Path, room: usize) -> io::Result<(BTreeSet<OsString>, bool)> {
+    let (mut names, mut bytes, mut is_all) = (BTreeSet::new(), 0, true);
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        bytes += size_of_name(&name);
+        names.insert(name);
+        while bytes > room {
+            is_all = false;
+            bytes -= names.pop_last().as_deref().map_or(bytes, size_of_name);
+        }
+    }
+    Ok((names, is_all))
+}
+
+fn size_of_name(name: &OsStr) -> usize {
+    size_of::<OsString>() + name.len()
 }
 
 /// Whether `path` is a symbolic link, and what it leads to.
@@ -519,6 +536,10 @@ fn join(root: &Path, relative: &[u8]) -> PathBuf {
 /// Deeper than any sane collection, and far from the longest path that Linux
 /// opens.
 const MAX_DEPTH: usize = 64;
+
+/// Names of one directory that are kept at a time: of some 100,000 tracks. How many there
+/// are, and how long, a writer to the music chooses.
+const MAX_NAMES_BYTES: usize = 8 << 20;
 
 /// What a path may have, escaped, so that it and full tags always fit into an
 /// entry's share of a page.

@@ -27,6 +27,24 @@ pub enum IndexChange {
     Forget(Vec<u8>),
 }
 
+impl IndexChange {
+    /// What it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        let texts = match self {
+            Self::Put(_, item) => {
+                // Texts are as long in memory as they are on disk.
+                let size = postcard::experimental::serialized_size(item);
+                size.unwrap_or(usize::MAX / 2) + size_of::<Record>()
+            }
+            Self::Show { dir, name, .. } => dir.len() + name.len(),
+            Self::Unplayable(path, note) => path.len() + note.why.len(),
+            Self::Forget(path) => path.len(),
+            Self::Hashed(..) | Self::Hide(_) | Self::Remove(_) | Self::Stamped(..) => 0,
+        };
+        size_of::<Self>() + texts
+    }
+}
+
 /// The tables of one writing transaction, kept in step with each other.
 pub struct Tables<'t> {
     entries: Table<'t, u32, &'static [u8]>,

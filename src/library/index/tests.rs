@@ -184,3 +184,30 @@ fn mostly_holes_are_closed_in_a_new_epoch() {
         "once is enough"
     );
 }
+
+/// A file can have a path of 4 KiB and tags of the same, and nobody writes them down.
+#[test]
+fn what_waits_for_the_disk_is_bounded_however_long_names_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = Index::open(dir.path()).unwrap();
+    index.reader.db().take();
+    let mut most = 0;
+    for n in 0..2_000 {
+        let name = format!("{n}-{}", "x".repeat(4000));
+        index.put(None, record(&name));
+        if index.is_due(Instant::now()) {
+            assert!(index.flush().is_err());
+        }
+        let put = |change: &IndexChange| match change {
+            IndexChange::Put(_, NumberedItem::File(record)) => record.path.len(),
+            _ => 0,
+        };
+        most = most.max(index.pending.iter().map(put).sum::<usize>());
+    }
+    // What comes between two looks is more, but not much.
+    assert!(
+        most <= MAX_PENDING_BYTES + BATCH_BYTES,
+        "{most} bytes of paths"
+    );
+    assert!(most >= 1 << 20, "the disk may come back: {most}");
+}

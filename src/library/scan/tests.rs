@@ -167,3 +167,25 @@ fn what_cannot_be_seen_is_unknown_and_the_rest_is_listed() {
     assert_eq!(problems.len(), 4);
     assert!(problems.contains(&far.join("3.mp3")));
 }
+
+/// A directory has as many names as its writer likes.
+#[test]
+fn of_a_directory_with_too_many_names_the_first_are_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = "x".repeat(240);
+    let name = |n: usize| format!("{n:06}-{long}.mp3");
+    let count = MAX_NAMES_BYTES / 240;
+    // Not in order, as a disk does not keep them in order.
+    for n in (0..count).rev() {
+        fs::write(dir.path().join(name(n)), b"").unwrap();
+    }
+    write(&dir.path().join("000000/1.mp3"));
+    let (files, problems, unknown) = scan_all(&[dir.path().to_owned()]);
+    assert!(files.len() < count, "all {count} were kept at a time");
+    let bytes: usize = files.iter().map(|file| file.len()).sum();
+    assert!(bytes > MAX_NAMES_BYTES / 2, "{bytes}");
+    let first = (0..files.len() - 1).map(|n| format!("|{}", name(n)));
+    assert!(first.eq(files[..files.len() - 1].iter().cloned()));
+    assert_eq!(problems, [dir.path()], "and it is said");
+    assert_eq!(unknown, [dir.path()], "what was listed is not forgotten");
+}
