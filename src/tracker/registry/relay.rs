@@ -94,9 +94,12 @@ impl Relay {
             head.verify()
                 .map_err(|_| Breach("a head that it did not sign"))?;
             owner.seen = Some(head);
-            match &mut owner.left_out {
-                Some(left_out) => left_out.handle_head(head, ()),
-                None => owner.pull = Some(Pull::new(head, now)?),
+            if let Some(left_out) = &mut owner.left_out {
+                left_out.handle_head(head, ());
+            }
+            // One that is being tried again goes on with the newest: its owner has no other.
+            if owner.left_out.is_none() || owner.pull.is_some() {
+                owner.pull = Some(Pull::new(head, now)?);
             }
         } else if let Some(pull) = owner.pull.as_mut().filter(|pull| pull.head == head) {
             pull.asked.clear();

@@ -228,6 +228,24 @@ fn of_an_owner_that_was_here_for_a_moment_nothing_is_kept() {
     }
 }
 
+/// Its owner answers with what it has by then, which is no fault.
+#[test]
+fn what_was_left_out_may_change_while_it_is_tried_again() {
+    let now = Instant::now();
+    let mut relay = Relay::new(QUOTA);
+    for peer in [1, 2] {
+        let own = catalogue(peer, 1);
+        assert_eq!(pull(&mut relay, &own, &everybody, now), whole(&own));
+    }
+    assert_eq!(pull(&mut relay, &catalogue(3, 1), &everybody, now), NOTHING);
+    relay.handle_gone(catalogue(1, 1).owner(), Duration::ZERO, now);
+    let then = relay.poll_timeout().unwrap();
+    assert_eq!(relay.handle_timeout(&everybody, then).len(), 1);
+    let newest = catalogue(3, 2);
+    let pulled = pull(&mut relay, &newest, &everybody, then);
+    assert_eq!(pulled, whole(&newest));
+}
+
 /// Members at three addresses that show catalogues of 1 to 8 pages, and send none, some or
 /// all of these, and go and come; and an owner at another address whose catalogue is within
 /// its part.
