@@ -256,7 +256,10 @@ impl Catalogues {
         if let Some(left_out) = self.left_out.get_mut(&owner) {
             head.verify()?;
             left_out.handle_head(head, via);
-            return Ok(());
+            // One that is being tried again goes on with the newest: its owner has no other.
+            if !self.pending.contains_key(&owner) {
+                return Ok(());
+            }
         }
         self.start(head, via, now)
     }

@@ -219,6 +219,23 @@ fn an_owner_that_had_no_room_is_fetched_when_there_is_some() {
     assert!(room.has(&all[2]) && room.left_out().is_empty());
 }
 
+/// Its owner answers with what it has by then, which is no fault.
+#[test]
+fn what_had_no_room_may_change_while_it_is_tried_again() {
+    let all: Vec<Catalogue> = (1..4).map(|n| catalogue(n, 1, 187, 1100)).collect();
+    let mut room = Room::new(QUOTA);
+    for (site, own) in (1..).zip(&all) {
+        room.show(own, site);
+        room.answer(&all);
+    }
+    room.all.handle_gone(all[0].owner(), room.now);
+    room.wait(Duration::from_secs(5));
+    let newest = catalogue(3, 2, 187, 1100);
+    room.show(&newest, 3);
+    room.answer(std::slice::from_ref(&newest));
+    assert!(room.has(&newest) && room.left_out().is_empty());
+}
+
 /// While a catalogue is replaced, both versions are here, of which one is enough.
 #[test]
 fn an_owner_near_its_part_reaches_its_newest_and_one_beyond_it_keeps_what_it_had() {
