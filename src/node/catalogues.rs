@@ -11,6 +11,7 @@ mod archive;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod whole;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,7 +20,7 @@ use std::{
 };
 
 pub use self::archive::{Archival, Archived};
-use self::{archive::Archive, turns::PendingCatalogue};
+use self::{archive::Archive, turns::PendingCatalogue, whole::WholeCatalogue};
 use crate::{
     catalog::{
         Allowances, Catalogue, CatchUp, Deposit, Excess, GivesWay, Hash, Holding, MemoryQuota,
@@ -61,14 +62,6 @@ pub struct CatalogueWant {
 pub enum Via {
     Tracker,
     Owner,
-}
-
-/// A whole catalogue.
-#[derive(Debug)]
-struct WholeCatalogue {
-    catalogue: Arc<Catalogue>,
-    bytes: usize,
-    via: Via,
 }
 
 impl Catalogues {
@@ -124,12 +117,7 @@ impl Catalogues {
         self.archive.handle_recalled(&deposit, away, now);
         let is_news = |kept: &WholeCatalogue| head.is_newer_than(&kept.catalogue.head().head);
         if self.theirs.get(&owner).is_none_or(is_news) {
-            let catalogue = deposit.catalogue;
-            let kept = WholeCatalogue {
-                bytes: catalogue.footprint(),
-                catalogue,
-                via: Via::Tracker,
-            };
+            let kept = WholeCatalogue::new(deposit.catalogue, Via::Tracker);
             self.theirs.insert(owner, kept);
             self.archive.handle_catalogue(owner, head);
             self.has_changed = true;
@@ -558,11 +546,7 @@ impl Catalogues {
         };
         self.has_changed = true;
         self.archive.handle_catalogue(owner, catalogue.head().head);
-        let kept = WholeCatalogue {
-            bytes: catalogue.footprint(),
-            catalogue: Arc::new(catalogue),
-            via,
-        };
+        let kept = WholeCatalogue::new(Arc::new(catalogue), via);
         self.theirs.insert(owner, kept);
         if let Some(left_out) = self.left_out.remove(&owner) {
             // What came meanwhile was verified then.

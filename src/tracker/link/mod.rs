@@ -14,6 +14,7 @@
 //!   that nobody's restart renames a speaker. It is given up to the peer that has it.
 //! - Leaving ends, confirmed or not.
 
+mod introduction;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use self::introduction::Introduction;
 use super::registry::{LEASE, RENEW_INTERVAL};
 use crate::{
     catalog::Catalogue,
@@ -31,20 +33,6 @@ use crate::{
     protocol::{FromTracker, Refusal, Registered, Registration, ToTracker},
     util::{backoff::Backoff, random::Random},
 };
-
-/// How the peer introduces itself; the addresses are found anew each time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Introduction {
-    pub name: String,
-    /// Whether a person chose the name.
-    pub name_chosen: bool,
-    /// What a tracker made of the name before.
-    pub known_as: Option<String>,
-    /// The UDP port that the peer serves on.
-    pub port: u16,
-    /// The one address that it serves on, where it does not serve on all.
-    pub bound: Option<IpAddr>,
-}
 
 /// What the node tells the link to its tracker.
 #[derive(Clone, Debug)]
@@ -247,15 +235,8 @@ impl TrackerLink {
             reached_at,
             until: now + REGISTER_TIMEOUT,
         };
-        let Introduction {
-            name,
-            name_chosen,
-            known_as,
-            ..
-        } = &self.introduction;
-        let name_chosen = *name_chosen || known_as.is_some();
-        let name = known_as.as_ref().unwrap_or(name).clone();
-        let (name, name_chosen) = self.instead.clone().unwrap_or((name, name_chosen));
+        let own = || self.introduction.name();
+        let (name, name_chosen) = self.instead.clone().unwrap_or_else(own);
         self.send(ToTracker::Register(Registration {
             name,
             name_chosen,
@@ -288,7 +269,9 @@ impl TrackerLink {
             FromTracker::Refused(_) if matches!(self.state, LinkState::Leaving { .. }) => {
                 self.finish_leaving(false, now);
             }
-            FromTracker::Refused(Refusal::NameTaken { .. }) if self.has_given_up_its_name() => {
+            FromTracker::Refused(Refusal::NameTaken { .. })
+                if self.introduction.give_up_known_as() =>
+            {
                 self.connect_anew(now);
             }
             FromTracker::Refused(refusal) => {
@@ -456,24 +439,11 @@ impl TrackerLink {
         }
     }
 
-    /// Whether a name that somebody else has now was one from before; then the
-    /// default one is tried again.
-    fn has_given_up_its_name(&mut self) -> bool {
-        self.introduction.known_as.take().is_some()
-    }
-
     fn handle_registered(&mut self, registered: Registered, now: Instant) {
         let LinkState::Registering { reached_at, .. } = self.state else {
             return;
         };
-        let Introduction {
-            name,
-            name_chosen,
-            known_as,
-            ..
-        } = &mut self.introduction;
-        let is_numbered = !*name_chosen && registered.name != *name;
-        *known_as = is_numbered.then(|| registered.name.clone());
+        self.introduction.handle_registered(&registered.name);
         self.state = LinkState::Up {
             renew: now + RENEW_INTERVAL,
             silent: now + LEASE,
