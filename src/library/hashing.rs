@@ -8,12 +8,14 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::ControlFlow,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard},
 };
 
 use async_channel::{Receiver, Sender};
 
+use super::LibraryFile;
 use crate::id::{EntryNo, TrackId};
 
 /// Hashes the file at a path, calling with the bytes done so far and ending
@@ -58,6 +60,18 @@ pub struct HashJob {
     pub size: u64,
     /// The disk that the file is on.
     pub device: u64,
+}
+
+impl HashJob {
+    /// Of a file that is there.
+    pub fn new(file: LibraryFile) -> Option<Self> {
+        Some(Self {
+            device: std::fs::metadata(&file.path).ok()?.dev(),
+            no: file.entry,
+            path: file.path,
+            size: file.size,
+        })
+    }
 }
 
 /// Does one job: hashes it, notes the result, says what came out.

@@ -27,7 +27,6 @@ use std::{
     fs::File,
     io,
     ops::ControlFlow,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
         atomic::{AtomicBool, Ordering},
@@ -546,17 +545,6 @@ impl Core {
         let path = error.path().to_owned();
         self.tell(LibraryEvent::Problem { path, why });
         None
-    }
-}
-
-impl HashJob {
-    fn new(file: LibraryFile) -> Option<Self> {
-        Some(Self {
-            device: std::fs::metadata(&file.path).ok()?.dev(),
-            no: file.entry,
-            path: file.path,
-            size: file.size,
-        })
     }
 }
 

@@ -4,7 +4,7 @@ mod naming;
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, SocketAddr, SocketAddrV6},
+    net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6},
     sync::Arc,
     time::Instant,
 };
@@ -67,6 +67,18 @@ struct MemberRecord {
     site: Option<OwnerSite>,
     /// Since when it has its name, which no other claims, by its own word.
     since: Option<Instant>,
+}
+
+impl MemberRecord {
+    /// Where it is, as far as that is told.
+    pub fn address(&self, tracker: Option<IpAddr>) -> IpAddr {
+        let at = match self.record.candidates.first() {
+            Some(Candidate::At(at)) => Some(at.ip()),
+            Some(Candidate::WithTracker { .. }) => tracker,
+            None => None,
+        };
+        at.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+    }
 }
 
 /// What a peer's own word has changed.

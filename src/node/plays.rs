@@ -129,6 +129,29 @@ impl Play {
             missed_since: None,
         }
     }
+
+    /// One that waits since then.
+    fn absent(request: PlayRequest, absent: Absent, since: Instant) -> Self {
+        let shape = FileShape::unknown(&request.item);
+        Self {
+            missed_since: Some(since),
+            ..Self::new(request, shape, PlayStage::Absent(absent))
+        }
+    }
+
+    /// The peers that could say what it is say nothing.
+    fn miss(&mut self, missed: Missed, now: Instant) {
+        self.missed_since.get_or_insert(now);
+        self.stage = PlayStage::Absent(Absent::new(missed, now));
+    }
+
+    /// When it is to be tried again.
+    fn retry_at(&self) -> Option<Instant> {
+        match self.stage {
+            PlayStage::Absent(absent) => absent.retry_at(),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -41,6 +41,14 @@ pub struct QueueItem {
     pub info: QueueItemInfo,
 }
 
+impl QueueItem {
+    /// Of its texts. What tracks have in common counts for each, as in the file.
+    fn bytes(&self) -> usize {
+        let texts: usize = self.info.tags.texts().map(str::len).sum();
+        self.path.len() + self.info.owner.len() + texts
+    }
+}
+
 /// What is shown of a queued track.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueItemInfo {

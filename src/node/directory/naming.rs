@@ -11,10 +11,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Directory, MemberRecord};
+use super::Directory;
 use crate::{
     id::PeerId,
-    protocol::Candidate,
     tenure::{numbered, TenureRecord, SETTLED},
 };
 
@@ -163,18 +162,6 @@ impl Directory {
     ) -> (bool, bool, PeerId, String) {
         let had_it = self.tenures.keeper(claim) == Some(peer);
         (!is_vouched, !had_it, peer, claim.to_owned())
-    }
-}
-
-impl MemberRecord {
-    /// Where it is, as far as that is told.
-    fn address(&self, tracker: Option<IpAddr>) -> IpAddr {
-        let at = match self.record.candidates.first() {
-            Some(Candidate::At(at)) => Some(at.ip()),
-            Some(Candidate::WithTracker { .. }) => tracker,
-            None => None,
-        };
-        at.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
     }
 }
 

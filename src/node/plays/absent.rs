@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{FileShape, Play, PlayAction, PlayRequest, PlayStage, Plays};
+use super::{Play, PlayAction, PlayStage, Plays};
 use crate::{
     catalog::Database,
     id::PeerId,
@@ -66,30 +66,10 @@ impl Absent {
         let retry_at = (missed == Missed::Silent).then(|| now + RETRY);
         Self { missed, retry_at }
     }
-}
 
-impl Play {
-    /// One that waits since then.
-    pub(super) fn absent(request: PlayRequest, absent: Absent, since: Instant) -> Self {
-        let shape = FileShape::unknown(&request.item);
-        Self {
-            missed_since: Some(since),
-            ..Self::new(request, shape, PlayStage::Absent(absent))
-        }
-    }
-
-    /// The peers that could say what it is say nothing.
-    pub(super) fn miss(&mut self, missed: Missed, now: Instant) {
-        self.missed_since.get_or_insert(now);
-        self.stage = PlayStage::Absent(Absent::new(missed, now));
-    }
-
-    /// When it is to be tried again.
-    pub(super) fn retry_at(&self) -> Option<Instant> {
-        match self.stage {
-            PlayStage::Absent(absent) => absent.retry_at,
-            _ => None,
-        }
+    /// When it is to be tried again without news.
+    pub fn retry_at(self) -> Option<Instant> {
+        self.retry_at
     }
 }
 

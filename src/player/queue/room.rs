@@ -55,14 +55,6 @@ impl Size {
     }
 }
 
-impl QueueItem {
-    /// Of its texts. What tracks have in common counts for each, as in the file.
-    fn bytes(&self) -> usize {
-        let texts: usize = self.info.tags.texts().map(str::len).sum();
-        self.path.len() + self.info.owner.len() + texts
-    }
-}
-
 /// As many of `items` as an empty queue takes, and one more if there are more, so that
 /// it can say so.
 pub fn enough(items: impl Iterator<Item = Arc<QueueItem>>) -> Vec<Arc<QueueItem>> {

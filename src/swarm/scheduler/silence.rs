@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::source::{SourceRecord, SourceStatus, Why};
+use super::source::{SourceRecord, SourceStatus};
 use super::{Scheduler, STALL};
 use crate::id::{group_count, PeerId};
 
@@ -84,12 +84,6 @@ impl Scheduler {
             _ if !is_dry => None,
             since => since.or(Some(now)),
         };
-    }
-}
-
-impl SourceRecord {
-    fn is_gone(&self) -> bool {
-        self.why() == Why::Gone
     }
 }
 

@@ -154,6 +154,11 @@ impl SourceRecord {
         is_out || (self.is_away && self.out.is_none())
     }
 
+    /// Whether it is not in the swarm any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.why() == Why::Gone
+    }
+
     /// Why it brings nothing.
     pub(super) fn why(&self) -> Why {
         self.out.clone().unwrap_or(Why::HasItNot)
