@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::unseen::is_unseen;
+use crate::unseen::has_unseen;
 
 /// Why a text is not an id.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -142,7 +142,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
         Err("it is empty".into())
     } else if name.len() > MAX_NAME_BYTES {
         Err(format!("it is longer than {MAX_NAME_BYTES} bytes"))
-    } else if name.contains('/') || name.contains(is_unseen) || name.trim() != name {
+    } else if name.contains('/') || has_unseen(name) || name.trim() != name {
         Err("it has a slash, a character that nobody sees, or white space at an end".into())
     } else if name == "." || name == ".." {
         Err("it means a directory".into())

@@ -24,6 +24,12 @@ pub fn is_unseen(c: char) -> bool {
         )
 }
 
+/// Whether `text` has one of them. Most text is ASCII, of which that is known at once.
+pub fn has_unseen(text: &str) -> bool {
+    let is_seen = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
+    !text.bytes().all(is_seen) && text.contains(is_unseen)
+}
+
 /// One line of text, with a blank for each of them.
 pub fn one_line(text: &str) -> String {
     text.replace(is_unseen, " ")
@@ -45,6 +51,7 @@ mod tests {
             " ",
         ] {
             assert_eq!(one_line(seen), seen);
+            assert!(!has_unseen(seen));
         }
         for trick in [
             "a\nb",
@@ -56,6 +63,7 @@ mod tests {
             "a\u{e0041}b",
         ] {
             assert_eq!(one_line(trick), "a b", "{trick:?}");
+            assert!(has_unseen(trick), "{trick:?}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::tag::TagMask;
-use crate::unseen::{is_unseen, one_line};
+use crate::unseen::{has_unseen, one_line};
 
 /// The lines of a reply, without the `OK` that ends it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Reply {
     pub fn pair(&mut self, key: &str, value: impl Display) -> &mut Self {
         let start = self.text.len();
         _ = write!(self.text, "{key}: {value}");
-        if self.text[start..].contains(is_unseen) {
+        if has_unseen(&self.text[start..]) {
             let line = self.text.split_off(start);
             self.text.push_str(&one_line(&line));
         }
