@@ -40,8 +40,15 @@ use std::{
 #[cfg(test)]
 pub use self::neighbours::Acquaintance;
 use self::{
-    answers::Answers, bookmark::Scribe, catalogues::Catalogues, directory::Directory,
-    memory::Reminder, neighbours::Neighbours, plays::Plays, stats::NodeStats, waiting::Vigil,
+    answers::Answers,
+    bookmark::Scribe,
+    catalogues::Catalogues,
+    directory::Directory,
+    memory::Reminder,
+    neighbours::Neighbours,
+    plays::{PlayStep, Plays},
+    stats::NodeStats,
+    waiting::Vigil,
 };
 pub use self::{
     answers::{AskId, UploadAnswer},
@@ -280,8 +287,8 @@ impl Node {
             }
             if let Some(action) = self.transport.poll() {
                 self.handle_transport(action, now);
-            } else if let Some(action) = self.plays.poll(now) {
-                self.handle_play(action, now);
+            } else if let Some(step) = self.plays.poll(now) {
+                self.handle_play(step, now);
             } else if let Some(want) = self.catalogues.poll() {
                 return Some(Action::Want(want));
             } else if let Some(order) = self.catalogues.poll_archive(now) {
@@ -476,16 +483,19 @@ impl Node {
         self.actions.push_back(Action::Transport(order));
     }
 
-    fn handle_play(&mut self, action: PlayAction, now: Instant) {
-        let name_of = |peer| view::name_of(peer, &self.database, &self.directory);
-        let local = |play| self.plays.local(play);
-        self.stats.handle_play(&action, name_of, local, now);
-        match action {
-            PlayAction::Failed(play, why) => {
+    fn handle_play(&mut self, step: PlayStep, now: Instant) {
+        match step {
+            PlayStep::Action(action) => {
+                let name_of = |peer| view::name_of(peer, &self.database, &self.directory);
+                let local = |play| self.plays.local(play);
+                self.stats.handle_play(&action, name_of, local);
+                self.actions.push_back(Action::Play(action));
+            }
+            PlayStep::Failed(play, why) => {
+                self.stats.sound.handle_failed(play, now);
                 let failed = PlayerEvent::Failed { play, why };
                 self.transport.handle_player(&mut self.queue, failed);
             }
-            action => self.actions.push_back(Action::Play(action)),
         }
     }
 

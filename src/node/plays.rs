@@ -72,8 +72,21 @@ pub enum PlayAction {
     Forget { track: TrackId, groups: GroupSet },
     /// Nobody plays the track any more.
     Close(TrackId),
-    /// The play cannot go on.
+}
+
+/// What the plays give.
+#[derive(Debug, PartialEq)]
+pub enum PlayStep {
+    /// Something to do.
+    Action(PlayAction),
+    /// The play cannot go on, for this reason.
     Failed(PlayId, String),
+}
+
+impl From<PlayAction> for PlayStep {
+    fn from(action: PlayAction) -> Self {
+        Self::Action(action)
+    }
 }
 
 /// What is asked to be played.
@@ -106,7 +119,7 @@ pub struct Plays {
     me: PeerId,
     plays: BTreeMap<PlayId, Play>,
     streams: Streams,
-    actions: VecDeque<PlayAction>,
+    steps: VecDeque<PlayStep>,
 }
 
 struct Play {
@@ -182,15 +195,15 @@ impl Plays {
             me,
             plays: BTreeMap::new(),
             streams: Streams::new(me, seed),
-            actions: VecDeque::new(),
+            steps: VecDeque::new(),
         }
     }
 
-    /// The next thing to do.
-    pub fn poll(&mut self, now: Instant) -> Option<PlayAction> {
-        let action = self.actions.pop_front();
-        let action = action.or_else(|| self.streams.poll(now));
-        action.or_else(|| self.let_sound(now))
+    /// The next thing to do, or to know.
+    pub fn poll(&mut self, now: Instant) -> Option<PlayStep> {
+        let step = self.steps.pop_front();
+        let step = step.or_else(|| self.streams.poll(now).map(PlayStep::Action));
+        step.or_else(|| self.let_sound(now).map(PlayStep::Action))
     }
 
     /// When [`Self::poll`] may have something to do without an event.
@@ -226,7 +239,7 @@ impl Plays {
         if let Some(track) = waiting.stage.loaded() {
             self.streams.set_held(track, true, now);
         }
-        self.actions.push_back(PlayAction::Hold(play));
+        self.steps.push_back(PlayAction::Hold(play).into());
     }
 
     /// What the sound of `play` waits for, if it is held back.
@@ -247,7 +260,7 @@ impl Plays {
             Ok(begun) => self.insert(begun, now),
             // The one behind what plays has time.
             Err(why) if request.cause == Cause::Asked && !request.next => {
-                self.actions.push_back(PlayAction::Failed(play, why));
+                self.steps.push_back(PlayStep::Failed(play, why));
             }
             Err(_) => {
                 let absent = Absent::new(Missed::Absent, now);
@@ -315,14 +328,14 @@ impl Plays {
                 waiting.stage = PlayStage::Opening(track);
                 let shape = waiting.shape.clone();
                 let opened = self.streams.open(track, &shape, database, Some(peer), now);
-                self.actions.extend(opened);
+                self.steps.extend(opened.into_iter().map(PlayStep::Action));
                 self.set_role(track);
                 self.load_if_open(track, now);
             }
             Err(Unresolved::Silent) => waiting.miss(Missed::Silent, now),
             Err(Unresolved::Refused(why)) => {
                 self.plays.remove(&play);
-                self.actions.push_back(PlayAction::Failed(play, why));
+                self.steps.push_back(PlayStep::Failed(play, why));
             }
         }
     }
@@ -342,8 +355,8 @@ impl Plays {
             Err(why) => {
                 let waiting = |play: &Play| play.stage == PlayStage::Opening(track);
                 let failed = self.plays.iter().filter(|(_, play)| waiting(play));
-                let failed = failed.map(|(play, _)| PlayAction::Failed(*play, why.clone()));
-                self.actions.extend(failed);
+                let failed = failed.map(|(play, _)| PlayStep::Failed(*play, why.clone()));
+                self.steps.extend(failed);
                 self.forget(waiting);
                 self.sweep();
             }
@@ -380,7 +393,7 @@ impl Plays {
         now: Instant,
     ) {
         let follows = self.streams.handle_fetch(fetch, event, who_is, now);
-        self.actions.extend(follows);
+        self.steps.extend(follows.into_iter().map(PlayStep::Action));
     }
 
     /// Catalogues or peers have changed: sources may have come or gone.
@@ -460,9 +473,8 @@ impl Plays {
         let track = found.and_then(|f| f.listed.track).or(item.track);
         if let (Some(found), true) = (found, item.peer == self.me) {
             let shape = FileShape::of(found.listed);
-            self.actions.push_back(PlayAction::Load(
-                shape.load(&request, PlaySource::File(found.no)),
-            ));
+            let load = shape.load(&request, PlaySource::File(found.no));
+            self.steps.push_back(PlayAction::Load(load).into());
             return Ok(Play::new(request, shape, PlayStage::Loaded(None)));
         }
         if let Some(track) = track {
@@ -472,7 +484,7 @@ impl Plays {
             };
             let shape = shape.ok_or_else(|| self.nobody_has(&item, database))?;
             let opened = self.streams.open(track, &shape, database, None, now);
-            self.actions.extend(opened);
+            self.steps.extend(opened.into_iter().map(PlayStep::Action));
             if !request.next {
                 self.streams.set_playing(track);
             }
@@ -480,8 +492,8 @@ impl Plays {
         }
         let found = found.ok_or_else(|| self.nobody_has(&item, database))?;
         let (play, peer, entry) = (request.play, item.peer, found.no);
-        self.actions
-            .push_back(PlayAction::Resolve { play, peer, entry });
+        let resolve = PlayAction::Resolve { play, peer, entry };
+        self.steps.push_back(resolve.into());
         let shape = FileShape::of(found.listed);
         Ok(Play::new(request, shape, PlayStage::Resolving { peer }))
     }
@@ -522,7 +534,7 @@ impl Plays {
             let load = play.shape.load(&play.request, PlaySource::Store(track));
             play.held = load.held;
             self.streams.set_held(track, load.held, now);
-            self.actions.push_back(PlayAction::Load(load));
+            self.steps.push_back(PlayAction::Load(load).into());
         }
     }
 
@@ -537,6 +549,7 @@ impl Plays {
                 matches!(play.stage, PlayStage::Opening(t) | PlayStage::Loaded(Some(t)) if t == track)
             })
         };
-        self.actions.extend(self.streams.sweep(wanted));
+        let swept = self.streams.sweep(wanted);
+        self.steps.extend(swept.into_iter().map(PlayStep::Action));
     }
 }

@@ -74,7 +74,6 @@ impl NodeStats {
         action: &PlayAction,
         name_of: impl Fn(PeerId) -> Arc<str>,
         local: impl Fn(PlayId) -> Option<Local>,
-        now: Instant,
     ) {
         match action {
             PlayAction::Fetch {
@@ -92,7 +91,6 @@ impl NodeStats {
                     self.sound.handle_load(load.play, local);
                 }
             }
-            PlayAction::Failed(play, _) => self.sound.handle_failed(*play, now),
             _ => {}
         }
     }

@@ -156,9 +156,7 @@ impl Peer {
                 self.opening.remove(&track);
                 self.blobs.remove(&track);
                 self.rest_soon();
-            }
-            // The node keeps this one to itself.
-            PlayAction::Failed(..) => {}
+            } // The node keeps this one to itself.
         }
     }
 

@@ -479,9 +479,7 @@ impl World {
             PlayAction::Close(track) => {
                 self.close_on_disk(host, track);
                 self.note(host, format_args!("closes {track}"));
-            }
-            // The node keeps this one to itself.
-            PlayAction::Failed(..) => {}
+            } // The node keeps this one to itself.
         }
     }
 

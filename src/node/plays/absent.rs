@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Play, PlayAction, PlayStage, Plays};
+use super::{Play, PlayAction, PlayStage, PlayStep, Plays};
 use crate::{
     catalog::Database,
     id::PeerId,
@@ -128,11 +128,12 @@ impl Plays {
         match waiting.stage.loaded() {
             Some(track) => {
                 self.streams.give_up(track);
-                self.actions.push_back(PlayAction::GiveUp { track, why });
+                self.steps
+                    .push_back(PlayAction::GiveUp { track, why }.into());
             }
             None => {
                 self.plays.remove(&play);
-                self.actions.push_back(PlayAction::Failed(play, why));
+                self.steps.push_back(PlayStep::Failed(play, why));
             }
         }
     }
