@@ -41,11 +41,10 @@ pub struct DecodeJob {
 }
 
 /// The permission to fill the ring.
+#[derive(Clone, Copy)]
 pub struct PushPermit {
     /// For this job.
     pub job: JobId,
-    /// The ring of a newly opened line; else go on with the one at hand.
-    pub feed: Option<Feed>,
     /// Frames to have ready before the job counts as primed.
     pub prime: usize,
 }
@@ -73,6 +72,9 @@ impl DecoderShared {
 struct LatestJob {
     job: Option<DecodeJob>,
     go: Option<PushPermit>,
+    /// The ring of a newly opened line. It outlives the job that it was opened for: nobody
+    /// can give it a second time.
+    feed: Option<Feed>,
     quit: bool,
 }
 
@@ -103,9 +105,14 @@ impl DecoderThread {
         self.shared.bell.notify_all();
     }
 
-    /// Lets an opened job fill the ring.
-    pub fn go(&self, go: PushPermit) {
-        self.shared.lock().go = Some(go);
+    /// Lets an opened job fill the ring: `feed` of a newly opened line, else the one at hand.
+    pub fn go(&self, go: PushPermit, feed: Option<Feed>) {
+        let mut slot = self.shared.lock();
+        slot.go = Some(go);
+        if feed.is_some() {
+            slot.feed = feed;
+        }
+        drop(slot);
         self.shared.bell.notify_all();
     }
 
@@ -174,9 +181,9 @@ impl Worker {
             bits: opened.bits,
         };
         self.inbox.report(Report::Opened(job.id, shape));
-        let go = self.permission(job)?;
-        if go.feed.is_some() {
-            self.feed = go.feed;
+        let (go, fresh) = self.permission(job)?;
+        if fresh.is_some() {
+            self.feed = fresh;
         }
         let Some(feed) = self.feed.as_mut() else {
             return Err(DecodeEnd::Failed("no device is open".into()));
@@ -224,16 +231,15 @@ impl Worker {
         }
     }
 
-    fn permission(&self, job: &DecodeJob) -> Result<PushPermit, DecodeEnd> {
+    /// Waits for it; the ring comes along if it is another one.
+    fn permission(&self, job: &DecodeJob) -> Result<(PushPermit, Option<Feed>), DecodeEnd> {
         let mut slot = self.shared.lock();
         loop {
             if job.cancel.is_set() {
                 return Err(DecodeEnd::Cancelled);
             }
-            if let Some(go) = slot.go.take() {
-                if go.job == job.id {
-                    return Ok(go);
-                }
+            if let Some(go) = slot.go.take_if(|go| go.job == job.id) {
+                return Ok((go, slot.feed.take()));
             }
             slot = wait(&self.shared.bell, slot);
         }
@@ -396,3 +402,6 @@ const DROPPING: Duration = Duration::from_millis(2);
 /// A pause when the ring is full: a quarter of it, which makes 10 wake-ups a
 /// second and leaves 300 ms for a busy CPU.
 const REST: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

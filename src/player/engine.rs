@@ -362,11 +362,11 @@ impl Engine {
             return;
         };
         track.admitted = true;
-        self.feeder.go(PushPermit {
+        let permit = PushPermit {
             job: track.job.id,
-            feed,
             prime: line.prime,
-        });
+        };
+        self.feeder.go(permit, feed);
     }
 
     fn device_failed(&mut self, error: &OutputError) {
