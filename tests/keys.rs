@@ -166,7 +166,11 @@ fn without_a_tracker_too() {
     println!("the thief is gone after {:?}", begun.elapsed());
     // One may have tried the other before that had the key, and rests for a second.
     while !swarm.listener.ctl(&["play", "song"]).status.success() {
-        assert!(begun.elapsed() < common::PATIENCE, "{}", swarm.listener.log());
+        assert!(
+            begun.elapsed() < common::PATIENCE,
+            "{}",
+            swarm.listener.log()
+        );
     }
     println!("and the owner can be played after {:?}", begun.elapsed());
     swarm.listener.wait_for_sound();
