@@ -231,10 +231,9 @@ async fn receive<Told: Future<Output = ()> + Send>(
             continue;
         }
         disk_is_late &= blob.waiting().is_some();
-        let wrong;
-        let shown;
-        (arrival, shown, wrong) = take_in(arrival, blob.clone()).await;
-        let (groups, written) = shown?;
+        let taken = take_in(arrival, blob.clone()).await;
+        arrival = taken.rest;
+        let (groups, written) = taken.shown?;
         // Others are told of groups that they can be sent; a listener need not wait for that.
         disk_is_late = disk_is_late || within(SOON, written.ended()).await.is_none();
         if disk_is_late {
@@ -244,7 +243,7 @@ async fn receive<Told: Future<Output = ()> + Send>(
             log::trace!("groups {groups:?} are here");
             progress(FetchProgress::Groups(groups)).await;
         }
-        if let Some(wrong) = wrong {
+        if let Some(wrong) = taken.wrong {
             return Ok((RequestOutcome::Liar, wrong + arrival.buffer.len()));
         }
         wait_for_room(blob).await;
@@ -252,13 +251,15 @@ async fn receive<Told: Future<Output = ()> + Send>(
     Ok((RequestOutcome::Complete, arrival.buffer.len()))
 }
 
-/// What has come, after a look at it: the rest of the slice, the groups that are shown with the
-/// end of their writing, and the length of an item that is wrong.
-type TakenIn = (
-    IncomingSlice,
-    Result<(GroupSet, Written), StoreError>,
-    Option<usize>,
-);
+/// What has come, after a look at it.
+struct TakenIn {
+    /// What is still to come.
+    rest: IncomingSlice,
+    /// The groups that can be read, and when they are written.
+    shown: Result<(GroupSet, Written), StoreError>,
+    /// The bytes of an item that is not true.
+    wrong: Option<usize>,
+}
 
 /// Verifies and shows what has come. The same blocking thread writes it then: it costs no other
 /// hop, and is not waited for here.
@@ -269,7 +270,8 @@ async fn take_in(mut arrival: IncomingSlice, blob: Arc<Blob>) -> TakenIn {
         let groups: GroupSet = items.iter().filter_map(Verified::group).collect();
         let shown = blob.show(items).map(|written| (groups, written));
         // Whether or not somebody still waits for it.
-        let _ = give.try_send((arrival, shown, wrong));
+        let rest = arrival;
+        let _ = give.try_send(TakenIn { rest, shown, wrong });
         blob.write_shown();
     });
     let taken = given.recv().await;
