@@ -106,8 +106,8 @@ pub(super) trait BlobStore: Send + Sync {
     /// Drops what the cache has of `track`, because a slice of it was found to be wrong.
     fn discard(&self, track: TrackId);
 
-    /// The same for a library file: either its outboard is broken, which one read will
-    /// mend, or the file is not the track any more.
+    /// The same for a library file: its outboard is broken, or the file is not the track any
+    /// more. One read of it tells, and no requester comes back before its result is listed.
     fn discard_listed(&self, track: TrackId, path: &Path);
 
     /// Takes a library file back that has other bytes by now, and has it looked at.

@@ -480,11 +480,10 @@ impl BlobStore for Store {
     }
 
     fn discard_listed(&self, track: TrackId, path: &Path) {
-        let kind = self.inner().lru.kind(track);
-        match kind {
-            Some(StoredKind::Outboard) => self.discard(track),
-            _ => self.doubt_file(track, path),
+        if self.inner().lru.kind(track) == Some(StoredKind::Outboard) {
+            self.discard(track);
         }
+        self.doubt_file(track, path);
     }
 
     fn doubt_file(&self, track: TrackId, path: &Path) {
