@@ -11,14 +11,20 @@ mod budget;
 use std::{
     error::Error,
     fs::File,
-    io::{BufReader, Seek as _},
+    io::{BufReader, Read, Seek},
     sync::Arc,
     time::Duration,
 };
 
 use lofty::{
     config::{apply_global_options, GlobalOptions, ParseOptions, ParsingMode},
-    file::{AudioFile, FileType, TaggedFileExt},
+    error::{FileParseError, UnknownFormatError},
+    file::{AudioFile, FileType, TaggedFile, TaggedFileExt},
+    flac::FlacFile,
+    iff::wav::WavFile,
+    mp4::Mp4File,
+    mpeg::MpegFile,
+    ogg::{OpusFile, SpeexFile, VorbisFile},
     probe::Probe,
     tag::{ItemKey, Tag},
 };
@@ -68,15 +74,7 @@ fn parse(mut file: &File, format: Format, with_tags: bool) -> Result<FileTags, S
     file.rewind().map_err(|error| error.to_string())?;
     let reader = Budgeted::new(BufReader::new(file));
     let spent = reader.spent();
-    let parsed = guarded(move || {
-        let probe = Probe::new(reader).options(options);
-        // An Ogg file may be Vorbis or Opus; the others are what they are called.
-        let probe = match file_type(format) {
-            Some(file_type) => probe.set_file_type(file_type),
-            None => probe.guess_file_type()?,
-        };
-        probe.read()
-    });
+    let parsed = guarded(move || read_as(reader, format, options));
     if let Some(why) = spent.over() {
         return Err(why);
     }
@@ -96,14 +94,35 @@ fn last_cause(error: &dyn Error) -> &dyn Error {
     error.source().map_or(error, last_cause)
 }
 
-fn file_type(format: Format) -> Option<FileType> {
-    match format {
-        Format::Wav => Some(FileType::Wav),
-        Format::Flac => Some(FileType::Flac),
-        Format::Mp3 => Some(FileType::Mpeg),
-        Format::M4a => Some(FileType::Mp4),
-        Format::Ogg => None,
-    }
+/// Reads the tags of a file that says it is of `format`. The probe of lofty would bring the
+/// readers of all formats that it knows.
+fn read_as(
+    reader: impl Read + Seek,
+    format: Format,
+    options: ParseOptions,
+) -> Result<TaggedFile, FileParseError> {
+    // An Ogg file may be Vorbis or Opus; the others are what they are called.
+    let (file_type, mut reader) = match format {
+        Format::Wav => (Some(FileType::Wav), reader),
+        Format::Flac => (Some(FileType::Flac), reader),
+        Format::Mp3 => (Some(FileType::Mpeg), reader),
+        Format::M4a => (Some(FileType::Mp4), reader),
+        Format::Ogg => {
+            let probe = Probe::new(reader).options(options).guess_file_type()?;
+            (probe.file_type(), probe.into_inner())
+        }
+    };
+    let reader = &mut reader;
+    Ok(match file_type {
+        Some(FileType::Wav) => WavFile::read_from(reader, options)?.into(),
+        Some(FileType::Flac) => FlacFile::read_from(reader, options)?.into(),
+        Some(FileType::Mpeg) => MpegFile::read_from(reader, options)?.into(),
+        Some(FileType::Mp4) => Mp4File::read_from(reader, options)?.into(),
+        Some(FileType::Vorbis) => VorbisFile::read_from(reader, options)?.into(),
+        Some(FileType::Opus) => OpusFile::read_from(reader, options)?.into(),
+        Some(FileType::Speex) => SpeexFile::read_from(reader, options)?.into(),
+        _ => return Err(UnknownFormatError.into()),
+    })
 }
 
 fn tags_of(tag: &Tag) -> Tags {
