@@ -7,8 +7,10 @@
 
 use rcgen::{
     date_time_ymd, BasicConstraints, CertificateParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyUsagePurpose, PublicKeyData, SignatureAlgorithm,
+    SigningKey, PKCS_ED25519,
 };
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 use super::SwarmKey;
@@ -64,9 +66,28 @@ fn authority_secret(key: &SwarmKey) -> [u8; 32] {
     blake3::derive_key(AUTHORITY_CONTEXT, &key.0)
 }
 
-fn key_pair(secret: &[u8; 32]) -> KeyPair {
-    KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8(secret), &PKCS_ED25519)
-        .expect("the document is well-formed and a seed is any 32 bytes")
+fn key_pair(secret: &[u8; 32]) -> CertificateKey {
+    CertificateKey(Ed25519KeyPair::from_seed_unchecked(secret).expect("a seed is any 32 bytes"))
+}
+
+/// What signs a certificate. The key pair of rcgen can be of any kind, and brings the code of
+/// all of them.
+struct CertificateKey(Ed25519KeyPair);
+
+impl PublicKeyData for CertificateKey {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.public_key().as_ref()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_ED25519
+    }
+}
+
+impl SigningKey for CertificateKey {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        Ok(self.0.sign(message).as_ref().to_vec())
+    }
 }
 
 const ALL_IS_FIXED: &str = "nothing in the certificate's parameters comes from outside";

@@ -23,6 +23,7 @@
 //! A swarm without a key is the same with [`SwarmKey::OPEN`] in its place.
 
 mod authority;
+mod crypto;
 mod encoding;
 mod key_file;
 mod secret;

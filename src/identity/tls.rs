@@ -10,7 +10,7 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor, ResolvesClientCert, Resumption,
     },
-    crypto::{ring as provider, verify_tls13_signature, CryptoProvider},
+    crypto::{ring::sign::any_eddsa_type, verify_tls13_signature, CryptoProvider},
     pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime},
     server::{
         danger::{ClientCertVerified, ClientCertVerifier},
@@ -22,7 +22,10 @@ use rustls::{
     PeerIncompatible, RootCertStore, ServerConfig, SignatureScheme,
 };
 
-use super::authority;
+use super::{
+    authority,
+    crypto::{crypto, has_aes},
+};
 use crate::{
     id::{KeyMark, PeerId},
     protocol::ALPN,
@@ -56,7 +59,7 @@ impl Credentials {
         authorities: &[CertificateDer<'static>],
     ) -> Self {
         let provider = Arc::new(crypto());
-        let signer = provider::sign::any_eddsa_type(&authority::pkcs8(secret))
+        let signer = any_eddsa_type(&authority::pkcs8(secret))
             .expect("the document is well-formed and a seed is any 32 bytes");
         Self {
             own: Arc::new(Own(Replaceable::new(CertifiedKey::new(vec![leaf], signer)))),
@@ -337,36 +340,10 @@ fn peer_of_key(key: &SubjectPublicKeyInfoDer<'_>) -> Option<PeerId> {
     public.try_into().ok().map(PeerId)
 }
 
-/// One key exchange, and first the cipher that this CPU does well: a Pi
-/// before the fifth has no AES instructions, and ChaCha20 is then several
-/// times as fast.
-fn crypto() -> CryptoProvider {
-    let mut provider = provider::default_provider();
-    provider.cipher_suites = if has_aes() {
-        vec![AES_128, CHACHA20]
-    } else {
-        vec![CHACHA20, AES_128]
-    };
-    provider.kx_groups = vec![provider::kx_group::X25519];
-    provider
-}
-
-fn has_aes() -> bool {
-    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    return std::arch::is_x86_feature_detected!("aes");
-    #[cfg(target_arch = "aarch64")]
-    return std::arch::is_aarch64_feature_detected!("aes");
-    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
-    return false;
-}
-
 /// Within every certificate's validity.
 const ANY_DATE: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(1_000_000_000));
 const TLS_13: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13];
 const TLS_13_IS_SUPPORTED: &str = "the provider's suites are those of TLS 1.3";
-const AES_128: rustls::SupportedCipherSuite = provider::cipher_suite::TLS13_AES_128_GCM_SHA256;
-const CHACHA20: rustls::SupportedCipherSuite =
-    provider::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256;
 /// QUIC protects its first packets with this suite (RFC 9001, section 5.2).
 pub const AES_128_IS_LISTED: &str = "AES-128-GCM is among the provider's suites";
 

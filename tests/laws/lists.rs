@@ -156,6 +156,10 @@ pub const IMPURE: &[(&str, &str)] = &[
     ("door/crowd.rs", "opens a thousand connections for a bench"),
     ("fence.rs", "opens files and asks where they lie"),
     ("identity/authority.rs", "signs with rcgen"),
+    (
+        "identity/crypto.rs",
+        "asks the system for randomness for TLS",
+    ),
     ("identity/key_file.rs", "reads and writes the key file"),
     ("identity/mod.rs", "loads the secret and configures TLS"),
     ("identity/secret.rs", "reads and writes the secret"),
