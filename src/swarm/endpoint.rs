@@ -79,12 +79,29 @@ pub enum DialError {
     Silent,
     #[error("packets of at most {0} bytes get there (MTU), and music needs {LEAST_MTU} or more")]
     Narrow(NonZeroU32),
-    #[error("nobody has answered there; it is tried again in {} s", .0.as_secs() + 1)]
+    #[error("no member has answered there; it is tried again in {} s", .0.as_secs() + 1)]
     Rests(Duration),
     #[error("somebody else answers there")]
     SomebodyElse,
     #[error("the key that it has shown was taken away meanwhile")]
     Disbelieved,
+}
+
+impl DialError {
+    /// Whether a handshake was begun by somebody at the address, which nobody elsewhere can
+    /// feign: its keys are made from what was sent there.
+    fn is_answer(&self) -> bool {
+        match self {
+            Self::SomebodyElse | Self::Disbelieved => true,
+            Self::Failed(why) => matches!(
+                why,
+                ConnectionError::TransportError(_)
+                    | ConnectionError::ConnectionClosed(_)
+                    | ConnectionError::ApplicationClosed(_)
+            ),
+            _ => false,
+        }
+    }
 }
 
 impl Endpoint {
@@ -161,7 +178,8 @@ impl Endpoint {
         }
     }
 
-    /// Connects to `peer` at `address`.
+    /// Connects to `peer` at `address`. What fails while the keys, or the network, become
+    /// others is tried once again: others wait for it, and it may have failed for those.
     ///
     /// # Errors
     /// When nobody, or somebody else, answers there.
@@ -170,18 +188,46 @@ impl Endpoint {
         peer: PeerId,
         address: SocketAddr,
     ) -> Result<PeerConnection, DialError> {
+        let changes = || self.addresses.lock().changes();
+        let before = changes();
+        match self.dial_once(peer, address).await {
+            Err(_) if changes() != before => self.dial_once(peer, address).await,
+            dialled => dialled,
+        }
+    }
+
+    async fn dial_once(
+        &self,
+        peer: PeerId,
+        address: SocketAddr,
+    ) -> Result<PeerConnection, DialError> {
         if !self.may_talk_to(address.ip()) {
             return Err(DialError::Far);
         }
-        let at = canonical(address);
-        let trial = self.turn(at).await.map_err(|why| silent(address, why))?;
+        let mut trial = self
+            .turn(canonical(address))
+            .await
+            .map_err(|why| silent(address, why))?;
+        let dialled = self.shake_hands(peer, address, trial.is_some()).await;
+        if let (Some(trial), Err(why)) = (&mut trial, &dialled) {
+            trial.is_answered = why.is_answer();
+        }
+        dialled
+    }
+
+    async fn shake_hands(
+        &self,
+        peer: PeerId,
+        address: SocketAddr,
+        is_trial: bool,
+    ) -> Result<PeerConnection, DialError> {
         let mut config = self.identity.quic_client_config(Some(peer));
         config.transport_config(Arc::new(self.transport(address.ip())));
         let connecting = self.quic.connect_with(config, address, SERVER_NAME)?;
         let answered = async {
-            if trial.is_some() {
+            if is_trial {
                 Timer::after(UNHEARD_TIMEOUT).await;
-                if !self.addresses.lock().is_heard(at) {
+                if !self.addresses.lock().is_heard(canonical(address)) {
                     return None;
                 }
             }
@@ -214,6 +260,7 @@ impl Endpoint {
                             addresses,
                             attempt,
                             is_near,
+                            is_answered: false,
                         }));
                     }
                 }
@@ -328,12 +375,18 @@ struct Trial {
     addresses: Addresses,
     attempt: Attempt,
     is_near: bool,
+    /// Somebody did, who is no member, or not the one that was looked for.
+    is_answered: bool,
 }
 
 impl Drop for Trial {
     fn drop(&mut self) {
         let mut addresses = self.addresses.lock();
-        addresses.handle_failed(self.attempt, self.is_near, Instant::now());
+        let now = Instant::now();
+        match self.is_answered {
+            true => addresses.handle_refused(self.attempt, self.is_near, now),
+            false => addresses.handle_failed(self.attempt, self.is_near, now),
+        }
     }
 }
 

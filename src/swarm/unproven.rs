@@ -9,7 +9,10 @@
 //! - Anywhere else an attempt has a handful of datagrams, until something comes back.
 //! - At one host few such attempts are under way, and after one that failed it rests,
 //!   whichever peer and whichever port is looked for there, longer each time.
-//! - A host where some port is proven is a member's. There each port rests by itself.
+//! - A host where some port is proven is a member's. There each port rests by itself, and so
+//!   does one anywhere where a handshake was answered, but not by a member: two nodes of one
+//!   machine may have different keys.
+//! - What failed on another network, or with other keys, is tried at once.
 //!
 //! Not here: which addresses are believed at all; see `near`, and the places that list them.
 
@@ -30,16 +33,30 @@ pub struct Unproven {
     /// What may still be sent.
     quotas: BTreeMap<DialTarget, DatagramQuota>,
     count: u64,
+    /// How often the network, or the keys, have become others.
+    changes: u64,
 }
 
 /// An address; without a port (0) it is the whole host.
 type DialTarget = (IpAddr, u16);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct DialPause {
     under_way: usize,
     failures: u32,
-    until: Instant,
+    until: Option<Instant>,
+}
+
+impl DialPause {
+    fn handle_failure(&mut self, is_near: bool, now: Instant) {
+        // What fails while it rests was begun before, and is the same failure.
+        if self.until.is_none_or(|until| until <= now) {
+            let longest = if is_near { LONGEST_NEAR } else { LONGEST_FAR };
+            let rests = Backoff::new(FIRST_REST, longest);
+            self.until = Some(now + rests.rest(self.failures));
+            self.failures += 1;
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -54,8 +71,8 @@ struct DatagramQuota {
 pub enum DialPermit {
     /// It is proven.
     Free,
-    /// With a handful of datagrams. How it went is told by [`Unproven::handle_failed`] with
-    /// this, or [`Unproven::handle_proven`].
+    /// With a handful of datagrams. How it went is told by [`Unproven::handle_failed`] or
+    /// [`Unproven::handle_refused`] with this, or [`Unproven::handle_proven`].
     Limited(Attempt),
     /// Others are at it: ask again soon.
     Wait,
@@ -65,7 +82,13 @@ pub enum DialPermit {
 
 /// An attempt at an address that is not proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attempt(DialTarget);
+pub struct Attempt {
+    place: DialTarget,
+    /// What rests if nobody answers: the place, or its whole host.
+    counted: DialTarget,
+    /// How many changes there were before it.
+    changes: u64,
+}
 
 impl Unproven {
     /// Somebody is to be dialled at `at`.
@@ -76,20 +99,17 @@ impl Unproven {
         }
         let host = (at.ip(), 0)..=(at.ip(), u16::MAX);
         let is_members = self.proven.range(host).next().is_some();
-        let attempt = if is_members { place } else { (at.ip(), 0) };
+        let counted = if is_members { place } else { (at.ip(), 0) };
         self.make_room();
-        let rest = self.resting.entry(attempt).or_insert(DialPause {
-            under_way: 0,
-            failures: 0,
-            until: now,
-        });
-        if rest.under_way >= MAX_AT_ONCE {
+        let own = self.resting.get(&place).and_then(|pause| pause.until);
+        let pause = self.resting.entry(counted).or_default();
+        if pause.under_way >= MAX_AT_ONCE {
             return DialPermit::Wait;
         }
-        if rest.until > now {
-            return DialPermit::Rests(rest.until - now);
+        if let Some(until) = pause.until.max(own).filter(|until| *until > now) {
+            return DialPermit::Rests(until - now);
         }
-        rest.under_way += 1;
+        pause.under_way += 1;
         self.count += 1;
         let quota = DatagramQuota {
             left: MAX_DATAGRAMS,
@@ -97,20 +117,35 @@ impl Unproven {
             last: None,
         };
         self.quotas.insert(place, quota);
-        DialPermit::Limited(Attempt(attempt))
+        DialPermit::Limited(Attempt {
+            place,
+            counted,
+            changes: self.changes,
+        })
     }
 
-    /// An attempt is over, and nobody has shaken hands.
-    pub fn handle_failed(&mut self, Attempt(place): Attempt, is_near: bool, now: Instant) {
-        let Some(rest) = self.resting.get_mut(&place) else {
+    /// An attempt is over, and nobody has answered.
+    pub fn handle_failed(&mut self, attempt: Attempt, is_near: bool, now: Instant) {
+        self.handle_over(attempt, attempt.counted, is_near, now);
+    }
+
+    /// An attempt is over: a handshake was begun there, by no member. Nothing is known of the
+    /// host's other ports.
+    pub fn handle_refused(&mut self, attempt: Attempt, is_near: bool, now: Instant) {
+        self.handle_over(attempt, attempt.place, is_near, now);
+    }
+
+    fn handle_over(&mut self, attempt: Attempt, rests: DialTarget, is_near: bool, now: Instant) {
+        // Forgotten where a peer has shaken hands meanwhile.
+        let Some(pause) = self.resting.get_mut(&attempt.counted) else {
             return;
         };
-        rest.under_way = rest.under_way.saturating_sub(1);
-        // What fails while it rests was begun before, and is the same failure.
-        if rest.until <= now {
-            let longest = if is_near { LONGEST_NEAR } else { LONGEST_FAR };
-            rest.until = now + Backoff::new(FIRST_REST, longest).rest(rest.failures);
-            rest.failures += 1;
+        pause.under_way = pause.under_way.saturating_sub(1);
+        // What was begun before a change says nothing of now.
+        if attempt.changes == self.changes {
+            self.make_room();
+            let pause = self.resting.entry(rests).or_default();
+            pause.handle_failure(is_near, now);
         }
     }
 
@@ -131,10 +166,17 @@ impl Unproven {
 
     /// What has failed may go well now: the network is another, or the keys are.
     pub fn handle_change(&mut self) {
-        self.resting.values_mut().for_each(|rest| {
-            rest.failures = 0;
-        });
+        self.changes += 1;
+        for rest in self.resting.values_mut() {
+            (rest.failures, rest.until) = (0, None);
+        }
         self.resting.retain(|_, rest| rest.under_way > 0);
+    }
+
+    /// How many of these there were: an attempt that has failed is made again where there are
+    /// more by then.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Whether something has come from `at`, or may be sent without limit in any case.
@@ -273,6 +315,51 @@ mod tests {
         limited(unproven.ask(at(1, 3), now));
         unproven.handle_change();
         limited(unproven.ask(at(1, 1), now));
+    }
+
+    #[test]
+    fn a_stranger_that_answers_rests_alone_and_longer_each_time() {
+        let mut unproven = Unproven::default();
+        let mut now = Instant::now();
+        let begin = now;
+        let mut attempts = 0;
+        while now < begin + Duration::from_secs(3600) {
+            match unproven.ask(at(1, 1), now) {
+                DialPermit::Limited(attempt) => {
+                    attempts += 1;
+                    unproven.handle_refused(attempt, false, now);
+                    let other = limited(unproven.ask(at(1, 2), now));
+                    unproven.handle_refused(other, false, now);
+                    assert!(matches!(unproven.ask(at(1, 2), now), DialPermit::Rests(_)));
+                }
+                DialPermit::Rests(rest) => now += rest,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!((12..22).contains(&attempts), "{attempts} in an hour");
+        // The host's other ports are not spared for that one.
+        let silent = limited(unproven.ask(at(1, 3), now));
+        unproven.handle_failed(silent, false, now);
+        let rest = DialPermit::Rests(FIRST_REST);
+        assert_eq!(unproven.ask(at(1, 4), now), rest);
+    }
+
+    #[test]
+    fn what_was_begun_before_a_change_says_nothing_after_it() {
+        let mut unproven = Unproven::default();
+        let now = Instant::now();
+        let [first, second] = [1, 2].map(|port| limited(unproven.ask(at(1, port), now)));
+        unproven.handle_failed(first, true, now);
+        assert!(matches!(unproven.ask(at(1, 1), now), DialPermit::Rests(_)));
+        unproven.handle_change();
+        let third = limited(unproven.ask(at(1, 1), now));
+        unproven.handle_failed(second, true, now);
+        let fourth = limited(unproven.ask(at(1, 2), now));
+        unproven.handle_failed(third, true, now);
+        assert_eq!(unproven.ask(at(1, 1), now), DialPermit::Rests(FIRST_REST));
+        unproven.handle_failed(fourth, true, now);
+        let rest = DialPermit::Rests(FIRST_REST);
+        assert_eq!(unproven.ask(at(1, 1), now), rest, "the same failure");
     }
 
     #[test]

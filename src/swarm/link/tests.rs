@@ -7,10 +7,14 @@ use std::{
 use smol::Async;
 
 use super::*;
-use crate::identity::{Identity, SwarmKey};
+use crate::identity::{self, Identity, SwarmKey};
 
 fn endpoint(n: u8) -> (Endpoint, PeerId) {
-    let identity = Identity::from_secret(&[n; 32], &[SwarmKey::OPEN]).unwrap();
+    member(n, &SwarmKey::OPEN)
+}
+
+fn member(n: u8, key: &SwarmKey) -> (Endpoint, PeerId) {
+    let identity = Identity::from_secret(&[n; 32], std::slice::from_ref(key)).unwrap();
     let peer = identity.peer_id();
     let here = "127.0.0.1:0".parse().unwrap();
     let endpoint = Endpoint::bind(here, identity, Vec::new()).unwrap();
@@ -318,3 +322,49 @@ fn a_hundred_identities_do_not_aim_at_one_address() {
 
 /// Two attempts at once, and three rounds of them within the test's time.
 const AIMED: usize = 24;
+
+/// Where a key was taken away from one of two nodes of a machine, the other is still found.
+#[test]
+fn a_node_with_another_key_does_not_hinder_others_of_its_machine() {
+    smol::block_on(async {
+        let (ours, theirs) = (identity::new_key().unwrap(), identity::new_key().unwrap());
+        let (a, _) = member(1, &ours);
+        let ((b, b_id), (stranger, strange_id)) = (member(2, &ours), member(3, &theirs));
+        let (_at_b, _listening) = listen(&b);
+        let (_at_stranger, _strange) = listen(&stranger);
+        let dialled = a.dial(strange_id, stranger.local_addr().unwrap()).await;
+        assert!(dialled.unwrap_err().to_string().contains("certificate"));
+        a.dial(b_id, b.local_addr().unwrap()).await.unwrap();
+        let again = a.dial(strange_id, stranger.local_addr().unwrap()).await;
+        assert!(again
+            .unwrap_err()
+            .to_string()
+            .contains("tried again in 1 s"));
+    });
+}
+
+/// An attempt that may have failed for the keys of before is none that others wait for in
+/// vain, nor one after which the address rests.
+#[test]
+fn what_fails_while_keys_change_is_tried_once_more() {
+    smol::block_on(async {
+        let (a, _) = endpoint(1);
+        let (nobody, at) = silence();
+        let nobody = Async::new(nobody).unwrap();
+        let mut attempts = BTreeSet::new();
+        let hears = async {
+            let mut buffer = [0; 2048];
+            loop {
+                nobody.recv(&mut buffer).await.unwrap();
+                if attempts.is_empty() {
+                    a.handle_keys();
+                }
+                // The name that the dialler has made up (RFC 9000, section 17.2).
+                attempts.insert(buffer[6..14].to_vec());
+            }
+        };
+        let dialled = future::or(a.dial(PeerId([2; 32]), at), hears).await;
+        assert!(dialled.is_err());
+        assert_eq!(attempts.len(), 2);
+    });
+}
