@@ -259,6 +259,7 @@ impl Node {
             Event::Keys => {
                 self.neighbours.handle_keys(now);
                 self.catalogues.handle_keys(now);
+                self.plays.handle_keys(&self.database, now);
             }
             Event::Recalled(deposit, away) => {
                 self.catalogues.handle_recalled(*deposit, away, now);

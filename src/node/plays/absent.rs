@@ -141,6 +141,16 @@ impl Plays {
     /// Somebody has heard of `peer`: what waits for it is tried again.
     pub fn handle_seen(&mut self, peer: PeerId, database: &Database, now: Instant) {
         self.streams.handle_seen(peer);
+        self.try_absent(database, now);
+    }
+
+    /// Other keys are believed now: what has failed may have done so for those of before.
+    pub fn handle_keys(&mut self, database: &Database, now: Instant) {
+        self.streams.handle_keys();
+        self.try_absent(database, now);
+    }
+
+    fn try_absent(&mut self, database: &Database, now: Instant) {
         for play in self.plays.values_mut() {
             if let PlayStage::Absent(absent) = &mut play.stage {
                 absent.retry_at = absent.retry_at.map(|at| at.min(now));

@@ -205,6 +205,13 @@ impl Streams {
         }
     }
 
+    /// Other keys are believed now: every source that failed is worth another try.
+    pub fn handle_keys(&mut self) {
+        for stream in self.streams.values_mut() {
+            stream.scheduler.handle_keys();
+        }
+    }
+
     /// Whether `peer` does not do what it was asked for.
     pub fn is_failing(&self, peer: PeerId) -> bool {
         let mut streams = self.streams.values();

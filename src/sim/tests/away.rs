@@ -203,6 +203,25 @@ fn what_somebody_says_while_it_waits_counts_at_once() {
     }
 }
 
+/// A source that has failed may have done so for the keys that were believed then.
+#[test]
+fn with_other_keys_a_source_that_rests_is_tried_at_once() {
+    for seed in seeds(10) {
+        let (mut world, sources, cellar, song) = evening(seed, 1);
+        world.cut(&[Place::Host(cellar)], &[Place::Host(sources[0])]);
+        world.run(30 * SECOND);
+        while !world.hosts[cellar.0].calls.is_empty() {
+            world.run(SECOND / 10);
+        }
+        world.heal();
+        world.plan(cellar, SECOND / 10, Event::Node(node::Event::Keys.into()));
+        world.run(SECOND / 5);
+        assert!(!world.hosts[cellar.0].calls.is_empty(), "it rests");
+        world.run(200 * SECOND);
+        assert_heard(&world, cellar, &song);
+    }
+}
+
 /// The whole house was without power: the listener is back first.
 #[test]
 fn a_listener_that_starts_again_waits_for_its_source_and_goes_on() {

@@ -69,6 +69,13 @@ impl Scheduler {
         }
     }
 
+    /// Other keys are believed now: all sources that failed are tried at once.
+    pub fn handle_keys(&mut self) {
+        self.sources
+            .values_mut()
+            .for_each(SourceRecord::handle_seen);
+    }
+
     /// Bytes a second that really came during the last seconds.
     pub fn arriving(&self, now: Instant) -> u64 {
         self.arrivals.rate(now)
