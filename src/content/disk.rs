@@ -173,6 +173,8 @@ fn time(seconds: i64, nanos: i64) -> SystemTime {
         .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
+#[cfg(test)]
+mod contract;
 mod fenced;
 #[cfg(test)]
 mod mem;
@@ -186,78 +188,6 @@ pub use timed::Timing;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    type Contract = fn(&dyn Disk, &Path);
-
-    const CONTRACTS: &[(&str, Contract)] = &[
-        ("what was written is read, gaps are zero", |disk, dir| {
-            let file = disk.create(&dir.join("a")).unwrap();
-            file.write_at(4, b"tail").unwrap();
-            file.write_at(0, b"h").unwrap();
-            let mut buf = [9; 10];
-            assert_eq!(file.read_at(0, &mut buf).unwrap(), 8);
-            assert_eq!(&buf[..8], b"h\0\0\0tail");
-            assert_eq!(file.read_at(100, &mut buf).unwrap(), 0);
-            assert_eq!(file.stamp().unwrap().size, 8);
-        }),
-        ("what is edited keeps the rest", |disk, dir| {
-            let made = disk.create(&dir.join("a")).unwrap();
-            made.write_at(0, b"first").unwrap();
-            let edited = disk.edit(&dir.join("a")).unwrap();
-            edited.write_at(5, b", then").unwrap();
-            let mut buf = [0; 20];
-            assert_eq!(made.read_at(0, &mut buf).unwrap(), 11);
-            assert_eq!(&buf[..11], b"first, then");
-        }),
-        ("an open file outlives its name", |disk, dir| {
-            let file = disk.create(&dir.join("a")).unwrap();
-            disk.rename(&dir.join("a"), &dir.join("b")).unwrap();
-            file.write_at(0, b"x").unwrap();
-            let moved = disk.open(&dir.join("b")).unwrap();
-            assert_eq!(moved.stamp().unwrap(), file.stamp().unwrap());
-            disk.remove(&dir.join("b")).unwrap();
-            assert_eq!(moved.read_at(0, &mut [0]).unwrap(), 1);
-        }),
-        ("what is not there is not found", |disk, dir| {
-            let nowhere = dir.join("nowhere");
-            let kinds = [
-                disk.open(&nowhere).err().unwrap().kind(),
-                disk.edit(&nowhere).err().unwrap().kind(),
-                disk.remove(&nowhere).unwrap_err().kind(),
-                disk.rename(&nowhere, &dir.join("x")).unwrap_err().kind(),
-            ];
-            assert_eq!(kinds, [io::ErrorKind::NotFound; 4]);
-        }),
-        ("a directory that was removed is made again", |disk, dir| {
-            let file = dir.join("removed/a");
-            disk.create(&file).unwrap().write_at(0, b"x").unwrap();
-            assert_eq!(disk.open(&file).unwrap().stamp().unwrap().size, 1);
-        }),
-        (
-            "create empties, rename replaces, list shows",
-            |disk, dir| {
-                let (a, b) = (dir.join("a"), dir.join("b"));
-                disk.create(&a).unwrap().write_at(0, b"old").unwrap();
-                assert_eq!(disk.create(&a).unwrap().stamp().unwrap().size, 0);
-                disk.create(&b).unwrap().write_at(0, b"new").unwrap();
-                disk.rename(&b, &a).unwrap();
-                disk.sync_dir(dir).unwrap();
-                assert_eq!(disk.list(dir).unwrap(), std::slice::from_ref(&a));
-                assert_eq!(disk.open(&a).unwrap().stamp().unwrap().size, 3);
-            },
-        ),
-    ];
-
-    #[test]
-    fn both_disks_keep_the_contract() {
-        for (name, contract) in CONTRACTS {
-            let dir = tempfile::tempdir().unwrap();
-            contract(&RealDisk, dir.path());
-            println!("real disk: {name}");
-            contract(&MemDisk::default(), Path::new("/mem"));
-            println!("disk in memory: {name}");
-        }
-    }
 
     #[test]
     fn a_power_cut_takes_only_what_was_not_synced() {

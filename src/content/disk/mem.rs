@@ -20,11 +20,13 @@ pub struct MemDisk {
 #[derive(Default)]
 struct MemState {
     files: BTreeMap<u64, MemContent>,
+    /// The directories that were made. Those right below the root are there from the start.
+    dirs: BTreeSet<PathBuf>,
     names: BTreeMap<PathBuf, u64>,
     /// The names as the last sync of their directory left them.
     lasting: BTreeMap<PathBuf, u64>,
     next: u64,
-    /// Counts writes: the time of a file's last change.
+    /// Counts changes: the times of files.
     clock: u64,
     reads: u64,
     /// Bytes that still fit; `None` is no limit.
@@ -45,11 +47,14 @@ struct MemContent {
     bytes: Vec<u8>,
     synced: Vec<u8>,
     modified: u64,
+    /// As `modified`, and with its names.
+    changed: u64,
 }
 
 struct MemFile {
     disk: MemDisk,
     id: u64,
+    takes_writes: bool,
 }
 
 impl MemDisk {
@@ -143,9 +148,52 @@ impl MemDisk {
         self.state.lock().expect(NO_PANIC)
     }
 
-    fn file(&self, id: u64) -> Box<dyn DiskFile> {
+    fn file(&self, id: u64, takes_writes: bool) -> Box<dyn DiskFile> {
         let disk = self.clone();
-        Box::new(MemFile { disk, id })
+        Box::new(MemFile {
+            disk,
+            id,
+            takes_writes,
+        })
+    }
+}
+
+impl MemState {
+    /// Whether files can have names in `dir`.
+    fn has_dir(&self, dir: &Path) -> bool {
+        let is_made = self.dirs.contains(dir) || dir.components().count() <= 2;
+        is_made && !self.names.contains_key(dir)
+    }
+
+    fn expect_dir(&self, dir: Option<&Path>) -> io::Result<()> {
+        match dir {
+            Some(dir) if !self.has_dir(dir) => Err(missing()),
+            _ => Ok(()),
+        }
+    }
+
+    fn expect_no_dir(&self, path: &Path) -> io::Result<()> {
+        match self.dirs.contains(path) {
+            true => Err(io::ErrorKind::IsADirectory.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// The file of that name, and none that is a directory.
+    fn find(&self, path: &Path) -> io::Result<u64> {
+        self.expect_no_dir(path)?;
+        self.names.get(path).copied().ok_or_else(missing)
+    }
+
+    /// The names of a file are others, or its content is.
+    fn touch(&mut self, id: u64, is_new_content: bool) {
+        self.clock += 1;
+        if let Some(content) = self.files.get_mut(&id) {
+            content.changed = self.clock;
+            if is_new_content {
+                content.modified = self.clock;
+            }
+        }
     }
 }
 
@@ -190,40 +238,57 @@ fn missing() -> io::Error {
 impl Disk for MemDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut state = self.changing()?;
-        if let Some(&id) = state.names.get(path) {
-            let content = state.files.entry(id).or_default();
-            content.bytes.clear();
-            drop(state);
-            return Ok(self.file(id));
-        }
-        state.next += 1;
-        let id = state.next;
-        state.files.insert(id, MemContent::default());
+        state.expect_no_dir(path)?;
+        let known = state.names.get(path).copied();
+        let id = match known {
+            Some(id) => id,
+            None => {
+                if let Some(dir) = path.parent().filter(|dir| !state.has_dir(dir)) {
+                    state.expect_dir(dir.parent())?;
+                    if state.names.contains_key(dir) {
+                        return Err(io::ErrorKind::NotADirectory.into());
+                    }
+                    state.dirs.insert(dir.to_owned());
+                }
+                state.next += 1;
+                state.next
+            }
+        };
         state.names.insert(path.to_owned(), id);
+        state.files.entry(id).or_default().bytes.clear();
+        state.touch(id, true);
         drop(state);
-        Ok(self.file(id))
+        Ok(self.file(id, true))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let id = *self.state().names.get(path).ok_or_else(missing)?;
-        Ok(self.file(id))
+        let id = self.state().find(path)?;
+        Ok(self.file(id, false))
     }
 
     fn edit(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        drop(self.mounted()?);
-        self.open(path)
+        let id = self.mounted()?.find(path)?;
+        Ok(self.file(id, true))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.changing()?;
-        let id = state.names.remove(from).ok_or_else(missing)?;
-        state.names.insert(to.to_owned(), id);
+        let id = state.find(from)?;
+        state.expect_dir(to.parent())?;
+        state.expect_no_dir(to)?;
+        state.names.remove(from);
+        let replaced = state.names.insert(to.to_owned(), id);
+        for file in replaced.into_iter().chain([id]) {
+            state.touch(file, false);
+        }
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.changing()?;
-        let id = state.names.remove(path).ok_or_else(missing)?;
+        let id = state.find(path)?;
+        state.names.remove(path);
+        state.touch(id, false);
         let freed = state
             .files
             .get(&id)
@@ -234,6 +299,7 @@ impl Disk for MemDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.changing()?;
+        state.expect_dir(Some(dir))?;
         let here = |path: &PathBuf| path.parent() == Some(dir);
         let MemState { names, lasting, .. } = &mut *state;
         lasting.retain(|path, _| !here(path));
@@ -244,12 +310,18 @@ impl Disk for MemDisk {
 
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
         let state = self.mounted()?;
+        state.expect_dir(Some(dir))?;
         let here = state.names.keys().filter(|path| path.parent() == Some(dir));
         Ok(here.cloned().collect())
     }
 
-    fn create_dir(&self, _dir: &Path) -> io::Result<()> {
-        self.mounted().map(|_| ())
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.mounted()?;
+        if dir.ancestors().any(|part| state.names.contains_key(part)) {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        state.dirs.extend(dir.ancestors().map(Path::to_owned));
+        Ok(())
     }
 
     fn now(&self) -> Instant {
@@ -282,6 +354,12 @@ impl DiskFile for MemFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if !self.takes_writes {
+            return Err(io::Error::other("it was opened to read"));
+        }
         self.disk.wait_for_leave();
         self.change(|state, id| {
             let n = bytes.len() as u64;
@@ -290,15 +368,13 @@ impl DiskFile for MemFile {
             }
             state.space = state.space.map(|space| space - n);
             state.spent += state.delay;
-            state.clock += 1;
-            let clock = state.clock;
+            state.touch(id, true);
             let content = state.files.get_mut(&id).ok_or_else(missing)?;
             let (start, end) = (offset as usize, offset as usize + bytes.len());
             if content.bytes.len() < end {
                 content.bytes.resize(end, 0);
             }
             content.bytes[start..end].copy_from_slice(bytes);
-            content.modified = clock;
             Ok(())
         })
     }
@@ -310,7 +386,7 @@ impl DiskFile for MemFile {
                 size: content.bytes.len() as u64,
                 modified: SystemTime::UNIX_EPOCH + Duration::from_secs(content.modified),
                 inode: (0, id),
-                changed: SystemTime::UNIX_EPOCH + Duration::from_secs(content.modified),
+                changed: SystemTime::UNIX_EPOCH + Duration::from_secs(content.changed),
             })
         })
     }

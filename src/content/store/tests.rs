@@ -291,7 +291,7 @@ fn a_held_track_that_rots_is_dropped() {
     let bytes = song(4, 8);
     let blob = fetch(&store, &bytes).unwrap();
     let path = format!("/cache/{}.data", blob.track().to_hex());
-    let old = disk.open(Path::new(&path)).unwrap();
+    let old = disk.edit(Path::new(&path)).unwrap();
     old.write_at(GROUP_BYTES, b"rot").unwrap();
     assert!(blob.slice(&(0..1).into(), &mut Vec::new()).is_ok());
     let slice = blob.slice(&(0..2).into(), &mut Vec::new());
@@ -307,7 +307,7 @@ fn a_held_track_that_rotted_while_the_node_was_off_is_not_played() {
     let bytes = song(4, 8);
     let blob = fetch(&mem_store(&disk), &bytes).unwrap();
     let path = format!("/cache/{}.data", blob.track().to_hex());
-    let file = disk.open(Path::new(&path)).unwrap();
+    let file = disk.edit(Path::new(&path)).unwrap();
     file.write_at(2 * GROUP_BYTES + 7, b"rot").unwrap();
     let store = mem_store(&disk);
     assert_eq!(store.held().len(), 1, "it looks well");
