@@ -84,6 +84,9 @@ struct Contact {
     is_asked: bool,
     /// The greeting under way does not tell the news.
     is_behind: bool,
+    /// It has not been greeted since other keys are believed: what it says may have been said
+    /// with one of before.
+    is_unsure: bool,
     /// Greetings in a row without an answer.
     failures: u32,
     due: Instant,
@@ -256,12 +259,14 @@ impl Neighbours {
         if let Some(contact) = self.contact(peer, now) {
             name.clone_into(&mut contact.name);
             contact.hint(vec![at]);
-            contact.is_here = true;
-            (contact.is_missed, contact.failures) = (false, 0);
-            contact.due = match std::mem::take(&mut contact.is_behind) {
-                true => now + TELL_WITHIN,
-                false => now + interval,
-            };
+            (contact.is_here, contact.is_missed) = (true, false);
+            if !contact.is_unsure {
+                contact.failures = 0;
+                contact.due = match std::mem::take(&mut contact.is_behind) {
+                    true => now + TELL_WITHIN,
+                    false => now + interval,
+                };
+            }
             self.plan();
         }
     }
@@ -354,6 +359,7 @@ impl Neighbours {
         for contact in self.contacts.values_mut() {
             if contact.is_here && !contact.is_vouched {
                 contact.failures = PATIENCE - 1;
+                contact.is_unsure = true;
             }
         }
     }
@@ -375,7 +381,7 @@ impl Neighbours {
             .iter_mut()
             .filter(|(_, contact)| contact.is_wanted(standing) && contact.due <= now);
         let (&peer, contact) = wanted.min_by_key(|(_, contact)| contact.due)?;
-        (contact.is_asked, contact.is_behind) = (true, false);
+        (contact.is_asked, contact.is_behind, contact.is_unsure) = (true, false, false);
         self.asking += 1;
         self.plan();
         Some(peer)
@@ -424,6 +430,7 @@ impl Neighbours {
             is_missed: false,
             is_asked: false,
             is_behind: false,
+            is_unsure: false,
             failures: 0,
             due,
             heard: None,

@@ -191,6 +191,8 @@ fn a_peer_here_by_its_own_word_shows_at_once_that_it_has_the_new_key() {
         neighbours.handle_met(peer(n), "attic", at(n), now);
     }
     neighbours.handle_keys(now);
+    // Said before, and heard after it.
+    neighbours.handle_greeted(peer(2), "attic", at(2), now);
     let mut gone = Vec::new();
     for _ in [1, 2] {
         let due = neighbours.poll_timeout().unwrap();
