@@ -164,10 +164,12 @@ fn without_a_tracker_too() {
     // with the keys of before.
     swarm.listener.wait_for_peers(&["listener", "owner"]);
     swarm.listener.ctl_ok(&["play", "song"]);
+    swarm.listener.wait_for_sound();
+    let log = swarm.listener.log();
+    assert!(!log.contains("what plays waits for"), "{log}");
     println!("the listener plays after {:?}", begun.elapsed());
     swarm.owner.wait_for_peers(&["listener", "owner"]);
     println!("the thief is gone after {:?}", begun.elapsed());
-    swarm.listener.wait_for_sound();
     let _ = thief.ctl(&["play", "song"]);
     swarm.listener.wait_for_end();
     let received = thief.json(&["stats"])["received_bytes"].clone();
