@@ -128,22 +128,31 @@ impl Cli {
     /// Does what was asked and says how it went.
     fn run(self) -> ExitCode {
         match self.command {
-            CliCommand::Setup(args) => setup::run(&args),
-            CliCommand::Run(args) => run(&args),
-            CliCommand::Ctl(args) => ctl::run(&args),
-            CliCommand::Check(args) => check(&args),
-            CliCommand::Doctor(args) => doctor::run(&args),
-            CliCommand::Keygen => keygen(),
-            CliCommand::Pair(args) => pair::run(&args),
-            CliCommand::Join(args) => join::run(&args),
+            CliCommand::Setup(args) => apart(|| setup::run(&args)),
+            CliCommand::Run(args) => apart(|| run(&args)),
+            CliCommand::Ctl(args) => apart(|| ctl::run(&args)),
+            CliCommand::Check(args) => apart(|| check(&args)),
+            CliCommand::Doctor(args) => apart(|| doctor::run(&args)),
+            CliCommand::Keygen => apart(keygen),
+            CliCommand::Pair(args) => apart(|| pair::run(&args)),
+            CliCommand::Join(args) => apart(|| join::run(&args)),
             CliCommand::Identity {
                 command: IdentityCommand::New(args),
-            } => new_identity(&args),
-            CliCommand::Demo(args) => demo::run(&args),
-            CliCommand::Manual { dir } => written(manual::write(&dir)),
-            CliCommand::Completions { shell } => written(print(&completions::script(shell))),
+            } => apart(|| new_identity(&args)),
+            CliCommand::Demo(args) => apart(|| demo::run(&args)),
+            CliCommand::Manual { dir } => apart(|| written(manual::write(&dir))),
+            CliCommand::Completions { shell } => {
+                apart(|| written(print(&completions::script(shell))))
+            }
         }
     }
+}
+
+/// Runs a command in a frame of its own. In one frame for all of them the others' variables
+/// would lie in memory for as long as a node runs.
+#[inline(never)]
+fn apart(run: impl FnOnce() -> ExitCode) -> ExitCode {
+    run()
 }
 
 fn run(args: &ConfigArgs) -> ExitCode {
