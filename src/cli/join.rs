@@ -23,6 +23,7 @@ use crate::{
     id::check_name,
     identity::{self, KeyFileError},
     pairing::{self, DialFailure, NoCode, PairingCode, PairingError},
+    util::tree,
 };
 
 /// Get the swarm's key from a speaker that shows a code.
@@ -194,11 +195,10 @@ fn find(
     let mdns = Mdns::default();
     let looking = discovery::look_around(&mdns, ServiceKind::Pairing, LOOK);
     let found = smol::block_on(looking).map_err(|e| JoinFailure::NoMdns(e.to_string()))?;
-    let members: BTreeMap<String, Vec<SocketAddr>> = found
+    let valid = found
         .into_iter()
-        .filter(|(name, _)| check_name(name).is_ok())
-        .map(|(name, (_, at))| (name, at))
-        .collect();
+        .filter(|(name, _)| check_name(name).is_ok());
+    let members = tree::map(valid.map(|(name, (_, at))| (name, at)));
     choose(&members, wanted, io::stdin().is_terminal(), ask)
 }
 

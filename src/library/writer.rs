@@ -11,6 +11,7 @@ use super::scan::FileStamp;
 use crate::{
     catalog::{Catalogue, Head, Page, PAGE_ENTRIES},
     id::{EntryNo, PeerId, TrackId},
+    util::tree,
 };
 
 /// Signs a head with the owner's key.
@@ -106,8 +107,8 @@ impl CatalogueWriter {
     pub fn set_held(&mut self, held: &[(TrackId, u64)]) -> Result<(), IndexError> {
         // What was put a moment ago must be seen.
         self.index.flush()?;
-        let wanted: BTreeMap<TrackId, u64> = held.iter().copied().collect();
-        let before: BTreeMap<TrackId, EntryNo> = self.reader().held()?.into_iter().collect();
+        let wanted = tree::map(held.iter().copied());
+        let before: BTreeMap<TrackId, EntryNo> = tree::map(self.reader().held()?);
         for (_, no) in before
             .iter()
             .filter(|(track, _)| !wanted.contains_key(track))

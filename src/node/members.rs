@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{catalogues::Catalogues, directory::Directory};
-use crate::{catalog::DatabaseMember, id::PeerId, tenure::numbered};
+use crate::{catalog::DatabaseMember, id::PeerId, tenure::numbered, util::tree};
 
 /// This node itself, then the owners that are here, then those that are away.
 pub(super) fn all(
@@ -38,7 +38,7 @@ pub(super) fn all(
 /// The owners that are away. Where another has its name by now, one is numbered.
 fn away(directory: &Directory, catalogues: &Catalogues) -> Vec<DatabaseMember> {
     let here = directory.iter().map(|record| record.name.as_str());
-    let mut taken: BTreeSet<String> = here.map(str::to_owned).collect();
+    let mut taken: BTreeSet<String> = tree::set(here.map(str::to_owned));
     taken.insert(directory.own_name().to_string());
     // Of many that were called the same none tries all numbers again.
     let mut next: BTreeMap<&Arc<str>, u32> = BTreeMap::new();

@@ -13,7 +13,7 @@
 
 mod room;
 
-use std::{collections::BTreeSet, ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,7 @@ use crate::{
     id::{PeerId, TrackId},
     media::Format,
     util::random::Random,
+    util::tree,
 };
 
 /// Names an item for as long as it is in the queue; never given out again.
@@ -256,7 +257,7 @@ impl Queue {
     /// When the range is empty or begins behind the end.
     pub fn remove(&mut self, range: Range<usize>) -> Result<(), QueueError> {
         let range = self.clip(range)?;
-        let gone: BTreeSet<_> = self.slots[range.clone()].iter().map(|s| s.id).collect();
+        let gone = tree::set(self.slots[range.clone()].iter().map(|s| s.id));
         if self.cursor.is_some_and(|cursor| gone.contains(&cursor)) {
             let next = self.walk(self.cursor).find(|id| !gone.contains(id));
             self.cursor = next;

@@ -23,15 +23,15 @@ pub mod own;
 mod pace;
 mod share;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use self::{listening::Listening, pace::RateMeter, share::SentShares};
-use crate::content::ranges::GroupSet;
 use crate::id::{PeerId, GROUP_BYTES};
 use crate::protocol::Class;
 use crate::swarm::budget::Precedence;
 use crate::swarm::requester::{HostKey, Requester};
+use crate::{content::ranges::GroupSet, util::tree};
 
 /// A request that was let in, waiting or started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -200,7 +200,7 @@ impl Serving {
         let requests = self.running.values().chain(waiting);
         let asking = requests.map(|r| r.requester.site).chain([requester.site]);
         let sites = asking.chain(self.shares.hosts(now));
-        let sites = sites.collect::<BTreeSet<HostKey>>().len() as u64;
+        let sites = tree::set(sites).len() as u64;
         self.pace
             .rate()
             .is_some_and(|pace| pace / sites < rate + rate / 8)
@@ -338,7 +338,7 @@ impl Serving {
     /// The more hosts wait, the later one may come again.
     fn retry(&self) -> Duration {
         let sites = self.waiting.iter().map(|(_, r)| r.requester.site);
-        let rounds = sites.collect::<BTreeSet<_>>().len() / SLOTS + 1;
+        let rounds = tree::set(sites).len() / SLOTS + 1;
         RETRY * u32::try_from(rounds).unwrap_or(u32::MAX)
     }
 }

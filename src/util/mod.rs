@@ -4,4 +4,5 @@ pub mod backoff;
 pub mod near;
 pub mod random;
 pub mod rate;
+pub mod tree;
 pub mod within;

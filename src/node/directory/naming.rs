@@ -15,6 +15,7 @@ use super::Directory;
 use crate::{
     id::PeerId,
     tenure::{numbered, TenureRecord, SETTLED},
+    util::tree,
 };
 
 impl Directory {
@@ -38,18 +39,15 @@ impl Directory {
         }
         (self.settled, self.looked) = (Some(now), Some(now));
         self.tenures.forget(now);
-        let mut claimed: BTreeMap<&str, u32> = BTreeMap::from([(&*self.own_claim, 1)]);
+        let mut claimed: BTreeMap<&str, u32> = tree::map([(&*self.own_claim, 1)]);
         for known in self.peers.values() {
             *claimed.entry(&known.claim).or_default() += 1;
         }
         let is_own = |claim: &str, name: &str| claim == name && claimed[claim] == 1;
         let own = is_own(&self.own_claim, &self.own_name);
-        let alone: BTreeSet<PeerId> = self
-            .peers
-            .iter()
-            .filter(|(_, known)| is_own(&known.claim, &known.record.name))
-            .map(|(peer, _)| *peer)
-            .collect();
+        let peers = self.peers.iter();
+        let alone = peers.filter(|(_, known)| is_own(&known.claim, &known.record.name));
+        let alone: BTreeSet<PeerId> = tree::set(alone.map(|(peer, _)| *peer));
         for (peer, known) in &mut self.peers {
             let address = known.address(self.tracker_at);
             if known.vouched {
@@ -124,7 +122,7 @@ impl Directory {
                 later.push((*peer, claim));
             }
         }
-        let taken: BTreeSet<&str> = claimed.keys().copied().collect();
+        let taken: BTreeSet<&str> = tree::set(claimed.keys().copied());
         let mut names: BTreeMap<PeerId, String> = BTreeMap::new();
         let mut given: BTreeSet<String> = BTreeSet::new();
         let mut next: BTreeMap<&str, u32> = BTreeMap::new();

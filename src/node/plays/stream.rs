@@ -15,6 +15,7 @@ use crate::{
     swarm::scheduler::{
         RequestId, RequestOutcome, Scheduler, SourceInfo, Stall, StartBuffer, Throughput, Why,
     },
+    util::tree,
 };
 
 /// Names a request to a source.
@@ -152,10 +153,9 @@ impl TrackFetch {
         let holders = database.holders(track).map(|(member, _, _)| member);
         let resolver = self.resolver.and_then(|peer| database.member(peer));
         let members = holders.chain(resolver).filter(|member| member.peer != me);
-        let names: BTreeMap<PeerId, Arc<str>> = members
-            .map(|member| (member.peer, member.name.clone()))
-            .collect();
-        let sources: BTreeSet<PeerId> = names.keys().copied().collect();
+        let names: BTreeMap<PeerId, Arc<str>> =
+            tree::map(members.map(|member| (member.peer, member.name.clone())));
+        let sources: BTreeSet<PeerId> = tree::set(names.keys().copied());
         for peer in sources.difference(&self.sources) {
             let info = SourceInfo {
                 have: None,

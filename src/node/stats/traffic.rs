@@ -170,7 +170,7 @@ impl Traffic {
     /// The peers, those that brought and took the most first.
     pub fn rows(&self) -> Vec<&PeerRow> {
         let mut rows: Vec<&PeerRow> = self.rows.iter().collect();
-        rows.sort_by_key(|row| (std::cmp::Reverse(row.weight()), row.peer));
+        rows.sort_unstable_by_key(|row| (std::cmp::Reverse(row.weight()), row.peer));
         rows
     }
 

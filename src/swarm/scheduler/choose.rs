@@ -376,7 +376,7 @@ impl Scheduler {
     pub(super) fn queue(&self, peer: PeerId) -> Vec<(RequestId, &OpenRequest)> {
         let of_peer = self.requests.iter().filter(|(_, r)| r.source == peer);
         let mut queue: Vec<_> = of_peer.map(|(req, request)| (*req, request)).collect();
-        queue.sort_by_key(|(req, request)| (request.on_wire, *req));
+        queue.sort_unstable_by_key(|(req, request)| (request.on_wire, *req));
         queue
     }
 
