@@ -53,6 +53,7 @@ use super::{
 use crate::{
     port_owner::{port_owner, PortProtocol},
     sockets::listen_tcp,
+    util::work,
 };
 
 /// A client that has not said the password, where there is one, is dropped after
@@ -356,7 +357,7 @@ impl ControlServer {
         let (bell, rung) = async_channel::bounded(1);
         let address = client.address();
         let events = self.events.clone();
-        let task = smol::spawn(async move {
+        let task = work::spawn(async move {
             client.serve(events, rung).await;
             let _ = done.send(id).await;
         });
@@ -378,7 +379,7 @@ impl ControlServer {
         }
         farewells.retain(|farewell| !farewell.is_finished());
         if farewells.len() < MAX_FAREWELLS {
-            farewells.push(smol::spawn(async move {
+            farewells.push(work::spawn(async move {
                 client.turn_away(&full.to_string()).await;
             }));
         }

@@ -36,6 +36,7 @@ use crate::{
     node::{Archival, Archived, Event},
     peer::Handle,
     swarm::endpoint::Endpoint,
+    util::work,
 };
 
 /// The files, and what is known of them.
@@ -92,14 +93,14 @@ impl From<io::Error> for Unwritten {
 
 /// Tells `peer` what was kept, and then does what is ordered.
 pub async fn keep(mut cabinet: Cabinet, orders: Receiver<Archival>, peer: Handle) {
-    cabinet = smol::unblock(move || {
+    cabinet = work::unblock(move || {
         cabinet.look();
         cabinet
     })
     .await;
     let owners: Vec<PeerId> = cabinet.files.keys().copied().collect();
     for owner in owners {
-        let (back, read) = smol::unblock(move || {
+        let (back, read) = work::unblock(move || {
             let read = cabinet.read(owner);
             (cabinet, read)
         })
@@ -110,7 +111,7 @@ pub async fn keep(mut cabinet: Cabinet, orders: Receiver<Archival>, peer: Handle
         }
     }
     while let Ok(order) = orders.recv().await {
-        let (back, done) = smol::unblock(move || {
+        let (back, done) = work::unblock(move || {
             let done = cabinet.perform(order);
             (cabinet, done)
         })

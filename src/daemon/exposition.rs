@@ -19,6 +19,7 @@ use smol::{future, Timer};
 use crate::{
     node::{Event, MachineReport},
     peer::Handle,
+    util::work,
 };
 
 /// Keeps the file at `at` up to date, and at what comes out of `elsewhere` from then on,
@@ -31,7 +32,7 @@ pub async fn keep(mut at: Option<PathBuf>, elsewhere: Receiver<Option<PathBuf>>,
                 return;
             };
             let path = path.clone();
-            let written = smol::unblock(move || write(&path, &text)).await;
+            let written = work::unblock(move || write(&path, &text)).await;
             tell(written, &mut works, &node).await;
         }
         let due = async {
@@ -47,7 +48,7 @@ pub async fn keep(mut at: Option<PathBuf>, elsewhere: Receiver<Option<PathBuf>>,
             Some(Err(_)) => return,
             Some(Ok(next)) => {
                 if let Some(old) = std::mem::replace(&mut at, next) {
-                    smol::unblock(move || remove(&old)).await;
+                    work::unblock(move || remove(&old)).await;
                 }
                 // Whatever was wrong with it is over.
                 tell(Ok(()), &mut works, &node).await;

@@ -11,6 +11,7 @@ use super::{dirs::StateDir, parts::Running};
 use crate::{
     identity::Identity,
     node::{Event, MachineReport},
+    util::work,
 };
 
 /// Looks now and then whether both are on their disk, and writes them where they are not.
@@ -22,7 +23,7 @@ pub async fn keep(identity: Identity, state: &StateDir, node: &Running) {
         let (dir, lock) = (state.path().to_owned(), state.lock().clone());
         let identity = identity.clone();
         // The lock first: what another node has written there by then is that node's.
-        let looked = smol::unblock(move || (lock.take_again(), identity.write_again(&dir)));
+        let looked = work::unblock(move || (lock.take_again(), identity.write_again(&dir)));
         let (lock, found) = looked.await;
         if let Some(lock) = lock.filter(|lock| said_of_lock.as_ref() != Some(lock)) {
             log::warn!("{lock}");

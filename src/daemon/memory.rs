@@ -22,6 +22,7 @@ use crate::{
     config::Resume,
     node::{Absence, Bookmark, Event, Memory},
     peer::Handle,
+    util::work,
 };
 
 /// Saves what comes out of `memories` and `bookmarks`, the latest of each: a memory a
@@ -143,7 +144,7 @@ impl StateDesk {
     async fn save_due(&mut self) {
         if let Some(memory) = self.memory.take_due() {
             let to = self.place.state_dir().to_owned();
-            let (memory, saved) = smol::unblock(move || {
+            let (memory, saved) = work::unblock(move || {
                 let saved = save(&memory, &to);
                 (memory, saved)
             })
@@ -153,7 +154,7 @@ impl StateDesk {
         }
         if let Some(bookmark) = self.bookmark.take_due() {
             let mut place = self.place.clone();
-            let (place, bookmark, saved) = smol::unblock(move || {
+            let (place, bookmark, saved) = work::unblock(move || {
                 let saved = place.put(&bookmark, Instant::now());
                 (place, bookmark, saved)
             })
@@ -171,7 +172,7 @@ impl StateDesk {
         self.bookmark.due = self.bookmark.latest.as_ref().map(|_| now);
         self.save_due().await;
         let Self { mut place, .. } = self;
-        smol::unblock(move || {
+        work::unblock(move || {
             if let Err(e) = place.end() {
                 let at = place.disk();
                 log::warn!(

@@ -24,6 +24,7 @@ use crate::{
     identity::Identity,
     library::{self, Library},
     media,
+    util::work,
 };
 
 /// Opens the library of what the configuration names, whose hashes `store` learns.
@@ -85,7 +86,7 @@ pub fn run(
             what: "start the library's thread",
             source,
         })?;
-    let watching = smol::spawn(async move {
+    let watching = work::spawn(async move {
         let doubting = async {
             while let Ok(path) = doubts.recv().await {
                 watching.doubt(&path);

@@ -27,6 +27,7 @@ use crate::{
     sockets::reachable,
     tracker::{link::LinkCommand, server::TrackerStatus},
     util::within::within,
+    util::work,
 };
 
 /// A started node.
@@ -61,7 +62,7 @@ impl Running {
         }
         if let Some(max) = changes.cache_max {
             let (store, library) = (speaker.store.clone(), speaker.library.clone());
-            smol::unblock(move || {
+            work::unblock(move || {
                 if let Err(e) = store.set_cap(max.0) {
                     log::warn!("the cache cannot be made smaller: {e}");
                 }
@@ -146,7 +147,7 @@ pub fn start(
         mpd: config.control.mpd,
         password: config.control.password.as_deref().map(Into::into),
     })?;
-    let mut tasks = vec![smol::spawn(server.run())];
+    let mut tasks = vec![work::spawn(server.run())];
     let watchdog = Watchdog::new(notifier.clone(), Watchdog::interval_from_env());
     let line = StatusLine::new(notifier, Instant::now());
     let (notices, noticed) = async_channel::bounded(1);
@@ -201,17 +202,17 @@ fn start_lookout(
     let status = tracker.as_ref().map(|tracker| tracker.server.status());
     if let Some(status) = status.clone() {
         let telling = tracker_control::tell_manager(status, line, watchdog.pulse());
-        tasks.push(smol::spawn(telling));
+        tasks.push(work::spawn(telling));
     }
     let bound = config.tracker.listen.ip();
     let sight = move || TrackerSight {
         here: reachable(bound, &interfaces::own_addresses()),
         interfaces: NetworkView::look(bound).interfaces,
     };
-    tasks.push(smol::spawn(tracker_control::run(
+    tasks.push(work::spawn(tracker_control::run(
         setup, sight, told, status,
     )));
-    tasks.extend(tracker.map(|tracker| smol::spawn(tracker.run())));
+    tasks.extend(tracker.map(|tracker| work::spawn(tracker.run())));
     tasks
 }
 

@@ -10,6 +10,7 @@ use super::{logging::Limit, parts::Running};
 use crate::{
     config::{self, changes, Config, ConfigChanges, ConfigError},
     identity::{self, Identity, KeyFileError, SwarmKey},
+    util::work,
 };
 
 /// What the node runs with, and what that comes from.
@@ -47,7 +48,7 @@ impl Reloader {
     /// Reads everything again and makes `node` go by it.
     pub async fn reload(&mut self, node: &Running) {
         let path = self.path.clone();
-        match smol::unblock(move || read(&path)).await {
+        match work::unblock(move || read(&path)).await {
             Ok((config, keys)) => self.take(&config, keys, node).await,
             Err(why) => {
                 let why = format!("the configuration stays as it was: {why}");

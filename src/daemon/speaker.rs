@@ -35,6 +35,7 @@ use crate::{
     service::{StatusLine, Watchdog},
     swarm::{budget::Budget, endpoint::Endpoint, provide::SharedBudget},
     tracker::link::LinkCommand,
+    util::work,
 };
 
 /// What a node has that plays.
@@ -110,12 +111,12 @@ pub fn start(
     tasks.extend(telling.map(smol::spawn));
     let (prometheus, exposing) = expose(config, &handle);
     let following = follow_network(config, opened.network, (&endpoint, &handle, &commands));
-    tasks.extend([link, smol::spawn(archiving), exposing, following]);
+    tasks.extend([link, work::spawn(archiving), exposing, following]);
     tasks.extend(meet_peers(config, identity, port, mdns, looks, &handle));
     let (watching, indexed) = music::run(&opened.library, opened.store.doubts())?;
     tasks.push(watching);
     Ok(Speaker {
-        peer: smol::spawn(peer.run()),
+        peer: work::spawn(peer.run()),
         handle,
         endpoint,
         commands,
@@ -125,7 +126,7 @@ pub fn start(
         budget: opened.budget,
         tracker_at,
         prometheus,
-        memory: smol::spawn(memory::keep(remembered, places, opened.place, kept)),
+        memory: work::spawn(memory::keep(remembered, places, opened.place, kept)),
     })
 }
 
@@ -145,7 +146,7 @@ fn expose(config: &Config, peer: &Handle) -> (Sender<Option<PathBuf>>, Task<()>)
     let (moves, moved) = async_channel::bounded(1);
     let path = config.stats.prometheus.clone();
     let exposing = exposition::keep(path, moved, peer.clone());
-    (moves, smol::spawn(exposing))
+    (moves, work::spawn(exposing))
 }
 
 /// What is bound and opened before anything runs.
@@ -220,7 +221,7 @@ fn follow_network(
 ) -> Task<()> {
     let bound = config.peer.listen.ip();
     let (endpoint, peer, tracker) = (endpoint.clone(), peer.clone(), tracker.clone());
-    smol::spawn(network::follow(bound, known, endpoint, peer, tracker))
+    work::spawn(network::follow(bound, known, endpoint, peer, tracker))
 }
 
 fn bind_endpoint(
@@ -255,7 +256,7 @@ fn run_tracker(tracker: Option<BoundTracker>, watchdog: &Watchdog) -> Vec<Task<(
         return Vec::new();
     };
     let watching = tracker_control::watch(tracker.server.status(), watchdog.pulse());
-    vec![smol::spawn(watching), smol::spawn(tracker.run())]
+    vec![work::spawn(watching), work::spawn(tracker.run())]
 }
 
 /// Announces this peer, and tells it of the others that announce themselves, as long as
@@ -293,7 +294,7 @@ fn meet_peers(
         }
     };
     let looking = future::zip(discovery::look_for_peers(mdns, looks, found), telling);
-    Some(smol::spawn(async {
+    Some(work::spawn(async {
         future::zip(announcing, looking).await;
     }))
 }

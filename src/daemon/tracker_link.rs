@@ -16,6 +16,7 @@ use crate::{
         link::{Introduction, LinkCommand, TrackerEvent},
     },
     util::near::is_near,
+    util::work,
 };
 
 /// Where the tracker is wanted to be.
@@ -65,7 +66,7 @@ pub fn link_to_tracker(
         events,
     );
     let run = future::or(run, find_trackers(wanted, commands.clone()));
-    (commands, told, smol::spawn(run))
+    (commands, told, work::spawn(run))
 }
 
 /// Tells the link where the tracker is, as often as that changes.

@@ -17,6 +17,8 @@ use smol::{Task, Timer};
 
 use crate::interfaces::{is_tunnel, is_virtual, InterfaceChanges};
 
+use crate::util::work;
+
 /// The way to the daemon. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Mdns(Arc<Mutex<Weak<Daemon>>>);
@@ -49,8 +51,8 @@ impl Mdns {
         service.set_ip_check_interval(LOOK_EVERY)?;
         let (giving_up, given_up) = async_channel::bounded(1);
         let daemon = Arc::new(Daemon {
-            _looking: smol::spawn(look_at_changes(service.clone())),
-            _counting: smol::spawn(count_records(service.clone(), giving_up.clone())),
+            _looking: work::spawn(look_at_changes(service.clone())),
+            _counting: work::spawn(count_records(service.clone(), giving_up.clone())),
             service,
             given_up,
             giving_up,

@@ -21,6 +21,8 @@ use notify::{ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::mounts::{self, Bell, Mounts};
 
+use crate::util::work;
+
 /// Calls `look` whenever the content of `roots`, or what they are, has
 /// probably changed: at a place, or at everything. Goes on until it is dropped.
 /// `notices` are those of [`TreeWatcher`]; `is_watched` says whether they can be relied on.
@@ -36,7 +38,7 @@ pub(super) async fn watch(
     }
     let survey = || {
         let roots = roots();
-        smol::unblock(move || Survey::of(&roots))
+        work::unblock(move || Survey::of(&roots))
     };
     let mut known = survey().await;
     let mut changes = Debounce::default();

@@ -22,6 +22,7 @@ use crate::{
     identity::{Identity, SwarmKey},
     interfaces,
     util::near::is_near,
+    util::work,
 };
 
 /// What a member offers.
@@ -106,7 +107,7 @@ pub async fn serve(
                 visitors.retain(|(_, task)| !task.is_finished());
                 if let Some(ip) = admit(&visitors, from) {
                     let visitor = (stream, ip, identity.clone());
-                    let task = smol::spawn(visit(visitor, desk.clone(), to.clone()));
+                    let task = work::spawn(visit(visitor, desk.clone(), to.clone()));
                     visitors.push((ip, task));
                 }
             }

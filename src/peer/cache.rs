@@ -11,14 +11,16 @@ use smol::{Task, Timer};
 use super::{Input, Peer};
 use crate::node::{Event, MachineReport};
 
+use crate::util::work;
+
 impl Peer {
     /// Has the store put away what nobody plays any more, unless somebody goes on
     /// skipping: then after the last.
     pub(super) fn rest_soon(&mut self) {
         let store = self.store.clone();
-        self.resting = Some(smol::spawn(async move {
+        self.resting = Some(work::spawn(async move {
             Timer::after(REST_AFTER).await;
-            smol::unblock(move || store.rest_idle()).await;
+            work::unblock(move || store.rest_idle()).await;
         }));
     }
 
@@ -28,14 +30,14 @@ impl Peer {
         self.resting = None;
         self.fetches.clear();
         let store = self.store.clone();
-        smol::unblock(move || store.rest_all())
+        work::unblock(move || store.rest_all())
     }
 
     /// Finds out whether the cache can be written, before it is needed.
     pub(super) fn try_out_cache(&mut self) {
         let (store, to) = (self.store.clone(), self.answer.clone());
         self.tasks.spawn(async move {
-            if let Err(e) = smol::unblock(move || store.check()).await {
+            if let Err(e) = work::unblock(move || store.check()).await {
                 let broken = Event::Machine(MachineReport::CacheBroken(e.to_string()));
                 let _ = to.send(Input::Event(broken)).await;
             }
@@ -50,11 +52,11 @@ impl Peer {
         }
         log::warn!("what is played is not kept: {why}");
         let (store, to) = (self.store.clone(), self.answer.clone());
-        self.mending = Some(smol::spawn(async move {
+        self.mending = Some(work::spawn(async move {
             loop {
                 Timer::after(LOOK_AGAIN).await;
                 let store = store.clone();
-                if smol::unblock(move || store.check()).await.is_ok() {
+                if work::unblock(move || store.check()).await.is_ok() {
                     let _ = to
                         .send(Input::Event(Event::Machine(MachineReport::CacheMended)))
                         .await;

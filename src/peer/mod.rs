@@ -57,6 +57,7 @@ use crate::{
     },
     tracker::link::{LinkCommand, TrackerEvent},
     util::within::within,
+    util::work,
 };
 
 /// Everything that a peer is made of, ready to run.
@@ -217,7 +218,7 @@ impl Peer {
                 Input::Event(Event::Machine(MachineReport::Remembered(kept)))
             }),
             feed(parts.requests, answer.clone(), Input::Control),
-            smol::spawn(accept(parts.endpoint.clone(), answer.clone())),
+            work::spawn(accept(parts.endpoint.clone(), answer.clone())),
         ];
         let peer = Self {
             node: Node::new(parts.setup, Instant::now()),
@@ -480,14 +481,14 @@ impl Peer {
     fn announce_held(&mut self) {
         let (store, library) = (self.store.clone(), self.library.clone());
         self.tasks
-            .spawn(smol::unblock(move || library.set_held(&store.held())));
+            .spawn(work::unblock(move || library.set_held(&store.held())));
     }
 
     /// Finds out what sound devices there are, which takes alsa-lib a while.
     fn look_for_devices(&mut self) {
         let (to, in_use) = (self.answer.clone(), self.device.clone());
         self.tasks.spawn(async move {
-            let devices = smol::unblock(player::devices).await;
+            let devices = work::unblock(player::devices).await;
             let view = |device: player::DeviceInfo| DeviceView {
                 in_use: match &in_use {
                     OutputSpec::Auto => device.is_auto,
@@ -532,7 +533,7 @@ impl Peer {
         self.links.clear();
         // It joins its threads, which a dead device or disk can hold.
         let player = self.player;
-        let silence = within(SILENCE_TIMEOUT, smol::unblock(move || drop(player)));
+        let silence = within(SILENCE_TIMEOUT, work::unblock(move || drop(player)));
         let (_, silent) = future::zip(self.endpoint.close(), silence).await;
         if silent.is_none() {
             log::warn!("the player does not end; ending without it");
@@ -563,7 +564,7 @@ fn feed<T: Send + 'static>(
     to: Sender<Input>,
     wrap: impl Fn(T) -> Input + Send + 'static,
 ) -> Task<()> {
-    smol::spawn(async move {
+    work::spawn(async move {
         while let Ok(item) = from.recv().await {
             if to.send(wrap(item)).await.is_err() {
                 return;

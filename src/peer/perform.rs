@@ -40,6 +40,7 @@ use crate::{
     },
     tracker::link::{self as tracker_link, LinkCommand},
     util::within::within,
+    util::work,
 };
 
 impl Peer {
@@ -90,7 +91,7 @@ impl Peer {
             Action::Outdo(head) => {
                 let library = self.library.clone();
                 self.tasks
-                    .spawn(smol::unblock(move || library.outdo(&head)));
+                    .spawn(work::unblock(move || library.outdo(&head)));
             }
             Action::Leave => self.tell_tracker(LinkCommand::Leave),
             Action::Join => self.tell_tracker(LinkCommand::Join),
@@ -168,7 +169,7 @@ impl Peer {
                 .handle(Event::Resolved { play, answer }, std::time::Instant::now());
         };
         let to = self.answer.clone();
-        let task = smol::spawn(async move {
+        let task = work::spawn(async move {
             let answer = fetch::resolve(&link, entry).await.map_err(|e| match e {
                 AskError::NoConnection(_) | AskError::Lost(_) | AskError::Silent => {
                     log::debug!("nobody says what is to be played: {e}");
@@ -193,8 +194,8 @@ impl Peer {
 
     fn open(&mut self, track: TrackId, size: u64) {
         let (store, to) = (self.store.clone(), self.answer.clone());
-        let task = smol::spawn(async move {
-            let opened = smol::unblock(move || {
+        let task = work::spawn(async move {
+            let opened = work::unblock(move || {
                 let blob = store.receive(track, size).map_err(|e| e.to_string())?;
                 Ok((blob, store.pin(track)))
             });
@@ -237,7 +238,7 @@ impl Peer {
 
     fn write_behind(&self, track: TrackId, blob: Arc<Blob>) -> Task<()> {
         let to = self.answer.clone();
-        smol::spawn(fetch::write_behind(blob, move |unkept| {
+        work::spawn(fetch::write_behind(blob, move |unkept| {
             let to = to.clone();
             async move { _ = to.send(Input::Event(not_kept(track, unkept))).await }
         }))
@@ -247,7 +248,7 @@ impl Peer {
         let link = self.links.get(&source).map(PeerLink::handle);
         let blob = self.blobs.get(&id.track).map(|open| open.blob.clone());
         let to = self.answer.clone();
-        let task = smol::spawn(async move {
+        let task = work::spawn(async move {
             let event = match link.zip(blob) {
                 Some((link, blob)) => fetch_into(&link, order, blob, id, &to).await,
                 None => {
@@ -275,8 +276,8 @@ impl Peer {
             }
             PlaySource::File(entry) => {
                 let library = self.library.clone();
-                smol::spawn(async move {
-                    let bytes = smol::unblock(move || own_file(&library, entry)).await;
+                work::spawn(async move {
+                    let bytes = work::unblock(move || own_file(&library, entry)).await;
                     let _ = to.send(Input::Found(load, bytes)).await;
                 })
             }
@@ -329,7 +330,7 @@ impl Peer {
         let (store, library) = (self.store.clone(), self.library.clone());
         let to = self.answer.clone();
         self.tasks.spawn(async move {
-            let kept = smol::unblock(move || match store.finish(&blob) {
+            let kept = work::unblock(move || match store.finish(&blob) {
                 // Some of what an earlier life left was not true.
                 Err(StoreError::Incomplete { .. }) => Some(Event::Lost {
                     track,
@@ -438,7 +439,7 @@ impl Peer {
         let (done, over) = async_channel::bounded(1);
         self.slices.insert(ask, over.clone());
         self.tasks.spawn(async move {
-            let blob = smol::unblock(move || serve_from(&store, &library, track)).await;
+            let blob = work::unblock(move || serve_from(&store, &library, track)).await;
             let sent = Arc::<AtomicU64>::default();
             let way = (budget, done, sent.clone());
             let answer = slice_or_no(blob, me, size, &groups, precedence, way);
@@ -497,7 +498,7 @@ fn not_kept(track: TrackId, unkept: Uncached) -> Event {
 /// Tells the requester of a hash how far it is, and then the hash.
 async fn say_hash(library: &Arc<Library>, entry: EntryNo, reply: &Sender<SliceReply>) {
     let there = library.clone();
-    let progress = match smol::unblock(move || there.resolve(entry)).await {
+    let progress = match work::unblock(move || there.resolve(entry)).await {
         Ok(progress) => progress,
         Err(e) => {
             log::debug!("a file cannot be resolved: {e}");

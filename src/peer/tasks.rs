@@ -4,6 +4,8 @@ use std::future::Future;
 
 use smol::Task;
 
+use crate::util::work;
+
 /// A set of tasks, all of which end when it is dropped.
 #[derive(Default)]
 pub struct Tasks(Vec<Task<()>>);
@@ -12,6 +14,6 @@ impl Tasks {
     /// Starts a task, and forgets those that have ended.
     pub fn spawn(&mut self, future: impl Future<Output = ()> + Send + 'static) {
         self.0.retain(|task| !task.is_finished());
-        self.0.push(smol::spawn(future));
+        self.0.push(work::spawn(future));
     }
 }

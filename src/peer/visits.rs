@@ -13,6 +13,7 @@ use crate::{
         guests::{self, GuestId, Verdict},
         provide,
     },
+    util::work,
 };
 
 /// A connection that another peer opened, and the task that answers what comes over
@@ -40,7 +41,7 @@ impl Peer {
         }
         let (asks, to) = (self.asks_to.clone(), self.answer.clone());
         let served = connection.clone();
-        let task = smol::spawn(async move {
+        let task = work::spawn(async move {
             provide::serve(served, asks).await;
             let _ = to.send(Input::Parted(guest)).await;
         });
@@ -81,7 +82,7 @@ pub async fn accept(endpoint: Endpoint, to: Sender<Input>) {
             continue;
         };
         let to = to.clone();
-        let task = smol::spawn(async move {
+        let task = work::spawn(async move {
             if let Some(connection) = accepting.finish().await {
                 let _ = to.send(Input::Connected(connection)).await;
             }

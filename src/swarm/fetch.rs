@@ -24,6 +24,7 @@ use crate::{
         encode_frame, read_frame, Class, Decline, FrameError, Get, PeerReply, PeerRequest,
         MAX_REPLY_FRAME, RESET_BUSY, RESET_CHANGED,
     },
+    util::work,
     util::{
         near::canonical,
         within::{within, Patience},
@@ -265,7 +266,7 @@ struct TakenIn {
 /// hop, and is not waited for here.
 async fn take_in(mut arrival: IncomingSlice, blob: Arc<Blob>) -> TakenIn {
     let (give, given) = async_channel::bounded(1);
-    let writing = smol::unblock(move || {
+    let writing = work::unblock(move || {
         let (items, wrong) = arrival.verify();
         let groups: GroupSet = items.iter().filter_map(Verified::group).collect();
         let shown = blob.show(items).map(|written| (groups, written));
@@ -306,7 +307,7 @@ pub async fn write_behind<Told: Future<Output = ()>>(
     loop {
         while let Some(next) = blob.waiting() {
             let to = blob.clone();
-            let _writing = smol::unblock(move || to.write_next());
+            let _writing = work::unblock(move || to.write_next());
             let patience = slow::patience(next.first);
             if within(patience, next.written.ended()).await.is_none() {
                 blob.give_up_disk();

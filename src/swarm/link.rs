@@ -28,6 +28,7 @@ use super::{
 };
 use crate::id::PeerId;
 use crate::util::near::canonical;
+use crate::util::work;
 
 /// A handle to the task that owns the connection to one peer. Dropping it ends
 /// the task; connections that requests still hold live on until those end.
@@ -95,7 +96,7 @@ impl PeerLink {
             wants,
             incoming,
             candidates: latest,
-            _task: smol::spawn(keeper.run(news)),
+            _task: work::spawn(keeper.run(news)),
         }
     }
 
@@ -309,7 +310,7 @@ impl LinkTask {
         if self.serving.len() >= MAX_SERVED {
             self.serving.pop_front();
         }
-        let serving = smol::spawn(serve(dialled.clone(), self.asks.clone()));
+        let serving = work::spawn(serve(dialled.clone(), self.asks.clone()));
         self.serving.push_back(serving);
     }
 
@@ -323,7 +324,7 @@ impl LinkTask {
         log::trace!("dialling {}", self.peer);
         let (endpoint, peer) = (self.endpoint.clone(), self.peer);
         let candidates = self.candidates.clone();
-        self.dialling = Some(smol::spawn(async move {
+        self.dialling = Some(work::spawn(async move {
             dial_any(&endpoint, peer, &candidates).await
         }));
     }
@@ -349,7 +350,7 @@ async fn dial_any(
         .zip(candidates)
         .map(|(n, &address)| {
             let (endpoint, results) = (endpoint.clone(), results.clone());
-            smol::spawn(async move {
+            work::spawn(async move {
                 Timer::after(STAGGER * n).await;
                 let result = endpoint.dial(peer, address).await;
                 let _ = results.send((address, result)).await;

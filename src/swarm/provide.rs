@@ -40,6 +40,7 @@ use crate::{
         encode_frame, read_frame, Class, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME,
         RESET_BUSY, RESET_CHANGED, RESET_FAULT,
     },
+    util::work,
     util::{
         near::canonical,
         within::{within, Patience},
@@ -98,7 +99,7 @@ pub async fn serve(connection: PeerConnection, asks: Sender<Ask>) {
         }
         streams.retain(|stream| !stream.is_finished());
         let from = canonical(connection.quic.remote_address());
-        streams.push(smol::spawn(answer(
+        streams.push(work::spawn(answer(
             (connection.peer, from),
             send,
             recv,

@@ -220,12 +220,13 @@ impl ClientDriver<'_> {
         let (identity, arrived) = (self.identity.clone(), self.arrived.clone());
         self.last += 1;
         let number = self.last;
-        let task = self.executor.spawn(async move {
+        let live = async move {
             let end = converse(&to, &identity, (number, &arrived), frames).await;
             let why = end.map_or_else(|error| in_words(&error), |()| "closed".into());
             // A link that has disconnected does not listen any more.
             let _ = arrived.send((number, TrackerInput::Closed(why))).await;
-        });
+        };
+        let task = self.executor.spawn(live.boxed());
         let connection = TrackerConnection {
             number,
             chain: TrackerChain::new(),

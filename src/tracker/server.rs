@@ -54,6 +54,7 @@ use crate::{
     sockets::listen_tcp,
     tenure::TenureRecord,
     util::near::{is_near, Subnet},
+    util::work,
 };
 
 /// A tracker that listens, and serves while [`Self::run`] is polled.
@@ -279,11 +280,11 @@ impl RegistryDriver {
             let records = self.registry.names(now);
             let inbox = self.server.inbox.0.clone();
             let saving = async move {
-                let saved = smol::unblock(move || names::save(&path, &records)).await;
+                let saved = work::unblock(move || names::save(&path, &records)).await;
                 // Nobody is left to tell when the server is gone.
                 let _ = inbox.send(RegistryEvent::NamesSaved(saved)).await;
             };
-            self.executor.spawn(saving).detach();
+            self.executor.spawn(saving.boxed()).detach();
         }
     }
 
@@ -320,12 +321,13 @@ impl RegistryDriver {
         let inbox = self.server.inbox.0.clone();
         let acceptor = self.server.acceptor.clone();
         let (reading, from) = (self.reading.clone(), address.ip().to_canonical());
-        let task = self.executor.spawn(async move {
+        let live = async move {
             let end = serve(conn, stream, acceptor, &inbox, frames, (&reading, from)).await;
             let why = end.map_or_else(|error| error.to_string(), |()| "closed".into());
             // Nobody is left to tell when the server is gone.
             let _ = inbox.send(RegistryEvent::Closed { conn, why }).await;
-        });
+        };
+        let task = self.executor.spawn(live.boxed());
         let link = MemberLink {
             address,
             since: Instant::now(),
@@ -491,7 +493,7 @@ impl RegistryDriver {
             let late = async {
                 Timer::after(CLOSE_TIMEOUT).await;
             };
-            self.executor.spawn(link.task.or(late)).detach();
+            self.executor.spawn(link.task.or(late).boxed()).detach();
         }
     }
 }

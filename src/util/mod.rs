@@ -6,3 +6,4 @@ pub mod random;
 pub mod rate;
 pub mod tree;
 pub mod within;
+pub mod work;

@@ -246,6 +246,7 @@ pub const IMPURE: &[(&str, &str)] = &[
     ),
     ("tracker/server/turns.rs", "lets tasks wait for their turn"),
     ("util/within.rs", "waits for a timer"),
+    ("util/work.rs", "starts tasks"),
 ];
 
 /// Dependencies that wait, ask the machine, or change it.
@@ -267,6 +268,7 @@ pub const CRATES_THAT_ACT: &[&str] = &[
     "rtrb",
     "rustix",
     "rustls",
+    "rustls_webpki",
     "signal_hook",
     "smol",
     "terminal_size",

@@ -15,6 +15,7 @@ use crate::{
         ranges::GroupSet,
     },
     id::GROUP_BYTES,
+    util::work,
 };
 
 /// The pieces of a slice. It is read no faster than they are taken.
@@ -30,7 +31,7 @@ impl SlicePieces {
     pub fn read(blob: Arc<Blob>, groups: GroupSet) -> Self {
         let (to, pieces) = async_channel::bounded(PIECES_UNDER_WAY);
         let (lend, empty) = async_channel::bounded(PIECES_UNDER_WAY);
-        let reading = smol::unblock(move || {
+        let reading = work::unblock(move || {
             let mut pipe = Pipe {
                 to,
                 empty,
