@@ -24,7 +24,7 @@ use smol::{future, Timer};
 
 pub use self::shared::Mdns;
 use self::{found::AnnouncedServices, shared::Daemon};
-use crate::{id::PeerId, interfaces::InterfaceChanges, protocol::ALPN};
+use crate::{id::PeerId, interfaces::InterfaceChanges};
 
 /// What is announced.
 #[derive(Clone, Debug)]
@@ -199,6 +199,10 @@ struct Announced {
     full_name: String,
 }
 
+/// Of which protocol an announcement is. It is that of the oldest version that is answered in
+/// words, so that nodes of all versions find each other, and say why they do not talk.
+const PROTOCOL: &str = "p2pmusic/1";
+
 impl Announced {
     fn new(mdns: &Mdns, what: &Announcement) -> mdns_sd::Result<Self> {
         let Announcement { peer, port, .. } = *what;
@@ -206,9 +210,8 @@ impl Announced {
         // A host name of its own: the machine's belongs to whatever else
         // answers mDNS there.
         let host = format!("p2pmusic-{peer}.local.");
-        let protocol = String::from_utf8_lossy(ALPN);
         let (id, name) = (peer.to_hex(), &what.name);
-        let text = [("v", &*protocol), ("id", &id), ("name", name)];
+        let text = [("v", PROTOCOL), ("id", &id), ("name", name)];
         let instance = match what.kind {
             ServiceKind::Tracker | ServiceKind::Pairing => tracker_instance(name, peer),
             ServiceKind::Peer => format!("p2pmusic-{peer}"),

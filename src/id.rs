@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use crate::unseen::has_unseen;
@@ -18,8 +19,14 @@ pub struct BadId;
 macro_rules! id32 {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub struct $name(pub [u8; 32]);
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Serialize, Deserialize, Encode, Decode)]
+        #[cbor(transparent)]
+        pub struct $name(
+            #[n(0)]
+            #[cbor(with = "minicbor::bytes")]
+            pub [u8; 32],
+        );
 
         impl $name {
             /// All 64 hexadecimal digits.
@@ -54,8 +61,13 @@ id32! {
 }
 
 /// Names a key of the swarm without telling it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyMark(pub [u8; 16]);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct KeyMark(
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub [u8; 16],
+);
 
 impl PeerId {
     /// Parses what [`Self::to_hex`] wrote.
@@ -80,8 +92,9 @@ impl TrackId {
 /// The number of an entry in its owner's catalogue.
 ///
 /// This, never a path, is what names a file on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct EntryNo(pub u32);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct EntryNo(#[n(0)] pub u32);
 
 /// Bytes in a chunk group, the unit of verification and of scheduling.
 ///

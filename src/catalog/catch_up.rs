@@ -213,7 +213,7 @@ mod tests {
                 Need::List => this.handle_list(owner.list().to_vec()).unwrap(),
                 Need::Page(n) => {
                     asked.push(n);
-                    this.handle_page(n, &owner.pages()[n as usize].encode())
+                    this.handle_page(n, owner.pages()[n as usize].bytes())
                         .unwrap();
                 }
                 Need::Nothing => return (this.finish().unwrap(), asked),
@@ -240,7 +240,7 @@ mod tests {
             this.handle_list(new.list().to_vec()).unwrap();
             order.extend(order.clone());
             for n in order {
-                let page = new.pages().get(n as usize).map_or(vec![9], |page| page.encode());
+                let page = new.pages().get(n as usize).map_or(vec![9], |page| page.bytes().to_vec());
                 this.handle_page(n, &page).unwrap();
             }
             prop_assert_eq!(this.need(), Need::Nothing);
@@ -298,7 +298,7 @@ mod tests {
         let mut this = CatchUp::new(*new.head(), Some(base)).unwrap();
         this.handle_list(new.list().to_vec()).unwrap();
         let (shared, list) = (this.bytes(), this.fresh_bytes());
-        let page = new.pages()[1].encode();
+        let page = new.pages()[1].bytes().to_vec();
         for _ in 0..2 {
             this.handle_page(1, &page).unwrap();
         }
@@ -330,7 +330,7 @@ mod tests {
         }
         assert_eq!(this.need(), Need::List);
         this.handle_list(new.list().to_vec()).unwrap();
-        let other = new.pages()[1].encode();
+        let other = new.pages()[1].bytes().to_vec();
         assert_eq!(this.handle_page(0, &other), Err(SyncError::WrongPage(0)));
         assert_eq!(this.need(), Need::Page(0));
         assert!(this.finish().is_none());
@@ -352,7 +352,7 @@ mod tests {
             let mut this = CatchUp::new(head, base).unwrap();
             this.handle_list(list.clone()).unwrap();
             assert_eq!(this.need(), Need::Page(0));
-            let refused = this.handle_page(0, &short.pages()[0].encode());
+            let refused = this.handle_page(0, short.pages()[0].bytes());
             assert_eq!(refused, Err(SyncError::WrongPage(0)));
         }
     }

@@ -6,7 +6,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::{Deserialize, Serialize};
+#[cfg(feature = "door")]
+use minicbor::Decoder;
+use minicbor::{Decode, Encode};
 
 use super::head::{Hash, SignedHead};
 use super::{
@@ -27,12 +29,16 @@ pub struct Deposit {
 }
 
 /// What a file says before its pages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Label {
+    #[n(0)]
     pub name: String,
+    #[n(1)]
     pub site: Option<OwnerSite>,
     /// The swarm's keys that were believed while the owner was met.
+    #[n(2)]
     pub keys: Vec<KeyMark>,
+    #[n(3)]
     pub head: SignedHead,
 }
 
@@ -61,8 +67,8 @@ impl Deposit {
         let list = self.catalogue.list().as_flattened().to_vec();
         let pages = self.catalogue.pages().iter();
         let pages = pages.flat_map(|page| {
-            let page = page.encode();
-            [length(&page).to_vec(), page]
+            let page = page.bytes();
+            [length(page).to_vec(), page.to_vec()]
         });
         [label.encode(), list].into_iter().chain(pages)
     }
@@ -98,7 +104,7 @@ impl Deposit {
 impl Label {
     fn encode(&self) -> Vec<u8> {
         // A vector takes whatever comes.
-        let label = postcard::to_allocvec(self).unwrap_or_default();
+        let label = minicbor::to_vec(self).unwrap_or_default();
         let sum = blake3::hash(&label);
         [&MAGIC[..], &length(&label), &label, sum.as_bytes()].concat()
     }
@@ -116,7 +122,7 @@ impl Label {
         if label.len() > MAX_LABEL || blake3::hash(label).as_bytes() != sum {
             return Err(DepositError::Damaged);
         }
-        let label: Self = postcard::from_bytes(label).map_err(|_| DepositError::Damaged)?;
+        let label: Self = minicbor::decode(label).map_err(|_| DepositError::Damaged)?;
         check_name(&label.name).map_err(|_| DepositError::Damaged)?;
         match label.head.head.owner {
             found if found == owner => Ok((label, rest)),
@@ -131,9 +137,11 @@ impl Label {
 #[cfg(feature = "door")]
 pub fn try_file(bytes: &[u8], owner: PeerId, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> bool {
     let _ = Deposit::read(bytes, owner);
-    let Ok((mut label, rest)) = postcard::take_from_bytes::<Label>(bytes) else {
+    let mut from = Decoder::new(bytes);
+    let Ok(mut label) = from.decode::<Label>() else {
         return false;
     };
+    let rest = &bytes[from.position()..];
     let mut pages = rest;
     let hash_next = || {
         let (page, after) = split(pages)?;
@@ -165,8 +173,8 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
 }
 
-/// Of which format a file is. The next one ends in 2.
-const MAGIC: &[u8; 8] = b"p2pcata1";
+/// Of which format a file is. The next one ends in 3.
+const MAGIC: &[u8; 8] = b"p2pcata2";
 /// A name, an address, a head of some 170 bytes, and a hundred keys.
 const MAX_LABEL: usize = MAX_NAME_BYTES + 4096;
 /// How long a catalogue is kept that nobody brings: a holiday.

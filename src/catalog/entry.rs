@@ -1,17 +1,12 @@
 //! One entry of a catalogue.
 
-use std::{
-    ops::{Deref, Range},
-    sync::Arc,
-    time::Duration,
-};
+use std::{ops::Range, sync::Arc, time::Duration};
 
-use serde::{Deserialize, Serialize};
-
-use crate::{id::TrackId, media::Format};
+use super::tags::Tags;
+use crate::{id::TrackId, media::Container};
 
 /// One entry of its owner's catalogue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// A file of the owner's library; these make the browsable database.
     Listed(Box<ListedEntry>),
@@ -20,27 +15,20 @@ pub enum Entry {
 }
 
 /// A complete copy in its owner's cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeldEntry {
     pub track: TrackId,
     /// Bytes.
     pub size: u64,
 }
 
+#[cfg(test)]
 impl Entry {
     /// What the entry's bytes hash to, once the owner knows.
     pub fn track(&self) -> Option<TrackId> {
         match self {
             Self::Listed(listed) => listed.track,
             Self::Held(held) => Some(held.track),
-        }
-    }
-
-    /// The size of the file in bytes.
-    pub fn size(&self) -> u64 {
-        match self {
-            Self::Listed(listed) => listed.size,
-            Self::Held(held) => held.size,
         }
     }
 
@@ -51,17 +39,17 @@ impl Entry {
             Self::Held(_) => None,
         }
     }
+}
 
-    /// Whether a foreign entry keeps to the rules that others rely on:
-    /// relative path without empty, `.` or `..` parts, no control characters
-    /// anywhere, and numbers that can be computed with.
-    pub fn is_sane(&self) -> bool {
-        self.size() <= MAX_FILE_BYTES && self.listed().is_none_or(ListedEntry::is_sane)
+impl HeldEntry {
+    /// Whether its size can be computed with.
+    pub(super) fn is_sane(&self) -> bool {
+        self.size <= MAX_FILE_BYTES
     }
 }
 
 /// A file of the owner's library.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedEntry {
     /// The directory within the owner's library, `/`-separated, without a
     /// slash at either end; empty for the top.
@@ -75,22 +63,81 @@ pub struct ListedEntry {
     pub modified: i64,
     /// The content's name, once the owner has hashed the file.
     pub track: Option<TrackId>,
-    pub format: Format,
+    /// The name of what the sound is packed in, and of how it is coded.
+    pub container: Arc<str>,
+    pub codec: Arc<str>,
     /// Frames per second.
     pub rate: u32,
     pub channels: u16,
-    /// Bits per sample, where the format has such a thing.
+    /// A bit for each loudspeaker, as in the channel mask of WAVEFORMATEXTENSIBLE.
+    pub layout: Option<u32>,
+    /// Bits per sample, where the codec has such a thing.
     pub bits: Option<u8>,
     pub duration: Duration,
+    /// The exact number of frames, where it is known, without `delay` and `padding`.
+    pub frames: Option<u64>,
+    /// Frames that the encoder has put before the first, and behind the last that is heard.
+    pub delay: u32,
+    pub padding: u32,
     /// The byte ranges that opening the file touches before the first sample
     /// is out; what a listener asks for first.
     pub opening: Box<[Range<u64>]>,
     /// Where the sound starts, behind tags and pictures.
     pub audio_start: u64,
     pub tags: Tags,
+    pub gain: Option<ReplayGain>,
+    pub picture: Option<Picture>,
+}
+
+/// By how much a track is too loud, and its loudest sample. Gains are in hundredths of a dB,
+/// peaks in 32,768ths of full scale.
+///
+/// Source: ReplayGain 2.0, <https://wiki.hydrogenaud.io/index.php?title=ReplayGain_2.0_specification>.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplayGain {
+    pub track: Option<i16>,
+    pub album: Option<i16>,
+    pub track_peak: Option<u32>,
+    pub album_peak: Option<u32>,
+}
+
+/// The picture of a track, which is content like any other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    pub content: TrackId,
+    /// Its media type, as in `image/jpeg`.
+    pub kind: Arc<str>,
+    /// Where in the track's file it lies, unless it is a file of its own.
+    pub place: Option<Range<u64>>,
 }
 
 impl ListedEntry {
+    /// One of which no more is known than what its sound is packed in.
+    pub fn in_container(container: Container) -> Self {
+        Self {
+            dir: Arc::default(),
+            name: Box::default(),
+            size: 0,
+            modified: 0,
+            track: None,
+            container: container.name().into(),
+            codec: container.codec().name().into(),
+            rate: 0,
+            channels: 0,
+            layout: None,
+            bits: None,
+            duration: Duration::ZERO,
+            frames: None,
+            delay: 0,
+            padding: 0,
+            opening: Box::default(),
+            audio_start: 0,
+            tags: Tags::default(),
+            gain: None,
+            picture: None,
+        }
+    }
+
     /// The path within the owner's library: directory and name.
     #[cfg(test)]
     pub fn path(&self) -> String {
@@ -100,174 +147,7 @@ impl ListedEntry {
             format!("{}/{}", self.dir, self.name)
         }
     }
-
-    fn is_sane(&self) -> bool {
-        (self.dir.is_empty() || self.dir.split('/').all(is_name))
-            && is_name(&self.name)
-            && !self.name.contains('/')
-            && MODIFIED.contains(&self.modified)
-            && (1..=MAX_RATE).contains(&self.rate)
-            && (1..=MAX_CHANNELS).contains(&self.channels)
-            && self.duration <= MAX_DURATION
-            && self.audio_start <= self.size
-            && self.opening.len() <= MAX_OPENING_RANGES
-            && self
-                .opening
-                .iter()
-                .all(|r| r.start <= r.end && r.end <= self.size)
-            && !self
-                .tags
-                .texts()
-                .any(|text| text.contains(char::is_control))
-    }
 }
-
-/// A track's tags, as MPD knows them: its own, and through `Deref` those that
-/// it has in common with others.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tags {
-    pub title: Option<Box<str>>,
-    pub track: Option<u32>,
-    pub disc: Option<u32>,
-    /// One copy in memory for all tracks of an album that are queued.
-    pub shared: Arc<SharedTags>,
-}
-
-/// The tags that the tracks of an album usually have in common.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct SharedTags {
-    pub artist: Option<Arc<str>>,
-    pub album: Option<Arc<str>>,
-    pub album_artist: Option<Arc<str>>,
-    pub genre: Option<Arc<str>>,
-    pub date: Option<Arc<str>>,
-    pub composer: Option<Arc<str>>,
-}
-
-impl Deref for Tags {
-    type Target = SharedTags;
-
-    fn deref(&self) -> &SharedTags {
-        &self.shared
-    }
-}
-
-impl Tags {
-    /// The tags that are present, each with MPD's name for it.
-    #[cfg(test)]
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
-        let text = |name, value: &Option<Arc<str>>| value.as_ref().map(|v| (name, v.to_string()));
-        let number = |name, value: Option<u32>| value.map(|v| (name, v.to_string()));
-        [
-            text("Artist", &self.artist),
-            text("AlbumArtist", &self.album_artist),
-            self.title.as_ref().map(|v| ("Title", v.to_string())),
-            text("Album", &self.album),
-            number("Track", self.track),
-            text("Date", &self.date),
-            text("Genre", &self.genre),
-            text("Composer", &self.composer),
-            number("Disc", self.disc),
-        ]
-        .into_iter()
-        .flatten()
-    }
-
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
-        let shared = self
-            .shared
-            .texts()
-            .into_iter()
-            .flatten()
-            .map(|text| &**text);
-        self.title.as_deref().into_iter().chain(shared)
-    }
-}
-
-impl SharedTags {
-    fn texts(&self) -> [&Option<Arc<str>>; 6] {
-        [
-            &self.artist,
-            &self.album,
-            &self.album_artist,
-            &self.genre,
-            &self.date,
-            &self.composer,
-        ]
-    }
-}
-
-/// Whether `part` can be one part of a path.
-fn is_name(part: &str) -> bool {
-    !part.is_empty() && part != "." && part != ".." && !part.contains(char::is_control)
-}
-
-/// Head, audio start and tail, with room to spare: a demuxer that wanders
-/// about more than this is served by ordinary demand.
-const MAX_OPENING_RANGES: usize = 8;
 
 /// A terabyte: more than any recording, and far from where offsets overflow.
-const MAX_FILE_BYTES: u64 = 1 << 40;
-
-/// From 1970 to the end of 9999, which every calendar can print.
-pub const MODIFIED: std::ops::RangeInclusive<i64> = 0..=253_402_300_799;
-
-/// Twice what the fastest converters do.
-const MAX_RATE: u32 = 1_536_000;
-
-/// More than any room has speakers.
-const MAX_CHANNELS: u16 = 64;
-
-/// A month: the longest pieces there are last a day or two.
-const MAX_DURATION: Duration = Duration::from_secs(31 * 24 * 3600);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog::samples;
-
-    fn changed(change: impl FnOnce(&mut ListedEntry)) -> bool {
-        let mut listed = samples::listed("a/b", "c.flac", None);
-        change(&mut listed);
-        Entry::Listed(Box::new(listed)).is_sane()
-    }
-
-    #[test]
-    fn an_entry_cannot_lead_out_of_its_library() {
-        for dir in [
-            "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/./b", "a\nb", "a\u{85}",
-        ] {
-            assert!(!changed(|it| it.dir = dir.into()), "{dir:?}");
-        }
-        for name in ["", ".", "..", "a/b", "/", "a\0"] {
-            assert!(!changed(|it| it.name = name.into()), "{name:?}");
-        }
-        assert!(changed(|it| it.dir = "".into()));
-        assert!(changed(|it| it.dir = "...".into()));
-    }
-
-    #[test]
-    fn an_entry_can_be_computed_with() {
-        assert!(changed(|_| ()));
-        assert!(!changed(|it| it.rate = 0));
-        assert!(!changed(|it| it.rate = u32::MAX));
-        assert!(!changed(|it| it.channels = 0));
-        assert!(!changed(|it| it.size = u64::MAX));
-        assert!(!changed(|it| it.duration = Duration::MAX));
-        assert!(!changed(|it| it.modified = i64::MIN));
-        assert!(!changed(|it| it.audio_start = it.size + 1));
-        assert!(!changed(|it| it.opening = vec![0..1, 0..it.size + 1].into()));
-        let backwards = Range { start: 9, end: 3 };
-        assert!(!changed(|it| it.opening = vec![0..1, backwards].into()));
-        assert!(!changed(|it| it.opening = vec![0..1; 9].into()));
-        assert!(!changed(|it| it.tags.title = Some("a\nOK".into())));
-        assert!(!changed(
-            |it| Arc::make_mut(&mut it.tags.shared).genre = Some("\r".into())
-        ));
-        let held = HeldEntry {
-            track: TrackId([0; 32]),
-            size: u64::MAX,
-        };
-        assert!(!Entry::Held(Box::new(held)).is_sane());
-    }
-}
+pub(super) const MAX_FILE_BYTES: u64 = 1 << 40;

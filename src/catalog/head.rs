@@ -1,6 +1,6 @@
 //! What an owner signs of its catalogue, and how large that may be.
 
-use serde::{Deserialize, Serialize};
+use minicbor::{Decode, Encode};
 
 use crate::id::PeerId;
 
@@ -17,30 +17,32 @@ pub const MAX_PAGE_BYTES: usize = PAGE_ENTRIES * 4096;
 /// A BLAKE3 hash of a page, or of the list of page hashes.
 pub type Hash = [u8; 32];
 
-/// An Ed25519 signature in two halves, each of which serde knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Signature(pub [u8; 32], pub [u8; 32]);
-
-impl From<[u8; 64]> for Signature {
-    fn from(bytes: [u8; 64]) -> Self {
-        let (mut r, mut s) = ([0; 32], [0; 32]);
-        r.copy_from_slice(&bytes[..32]);
-        s.copy_from_slice(&bytes[32..]);
-        Self(r, s)
-    }
-}
+/// An Ed25519 signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Signature(
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub [u8; 64],
+);
 
 /// The state of one owner's catalogue in a hundred bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Head {
+    #[n(0)]
     pub owner: PeerId,
     /// Starts anew when the owner lost its index; higher is newer.
+    #[n(1)]
     pub epoch: u64,
     /// Counts the owner's changes within an epoch.
+    #[n(2)]
     pub seq: u64,
     /// Numbers given out, including those of entries that are gone.
+    #[n(3)]
     pub entries: u32,
     /// The hash over the page hashes, in order.
+    #[n(4)]
+    #[cbor(with = "minicbor::bytes")]
     pub pages: Hash,
 }
 
@@ -71,16 +73,18 @@ impl Head {
 }
 
 /// A head as its owner signed it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SignedHead {
+    #[n(0)]
     pub head: Head,
+    #[n(1)]
     pub signature: Signature,
 }
 
 impl SignedHead {
     /// Signs `head` with the owner's Ed25519 key.
     pub fn sign(head: Head, sign: impl FnOnce(&[u8]) -> [u8; 64]) -> Self {
-        let signature = sign(&head.signed_bytes()).into();
+        let signature = Signature(sign(&head.signed_bytes()));
         Self { head, signature }
     }
 
@@ -92,9 +96,8 @@ impl SignedHead {
         if self.head.page_count() > MAX_PAGES {
             return Err(CatalogueError::TooLarge(self.head.entries));
         }
-        let signature = [self.signature.0, self.signature.1].concat();
         ring::signature::UnparsedPublicKey::new(&ring::signature::ED25519, self.head.owner.0)
-            .verify(&self.head.signed_bytes(), &signature)
+            .verify(&self.head.signed_bytes(), &self.signature.0)
             .map_err(|_| CatalogueError::Forged(self.head.owner))
     }
 }
@@ -118,4 +121,4 @@ pub(super) fn hash_list(list: &[Hash]) -> Hash {
     *blake3::hash(list.as_flattened()).as_bytes()
 }
 
-const SIGNING_CONTEXT: &[u8] = b"p2pmusic catalogue head 1";
+const SIGNING_CONTEXT: &[u8] = b"p2pmusic catalogue head 2";

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::entry::{SharedTags, Tags};
+use super::tags::{TagValues, Tags};
 
 /// Makes equal tags of different tracks one.
 #[derive(Debug, Default)]
-pub struct Interner(BTreeSet<Arc<SharedTags>>);
+pub struct Interner(BTreeSet<Arc<TagValues>>);
 
 impl Interner {
     /// Replaces what `tags` is likely to have in common with others.

@@ -17,14 +17,23 @@ mod deposit;
 mod directories;
 mod entry;
 mod excess;
+mod fields;
 mod head;
 mod interner;
+mod listing;
+mod opening;
+mod packed_tags;
 mod page;
+mod page_writer;
 mod pages;
 mod quota;
+mod record;
 mod refs;
 #[cfg(test)]
 pub(crate) mod samples;
+mod tag;
+mod tags;
+mod texts;
 
 pub use allowance::{Allowance, Allowances, Filling};
 pub use catch_up::{CatchUp, Need, SyncError};
@@ -32,13 +41,16 @@ pub use database::{Database, DatabaseMember, FoundTrackRef};
 #[cfg(feature = "door")]
 pub use deposit::try_file;
 pub use deposit::{Deposit, DepositError, Label, KEPT_FOR, LABEL_BYTES};
-pub use entry::{Entry, HeldEntry, ListedEntry, SharedTags, Tags, MODIFIED};
+pub use entry::{Entry, HeldEntry, ListedEntry};
 pub use excess::{Excess, TooMuch};
 pub use head::{Hash, Head, SignedHead, MAX_PAGES, MAX_PAGE_BYTES, PAGE_ENTRIES};
 pub use interner::Interner;
+pub use listing::{decode_listed, encode_listed};
 pub use page::Page;
 pub use pages::Catalogue;
 pub use quota::{GivesWay, Holding, MemoryQuota, OwnerSite, Weight};
 #[cfg(test)]
 pub use refs::EntryRef;
-pub use refs::{ListedRef, TagsRef};
+pub use refs::{ListedRef, NotPlayable, MODIFIED};
+pub use tag::Tag;
+pub use tags::{Tags, TagsRef};

@@ -12,7 +12,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use serde::{Deserialize, Serialize};
+use minicbor::{Decode, Encode};
 
 use crate::id::PeerId;
 
@@ -27,11 +27,13 @@ pub struct MemoryQuota {
 
 /// Where an owner is. A member can make itself any number of identities, but has to
 /// receive at an address what is sent to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 pub enum OwnerSite {
-    V4(Ipv4Addr),
+    #[n(0)]
+    V4(#[n(0)] Ipv4Addr),
     /// A network of IPv6, since a machine may take any address of it.
-    V6([u16; 4]),
+    #[n(1)]
+    V6(#[n(0)] [u16; 4]),
 }
 
 impl From<IpAddr> for OwnerSite {

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use ring::signature::{Ed25519KeyPair, KeyPair};
 
-use super::{Catalogue, Entry, HeldEntry, ListedEntry, Page, SharedTags, Tags, PAGE_ENTRIES};
+use super::{Catalogue, Entry, HeldEntry, ListedEntry, Page, Tag, PAGE_ENTRIES};
 use crate::{
     id::{PeerId, TrackId},
-    media::Format,
+    media::Container,
 };
 
 /// A peer that can sign.
@@ -44,21 +44,16 @@ pub fn listed(dir: &str, name: &str, track: Option<u8>) -> ListedEntry {
         size: 5_000_000,
         modified: 1_700_000_000,
         track: track.map(|n| TrackId([n; 32])),
-        format: Format::Flac,
         rate: 44_100,
         channels: 2,
         bits: Some(16),
         duration: Duration::from_secs(240),
         opening: [0..16_384, 4_990_000..5_000_000].into(),
         audio_start: 8_192,
-        tags: Tags {
-            title: Some(name.into()),
-            shared: Arc::new(SharedTags {
-                album: Some(dir.into()),
-                ..SharedTags::default()
-            }),
-            ..Tags::default()
-        },
+        tags: [(Tag::Title, name), (Tag::Album, dir)]
+            .into_iter()
+            .collect(),
+        ..ListedEntry::in_container(Container::Flac)
     }
 }
 

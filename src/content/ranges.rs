@@ -7,10 +7,6 @@
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{SeqAccess, Visitor};
-use serde::ser::SerializeSeq as _;
-use serde::{de, ser, Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::id::{group_count, Group, GROUP_BYTES};
 
 /// A set of chunk groups of one track.
@@ -326,44 +322,6 @@ impl fmt::Display for GroupSet {
     }
 }
 
-impl Serialize for GroupSet {
-    /// Fails above [`MAX_WIRE_RANGES`]: a set cut in silence would be another request.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.ranges.len() > MAX_WIRE_RANGES {
-            return Err(ser::Error::custom(BadRanges::TooMany));
-        }
-        let mut list = serializer.serialize_seq(Some(self.ranges.len()))?;
-        for range in &self.ranges {
-            list.serialize_element(&(range.start, range.end - range.start))?;
-        }
-        list.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for GroupSet {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Ranges;
-
-        impl<'de> Visitor<'de> for Ranges {
-            type Value = GroupSet;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("ranges of chunk groups")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<GroupSet, A::Error> {
-                let mut set = GroupSet::new();
-                while let Some((start, len)) = list.next_element()? {
-                    set.push_wire(start, len).map_err(de::Error::custom)?;
-                }
-                Ok(set)
-            }
-        }
-
-        deserializer.deserialize_seq(Ranges)
-    }
-}
-
 /// Ranges in one message: a request of 64 groups never has more, and a partial
 /// holder whose set is more ragged names the first ones.
 pub const MAX_WIRE_RANGES: usize = 64;
@@ -403,13 +361,6 @@ mod tests {
             without.remove(Group(n));
             prop_assert_eq!(without.contains(Group(n)), false);
             prop_assert_eq!(without.count(), x.count() - u32::from(a.contains(&n)));
-        }
-
-        #[test]
-        fn survives_the_wire(a in sets()) {
-            let set = group_set(&a);
-            let bytes = postcard::to_allocvec(&set).unwrap();
-            prop_assert_eq!(postcard::from_bytes::<GroupSet>(&bytes).unwrap(), set);
         }
 
         #[test]

@@ -13,10 +13,10 @@ use super::{
     view::{DeviceView, LeftOutView, LibraryView, NodeView, PeerView, Subsystems},
 };
 use crate::{
-    catalog::{Catalogue, Database, DatabaseMember, Entry, ListedEntry, Page, SharedTags, Tags},
+    catalog::{Catalogue, Database, DatabaseMember, Entry, ListedEntry, Page, Tag},
     config::Role,
     id::{PeerId, TrackId},
-    media::Format,
+    media::Container,
     player::{
         queue::Queue,
         transport::{Transport, TransportAction},
@@ -113,30 +113,30 @@ pub fn member(name: &str, id: u8, lines: &[Line]) -> DatabaseMember {
 
 fn listed(&(path, artist, album, number, title, content): &Line) -> ListedEntry {
     let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-    let shared = |text: &str| (!text.is_empty()).then(|| text.into());
+    let number = number.to_string();
+    let tags = [
+        (Tag::Artist, artist),
+        (Tag::Album, album),
+        (Tag::Title, title),
+        (Tag::Track, if number == "0" { "" } else { &*number }),
+    ];
     ListedEntry {
         dir: dir.into(),
         name: name.into(),
         size: 1000,
         modified: 1_700_000_000,
         track: Some(TrackId([content; 32])),
-        format: Format::Flac,
         rate: 44_100,
         channels: 2,
         bits: Some(16),
         duration: Duration::from_secs(60 * u64::from(content)),
         opening: Box::default(),
         audio_start: 0,
-        tags: Tags {
-            title: (!title.is_empty()).then(|| title.into()),
-            track: (number > 0).then_some(number),
-            shared: Arc::new(SharedTags {
-                artist: shared(artist),
-                album: shared(album),
-                ..SharedTags::default()
-            }),
-            ..Tags::default()
-        },
+        tags: tags
+            .into_iter()
+            .filter(|(_, text)| !text.is_empty())
+            .collect(),
+        ..ListedEntry::in_container(Container::Flac)
     }
 }
 

@@ -7,8 +7,8 @@ use std::{
 
 use mdns_sd::{ResolvedService, ScopedIp, ServiceEvent};
 
-use super::{ServiceKind, Sighting};
-use crate::{id::PeerId, protocol::ALPN};
+use super::{ServiceKind, Sighting, PROTOCOL};
+use crate::id::PeerId;
 
 /// What is announced now, by the service's full name.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl AnnouncedServices {
 
     fn handle_resolved(&mut self, service: &ResolvedService) -> Option<Sighting> {
         let protocol = service.get_property_val_str("v");
-        if protocol.map(str::as_bytes) != Some(ALPN) {
+        if protocol != Some(PROTOCOL) {
             return None;
         }
         let peer = service.get_property_val_str("id")?;
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn strangers_are_ignored_and_floods_bounded() {
         let mut found = AnnouncedServices::new(ServiceKind::Tracker);
-        let stranger = resolved("attic", "p2pmusic/9", "10.0.0.7", 4670);
+        let stranger = resolved("attic", "p2pmusic/2", "10.0.0.7", 4670);
         assert_eq!(found.handle(stranger), None);
         let nth = |n| resolved(&format!("n{n}"), "p2pmusic/1", "10.0.0.7", 4670);
         for n in 0..MAX_TRACKERS {

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     id::{KeyMark, PeerId},
-    protocol::ALPN,
+    protocol::{ALPN, OLDER_ALPN},
 };
 
 /// The name to dial by, where an API wants one; it is neither sent nor
@@ -115,7 +115,7 @@ impl Credentials {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_client_cert_resolver(self.own.clone());
-        config.alpn_protocols = vec![ALPN.into()];
+        config.alpn_protocols = vec![ALPN.into(), OLDER_ALPN.into()];
         config.enable_sni = false;
         config.resumption = Resumption::disabled();
         config
@@ -127,7 +127,7 @@ impl Credentials {
             .expect(TLS_13_IS_SUPPORTED)
             .with_client_cert_verifier(self.members.clone())
             .with_cert_resolver(self.own.clone());
-        config.alpn_protocols = vec![ALPN.into()];
+        config.alpn_protocols = vec![ALPN.into(), OLDER_ALPN.into()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         // The side without AES instructions has its way.

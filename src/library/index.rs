@@ -28,11 +28,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use minicbor::{Decode, Encode};
 use redb::{
     backends::InMemoryBackend, Database, ReadableTable, ReadableTableMetadata, StorageBackend,
     WriteTransaction,
 };
-use serde::{Deserialize, Serialize};
 
 use self::error::{failed, is_in_use, is_unwritable};
 use self::reader::builder;
@@ -49,7 +49,7 @@ use crate::{
 };
 
 /// A file with a number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The whole path, in bytes.
     pub path: Vec<u8>,
@@ -67,7 +67,7 @@ impl Record {
 }
 
 /// What has a number.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NumberedItem {
     File(Box<Record>),
     /// A complete copy in the cache.
@@ -97,9 +97,12 @@ pub enum KnownPath {
 }
 
 /// Why a file is not listed as it could be, and how it was then.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
 pub struct Note {
+    #[n(0)]
     pub stamp: FileStamp,
+    #[n(1)]
     pub why: String,
 }
 
@@ -482,7 +485,7 @@ fn write_epoch(dir: &Path, epoch: u64) -> io::Result<()> {
 }
 
 /// Of the records; another one is not read.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 const FILE_NAME: &str = "library.redb";
 #[cfg(test)]

@@ -60,9 +60,9 @@ use crate::{
 
 /// The tags of a file, for the fuzz target.
 #[cfg(feature = "door")]
-pub fn read_tags(path: &Path, format: crate::media::Format) {
+pub fn read_tags(path: &Path, container: crate::media::Container) {
     if let Ok(file) = crate::fence::open_regular(path) {
-        let _ = tags::read(&file, format);
+        let _ = tags::read(&file, container);
     }
 }
 

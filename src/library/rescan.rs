@@ -21,7 +21,7 @@ use super::{
     Core, Library, LibraryEvent,
 };
 use crate::{
-    catalog::{Entry, ListedEntry, MAX_PAGE_BYTES, MODIFIED, PAGE_ENTRIES},
+    catalog::{decode_listed, encode_listed, ListedEntry, MAX_PAGE_BYTES, MODIFIED, PAGE_ENTRIES},
     id::EntryNo,
     media::probe::ProbeRejection,
 };
@@ -391,12 +391,14 @@ fn examine(found: &FoundFile, core: &Core) -> Result<(Record, Option<String>), P
     };
     let file = core.fence.open(&found.path).map_err(lost)?;
     let probed = (core.probe)(&found.path, file.try_clone().map_err(lost)?)?;
-    let tagged = tags::read(&file, probed.format);
+    let tagged = tags::read(&file, probed.container);
     let duration = match probed.duration.is_zero() {
         true => tagged.duration.unwrap_or_default(),
         false => probed.duration,
     };
-    let entry = Entry::Listed(Box::new(ListedEntry {
+    // As it will be read again.
+    let duration = Duration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+    let listed = ListedEntry {
         dir: found.dir.as_str().into(),
         name: found.name.as_str().into(),
         size: found.stamp.size,
@@ -405,8 +407,6 @@ fn examine(found: &FoundFile, core: &Core) -> Result<(Record, Option<String>), P
             .modified
             .0
             .clamp(*MODIFIED.start(), *MODIFIED.end()),
-        track: None,
-        format: probed.format,
         rate: probed.rate,
         channels: probed.channels,
         bits: probed.bits,
@@ -414,24 +414,22 @@ fn examine(found: &FoundFile, core: &Core) -> Result<(Record, Option<String>), P
         opening: probed.opening.into(),
         audio_start: probed.audio_start,
         tags: tagged.tags,
-    }));
-    let length = postcard::experimental::serialized_size(&entry).unwrap_or(usize::MAX);
-    let is_fit = entry.is_sane() && length <= MAX_ENTRY_BYTES;
-    match entry {
-        Entry::Listed(listed) if is_fit => {
-            let record = Record {
-                path: found.path.as_os_str().as_bytes().to_vec(),
-                stamp: found.stamp,
-                absent: false,
-                listed: *listed,
-            };
-            Ok((record, tagged.trouble))
-        }
-        _ => Err(ProbeRejection {
+        ..ListedEntry::in_container(probed.container)
+    };
+    let encoded = encode_listed(&listed);
+    if encoded.len() > MAX_ENTRY_BYTES || decode_listed(&encoded).is_err() {
+        return Err(ProbeRejection {
             why: "what it says of itself breaks the rules of a catalogue".to_owned(),
             is_lasting: true,
-        }),
+        });
     }
+    let record = Record {
+        path: found.path.as_os_str().as_bytes().to_vec(),
+        stamp: found.stamp,
+        absent: false,
+        listed,
+    };
+    Ok((record, tagged.trouble))
 }
 
 /// Gives a file the hash that it had, if all that is known of it is the same: then it

@@ -22,7 +22,7 @@ use self::places::{PendingDirectories, PendingDirectory, UnknownPlaces};
 use super::names;
 use crate::{
     fence::{Fence, LEADS_OUT},
-    media::Format,
+    media::Container,
 };
 
 /// One of the configured music directories.
@@ -112,18 +112,22 @@ impl Root {
 }
 
 /// By what a file is known to be unchanged, without reading it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
 pub struct FileStamp {
     /// Bytes.
+    #[n(0)]
     pub size: u64,
     /// Last modified, in seconds since 1970, and nanoseconds.
+    #[n(1)]
     pub modified: (i64, u32),
     /// 0 where the file system makes inode numbers up anew at each mount.
+    #[n(2)]
     pub inode: u64,
     /// When the kernel last saw it change in any way, which no program can set, in
     /// seconds since 1970, and nanoseconds. `None` where that was not noted, or is
-    /// made up. The index keeps it beside the rest.
-    #[serde(skip)]
+    /// made up.
+    #[n(3)]
     pub changed: Option<(i64, u32)>,
 }
 
@@ -484,7 +488,7 @@ pub fn inodes_stay(path: &Path) -> bool {
 /// Whether a file's name promises music.
 fn is_music(path: &Path) -> bool {
     let extension = path.extension().and_then(OsStr::to_str);
-    extension.and_then(Format::from_extension).is_some()
+    extension.and_then(Container::from_extension).is_some()
 }
 
 fn is_gone(error: &io::Error) -> bool {

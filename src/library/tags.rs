@@ -12,7 +12,6 @@ use std::{
     error::Error,
     fs::File,
     io::{BufReader, Read, Seek},
-    sync::Arc,
     time::Duration,
 };
 
@@ -26,13 +25,13 @@ use lofty::{
     mpeg::MpegFile,
     ogg::{OpusFile, SpeexFile, VorbisFile},
     probe::Probe,
-    tag::{ItemKey, Tag},
+    tag::{ItemKey, Tag as LoftyTag},
 };
 
 use self::budget::Budgeted;
 use crate::{
-    catalog::{SharedTags, Tags},
-    media::{guard::guarded, Format},
+    catalog::{Tag, Tags},
+    media::{guard::guarded, Container},
     unseen::is_unseen,
 };
 
@@ -48,12 +47,12 @@ pub struct FileTags {
 }
 
 /// Reads the tags of `file`; none when it has none, or they make no sense.
-pub fn read(file: &File, format: Format) -> FileTags {
-    match parse(file, format, true) {
+pub fn read(file: &File, container: Container) -> FileTags {
+    match parse(file, container, true) {
         Ok(found) => found,
         Err(why) => {
             // Its length is no tag.
-            let bare = parse(file, format, false).unwrap_or_default();
+            let bare = parse(file, container, false).unwrap_or_default();
             FileTags {
                 duration: bare.duration,
                 trouble: Some(why),
@@ -64,7 +63,7 @@ pub fn read(file: &File, format: Format) -> FileTags {
 }
 
 /// What lofty finds in a file, within a budget of its own.
-fn parse(mut file: &File, format: Format, with_tags: bool) -> Result<FileTags, String> {
+fn parse(mut file: &File, container: Container, with_tags: bool) -> Result<FileTags, String> {
     // lofty keeps its options by thread, so they are set where it runs.
     apply_global_options(GlobalOptions::new().allocation_limit(MAX_TAG_ALLOCATION));
     let options = ParseOptions::new()
@@ -74,7 +73,7 @@ fn parse(mut file: &File, format: Format, with_tags: bool) -> Result<FileTags, S
     file.rewind().map_err(|error| error.to_string())?;
     let reader = Budgeted::new(BufReader::new(file));
     let spent = reader.spent();
-    let parsed = guarded(move || read_as(reader, format, options));
+    let parsed = guarded(move || read_as(reader, container, options));
     if let Some(why) = spent.over() {
         return Err(why);
     }
@@ -94,20 +93,20 @@ fn last_cause(error: &dyn Error) -> &dyn Error {
     error.source().map_or(error, last_cause)
 }
 
-/// Reads the tags of a file that says it is of `format`. The probe of lofty would bring the
+/// Reads the tags of a file that says it is a `container`. The probe of lofty would bring the
 /// readers of all formats that it knows.
 fn read_as(
     reader: impl Read + Seek,
-    format: Format,
+    container: Container,
     options: ParseOptions,
 ) -> Result<TaggedFile, FileParseError> {
     // An Ogg file may be Vorbis or Opus; the others are what they are called.
-    let (file_type, mut reader) = match format {
-        Format::Wav => (Some(FileType::Wav), reader),
-        Format::Flac => (Some(FileType::Flac), reader),
-        Format::Mp3 => (Some(FileType::Mpeg), reader),
-        Format::M4a => (Some(FileType::Mp4), reader),
-        Format::Ogg => {
+    let (file_type, mut reader) = match container {
+        Container::Wav => (Some(FileType::Wav), reader),
+        Container::Flac => (Some(FileType::Flac), reader),
+        Container::Mp3 => (Some(FileType::Mpeg), reader),
+        Container::M4a => (Some(FileType::Mp4), reader),
+        Container::Ogg => {
             let probe = Probe::new(reader).options(options).guess_file_type()?;
             (probe.file_type(), probe.into_inner())
         }
@@ -125,23 +124,34 @@ fn read_as(
     })
 }
 
-fn tags_of(tag: &Tag) -> Tags {
-    let text = |key| clean(tag.get_string(key)?);
-    let shared = |key| text(key).map(Arc::from);
-    Tags {
-        title: text(ItemKey::TrackTitle).map(Into::into),
-        track: tag.get_string(ItemKey::TrackNumber).and_then(number),
-        disc: tag.get_string(ItemKey::DiscNumber).and_then(number),
-        shared: Arc::new(SharedTags {
-            artist: shared(ItemKey::TrackArtist),
-            album: shared(ItemKey::AlbumTitle),
-            album_artist: shared(ItemKey::AlbumArtist),
-            genre: shared(ItemKey::Genre),
-            date: shared(ItemKey::RecordingDate).or_else(|| shared(ItemKey::Year)),
-            composer: shared(ItemKey::Composer),
-        }),
-    }
+fn tags_of(found: &LoftyTag) -> Tags {
+    let text = |key| clean(found.get_string(key)?);
+    let date = || text(ItemKey::RecordingDate).or_else(|| text(ItemKey::Year));
+    let values = TEXTS.map(|(tag, key)| Some((tag, text(key)?)));
+    let numbers = NUMBERS.map(|(tag, key)| {
+        let number = found.get_string(key).and_then(number)?;
+        Some((tag, number.to_string()))
+    });
+    let date = date().map(|date| (Tag::Date, date));
+    let all = values.into_iter().chain(numbers).chain([date]);
+    all.flatten().collect()
 }
+
+/// Where lofty finds the tags that are texts, but for dates, which are found at two places.
+const TEXTS: [(Tag, ItemKey); 6] = [
+    (Tag::Artist, ItemKey::TrackArtist),
+    (Tag::AlbumArtist, ItemKey::AlbumArtist),
+    (Tag::Title, ItemKey::TrackTitle),
+    (Tag::Album, ItemKey::AlbumTitle),
+    (Tag::Genre, ItemKey::Genre),
+    (Tag::Composer, ItemKey::Composer),
+];
+
+/// The same of those that are numbers.
+const NUMBERS: [(Tag, ItemKey); 2] = [
+    (Tag::Track, ItemKey::TrackNumber),
+    (Tag::Disc, ItemKey::DiscNumber),
+];
 
 /// One line of at most [`MAX_TAG_BYTES`], or nothing.
 fn clean(value: &str) -> Option<String> {
@@ -176,6 +186,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::catalog::TagsRef;
 
     /// A WAV file of a second with these RIFF INFO items.
     fn wav(items: &[(&[u8; 4], &str)]) -> Vec<u8> {
@@ -198,10 +209,10 @@ mod tests {
         chunk(b"RIFF", &body.concat())
     }
 
-    fn read_bytes(bytes: &[u8], format: Format) -> FileTags {
+    fn read_bytes(bytes: &[u8], container: Container) -> FileTags {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
-        read(file.as_file(), format)
+        read(file.as_file(), container)
     }
 
     #[test]
@@ -214,20 +225,21 @@ mod tests {
             (b"ICRD", "1997"),
             (b"IPRT", "07/12"),
         ]);
-        let read = read_bytes(&bytes, Format::Wav);
+        let read = read_bytes(&bytes, Container::Wav);
         assert_eq!(read.duration, Some(Duration::from_secs(1)));
         let tags = read.tags;
-        assert_eq!(tags.title.as_deref(), Some("two lines"));
-        assert_eq!(tags.artist.as_deref(), Some(&long[..MAX_TAG_BYTES]));
-        assert_eq!(tags.album, None);
-        assert_eq!(tags.date.as_deref(), Some("1997"));
-        assert_eq!(tags.track, Some(7));
+        let first = |tag| TagsRef::from(&tags).first(tag);
+        assert_eq!(first(Tag::Title), Some("two lines"));
+        assert_eq!(first(Tag::Artist), Some(&long[..MAX_TAG_BYTES]));
+        assert_eq!(first(Tag::Album), None);
+        assert_eq!(first(Tag::Date), Some("1997"));
+        assert_eq!(first(Tag::Track), Some("7"));
     }
 
     #[test]
     fn a_file_without_tags_has_none() {
-        assert_eq!(read_bytes(&wav(&[]), Format::Wav).tags, Tags::default());
-        assert_eq!(read_bytes(b"", Format::Mp3).tags, Tags::default());
+        assert_eq!(read_bytes(&wav(&[]), Container::Wav).tags, Tags::default());
+        assert_eq!(read_bytes(b"", Container::Mp3).tags, Tags::default());
     }
 
     /// An item of each kind of tag, in files of each format, far too often.
@@ -267,24 +279,28 @@ mod tests {
             &comments,
         ]
         .concat();
-        for (file, format, has_length) in [
-            (tagged, Format::Mp3, true),
-            ([sound, ape, footer.concat()].concat(), Format::Mp3, false),
-            (wav(&info), Format::Wav, true),
-            (flac, Format::Flac, false),
+        for (file, container, has_length) in [
+            (tagged, Container::Mp3, true),
+            (
+                [sound, ape, footer.concat()].concat(),
+                Container::Mp3,
+                false,
+            ),
+            (wav(&info), Container::Wav, true),
+            (flac, Container::Flac, false),
             (
                 m4a(&many(&|n| {
                     atom(&n.to_be_bytes(), &atom(b"data", b"\0\0\0\x01\0\0\0\0x"))
                 })),
-                Format::M4a,
+                Container::M4a,
                 false,
             ),
         ] {
-            let read = read_bytes(&file, format);
+            let read = read_bytes(&file, container);
             assert_eq!(read.tags, Tags::default());
             let why = read.trouble.unwrap_or_default();
-            assert!(why.contains("more than"), "{format:?}: {why}");
-            assert!(!has_length || read.duration.is_some(), "{format:?}");
+            assert!(why.contains("more than"), "{container:?}: {why}");
+            assert!(!has_length || read.duration.is_some(), "{container:?}");
         }
     }
 
@@ -305,7 +321,7 @@ mod tests {
     #[test]
     fn what_is_compressed_is_not_unpacked() {
         let hello = b"\0\0\0\x06\x78\x01\x01\x06\0\xf9\xff\x03hello\x06\x3f\x02\x18";
-        let read = read_bytes(&mp3(&[(b"TIT2", [0, 9], hello)]), Format::Mp3);
+        let read = read_bytes(&mp3(&[(b"TIT2", [0, 9], hello)]), Container::Mp3);
         assert_eq!(read.tags, Tags::default());
         assert!(read.duration.is_some());
         let why = read.trouble.unwrap_or_default();
@@ -326,7 +342,7 @@ mod tests {
         let mut chapters: Vec<u8> = (1..=20_000).rev().flat_map(chapter).collect();
         chapters.resize(chapters.len() + PADDING, 0);
         let chapters = [begin.clone(), chapters].concat();
-        let read = read_bytes(&mp3(&[(b"CHAP", [0; 2], &chapters)]), Format::Mp3);
+        let read = read_bytes(&mp3(&[(b"CHAP", [0; 2], &chapters)]), Container::Mp3);
         assert!(read.duration.is_some());
         let why = read.trouble.unwrap_or_default();
         assert!(why.contains("nested"), "{why}");
@@ -344,12 +360,12 @@ mod tests {
         [atom(b"ftyp", b"M4A \0\0\0\0M4A mp42"), movie].concat()
     }
 
-    const FORMATS: [Format; 5] = [
-        Format::Wav,
-        Format::Flac,
-        Format::Mp3,
-        Format::Ogg,
-        Format::M4a,
+    const CONTAINERS: [Container; 5] = [
+        Container::Wav,
+        Container::Flac,
+        Container::Mp3,
+        Container::Ogg,
+        Container::M4a,
     ];
 
     proptest! {
@@ -366,9 +382,9 @@ mod tests {
                 b"",
             ]),
             rest in prop::collection::vec(any::<u8>(), 0..200),
-            format in prop::sample::select(FORMATS.to_vec()),
+            container in prop::sample::select(CONTAINERS.to_vec()),
         ) {
-            let tags = read_bytes(&[start, &rest].concat(), format).tags;
+            let tags = read_bytes(&[start, &rest].concat(), container).tags;
             prop_assert!(tags.iter().all(|(_, text)| text.len() <= MAX_TAG_BYTES));
         }
     }

@@ -9,7 +9,7 @@ use std::{
 
 use super::*;
 use crate::catalog::{samples::SampleOwner, EntryRef};
-use crate::media::Format;
+use crate::media::Container;
 
 /// A library over directories of its own, and how often it looked inside a
 /// file.
@@ -114,7 +114,7 @@ fn probe(path: &Path) -> Result<Probed, ProbeRejection> {
         return Err(unfit("it took too long", false));
     }
     Ok(Probed {
-        format: Format::Wav,
+        container: Container::Wav,
         rate: 8000,
         channels: 1,
         bits: Some(8),

@@ -9,7 +9,7 @@ use std::{
 use super::index::{Index, IndexError, IndexReader, NumberedItem, Record};
 use super::scan::FileStamp;
 use crate::{
-    catalog::{Catalogue, Head, Page, PAGE_ENTRIES},
+    catalog::{encode_listed, Catalogue, Head, Page, PAGE_ENTRIES},
     id::{EntryNo, PeerId, TrackId},
     util::tree,
 };
@@ -77,8 +77,7 @@ impl CatalogueWriter {
     /// # Errors
     /// Says why there is no place for it.
     pub fn put(&mut self, no: Option<EntryNo>, record: Record) -> Result<EntryNo, String> {
-        let size = postcard::experimental::serialized_size(&record.listed);
-        self.take_room(size.unwrap_or(usize::MAX))?;
+        self.take_room(encode_listed(&record.listed).len())?;
         let no = self.index.put(no, NumberedItem::File(Box::new(record)));
         let no = no.ok_or("there are no entry numbers left; a restart makes new ones")?;
         self.touch(no, true);
@@ -216,7 +215,7 @@ impl CatalogueWriter {
         self.index.advance();
         self.index.flush()?;
         let count = (self.index.numbers() as usize).div_ceil(PAGE_ENTRIES);
-        self.pages.resize(count, Arc::default());
+        self.pages.resize_with(count, || Arc::new(Page::new(&[])));
         while let Some(n) = self.dirty.pop_first() {
             let mut entries = match self.reader().page(n) {
                 Ok(entries) => entries,

@@ -20,7 +20,7 @@ use rodio::{Decoder, Source};
 use super::end::DecodeEnd;
 use super::guard::guarded;
 use super::view::{View, ViewError};
-use super::Format;
+use super::Container;
 
 /// A request to give up, shared by its sender and the reader.
 #[derive(Clone, Debug, Default)]
@@ -151,10 +151,10 @@ pub enum OpenError {
     #[error("the file cannot be read: {0}")]
     Unreadable(String),
     /// The bytes are not what the extension promises.
-    #[error("not playable as {format:?}: {why}")]
+    #[error("not playable as {container:?}: {why}")]
     Malformed {
         /// What the extension promises.
-        format: Format,
+        container: Container,
         /// What is wrong.
         why: String,
     },
@@ -313,29 +313,29 @@ impl Seek for Reader {
 /// [`OpenError`]; that bytes are late is none.
 pub fn open(
     bytes: Arc<dyn TrackBytes>,
-    format: Format,
+    container: Container,
     audio_start: Option<u64>,
     cancel: &Cancel,
     progress: &ReadProgress,
 ) -> Result<Opened, OpenError> {
     if audio_start.is_some() {
-        match open_as(bytes.clone(), format, audio_start, cancel, progress) {
+        match open_as(bytes.clone(), container, audio_start, cancel, progress) {
             Err(OpenError::Malformed { .. }) => {} // perhaps the hint is wrong
             result => return result,
         }
     }
-    open_as(bytes, format, None, cancel, progress)
+    open_as(bytes, container, None, cancel, progress)
 }
 
 fn open_as(
     bytes: Arc<dyn TrackBytes>,
-    format: Format,
+    container: Container,
     audio_start: Option<u64>,
     cancel: &Cancel,
     progress: &ReadProgress,
 ) -> Result<Opened, OpenError> {
-    let malformed = |why: String| OpenError::Malformed { format, why };
-    let view = View::build(format, bytes.size(), audio_start, &mut |offset, buf| {
+    let malformed = |why: String| OpenError::Malformed { container, why };
+    let view = View::build(container, bytes.size(), audio_start, &mut |offset, buf| {
         bytes.read_at(offset, buf, cancel)
     })
     .map_err(|e| match e {
@@ -354,9 +354,9 @@ fn open_as(
     let builder = DecoderBuilder::new()
         .with_data(reader)
         .with_byte_len(length)
-        .with_hint(format.extension())
+        .with_hint(container.extension())
         .with_gapless(true)
-        .with_coarse_seek(format == Format::Mp3);
+        .with_coarse_seek(container == Container::Mp3);
     let built = guarded(|| builder.build());
     match progress.stop() {
         Some(ReadStop::Cancelled) => return Err(OpenError::Cancelled),

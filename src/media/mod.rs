@@ -8,24 +8,34 @@ pub mod view;
 
 use serde::{Deserialize, Serialize};
 
-/// The container formats that are listed, fetched and played.
+/// What sound is packed in, as far as it is listed, fetched and played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// PCM in RIFF/WAVE.
+pub enum Container {
+    /// RIFF/WAVE.
     Wav,
     /// Native FLAC.
     Flac,
-    /// MPEG-1/2 Layer III.
+    /// A stream of MPEG-1/2 audio.
     Mp3,
-    /// Vorbis in Ogg.
     Ogg,
-    /// AAC in ISO base media (`.m4a`, `.mp4`, `.m4b`).
+    /// ISO base media (`.m4a`, `.mp4`, `.m4b`).
     M4a,
 }
 
-impl Format {
-    /// The format that a file name's extension (without the dot) stands for.
+/// How sound is coded, as far as it is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    Pcm,
+    Flac,
+    /// MPEG-1/2 Layer III.
+    Mp3,
+    Vorbis,
+    Aac,
+}
+
+impl Container {
+    /// The container that a file name's extension (without the dot) stands for.
     pub fn from_extension(extension: &str) -> Option<Self> {
         match extension.to_ascii_lowercase().as_str() {
             "wav" | "wave" => Some(Self::Wav),
@@ -46,5 +56,46 @@ impl Format {
             Self::Ogg => "ogg",
             Self::M4a => "m4a",
         }
+    }
+
+    /// The name in a catalogue.
+    pub fn name(self) -> &'static str {
+        self.extension()
+    }
+
+    /// The container of this name in a catalogue.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [Self::Wav, Self::Flac, Self::Mp3, Self::Ogg, Self::M4a];
+        all.into_iter().find(|it| it.name() == name)
+    }
+
+    /// The only codec that is played in it.
+    pub fn codec(self) -> Codec {
+        match self {
+            Self::Wav => Codec::Pcm,
+            Self::Flac => Codec::Flac,
+            Self::Mp3 => Codec::Mp3,
+            Self::Ogg => Codec::Vorbis,
+            Self::M4a => Codec::Aac,
+        }
+    }
+}
+
+impl Codec {
+    /// The name in a catalogue.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pcm => "pcm",
+            Self::Flac => "flac",
+            Self::Mp3 => "mp3",
+            Self::Vorbis => "vorbis",
+            Self::Aac => "aac",
+        }
+    }
+
+    /// The codec of this name in a catalogue.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [Self::Pcm, Self::Flac, Self::Mp3, Self::Vorbis, Self::Aac];
+        all.into_iter().find(|it| it.name() == name)
     }
 }

@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 
 use super::decode::{self, Cancel, FileBytes, OpenError, ReadProgress, ReadStop, TrackBytes};
 use super::end::DecodeEnd;
-use super::Format;
+use super::Container;
 use crate::id::GROUP_BYTES;
 
 /// What a listener wants to know beforehand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probed {
-    /// The format, by the extension.
-    pub format: Format,
+    /// What the sound is packed in, by the extension.
+    pub container: Container,
     /// Frames a second.
     pub rate: u32,
     /// Samples a frame.
@@ -80,12 +80,12 @@ pub fn probe(path: &Path, file: File) -> Result<Probed, ProbeRejection> {
 
 fn open(path: &Path, bytes: &Arc<Recorder>) -> Result<Probed, ProbeError> {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
-    let format = Format::from_extension(&extension)
+    let container = Container::from_extension(&extension)
         .ok_or_else(|| ProbeError::UnknownFormat(extension.into_owned()))?;
-    let first = begin(bytes, format, None)?;
+    let first = begin(bytes, container, None)?;
     // The listener will have the hint, and so may read less.
     bytes.forget();
-    let found = begin(bytes, format, Some(first.audio_start))?;
+    let found = begin(bytes, container, Some(first.audio_start))?;
     Ok(Probed {
         opening: few(bytes.touched(), bytes.size()),
         ..found
@@ -94,12 +94,12 @@ fn open(path: &Path, bytes: &Arc<Recorder>) -> Result<Probed, ProbeError> {
 
 fn begin(
     bytes: &Arc<Recorder>,
-    format: Format,
+    container: Container,
     audio_start: Option<u64>,
 ) -> Result<Probed, ProbeError> {
     let cancel = Cancel::default();
     let progress = ReadProgress::default();
-    let mut opened = decode::open(bytes.clone(), format, audio_start, &cancel, &progress)?;
+    let mut opened = decode::open(bytes.clone(), container, audio_start, &cancel, &progress)?;
     let frames = opened.decode(FIRST_FRAMES, &mut Vec::new());
     let silent = match (frames, opened.end()) {
         (Err(DecodeEnd::Failed(why)), _) | (Ok(_), DecodeEnd::Failed(why)) => Some(why),
@@ -110,7 +110,7 @@ fn begin(
         return Err(ProbeError::Silent(why));
     }
     Ok(Probed {
-        format,
+        container,
         rate: opened.rate,
         channels: opened.channels,
         bits: opened.bits,

@@ -24,7 +24,7 @@ mod vorbis;
 
 use std::ops::Range;
 
-use super::Format;
+use super::Container;
 
 /// Why there is no view.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,18 +84,18 @@ impl View {
     /// What `read` gives; [`ViewError::Malformed`] for what is not of this
     /// format or must not reach the demuxer.
     pub fn build<E>(
-        format: Format,
+        container: Container,
         size: u64,
         audio_start: Option<u64>,
         read: &mut ReadAt<'_, E>,
     ) -> Result<Self, ViewError<E>> {
         let file = &mut ParserInput { size, read };
-        let shown = match format {
-            Format::Wav => riff::view(file)?,
-            Format::Flac => flac::view(file)?,
-            Format::Mp3 => mpeg::view(file)?,
-            Format::Ogg => ogg::view(file, audio_start)?,
-            Format::M4a => isobmff::view(file)?,
+        let shown = match container {
+            Container::Wav => riff::view(file)?,
+            Container::Flac => flac::view(file)?,
+            Container::Mp3 => mpeg::view(file)?,
+            Container::Ogg => ogg::view(file, audio_start)?,
+            Container::M4a => isobmff::view(file)?,
         };
         Ok(Self {
             len: shown.segments.iter().map(Segment::len).sum(),

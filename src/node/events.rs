@@ -167,7 +167,7 @@ pub enum Greeted {
 #[derive(Clone, Debug)]
 pub enum CataloguePiece {
     List(Vec<Hash>),
-    Page { index: u32, bytes: Vec<u8> },
+    Page { index: u32, bytes: Arc<[u8]> },
 }
 
 /// What the library tells besides its catalogue.

@@ -27,7 +27,7 @@ pub use self::{
     stream::{FetchEvent, FetchId},
 };
 use crate::{
-    catalog::Database,
+    catalog::{Database, FoundTrackRef},
     content::ranges::GroupSet,
     id::{group_count, EntryNo, PeerId, TrackId},
     player::{queue::QueueItem, transport::Cause, PlayId},
@@ -472,14 +472,14 @@ impl Plays {
         let found = database.find_at(item.peer, &item.path);
         let track = found.and_then(|f| f.listed.track).or(item.track);
         if let (Some(found), true) = (found, item.peer == self.me) {
-            let shape = FileShape::of(found.listed);
+            let shape = self.playable(found)?;
             let load = shape.load(&request, PlaySource::File(found.no));
             self.steps.push_back(PlayAction::Load(load).into());
             return Ok(Play::new(request, shape, PlayStage::Loaded(None)));
         }
         if let Some(track) = track {
             let shape = match found {
-                Some(found) => Some(FileShape::of(found.listed)),
+                Some(found) => Some(self.playable(found)?),
                 None => FileShape::of_copy(track, &item, database),
             };
             let shape = shape.ok_or_else(|| self.nobody_has(&item, database))?;
@@ -494,8 +494,17 @@ impl Plays {
         let (play, peer, entry) = (request.play, item.peer, found.no);
         let resolve = PlayAction::Resolve { play, peer, entry };
         self.steps.push_back(resolve.into());
-        let shape = FileShape::of(found.listed);
+        let shape = self.playable(found)?;
         Ok(Play::new(request, shape, PlayStage::Resolving { peer }))
+    }
+
+    /// The shape of what can be played, or why it cannot.
+    fn playable(&self, found: FoundTrackRef<'_>) -> Result<FileShape, String> {
+        let shape = FileShape::of(found.listed);
+        shape.map_err(|why| {
+            let (owner, path) = (&found.member.name, found.listed.path());
+            format!("{owner}/{path} cannot be played here: {why}")
+        })
     }
 
     fn nobody_has(&self, item: &QueueItem, database: &Database) -> String {

@@ -11,8 +11,8 @@
 //!
 //! Whatever comes out of turn ends the exchange.
 
+use minicbor::{Decode, Encode};
 use ring::aead::{Aad, LessSafeKey, Nonce, UnboundKey, CHACHA20_POLY1305};
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
@@ -25,22 +25,52 @@ use crate::{
 };
 
 /// All that is said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum PairingMessage {
     /// From the newcomer.
-    Offer { name: String, share: PaceShare },
+    #[n(0)]
+    Offer {
+        #[n(0)]
+        name: String,
+        #[n(1)]
+        #[cbor(with = "minicbor::bytes")]
+        share: PaceShare,
+    },
     /// From the member.
-    Answer { name: String, share: PaceShare },
+    #[n(1)]
+    Answer {
+        #[n(0)]
+        name: String,
+        #[n(1)]
+        #[cbor(with = "minicbor::bytes")]
+        share: PaceShare,
+    },
     /// That the sender has the key: first from the newcomer, then from the member.
-    Confirm([u8; 32]),
+    #[n(2)]
+    Confirm(
+        #[n(0)]
+        #[cbor(with = "minicbor::bytes")]
+        [u8; 32],
+    ),
     /// The newcomer believes the member.
+    #[n(3)]
     Ready,
     /// The swarm's keys, from the member, sealed.
-    Keys(Vec<u8>),
+    #[n(4)]
+    Keys(
+        #[n(0)]
+        #[cbor(with = "minicbor::bytes")]
+        Vec<u8>,
+    ),
     /// The newcomer has written them.
+    #[n(5)]
     Done,
     /// From the member: the code was wrong, or has ended; that many tries are left.
-    Refused { left: u8 },
+    #[n(6)]
+    Refused {
+        #[n(0)]
+        left: u8,
+    },
 }
 
 /// The connection that an exchange goes over, as each end sees it.
@@ -341,10 +371,10 @@ pub const MAX_PAIRING_FRAME: usize = MAX_SEALED + MAX_NAME_BYTES + 64;
 /// Eight keys, as a file may have, in lines of 63 bytes, and the seal's tag.
 const MAX_SEALED: usize = 8 * 63 + 16;
 /// The protocol's name, also in TLS.
-pub const PROTOCOL: &[u8] = b"p2pmusic-pair/1";
-const NEWCOMER_CONFIRMS: &str = "p2pmusic-pair/1 the newcomer has the key";
-const MEMBER_CONFIRMS: &str = "p2pmusic-pair/1 the member has the key";
-const SEALS: &str = "p2pmusic-pair/1 seals the swarm's keys";
+pub const PROTOCOL: &[u8] = b"p2pmusic-pair/2";
+const NEWCOMER_CONFIRMS: &str = "p2pmusic-pair/2 the newcomer has the key";
+const MEMBER_CONFIRMS: &str = "p2pmusic-pair/2 the member has the key";
+const SEALS: &str = "p2pmusic-pair/2 seals the swarm's keys";
 /// A key seals one message.
 const ONLY_NONCE: [u8; 12] = [0; 12];
 
@@ -364,9 +394,8 @@ pub fn try_messages(bytes: &[u8]) {
     let (mut newcomer, _) = NewcomerSide::begin(&code, channel.clone(), "attic", &[4; 32]);
     let random = Zeroizing::new([5; 32]);
     let mut member = MemberSide::begin(&code, &keys, channel, "kitchen", random);
-    let mut rest = bytes;
-    while let Ok((message, left)) = postcard::take_from_bytes::<PairingMessage>(rest) {
-        rest = left;
+    let mut from = minicbor::Decoder::new(bytes);
+    while let Ok(message) = from.decode::<PairingMessage>() {
         let step = member.handle_message(message.clone());
         let gives = matches!(step, Ok(MemberStep::Send(PairingMessage::Keys(_))));
         assert!(!gives, "keys are sent to who does not know the code");

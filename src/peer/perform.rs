@@ -309,7 +309,7 @@ impl Peer {
         let order = player::Load {
             play: load.play,
             bytes,
-            format: load.format,
+            container: load.container,
             audio_start: Some(load.audio_start),
             from: load.from,
             expect: Some((load.rate, load.channels)),

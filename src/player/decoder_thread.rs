@@ -17,7 +17,7 @@ use super::ring::{frames_in, Feed};
 use super::spec::SampleShape;
 use crate::media::decode::{self, Cancel, OpenError, Opened, ReadProgress, TrackBytes};
 use crate::media::end::DecodeEnd;
-use crate::media::Format;
+use crate::media::Container;
 
 /// Decode one track into the ring.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ pub struct DecodeJob {
     /// The track.
     pub bytes: Arc<dyn TrackBytes>,
     /// What it is.
-    pub format: Format,
+    pub container: Container,
     /// A hint for where the sound begins in the file.
     pub audio_start: Option<u64>,
     /// Where in the track to begin.
@@ -263,7 +263,7 @@ fn open(job: &DecodeJob) -> Result<Opened, DecodeEnd> {
     let bytes = job.bytes.clone();
     decode::open(
         bytes,
-        job.format,
+        job.container,
         job.audio_start,
         &job.cancel,
         &job.progress,

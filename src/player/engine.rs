@@ -294,7 +294,7 @@ impl Engine {
         let job = DecodeJob {
             id: JobId(self.jobs),
             bytes: load.bytes.clone(),
-            format: load.format,
+            container: load.container,
             audio_start: load.audio_start,
             from,
             replaces,

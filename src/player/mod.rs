@@ -32,7 +32,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::media::decode::TrackBytes;
-use crate::media::Format;
+use crate::media::Container;
 use inbox::Inbox;
 use ring::RingState;
 
@@ -49,7 +49,7 @@ pub struct Load {
     /// The track's bytes.
     pub bytes: Arc<dyn TrackBytes>,
     /// What they are.
-    pub format: Format,
+    pub container: Container,
     /// Where in the file the sound begins, if that is known.
     pub audio_start: Option<u64>,
     /// Where in the track to begin.

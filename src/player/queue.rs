@@ -22,7 +22,7 @@ pub use self::room::{check, enough, MAX_QUEUE, MAX_QUEUE_BYTES};
 use crate::{
     catalog::{FoundTrackRef, Tags},
     id::{PeerId, TrackId},
-    media::Format,
+    media::Container,
     util::random::Random,
     util::tree,
 };
@@ -45,7 +45,7 @@ pub struct QueueItem {
 impl QueueItem {
     /// Of its texts. What tracks have in common counts for each, as in the file.
     fn bytes(&self) -> usize {
-        let texts: usize = self.info.tags.texts().map(str::len).sum();
+        let texts: usize = self.info.tags.iter().map(|(_, text)| text.len()).sum();
         self.path.len() + self.info.owner.len() + texts
     }
 }
@@ -57,7 +57,9 @@ pub struct QueueItemInfo {
     pub owner: Arc<str>,
     pub tags: Tags,
     pub duration: Duration,
-    pub format: Format,
+    /// `None` for one that this version does not play.
+    #[serde(rename = "format")]
+    pub container: Option<Container>,
     /// Frames per second.
     pub rate: u32,
     pub bits: Option<u8>,
@@ -77,7 +79,7 @@ impl From<FoundTrackRef<'_>> for QueueItem {
                 owner: found.member.name.clone(),
                 tags: listed.tags.to_owned(),
                 duration: listed.duration,
-                format: listed.format,
+                container: listed.playable().ok(),
                 rate: listed.rate,
                 bits: listed.bits,
                 channels: listed.channels,

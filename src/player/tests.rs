@@ -41,7 +41,7 @@ fn load(play: u64, path: &Path) -> Load {
     Load {
         play: PlayId(play),
         bytes: Arc::new(FileBytes::open(path).unwrap()),
-        format: Format::Wav,
+        container: Container::Wav,
         audio_start: None,
         from: Duration::ZERO,
         expect: Some((RATE, 2)),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{de::DeserializeOwned, Serialize};
+use minicbor::{Decode, Decoder, Encode, Encoder};
 use smol::io::{AsyncRead, AsyncReadExt};
 
 use super::FromTracker;
@@ -16,6 +16,9 @@ pub enum FrameError {
     TooLong { len: usize, cap: usize },
     #[error("a malformed message")]
     Malformed,
+    /// A later version knows it.
+    #[error("a message of the unknown kind {0}")]
+    Unsupported(i64),
     #[error(transparent)]
     Io(std::io::Error),
 }
@@ -32,13 +35,8 @@ impl From<std::io::Error> for FrameError {
 }
 
 /// `message` as a frame.
-pub fn encode_frame<M: Serialize>(message: &M) -> Vec<u8> {
-    let body = postcard::to_allocvec(message).expect("plain data always has an encoding");
-    let len = u32::try_from(body.len()).expect("the caps are far below 4 GiB");
-    let mut frame = Vec::with_capacity(4 + body.len());
-    frame.extend_from_slice(&len.to_be_bytes());
-    frame.extend_from_slice(&body);
-    frame
+pub fn encode_frame<M: Encode<()>>(message: &M) -> Vec<u8> {
+    frame(message, 0)
 }
 
 /// `message` as a frame in two parts, of which the second, a page's bytes, is
@@ -52,19 +50,29 @@ pub fn encode_shared(message: &FromTracker) -> (Vec<u8>, Option<Arc<[u8]>>) {
     else {
         return (encode_frame(message), None);
     };
-    // The bytes stand last, behind their number.
-    let mut head = encode_frame(&FromTracker::Page {
+    let without = FromTracker::Page {
         owner: *owner,
         index: *index,
         bytes: Arc::default(),
-    });
+    };
+    // The bytes stand last, behind their number.
+    let mut number = Encoder::new(Vec::new());
+    number.bytes_len(bytes.len() as u64).expect(INFALLIBLE);
+    let number = number.into_writer();
+    let mut head = frame(&without, number.len() - 1 + bytes.len());
     let none = head.pop();
-    debug_assert_eq!(none, Some(0));
-    let number = postcard::to_allocvec(&bytes.len()).expect("plain data always has an encoding");
+    debug_assert_eq!(none, Some(NO_BYTES));
     head.extend_from_slice(&number);
-    let len = u32::try_from(head.len() - 4 + bytes.len()).expect("the caps are far below 4 GiB");
-    head[..4].copy_from_slice(&len.to_be_bytes());
     (head, Some(bytes.clone()))
+}
+
+/// The frame of `message`, which is followed by `more` bytes.
+fn frame<M: Encode<()>>(message: &M, more: usize) -> Vec<u8> {
+    let mut frame = vec![0; 4];
+    minicbor::encode(message, &mut frame).expect(INFALLIBLE);
+    let len = u32::try_from(frame.len() - 4 + more).expect("the caps are far below 4 GiB");
+    frame[..4].copy_from_slice(&len.to_be_bytes());
+    frame
 }
 
 /// Reads one frame of at most `cap` bytes. The buffer grows with what
@@ -72,7 +80,7 @@ pub fn encode_shared(message: &FromTracker) -> (Vec<u8>, Option<Arc<[u8]>>) {
 ///
 /// # Errors
 /// [`FrameError::Closed`] when the stream ends before the frame's first byte.
-pub async fn read_frame<M: DeserializeOwned>(
+pub async fn read_frame<M: for<'b> Decode<'b, ()>>(
     from: &mut (impl AsyncRead + Unpin),
     cap: usize,
 ) -> Result<M, FrameError> {
@@ -104,7 +112,7 @@ pub async fn read_frame_length(
 ///
 /// # Errors
 /// [`FrameError::Closed`] when the stream ends before it.
-pub async fn read_frame_body<M: DeserializeOwned>(
+pub async fn read_frame_body<M: for<'b> Decode<'b, ()>>(
     from: &mut (impl AsyncRead + Unpin),
     len: usize,
 ) -> Result<M, FrameError> {
@@ -117,12 +125,26 @@ pub async fn read_frame_body<M: DeserializeOwned>(
 }
 
 /// Decodes a frame's body, refusing what is left over behind it.
-fn decode<M: DeserializeOwned>(body: &[u8]) -> Result<M, FrameError> {
-    match postcard::take_from_bytes(body) {
-        Ok((message, [])) => Ok(message),
+fn decode<M: for<'b> Decode<'b, ()>>(body: &[u8]) -> Result<M, FrameError> {
+    let mut from = Decoder::new(body);
+    match from.decode() {
+        Ok(message) if from.position() == body.len() => Ok(message),
+        Err(error) if error.is_unknown_variant() => kind(body),
         _ => Err(FrameError::Malformed),
     }
 }
+
+/// The kind of a message that this version does not know.
+fn kind<M>(body: &[u8]) -> Result<M, FrameError> {
+    let mut from = Decoder::new(body);
+    let number = from.array().and_then(|_| from.i64());
+    Err(number.map_or(FrameError::Malformed, FrameError::Unsupported))
+}
+
+/// An empty string of bytes.
+const NO_BYTES: u8 = 0x40;
+
+const INFALLIBLE: &str = "memory takes whatever is written to it";
 
 /// What a frame's buffer starts with: most messages fit.
 const FIRST_CAPACITY: usize = 4096;

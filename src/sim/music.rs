@@ -5,11 +5,9 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
 use crate::{
-    catalog::{
-        Catalogue, Entry, Head, HeldEntry, ListedEntry, Page, SharedTags, Tags, PAGE_ENTRIES,
-    },
+    catalog::{Catalogue, Entry, Head, HeldEntry, ListedEntry, Page, Tag, PAGE_ENTRIES},
     id::{EntryNo, PeerId, TrackId},
-    media::Format,
+    media::Container,
 };
 
 /// A piece of music.
@@ -53,29 +51,22 @@ impl Song {
     }
 
     fn listed(&self, hashed: bool) -> ListedEntry {
-        let album: Arc<str> = "Album".into();
-        let shared = SharedTags {
-            album: Some(album),
-            ..SharedTags::default()
-        };
         ListedEntry {
             dir: "album".into(),
             name: self.name.as_str().into(),
             size: self.size,
             modified: 0,
             track: hashed.then_some(self.track),
-            format: Format::Flac,
             rate: 44_100,
             channels: 2,
             bits: Some(16),
             duration: self.duration,
             opening: self.opening().into(),
             audio_start: self.audio_start,
-            tags: Tags {
-                title: Some(self.name.as_str().into()),
-                shared: shared.into(),
-                ..Tags::default()
-            },
+            tags: [(Tag::Title, self.name.as_str()), (Tag::Album, "Album")]
+                .into_iter()
+                .collect(),
+            ..ListedEntry::in_container(Container::Flac)
         }
     }
 }

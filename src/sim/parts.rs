@@ -93,7 +93,7 @@ fn piece(part: &OwnPart, pages: &[Arc<Page>]) -> Option<CataloguePiece> {
         OwnPart::Page(page) => {
             let mut own = pages.iter();
             let index = own.position(|own| Arc::ptr_eq(own, page))?;
-            let (index, bytes) = (index as u32, page.encode());
+            let (index, bytes) = (index as u32, page.bytes().clone());
             CataloguePiece::Page { index, bytes }
         }
     })

@@ -14,8 +14,8 @@ use std::{
 
 use nix::sys::socket::{setsockopt, sockopt};
 use quinn::{
-    ConnectionError, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout,
-    Runtime as _, TransportConfig, VarInt,
+    crypto::rustls::HandshakeData, ConnectionError, ConnectionId, ConnectionIdGenerator,
+    EndpointConfig, IdleTimeout, Runtime as _, TransportConfig, VarInt,
 };
 use ring::{
     hmac,
@@ -34,6 +34,7 @@ use crate::{
     id::{KeyMark, PeerId},
     identity::{self, Identity, SERVER_NAME},
     interfaces::{self, LEAST_MTU},
+    protocol::{is_older, OLDER},
     sockets::bind_udp,
     util::{
         near::{canonical, is_near, Subnet},
@@ -81,6 +82,8 @@ pub enum DialError {
     Narrow(NonZeroU32),
     #[error("no member has answered there; it is tried again in {} s", .0.as_secs() + 1)]
     Rests(Duration),
+    #[error("{OLDER}")]
+    Older,
     #[error("somebody else answers there")]
     SomebodyElse,
     #[error("the key that it has shown was taken away meanwhile")]
@@ -238,6 +241,9 @@ impl Endpoint {
             .await
             .flatten()
             .ok_or_else(|| silent(address, DialError::Silent))??;
+        if is_of_older(&quic) {
+            return Err(DialError::Older);
+        }
         match peer_of(&quic) {
             Some(found) if found == peer => self.watch(quic, peer).ok_or(DialError::Disbelieved),
             _ => Err(DialError::SomebodyElse),
@@ -437,6 +443,10 @@ impl Accepting {
     /// Finishes the handshake. `None` when it fails or takes too long.
     pub async fn finish(self) -> Option<PeerConnection> {
         let quic = within(HANDSHAKE_TIMEOUT, self.connecting).await?.ok()?;
+        if is_of_older(&quic) {
+            log::debug!("{}: {OLDER}", quic.remote_address());
+            return None;
+        }
         let peer = peer_of(&quic)?;
         self.endpoint.watch(quic, peer)
     }
@@ -460,6 +470,18 @@ impl PeerConnection {
     pub fn evict(&self) {
         self.quic.close(VarInt::from_u32(CLOSED_FULL), b"full");
     }
+}
+
+/// Whether the other end speaks only the older protocol. Then it is told so, and the connection
+/// is over.
+fn is_of_older(connection: &quinn::Connection) -> bool {
+    let data = connection.handshake_data();
+    let data = data.and_then(|data| data.downcast::<HandshakeData>().ok());
+    let is_older = is_older(data.and_then(|data| data.protocol).as_deref());
+    if is_older {
+        connection.close(VarInt::from_u32(CLOSED_OLDER), CLOSED_OLDER_TEXT);
+    }
+    is_older
 }
 
 fn peer_of(connection: &quinn::Connection) -> Option<PeerId> {
@@ -558,6 +580,10 @@ const MAX_KEYS: usize = 1024;
 const CLOSED_FULL: u32 = 1;
 /// The same: no key that is believed has signed the other's certificate.
 const CLOSED_KEY: u32 = 2;
+/// The other end speaks only `p2pmusic/1`, and shows the text that comes with it.
+const CLOSED_OLDER: u32 = 3;
+const CLOSED_OLDER_TEXT: &[u8] =
+    b"a newer p2pmusic runs here, which does not talk to yours; install the newer there";
 /// Requests that a peer may have open at once.
 const MAX_STREAMS: u32 = 32;
 /// What one slice may have under way: a MiB fills 50 Mbit/s at 160 ms.

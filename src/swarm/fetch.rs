@@ -373,6 +373,8 @@ async fn next_reply(answer: &mut RecvStream) -> Result<PeerReply, AskError> {
         Some(Err(e @ (FrameError::TooLong { .. } | FrameError::Malformed))) => {
             Err(AskError::Nonsense(e.to_string()))
         }
+        // A later version's answer; its connection is as good as before.
+        Some(Err(FrameError::Unsupported(_))) => Ok(PeerReply::No(Decline::Unsupported)),
         Some(Err(e)) => Err(AskError::Lost(e.to_string())),
         None => Err(AskError::Silent),
     }
@@ -386,7 +388,7 @@ pub fn lost(why: String) -> RequestOutcome {
 /// What a refusal means to a scheduler.
 pub fn declined(why: &Decline) -> RequestOutcome {
     match why {
-        Decline::NotAvailable => RequestOutcome::NotAvailable,
+        Decline::NotAvailable | Decline::Unsupported => RequestOutcome::NotAvailable,
         Decline::Busy { retry } => RequestOutcome::Busy(Some(*retry)),
         Decline::Denied => RequestOutcome::Denied,
         Decline::Changed => RequestOutcome::Changed,

@@ -37,8 +37,8 @@ use crate::{
     },
     id::PeerId,
     protocol::{
-        encode_frame, read_frame, Class, Decline, PeerReply, PeerRequest, MAX_REQUEST_FRAME,
-        RESET_BUSY, RESET_CHANGED, RESET_FAULT,
+        encode_frame, read_frame, Class, Decline, FrameError, PeerReply, PeerRequest,
+        MAX_REQUEST_FRAME, RESET_BUSY, RESET_CHANGED, RESET_FAULT,
     },
     util::work,
     util::{
@@ -118,6 +118,11 @@ async fn answer(
 ) {
     let request = match within(REQUEST_TIMEOUT, read_frame(&mut recv, MAX_REQUEST_FRAME)).await {
         Some(Ok(request)) => request,
+        Some(Err(FrameError::Unsupported(kind))) => {
+            log::debug!("{peer} asks for what this version does not know (request {kind})");
+            write_decline(&mut send, Decline::Unsupported).await;
+            return;
+        }
         _ => return reset(&mut send, RESET_FAULT),
     };
     // Nothing more is read, nor kept where it is sent nevertheless.

@@ -31,7 +31,10 @@ use super::{
 use crate::{
     identity::{peer_of, Identity, SERVER_NAME},
     interfaces,
-    protocol::{encode_frame, read_frame, FromTracker, ToTracker, DEFAULT_PORT, MAX_TRACKER_FRAME},
+    protocol::{
+        encode_frame, is_older, read_frame, FrameError, FromTracker, ToTracker, DEFAULT_PORT,
+        MAX_TRACKER_FRAME, OLDER,
+    },
     util::{near::is_near, within::io_within},
 };
 
@@ -80,6 +83,8 @@ enum TrackerInput {
     /// Where it was reached, and what it has shown.
     Connected(IpAddr, TrackerChain),
     Message(FromTracker),
+    /// A message of this kind, which only a later version knows.
+    Unknown(i64),
     Closed(String),
 }
 
@@ -152,6 +157,7 @@ impl ClientDriver<'_> {
                 self.end_disbelieved(now);
             }
             TrackerInput::Message(message) => self.links.handle_message(link, message, now),
+            TrackerInput::Unknown(kind) => self.links.handle_unknown(link, kind, now),
             TrackerInput::Closed(why) => {
                 self.connections.remove(&link);
                 self.links.handle_closed(link, why, now);
@@ -263,6 +269,9 @@ async fn converse(
     let stream = io_within(HANDSHAKE_TIMEOUT, connector.connect(name, stream))
         .await
         .map_err(explain_handshake)?;
+    if is_older(stream.get_ref().1.alpn_protocol()) {
+        return Err(io::Error::other(OLDER));
+    }
     let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let chain = shown.iter().cloned().map(CertificateDer::into_owned);
     let chain = chain.collect();
@@ -270,8 +279,11 @@ async fn converse(
     let read = async {
         let mut next = TrackerInput::Connected(reached_at, chain);
         while arrived.send((number, next)).await.is_ok() {
-            let message = read_frame(&mut from, MAX_TRACKER_FRAME).await;
-            next = TrackerInput::Message(message.map_err(io::Error::other)?);
+            next = match read_frame(&mut from, MAX_TRACKER_FRAME).await {
+                Ok(message) => TrackerInput::Message(message),
+                Err(FrameError::Unsupported(kind)) => TrackerInput::Unknown(kind),
+                Err(error) => return Err(io::Error::other(error)),
+            };
         }
         Ok(())
     };

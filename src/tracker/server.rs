@@ -197,6 +197,11 @@ enum RegistryEvent {
         conn: ConnId,
         message: ToTracker,
     },
+    /// A message of this kind, which only a later version knows.
+    Unknown {
+        conn: ConnId,
+        kind: i64,
+    },
     Closed {
         conn: ConnId,
         why: String,
@@ -385,6 +390,7 @@ impl RegistryDriver {
         let now = Instant::now();
         match event {
             RegistryEvent::Connected { conn, chain } => self.handle_connected(conn, chain, now),
+            RegistryEvent::Unknown { conn, kind } => self.registry.handle_unknown(conn, kind),
             RegistryEvent::Message { conn, message } => {
                 self.registry.handle_message(conn, message, now)
             }

@@ -126,7 +126,7 @@ fn peers_meet_share_catalogues_and_leave() {
             .send(LinkCommand::Want { owner, what })
             .await
             .unwrap();
-        let (index, bytes) = (1, own.pages()[1].encode().into());
+        let (index, bytes) = (1, own.pages()[1].bytes().clone());
         bath.hears(FromTracker::Page {
             owner,
             index,

@@ -8,7 +8,7 @@ use crate::{
     common::{audio::Music, Node, Setup},
     peer::{ask, dial, endpoint, udp_of, within},
     watch::Watch,
-    wire::{frame, hash, noise, page_with, Member, PeerRequest, SignedHead, OPEN},
+    wire::{frame, hash, kind_of, noise, page_with, Member, PeerRequest, SignedHead, OPEN},
 };
 
 /// A peer that is told of no tracker, with one song.
@@ -25,8 +25,7 @@ fn attic() -> (Music, Node) {
     (music, attic)
 }
 
-/// The first byte behind the length of what is answered: what kind it is, and for a
-/// refusal, of which kind.
+/// Of which kind the answer is.
 async fn greet(
     connection: &Connection,
     name: &str,
@@ -36,7 +35,7 @@ async fn greet(
     let hello = frame(&PeerRequest::Hello(name.into(), own, yours));
     let (_, mut recv) = ask(connection, &hello).await?;
     let answer = within(5, recv.read_to_end(4096)).await?.ok()?;
-    answer.get(4).copied()
+    kind_of(answer.get(4..)?)
 }
 
 /// Nobody speaks for another, and nobody signs for another.

@@ -18,8 +18,8 @@ use crate::{
     common::{audio::Music, left_out::or_left_out, usage::Sample, Node, Setup, PATIENCE},
     peer::{ask, dial, endpoint, udp_of},
     wire::{
-        frame, hash, page_of_a_megabyte, port_of, receive, register, send, Id, Member, PeerReply,
-        PeerRequest, SignedHead, Tls, ToTracker, OPEN,
+        frame, hash, kind_of, number_in, page_of_a_megabyte, port_of, receive, register, send, Id,
+        Member, PeerReply, PeerRequest, SignedHead, Tls, ToTracker, OPEN,
     },
 };
 
@@ -111,13 +111,13 @@ impl Hoarders {
                     // The tracker has had enough of it.
                     Err(_) => return,
                 };
-                match body.split_first() {
-                    Some((8, _)) => {
+                match kind_of(&body) {
+                    Some(8) => {
                         let list = hoard.turned(1).0;
                         let _ = send(&mut tls, &ToTracker::List(list));
                     }
-                    Some((9, index)) => {
-                        let index: u32 = postcard::from_bytes(index).unwrap();
+                    Some(9) => {
+                        let index = number_in(&body);
                         let page = hoard.page(1, index as usize).to_vec();
                         given.fetch_add(page.len(), Ordering::Relaxed);
                         let _ = send(&mut tls, &ToTracker::Page(index, page));
@@ -180,10 +180,11 @@ fn receive_within(tls: &mut Tls, time: Duration) -> io::Result<Option<Vec<u8>>> 
 async fn serve(connection: &Connection, hoard: &Hoard, seq: u64, given: &AtomicUsize) {
     while let Ok((mut send, mut recv)) = connection.accept_bi().await {
         let request = recv.read_to_end(2000).await.unwrap_or_default();
-        let answer = match request.get(4..).and_then(<[u8]>::split_first) {
-            Some((3, _)) => frame(&PeerReply::List(hoard.turned(seq as usize).0)),
-            Some((4, index)) => {
-                let index: u32 = postcard::from_bytes(index).unwrap();
+        let body = request.get(4..).unwrap_or_default();
+        let answer = match kind_of(body) {
+            Some(3) => frame(&PeerReply::List(hoard.turned(seq as usize).0)),
+            Some(4) => {
+                let index = number_in(body);
                 let page = hoard.page(seq, index as usize).to_vec();
                 given.fetch_add(page.len(), Ordering::Relaxed);
                 frame(&PeerReply::Page(page))

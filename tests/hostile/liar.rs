@@ -18,7 +18,8 @@ use crate::{
     common::Node,
     peer::{ask, dial, endpoint},
     wire::{
-        hash, receive_kind, register, send, Member, Tls, ToTracker, OPEN, REGISTERED, WANT_LIST,
+        hash, kind_of, receive_kind, register, send, Member, Tls, ToTracker, OPEN, REGISTERED,
+        WANT_LIST,
     },
 };
 
@@ -50,7 +51,7 @@ impl Answers {
     }
 
     async fn to(&self, request: &[u8]) -> Vec<u8> {
-        let resolve = request.get(4) == Some(&0);
+        let resolve = request.get(4..).and_then(kind_of) == Some(0);
         match self {
             Self::Fixed { to_resolve, .. } if resolve => to_resolve.clone(),
             Self::Fixed { to_get, .. } => to_get.clone(),
@@ -71,8 +72,19 @@ impl Answers {
 }
 
 impl Liar {
-    /// The `n`th member, with a catalogue of this page.
+    /// The `n`th member, with a catalogue of this page, which has one entry.
     pub fn begin(tracker: &Node, n: u16, page: Vec<u8>, answers: Answers) -> Self {
+        Self::with_entries(1, tracker, n, page, answers)
+    }
+
+    /// The same with a page of so many entries.
+    pub fn with_entries(
+        entries: u32,
+        tracker: &Node,
+        n: u16,
+        page: Vec<u8>,
+        answers: Answers,
+    ) -> Self {
         let member = Member::new(&OPEN, n);
         let crypto = QuicServerConfig::try_from(member.server_config()).unwrap();
         let server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
@@ -91,7 +103,7 @@ impl Liar {
         send(&mut tls, &register(&name, at.port())).unwrap();
         receive_kind(&mut tls, REGISTERED).unwrap();
         let list = vec![hash(&page)];
-        send(&mut tls, &ToTracker::Head(member.head(1, 1, &list))).unwrap();
+        send(&mut tls, &ToTracker::Head(member.head(1, entries, &list))).unwrap();
         receive_kind(&mut tls, WANT_LIST).unwrap();
         send(&mut tls, &ToTracker::List(list)).unwrap();
         receive_kind(&mut tls, WANT_LIST + 1).unwrap();

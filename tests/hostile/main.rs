@@ -27,6 +27,7 @@ mod hoard;
 mod liar;
 mod mdns;
 mod peer;
+mod tomorrow;
 mod tracker;
 mod watch;
 mod wire;

@@ -9,6 +9,10 @@ use std::{
     time::Duration,
 };
 
+use minicbor::{
+    encode::{self, Encode, Encoder, Write as Sink},
+    Decoder,
+};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use rustls::{
@@ -17,13 +21,12 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
     ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned,
 };
-use serde::Serialize;
 
 pub type Id = [u8; 32];
 
 /// What every member of the open swarm has in place of a key.
 pub const OPEN: Id = *b"p2pmusic: open swarm, no secrecy";
-const ALPN: &[u8] = b"p2pmusic/1";
+const ALPN: &[u8] = b"p2pmusic/2";
 
 /// A secret, and the certificate that goes with it.
 pub struct Member {
@@ -47,10 +50,9 @@ impl Member {
         }
     }
 
-    pub fn sign(&self, bytes: &[u8]) -> [Id; 2] {
+    pub fn sign(&self, bytes: &[u8]) -> [u8; 64] {
         let signature = self.signer.sign(bytes);
-        let (r, s) = signature.as_ref().split_at(32);
-        [r.try_into().unwrap(), s.try_into().unwrap()]
+        signature.as_ref().try_into().unwrap()
     }
 
     /// For TLS and QUIC. It believes any answer: it is here to attack.
@@ -87,15 +89,15 @@ impl Member {
     pub fn head(&self, seq: u64, entries: u32, list: &[Id]) -> SignedHead {
         let pages = *blake3::hash(list.as_flattened()).as_bytes();
         let parts: [&[u8]; 6] = [
-            b"p2pmusic catalogue head 1",
+            b"p2pmusic catalogue head 2",
             &self.id,
             &1u64.to_be_bytes(),
             &seq.to_be_bytes(),
             &entries.to_be_bytes(),
             &pages,
         ];
-        let [r, s] = self.sign(&parts.concat());
-        SignedHead((self.id, 1, seq, entries, pages), (r, s))
+        let signature = self.sign(&parts.concat());
+        SignedHead((self.id, 1, seq, entries, pages), signature)
     }
 }
 
@@ -135,12 +137,12 @@ pub fn connect_from(ip: Ipv4Addr, at: &str) -> std::io::Result<TcpStream> {
     Ok(fd.into())
 }
 
-pub fn frame(message: &impl Serialize) -> Vec<u8> {
-    let body = postcard::to_allocvec(message).unwrap();
+pub fn frame(message: &impl Encode<()>) -> Vec<u8> {
+    let body = minicbor::to_vec(message).unwrap();
     [&(body.len() as u32).to_be_bytes()[..], &body].concat()
 }
 
-pub fn send(to: &mut impl Write, message: &impl Serialize) -> std::io::Result<()> {
+pub fn send(to: &mut impl Write, message: &impl Encode<()>) -> std::io::Result<()> {
     to.write_all(&frame(message))?;
     to.flush()
 }
@@ -158,43 +160,97 @@ pub fn receive(from: &mut impl Read) -> std::io::Result<Vec<u8>> {
 pub fn receive_kind(from: &mut impl Read, kind: u8) -> std::io::Result<Vec<u8>> {
     loop {
         let body = receive(from)?;
-        if body.first() == Some(&kind) {
+        if kind_of(&body) == Some(kind) {
             return Ok(body);
         }
     }
 }
 
-/// (owner, epoch, seq, entries, hash of the list) and the signature's halves.
-#[derive(Clone, Copy, Serialize)]
-pub struct SignedHead(pub (Id, u64, u64, u32, Id), pub (Id, Id));
+/// The kind of a message: it is an array of that and of its fields.
+pub fn kind_of(body: &[u8]) -> Option<u8> {
+    let mut from = Decoder::new(body);
+    from.array().ok()?;
+    from.u8().ok()
+}
 
-/// Its order is the protocol's, whatever an attacker uses of it.
-#[allow(dead_code)]
-#[derive(Serialize)]
+/// The only field of a message.
+pub fn number_in(body: &[u8]) -> u32 {
+    let mut from = Decoder::new(body);
+    from.array().and_then(|_| from.u8()).unwrap();
+    from.array().and_then(|_| from.u32()).unwrap()
+}
+
+type Encoded<W> = Result<(), encode::Error<<W as Sink>::Error>>;
+
+/// The beginning of a message of this kind, with so many fields.
+fn message<W: Sink>(
+    to: &mut Encoder<W>,
+    kind: u8,
+    fields: u64,
+) -> Result<&mut Encoder<W>, encode::Error<W::Error>> {
+    to.array(2)?.u8(kind)?.array(fields)
+}
+
+/// (owner, epoch, seq, entries, hash of the list) and the signature.
+#[derive(Clone, Copy)]
+pub struct SignedHead(pub (Id, u64, u64, u32, Id), pub [u8; 64]);
+
+impl<C> Encode<C> for SignedHead {
+    fn encode<W: Sink>(&self, to: &mut Encoder<W>, _: &mut C) -> Encoded<W> {
+        let (owner, epoch, seq, entries, pages) = &self.0;
+        to.array(2)?.array(5)?.bytes(owner)?.u64(*epoch)?;
+        to.u64(*seq)?.u32(*entries)?.bytes(pages)?;
+        to.bytes(&self.1)?.ok()
+    }
+}
+
+/// What a peer says to its tracker, as far as an attacker says it.
 pub enum ToTracker {
-    /// Name, whether chosen, port, and no addresses.
-    Register(String, bool, u16, Vec<u8>),
+    /// Name, whether chosen, and port; no addresses.
+    Register(String, bool, u16),
     Renew,
-    Pong(u64),
     Leave,
     Head(SignedHead),
     WantList(Id),
     WantPage(Id, u32),
     List(Vec<Id>),
     Page(u32, Vec<u8>),
+    /// One that nobody knows yet.
+    OfTomorrow,
+}
+
+impl<C> Encode<C> for ToTracker {
+    fn encode<W: Sink>(&self, to: &mut Encoder<W>, _: &mut C) -> Encoded<W> {
+        match self {
+            Self::Register(name, chosen, port) => {
+                let to = message(to, 0, 1)?.array(4)?;
+                to.str(name)?.bool(*chosen)?.u16(*port)?.array(0)?
+            }
+            Self::Renew => message(to, 1, 0)?,
+            Self::Leave => message(to, 3, 0)?,
+            Self::Head(head) => message(to, 4, 1)?.encode(head)?,
+            Self::WantList(owner) => message(to, 5, 1)?.bytes(owner)?,
+            Self::WantPage(owner, index) => message(to, 6, 2)?.bytes(owner)?.u32(*index)?,
+            Self::List(list) => message(to, 7, 1)?.bytes(list.as_flattened())?,
+            Self::Page(index, bytes) => message(to, 8, 2)?.u32(*index)?.bytes(bytes)?,
+            Self::OfTomorrow => message(to, 23, 1)?.map(1)?.str("more")?.f32(0.5)?,
+        };
+        Ok(())
+    }
 }
 
 pub fn register(name: impl Into<String>, port: u16) -> ToTracker {
-    ToTracker::Register(name.into(), true, port, Vec::new())
+    ToTracker::Register(name.into(), true, port)
 }
 
-/// The kinds of what a tracker says, by their place in its enum.
+/// The kinds of what a tracker says.
 pub const REGISTERED: u8 = 0;
 pub const WANT_LIST: u8 = 8;
+pub const UNSUPPORTED: u8 = 14;
 
 // A greeting is as large as it is, and few are made.
 #[allow(clippy::large_enum_variant)]
-#[derive(Clone, Serialize)]
+#[derive(Clone)]
 pub enum PeerRequest {
     Resolve(u32),
     /// Track, size, groups (first, and the one behind the last), and 0 for "I listen
@@ -205,54 +261,108 @@ pub enum PeerRequest {
     Page(u32),
     /// Name, own head, and the other's.
     Hello(String, Option<SignedHead>, Option<SignedHead>),
+    /// One that nobody knows yet.
+    OfTomorrow,
 }
 
-/// The first of what a peer answers: track and size.
-#[allow(dead_code)]
-#[derive(Serialize)]
+impl<C> Encode<C> for PeerRequest {
+    fn encode<W: Sink>(&self, to: &mut Encoder<W>, _: &mut C) -> Encoded<W> {
+        match self {
+            Self::Resolve(entry) => message(to, 0, 1)?.u32(*entry)?,
+            Self::Get(track, size, groups, class) => {
+                let to = message(to, 1, 1)?.array(4)?;
+                to.bytes(track)?.u64(*size)?.encode(groups)?;
+                message(to, *class, 0)?
+            }
+            Self::Head => message(to, 2, 0)?,
+            Self::List => message(to, 3, 0)?,
+            Self::Page(index) => message(to, 4, 1)?.u32(*index)?,
+            Self::Hello(name, head, yours) => {
+                let to = message(to, 5, 1)?.array(3)?;
+                to.str(name)?.encode(head)?.encode(yours)?
+            }
+            Self::OfTomorrow => message(to, 23, 1)?.map(1)?.str("more")?.f32(0.5)?,
+        };
+        Ok(())
+    }
+}
+
+/// What a peer answers.
 pub enum PeerReply {
+    /// Track and size.
     Resolved(Id, u64),
-    Hashing(u64, u64),
     Slice,
-    Head(SignedHead),
     List(Vec<Id>),
     Page(Vec<u8>),
 }
 
+impl<C> Encode<C> for PeerReply {
+    fn encode<W: Sink>(&self, to: &mut Encoder<W>, _: &mut C) -> Encoded<W> {
+        match self {
+            Self::Resolved(track, size) => message(to, 0, 2)?.bytes(track)?.u64(*size)?,
+            Self::Slice => message(to, 2, 0)?,
+            Self::List(list) => message(to, 4, 1)?.bytes(list.as_flattened())?,
+            Self::Page(bytes) => message(to, 5, 1)?.bytes(bytes)?,
+        };
+        Ok(())
+    }
+}
+
 /// A page with one WAV file of an album, and what it hashes to if that is known.
 pub fn page_with(name: &str, size: u64, track: Option<Id>) -> Vec<u8> {
-    // Listed: directory, name, size, modified, track, format, rate, channels, bits,
-    // duration, opening, start; then the tags: title, track, disc and six shared.
-    let listed = (
-        ("", name, size, 1_000_000_000i64, track, 0u32),
-        (44_100u32, 2u16, Some(16u8), (1u64, 0u32)),
-        (Vec::<(u64, u64)>::new(), 44u64),
-        (None::<&str>, None::<u32>, None::<u32>),
-        [None::<&str>; 6],
-    );
-    // One entry, which is there, and a file.
-    let mut page = vec![1, 1, 0];
-    page.extend(postcard::to_allocvec(&listed).unwrap());
-    page
+    page_of(&[wav(name, size, track, None)])
 }
 
 /// A page as large as any may be: 256 files with titles of 4 KB, others for each number.
 pub fn page_of_a_megabyte(number: usize) -> Vec<u8> {
-    let mut page = vec![0x80, 2];
-    for n in 0..256 {
+    let record = |n| {
         let title = format!("{number:5}{n:5}{:3900}", "");
-        let name = format!("{number}-{n}.wav");
-        let listed = (
-            ("", &*name, 1_000_000u64, 1_000_000_000i64, None::<Id>, 0u32),
-            (44_100u32, 2u16, Some(16u8), (1u64, 0u32)),
-            (Vec::<(u64, u64)>::new(), 44u64),
-            (Some(&*title), None::<u32>, None::<u32>),
-            [None::<&str>; 6],
-        );
-        page.extend([1, 0]);
-        page.extend(postcard::to_allocvec(&listed).unwrap());
+        wav(&format!("{number}-{n}.wav"), 1_000_000, None, Some(&title))
+    };
+    page_of(&(0..256).map(record).collect::<Vec<_>>())
+}
+
+/// A page of these records of WAV files.
+fn page_of(records: &[Vec<u8>]) -> Vec<u8> {
+    page_of_texts(&TEXTS, records)
+}
+
+/// A page of these records, which have these texts in common.
+pub fn page_of_texts(texts: &[&str], records: &[Vec<u8>]) -> Vec<u8> {
+    let mut page = Encoder::new(Vec::new());
+    page.map(2).unwrap().u8(0).unwrap().encode(texts).unwrap();
+    page.u8(1).unwrap().array(records.len() as u64).unwrap();
+    for record in records {
+        page.bytes(record).unwrap();
     }
-    page
+    page.into_writer()
+}
+
+/// The texts of [`page_of`]: the directory, container and codec of [`wav`].
+const TEXTS: [&str; 3] = ["", "wav", "pcm"];
+
+/// The record of a WAV file.
+pub fn wav(name: &str, size: u64, track: Option<Id>, title: Option<&str>) -> Vec<u8> {
+    let fields = 12 + u64::from(track.is_some()) + u64::from(title.is_some());
+    let mut record = Encoder::new(Vec::new());
+    record.map(fields).unwrap();
+    if let Some(track) = track {
+        record.u8(0).unwrap().bytes(&track).unwrap();
+    }
+    record.u8(1).unwrap().u8(0).unwrap();
+    record.u8(2).unwrap().str(name).unwrap();
+    // Size, time, container, codec, rate, channels, bits, a second, start; no opening.
+    let numbers = [3, 4, 5, 6, 7, 8, 10, 11, 15];
+    let values = [size, 1_000_000_000, 1, 2, 44_100, 2, 16, 1_000_000_000, 44];
+    for (number, value) in numbers.into_iter().zip(values) {
+        record.u8(number).unwrap().u64(value).unwrap();
+    }
+    record.u8(16).unwrap().array(0).unwrap();
+    if let Some(title) = title {
+        record.u8(17).unwrap().map(1).unwrap();
+        record.u8(2).unwrap().str(title).unwrap();
+    }
+    record.into_writer()
 }
 
 pub fn hash(bytes: &[u8]) -> Id {

@@ -285,6 +285,7 @@ pub const CRATES_THAT_DO_NOT: &[&str] = &[
     "curve25519_dalek",
     "lazy_static",
     "log",
+    "minicbor",
     "postcard",
     "quinn_proto",
     "ring",

@@ -8,9 +8,9 @@ use self::table::{spec, SPECS};
 use super::{
     args::{split, Ack, AckCode, Args, QueuePlace},
     filter::Filter,
-    tag::Tag,
 };
 use crate::{
+    catalog::Tag,
     control::view::Subsystems,
     player::{
         queue::{QueueId, Single},

@@ -12,12 +12,12 @@
 
 use std::fmt;
 
-use super::tag::Tag;
 use super::{
     args::{Ack, Args},
     song::SongRef,
     text::{fold, fold_into, format_time, parse_time},
 };
+use crate::catalog::Tag;
 
 /// A condition that songs meet or do not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,11 +169,11 @@ impl FilterField {
             }
         };
         match self {
-            Self::Tag(tag) => test(song.tag_or_fallback(tag).as_deref().unwrap_or_default()),
+            Self::Tag(tag) => song.any_value(tag, test),
             Self::File => test(&song.uri()),
             Self::Any => {
-                let mut values = Tag::ALL.into_iter().filter_map(|tag| song.tag(tag));
-                values.any(|value| test(&value)) || test(&song.uri())
+                let mut values = song.tags.iter();
+                values.any(|(_, value)| test(value)) || test(&song.uri())
             }
         }
     }

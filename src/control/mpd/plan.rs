@@ -24,11 +24,11 @@ use super::{
     filter::Filter,
     reply::Reply,
     song::{write_queued, SongRef},
-    tag::{Tag, TagMask},
+    tag::TagMask,
     text::format_time,
 };
 use crate::{
-    catalog::{Database, FoundTrackRef, Interner},
+    catalog::{Database, FoundTrackRef, Interner, Tag},
     id::TrackId,
     player::queue::{self, QueueItem, QueueSlot},
 };
@@ -455,9 +455,9 @@ fn sort_key(song: &SongRef<'_>, by: SortBy) -> String {
         SortBy::Tag(tag) => tag,
     };
     match tag {
-        Tag::Track => format!("{:010}", song.tags.track.unwrap_or(0)),
-        Tag::Disc => format!("{:010}", song.tags.disc.unwrap_or(0)),
-        _ => song.tag_or_fallback(tag).unwrap_or_default().into_owned(),
+        Tag::Track => format!("{:010}", song.tags.number(tag).unwrap_or(0)),
+        Tag::Disc => format!("{:010}", song.tags.number(tag).unwrap_or(0)),
+        _ => song.tag_or_fallback(tag).unwrap_or_default().to_owned(),
     }
 }
 

@@ -11,11 +11,12 @@
 
 use std::{collections::VecDeque, fmt::Write as _};
 
-use super::tag::{Tag, TagMask};
+use super::tag::TagMask;
 use super::{
     args::{Ack, AckCode, MAX_LINE},
     command::{name_and_use, parse, Access, MpdCommand, SessionCommand, TagTypes, Use},
 };
+use crate::catalog::Tag;
 use crate::{control::view::Subsystems, unseen::one_line};
 
 /// What the server says first; the version is that of the protocol.
@@ -395,7 +396,7 @@ impl Session {
             TagTypes::Enable(tags) => tags.into_iter().fold(self.tags, TagMask::with),
             TagTypes::Disable(tags) => tags.into_iter().fold(self.tags, TagMask::without),
             TagTypes::Show => {
-                for tag in Tag::ALL {
+                for tag in Tag::all() {
                     if self.tags.contains(tag) {
                         self.write(&format!("tagtype: {}\n", tag.name()));
                     }

@@ -1,10 +1,10 @@
 //! A track as the protocol shows it, be it of the database or of the queue.
 
-use std::{borrow::Cow, fmt::Write as _, time::Duration};
+use std::{fmt::Write as _, time::Duration};
 
-use super::{reply::Reply, tag::Tag, text::format_time};
+use super::{reply::Reply, text::format_time};
 use crate::{
-    catalog::{Database, FoundTrackRef, TagsRef},
+    catalog::{Database, FoundTrackRef, Tag, TagsRef},
     player::queue::{QueueItem, QueueSlot},
 };
 
@@ -84,31 +84,34 @@ impl<'a> SongRef<'a> {
 
     /// The title, or the file's name where there is none.
     pub fn title(&self) -> &'a str {
-        self.tags.title.unwrap_or(self.name)
+        self.tag(Tag::Title).unwrap_or(self.name)
     }
 
-    pub fn tag(&self, tag: Tag) -> Option<Cow<'a, str>> {
-        let tags = self.tags;
-        let text = match tag {
-            Tag::Artist => tags.artist,
-            Tag::AlbumArtist => tags.album_artist,
-            Tag::Title => tags.title,
-            Tag::Album => tags.album,
-            Tag::Date => tags.date,
-            Tag::Genre => tags.genre,
-            Tag::Composer => tags.composer,
-            Tag::Track => return tags.track.map(|n| n.to_string().into()),
-            Tag::Disc => return tags.disc.map(|n| n.to_string().into()),
-        };
-        text.map(Cow::Borrowed)
+    /// The first value of a tag.
+    pub fn tag(&self, tag: Tag) -> Option<&'a str> {
+        self.tags.first(tag)
     }
 
     /// [`Self::tag`], where an album without an artist of its own is its
     /// track's artist's.
-    pub fn tag_or_fallback(&self, tag: Tag) -> Option<Cow<'a, str>> {
+    pub fn tag_or_fallback(&self, tag: Tag) -> Option<&'a str> {
         match tag {
             Tag::AlbumArtist => self.tag(tag).or_else(|| self.tag(Tag::Artist)),
             _ => self.tag(tag),
+        }
+    }
+
+    /// Whether a value of `tag`, as [`Self::tag_or_fallback`] finds it, passes `test`. A tag that
+    /// is not there is an empty text.
+    pub fn any_value(&self, tag: Tag, mut test: impl FnMut(&str) -> bool) -> bool {
+        let found = match tag {
+            Tag::AlbumArtist if self.tag(tag).is_none() => Tag::Artist,
+            _ => tag,
+        };
+        let mut values = self.tags.values(found).peekable();
+        match values.peek() {
+            Some(_) => values.any(test),
+            None => test(""),
         }
     }
 
@@ -129,11 +132,9 @@ impl<'a> SongRef<'a> {
         reply.pair("file", self.uri());
         reply.pair("Last-Modified", format_time(self.modified));
         reply.pair("Format", self.format());
-        let tags = reply.tags();
-        for tag in Tag::ALL.into_iter().filter(|&tag| tags.contains(tag)) {
-            if let Some(value) = self.tag(tag) {
-                reply.pair(tag.name(), value);
-            }
+        let mask = reply.tags();
+        for (tag, value) in self.tags.iter().filter(|(tag, _)| mask.contains(*tag)) {
+            reply.pair(tag.name(), value);
         }
         reply.pair("Time", self.duration.as_secs_f64().round());
         reply.seconds("duration", self.duration);

@@ -1,10 +1,16 @@
 //! The tables of the index, and the changes to them.
 
+use std::borrow::Cow;
+
+use minicbor::{
+    bytes::{ByteArray, ByteSlice},
+    Decode, Encode,
+};
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
-use serde::Serialize;
 
 use super::{Note, NumberedItem, Record};
 use crate::{
+    catalog::{decode_listed, encode_listed},
     id::{EntryNo, TrackId},
     library::scan::FileStamp,
 };
@@ -31,11 +37,8 @@ impl IndexChange {
     /// What it takes in memory, about.
     pub fn bytes(&self) -> usize {
         let texts = match self {
-            Self::Put(_, item) => {
-                // Texts are as long in memory as they are on disk.
-                let size = postcard::experimental::serialized_size(item);
-                size.unwrap_or(usize::MAX / 2) + size_of::<Record>()
-            }
+            // Texts are as long in memory as they are on disk.
+            Self::Put(_, item) => encode_slot(item).len() + size_of::<Record>(),
             Self::Show { dir, name, .. } => dir.len() + name.len(),
             Self::Unplayable(path, note) => path.len() + note.why.len(),
             Self::Forget(path) => path.len(),
@@ -124,51 +127,86 @@ impl<'t> Tables<'t> {
     }
 }
 
-/// A slot, and behind it what earlier versions did not know of a file, and do not
-/// miss: they read no further than the slot.
+/// What has a number, as it is written. A field that a later version has added is skipped.
+#[derive(Encode, Decode)]
+enum StoredItem<'a> {
+    #[n(0)]
+    #[cbor(map)]
+    File {
+        #[n(0)]
+        path: &'a ByteSlice,
+        #[n(1)]
+        stamp: FileStamp,
+        #[n(2)]
+        absent: bool,
+        /// As [`encode_listed`] gives it.
+        #[n(3)]
+        listed: Cow<'a, ByteSlice>,
+    },
+    #[n(1)]
+    #[cbor(map)]
+    Held {
+        #[n(0)]
+        track: ByteArray<32>,
+        #[n(1)]
+        size: u64,
+    },
+}
+
 fn encode_slot(slot: &NumberedItem) -> Vec<u8> {
-    let mut bytes = encode(slot);
-    if let NumberedItem::File(record) = slot {
-        bytes.extend(encode(&record.stamp.changed));
-    }
-    bytes
-}
-
-pub fn decode_slot(bytes: &[u8]) -> Option<NumberedItem> {
-    let (mut slot, rest) = postcard::take_from_bytes::<NumberedItem>(bytes).ok()?;
-    if let NumberedItem::File(record) = &mut slot {
-        record.stamp.changed = postcard::from_bytes(rest).unwrap_or_default();
-    }
-    Some(slot)
-}
-
-fn encode_note(note: &Note) -> Vec<u8> {
-    let mut bytes = encode(&note.stamp);
-    bytes.extend(encode(&(note.stamp.changed, &note.why)));
-    bytes
-}
-
-/// Without a reason if an earlier version wrote it.
-pub fn decode_note(bytes: &[u8]) -> Option<Note> {
-    let (stamp, rest) = postcard::take_from_bytes::<FileStamp>(bytes).ok()?;
-    let (changed, why) = postcard::from_bytes(rest).unwrap_or_default();
-    Some(Note {
-        stamp: FileStamp { changed, ..stamp },
-        why,
+    encode(&match slot {
+        NumberedItem::File(record) => StoredItem::File {
+            path: record.path.as_slice().into(),
+            stamp: record.stamp,
+            absent: record.absent,
+            listed: Cow::Owned(encode_listed(&record.listed).into()),
+        },
+        NumberedItem::Held { track, size } => StoredItem::Held {
+            track: track.0.into(),
+            size: *size,
+        },
     })
 }
 
-fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    postcard::to_allocvec(value).expect("plain data always has an encoding")
+pub fn decode_slot(bytes: &[u8]) -> Option<NumberedItem> {
+    Some(match minicbor::decode(bytes).ok()? {
+        StoredItem::File {
+            path,
+            stamp,
+            absent,
+            listed,
+        } => NumberedItem::File(Box::new(Record {
+            path: path.to_vec(),
+            stamp,
+            absent,
+            listed: decode_listed(&listed).ok()?,
+        })),
+        StoredItem::Held { track, size } => NumberedItem::Held {
+            track: TrackId(*track),
+            size,
+        },
+    })
+}
+
+fn encode_note(note: &Note) -> Vec<u8> {
+    encode(note)
+}
+
+pub fn decode_note(bytes: &[u8]) -> Option<Note> {
+    minicbor::decode(bytes).ok()
+}
+
+fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
+    minicbor::to_vec(value).expect("memory takes whatever is written to it")
 }
 
 pub const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-/// Postcard of [`NumberedItem`] and of the time of its change, by entry number.
+/// CBOR of [`StoredItem`], by entry number.
 pub const ENTRIES: TableDefinition<u32, &[u8]> = TableDefinition::new("entries");
 pub const OLD_ENTRIES: TableDefinition<u32, &[u8]> = TableDefinition::new("old entries");
 /// Entry numbers by path.
 pub const FILES: TableDefinition<&[u8], u32> = TableDefinition::new("files");
 /// Entry numbers by track.
 pub const HELD: TableDefinition<[u8; 32], u32> = TableDefinition::new("held");
-/// Postcard of [`FileStamp`], of the time of its change and of a reason, by path.
+/// CBOR of [`Note`], by path.
 pub const UNPLAYABLE: TableDefinition<&[u8], &[u8]> = TableDefinition::new("unplayable");

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn build(format: Format, bytes: &[u8]) -> Result<View, ViewError<Infallible>> {
-    View::build(format, bytes.len() as u64, None, &mut |at, buf| {
+fn build(container: Container, bytes: &[u8]) -> Result<View, ViewError<Infallible>> {
+    View::build(container, bytes.len() as u64, None, &mut |at, buf| {
         Ok(read_slice(bytes, at, buf))
     })
 }
@@ -64,7 +64,7 @@ fn a_flac_picture_is_never_read() {
         &[(0, stream_info()), (6, picture), (1, vec![0; 8_000])],
         &audio,
     );
-    let view = build(Format::Flac, &file).unwrap();
+    let view = build(Container::Flac, &file).unwrap();
     let (shown, from_file) = show(&view, &file);
     assert_eq!(shown, flac(&[(0, stream_info())], &audio));
     assert_eq!(from_file, audio.len());
@@ -80,7 +80,7 @@ fn a_seek_table_that_would_trap_the_search_is_left_out() {
     let audio = vec![7; 5_000];
     let shows = |table: Vec<u8>| {
         let file = flac(&[(0, stream_info()), (3, table)], &audio);
-        show(&build(Format::Flac, &file).unwrap(), &file).0
+        show(&build(Container::Flac, &file).unwrap(), &file).0
     };
     let good = [point(0, 0), point(4096, 900)].concat();
     let padded = [good.clone(), point(u64::MAX, 0)].concat();
@@ -118,13 +118,13 @@ fn only_the_sound_of_a_wav_is_shown() {
     let list = chunk(b"LIST", &[9; 70_001]);
     let mut file = wav(48_000, &[list], &data);
     file.extend(chunk(b"id3 ", &[9; 999]));
-    let view = build(Format::Wav, &file).unwrap();
+    let view = build(Container::Wav, &file).unwrap();
     let (shown, from_file) = show(&view, &file);
     assert_eq!(shown, wav(48_000, &[], &data));
     assert_eq!(from_file, data.len());
     let broken = wav(0, &[], &data);
     assert!(matches!(
-        build(Format::Wav, &broken),
+        build(Container::Wav, &broken),
         Err(ViewError::Malformed(_))
     ));
 }
@@ -154,7 +154,7 @@ fn the_tags_around_mp3_frames_are_left_out() {
         [&id3[..2_000], &id3[10..], &[0xff; 9_000], &frames].concat(),
         frames.clone(),
     ] {
-        let view = build(Format::Mp3, &file).unwrap();
+        let view = build(Container::Mp3, &file).unwrap();
         assert_eq!(show(&view, &file).0, frames);
     }
 }
@@ -165,15 +165,15 @@ fn what_stands_before_the_first_frame_is_not_shown() {
     let movie = [atom(b"ftyp", b"M4A \0\0\0\0"), atom(b"moov", &[0xff; 90])].concat();
     for other in [&movie[..], b"OggS\0\x02", b"RIFF", b"fLaC", b"\xff\xf1"] {
         let bare = [other, &[0; 4_000]].concat();
-        let refused = build(Format::Mp3, &bare);
+        let refused = build(Container::Mp3, &bare);
         assert!(matches!(refused, Err(ViewError::Malformed(_))), "{other:?}");
         let file = [&bare[..], &mp3_frames(3)].concat();
-        let view = build(Format::Mp3, &file).unwrap();
+        let view = build(Container::Mp3, &file).unwrap();
         assert_eq!(show(&view, &file).0, mp3_frames(3));
         assert_eq!(view.audio_start() as usize, bare.len());
     }
     let long = [atom(b"ftyp", &[0xff; 0xfffb00]), movie].concat();
-    let refused = build(Format::M4a, &long);
+    let refused = build(Container::M4a, &long);
     assert!(matches!(refused, Err(ViewError::Malformed(_))));
 }
 
@@ -213,7 +213,7 @@ fn an_m4a_keeps_its_offsets_and_loses_its_cover() {
     let movie = atom(b"moov", &[atom(b"mvhd", &[1; 20]), cover].concat());
     let sound = atom(b"mdat", &[5; 3_000]);
     let file = [atom(b"ftyp", b"M4A "), movie, sound].concat();
-    let (shown, from_file) = show(&build(Format::M4a, &file).unwrap(), &file);
+    let (shown, from_file) = show(&build(Container::M4a, &file).unwrap(), &file);
     assert!(from_file < 4_000, "{from_file}");
     let at = file.len() - 3_000;
     assert_eq!(shown[at..file.len()], file[at..]);
@@ -225,7 +225,7 @@ fn an_m4a_keeps_its_offsets_and_loses_its_cover() {
         .fold(boast, nest);
     let file = [atom(b"ftyp", b"M4A "), track].concat();
     assert!(matches!(
-        build(Format::M4a, &file),
+        build(Container::M4a, &file),
         Err(ViewError::Malformed(_))
     ));
 }
@@ -262,7 +262,12 @@ fn an_m4a_with_an_absurd_sample_is_refused() {
     };
     let files: [&dyn Fn(u32) -> Vec<u8>; 5] = [&whole, &listed, &extended, &header, &run];
     for (n, file) in files.iter().enumerate() {
-        let build = |size| build(Format::M4a, &[atom(b"ftyp", b"M4A "), file(size)].concat());
+        let build = |size| {
+            build(
+                Container::M4a,
+                &[atom(b"ftyp", b"M4A "), file(size)].concat(),
+            )
+        };
         assert!(build(768).is_ok(), "{n}");
         assert!(
             matches!(build(771_752_128), Err(ViewError::Malformed(_))),
@@ -279,7 +284,7 @@ fn no_table_of_an_m4a_is_beyond_the_check() {
         |inner: Vec<u8>, kinds: &[&[u8; 4]]| kinds.iter().fold(inner, |i, kind| atom(kind, &i));
     let stbl: &[&[u8; 4]] = &[b"stbl", b"minf", b"mdia", b"trak", b"moov"];
     let refused = |atoms: Vec<u8>| {
-        let built = build(Format::M4a, &[kind(), atoms].concat());
+        let built = build(Container::M4a, &[kind(), atoms].concat());
         matches!(built, Err(ViewError::Malformed(_)))
     };
     let bare = || atom(b"moov", &[]);
@@ -304,12 +309,12 @@ fn no_table_of_an_m4a_is_beyond_the_check() {
     assert!(refused(track));
 }
 
-const FORMATS: [Format; 5] = [
-    Format::Wav,
-    Format::Flac,
-    Format::Mp3,
-    Format::Ogg,
-    Format::M4a,
+const FORMATS: [Container; 5] = [
+    Container::Wav,
+    Container::Flac,
+    Container::Mp3,
+    Container::Ogg,
+    Container::M4a,
 ];
 
 proptest! {
@@ -323,11 +328,11 @@ proptest! {
         let table = flac(&[(0, stream_info()), (3, vec![1; 36]), (6, vec![2; 90])], &noise);
         let movie = atom(b"moov", &atom(b"trak", &atom(b"mdia", &noise)));
         let mut bytes = match FORMATS[which] {
-            Format::Wav => wav(44_100, &[chunk(b"LIST", &noise)], &noise),
-            Format::Flac => table,
-            Format::Mp3 => [&b"ID3\x04\0\0\0\0\x01\0"[..], &noise].concat(),
-            Format::Ogg => [&b"OggS\0\x02"[..], &noise].concat(),
-            Format::M4a => [atom(b"ftyp", b""), movie, atom(b"mdat", &noise)].concat(),
+            Container::Wav => wav(44_100, &[chunk(b"LIST", &noise)], &noise),
+            Container::Flac => table,
+            Container::Mp3 => [&b"ID3\x04\0\0\0\0\x01\0"[..], &noise].concat(),
+            Container::Ogg => [&b"OggS\0\x02"[..], &noise].concat(),
+            Container::M4a => [atom(b"ftyp", b""), movie, atom(b"mdat", &noise)].concat(),
         };
         if let Some(b) = bytes.get_mut(at) {
             *b = byte;

@@ -52,7 +52,7 @@ impl Room {
                 self.all.handle_list(owner, list, now).unwrap();
             }
             Need::Page(n) => {
-                let page = own.pages()[n as usize].encode();
+                let page = own.pages()[n as usize].bytes().to_vec();
                 self.came += page.len();
                 self.all.handle_page(owner, n, &page, now).unwrap();
             }

@@ -4,9 +4,9 @@ use std::{ops::Range, time::Duration};
 
 use super::PlayRequest;
 use crate::{
-    catalog::{Database, ListedRef},
+    catalog::{Database, ListedRef, NotPlayable},
     id::{EntryNo, TrackId},
-    media::Format,
+    media::Container,
     player::{queue::QueueItem, transport::Cause, PlayId},
 };
 
@@ -22,7 +22,7 @@ pub struct PlayerTrack {
     /// Whether it follows the current play instead of replacing it.
     pub next: bool,
     pub source: PlaySource,
-    pub format: Format,
+    pub container: Container,
     pub rate: u32,
     pub channels: u16,
     pub audio_start: u64,
@@ -40,7 +40,7 @@ pub enum PlaySource {
 /// What the catalogue says of a track's file.
 #[derive(Clone, Debug)]
 pub struct FileShape {
-    pub format: Format,
+    pub container: Container,
     pub rate: u32,
     pub channels: u16,
     pub audio_start: u64,
@@ -55,11 +55,11 @@ impl FileShape {
     pub fn of_copy(track: TrackId, item: &QueueItem, database: &Database) -> Option<Self> {
         let (_, _, copy) = database.holders(track).next()?;
         if let Some(listed) = database.described(track) {
-            return Some(Self::of(listed));
+            return Self::of(listed).ok();
         }
         let size = copy.size();
         Some(Self {
-            format: item.info.format,
+            container: item.info.container?,
             rate: item.info.rate,
             channels: item.info.channels,
             audio_start: 0,
@@ -69,10 +69,10 @@ impl FileShape {
         })
     }
 
-    /// What was queued, of which nobody says more now.
+    /// What was queued, of which nobody says more now. It is not loaded as such.
     pub fn unknown(item: &QueueItem) -> Self {
         Self {
-            format: item.info.format,
+            container: item.info.container.unwrap_or(Container::Wav),
             rate: item.info.rate,
             channels: item.info.channels,
             audio_start: 0,
@@ -82,16 +82,20 @@ impl FileShape {
         }
     }
 
-    pub fn of(listed: ListedRef<'_>) -> Self {
-        Self {
-            format: listed.format,
+    /// Of a listed file.
+    ///
+    /// # Errors
+    /// When this version cannot play it.
+    pub fn of(listed: ListedRef<'_>) -> Result<Self, NotPlayable> {
+        Ok(Self {
+            container: listed.playable()?,
             rate: listed.rate,
             channels: listed.channels,
             audio_start: listed.audio_start,
             size: listed.size,
-            opening: listed.opening.to_ranges(),
+            opening: listed.opening.ranges().collect(),
             duration: listed.duration,
-        }
+        })
     }
 
     /// What the player is told of a play of this shape.
@@ -103,7 +107,7 @@ impl FileShape {
             gentle: request.cause == Cause::Resumed,
             next: request.next,
             source,
-            format: self.format,
+            container: self.container,
             rate: self.rate,
             channels: self.channels,
             audio_start: self.audio_start,

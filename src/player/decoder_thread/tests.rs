@@ -56,7 +56,7 @@ fn job(id: u64, bytes: Arc<Withheld>) -> DecodeJob {
     DecodeJob {
         id: JobId(id),
         bytes,
-        format: Format::Wav,
+        container: Container::Wav,
         audio_start: None,
         from: Duration::ZERO,
         replaces: true,

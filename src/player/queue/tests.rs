@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::catalog::Tag;
 
 fn item(n: u32) -> Arc<QueueItem> {
     Arc::new(QueueItem {
@@ -13,7 +14,7 @@ fn item(n: u32) -> Arc<QueueItem> {
             owner: "kitchen".into(),
             tags: Tags::default(),
             duration: Duration::from_secs(60),
-            format: Format::Flac,
+            container: Some(Container::Flac),
             rate: 44_100,
             bits: Some(16),
             channels: 2,
@@ -190,7 +191,7 @@ fn a_queue_takes_so_many_and_no_more() {
 fn a_queue_takes_so_many_bytes_and_no_more() {
     let long = |n: u32| {
         let mut item = Arc::unwrap_or_clone(item(n));
-        item.info.tags.title = Some("x".repeat(4000).into());
+        item.info.tags = [(Tag::Title, "x".repeat(4000))].into_iter().collect();
         Arc::new(item)
     };
     let mut queue = Queue::new(1);

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     catalog::Tags,
     id::PeerId,
-    media::Format,
+    media::Container,
     player::queue::{QueueItem, QueueItemInfo},
 };
 
@@ -27,7 +27,7 @@ impl Bench {
                     owner: "kitchen".into(),
                     tags: Tags::default(),
                     duration: Duration::from_secs(60),
-                    format: Format::Flac,
+                    container: Some(Container::Flac),
                     rate: 44_100,
                     bits: Some(16),
                     channels: 2,

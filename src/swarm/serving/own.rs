@@ -36,12 +36,12 @@ impl OwnPart {
         }
     }
 
-    /// The answer; a page is encoded for it.
+    /// The answer.
     pub fn reply(&self) -> PeerReply {
         match self {
             Self::Head(head) => PeerReply::Head(*head),
             Self::List(list) => PeerReply::List(list.to_vec()),
-            Self::Page(page) => PeerReply::Page(page.encode()),
+            Self::Page(page) => PeerReply::Page(page.bytes().clone()),
         }
     }
 }

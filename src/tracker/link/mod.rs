@@ -292,8 +292,7 @@ impl TrackerLink {
             FromTracker::WantPage { index } => {
                 let page = self.catalogue.as_ref();
                 let page = page.and_then(|own| own.pages().get(index as usize));
-                if let Some(bytes) = page.map(|page| page.encode()) {
-                    let bytes = bytes.into();
+                if let Some(bytes) = page.map(|page| page.bytes().clone()) {
                     self.send_if_up(ToTracker::Page { index, bytes });
                 }
             }
@@ -301,6 +300,9 @@ impl TrackerLink {
                 if matches!(self.state, LinkState::Leaving { .. }) {
                     self.finish_leaving(true, now);
                 }
+            }
+            FromTracker::Unsupported { message } => {
+                log::debug!("the tracker does not understand message {message}");
             }
             FromTracker::List { owner, .. } if !self.wanted.remove(&(owner, None)) => {}
             FromTracker::Page { owner, index, .. }
@@ -312,6 +314,14 @@ impl TrackerLink {
             | FromTracker::Page { .. }
             | FromTracker::NotHere { .. }) => self.tell(TrackerEvent::Message(message)),
         }
+    }
+
+    /// A message of a kind that only a later version knows.
+    pub fn handle_unknown(&mut self, message: i64, now: Instant) {
+        if let LinkState::Up { silent, .. } = &mut self.state {
+            *silent = now + LEASE;
+        }
+        self.send_if_up(ToTracker::Unsupported { message });
     }
 
     /// When [`Self::handle_timeout`] is due.

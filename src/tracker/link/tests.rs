@@ -157,7 +157,7 @@ fn the_own_catalogue_is_announced_and_answered_from() {
     link.handle_message(FromTracker::WantList, now);
     link.handle_message(FromTracker::WantPage { index: 0 }, now);
     link.handle_message(FromTracker::WantPage { index: 1 }, now);
-    let (index, bytes) = (0, own.pages()[0].encode().into());
+    let (index, bytes) = (0, own.pages()[0].bytes().clone());
     let expected = [
         LinkAction::Send(ToTracker::List(own.list().to_vec())),
         LinkAction::Send(ToTracker::Page { index, bytes }),

@@ -266,6 +266,14 @@ impl Links {
         }
     }
 
+    /// A message of this kind, which only a later version knows.
+    pub fn handle_unknown(&mut self, id: LinkId, kind: i64, now: Instant) {
+        if let Some(member) = self.links.get_mut(&id) {
+            member.link.handle_unknown(kind, now);
+            self.drain(id, now);
+        }
+    }
+
     /// When [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let active = self

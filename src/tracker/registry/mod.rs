@@ -234,6 +234,14 @@ impl Registry {
         }
     }
 
+    /// A message arrived of a kind that only a later version knows.
+    pub fn handle_unknown(&mut self, conn: ConnId, message: i64) {
+        let stage = self.connections.get(&conn).map(|it| &it.stage);
+        if matches!(stage, Some(ConnectionStage::Registered)) {
+            self.send(conn, FromTracker::Unsupported { message });
+        }
+    }
+
     /// When [`Self::handle_timeout`] is due, or earlier.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.due
@@ -435,7 +443,9 @@ impl Registry {
             ToTracker::Page { index, bytes } => {
                 relay.handle_page(peer, index, bytes, &site_of, now)?
             }
-            ToTracker::Register(_) | ToTracker::Leave => return Ok(()),
+            ToTracker::Register(_) | ToTracker::Leave | ToTracker::Unsupported { .. } => {
+                return Ok(());
+            }
         };
         // A pull may have begun.
         self.wake_by(now + relay::PULL_TIMEOUT);

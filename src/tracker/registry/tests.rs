@@ -167,7 +167,7 @@ fn catalogue(peer: u8, seq: u64, entries: usize) -> Catalogue {
 }
 
 fn page(catalogue: &Catalogue, index: u32) -> ToTracker {
-    let bytes = catalogue.pages()[index as usize].encode().into();
+    let bytes = catalogue.pages()[index as usize].bytes().clone();
     ToTracker::Page { index, bytes }
 }
 

@@ -17,7 +17,10 @@ use smol::{
 
 use super::{outbox::Frames, turns::Reading, MemberChain, RegistryEvent};
 use crate::{
-    protocol::{read_frame_body, read_frame_length, ToTracker, MAX_TRACKER_FRAME},
+    protocol::{
+        is_older, older_refusal, read_frame_body, read_frame_length, FrameError, ToTracker,
+        MAX_TRACKER_FRAME, OLDER,
+    },
     tracker::registry::ConnId,
     util::within::io_within,
 };
@@ -34,27 +37,43 @@ pub async fn serve(
     stream.get_ref().set_nodelay(true)?;
     let stream = io_within(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await?;
     let chain = chain_of(&stream).ok_or(io::ErrorKind::InvalidData)?;
+    if is_older(stream.get_ref().1.alpn_protocol()) {
+        return refuse_older(stream).await;
+    }
     let (mut from, to) = smol::io::split(stream);
     let room = frames.room.clone();
     let read = async {
         let mut event = RegistryEvent::Connected { conn, chain };
         while inbox.send(event).await.is_ok() {
             room.wait().await;
-            let message = read(&mut from, reading, address).await?;
-            event = RegistryEvent::Message { conn, message };
+            event = match read(&mut from, reading, address).await? {
+                Ok(message) => RegistryEvent::Message { conn, message },
+                Err(kind) => RegistryEvent::Unknown { conn, kind },
+            };
         }
         Ok(())
     };
     write(frames, to).or(read).await
 }
 
+/// Tells an older node why it is not let in.
+async fn refuse_older(mut stream: TlsStream<Async<TcpStream>>) -> io::Result<()> {
+    let told = async {
+        stream.write_all(&older_refusal()).await?;
+        stream.close().await
+    };
+    io_within(WRITE_TIMEOUT, told).await?;
+    Err(io::Error::other(OLDER))
+}
+
 /// Waits for a frame, but not for the rest of one that has begun. Only so many that are
-/// no small ones are read at once, of all peers together.
+/// no small ones are read at once, of all peers together. Of a message that only a later
+/// version knows it gives the kind.
 async fn read(
     from: &mut (impl AsyncRead + Unpin),
     reading: &Reading,
     address: IpAddr,
-) -> io::Result<ToTracker> {
+) -> io::Result<Result<ToTracker, i64>> {
     let first = read_frame_length(from, MAX_TRACKER_FRAME).await;
     let len = first.map_err(io::Error::other)?;
     let rest = async {
@@ -69,7 +88,13 @@ async fn read(
             }
             Err(io::Error::other("it was slow, and others waited"))
         };
-        let read = async { read_frame_body(from, len).await.map_err(io::Error::other) };
+        let read = async {
+            match read_frame_body(from, len).await {
+                Ok(message) => Ok(Ok(message)),
+                Err(FrameError::Unsupported(kind)) => Ok(Err(kind)),
+                Err(error) => Err(io::Error::other(error)),
+            }
+        };
         read.or(lost).await
     };
     io_within(FRAME_TIMEOUT, rest).await

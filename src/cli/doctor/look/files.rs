@@ -21,7 +21,7 @@ use crate::{
     },
     config::{self, Config, ConfigError},
     identity::{self, KeyFileError},
-    media::Format,
+    media::Container,
 };
 
 /// Reads the configuration.
@@ -176,7 +176,7 @@ fn content(path: &Path) -> DirectoryContent {
     let was_all = for_each_file(path, |file, _| {
         files += 1;
         let extension = file.extension().and_then(|end| end.to_str());
-        is_playable = extension.and_then(Format::from_extension).is_some();
+        is_playable = extension.and_then(Container::from_extension).is_some();
         !is_playable
     });
     match (is_playable, was_all) {

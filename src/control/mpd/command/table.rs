@@ -5,11 +5,11 @@ use super::{
     Sort, SortBy, TagTypes, Use,
 };
 use crate::{
+    catalog::Tag,
     control::{
         mpd::{
             args::{parse_seconds, Ack, AckCode, Args},
             filter::Filter,
-            tag::Tag,
         },
         view::{Subsystem, Subsystems},
     },

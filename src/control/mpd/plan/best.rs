@@ -22,7 +22,7 @@ use std::{
 use self::words::{occurrence, weight_of, Fit, Looked, Query};
 use super::{path_key, AfterInsert, Look, PlanStage, Spot};
 use crate::{
-    catalog::Database,
+    catalog::{Database, Tag},
     control::mpd::{command::Placing, song::SongRef, text::fold},
 };
 
@@ -107,16 +107,18 @@ impl Folded {
     }
 
     fn fill(&mut self, song: &SongRef<'_>, uri: &str, query: &Query) {
-        let (tags, words) = (song.tags, &query.words);
-        self.artist.fill(tags.artist.unwrap_or_default(), words);
+        let words = &query.words;
+        let tags = [Tag::Artist, Tag::AlbumArtist, Tag::Album, Tag::Title];
+        let [artist, album_artist, album, title] = song.tags.firsts(tags);
+        self.artist.fill(artist.unwrap_or_default(), words);
         self.album_artist
-            .fill(tags.album_artist.unwrap_or_default(), words);
-        self.album.fill(tags.album.unwrap_or_default(), words);
+            .fill(album_artist.unwrap_or_default(), words);
+        self.album.fill(album.unwrap_or_default(), words);
         let dir = uri.len() - song.name.len();
         if self.dir.fill(uri[..dir].trim_end_matches('/'), words) {
             self.named_dir = query.named_dir(&self.dir);
         }
-        let title = tags.title.unwrap_or_else(|| stem(song.name));
+        let title = title.unwrap_or_else(|| stem(song.name));
         self.title.fill(title, words);
     }
 
@@ -230,7 +232,7 @@ impl Best {
         }
         // Without an artist of its own, an album is what lies together: a sampler has many.
         let [album, album_artist, dir] = [album, album_artist, dir].map(|text| &*text.folded);
-        let key = match song.tags.album_artist {
+        let key = match song.tag(Tag::AlbumArtist) {
             Some(_) => format!("{album}\0{album_artist}"),
             None => format!("{album}\0\0{}", without_disc(dir)),
         };
@@ -343,15 +345,17 @@ fn in_order(spots: Vec<Spot>, kind: MatchKind, database: &Database) -> Vec<Spot>
         let tags = song.tags;
         let album = match kind {
             MatchKind::Artist => {
-                let date = tags.date.unwrap_or_default();
-                format!("{date}\0{}", fold(tags.album.unwrap_or_default()))
+                let [date, album] = tags.firsts([Tag::Date, Tag::Album]);
+                let album = fold(album.unwrap_or_default());
+                format!("{}\0{album}", date.unwrap_or_default())
             }
             _ => String::new(),
         };
         let (disc, number) = match kind {
             MatchKind::Directory | MatchKind::Track => (0, 0),
             MatchKind::Album | MatchKind::Artist => {
-                (tags.disc.unwrap_or(0), tags.track.unwrap_or(0))
+                let number = |tag| tags.number(tag).unwrap_or(0);
+                (number(Tag::Disc), number(Tag::Track))
             }
         };
         let is_new = match kind {

@@ -8,7 +8,8 @@ use std::{
 use super::{nobody_has, Look, PlanStage, Printer, Spot};
 use crate::{
     catalog::Database,
-    control::mpd::{filter::Filter, reply::Reply, song::SongRef, tag::Tag, text::format_time},
+    catalog::Tag,
+    control::mpd::{filter::Filter, reply::Reply, song::SongRef, text::format_time},
     id::TrackId,
 };
 
@@ -171,7 +172,7 @@ impl Tally {
         let is_same = |(tag, known): (&Tag, &String)| value(tag) == *known;
         let is_run = |(values, _): &(Vec<String>, Sum)| self.tags.iter().zip(values).all(is_same);
         if !self.run.as_ref().is_some_and(is_run) {
-            let values = self.tags.iter().map(|tag| value(tag).into_owned());
+            let values = self.tags.iter().map(|tag| value(tag).to_owned());
             let run = (values.collect(), Sum::default());
             let last = self.run.replace(run);
             self.add(last);

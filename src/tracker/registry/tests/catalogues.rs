@@ -23,7 +23,7 @@ fn a_head_is_announced_once_all_its_pages_are_here() {
     assert_eq!(
         tracker.say(8, ToTracker::WantPage { owner, index: 1 }),
         [To(8, {
-            let bytes = music.pages()[1].encode().into();
+            let bytes = music.pages()[1].bytes().clone();
             let index = 1;
             FromTracker::Page {
                 owner,

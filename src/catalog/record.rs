@@ -1,0 +1,147 @@
+//! Reading the record of one entry.
+
+use std::time::Duration;
+
+use minicbor::Decoder;
+
+use super::{
+    entry::{HeldEntry, ReplayGain},
+    fields::{
+        read_text, read_track, Fields, RecordError, AUDIO_START, BITS, CHANNELS, CODEC, CONTAINER,
+        DELAY, DIRECTORY, DURATION, FRAMES, LAYOUT, MODIFIED, NAME, OPENING, PADDING, PICTURE,
+        RATE, REPLAY_GAIN, SIZE, TAGS, TRACK,
+    },
+    opening::Opening,
+    packed_tags::PackedTags,
+    refs::{EntryRef, ListedRef, PictureRef},
+    tags::TagsRef,
+    texts::SharedTexts,
+};
+
+/// Reads the entry of `record`, whose page has these texts; `None` for one of a kind that is not
+/// known.
+///
+/// # Errors
+/// [`RecordError`]; a record of a page that is kept has been read before.
+pub(super) fn read<'a>(
+    texts: SharedTexts<'a>,
+    record: &'a [u8],
+) -> Result<Option<EntryRef<'a>>, RecordError> {
+    let mut fields = Fields::of(record)?;
+    let mut listed = ListedRef::empty(texts);
+    let (mut dir, mut name) = (None, None);
+    let mut weight = record.len();
+    while let Some(key) = fields.next_key()? {
+        let from = fields.value();
+        match key.number {
+            TRACK => listed.track = Some(read_track(from)?),
+            DIRECTORY => dir = Some(read_text(texts, from)?),
+            NAME => name = Some(from.str()?),
+            SIZE => listed.size = from.u64()?,
+            MODIFIED => listed.modified = from.i64()?,
+            CONTAINER => listed.container = read_text(texts, from)?,
+            CODEC => listed.codec = read_text(texts, from)?,
+            RATE => listed.rate = from.u32()?,
+            CHANNELS => listed.channels = from.u16()?,
+            LAYOUT => listed.layout = Some(from.u32()?),
+            BITS => listed.bits = Some(from.u8()?),
+            DURATION => listed.duration = Duration::from_micros(from.u64()?),
+            FRAMES => listed.frames = Some(from.u64()?),
+            DELAY => listed.delay = from.u32()?,
+            PADDING => listed.padding = from.u32()?,
+            AUDIO_START => listed.audio_start = from.u64()?,
+            OPENING => listed.opening = Opening::read(from)?,
+            TAGS => {
+                let tags = PackedTags::read(texts, from, &mut weight)?;
+                listed.tags = TagsRef::Packed(tags);
+            }
+            REPLAY_GAIN => listed.gain = Some(read_gain(from)?),
+            PICTURE => listed.picture = Some(read_picture(texts, from)?),
+            number => {
+                from.skip()?;
+                if key.is_needed {
+                    listed.needs.get_or_insert(number);
+                }
+            }
+        }
+    }
+    weight += [dir.unwrap_or_default(), listed.container, listed.codec]
+        .map(str::len)
+        .iter()
+        .sum::<usize>();
+    if weight > MAX_ENTRY_BYTES {
+        return Err(RecordError::TooLarge);
+    }
+    let (Some(dir), Some(name)) = (dir, name) else {
+        return held(&listed);
+    };
+    (listed.dir, listed.name) = (dir, name);
+    match listed.is_sane() {
+        true => Ok(Some(EntryRef::Listed(listed))),
+        false => Err(RecordError::Rules),
+    }
+}
+
+/// What an entry without a name is.
+fn held<'a>(listed: &ListedRef<'_>) -> Result<Option<EntryRef<'a>>, RecordError> {
+    let Some(track) = listed.track else {
+        return Ok(None);
+    };
+    let held = HeldEntry {
+        track,
+        size: listed.size,
+    };
+    match held.is_sane() {
+        true => Ok(Some(EntryRef::Held(held))),
+        false => Err(RecordError::Rules),
+    }
+}
+
+fn read_gain(from: &mut Decoder<'_>) -> Result<ReplayGain, RecordError> {
+    let fields = from.array()?.ok_or(RecordError::Malformed)?;
+    if fields < 4 {
+        return Err(RecordError::Malformed);
+    }
+    let gain = ReplayGain {
+        track: from.decode()?,
+        album: from.decode()?,
+        track_peak: from.decode()?,
+        album_peak: from.decode()?,
+    };
+    skip(from, fields - 4)?;
+    Ok(gain)
+}
+
+fn read_picture<'a>(
+    texts: SharedTexts<'a>,
+    from: &mut Decoder<'a>,
+) -> Result<PictureRef<'a>, RecordError> {
+    let fields = from.array()?.ok_or(RecordError::Malformed)?;
+    if fields < 2 {
+        return Err(RecordError::Malformed);
+    }
+    let (content, kind) = (read_track(from)?, read_text(texts, from)?);
+    let mut place = None;
+    if fields >= 4 {
+        place = Some((from.u64()?, from.u64()?));
+        skip(from, fields - 4)?;
+    } else {
+        skip(from, fields - 2)?;
+    }
+    Ok(PictureRef {
+        content,
+        kind,
+        place,
+    })
+}
+
+/// What later versions have added at the end of an array.
+fn skip(from: &mut Decoder<'_>, values: u64) -> Result<(), RecordError> {
+    for _ in 0..values {
+        from.skip()?;
+    }
+    Ok(())
+}
+
+/// A record, and the texts of its page that it names.
+pub(super) const MAX_ENTRY_BYTES: usize = 8 * 1024;
