@@ -10,22 +10,26 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use minicbor::{Decode, Encode};
 use nix::{
     sys::{statfs, statvfs},
     time::{clock_gettime, ClockId},
 };
-use serde::{Deserialize, Serialize};
 
 use crate::node::Absence;
 
 /// A moment, as far as it can be told from others.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct ClockStamp {
     /// Names the boot; nothing where that cannot be seen.
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
     pub boot: Option<[u8; 16]>,
     /// Since then, time asleep included.
+    #[n(1)]
     pub since_boot: Duration,
     /// Since 1970, right or wrong.
+    #[n(2)]
     pub wall: Duration,
 }
 

@@ -13,8 +13,8 @@ use std::{
     path::Path,
 };
 
+use minicbor::{encode::write::Cursor, Decode, Decoder, Encode, Encoder};
 use nix::fcntl::OFlag;
-use serde::{Deserialize, Serialize};
 
 use super::clock::ClockStamp;
 use crate::{
@@ -23,10 +23,12 @@ use crate::{
 };
 
 /// What a slot holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct SlotContent {
+    #[n(0)]
     pub bookmark: Bookmark,
     /// When it was true.
+    #[n(1)]
     pub stamp: ClockStamp,
 }
 
@@ -113,8 +115,9 @@ fn encode(number: u64, entry: &SlotContent) -> io::Result<[u8; SLOT]> {
     let mut slot = [0; SLOT];
     let (body, sum) = slot.split_at_mut(SLOT - SUM);
     body[..MAGIC.len()].copy_from_slice(MAGIC);
-    let content = &mut body[MAGIC.len()..];
-    postcard::to_slice(&(number, entry), content).map_err(io::Error::other)?;
+    let mut content = Encoder::new(Cursor::new(&mut body[MAGIC.len()..]));
+    let written = content.u64(number).and_then(|to| to.encode(entry));
+    written.map_err(|error| io::Error::other(error.to_string()))?;
     sum.copy_from_slice(blake3::hash(body).as_bytes());
     Ok(slot)
 }
@@ -124,7 +127,8 @@ fn decode(slot: &[u8]) -> Option<(u64, SlotContent)> {
     if blake3::hash(body).as_bytes() != sum {
         return None;
     }
-    postcard::from_bytes(body.strip_prefix(MAGIC)?).ok()
+    let mut content = Decoder::new(body.strip_prefix(MAGIC)?);
+    Some((content.u64().ok()?, content.decode().ok()?))
 }
 
 /// The number, place and content of the slot that counts, in the bytes of a file.
@@ -137,8 +141,8 @@ fn newest(file: &[u8]) -> Option<(u64, usize, SlotContent)> {
     slots.max_by_key(|(number, ..)| *number)
 }
 
-/// Of which format a slot is. The next one ends in 2.
-const MAGIC: &[u8; 8] = b"p2pmark1";
+/// Of which format a slot is. The next one ends in 3.
+const MAGIC: &[u8; 8] = b"p2pmark2";
 /// The sector of nearly every disk and card: what is written in one piece, or not at all.
 const SLOT: usize = 512;
 const SUM: usize = blake3::OUT_LEN;

@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
+use minicbor::{Decode, Encode};
 
 use super::Node;
 use crate::player::{
@@ -18,24 +18,32 @@ use crate::player::{
 };
 
 /// Where a node is in its music.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Bookmark {
     /// The current track, if there is one.
+    #[n(0)]
     pub song: Option<BookmarkedItem>,
+    #[n(1)]
     pub state: PlayState,
     /// How far the current track has been heard.
+    #[n(2)]
     pub at: Duration,
     /// In per cent.
+    #[n(3)]
     pub volume: u8,
+    #[n(4)]
     pub options: Options,
 }
 
 /// An item of the queue, as it is found again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct BookmarkedItem {
     /// Its place in the queue.
+    #[n(0)]
     place: u32,
     /// Names its owner and path: the queue may be an older or a newer one.
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
     name: [u8; NAME_BYTES],
 }
 

@@ -15,6 +15,7 @@ mod room;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
+use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use self::room::Size;
@@ -99,22 +100,30 @@ pub struct QueueSlot {
 }
 
 /// Whether playing stops, or stays, after one track.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[cbor(index_only)]
 pub enum Single {
     #[default]
+    #[n(0)]
     Off,
+    #[n(1)]
     On,
     /// Until the current track has ended.
+    #[n(2)]
     OneShot,
 }
 
 /// How the queue goes on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 pub struct Options {
+    #[n(0)]
     pub random: bool,
+    #[n(1)]
     pub repeat: bool,
+    #[n(2)]
     pub single: Single,
     /// What has been played leaves the queue.
+    #[n(3)]
     pub consume: bool,
 }
 

@@ -12,6 +12,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -20,11 +21,15 @@ use super::{
 };
 
 /// Whether there is sound.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
+#[cbor(index_only)]
 pub enum PlayState {
     #[default]
+    #[n(0)]
     Stop,
+    #[n(1)]
     Play,
+    #[n(2)]
     Pause,
 }
 

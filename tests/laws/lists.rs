@@ -286,7 +286,6 @@ pub const CRATES_THAT_DO_NOT: &[&str] = &[
     "lazy_static",
     "log",
     "minicbor",
-    "postcard",
     "quinn_proto",
     "ring",
     "serde",
