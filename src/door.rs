@@ -20,7 +20,7 @@ use bytes::Bytes;
 use minicbor::{Decode, Decoder, Encode};
 
 use crate::{
-    catalog::{self, CatchUp, MemoryQuota, Need, Page, SignedHead},
+    catalog::{self, CatchUp, MemoryQuota, Page, SignedHead},
     config::Config,
     content::{blob::Verifier, ranges::GroupSet},
     control::mpd::{
@@ -115,7 +115,7 @@ pub fn catalogue(bytes: &[u8]) {
     };
     let _ = catch_up.handle_list(vec![*blake3::hash(rest).as_bytes()]);
     let _ = catch_up.handle_page(0, rest);
-    if catch_up.need() == Need::Nothing {
+    if catch_up.want().is_none() {
         let catalogue = catch_up.finish().expect("nothing is missing");
         let pages = catalogue.pages().iter();
         for entry in pages.flat_map(|page| page.entries()).flatten() {

@@ -25,12 +25,12 @@ pub struct CatchUp {
     fresh_bytes: usize,
 }
 
-/// What a [`CatchUp`] needs next.
+/// A piece of an owner's catalogue that somebody is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub enum Want {
+    /// The hashes of its pages.
     List,
     Page(u32),
-    Nothing,
 }
 
 impl CatchUp {
@@ -65,15 +65,13 @@ impl CatchUp {
         &self.head
     }
 
-    /// What to ask for next; the same again until it is answered.
-    pub fn need(&self) -> Need {
+    /// What to ask for next, the same again until it is answered; `None` when all is here.
+    pub fn want(&self) -> Option<Want> {
         if self.list.is_none() {
-            return Need::List;
+            return Some(Want::List);
         }
-        match self.pages.iter().position(Option::is_none) {
-            Some(index) => Need::Page(index as u32),
-            None => Need::Nothing,
-        }
+        let missing = self.pages.iter().position(Option::is_none)?;
+        Some(Want::Page(missing as u32))
     }
 
     /// Takes the list of page hashes.
@@ -209,14 +207,14 @@ mod tests {
         let mut this = CatchUp::new(*owner.head(), base).unwrap();
         let mut asked = Vec::new();
         loop {
-            match this.need() {
-                Need::List => this.handle_list(owner.list().to_vec()).unwrap(),
-                Need::Page(n) => {
+            match this.want() {
+                Some(Want::List) => this.handle_list(owner.list().to_vec()).unwrap(),
+                Some(Want::Page(n)) => {
                     asked.push(n);
                     this.handle_page(n, owner.pages()[n as usize].bytes())
                         .unwrap();
                 }
-                Need::Nothing => return (this.finish().unwrap(), asked),
+                None => return (this.finish().unwrap(), asked),
             }
         }
     }
@@ -243,7 +241,7 @@ mod tests {
                 let page = new.pages().get(n as usize).map_or(vec![9], |page| page.bytes().to_vec());
                 this.handle_page(n, &page).unwrap();
             }
-            prop_assert_eq!(this.need(), Need::Nothing);
+            prop_assert_eq!(this.want(), None);
             let reached = this.finish().unwrap();
             prop_assert_eq!(reached.head(), new.head());
             prop_assert_eq!(reached.pages(), new.pages());
@@ -328,11 +326,11 @@ mod tests {
         for list in [vec![], vec![[0; 32]; 2], vec![[0; 32]; 3]] {
             assert_eq!(this.handle_list(list), Err(SyncError::WrongList));
         }
-        assert_eq!(this.need(), Need::List);
+        assert_eq!(this.want(), Some(Want::List));
         this.handle_list(new.list().to_vec()).unwrap();
         let other = new.pages()[1].bytes().to_vec();
         assert_eq!(this.handle_page(0, &other), Err(SyncError::WrongPage(0)));
-        assert_eq!(this.need(), Need::Page(0));
+        assert_eq!(this.want(), Some(Want::Page(0)));
         assert!(this.finish().is_none());
     }
 
@@ -351,7 +349,7 @@ mod tests {
         for base in [None, Some(Arc::new(short.clone()))] {
             let mut this = CatchUp::new(head, base).unwrap();
             this.handle_list(list.clone()).unwrap();
-            assert_eq!(this.need(), Need::Page(0));
+            assert_eq!(this.want(), Some(Want::Page(0)));
             let refused = this.handle_page(0, short.pages()[0].bytes());
             assert_eq!(refused, Err(SyncError::WrongPage(0)));
         }

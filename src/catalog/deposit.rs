@@ -12,7 +12,7 @@ use minicbor::{Decode, Encode};
 
 use super::head::{Hash, SignedHead};
 use super::{
-    catch_up::{CatchUp, Need, SyncError},
+    catch_up::{CatchUp, SyncError, Want},
     pages::Catalogue,
     quota::OwnerSite,
 };
@@ -84,10 +84,10 @@ impl Deposit {
         let list = rest.get(..count * size_of::<Hash>());
         let list = list.ok_or(DepositError::Cut)?;
         let mut rest = &rest[list.len()..];
-        if catch_up.need() == Need::List {
+        if catch_up.want() == Some(Want::List) {
             catch_up.handle_list(list.as_chunks().0.to_vec())?;
         }
-        while let Need::Page(index) = catch_up.need() {
+        while let Some(Want::Page(index)) = catch_up.want() {
             let (page, after) = split(rest).ok_or(DepositError::Cut)?;
             catch_up.handle_page(index, page)?;
             rest = after;

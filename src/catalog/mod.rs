@@ -36,7 +36,7 @@ mod tags;
 mod texts;
 
 pub use allowance::{Allowance, Allowances, Filling};
-pub use catch_up::{CatchUp, Need, SyncError};
+pub use catch_up::{CatchUp, SyncError, Want};
 pub use database::{Database, DatabaseMember, FoundTrackRef};
 #[cfg(feature = "door")]
 pub use deposit::try_file;

@@ -35,11 +35,11 @@ use rustls::pki_types::ServerName;
 use smol::{future::FutureExt as _, io::AsyncWriteExt as _, Async, LocalExecutor, Timer};
 
 use crate::{
-    catalog::{Catalogue, Entry, Hash, Page, SignedHead},
+    catalog::{Catalogue, Entry, Hash, Page, SignedHead, Want},
     id::PeerId,
     identity::{Identity, SwarmKey, SERVER_NAME},
     protocol::{encode_frame, read_frame, FromTracker, MAX_TRACKER_FRAME},
-    tracker::link::{Introduction, LinkAction, LinkCommand, LinkWant, TrackerEvent, TrackerLink},
+    tracker::link::{Introduction, LinkAction, LinkCommand, TrackerEvent, TrackerLink},
     util::within::io_within,
 };
 
@@ -395,7 +395,7 @@ impl Peer {
                 missing: Vec::new(),
             };
             self.fetching.insert(owner, fetch);
-            let what = LinkWant::List;
+            let what = Want::List;
             self.want(owner, what);
         }
     }
@@ -438,7 +438,7 @@ impl Peer {
             return;
         };
         if let Some(&index) = fetch.missing.last() {
-            return self.want(owner, LinkWant::Page(index));
+            return self.want(owner, Want::Page(index));
         }
         let seq = fetch.head.head.seq;
         self.fetching.remove(&owner);
@@ -452,7 +452,7 @@ impl Peer {
         self.fetch_more();
     }
 
-    fn want(&mut self, owner: PeerId, what: LinkWant) {
+    fn want(&mut self, owner: PeerId, what: Want) {
         let command = LinkCommand::Want { owner, what };
         self.link.handle_command(command, Instant::now());
     }

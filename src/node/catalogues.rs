@@ -24,7 +24,7 @@ use self::{archive::Archive, turns::PendingCatalogue, whole::WholeCatalogue};
 use crate::{
     catalog::{
         Allowances, Catalogue, CatchUp, Deposit, Excess, GivesWay, Hash, Holding, MemoryQuota,
-        Need, OwnerSite, SignedHead, SyncError, TooMuch, Weight,
+        OwnerSite, SignedHead, SyncError, TooMuch, Want, Weight,
     },
     id::PeerId,
 };
@@ -53,7 +53,7 @@ pub struct Catalogues {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CatalogueWant {
     pub owner: PeerId,
-    pub need: Need,
+    pub what: Want,
     pub via: Via,
 }
 
@@ -371,13 +371,13 @@ impl Catalogues {
             return Ok(());
         };
         self.allowances.spend(owner, site, bytes, now);
-        let needed = pending.catch_up.need();
+        let needed = pending.catch_up.want();
         if let Err(e) = step(&mut pending.catch_up) {
             self.pending.remove(&owner);
             self.begin(now);
             return Err(e);
         }
-        if pending.catch_up.need() == needed {
+        if pending.catch_up.want() == needed {
             // It came twice, or unasked.
             return Ok(());
         }
@@ -534,7 +534,7 @@ impl Catalogues {
 
     /// Swaps the catalogue in, if it is whole.
     fn finish(&mut self, owner: PeerId, now: Instant) {
-        let whole = |p: &PendingCatalogue| p.catch_up.need() == Need::Nothing;
+        let whole = |p: &PendingCatalogue| p.catch_up.want().is_none();
         if !self.pending.get(&owner).is_some_and(whole) {
             return;
         }
@@ -567,14 +567,14 @@ impl Catalogues {
                 pending.not_before = Some(ready);
                 continue;
             }
-            if pending.catch_up.need() == Need::Nothing {
+            let Some(what) = pending.catch_up.want() else {
                 self.finish(owner, now);
                 continue;
-            }
+            };
             pending.asked = Some(now);
             self.wants.push_back(CatalogueWant {
                 owner,
-                need: pending.catch_up.need(),
+                what,
                 via: pending.via,
             });
         }

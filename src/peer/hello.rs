@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Input, Peer};
 use crate::{
-    catalog::Need,
+    catalog::Want,
     id::PeerId,
     node::{CataloguePiece, Event, Greeted},
     protocol::{Decline, Greeting, PeerReply, PeerRequest},
@@ -32,12 +32,12 @@ impl Peer {
     }
 
     /// Asks `owner` for a piece of its catalogue.
-    pub(super) fn ask_owner(&mut self, owner: PeerId, need: Need) {
+    pub(super) fn ask_owner(&mut self, owner: PeerId, what: Want) {
         let link = self.links.get(&owner).map(PeerLink::handle);
         let to = self.answer.clone();
         self.tasks.spawn(async move {
             let piece = match link {
-                Some(link) => piece(&link, need).await,
+                Some(link) => piece(&link, what).await,
                 None => Err("it is not here any more".into()),
             };
             let _ = to.send(Input::Event(Event::Piece(owner, piece))).await;
@@ -55,18 +55,17 @@ async fn greet(link: &LinkHandle, greeting: Box<Greeting>) -> Greeted {
     }
 }
 
-async fn piece(link: &LinkHandle, need: Need) -> Result<CataloguePiece, String> {
-    let request = match need {
-        Need::List => PeerRequest::List,
-        Need::Page(index) => PeerRequest::Page { index },
-        Need::Nothing => return Err("nothing is needed".into()),
+async fn piece(link: &LinkHandle, what: Want) -> Result<CataloguePiece, String> {
+    let request = match what {
+        Want::List => PeerRequest::List,
+        Want::Page(index) => PeerRequest::Page { index },
     };
     let (reply, _) = fetch::question(link, &request)
         .await
         .map_err(|e| e.to_string())?;
-    match (need, reply) {
-        (Need::List, PeerReply::List(list)) => Ok(CataloguePiece::List(list)),
-        (Need::Page(index), PeerReply::Page(bytes)) => Ok(CataloguePiece::Page { index, bytes }),
+    match (what, reply) {
+        (Want::List, PeerReply::List(list)) => Ok(CataloguePiece::List(list)),
+        (Want::Page(index), PeerReply::Page(bytes)) => Ok(CataloguePiece::Page { index, bytes }),
         _ => Err("it answers something else".into()),
     }
 }

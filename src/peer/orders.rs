@@ -46,14 +46,14 @@ const MAX_WANTS: usize = 256;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{id::PeerId, tracker::link::LinkWant};
+    use crate::{catalog::Want, id::PeerId};
 
     #[test]
     fn a_flood_of_questions_keeps_nobody_from_leaving() {
         let mut orders = Orders::default();
         for n in 0..2 * MAX_WANTS {
             let owner = PeerId([n as u8; 32]);
-            let what = LinkWant::List;
+            let what = Want::List;
             orders.push(LinkCommand::Want { owner, what });
         }
         orders.push(LinkCommand::Leave);

@@ -14,7 +14,6 @@ use smol::Task;
 
 use super::{bytes::StoreBytes, Input, OpenBlob, Peer};
 use crate::{
-    catalog::Need,
     content::{
         error::StoreError,
         file::{Blob, Uncached},
@@ -38,7 +37,7 @@ use crate::{
         provide::{Done, SharedBudget, SliceReply},
         referrals,
     },
-    tracker::link::{self as tracker_link, LinkCommand},
+    tracker::link::LinkCommand,
     util::within::within,
     util::work,
 };
@@ -49,17 +48,10 @@ impl Peer {
         match action {
             Action::Play(action) => self.perform_play(action),
             Action::Transport(order) => self.perform_order(order),
-            Action::Want(want) if want.via == Via::Owner => self.ask_owner(want.owner, want.need),
+            Action::Want(want) if want.via == Via::Owner => self.ask_owner(want.owner, want.what),
             Action::Want(want) => {
-                let what = match want.need {
-                    Need::List => tracker_link::LinkWant::List,
-                    Need::Page(index) => tracker_link::LinkWant::Page(index),
-                    Need::Nothing => return,
-                };
-                self.tell_tracker(LinkCommand::Want {
-                    owner: want.owner,
-                    what,
-                });
+                let (owner, what) = (want.owner, want.what);
+                self.tell_tracker(LinkCommand::Want { owner, what });
             }
             Action::Greet(peer, greeting) => self.greet(peer, greeting),
             // Nobody takes it where mDNS is not wanted.

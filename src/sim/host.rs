@@ -32,7 +32,7 @@ use crate::{
     swarm::budget::RecentSends,
     tenure::TenureRecord,
     tracker::{
-        link::{Introduction, LinkCommand, LinkWant},
+        link::{Introduction, LinkCommand},
         links::{LinkId, Links},
         registry::ConnId,
     },
@@ -333,7 +333,7 @@ impl World {
             Action::Play(action) => self.perform_play(host, action),
             Action::Transport(order) => self.perform_order(host, order),
             Action::Want(want) if want.via == Via::Owner => {
-                self.call_owner(host, want.owner, want.need);
+                self.call_owner(host, want.owner, want.what);
             }
             Action::Greet(peer, greeting) => self.call_greet(host, peer, greeting),
             Action::LookForPeers(look) => {
@@ -351,18 +351,9 @@ impl World {
                 (this.remembered, this.remembered_names) = (memory.peers, memory.names);
             }
             Action::Want(want) => {
-                let what = match want.need {
-                    crate::catalog::Need::List => LinkWant::List,
-                    crate::catalog::Need::Page(index) => LinkWant::Page(index),
-                    crate::catalog::Need::Nothing => return,
-                };
-                this.links.handle_command(
-                    LinkCommand::Want {
-                        owner: want.owner,
-                        what,
-                    },
-                    now,
-                );
+                let (owner, what) = (want.owner, want.what);
+                this.links
+                    .handle_command(LinkCommand::Want { owner, what }, now);
             }
             Action::Archive(order) => self.archive(host, order),
             Action::Publish(own) => this.links.handle_command(LinkCommand::Publish(own), now),

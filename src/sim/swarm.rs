@@ -13,7 +13,7 @@ use super::{
     world::{Event, World},
 };
 use crate::{
-    catalog::Need,
+    catalog::Want,
     content::ranges::GroupSet,
     id::{EntryNo, Group, PeerId, TrackId},
     node::{self, AskId, CataloguePiece, FetchEvent, FetchId, Greeted, UploadAnswer},
@@ -121,11 +121,10 @@ impl World {
         self.call(host, peer, Purpose::Greet(peer), request);
     }
 
-    pub fn call_owner(&mut self, host: HostNo, owner: PeerId, need: Need) {
-        let request = match need {
-            Need::List => PeerRequest::List,
-            Need::Page(index) => PeerRequest::Page { index },
-            Need::Nothing => return,
+    pub fn call_owner(&mut self, host: HostNo, owner: PeerId, what: Want) {
+        let request = match what {
+            Want::List => PeerRequest::List,
+            Want::Page(index) => PeerRequest::Page { index },
         };
         self.call(host, owner, Purpose::Piece(owner), request);
     }

@@ -13,11 +13,11 @@ use smol::{future::FutureExt, io::AsyncReadExt, net::TcpStream};
 
 use super::{
     client,
-    link::{Introduction, LinkCommand, LinkWant, TrackerEvent},
+    link::{Introduction, LinkCommand, TrackerEvent},
     server::{TrackerServer, MAX_HALF_OPEN, MAX_HALF_OPEN_OF_ADDRESS},
 };
 use crate::{
-    catalog::{Catalogue, Entry, HeldEntry, Page},
+    catalog::{Catalogue, Entry, HeldEntry, Page, Want},
     id::TrackId,
     identity::{Identity, SwarmKey, SERVER_NAME},
     protocol::{Candidate, FromTracker, PeerState},
@@ -121,7 +121,7 @@ fn peers_meet_share_catalogues_and_leave() {
         kitchen.commands.send(publish).await.unwrap();
         bath.hears(FromTracker::Head(*own.head())).await;
         let owner = own.owner();
-        let what = LinkWant::Page(1);
+        let what = Want::Page(1);
         bath.commands
             .send(LinkCommand::Want { owner, what })
             .await

@@ -39,24 +39,23 @@ impl Room {
     fn answer(&mut self, owners: &[Catalogue]) {
         while let Some(want) = self.all.poll() {
             let own = owners.iter().find(|own| own.owner() == want.owner).unwrap();
-            self.give(own, want.need);
+            self.give(own, want.what);
         }
     }
 
-    fn give(&mut self, own: &Catalogue, need: Need) {
+    fn give(&mut self, own: &Catalogue, what: Want) {
         let (owner, now) = (own.owner(), self.now);
-        match need {
-            Need::List => {
+        match what {
+            Want::List => {
                 let list = own.list().to_vec();
                 self.came += size_of_val(&*list);
                 self.all.handle_list(owner, list, now).unwrap();
             }
-            Need::Page(n) => {
+            Want::Page(n) => {
                 let page = own.pages()[n as usize].bytes().to_vec();
                 self.came += page.len();
                 self.all.handle_page(owner, n, &page, now).unwrap();
             }
-            Need::Nothing => {}
         }
     }
 
@@ -106,14 +105,14 @@ fn a_swarm_of_catalogues_is_fetched_a_few_at_a_time() {
     loop {
         asked.extend(std::iter::from_fn(|| room.all.poll()));
         assert!(asked.len() <= MAX_CATCHING_UP, "{}", asked.len());
-        let Some(CatalogueWant { owner, need, .. }) = asked.pop_front() else {
+        let Some(CatalogueWant { owner, what, .. }) = asked.pop_front() else {
             break;
         };
         let theirs = owners.iter().find(|o| o.owner() == owner).unwrap();
         // One that the tracker has lost meanwhile does not stop the rest.
         match owner == owners[7].owner() {
             true => room.all.handle_not_here(owner, Via::Tracker, room.now),
-            false => room.give(theirs, need),
+            false => room.give(theirs, what),
         }
     }
     assert_eq!(owners.iter().filter(|own| room.has(own)).count(), 49);
@@ -128,7 +127,7 @@ fn where_one_way_ends_the_other_is_taken() {
     let want = |via| {
         Some(CatalogueWant {
             owner: id,
-            need: Need::List,
+            what: Want::List,
             via,
         })
     };
@@ -378,7 +377,7 @@ fn a_flapping_head_costs_little() {
                     .get(&want.owner)
                     .is_some_and(|p| p.catch_up.head() == own.head())
                 {
-                    room.give(&own, want.need);
+                    room.give(&own, want.what);
                 }
             }
         }
@@ -401,7 +400,7 @@ fn slow_answers_of_many_at_one_address_keep_nobody_waiting() {
     while !room.has(&honest) {
         while let Some(want) = room.all.poll() {
             if want.owner == honest.owner() {
-                room.give(&honest, want.need);
+                room.give(&honest, want.what);
             }
         }
         if !room.has(&honest) {

@@ -28,7 +28,7 @@ use std::{
 pub use self::introduction::Introduction;
 use super::registry::{LEASE, RENEW_INTERVAL};
 use crate::{
-    catalog::Catalogue,
+    catalog::{Catalogue, Want},
     id::PeerId,
     protocol::{FromTracker, Refusal, Registered, Registration, ToTracker},
     util::{backoff::Backoff, random::Random},
@@ -54,17 +54,11 @@ pub enum LinkCommand {
     /// connected; ask again after [`TrackerEvent::Registered`].
     Want {
         owner: PeerId,
-        what: LinkWant,
+        what: Want,
     },
     Leave,
     /// Come back after that; nothing when it has not left.
     Join,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkWant {
-    List,
-    Page(u32),
 }
 
 /// What the link to the tracker tells the node.
@@ -534,13 +528,13 @@ impl TrackerLink {
         self.state = LinkState::Left { confirmed };
     }
 
-    fn want(&mut self, owner: PeerId, what: LinkWant) {
+    fn want(&mut self, owner: PeerId, what: Want) {
         if !matches!(self.state, LinkState::Up { .. }) {
             return;
         }
         let (index, message) = match what {
-            LinkWant::List => (None, ToTracker::WantList { owner }),
-            LinkWant::Page(index) => (Some(index), ToTracker::WantPage { owner, index }),
+            Want::List => (None, ToTracker::WantList { owner }),
+            Want::Page(index) => (Some(index), ToTracker::WantPage { owner, index }),
         };
         if self.wanted.len() >= MAX_WANTED {
             // Those that were never answered.

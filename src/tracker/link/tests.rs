@@ -58,7 +58,7 @@ fn what_is_large_comes_only_when_it_was_asked_for() {
         link.handle_message(message, now);
     }
     assert_eq!(actions(&mut link), []);
-    for what in [LinkWant::Page(1), LinkWant::List] {
+    for what in [Want::Page(1), Want::List] {
         link.handle_command(LinkCommand::Want { owner, what }, now);
     }
     actions(&mut link);

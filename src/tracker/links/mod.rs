@@ -31,9 +31,9 @@ use std::{
 };
 
 use self::{plan::MAX_SITES, roster::Roster};
-use super::link::{self, Introduction, LinkCommand, LinkWant, TrackerEvent, TrackerLink};
+use super::link::{self, Introduction, LinkCommand, TrackerEvent, TrackerLink};
 use crate::{
-    catalog::Catalogue,
+    catalog::{Catalogue, Want},
     id::PeerId,
     protocol::{FromTracker, Registered, ToTracker},
     util::random::Random,
@@ -80,7 +80,7 @@ pub struct Links {
     has_left: bool,
     catalogue: Option<Arc<Catalogue>>,
     /// The link that was asked last for what of an owner's.
-    wanted: BTreeMap<PeerId, (LinkId, LinkWant)>,
+    wanted: BTreeMap<PeerId, (LinkId, Want)>,
     /// What the node has been told of those that it is registered with, if it is.
     shown: Option<(String, Vec<IpAddr>, Vec<String>)>,
     /// What the node has been told of the names of those that have a number at some trackers.

@@ -192,7 +192,7 @@ fn what_one_tracker_does_not_have_is_asked_of_the_other() {
     links.handle_message(ids[0], FromTracker::Head(old), now);
     links.handle_message(ids[1], FromTracker::Head(new), now);
     let _ = actions(&mut links, now);
-    let what = LinkWant::List;
+    let what = Want::List;
     links.handle_command(LinkCommand::Want { owner, what }, now);
     let asked = |link| LinksAction::Send {
         link,

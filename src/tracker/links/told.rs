@@ -7,10 +7,11 @@ use super::{
     LinkId, LinkUse, Links, LinksAction, SharedMember,
 };
 use crate::{
+    catalog::Want,
     id::PeerId,
     protocol::{FromTracker, PeerRecord, PeerState, ToTracker, MAX_CANDIDATES},
     tracker::{
-        link::{LinkCommand, LinkWant, TrackerEvent},
+        link::{LinkCommand, TrackerEvent},
         registry::MAX_PEERS,
     },
 };
@@ -27,7 +28,7 @@ impl Links {
         if !unvouched.is_empty() {
             self.tell(TrackerEvent::Unvouched(unvouched));
         }
-        let lost: Vec<(PeerId, LinkWant)> = self
+        let lost: Vec<(PeerId, Want)> = self
             .wanted
             .iter()
             .filter(|(_, (asked, _))| *asked == id)
@@ -129,7 +130,7 @@ impl Links {
     }
 
     /// Asks the tracker that has the newest there is of `owner`.
-    pub(super) fn handle_want(&mut self, owner: PeerId, what: LinkWant, now: Instant) {
+    pub(super) fn handle_want(&mut self, owner: PeerId, what: Want, now: Instant) {
         if let Some(id) = self.best_for(owner) {
             if self.wanted.len() < MAX_PEERS || self.wanted.contains_key(&owner) {
                 self.wanted.insert(owner, (id, what));
@@ -146,15 +147,15 @@ impl Links {
     }
 
     /// One that was asked for something of `owner`'s does not have it, or is lost.
-    pub(super) fn ask_another(&mut self, owner: PeerId, what: LinkWant) {
+    pub(super) fn ask_another(&mut self, owner: PeerId, what: Want) {
         self.wanted.remove(&owner);
         let has_it = |id: &LinkId| self.links[id].roster.head(owner).is_some();
         match self.best_for(owner).filter(has_it) {
             Some(id) => {
                 self.wanted.insert(owner, (id, what));
                 let message = match what {
-                    LinkWant::List => ToTracker::WantList { owner },
-                    LinkWant::Page(index) => ToTracker::WantPage { owner, index },
+                    Want::List => ToTracker::WantList { owner },
+                    Want::Page(index) => ToTracker::WantPage { owner, index },
                 };
                 self.actions
                     .push_back(LinksAction::Send { link: id, message });

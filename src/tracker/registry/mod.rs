@@ -37,11 +37,11 @@ use std::{
 pub use self::news::{Bulletin, NewsPosition};
 use self::{
     news::MemberNews,
-    relay::{OwnerRequest, Relay, RelayProgress},
+    relay::{Relay, RelayProgress},
     state::{keys_where, ConnectionStage, Heads, RegisteredConnection, RegisteredMember},
 };
 use crate::{
-    catalog::MemoryQuota,
+    catalog::{MemoryQuota, Want},
     id::PeerId,
     protocol::{FromTracker, PeerRecord, Refusal, Registered, Registration, ToTracker},
     tenure::{TenureRecord, Tenures, MAX_AWAY},
@@ -462,8 +462,8 @@ impl Registry {
                 let conn = self.members.get(&peer).and_then(|member| member.conn);
                 for (want, conn) in wants.into_iter().zip(conn.into_iter().cycle()) {
                     let message = match want {
-                        OwnerRequest::List => FromTracker::WantList,
-                        OwnerRequest::Page(index) => FromTracker::WantPage { index },
+                        Want::List => FromTracker::WantList,
+                        Want::Page(index) => FromTracker::WantPage { index },
                     };
                     self.send(conn, message);
                 }

@@ -20,7 +20,7 @@ use super::Breach;
 use crate::{
     catalog::{
         Allowances, Excess, GivesWay, Hash, Holding, MemoryQuota, OwnerSite, Page, SignedHead,
-        TooMuch, Weight, PAGE_ENTRIES,
+        TooMuch, Want, Weight, PAGE_ENTRIES,
     },
     id::PeerId,
 };
@@ -38,18 +38,11 @@ pub struct Relay {
 /// Where an owner is, while it is a member.
 pub type SiteOf<'a> = &'a dyn Fn(PeerId) -> Option<OwnerSite>;
 
-/// What to ask an owner for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OwnerRequest {
-    List,
-    Page(u32),
-}
-
 /// What a message of an owner's led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RelayProgress {
     /// Ask the owner for these; there may be none.
-    Ask(Vec<OwnerRequest>),
+    Ask(Vec<Want>),
     /// The catalogue is whole: tell the others.
     Whole(SignedHead),
 }
@@ -490,10 +483,10 @@ impl Pull {
     }
 
     /// What to ask for now; asks for nothing twice.
-    fn wants(&mut self) -> Vec<OwnerRequest> {
+    fn wants(&mut self) -> Vec<Want> {
         if self.list.is_none() {
             let first = !std::mem::replace(&mut self.list_asked, true);
-            return first.then_some(OwnerRequest::List).into_iter().collect();
+            return first.then_some(Want::List).into_iter().collect();
         }
         let missing = (0..).zip(&self.pages).filter(|(_, page)| page.is_none());
         let unasked = missing
@@ -502,7 +495,7 @@ impl Pull {
         let room = PULL_WINDOW.saturating_sub(self.asked.len());
         let next: Vec<u32> = unasked.take(room).collect();
         self.asked.extend(&next);
-        next.into_iter().map(OwnerRequest::Page).collect()
+        next.into_iter().map(Want::Page).collect()
     }
 
     /// The catalogue, once nothing of it is missing.

@@ -96,7 +96,7 @@ fn room_is_made_of_what_belongs_to_the_absent() {
     let begun = relay.handle_timeout(&site_of, then);
     assert_eq!(
         begun,
-        [(late.owner(), RelayProgress::Ask(vec![OwnerRequest::List]))]
+        [(late.owner(), RelayProgress::Ask(vec![Want::List]))]
     );
     assert_eq!(pull(&mut relay, &late, &site_of, then), whole(&late));
     assert_eq!(relay.left_out_in_words(name).count(), 0);
