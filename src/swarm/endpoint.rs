@@ -381,7 +381,7 @@ struct Trial {
     addresses: Addresses,
     attempt: Attempt,
     is_near: bool,
-    /// Somebody did, who is no member, or not the one that was looked for.
+    /// A node has answered that is no member, or not the one that was looked for.
     is_answered: bool,
 }
 
