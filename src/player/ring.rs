@@ -82,7 +82,7 @@ pub struct RingState {
     read: AtomicU64,
     starved: AtomicBool,
     underruns: AtomicU32,
-    /// Nanoseconds after `epoch`, plus one, at which the content's first frame
+    /// Nanoseconds after `epoch`, plus one, at which the first frame since the last release
     /// went to the device; 0 before.
     first_frame: AtomicU64,
     // Told to it:
@@ -142,14 +142,16 @@ impl RingState {
         self.starved.load(Ordering::Acquire)
     }
 
-    /// When the content's first frame went to the device.
+    /// When the first frame since [`Self::release`] went to the device.
     pub fn first_frame_at(&self) -> Option<Instant> {
         let nanos = self.first_frame.load(Ordering::Acquire).checked_sub(1)?;
         Some(self.epoch + Duration::from_nanos(nanos))
     }
 
-    /// Silences and drops all that is in the ring, until [`Self::release`].
+    /// Silences and drops all that is in the ring, until [`Self::release`]. What was wanted of
+    /// it is so no more.
     pub fn drop_all(&self) {
+        self.starved.store(false, Ordering::Release);
         self.held.store(true, Ordering::Release);
         self.content_start.store(self.written(), Ordering::Release);
     }
@@ -281,8 +283,8 @@ impl Renderer {
             } else {
                 f32::from_bits(self.state.gain.load(Ordering::Acquire))
             };
-            if !quiet && self.read == start {
-                self.first_frame(target);
+            if !quiet {
+                self.first_frame(target, self.read == start);
             }
             let end = (done + count) * self.channels;
             let copied = self.copy(&mut out[done * self.channels..end], target, quiet);
@@ -325,13 +327,16 @@ impl Renderer {
         waiting > 0
     }
 
-    fn first_frame(&mut self, target: f32) {
-        let fades = self.state.fade_in.load(Ordering::Relaxed);
-        self.level = if fades || self.state.gentle.load(Ordering::Acquire) {
-            0.0
-        } else {
-            target
-        };
+    /// Notes when something begins to sound: what is new, or a successor that was late.
+    fn first_frame(&mut self, target: f32, is_new: bool) {
+        if is_new {
+            let fades = self.state.fade_in.load(Ordering::Relaxed);
+            self.level = if fades || self.state.gentle.load(Ordering::Acquire) {
+                0.0
+            } else {
+                target
+            };
+        }
         if self.state.first_frame.load(Ordering::Relaxed) == 0 {
             let nanos = self.state.epoch.elapsed().as_nanos();
             let nanos = u64::try_from(nanos).unwrap_or(u64::MAX - 1);
