@@ -60,6 +60,7 @@ pub struct Player {
 
 #[derive(Debug)]
 struct Voice {
+    load: PlayerTrack,
     play: PlayId,
     source: PlaySource,
     song: Song,
@@ -133,10 +134,14 @@ impl Player {
     }
 
     pub fn seek(&mut self, play: PlayId, to: Duration, now: Instant) {
-        self.voices.truncate(1);
-        match self.voices.front_mut().filter(|voice| voice.play == play) {
-            Some(voice) => voice.go_to(to, now),
-            None => self.sought = Some((play, to)),
+        let Some(voice) = self.voices.front_mut().filter(|voice| voice.play == play) else {
+            self.sought = Some((play, to));
+            return;
+        };
+        voice.go_to(to, now);
+        // A successor that was decoded is so again.
+        if let Some(successor) = self.voices.split_off(1).pop_front() {
+            self.next = Some((successor.load, successor.song));
         }
     }
 
@@ -241,7 +246,7 @@ impl Player {
             let Some(voice) = self.voices.pop_front() else {
                 return;
             };
-            let (from, end) = (voice.play, voice.end);
+            let (from, end, has_sounded) = (voice.play, voice.end, voice.started);
             let (track, offset) = (voice.song.track, voice.heard);
             self.told.push(Told::Heard { track, offset });
             let failed = matches!(end, Some(Err(_)));
@@ -254,7 +259,7 @@ impl Player {
                     let to = next.play;
                     next.base = (now, next.heard);
                     // Where there is a gap, `Started` follows.
-                    next.started = next.is_open() && next.read > next.heard;
+                    next.started = has_sounded && next.is_open() && next.read > next.heard;
                     self.told
                         .push(Told::Event(PlayerEvent::Crossed { from, to }));
                 }
@@ -269,9 +274,10 @@ impl Player {
 
 impl Voice {
     fn new(load: PlayerTrack, song: Song, now: Instant) -> Self {
+        let from = load.from;
         let mut voice = Self {
             play: load.play,
-            source: load.source,
+            source: load.source.clone(),
             read: song.audio_start,
             heard: song.audio_start,
             base: (now, song.audio_start),
@@ -283,8 +289,9 @@ impl Voice {
             end: None,
             stretch: None,
             waits: false,
+            load,
         };
-        voice.go_to(load.from, now);
+        voice.go_to(from, now);
         voice
     }
 

@@ -10,6 +10,7 @@ mod house;
 mod kept;
 mod listening;
 mod numbers;
+mod output;
 mod playing;
 mod presence;
 mod repeat;
