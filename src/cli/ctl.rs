@@ -284,6 +284,7 @@ pub fn run(args: &CtlArgs) -> ExitCode {
     }
 }
 
+#[cold]
 fn execute(args: &CtlArgs) -> Result<(), CtlError> {
     let socket = args.socket.clone();
     let socket = socket.or_else(|| std::env::var_os(SOCKET_VARIABLE).map(PathBuf::from));
@@ -347,6 +348,7 @@ fn answer(client: &mut CtlClient, command: &Ctl, screen: &Screen) -> Result<Stri
 }
 
 /// What only shows something.
+#[cold]
 fn list(client: &mut CtlClient, command: &Ctl, screen: &Screen) -> Result<String, CtlError> {
     match command {
         Ctl::Queue(listing) => {

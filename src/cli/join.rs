@@ -119,6 +119,7 @@ pub fn run(args: &JoinArgs) -> ExitCode {
 ///
 /// # Errors
 /// In words, with what to do.
+#[cold]
 pub fn join(
     args: &JoinArgs,
     ask: &mut dyn FnMut(&str) -> io::Result<String>,

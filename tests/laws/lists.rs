@@ -292,6 +292,7 @@ pub const CRATES_THAT_DO_NOT: &[&str] = &[
     "serde_json",
     "thiserror",
     "toml",
+    "tracing",
     "unicode_width",
     "zeroize",
 ];

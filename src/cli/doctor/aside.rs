@@ -5,7 +5,9 @@
 //! of the process ends it.
 
 use std::{
+    any::Any,
     io::Read as _,
+    marker::PhantomData,
     process::{Command, Stdio},
     sync::mpsc::{sync_channel, Receiver},
     thread,
@@ -13,24 +15,32 @@ use std::{
 };
 
 /// What a look is to find.
-pub struct Aside<T>(Option<Receiver<T>>);
+pub struct Aside<T>(Option<Receiver<Found>>, PhantomData<T>);
+
+/// In a box, so that threads and channels are of one kind: for each kind they are 5 KB of code.
+type Found = Box<dyn Any + Send>;
 
 /// Begins to look.
 pub fn look<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> Aside<T> {
+    Aside(begin(Box::new(|| Box::new(look()))), PhantomData)
+}
+
+fn begin(look: Box<dyn FnOnce() -> Found + Send>) -> Option<Receiver<Found>> {
     let (tell, told) = sync_channel(1);
     let thread = thread::Builder::new().name("look".into());
     let begun = thread.spawn(move || {
         // Nobody waits any more when this fails.
         let _ = tell.send(look());
     });
-    Aside(begun.ok().map(|_| told))
+    begun.ok().map(|_| told)
 }
 
-impl<T> Aside<T> {
+impl<T: 'static> Aside<T> {
     /// What was found, if that is known by `until`.
     pub fn by(self, until: Instant) -> Option<T> {
         let left = until.saturating_duration_since(Instant::now());
-        self.0?.recv_timeout(left).ok()
+        let found = self.0?.recv_timeout(left).ok()?;
+        found.downcast().ok().map(|found| *found)
     }
 }
 

@@ -117,6 +117,7 @@ pub fn run(args: &SetupArgs) -> ExitCode {
     }
 }
 
+#[cold]
 fn set_up(args: &SetupArgs) -> Result<(), SetupError> {
     let asker = Questioner {
         takes_defaults: args.yes,

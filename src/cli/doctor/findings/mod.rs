@@ -82,6 +82,7 @@ impl Finding {
 }
 
 /// All that there is to say.
+#[cold]
 pub fn examine(facts: &DoctorFacts) -> Vec<Finding> {
     let mut findings = settings::config(facts);
     findings.extend(settings::unit(facts));

@@ -28,6 +28,7 @@ use crate::{
 };
 
 /// Looks at everything, with the configuration at `path`.
+#[cold]
 pub fn look(path: &Path) -> DoctorFacts {
     let until = Instant::now() + aside::CONFIG;
     let file = path.to_owned();
