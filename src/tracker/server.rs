@@ -14,6 +14,7 @@
 
 mod connection;
 mod names;
+mod older;
 mod outbox;
 mod turns;
 
@@ -38,6 +39,7 @@ use smol::{
 use self::{
     connection::serve,
     names::NameFile,
+    older::OlderNodes,
     outbox::{FrameOutbox, Outboxes, SharedFrame},
     turns::Reading,
 };
@@ -50,7 +52,7 @@ use crate::{
     identity::{peer_of, Identity},
     interfaces,
     port_owner::{port_owner, PortProtocol},
-    protocol::ToTracker,
+    protocol::{ToTracker, OLDER},
     sockets::listen_tcp,
     tenure::TenureRecord,
     util::near::{is_near, Subnet},
@@ -140,6 +142,7 @@ impl TrackerServer {
             reading: Reading::default(),
             last_conn: 0,
             accept_after: now,
+            older: OlderNodes::default(),
             subnets,
             looked: now,
             executor: executor.clone(),
@@ -234,6 +237,7 @@ struct RegistryDriver {
     last_conn: u64,
     /// After an error, accepting rests until then.
     accept_after: Instant,
+    older: OlderNodes,
     /// The networks that this machine is on, and when it was asked.
     subnets: Vec<Subnet>,
     looked: Instant,
@@ -396,7 +400,11 @@ impl RegistryDriver {
             }
             RegistryEvent::Closed { conn, why } => {
                 if let Some(link) = self.links.remove(&conn) {
-                    log::debug!("tracker: {} is lost: {why}", link.address);
+                    let ip = link.address.ip().to_canonical();
+                    match why == OLDER && self.older.handle_call(ip, now) {
+                        true => log::info!("{ip}: {why}"),
+                        false => log::debug!("tracker: {} is lost: {why}", link.address),
+                    }
                 }
                 self.registry.handle_closed(conn, now);
             }
@@ -404,6 +412,7 @@ impl RegistryDriver {
             RegistryEvent::Status(answer) => {
                 let mut snapshot = self.registry.snapshot();
                 snapshot.problems.extend(self.names.problems());
+                snapshot.problems.extend(self.older.problems(now));
                 drop(answer.try_send(snapshot));
             }
             RegistryEvent::NamesSaved(saved) => self.names.handle_saved(saved, now),

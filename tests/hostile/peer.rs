@@ -46,7 +46,7 @@ pub fn endpoint(ip: Ipv4Addr) -> Endpoint {
     .unwrap()
 }
 
-fn quic(tls: rustls::ClientConfig) -> quinn::ClientConfig {
+pub fn quic(tls: rustls::ClientConfig) -> quinn::ClientConfig {
     quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()))
 }
 

@@ -1,16 +1,16 @@
 //! A node of a later version, which means well: what it says that today's nodes do not know is
-//! skipped, answered and listed, and they go on.
+//! skipped, answered and listed, and they go on. And one of an earlier version.
 
 use minicbor::Encoder;
 
 use crate::{
     common::{audio::Music, Setup},
     liar::{Answers, Liar},
-    peer::{ask, dial, endpoint, udp_of, within},
+    peer::{ask, dial, endpoint, quic, udp_of, within},
     watch::{serves, Watch},
     wire::{
-        frame, hash, kind_of, page_of_texts, receive_kind, register, send, wav, Member,
-        PeerRequest, ToTracker, OPEN, REGISTERED, UNSUPPORTED, WANT_LIST,
+        connect, frame, hash, kind_of, page_of_texts, receive, receive_kind, register, send, tls,
+        wav, Member, PeerRequest, ToTracker, OPEN, REGISTERED, UNSUPPORTED, WANT_LIST,
     },
 };
 
@@ -139,3 +139,31 @@ fn its_questions_are_answered_with_unsupported_and_its_connections_live() {
 /// The kinds of answers of a peer.
 const HEAD: u8 = 3;
 const DECLINED: u8 = 6;
+
+/// One of the version before, which can be told why nobody talks to it.
+#[test]
+fn an_older_node_is_told_what_to_do() {
+    let tracker = Setup::tracker().start();
+    let attic = Setup::peer("attic", &tracker).start();
+    attic.wait_until_registered();
+    let member = Member::new(&OPEN, 1);
+    let older = || {
+        let mut config = member.client_config();
+        config.alpn_protocols = vec![b"p2pmusic/1".to_vec()];
+        config
+    };
+    let mut tls = tls(older(), connect(&tracker.tracker_address()).unwrap());
+    let told = receive(&mut tls).unwrap();
+    assert_eq!(told[..2], [2, 3], "no refusal of a name");
+    let told = String::from_utf8_lossy(&told[2..]).into_owned();
+    assert!(told.contains("install the newer"), "{told}");
+    tracker.wait_for_line("an older p2pmusic runs there");
+
+    let closed = smol::block_on(async {
+        let endpoint = endpoint([127, 0, 0, 1].into());
+        let connecting = endpoint.connect_with(quic(older()), udp_of(&attic), "p2pmusic");
+        let connection = within(5, connecting.unwrap()).await.unwrap().unwrap();
+        within(5, connection.closed()).await.unwrap()
+    });
+    assert!(closed.to_string().contains("install the newer"), "{closed}");
+}
