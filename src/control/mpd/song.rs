@@ -101,14 +101,18 @@ impl<'a> SongRef<'a> {
         }
     }
 
-    /// Whether a value of `tag`, as [`Self::tag_or_fallback`] finds it, passes `test`. A tag that
-    /// is not there is an empty text.
-    pub fn any_value(&self, tag: Tag, mut test: impl FnMut(&str) -> bool) -> bool {
+    /// The values of `tag`, as [`Self::tag_or_fallback`] finds them.
+    pub fn values(&self, tag: Tag) -> impl Iterator<Item = &'a str> {
         let found = match tag {
             Tag::AlbumArtist if self.tag(tag).is_none() => Tag::Artist,
             _ => tag,
         };
-        let mut values = self.tags.values(found).peekable();
+        self.tags.values(found)
+    }
+
+    /// Whether one of [`Self::values`] passes `test`. A tag that is not there is an empty text.
+    pub fn any_value(&self, tag: Tag, mut test: impl FnMut(&str) -> bool) -> bool {
+        let mut values = self.values(tag).peekable();
         match values.peek() {
             Some(_) => values.any(test),
             None => test(""),

@@ -168,7 +168,14 @@ impl Tally {
         if !self.filter.matches(song) || !super::is_new(&mut self.seen, track) {
             return;
         }
-        let value = |tag: &Tag| song.tag_or_fallback(*tag).unwrap_or_default();
+        if self
+            .tags
+            .iter()
+            .any(|tag| song.values(*tag).nth(1).is_some())
+        {
+            return self.add_each(song);
+        }
+        let value = |tag: &Tag| song.values(*tag).next().unwrap_or_default();
         let is_same = |(tag, known): (&Tag, &String)| value(tag) == *known;
         let is_run = |(values, _): &(Vec<String>, Sum)| self.tags.iter().zip(values).all(is_same);
         if !self.run.as_ref().is_some_and(is_run) {
@@ -180,6 +187,32 @@ impl Tally {
         if let Some((_, sum)) = &mut self.run {
             sum.songs += 1;
             sum.playtime = sum.playtime.saturating_add(song.duration);
+        }
+    }
+
+    /// Counts a song for each of its values.
+    fn add_each(&mut self, song: &SongRef<'_>) {
+        let mut each = vec![Vec::new()];
+        for tag in &self.tags {
+            let mut values: Vec<&str> = song.values(*tag).collect();
+            if values.is_empty() {
+                values.push("");
+            }
+            let with = |(begun, value): (&Vec<String>, &&str)| {
+                let value = (*value).to_owned();
+                begun.iter().cloned().chain([value]).collect()
+            };
+            let pairs = each
+                .iter()
+                .flat_map(|begun| values.iter().map(move |it| (begun, it)));
+            each = pairs.take(MAX_GROUPS).map(with).collect();
+        }
+        for values in each {
+            let one = Sum {
+                songs: 1,
+                playtime: song.duration,
+            };
+            self.add(Some((values, one)));
         }
     }
 
@@ -210,5 +243,50 @@ impl Tally {
             last = values;
         }
         reply
+    }
+}
+
+/// Of one song: a few values of a few tags are as many as music has.
+const MAX_GROUPS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Tags;
+
+    #[test]
+    fn a_song_counts_for_each_of_its_values() {
+        let tags: Tags = [
+            (Tag::Genre, "Jazz"),
+            (Tag::Genre, "Funk"),
+            (Tag::Artist, "Trio"),
+        ]
+        .into_iter()
+        .collect();
+        let song = SongRef {
+            owner: "attic",
+            dir: "",
+            name: "a.flac",
+            tags: (&tags).into(),
+            duration: Duration::from_secs(7),
+            rate: 44_100,
+            bits: None,
+            channels: 2,
+            modified: 0,
+            is_away: false,
+        };
+        let tally = |mut tally: Tally| {
+            tally.look(&song, None);
+            tally.end().into_string()
+        };
+        let genres = tally(Tally::values(
+            Tag::Genre,
+            Filter::base(""),
+            vec![Tag::AlbumArtist],
+        ));
+        assert_eq!(genres, "AlbumArtist: Trio\nGenre: Funk\nGenre: Jazz\n");
+        let counts = tally(Tally::count(Filter::base(""), Some(Tag::Genre)));
+        let each = |genre| format!("Genre: {genre}\nsongs: 1\nplaytime: 7\n");
+        assert_eq!(counts, [each("Funk"), each("Jazz")].concat());
     }
 }
