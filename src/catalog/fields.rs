@@ -42,10 +42,10 @@ pub(super) const DELAY: u64 = 13;
 pub(super) const PADDING: u64 = 14;
 /// Bytes.
 pub(super) const AUDIO_START: u64 = 15;
-/// An array: for each range, how far behind the end of the one before it begins, and its length;
+/// Bytes, with an array: for each range, how far behind the end of the one before it begins, and its length;
 /// bytes.
 pub(super) const OPENING: u64 = 16;
-/// See [`PackedTags`].
+/// Bytes, with a map: see [`PackedTags`](super::packed_tags::PackedTags).
 pub(super) const TAGS: u64 = 17;
 /// An array: gain of the track and of its album in hundredths of a dB, peak of the track and of
 /// its album in 32,768ths of full scale; each may be null.

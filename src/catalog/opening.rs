@@ -11,20 +11,31 @@ use super::fields::RecordError;
 pub struct Opening<'a>(&'a [u8]);
 
 impl<'a> Opening<'a> {
-    /// Reads the array that `from` stands before.
+    /// The array in these bytes, which is looked at when it is asked for.
+    pub(super) fn packed(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Whether it is an array of ranges, and nothing behind it; of an entry that says none, it
+    /// is empty.
     ///
     /// # Errors
     /// [`RecordError`].
-    pub(super) fn read(from: &mut Decoder<'a>) -> Result<Self, RecordError> {
-        let start = from.position();
+    pub(super) fn check(self) -> Result<(), RecordError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let mut from = Decoder::new(self.0);
         let numbers = from.array()?.ok_or(RecordError::Malformed)?;
         let mut end = 0;
         for _ in 0..numbers / 2 {
-            end = next_range(from, end).ok_or(RecordError::Malformed)?.end;
+            end = next_range(&mut from, end)
+                .ok_or(RecordError::Malformed)?
+                .end;
         }
-        match numbers % 2 {
-            0 => Ok(Self(&from.input()[start..from.position()])),
-            _ => Err(RecordError::Malformed),
+        match numbers % 2 == 0 && from.position() == self.0.len() {
+            true => Ok(()),
+            false => Err(RecordError::Malformed),
         }
     }
 

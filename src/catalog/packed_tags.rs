@@ -2,11 +2,7 @@
 
 use minicbor::Decoder;
 
-use super::{
-    fields::{read_text, RecordError},
-    tag::Tag,
-    texts::SharedTexts,
-};
+use super::{fields::RecordError, tag::Tag, texts::SharedTexts};
 
 /// The tags of one entry: a CBOR map from the numbers of tags to one value each, or to an array
 /// of values. A value that tracks have in common is the number of one of the page's texts.
@@ -17,26 +13,20 @@ pub struct PackedTags<'a> {
 }
 
 impl<'a> PackedTags<'a> {
-    /// Of an entry without tags.
-    pub(super) fn none(texts: SharedTexts<'a>) -> Self {
-        Self {
-            texts,
-            map: &[0xa0],
-        }
+    /// The map in these bytes, which is looked at when it is asked for.
+    pub(super) fn new(texts: SharedTexts<'a>, map: &'a [u8]) -> Self {
+        Self { texts, map }
     }
 
-    /// Reads the map that `from` stands before, and checks it.
+    /// Whether it is such a map, whose texts keep to the rules, and nothing behind it. Gives the
+    /// bytes of its texts.
     ///
     /// # Errors
     /// [`RecordError`].
-    pub(super) fn read(
-        texts: SharedTexts<'a>,
-        from: &mut Decoder<'a>,
-        weight: &mut usize,
-    ) -> Result<Self, RecordError> {
-        let start = from.position();
+    pub(super) fn check(self) -> Result<usize, RecordError> {
+        let mut from = Decoder::new(self.map);
         let tags = from.map()?.ok_or(RecordError::Malformed)?;
-        let mut before = None;
+        let (mut before, mut bytes) = (None, 0);
         for _ in 0..tags {
             let number = from.u64()?;
             if before.replace(number) >= Some(number) {
@@ -46,23 +36,37 @@ impl<'a> PackedTags<'a> {
                 from.skip()?;
                 continue;
             };
-            for _ in 0..count(from)? {
-                let value = value(texts, from, tag)?;
-                if value.contains(char::is_control) {
+            for _ in 0..count(&mut from)? {
+                let value = PackedValue::read(&mut from, tag)?;
+                let text = value.text(self.texts).ok_or(RecordError::Malformed)?;
+                if text.contains(char::is_control) {
                     return Err(RecordError::Rules);
                 }
-                *weight += value.len();
+                bytes += text.len();
             }
         }
-        let map = &from.input()[start..from.position()];
-        Ok(Self { texts, map })
+        match from.position() == self.map.len() {
+            true => Ok(bytes),
+            false => Err(RecordError::Malformed),
+        }
     }
 
-    pub(super) fn iter(self) -> PackedTagIter<'a> {
+    pub(super) fn iter(self) -> impl Iterator<Item = (Tag, &'a str)> {
+        let packed = self.packed();
+        packed.filter_map(move |(tag, value)| Some((tag, value.text(self.texts)?)))
+    }
+
+    /// The values of one tag.
+    pub(super) fn values(self, wanted: Tag) -> impl Iterator<Item = &'a str> {
+        let values = self.packed().skip_while(move |(tag, _)| *tag < wanted);
+        let values = values.take_while(move |(tag, _)| *tag == wanted);
+        values.filter_map(move |(_, value)| value.text(self.texts))
+    }
+
+    fn packed(self) -> PackedTagIter<'a> {
         let mut from = Decoder::new(self.map);
         let tags = from.map().ok().flatten().unwrap_or(0);
         PackedTagIter {
-            texts: self.texts,
             from,
             tags,
             tag: None,
@@ -72,9 +76,7 @@ impl<'a> PackedTags<'a> {
 }
 
 /// The values of [`PackedTags`], in the order of their tags.
-#[derive(Clone, Debug)]
-pub struct PackedTagIter<'a> {
-    texts: SharedTexts<'a>,
+struct PackedTagIter<'a> {
     from: Decoder<'a>,
     /// How many tags are left, and of which how many values.
     tags: u64,
@@ -83,7 +85,7 @@ pub struct PackedTagIter<'a> {
 }
 
 impl<'a> Iterator for PackedTagIter<'a> {
-    type Item = (Tag, &'a str);
+    type Item = (Tag, PackedValue<'a>);
 
     /// What does not hold together has been refused before.
     fn next(&mut self) -> Option<Self::Item> {
@@ -97,7 +99,30 @@ impl<'a> Iterator for PackedTagIter<'a> {
         }
         self.values -= 1;
         let tag = self.tag?;
-        Some((tag, value(self.texts, &mut self.from, tag).ok()?))
+        Some((tag, PackedValue::read(&mut self.from, tag).ok()?))
+    }
+}
+
+/// One value as it lies there.
+enum PackedValue<'a> {
+    /// The number of one of the page's texts.
+    Shared(u64),
+    Own(&'a str),
+}
+
+impl<'a> PackedValue<'a> {
+    fn read(from: &mut Decoder<'a>, tag: Tag) -> Result<Self, RecordError> {
+        Ok(match tag.is_shared() {
+            true => Self::Shared(from.u64()?),
+            false => Self::Own(from.str()?),
+        })
+    }
+
+    fn text(&self, texts: SharedTexts<'a>) -> Option<&'a str> {
+        match self {
+            Self::Shared(number) => texts.get(*number),
+            Self::Own(text) => Some(text),
+        }
     }
 }
 
@@ -106,16 +131,5 @@ fn count(from: &mut Decoder<'_>) -> Result<u64, RecordError> {
     match from.datatype()? {
         minicbor::data::Type::Array => from.array()?.ok_or(RecordError::Malformed),
         _ => Ok(1),
-    }
-}
-
-fn value<'a>(
-    texts: SharedTexts<'a>,
-    from: &mut Decoder<'a>,
-    tag: Tag,
-) -> Result<&'a str, RecordError> {
-    match tag.is_shared() {
-        true => read_text(texts, from),
-        false => Ok(from.str()?),
     }
 }

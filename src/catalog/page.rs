@@ -60,10 +60,10 @@ impl Page {
         }
         let page = Self::index(bytes).map_err(CatalogueError::BadPage)?;
         for n in 0..page.len() {
-            let read = page
+            let checked = page
                 .record(n)
-                .map(|record| record::read(page.texts(), record));
-            if let Some(Err(error)) = read {
+                .map(|record| record::check(page.texts(), record));
+            if let Some(Err(error)) = checked {
                 return Err(CatalogueError::BadPage(error.text()));
             }
         }

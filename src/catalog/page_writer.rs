@@ -125,7 +125,7 @@ impl<'a> RecordWriter<'_, 'a> {
         self.some_number(DELAY, some(listed.delay))?;
         self.some_number(PADDING, some(listed.padding))?;
         self.number(AUDIO_START, listed.audio_start)?;
-        let opening = self.field(OPENING)?;
+        let mut opening = Encoder::new(Vec::new());
         opening.array(2 * listed.opening.len() as u64)?;
         let mut end = 0;
         for range in &listed.opening {
@@ -135,6 +135,8 @@ impl<'a> RecordWriter<'_, 'a> {
                 .u64(range.end.saturating_sub(range.start))?;
             end = range.end;
         }
+        let opening = opening.into_writer();
+        self.field(OPENING)?.bytes(&opening)?;
         self.tags(&listed.tags)?;
         if let Some(gain) = listed.gain {
             let to = self.field(REPLAY_GAIN)?;
@@ -161,20 +163,22 @@ impl<'a> RecordWriter<'_, 'a> {
         if by_tag.is_empty() {
             return Ok(());
         }
-        self.field(TAGS)?.map(by_tag.len() as u64)?;
+        let mut map = Encoder::new(Vec::new());
+        map.map(by_tag.len() as u64)?;
         for (tag, values) in by_tag {
-            self.to.u64(tag.number())?;
+            map.u64(tag.number())?;
             if values.len() > 1 {
-                self.to.array(values.len() as u64)?;
+                map.array(values.len() as u64)?;
             }
             for value in values {
                 match tag.is_shared() {
-                    true => self.to.u64(self.texts.add(value))?,
-                    false => self.to.str(value)?,
+                    true => map.u64(self.texts.add(value))?,
+                    false => map.str(value)?,
                 };
             }
         }
-        Ok(())
+        let map = map.into_writer();
+        self.field(TAGS)?.bytes(&map)?.ok()
     }
 
     fn text(&mut self, field: u64, text: &'a str) -> Encoded {

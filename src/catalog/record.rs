@@ -30,7 +30,6 @@ pub(super) fn read<'a>(
     let mut fields = Fields::of(record)?;
     let mut listed = ListedRef::empty(texts);
     let (mut dir, mut name) = (None, None);
-    let mut weight = record.len();
     while let Some(key) = fields.next_key()? {
         let from = fields.value();
         match key.number {
@@ -50,9 +49,9 @@ pub(super) fn read<'a>(
             DELAY => listed.delay = from.u32()?,
             PADDING => listed.padding = from.u32()?,
             AUDIO_START => listed.audio_start = from.u64()?,
-            OPENING => listed.opening = Opening::read(from)?,
+            OPENING => listed.opening = Opening::packed(from.bytes()?),
             TAGS => {
-                let tags = PackedTags::read(texts, from, &mut weight)?;
+                let tags = PackedTags::new(texts, from.bytes()?);
                 listed.tags = TagsRef::Packed(tags);
             }
             REPLAY_GAIN => listed.gain = Some(read_gain(from)?),
@@ -65,35 +64,44 @@ pub(super) fn read<'a>(
             }
         }
     }
-    weight += [dir.unwrap_or_default(), listed.container, listed.codec]
-        .map(str::len)
-        .iter()
-        .sum::<usize>();
-    if weight > MAX_ENTRY_BYTES {
-        return Err(RecordError::TooLarge);
+    if let (Some(dir), Some(name)) = (dir, name) {
+        (listed.dir, listed.name) = (dir, name);
+        return Ok(Some(EntryRef::Listed(listed)));
     }
-    let (Some(dir), Some(name)) = (dir, name) else {
-        return held(&listed);
+    let size = listed.size;
+    let held = listed.track.map(|track| HeldEntry { track, size });
+    Ok(held.map(EntryRef::Held))
+}
+
+/// Reads a foreign record to the end, and checks that it keeps to the rules.
+///
+/// # Errors
+/// [`RecordError`].
+pub(super) fn check(texts: SharedTexts<'_>, record: &[u8]) -> Result<(), RecordError> {
+    let listed = match read(texts, record)? {
+        None => return within_bounds(record.len()),
+        Some(EntryRef::Held(held)) if held.is_sane() => return within_bounds(record.len()),
+        Some(EntryRef::Held(_)) => return Err(RecordError::Rules),
+        Some(EntryRef::Listed(listed)) => listed,
     };
-    (listed.dir, listed.name) = (dir, name);
+    let tags = match listed.tags {
+        TagsRef::Packed(tags) => tags.check()?,
+        TagsRef::Owned(_) => 0,
+    };
+    let shared = [listed.dir, listed.container, listed.codec];
+    let shared: usize = shared.iter().map(|text| text.len()).sum();
+    within_bounds(record.len() + tags + shared)?;
+    listed.opening.check()?;
     match listed.is_sane() {
-        true => Ok(Some(EntryRef::Listed(listed))),
+        true => Ok(()),
         false => Err(RecordError::Rules),
     }
 }
 
-/// What an entry without a name is.
-fn held<'a>(listed: &ListedRef<'_>) -> Result<Option<EntryRef<'a>>, RecordError> {
-    let Some(track) = listed.track else {
-        return Ok(None);
-    };
-    let held = HeldEntry {
-        track,
-        size: listed.size,
-    };
-    match held.is_sane() {
-        true => Ok(Some(EntryRef::Held(held))),
-        false => Err(RecordError::Rules),
+fn within_bounds(bytes: usize) -> Result<(), RecordError> {
+    match bytes <= MAX_ENTRY_BYTES {
+        true => Ok(()),
+        false => Err(RecordError::TooLarge),
     }
 }
 

@@ -113,7 +113,7 @@ impl<'a> ListedRef<'a> {
             padding: 0,
             opening: Opening::default(),
             audio_start: 0,
-            tags: TagsRef::Packed(PackedTags::none(texts)),
+            tags: TagsRef::Packed(PackedTags::new(texts, NO_TAGS)),
             gain: None,
             picture: None,
             needs: None,
@@ -243,6 +243,9 @@ const MAX_CHANNELS: u16 = 64;
 
 /// A month: the longest pieces there are last a day or two.
 const MAX_DURATION: Duration = Duration::from_secs(31 * 24 * 3600);
+
+/// An empty map.
+const NO_TAGS: &[u8] = &[0xa0];
 
 /// A month at the highest rate.
 const MAX_FRAMES: u64 = MAX_DURATION.as_secs() * MAX_RATE as u64;

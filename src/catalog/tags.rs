@@ -22,7 +22,14 @@ pub struct TagValues(Box<[(Tag, Box<str>)]>);
 impl Tags {
     /// The values in the order of their tags.
     pub fn iter(&self) -> impl Iterator<Item = (Tag, &str)> {
-        TagsRef::Owned(self).iter()
+        self.merged()
+    }
+
+    fn merged(&self) -> MergedTags<'_> {
+        MergedTags {
+            own: self.own.0.iter().peekable(),
+            shared: self.shared.0.iter().peekable(),
+        }
     }
 }
 
@@ -44,6 +51,29 @@ impl TagValues {
     }
 }
 
+/// The values of [`Tags`].
+struct MergedTags<'a> {
+    own: Peekable<slice::Iter<'a, (Tag, Box<str>)>>,
+    shared: Peekable<slice::Iter<'a, (Tag, Box<str>)>>,
+}
+
+impl<'a> Iterator for MergedTags<'a> {
+    type Item = (Tag, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let is_own_first = match (self.own.peek(), self.shared.peek()) {
+            (Some((own, _)), Some((shared, _))) => own <= shared,
+            (own, _) => own.is_some(),
+        };
+        let from = if is_own_first {
+            &mut self.own
+        } else {
+            &mut self.shared
+        };
+        from.next().map(|(tag, value)| (*tag, &**value))
+    }
+}
+
 /// Borrowed [`Tags`].
 #[derive(Clone, Copy, Debug)]
 pub enum TagsRef<'a> {
@@ -53,21 +83,26 @@ pub enum TagsRef<'a> {
 
 impl<'a> TagsRef<'a> {
     /// The values in the order of their tags; a tag that this version does not know is left out.
-    pub fn iter(self) -> TagIter<'a> {
-        match self {
-            Self::Packed(packed) => TagIter::Packed(packed.iter()),
-            Self::Owned(tags) => TagIter::Owned {
-                own: tags.own.0.iter().peekable(),
-                shared: tags.shared.0.iter().peekable(),
-            },
-        }
+    pub fn iter(self) -> impl Iterator<Item = (Tag, &'a str)> {
+        let (packed, owned) = self.parts();
+        let packed = packed.into_iter().flat_map(PackedTags::iter);
+        packed.chain(owned.into_iter().flat_map(Tags::merged))
     }
 
     /// The values of one tag.
     pub fn values(self, tag: Tag) -> impl Iterator<Item = &'a str> {
-        let values = self.iter().skip_while(move |(found, _)| *found < tag);
-        let values = values.take_while(move |(found, _)| *found == tag);
-        values.map(|(_, value)| value)
+        let (packed, owned) = self.parts();
+        let packed = packed.into_iter().flat_map(move |it| it.values(tag));
+        let owned = owned.into_iter().flat_map(Tags::merged);
+        let owned = owned.filter(move |(found, _)| *found == tag);
+        packed.chain(owned.map(|(_, value)| value))
+    }
+
+    fn parts(self) -> (Option<PackedTags<'a>>, Option<&'a Tags>) {
+        match self {
+            Self::Packed(packed) => (Some(packed), None),
+            Self::Owned(tags) => (None, Some(tags)),
+        }
     }
 
     /// The first value of a tag.
@@ -112,33 +147,6 @@ impl Eq for TagsRef<'_> {}
 impl<'a> From<&'a Tags> for TagsRef<'a> {
     fn from(tags: &'a Tags) -> Self {
         Self::Owned(tags)
-    }
-}
-
-/// The values of [`TagsRef::iter`].
-pub enum TagIter<'a> {
-    Packed(super::packed_tags::PackedTagIter<'a>),
-    Owned {
-        own: Peekable<slice::Iter<'a, (Tag, Box<str>)>>,
-        shared: Peekable<slice::Iter<'a, (Tag, Box<str>)>>,
-    },
-}
-
-impl<'a> Iterator for TagIter<'a> {
-    type Item = (Tag, &'a str);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self {
-            Self::Packed(packed) => packed.next(),
-            Self::Owned { own, shared } => {
-                let is_own_first = match (own.peek(), shared.peek()) {
-                    (Some((own, _)), Some((shared, _))) => own <= shared,
-                    (own, _) => own.is_some(),
-                };
-                let next = if is_own_first { own } else { shared }.next();
-                next.map(|(tag, value)| (*tag, &**value))
-            }
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     watch::{serves, Watch},
     wire::{
         connect, frame, hash, kind_of, page_of_texts, receive, receive_kind, register, send, tls,
-        wav, Member, PeerRequest, ToTracker, OPEN, REGISTERED, UNSUPPORTED, WANT_LIST,
+        wav, Member, PeerRequest, ToTracker, NO_RANGES, OPEN, REGISTERED, UNSUPPORTED, WANT_LIST,
     },
 };
 
@@ -39,11 +39,13 @@ fn record(name: &str, kind: (u64, u64), is_needed: bool) -> Vec<u8> {
     for (number, value) in numbers.into_iter().zip(values) {
         record.u8(number).unwrap().u64(value).unwrap();
     }
-    record.u8(16).unwrap().array(0).unwrap();
-    record.u8(17).unwrap().map(2).unwrap();
-    record.u8(2).unwrap().str("Tomorrow's Song").unwrap();
-    record.u16(999).unwrap().array(2).unwrap();
-    record.str("in C").unwrap().f32(440.5).unwrap();
+    record.u8(16).unwrap().bytes(NO_RANGES).unwrap();
+    let mut tags = Encoder::new(Vec::new());
+    tags.map(2).unwrap().u8(2).unwrap();
+    tags.str("Tomorrow's Song").unwrap();
+    tags.u16(999).unwrap().array(2).unwrap();
+    tags.str("in C").unwrap().f32(440.5).unwrap();
+    record.u8(17).unwrap().bytes(&tags.into_writer()).unwrap();
     let number = 60;
     record
         .i32(if is_needed { -1 - number } else { number })

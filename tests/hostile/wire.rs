@@ -341,6 +341,9 @@ pub fn page_of_texts(texts: &[&str], records: &[Vec<u8>]) -> Vec<u8> {
 /// The texts of [`page_of`]: the directory, container and codec of [`wav`].
 const TEXTS: [&str; 3] = ["", "wav", "pcm"];
 
+/// An opening of no ranges: an empty array.
+pub const NO_RANGES: &[u8] = &[0x80];
+
 /// The record of a WAV file.
 pub fn wav(name: &str, size: u64, track: Option<Id>, title: Option<&str>) -> Vec<u8> {
     let fields = 12 + u64::from(track.is_some()) + u64::from(title.is_some());
@@ -357,10 +360,11 @@ pub fn wav(name: &str, size: u64, track: Option<Id>, title: Option<&str>) -> Vec
     for (number, value) in numbers.into_iter().zip(values) {
         record.u8(number).unwrap().u64(value).unwrap();
     }
-    record.u8(16).unwrap().array(0).unwrap();
+    record.u8(16).unwrap().bytes(NO_RANGES).unwrap();
     if let Some(title) = title {
-        record.u8(17).unwrap().map(1).unwrap();
-        record.u8(2).unwrap().str(title).unwrap();
+        let mut tags = Encoder::new(Vec::new());
+        tags.map(1).unwrap().u8(2).unwrap().str(title).unwrap();
+        record.u8(17).unwrap().bytes(&tags.into_writer()).unwrap();
     }
     record.into_writer()
 }

@@ -168,26 +168,51 @@ impl Tally {
         if !self.filter.matches(song) || !super::is_new(&mut self.seen, track) {
             return;
         }
-        if self
-            .tags
-            .iter()
-            .any(|tag| song.values(*tag).nth(1).is_some())
-        {
+        let Some(values) = self.only_values(song) else {
             return self.add_each(song);
-        }
-        let value = |tag: &Tag| song.values(*tag).next().unwrap_or_default();
-        let is_same = |(tag, known): (&Tag, &String)| value(tag) == *known;
-        let is_run = |(values, _): &(Vec<String>, Sum)| self.tags.iter().zip(values).all(is_same);
-        if !self.run.as_ref().is_some_and(is_run) {
-            let values = self.tags.iter().map(|tag| value(tag).to_owned());
-            let run = (values.collect(), Sum::default());
-            let last = self.run.replace(run);
+        };
+        let is_run = self.run.as_ref().is_some_and(|(run, _)| *run == values);
+        if !is_run {
+            let values = values.into_iter().map(str::to_owned).collect();
+            let last = self.run.replace((values, Sum::default()));
             self.add(last);
         }
         if let Some((_, sum)) = &mut self.run {
             sum.songs += 1;
             sum.playtime = sum.playtime.saturating_add(song.duration);
         }
+    }
+
+    /// The value of each tag, unless one may have several.
+    fn only_values<'a>(&self, song: &SongRef<'a>) -> Option<Vec<&'a str>> {
+        let mut found = vec![None; self.tags.len()];
+        let (mut artist, mut artists) = (None, 0);
+        for (tag, value) in song.tags.iter() {
+            if tag == Tag::Artist {
+                artist.get_or_insert(value);
+                artists += 1;
+            }
+            for (_, found) in self
+                .tags
+                .iter()
+                .zip(&mut found)
+                .filter(|(it, _)| **it == tag)
+            {
+                if found.replace(value).is_some() {
+                    return None;
+                }
+            }
+        }
+        let is_fallback =
+            |(found, tag): (&Option<_>, &Tag)| found.is_none() && *tag == Tag::AlbumArtist;
+        if artists > 1 && found.iter().zip(&self.tags).any(is_fallback) {
+            return None;
+        }
+        let or_artist = |(found, tag): (Option<&'a str>, &Tag)| match tag {
+            Tag::AlbumArtist => found.or(artist).unwrap_or_default(),
+            _ => found.unwrap_or_default(),
+        };
+        Some(found.into_iter().zip(&self.tags).map(or_artist).collect())
     }
 
     /// Counts a song for each of its values.
