@@ -3,6 +3,7 @@
 mod aside;
 mod catalog;
 mod cli;
+mod command;
 mod config;
 mod content;
 mod control;

@@ -7,13 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    mpd::apply::{apply, updating, Context, Errand},
-    server::{ControlConfig, ControlServer},
-    view::{DeviceView, LeftOutView, LibraryView, NodeView, PeerView, Subsystems},
-};
+use super::server::{ControlConfig, ControlServer};
 use crate::{
     catalog::{Catalogue, Database, DatabaseMember, Entry, ListedEntry, Page, Tag},
+    command::{
+        execute::{execute, Controls, Executed},
+        view::{DeviceView, LeftOutView, LibraryView, NodeView, PeerView, PlayerView, StateView},
+        Answer, CommandError, CommandOutcome, CommandRequest, NodeCommand, StateParts,
+    },
     config::Role,
     id::{PeerId, TrackId},
     media::Container,
@@ -140,7 +141,7 @@ fn listed(&(path, artist, album, number, title, content): &Line) -> ListedEntry 
     }
 }
 
-pub fn peers() -> Vec<PeerView> {
+fn peers() -> Vec<PeerView> {
     let peer = |name: &str, id, own: bool| PeerView {
         peer: PeerId([id; 32]),
         name: name.into(),
@@ -152,7 +153,7 @@ pub fn peers() -> Vec<PeerView> {
     vec![peer("kitchen", 1, true), peer("studio", 2, false)]
 }
 
-pub fn stats() -> Vec<(&'static str, String)> {
+fn stats() -> Vec<(&'static str, String)> {
     vec![("underruns", "0".to_owned())]
 }
 
@@ -164,19 +165,34 @@ fn left_out(path: &str, why: &str, is_listed: bool) -> LeftOutView {
     }
 }
 
-pub fn view(role: Role) -> NodeView {
+fn library() -> LibraryView {
+    LibraryView {
+        left_out: 1,
+        files: Arc::new([
+            left_out("/music/a.mp3", "its tags are damaged", true),
+            left_out("/music/b.wav", "it ends too early", false),
+        ]),
+    }
+}
+
+fn devices() -> Vec<DeviceView> {
+    vec![DeviceView {
+        name: "hw:CARD=DAC".into(),
+        description: "A DAC".into(),
+        in_use: true,
+    }]
+}
+
+fn view() -> NodeView {
     NodeView {
         peer: PeerId([1; 32]),
         name: "kitchen".into(),
-        role,
+        role: Role::Both,
         tracker: "registered with 192.168.1.2:4670".into(),
         output: "hw:CARD=DAC, bit-exact".into(),
-        devices: vec![DeviceView {
-            name: "hw:CARD=DAC".into(),
-            description: "A DAC".into(),
-            in_use: true,
-        }],
-        position: None,
+        left_out: 1,
+        peers: 2,
+        tracks: 8,
         arrived: Some(0.5),
         waits_for: None,
         missed: None,
@@ -187,14 +203,59 @@ pub fn view(role: Role) -> NodeView {
         uptime: Duration::from_secs(3600),
         playtime: Duration::from_secs(60),
         db_update: 1_700_000_000,
-        library: LibraryView {
-            left_out: 1,
-            files: Arc::new([
-                left_out("/music/a.mp3", "its tags are damaged", true),
-                left_out("/music/b.wav", "it ends too early", false),
-            ]),
-        },
         updating: None,
+    }
+}
+
+/// A node without a network.
+pub struct FixtureNode {
+    pub queue: Queue,
+    pub transport: Transport,
+    pub database: Database,
+    /// Where the current track is.
+    pub position: Option<Duration>,
+    pub now: Instant,
+}
+
+impl FixtureNode {
+    pub fn new(database: Database) -> Self {
+        Self {
+            queue: Queue::new(1),
+            transport: Transport::new(30, 100),
+            database,
+            position: None,
+            now: Instant::now(),
+        }
+    }
+
+    /// # Errors
+    /// As of any node.
+    pub fn answer(&mut self, request: CommandRequest) -> Result<CommandOutcome, CommandError> {
+        let mut controls = Controls {
+            queue: &mut self.queue,
+            transport: &mut self.transport,
+            database: &self.database,
+            position: self.position,
+            now: self.now,
+        };
+        let command = match execute(request, &mut controls)? {
+            Executed::Outcome(outcome) => return Ok(outcome),
+            Executed::Node(command) => command,
+        };
+        let (queue, transport) = (&self.queue, &self.transport);
+        let answer = match command {
+            NodeCommand::State => Answer::State(Box::new(StateView {
+                node: view(),
+                player: PlayerView::new(queue, transport, self.position, &self.database),
+            })),
+            NodeCommand::Peers => Answer::Peers(peers()),
+            NodeCommand::Stats => Answer::Stats(stats()),
+            NodeCommand::Devices => Answer::Devices(devices()),
+            NodeCommand::Library => Answer::Library(library()),
+            NodeCommand::Update { .. } => Answer::Updating(1),
+            NodeCommand::Leave | NodeCommand::Join => Answer::Done,
+        };
+        Ok(answer.into())
     }
 }
 
@@ -206,43 +267,24 @@ pub fn serve(socket: &Path) {
         group: None,
         mpd: None,
         password: None,
+        has_player: true,
     };
     let (server, requests, notifier) = ControlServer::bind(&config).expect("a fresh socket");
     thread::spawn(move || smol::block_on(server.run()));
     thread::spawn(move || {
-        let (mut queue, mut transport) = (Queue::new(1), Transport::new(30, 80));
-        let (database, view) = (database(), view(Role::Both));
+        let mut node = FixtureNode::new(database());
+        node.transport = Transport::new(30, 80);
         while let Ok(event) = requests.recv_blocking() {
-            let mut context = Context {
-                queue: &mut queue,
-                transport: &mut transport,
-                database: &database,
-                view: &view,
-                peers: &peers,
-                stats: &stats,
-                now: Instant::now(),
-            };
-            let result = apply(event.request, &mut context);
-            match event.responder.answer(result) {
-                Some((Errand::Update { .. }, responder)) => responder.finish(Ok(updating(1))),
-                Some((Errand::Leave | Errand::Join, responder)) => {
-                    responder.finish(Ok(Default::default()))
-                }
-                None => {}
-            }
-            while let Some(action) = transport.poll() {
+            event.responder.answer(node.answer(event.request));
+            while let Some(action) = node.transport.poll() {
                 match action {
                     TransportAction::Start { play, .. } => {
-                        transport.handle_player(
-                            &mut queue,
-                            PlayerEvent::Started {
-                                play,
-                                at: Instant::now(),
-                            },
-                        );
+                        let at = Instant::now();
+                        let started = PlayerEvent::Started { play, at };
+                        node.transport.handle_player(&mut node.queue, started);
                     }
                     TransportAction::Changed(change) => {
-                        notifier.notify(Subsystems::from(change));
+                        notifier.notify(StateParts::from(change));
                     }
                     _ => {}
                 }

@@ -41,16 +41,8 @@ use self::{
     places::{Complaints, Full, MAX_CLIENTS},
     socket::ControlSocket,
 };
-use super::{
-    mpd::{
-        apply::{CommandOutcome, Errand, SessionRequest},
-        args::Ack,
-        plan::Plan,
-        reply::Reply,
-    },
-    view::{Subsystem, Subsystems},
-};
 use crate::{
+    command::{CommandError, CommandOutcome, CommandRequest, StatePart, StateParts},
     port_owner::{port_owner, PortProtocol},
     sockets::listen_tcp,
     util::work,
@@ -81,6 +73,8 @@ pub struct ControlConfig {
     pub mpd: Option<SocketAddr>,
     /// What clients on TCP must know.
     pub password: Option<Arc<str>>,
+    /// Whether the node has a player.
+    pub has_player: bool,
 }
 
 /// Why the remote control cannot be offered.
@@ -106,52 +100,28 @@ pub enum ControlBindError {
 /// Something a client wants of the node.
 #[derive(Debug)]
 pub struct ControlEvent {
-    pub request: SessionRequest,
+    pub request: CommandRequest,
     pub responder: Responder,
 }
 
 /// Answers one request; dropping it tells the client that the node is going.
 #[derive(Debug)]
-pub struct Responder(Sender<Result<PendingReply, Ack>>);
-
-#[derive(Debug)]
-enum PendingReply {
-    Reply(Reply),
-    Plan(Box<Plan>),
-}
+pub struct Responder(Sender<Result<CommandOutcome, CommandError>>);
 
 impl Responder {
-    /// Answers with `result`, or keeps itself for later if that is an errand,
-    /// which it gives back with it.
-    pub fn answer(self, result: Result<CommandOutcome, Ack>) -> Option<(Errand, Self)> {
-        match result {
-            Ok(CommandOutcome::Later(errand)) => return Some((errand, self)),
-            Ok(CommandOutcome::Now(reply)) => self.send(Ok(PendingReply::Reply(reply))),
-            Ok(CommandOutcome::Query(plan)) => self.send(Ok(PendingReply::Plan(plan))),
-            Err(ack) => self.send(Err(ack)),
-        }
-        None
-    }
-
-    /// Answers an errand.
-    #[cfg(test)]
-    pub fn finish(self, result: Result<Reply, Ack>) {
-        self.send(result.map(PendingReply::Reply));
-    }
-
-    fn send(&self, answer: Result<PendingReply, Ack>) {
+    pub fn answer(self, answer: Result<CommandOutcome, CommandError>) {
         // The channel has room for the one answer; without a receiver the
         // client is gone, and nobody wants to know.
         let _ = self.0.try_send(answer);
     }
 }
 
-/// How often each subsystem has changed.
+/// How often each part of the state has changed.
 #[derive(Debug, Default)]
-struct SubsystemCounters([AtomicU32; Subsystem::ALL.len()]);
+struct StatePartCounters([AtomicU32; StatePart::ALL.len()]);
 
-impl SubsystemCounters {
-    fn counts(&self) -> [u32; Subsystem::ALL.len()] {
+impl StatePartCounters {
+    fn counts(&self) -> [u32; StatePart::ALL.len()] {
         std::array::from_fn(|n| self.0[n].load(Ordering::Acquire))
     }
 }
@@ -159,7 +129,8 @@ impl SubsystemCounters {
 /// What clients have in common.
 #[derive(Debug)]
 struct Commons {
-    changes: Arc<SubsystemCounters>,
+    has_player: bool,
+    changes: Arc<StatePartCounters>,
     guesses: Mutex<Guesses>,
     complaints: Mutex<Complaints>,
     local: ClientShares,
@@ -208,15 +179,15 @@ impl Commons {
 /// Tells the clients that something has changed. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ClientNotifier {
-    changes: Arc<SubsystemCounters>,
+    changes: Arc<StatePartCounters>,
     bell: Sender<()>,
 }
 
 impl ClientNotifier {
     /// Never waits.
-    pub fn notify(&self, changed: Subsystems) {
-        for subsystem in changed.iter() {
-            self.changes.0[subsystem as usize].fetch_add(1, Ordering::Release);
+    pub fn notify(&self, changed: StateParts) {
+        for part in changed.iter() {
+            self.changes.0[part as usize].fetch_add(1, Ordering::Release);
         }
         // A full channel means that it rings already.
         let _ = self.bell.try_send(());
@@ -261,7 +232,7 @@ impl ControlServer {
         }
         let (events, requests) = async_channel::bounded(MAX_CLIENTS);
         let (ring, bell) = async_channel::bounded(1);
-        let changes = Arc::new(SubsystemCounters::default());
+        let changes = Arc::new(StatePartCounters::default());
         let notifier = ClientNotifier {
             changes: changes.clone(),
             bell: ring,
@@ -270,6 +241,7 @@ impl ControlServer {
             socket,
             tcp,
             commons: Arc::new(Commons {
+                has_player: config.has_player,
                 changes,
                 guesses: Mutex::new(Guesses::new(config.password.as_ref())),
                 complaints: Mutex::default(),

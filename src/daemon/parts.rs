@@ -146,6 +146,7 @@ pub fn start(
         group: Some(config.control.group.clone()),
         mpd: config.control.mpd,
         password: config.control.password.as_deref().map(Into::into),
+        has_player: config.role.is_peer(),
     })?;
     let mut tasks = vec![work::spawn(server.run())];
     let watchdog = Watchdog::new(notifier.clone(), Watchdog::interval_from_env());

@@ -2,7 +2,7 @@
 //! and says that it cannot play.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -11,10 +11,9 @@ use smol::Timer;
 
 use crate::{
     control::server::ControlEvent,
-    node::{self, in_few_words, Action, ControlId, Event, Interfaces, Node, NodeSetup},
-    protocol::{Candidate, FromTracker},
+    node::{in_few_words, Interfaces, NodeSetup, TrackerOnly},
     service::{LoopPulse, StatusLine},
-    tracker::{link::TrackerEvent, server::TrackerStatus},
+    tracker::server::TrackerStatus,
 };
 
 /// The network around this machine.
@@ -42,12 +41,7 @@ pub async fn run(
     let begun = Instant::now();
     let mut noticed = Vec::new();
     while let Ok(ControlEvent { request, responder }) = requests.recv().await {
-        // A node of its own for each request: it knows what the tracker knows
-        // now, and nothing is to be kept between two.
-        let now = Instant::now();
         let TrackerSight { here, interfaces } = look();
-        setup.interfaces = interfaces;
-        let mut node = Node::new(setup.clone(), begun);
         let snapshot = match &status {
             Some(status) => status.snapshot().await,
             None => None,
@@ -55,40 +49,19 @@ pub async fn run(
         let (peers, problems) = snapshot.map_or_else(Default::default, |snapshot| {
             (snapshot.peers, snapshot.problems)
         });
-        for mut record in peers {
-            for candidate in &mut record.candidates {
-                if let Candidate::WithTracker { port } = *candidate {
-                    *candidate = Candidate::At(SocketAddr::new(here, port));
-                }
-            }
-            let message = TrackerEvent::Message(FromTracker::Peer(record));
-            node.handle(Event::Tracker(message), now);
-        }
         noticed = notices.try_recv().unwrap_or(noticed);
         if let Ok(notice) = lost.try_recv() {
             setup.found.push(notice);
         }
-        let configured = Event::Configured {
-            max_volume: setup.max_volume,
+        let node = TrackerOnly {
+            setup: &setup,
+            begun,
+            interfaces,
+            here,
+            peers,
             notices: noticed.iter().cloned().chain(problems).collect(),
         };
-        node.handle(configured, now);
-        let ask = ControlId(0);
-        node.handle(
-            Event::Control {
-                ask,
-                request,
-                sight: node::RequestContext::default(),
-            },
-            now,
-        );
-        let reply = std::iter::from_fn(|| node.poll(now)).find_map(|action| match action {
-            Action::Reply(_, outcome) => Some(outcome),
-            _ => None,
-        });
-        if let Some(outcome) = reply {
-            responder.answer(outcome);
-        }
+        responder.answer(node.answer(request, Instant::now()));
     }
 }
 

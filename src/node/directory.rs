@@ -326,6 +326,12 @@ impl Directory {
         self.peers.values().map(|known| &known.record)
     }
 
+    /// Of how many it is not doubted that they are here.
+    pub fn count_here(&self) -> usize {
+        let is_up = |record: &&PeerRecord| record.state == PeerState::Up;
+        self.iter().filter(is_up).count()
+    }
+
     /// Where to dial `peer`, the likeliest first: its own network, then the
     /// others, and a link-local address on each interface.
     pub fn addresses(&self, peer: PeerId) -> Vec<SocketAddr> {

@@ -8,15 +8,12 @@ use super::{
 };
 use crate::{
     catalog::{Catalogue, Deposit, Hash, SignedHead},
+    command::{
+        view::{DeviceView, LibraryView},
+        CommandError, CommandOutcome, CommandRequest, StateParts,
+    },
     config::Role,
     content::ranges::GroupSet,
-    control::{
-        mpd::{
-            apply::{self, CommandOutcome},
-            args::Ack,
-        },
-        view::{DeviceView, LibraryView, Subsystems},
-    },
     id::{PeerId, TrackId},
     player::{PlayId, PlayerEvent},
     protocol::{Greeting, PeerRequest},
@@ -112,7 +109,7 @@ pub enum Event {
     /// A client of the control socket wants something.
     Control {
         ask: ControlId,
-        request: apply::SessionRequest,
+        request: CommandRequest,
         sight: RequestContext,
     },
     /// This machine's interfaces are others now.
@@ -216,9 +213,9 @@ pub enum Action {
     /// Where a peer may be dialled now; nowhere when it is gone.
     Addresses(PeerId, Vec<SocketAddr>),
     Answer(AskId, UploadAnswer),
-    Reply(ControlId, Result<CommandOutcome, Ack>),
-    /// Wake the control clients that wait for these.
-    Changed(Subsystems),
+    Reply(ControlId, Result<CommandOutcome, CommandError>),
+    /// Wake the clients that wait for these.
+    Changed(StateParts),
     /// These tracks are queued: they are to stay where they are kept.
     Queued(Vec<TrackId>),
     /// Of what the own library shows as this path, or of all if that is empty; `anew`,

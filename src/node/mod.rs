@@ -19,6 +19,7 @@
 mod answers;
 mod bookmark;
 mod catalogues;
+mod commands;
 mod directory;
 mod events;
 mod members;
@@ -27,6 +28,7 @@ mod neighbours;
 mod plays;
 mod presence;
 mod stats;
+mod tracker_only;
 mod view;
 mod waiting;
 
@@ -61,18 +63,13 @@ pub use self::{
     },
     memory::Memory,
     plays::{FetchEvent, FetchId, PlayAction, PlaySource, PlayerTrack, Unresolved},
+    tracker_only::TrackerOnly,
     view::{in_few_words, listed},
 };
 use crate::{
     catalog::{Catalogue, Database, MemoryQuota},
+    command::{StatePart, StateParts},
     config::Role,
-    control::{
-        mpd::{
-            apply::{self, apply, CommandOutcome, Context, Errand},
-            reply::Reply,
-        },
-        view::{Subsystem, Subsystems},
-    },
     id::{PeerId, TrackId},
     player::{
         queue::{Queue, QueueId, QueueItem},
@@ -111,7 +108,7 @@ pub struct Node {
     /// Clients that wait for the tracker to confirm that this node has left.
     leaving: Vec<ControlId>,
     actions: VecDeque<Action>,
-    changed: Subsystems,
+    changed: StateParts,
 }
 
 impl Node {
@@ -146,7 +143,7 @@ impl Node {
             answers: Answers::new(setup.names_others),
             leaving: Vec::new(),
             actions: VecDeque::new(),
-            changed: Subsystems::NONE,
+            changed: StateParts::NONE,
         };
         node.directory.recall_names(&setup.memory.names, now);
         if let Some(left) = left {
@@ -391,7 +388,7 @@ impl Node {
             }
             ScanEvent::Problem(what) => self.facts.add_problem(what),
         }
-        self.changed = self.changed.or(Subsystem::Update.into());
+        self.changed = self.changed.or(StatePart::Update.into());
     }
 
     fn handle_player(&mut self, event: PlayerEvent, now: Instant) {
@@ -406,7 +403,7 @@ impl Node {
                 | PlayerEvent::DeviceLost { .. }
                 | PlayerEvent::DeviceBack
         ) {
-            self.changed = self.changed.or(Subsystem::Output.into());
+            self.changed = self.changed.or(StatePart::Output.into());
         }
         let crossed = match event {
             PlayerEvent::Crossed { to, .. } => Some(to),
@@ -529,61 +526,15 @@ impl Node {
         self.watch(now);
     }
 
-    fn handle_control(
-        &mut self,
-        ask: ControlId,
-        request: apply::SessionRequest,
-        sight: RequestContext,
-        now: Instant,
-    ) {
-        let view = self.view(sight, now);
-        let own_name = self.directory.own_name();
-        let own = self.role.is_peer().then_some((self.me, own_name));
-        let peers = || view::peer_views(own, &self.directory, &self.database);
-        let stats = || self.stats.pairs(now);
-        let mut context = Context {
-            queue: &mut self.queue,
-            transport: &mut self.transport,
-            database: &self.database,
-            view: &view,
-            peers: &peers,
-            stats: &stats,
-            now,
-        };
-        let is_order = request.is_order();
-        let before = context.transport.play_id();
-        let outcome = apply(request, &mut context);
-        if is_order || self.transport.play_id() != before {
-            self.stop_wondering(now);
-        }
-        match outcome {
-            Ok(CommandOutcome::Later(Errand::Update { path, rescan: anew })) => {
-                self.actions.push_back(Action::Rescan { path, anew });
-                let updating = apply::updating(self.facts.scan_number + 1);
-                self.actions
-                    .push_back(Action::Reply(ask, Ok(CommandOutcome::Now(updating))));
-            }
-            Ok(CommandOutcome::Later(Errand::Leave)) => {
-                self.leaving.push(ask);
-                self.actions.push_back(Action::Leave);
-            }
-            Ok(CommandOutcome::Later(Errand::Join)) => {
-                let outcome = self.join(now).map(|()| CommandOutcome::Now(Reply::new()));
-                self.actions.push_back(Action::Reply(ask, outcome));
-            }
-            outcome => self.actions.push_back(Action::Reply(ask, outcome)),
-        }
-    }
-
     /// Makes the database anew from all whose catalogues are here.
     fn rebuild(&mut self, now: Instant) {
         let members = members::all(self.me, &self.directory, &mut self.catalogues);
         self.database = Database::new(members, self.database.version() + 1);
         self.facts.database_changed();
         self.plays.handle_database(&self.database, now);
-        self.changed = self.changed.or(Subsystem::Database.into());
+        self.changed = self.changed.or(StatePart::Database.into());
     }
 }
 
 /// What changes when other tracks may be queued, or it is known better what they are.
-const QUEUED: Subsystems = Subsystems::of(&[Subsystem::Playlist, Subsystem::Database]);
+const QUEUED: StateParts = StateParts::of(&[StatePart::Queue, StatePart::Database]);

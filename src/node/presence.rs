@@ -17,14 +17,7 @@ use super::{
 };
 use crate::{
     catalog::{SignedHead, SyncError},
-    control::{
-        mpd::{
-            apply::CommandOutcome,
-            args::{Ack, AckCode},
-            reply::Reply,
-        },
-        view::Subsystem,
-    },
+    command::{Answer, CommandError, StatePart},
     id::{check_name, PeerId},
     protocol::{Decline, FromTracker, Greeting, PeerRecord, Refusal},
     tracker::link::TrackerEvent,
@@ -67,7 +60,7 @@ impl Node {
             }
             TrackerEvent::Left { confirmed } => self.handle_left(confirmed),
         }
-        self.changed = self.changed.or(Subsystem::Neighbor.into());
+        self.changed = self.changed.or(StatePart::Peers.into());
     }
 
     /// A tracker is lost, and no other speaks for these: they do for themselves.
@@ -234,7 +227,7 @@ impl Node {
         {
             GreetingSilence::Doubtful => {
                 if self.directory.handle_doubt(peer) {
-                    self.changed = self.changed.or(Subsystem::Neighbor.into());
+                    self.changed = self.changed.or(StatePart::Peers.into());
                 }
             }
             GreetingSilence::Gone if self.directory.handle_gone(peer) => {
@@ -265,7 +258,7 @@ impl Node {
         if change != MemberChange::Nothing {
             self.tell_addresses(peer);
             self.reminder.handle_news(now);
-            self.changed = self.changed.or(Subsystem::Neighbor.into());
+            self.changed = self.changed.or(StatePart::Peers.into());
         }
         if change == MemberChange::News {
             self.rebuild(now);
@@ -344,7 +337,7 @@ impl Node {
         if !self.facts.is_offline {
             self.neighbours.handle_moved(now);
         }
-        self.changed = self.changed.or(Subsystem::Neighbor.into());
+        self.changed = self.changed.or(StatePart::Peers.into());
     }
 
     /// Has `peer` dialled where the directory says, or nowhere.
@@ -373,15 +366,14 @@ impl Node {
         self.neighbours.handle_silent();
         for ask in std::mem::take(&mut self.leaving) {
             self.actions
-                .push_back(Action::Reply(ask, Ok(CommandOutcome::Now(Reply::new()))));
+                .push_back(Action::Reply(ask, Ok(Answer::Done.into())));
         }
     }
 
     /// Comes back after it has left: it greets the others again, and its link registers.
-    pub(super) fn join(&mut self, now: Instant) -> Result<(), Ack> {
+    pub(super) fn join(&mut self, now: Instant) -> Result<(), CommandError> {
         let TrackerState::Left { is_unwanted, .. } = self.facts.tracker else {
-            let text = "this node has not left the swarm";
-            return Err(Ack::new(AckCode::System, text));
+            return Err(CommandError::NotLeft);
         };
         self.facts.tracker = match is_unwanted {
             true => TrackerState::Unwanted,
@@ -389,7 +381,7 @@ impl Node {
         };
         self.handle_no_tracker(now);
         self.actions.push_back(Action::Join);
-        self.changed = self.changed.or(Subsystem::Neighbor.into());
+        self.changed = self.changed.or(StatePart::Peers.into());
         Ok(())
     }
 

@@ -6,10 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{directory::Directory, plays::Waits, Interfaces, MachineReport, Node, RequestContext};
+use super::{directory::Directory, plays::Waits, Interfaces, MachineReport, Node};
 use crate::{
     catalog::Database,
-    control::view::{DeviceView, LibraryView, MissedView, NodeView, PeerView},
+    command::view::{DeviceView, LibraryView, MissedView, NodeView, PeerView},
     id::PeerId,
     player::{transport::PlayState, PlayId, PlayerEvent},
     protocol::{PeerRecord, PeerState, Refusal},
@@ -191,26 +191,23 @@ impl NodeFacts {
 }
 
 impl Node {
-    /// The node as `sight` finds it.
-    pub(super) fn view(&mut self, sight: RequestContext, now: Instant) -> NodeView {
+    /// The node, at so many seconds since 1970.
+    pub(super) fn view(&mut self, wall_clock: i64, now: Instant) -> NodeView {
         if std::mem::take(&mut self.facts.database_is_new) {
-            self.facts.db_update = sight.wall_clock;
+            self.facts.db_update = wall_clock;
         }
         let playing = self.transport.play_id();
-        let position = sight.position.filter(|(play, _)| Some(*play) == playing);
+        let peers = self.peer_views();
         let arrived = playing.and_then(|play| self.plays.arrived(play));
         NodeView {
             peer: self.me,
             name: self.directory.own_name().clone(),
             role: self.role,
-            tracker: match self.role.is_peer() {
-                true => self.tracker_in_words(),
-                false => "this node".into(),
-            },
+            tracker: self.tracker_in_words(),
             output: self.facts.output_in_words(),
-            devices: self.facts.device_views(),
-            library: self.facts.library.clone(),
-            position: position.map(|(_, at)| at),
+            left_out: self.facts.library.left_out,
+            peers: 1 + self.directory.count_here(),
+            tracks: peers.iter().map(|peer| peer.tracks).sum(),
             arrived: arrived.map(|a| a.groups as f32 / a.of.max(1) as f32),
             waits_for: self.waits_for(playing, now),
             missed: self.waits(now).map(|waits| MissedView {
@@ -232,6 +229,12 @@ impl Node {
             db_update: self.facts.db_update,
             updating: self.facts.scanning.then_some(self.facts.scan_number),
         }
+    }
+
+    /// All known peers, this node first.
+    pub(super) fn peer_views(&self) -> Vec<PeerView> {
+        let own = (self.me, self.directory.own_name());
+        peer_views(Some(own), &self.directory, &self.database)
     }
 
     /// What the sound waits for, in words.
@@ -256,7 +259,7 @@ impl Node {
         problems.extend(left_out.take(MAX_PROBLEMS));
         let is_told = matches!(self.facts.tracker, TrackerState::Registered { .. });
         let clash = self.directory.clash();
-        problems.extend(clash.filter(|_| self.name_is_chosen && self.role.is_peer() && !is_told));
+        problems.extend(clash.filter(|_| self.name_is_chosen && !is_told));
         problems.extend(self.stats.traffic.lies_in_words(now));
         problems
     }
@@ -271,8 +274,7 @@ impl Node {
         if !self.neighbours.is_alone() {
             return tracker;
         }
-        let is_up = |record: &&PeerRecord| record.state == PeerState::Up;
-        match self.directory.iter().filter(is_up).count() {
+        match self.directory.count_here() {
             0 => tracker,
             1 => format!("{tracker}; 1 peer found without it"),
             count => format!("{tracker}; {count} peers found without it"),
@@ -411,7 +413,7 @@ impl NodeFacts {
         }
     }
 
-    fn device_views(&self) -> Vec<DeviceView> {
+    pub(super) fn device_views(&self) -> Vec<DeviceView> {
         let is_open = matches!(self.output, OutputState::Open(_));
         let mut devices = self.devices.clone();
         for device in &mut devices {
@@ -428,7 +430,7 @@ impl NodeFacts {
         }
     }
 
-    fn problems_in_words(&self) -> Vec<String> {
+    pub(super) fn problems_in_words(&self) -> Vec<String> {
         let no_sound = match &self.output {
             OutputState::Lost(why) => Some(format!("no sound: {why}")),
             OutputState::Closed | OutputState::Open(_) => None,

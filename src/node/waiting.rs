@@ -126,9 +126,7 @@ impl Node {
         if self.vigil.said.replace(play) != Some(play) {
             let Waits { name, missed, .. } = waits;
             log::warn!("what plays waits for {name}, which {missed}; it goes on where it stopped");
-            self.changed = self
-                .changed
-                .or(crate::control::view::Subsystem::Player.into());
+            self.changed = self.changed.or(crate::command::StatePart::Player.into());
         }
     }
 

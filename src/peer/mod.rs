@@ -31,15 +31,13 @@ use self::{
     visits::{accept, Visit},
 };
 use crate::{
+    command::view::{DeviceView, LeftOutView, LibraryView},
     content::{
         file::Blob,
         ranges::GroupSet,
         store::{Pin, Store},
     },
-    control::{
-        server::{ClientNotifier as ControlNotifier, ControlEvent, Responder},
-        view::{DeviceView, LeftOutView, LibraryView},
-    },
+    control::server::{ClientNotifier as ControlNotifier, ControlEvent, Responder},
     id::{PeerId, TrackId},
     library::{Library, LibraryEvent},
     media::decode::FileBytes,

@@ -14,13 +14,13 @@ use smol::Task;
 
 use super::{bytes::StoreBytes, Input, OpenBlob, Peer};
 use crate::{
+    command::{StatePart, StateParts},
     content::{
         error::StoreError,
         file::{Blob, Uncached},
         ranges::GroupSet,
         store::{Pin, Store},
     },
-    control::view::{Subsystem, Subsystems},
     id::{EntryNo, PeerId, TrackId},
     library::{Care, HashProgress, Library, ResolveError},
     media::decode::{FileBytes, TrackBytes},
@@ -68,10 +68,10 @@ impl Peer {
                     responder.answer(outcome);
                 }
             }
-            Action::Changed(subsystems) => {
-                self.control.notify(subsystems);
+            Action::Changed(parts) => {
+                self.control.notify(parts);
                 self.status.handle_change();
-                if !subsystems.and(REMEMBERED).is_empty() {
+                if !parts.and(REMEMBERED).is_empty() {
                     self.remember();
                 }
             }
@@ -562,7 +562,7 @@ fn serve_from(store: &Arc<Store>, library: &Library, track: TrackId) -> Option<A
 /// what it takes for silence.
 const STILL_HERE: Duration = Duration::from_secs(3);
 /// What changes when there is something else to remember; the rest is in the bookmark.
-const REMEMBERED: Subsystems = Subsystems::of(&[Subsystem::Playlist]);
+const REMEMBERED: StateParts = StateParts::of(&[StatePart::Queue]);
 
 /// A queue of hashing that is full empties in about this long.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(5);

@@ -79,9 +79,9 @@ pub enum Cause {
 /// What has changed, in MPD's words for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PlayerChange {
-    Playlist,
+    Queue,
     Player,
-    Mixer,
+    Volume,
     Options,
 }
 
@@ -319,7 +319,7 @@ impl Transport {
         if volume != self.volume {
             self.volume = volume;
             self.act(TransportAction::Volume(volume));
-            self.note(PlayerChange::Mixer);
+            self.note(PlayerChange::Volume);
         }
     }
 
@@ -358,7 +358,7 @@ impl Transport {
     /// The queue's items or their order have changed: the current one may be
     /// gone, the next one another.
     pub fn handle_queue_changed(&mut self, queue: &mut Queue) {
-        self.note(PlayerChange::Playlist);
+        self.note(PlayerChange::Queue);
         let Some(now) = &self.now else { return };
         if queue.cursor() == Some(now.item) {
             return self.choose_next(queue);
@@ -427,7 +427,7 @@ impl Transport {
         self.failures = 0;
         self.note(PlayerChange::Player);
         if queue.advance(Some(next.item)) {
-            self.note(PlayerChange::Playlist);
+            self.note(PlayerChange::Queue);
         }
         self.choose_next(queue);
     }
@@ -465,7 +465,7 @@ impl Transport {
 
     fn advance(&mut self, queue: &mut Queue, next: Option<QueueId>) {
         if queue.advance(next) {
-            self.note(PlayerChange::Playlist);
+            self.note(PlayerChange::Queue);
         }
     }
 
@@ -576,9 +576,9 @@ impl Transport {
 
 /// In the order of their discriminants.
 const CHANGES: [PlayerChange; 4] = [
-    PlayerChange::Playlist,
+    PlayerChange::Queue,
     PlayerChange::Player,
-    PlayerChange::Mixer,
+    PlayerChange::Volume,
     PlayerChange::Options,
 ];
 

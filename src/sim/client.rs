@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use super::{net::HostNo, world::World};
 use crate::{
+    command::{Command, CommandError, CommandOutcome, CommandRequest, NodeCommand},
     control::mpd::{
-        apply::{CommandOutcome, SessionRequest, SlowTask},
         args::Ack,
-        command::{parse, Access},
-        plan::PlanStep,
+        command::{parse, MpdCommand, ReplyForm},
+        plan::{Plan, PlanStep},
+        print::print,
+        reply::Reply,
         tag::TagMask,
     },
     node::{self, ControlId},
@@ -17,7 +19,7 @@ use crate::{
 /// What the client of a host has asked and seen.
 #[derive(Default)]
 pub struct ControlClient {
-    pub replies: BTreeMap<ControlId, Result<CommandOutcome, Ack>>,
+    pub replies: BTreeMap<ControlId, Result<CommandOutcome, CommandError>>,
     last_control: u64,
     /// Whether it has to look.
     pub looks: bool,
@@ -43,17 +45,15 @@ impl World {
     /// What MPD would answer.
     pub fn command(&mut self, host: HostNo, line: &str) -> Result<String, Ack> {
         self.note(host, format_args!("> {line}"));
-        let mut task = SlowTask::Command(parse(line).map_err(|(_, ack)| ack)?);
+        let MpdCommand::Node(command, form) = parse(line).map_err(|(_, ack)| ack)? else {
+            return Ok(String::new());
+        };
+        let mut request = CommandRequest::Command(command);
         let mut answer = String::new();
         loop {
             let this = &mut self.hosts[host.0];
             this.client.last_control += 1;
             let ask = ControlId(this.client.last_control);
-            let request = SessionRequest {
-                task,
-                tags: TagMask::default(),
-                access: Access::Local,
-            };
             let event = node::Event::Control {
                 ask,
                 request,
@@ -62,17 +62,23 @@ impl World {
             this.node.handle(event, self.now);
             self.settle(host);
             let mut plan = match self.hosts[host.0].client.replies.remove(&ask) {
-                Some(Ok(CommandOutcome::Query(plan))) => plan,
-                Some(Ok(CommandOutcome::Now(reply))) => return Ok(answer + reply.as_str()),
-                Some(Err(ack)) => return Err(ack),
+                Some(Ok(CommandOutcome::Query(query))) => {
+                    Plan::new(*query, TagMask::default(), form)
+                }
+                Some(Ok(CommandOutcome::Answer(found))) => {
+                    let mut reply = Reply::new();
+                    print(&found, form, &mut reply);
+                    return Ok(answer + reply.as_str());
+                }
+                Some(Err(error)) => return Err(error.into()),
                 _ => return Ok(answer),
             };
-            task = loop {
+            request = loop {
                 match plan.step(100) {
                     PlanStep::Write(reply) => answer.push_str(reply.as_str()),
-                    PlanStep::Insert(insertion) => break SlowTask::Insert(insertion),
+                    PlanStep::Insert(insertion) => break CommandRequest::Insert(insertion),
                     PlanStep::Done => return Ok(answer),
-                    PlanStep::Failed(ack) => return Err(ack),
+                    PlanStep::Failed(error) => return Err(error.into()),
                 }
             };
         }
@@ -81,12 +87,7 @@ impl World {
     /// What a client that watches the player sees.
     pub fn look(&mut self, host: HostNo) {
         let this = &mut self.hosts[host.0];
-        let task = SlowTask::Command(parse("status").expect("MPD has it"));
-        let request = SessionRequest {
-            task,
-            tags: TagMask::default(),
-            access: Access::Local,
-        };
+        let request = CommandRequest::Command(Command::Node(NodeCommand::State));
         let ask = ControlId(0);
         let event = node::Event::Control {
             ask,
@@ -98,7 +99,9 @@ impl World {
             self.perform(host, action);
         }
         let this = &mut self.hosts[host.0];
-        if let Some(Ok(CommandOutcome::Now(reply))) = this.client.replies.remove(&ask) {
+        if let Some(Ok(CommandOutcome::Answer(state))) = this.client.replies.remove(&ask) {
+            let mut reply = Reply::new();
+            print(&state, ReplyForm::Status, &mut reply);
             this.client.status = reply.into_string();
         }
         let shown = |key| this.status(key).unwrap_or("-").to_owned();

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     catalog::Deposit,
+    command::StatePart,
     config::{Resume, Role},
-    control::view::Subsystem,
     id::{PeerId, TrackId},
     node::{
         self, Absence, Acquaintance, Action, Archival, Archived, Bookmark, Interfaces, Memory,
@@ -365,7 +365,7 @@ impl World {
             }
             Action::Answer(ask, answer) => self.answer(host, ask, answer),
             Action::Reply(ask, outcome) => _ = this.client.replies.insert(ask, outcome),
-            Action::Changed(what) => this.client.looks |= what.contains(Subsystem::Player),
+            Action::Changed(what) => this.client.looks |= what.contains(StatePart::Player),
             Action::Queued(tracks) => this.queued = tracks,
             Action::Rescan { .. } => {}
             Action::Outdo(head) => {

@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod near;
 pub mod random;
 pub mod rate;
+pub mod text;
 pub mod tree;
 pub mod within;
 pub mod work;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::house::House;
-use crate::lists::{ABOVE, ARROWS, BELOW, CIRCLES, FEATURES, ROOTS};
+use crate::lists::{ABOVE, ARROWS, BELOW, CIRCLES, FEATURES, NEVER, ROOTS};
 
 /// The first name of a path: the room below `src` that a file is of.
 fn room(path: &str) -> &str {
@@ -50,6 +50,24 @@ fn arrows_go_down_only() {
     );
     let unused: Vec<_> = ARROWS.iter().zip(used).filter(|(_, used)| !used).collect();
     assert!(unused.is_empty(), "nothing goes there any more: {unused:?}");
+}
+
+#[test]
+fn some_rooms_never_know_each_other() {
+    let house = House::read();
+    let mut breaches = Vec::new();
+    for (n, file) in house.files.iter().enumerate() {
+        let from = room(&file.path);
+        for (target, line) in house.names_of(n) {
+            let target = &house.files[target].path;
+            let never = NEVER.iter();
+            let mut broken = never.filter(|(a, b, _)| *a == from && *b == room(target));
+            if let Some((.., why)) = broken.next() {
+                breaches.push(format!("src/{}:{line}: src/{target}: {why}", file.path));
+            }
+        }
+    }
+    assert!(breaches.is_empty(), "{}", breaches.join("\n"));
 }
 
 /// Of each folder, what its files and folders take from each other; the folder's own file

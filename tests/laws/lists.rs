@@ -387,9 +387,20 @@ pub const ARROWS: &[(&str, &str, &str)] = &[
         "tags, formats, and what a decoder reads first; below it",
     ),
     ("player", "media", "decoding; below it"),
-    ("control", "player/queue", "commands work on the queue"),
     (
         "control",
+        "command",
+        "a line is parsed into a command; below it",
+    ),
+    ("control", "player/queue", "an id is read from a line"),
+    (
+        "control",
+        "player/transport",
+        "a place to seek to is read from a line",
+    ),
+    ("command", "player/queue", "commands work on the queue"),
+    (
+        "command",
         "player/transport",
         "commands work on the transport",
     ),
@@ -407,11 +418,19 @@ pub const FEATURES: &[&str] = &[
     "swarm",
     "library",
     "player",
+    "command",
     "control",
     "content",
     "media",
     "discovery",
 ];
+/// Which of those above, and of all others, do not know a room, and why.
+pub const NEVER: &[(&str, &str, &str)] = &[(
+    "node",
+    "control",
+    "no protocol's word is in what the node is asked and answers",
+)];
+
 /// What stands above them.
 pub const ABOVE: &[&str] = &["node", "peer", "daemon", "cli", "sim"];
 
@@ -434,12 +453,9 @@ pub const SPREAD: &[(&str, &str)] = &[
     ("content/file/memory_tail.rs", "Blob"),
     ("content/file/slice.rs", "Blob"),
     ("content/store/partial.rs", "Store"),
-    ("control/mpd/apply/database.rs", "ClientContext"),
-    ("control/mpd/apply/info.rs", "ClientContext"),
-    ("control/mpd/apply/playback.rs", "ClientContext"),
-    ("control/mpd/apply/queue.rs", "ClientContext"),
     ("library/rescan.rs", "Library"),
     ("node/bookmark.rs", "Node"),
+    ("node/commands.rs", "Node"),
     ("node/directory/naming.rs", "Directory"),
     ("node/plays/absent.rs", "Plays"),
     ("node/presence.rs", "Node"),

@@ -6,7 +6,10 @@
 
 use std::{iter::Peekable, ops::Range, str::FromStr, time::Duration, vec};
 
-use crate::player::queue::{QueueError, QueueId};
+use crate::{
+    command::{CommandError, QueuePlace},
+    player::queue::{QueueError, QueueId},
+};
 
 /// Bytes in a line, MPD's limit for what a client may send without a newline.
 pub const MAX_LINE: usize = 16 * 1024;
@@ -48,12 +51,24 @@ impl Ack {
     }
 }
 
-impl From<QueueError> for Ack {
-    fn from(error: QueueError) -> Self {
-        let code = match error {
-            QueueError::Full | QueueError::TooMuchText => AckCode::PlaylistMax,
-            QueueError::NoSuchPosition => AckCode::Arg,
-            QueueError::NoSuchId => AckCode::NoExist,
+impl From<CommandError> for Ack {
+    fn from(error: CommandError) -> Self {
+        let code = match &error {
+            CommandError::Queue(QueueError::Full | QueueError::TooMuchText)
+            | CommandError::TooManyFound
+            | CommandError::TooMuchFound => AckCode::PlaylistMax,
+            CommandError::Queue(QueueError::NoSuchPosition) => AckCode::Arg,
+            CommandError::Queue(QueueError::NoSuchId)
+            | CommandError::NobodyHas(_)
+            | CommandError::NothingLike(_)
+            | CommandError::OwnerAway { .. }
+            | CommandError::NotOwn { .. } => AckCode::NoExist,
+            CommandError::NoCurrent | CommandError::NotPlaying => AckCode::PlayerSync,
+            CommandError::NotLeft
+            | CommandError::NoPlayer
+            | CommandError::NoLibrary
+            | CommandError::NoMember
+            | CommandError::Stopping => AckCode::System,
         };
         Self::new(code, error.to_string())
     }
@@ -222,16 +237,6 @@ impl Args {
         let command = &self.command;
         Ack::arg(format!("wrong number of arguments for \"{command}\""))
     }
-}
-
-/// Where to put something in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QueuePlace {
-    At(usize),
-    /// `+n`: n tracks behind the one that follows the current one.
-    After(usize),
-    /// `-n`: n tracks before the current one.
-    Before(usize),
 }
 
 /// Parses seconds as the protocol writes them.

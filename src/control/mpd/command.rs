@@ -2,36 +2,43 @@
 
 mod table;
 
-use std::{ops::Range, time::Duration};
-
 use self::table::{spec, SPECS};
-use super::{
-    args::{split, Ack, AckCode, Args, QueuePlace},
-    filter::Filter,
-};
+use super::args::{split, Ack, AckCode, Args};
 use crate::{
     catalog::Tag,
-    control::view::Subsystems,
-    player::{
-        queue::{QueueId, Single},
-        transport::SeekTo,
-    },
+    command::{Command, StateParts},
 };
 
-/// What a client wants, by the part of the house that answers.
+/// What a line asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MpdCommand {
     Session(SessionCommand),
-    Playback(Playback),
-    Queue(QueueCommand),
-    Database(DatabaseCommand),
-    Info(Info),
+    /// To be answered by the node, and printed in that form.
+    Node(Command, ReplyForm),
+}
+
+/// How the answer is printed, where several commands ask for the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyForm {
+    /// All of it.
+    Whole,
+    /// Of a state: `status`, `currentsong`, `getvol`, `stats`, `outputs`, `p2p_status`.
+    Status,
+    CurrentSong,
+    Volume,
+    Totals,
+    Outputs,
+    NodeStatus,
+    /// Of songs: only their positions and ids.
+    Positions,
+    /// Only that it is done.
+    Nothing,
 }
 
 /// About the conversation itself.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SessionCommand {
-    Idle(Subsystems),
+    Idle(StateParts),
     NoIdle,
     /// Whether each command in the list is to be confirmed.
     ListBegin {
@@ -42,10 +49,21 @@ pub enum SessionCommand {
     Close,
     Password(String),
     TagTypes(TagTypes),
-    /// Understood and kept, though nothing binary is sent.
-    BinaryLimit,
+    /// Understood, and nothing follows: there are no stored playlists, URL handlers or other
+    /// outputs, and nothing binary is sent.
+    Nothing,
     /// What a remote control may not do: `kill`, `config`.
     Forbidden,
+    /// The names of all commands that the client may use, or may not.
+    Commands {
+        usable: bool,
+    },
+    Decoders,
+    ReplayGainStatus,
+    /// What changes nothing, and must be asked of a node that has a player: tracks follow each
+    /// other as they are.
+    AsItIs,
+    DisableOutput,
 }
 
 /// Which tags a client sees.
@@ -56,158 +74,6 @@ pub enum TagTypes {
     None,
     Enable(Vec<Tag>),
     Disable(Vec<Tag>),
-}
-
-/// About what sounds and how.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Playback {
-    /// A position; without one, resume or begin.
-    Play(Option<usize>),
-    PlayId(Option<QueueId>),
-    Pause(Option<bool>),
-    Stop,
-    Next,
-    Previous,
-    Seek(usize, Duration),
-    SeekId(QueueId, Duration),
-    SeekCurrent(SeekTo),
-    SetVolume(u8),
-    ChangeVolume(i8),
-    GetVolume,
-    Random(bool),
-    Repeat(bool),
-    Single(Single),
-    Consume(bool),
-    /// Only what changes nothing: tracks follow each other as they are.
-    NoCrossfade,
-    NoReplayGain,
-    ClearError,
-}
-
-/// About what will sound.
-#[derive(Clone, Debug, PartialEq)]
-pub enum QueueCommand {
-    Info(Option<Range<usize>>),
-    ById(Option<QueueId>),
-    Changes {
-        since: u32,
-        range: Range<usize>,
-        /// Positions and ids only.
-        short: bool,
-    },
-    Find(Filter),
-    Delete(Range<usize>),
-    DeleteId(QueueId),
-    Move(Range<usize>, QueuePlace),
-    MoveId(QueueId, QueuePlace),
-    Swap(usize, usize),
-    SwapId(QueueId, QueueId),
-    Shuffle(Option<Range<usize>>),
-    Clear,
-}
-
-/// About what there is, all of it answered from a snapshot.
-#[derive(Clone, Debug, PartialEq)]
-pub enum DatabaseCommand {
-    /// One directory.
-    List {
-        uri: String,
-        /// Names and sizes only.
-        files: bool,
-    },
-    /// A directory and all that is under it.
-    ListAll {
-        uri: String,
-        /// With everything about the songs.
-        info: bool,
-    },
-    Find(Selection),
-    /// The values of a tag, within those of the tags to group by.
-    Values {
-        tag: Tag,
-        filter: Filter,
-        group: Vec<Tag>,
-    },
-    Count {
-        filter: Filter,
-        group: Option<Tag>,
-    },
-    /// A track or a directory into the queue.
-    Add {
-        uri: String,
-        at: Option<QueuePlace>,
-        /// The reply is the id; directories are refused.
-        id: bool,
-    },
-    FindAdd {
-        selection: Selection,
-        at: Option<QueuePlace>,
-    },
-    /// The owner that is away and has what the words mean: for a client that has found nothing.
-    Missed(String),
-    /// The best match for the words, or that URI; nothing: resume.
-    PlayBest(String, Placing),
-}
-
-/// Where what was found to be played goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Placing {
-    /// Now, instead of all that is in the queue.
-    Instead,
-    /// Behind the current track; now, when nothing plays.
-    Next,
-    /// Behind the queue; now, when nothing plays.
-    Last,
-}
-
-/// Some songs in some order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Selection {
-    pub filter: Filter,
-    pub sort: Option<Sort>,
-    pub window: Option<Range<usize>>,
-}
-
-/// What to sort by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sort {
-    pub by: SortBy,
-    pub descending: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SortBy {
-    Tag(Tag),
-    Modified,
-}
-
-/// About the node.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Info {
-    Status,
-    CurrentSong,
-    Stats,
-    Commands,
-    NotCommands,
-    Outputs,
-    EnableOutput,
-    DisableOutput,
-    Decoders,
-    /// `urlhandlers` and `listplaylists`: there are none.
-    Nothing,
-    ReplayGainStatus,
-    Update {
-        path: String,
-        /// Whether what has not changed is read again, too.
-        rescan: bool,
-    },
-    Peers,
-    NodeStatus,
-    NodeStats,
-    Devices,
-    Library,
-    Leave,
-    Join,
 }
 
 /// The clients that may give a command, by where they are.
@@ -248,56 +114,6 @@ impl Access {
     }
 }
 
-impl Playback {
-    /// Whether it says that something is to sound, or nothing; not how.
-    pub fn is_order(&self) -> bool {
-        match self {
-            Self::Play(_)
-            | Self::PlayId(_)
-            | Self::Pause(_)
-            | Self::Stop
-            | Self::Next
-            | Self::Previous
-            | Self::Seek(..)
-            | Self::SeekId(..)
-            | Self::SeekCurrent(_) => true,
-            Self::SetVolume(_)
-            | Self::ChangeVolume(_)
-            | Self::GetVolume
-            | Self::Random(_)
-            | Self::Repeat(_)
-            | Self::Single(_)
-            | Self::Consume(_)
-            | Self::NoCrossfade
-            | Self::NoReplayGain
-            | Self::ClearError => false,
-        }
-    }
-}
-
-impl MpdCommand {
-    /// Whether a node without a player must refuse it.
-    pub fn needs_player(&self) -> bool {
-        match self {
-            Self::Session(_) | Self::Info(_) => false,
-            Self::Playback(_) => true,
-            Self::Queue(command) => !matches!(
-                command,
-                QueueCommand::Info(_)
-                    | QueueCommand::ById(_)
-                    | QueueCommand::Changes { .. }
-                    | QueueCommand::Find(_)
-            ),
-            Self::Database(command) => matches!(
-                command,
-                DatabaseCommand::Add { .. }
-                    | DatabaseCommand::FindAdd { .. }
-                    | DatabaseCommand::PlayBest(..)
-            ),
-        }
-    }
-}
-
 /// Parses one line.
 ///
 /// # Errors
@@ -334,8 +150,16 @@ pub fn all() -> impl Iterator<Item = (&'static str, Use)> {
 mod tests {
     use proptest::prelude::*;
 
+    use std::time::Duration;
+
     use super::*;
-    use crate::control::view::Subsystem;
+    use crate::{
+        command::{
+            DatabaseCommand, NodeCommand, Placing, Playback, QueueCommand, QueueEdit, QueuePlace,
+            StatePart,
+        },
+        player::transport::SeekTo,
+    };
 
     #[test]
     fn the_table_is_sorted_for_searching() {
@@ -344,30 +168,41 @@ mod tests {
 
     #[test]
     fn lines_become_commands() {
+        let play = |command| MpdCommand::Node(Command::Playback(command), ReplyForm::Whole);
+        let back = Duration::from_millis(2500);
+        let moved = QueueCommand::Edit(QueueEdit::Move(2..4, QueuePlace::After(1)));
+        let best = DatabaseCommand::PlayBest("so what".into(), Placing::Instead);
+        let update = NodeCommand::Update {
+            uri: "kitchen/miles".into(),
+            rescan: false,
+        };
         let cases = [
-            ("play", MpdCommand::Playback(Playback::Play(None))),
-            ("play -1", MpdCommand::Playback(Playback::Play(None))),
-            ("play \"3\"", MpdCommand::Playback(Playback::Play(Some(3)))),
+            ("play", play(Playback::Play(None))),
+            ("play -1", play(Playback::Play(None))),
+            ("play \"3\"", play(Playback::Play(Some(3)))),
             (
                 "seekcur -2.5",
-                MpdCommand::Playback(Playback::SeekCurrent(SeekTo::Back(Duration::from_millis(
-                    2500,
-                )))),
+                play(Playback::SeekCurrent(SeekTo::Back(back))),
             ),
             (
                 "move 2:4 +1",
-                MpdCommand::Queue(QueueCommand::Move(2..4, QueuePlace::After(1))),
+                MpdCommand::Node(Command::Queue(moved), ReplyForm::Whole),
             ),
             (
                 "p2p_play so what",
-                MpdCommand::Database(DatabaseCommand::PlayBest(
-                    "so what".into(),
-                    Placing::Instead,
-                )),
+                MpdCommand::Node(Command::Database(best), ReplyForm::Whole),
+            ),
+            (
+                "p2p_leave",
+                MpdCommand::Node(Command::Node(NodeCommand::Leave), ReplyForm::Whole),
+            ),
+            (
+                "update kitchen/miles",
+                MpdCommand::Node(Command::Node(update), ReplyForm::Whole),
             ),
             (
                 "idle player sticker",
-                MpdCommand::Session(SessionCommand::Idle(Subsystem::Player.into())),
+                MpdCommand::Session(SessionCommand::Idle(StatePart::Player.into())),
             ),
         ];
         for (line, command) in cases {
@@ -398,7 +233,9 @@ mod tests {
     #[test]
     fn a_search_takes_its_order_and_window() {
         let line = r#"search "(title contains 'x')" artist y sort -date window 5:10"#;
-        let Ok(MpdCommand::Database(DatabaseCommand::Find(selection))) = parse(line) else {
+        let Ok(MpdCommand::Node(Command::Database(DatabaseCommand::Find(selection)), _)) =
+            parse(line)
+        else {
             panic!("not a search");
         };
         assert_eq!(selection.window, Some(5..10));

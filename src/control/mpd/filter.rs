@@ -10,201 +10,53 @@
 //! For `search`, case and accents make no difference. In the older form,
 //! `TAG VALUE` pairs, `search` looks for a part and `find` for the whole.
 
-use std::fmt;
-
 use super::{
     args::{Ack, Args},
-    song::SongRef,
-    text::{fold, fold_into, format_time, parse_time},
+    dates::parse_time,
 };
-use crate::catalog::Tag;
+use crate::{
+    catalog::Tag,
+    command::filter::{Filter, FilterField, FilterNode, How},
+    util::text::fold,
+};
 
-/// A condition that songs meet or do not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filter {
-    root: FilterNode,
-    /// Whether case and accents make no difference.
-    folded: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum FilterNode {
-    /// All of them; an empty one is true.
-    And(Vec<FilterNode>),
-    Not(Box<FilterNode>),
-    Text {
-        field: FilterField,
-        how: How,
-        negated: bool,
-        /// Folded if the filter is.
-        value: String,
-    },
-    Base(String),
-    /// Seconds since 1970.
-    ModifiedSince(i64),
-    /// Rate, bits, channels; `None` for whatever.
-    AudioFormat([Option<u32>; 3]),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FilterField {
-    Tag(Tag),
-    Any,
-    File,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
-    Equals,
-    Contains,
-    StartsWith,
-}
-
-impl Filter {
-    /// Takes expressions and pairs for as long as there are some; none at all
-    /// is a filter that lets everything pass.
-    ///
-    /// # Errors
-    /// Says what is wrong and where.
-    pub fn take(args: &mut Args, folded: bool) -> Result<Self, Ack> {
-        let mut nodes = Vec::new();
-        while let Some(word) = args.peek() {
-            if word.starts_with('(') {
-                let word = args.text()?;
-                nodes.push(Parser::new(&word, folded).whole()?);
-            } else if let Some(subject) = FilterSubject::parse(word) {
-                args.next();
-                nodes.push(subject.pair(&args.text()?, folded)?);
-            } else {
-                break;
-            }
-        }
-        let root = match nodes.len() {
-            1 => nodes.remove(0),
-            _ => FilterNode::And(nodes),
-        };
-        Ok(Self { root, folded })
-    }
-
-    /// Takes a filter that must be there.
-    ///
-    /// # Errors
-    /// Also when it is not.
-    pub fn take_some(args: &mut Args, folded: bool) -> Result<Self, Ack> {
-        if let Some(word) = args.peek() {
-            if !word.starts_with('(') && FilterSubject::parse(word).is_none() {
-                return Err(Ack::arg(format!("Unknown filter type: {word}")));
-            }
-            return Self::take(args, folded);
-        }
-        Err(Ack::arg("not enough arguments: a filter is missing"))
-    }
-
-    /// Songs in or under a directory (or the file of that name).
-    pub fn base(directory: &str) -> Self {
-        let root = FilterNode::Base(directory.to_owned());
-        let folded = false;
-        Self { root, folded }
-    }
-
-    pub fn matches(&self, song: &SongRef<'_>) -> bool {
-        self.root.matches(song, self.folded)
-    }
-
-    /// Texts of tags that albums have in common, without which no song passes.
-    pub fn shared_texts(&self) -> Vec<String> {
-        let mut texts = Vec::new();
-        if !self.folded {
-            self.root.shared_texts(&mut texts);
-        }
-        texts
-    }
-}
-
-impl FilterNode {
-    fn matches(&self, song: &SongRef<'_>, folded: bool) -> bool {
-        match self {
-            Self::And(nodes) => nodes.iter().all(|node| node.matches(song, folded)),
-            Self::Not(node) => !node.matches(song, folded),
-            Self::Text {
-                field,
-                how,
-                negated,
-                value,
-            } => field.matches(song, folded, |text| how.matches(text, value)) != *negated,
-            Self::Base(directory) => is_under(song, directory),
-            Self::ModifiedSince(time) => song.modified >= *time,
-            Self::AudioFormat(wanted) => {
-                let bits = song.bits.map(u32::from);
-                let have = [Some(song.rate), bits, Some(song.channels.into())];
-                let fits = |(want, have): (&Option<u32>, _)| want.is_none() || *want == have;
-                wanted.iter().zip(have).all(fits)
-            }
+/// Takes expressions and pairs for as long as there are some; none at all
+/// is a filter that lets everything pass.
+///
+/// # Errors
+/// Says what is wrong and where.
+pub fn take(args: &mut Args, folded: bool) -> Result<Filter, Ack> {
+    let mut nodes = Vec::new();
+    while let Some(word) = args.peek() {
+        if word.starts_with('(') {
+            let word = args.text()?;
+            nodes.push(Parser::new(&word, folded).whole()?);
+        } else if let Some(subject) = FilterSubject::parse(word) {
+            args.next();
+            nodes.push(subject.pair(&args.text()?, folded)?);
+        } else {
+            break;
         }
     }
-
-    fn shared_texts(&self, texts: &mut Vec<String>) {
-        match self {
-            Self::And(nodes) => nodes.iter().for_each(|node| node.shared_texts(texts)),
-            Self::Text {
-                field: FilterField::Tag(tag),
-                how: How::Equals,
-                negated: false,
-                value,
-            } if tag.is_shared() && !value.is_empty() => texts.push(value.clone()),
-            _ => {}
-        }
-    }
+    let root = match nodes.len() {
+        1 => nodes.remove(0),
+        _ => FilterNode::And(nodes),
+    };
+    Ok(Filter { root, folded })
 }
 
-impl FilterField {
-    fn matches(self, song: &SongRef<'_>, folded: bool, test: impl Fn(&str) -> bool) -> bool {
-        let mut buffer = String::new();
-        let mut test = |text: &str| {
-            if folded {
-                fold_into(text, &mut buffer);
-                test(&buffer)
-            } else {
-                test(text)
-            }
-        };
-        match self {
-            Self::Tag(tag) => song.any_value(tag, test),
-            Self::File => test(&song.uri()),
-            Self::Any => {
-                let mut values = song.tags.iter();
-                values.any(|(_, value)| test(value)) || test(&song.uri())
-            }
+/// Takes a filter that must be there.
+///
+/// # Errors
+/// Also when it is not.
+pub fn take_some(args: &mut Args, folded: bool) -> Result<Filter, Ack> {
+    if let Some(word) = args.peek() {
+        if !word.starts_with('(') && FilterSubject::parse(word).is_none() {
+            return Err(Ack::arg(format!("Unknown filter type: {word}")));
         }
+        return take(args, folded);
     }
-}
-
-impl How {
-    fn matches(self, text: &str, value: &str) -> bool {
-        match self {
-            Self::Equals => text == value,
-            Self::Contains => text.contains(value),
-            Self::StartsWith => text.starts_with(value),
-        }
-    }
-}
-
-/// Whether the song is `directory`, or in or under it; the empty one is the
-/// root.
-fn is_under(song: &SongRef<'_>, directory: &str) -> bool {
-    let mut rest = directory;
-    for part in [song.owner, song.dir, song.name] {
-        match rest.strip_prefix(part) {
-            _ if part.is_empty() => {}
-            Some("") => return true,
-            Some(deeper) if deeper.starts_with('/') => rest = &deeper[1..],
-            _ => {
-                let below = part.strip_prefix(rest);
-                return rest.is_empty() || below.is_some_and(|below| below.starts_with('/'));
-            }
-        }
-    }
-    false
+    Err(Ack::arg("not enough arguments: a filter is missing"))
 }
 
 /// What a condition is about.
@@ -414,56 +266,6 @@ impl<'a> Parser<'a> {
                 "'{token}' expected before: {}",
                 self.rest
             ))),
-        }
-    }
-}
-
-impl fmt::Display for Filter {
-    /// The filter as an expression, which parses to the same again.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.root.fmt(f)
-    }
-}
-
-impl fmt::Display for FilterNode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::And(nodes) => {
-                f.write_str("(")?;
-                for (n, node) in nodes.iter().enumerate() {
-                    let and = if n > 0 { " AND " } else { "" };
-                    write!(f, "{and}{node}")?;
-                }
-                f.write_str(")")
-            }
-            Self::Not(node) => write!(f, "(!{node})"),
-            Self::Text {
-                field,
-                how,
-                negated,
-                value,
-            } => {
-                let operator = match (how, negated) {
-                    (How::Equals, false) => "==",
-                    (How::Equals, true) => "!=",
-                    (How::Contains, false) => "contains",
-                    (How::Contains, true) => "!contains",
-                    (How::StartsWith, false) => "starts_with",
-                    (How::StartsWith, true) => "!starts_with",
-                };
-                let field = match field {
-                    FilterField::Tag(tag) => tag.name(),
-                    FilterField::Any => "any",
-                    FilterField::File => "file",
-                };
-                write!(f, "({field} {operator} {})", super::args::quote(value))
-            }
-            Self::Base(directory) => write!(f, "(base {})", super::args::quote(directory)),
-            Self::ModifiedSince(time) => write!(f, "(modified-since '{}')", format_time(*time)),
-            Self::AudioFormat(parts) => {
-                let part = |n: usize| parts[n].map_or("*".to_owned(), |part| part.to_string());
-                write!(f, "(AudioFormat == '{}:{}:{}')", part(0), part(1), part(2))
-            }
         }
     }
 }

@@ -19,16 +19,18 @@ use self::{
     walk::{Spot, TrackWalk},
 };
 use super::{
-    args::{Ack, AckCode, QueuePlace},
-    command::{DatabaseCommand, Placing, Selection, Sort, SortBy},
-    filter::Filter,
+    command::ReplyForm,
+    dates::format_time,
+    print::{print_queued, print_song},
     reply::Reply,
-    song::{write_queued, SongRef},
     tag::TagMask,
-    text::format_time,
 };
 use crate::{
     catalog::{Database, FoundTrackRef, Interner, Tag},
+    command::{
+        song::SongRef, view::QueuedView, AfterInsert, CommandError, DatabaseCommand, Filter,
+        Insertion, Query, Question, QueuePlace, Selection, Sort, SortBy,
+    },
     id::TrackId,
     player::queue::{self, QueueItem, QueueSlot},
 };
@@ -38,6 +40,7 @@ use crate::{
 pub struct Plan {
     database: Database,
     tags: TagMask,
+    form: ReplyForm,
     /// When it was asked for.
     asked: Instant,
     stage: PlanStage,
@@ -52,26 +55,7 @@ pub enum PlanStep {
     Done,
     /// The songs are found; what is done with them is the node's to answer.
     Insert(Insertion),
-    Failed(Ack),
-}
-
-/// Songs for the queue.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Insertion {
-    pub items: Vec<Arc<QueueItem>>,
-    pub at: Option<QueuePlace>,
-    pub then: AfterInsert,
-}
-
-/// What follows an insertion.
-#[derive(Clone, Debug, PartialEq)]
-pub enum AfterInsert {
-    Nothing,
-    /// Tell the (first) id.
-    TellId,
-    /// Play the first one, where they go there, and tell it and what follows. The text says
-    /// in words what matched.
-    Play(String, Placing),
+    Failed(CommandError),
 }
 
 #[derive(Debug)]
@@ -81,7 +65,7 @@ enum PlanStage {
     Insert(Vec<Spot>, Option<QueuePlace>, AfterInsert),
     /// Something, and then songs.
     Tell(Reply, Vec<Spot>, Printer),
-    Fail(Ack),
+    Fail(CommandError),
     /// Songs of the queue, by position, those that pass the filter.
     Queue(std::vec::IntoIter<(usize, QueueSlot)>, Option<Filter>),
     End,
@@ -139,71 +123,22 @@ enum Printer {
 }
 
 impl Plan {
-    /// The answer to `command`.
-    pub fn new(command: DatabaseCommand, database: Database, tags: TagMask, now: Instant) -> Self {
-        let stage = match command {
-            DatabaseCommand::List { uri, files } => PlanStage::Walk(
-                TrackWalk::in_directory(&database, &uri),
-                Collector::Directory(DirectoryTally::new(uri, files, &database)),
-            ),
-            DatabaseCommand::ListAll { uri, info } => {
-                let directory = String::new();
-                let printer = Printer::Tree { info, directory };
-                let hits = Hits::under(uri, PlanOutput::Print(printer));
-                PlanStage::Walk(hits.walk(&database), Collector::Hits(hits))
-            }
-            DatabaseCommand::Add { uri, at, id } => {
-                let then = if id {
-                    AfterInsert::TellId
-                } else {
-                    AfterInsert::Nothing
-                };
-                let hits = Hits::under(uri, PlanOutput::Insert(at, then));
-                PlanStage::Walk(hits.walk(&database), Collector::Hits(hits))
-            }
-            DatabaseCommand::Find(selection) => {
-                let hits = Hits::select(selection, PlanOutput::Print(Printer::Songs));
-                PlanStage::Walk(hits.walk(&database), Collector::Hits(hits))
-            }
-            DatabaseCommand::FindAdd { selection, at } => {
-                let hits = Hits::select(selection, PlanOutput::Insert(at, AfterInsert::Nothing));
-                PlanStage::Walk(hits.walk(&database), Collector::Hits(hits))
-            }
-            DatabaseCommand::Values { tag, filter, group } => {
-                let walk = TrackWalk::matching(&database, &filter);
-                PlanStage::Walk(walk, Collector::Tally(Tally::values(tag, filter, group)))
-            }
-            DatabaseCommand::Count { filter, group } => {
-                let walk = TrackWalk::matching(&database, &filter);
-                PlanStage::Walk(walk, Collector::Tally(Tally::count(filter, group)))
-            }
-            DatabaseCommand::Missed(words) => MissedTracks::like(&words).stage(&database),
-            DatabaseCommand::PlayBest(words, placing) => PlanStage::Walk(
-                TrackWalk::under(&database, ""),
-                Collector::Best(Box::new(Best::new(&words, placing))),
-            ),
+    /// The answer to `query`, with these tags of songs.
+    pub fn new(query: Query, tags: TagMask, form: ReplyForm) -> Self {
+        let Query {
+            question,
+            database,
+            asked,
+        } = query;
+        let stage = match question {
+            Question::Database(command) => PlanStage::of(command, &database),
+            Question::Queue(slots, filter) => PlanStage::Queue(slots.into_iter(), filter),
         };
         Self {
             database,
             tags,
-            asked: now,
-            stage,
-        }
-    }
-
-    /// Writes out songs of the queue, those that pass `filter`.
-    pub fn queue(
-        slots: Vec<(usize, QueueSlot)>,
-        filter: Option<Filter>,
-        database: Database,
-        tags: TagMask,
-        now: Instant,
-    ) -> Self {
-        let stage = PlanStage::Queue(slots.into_iter(), filter);
-        Self {
-            database,
-            tags,
-            asked: now,
+            form,
+            asked,
             stage,
         }
     }
@@ -225,9 +160,14 @@ impl Plan {
             }
             PlanStage::Queue(mut slots, filter) => {
                 for (position, slot) in slots.by_ref().take(budget) {
-                    let song = SongRef::queued(&slot.item, &self.database);
-                    if filter.as_ref().is_none_or(|filter| filter.matches(&song)) {
-                        write_queued(&mut reply, position, &slot, &self.database);
+                    let queued = QueuedView::new(position, &slot, &self.database);
+                    let passes = |filter: &Filter| filter.matches(&(&queued).into());
+                    match self.form {
+                        _ if !filter.as_ref().is_none_or(passes) => {}
+                        ReplyForm::Positions => {
+                            reply.pair("cpos", position).pair("Id", slot.id.0);
+                        }
+                        _ => print_queued(&queued, &mut reply),
                     }
                 }
                 match slots.as_slice() {
@@ -252,7 +192,7 @@ impl Plan {
                 reply = answer;
                 PlanStage::Print(spots.into_iter(), printer)
             }
-            PlanStage::Fail(ack) => return PlanStep::Failed(ack),
+            PlanStage::Fail(error) => return PlanStep::Failed(error),
             PlanStage::End => return PlanStep::Done,
         };
         PlanStep::Write(reply)
@@ -271,6 +211,49 @@ impl Plan {
             }
         }
         PlanStage::Walk(walk, collector)
+    }
+}
+
+impl PlanStage {
+    /// Where the answer to `command` begins.
+    fn of(command: DatabaseCommand, database: &Database) -> Self {
+        match command {
+            DatabaseCommand::List { uri, files } => PlanStage::Walk(
+                TrackWalk::in_directory(database, &uri),
+                Collector::Directory(DirectoryTally::new(uri, files, database)),
+            ),
+            DatabaseCommand::ListAll { uri, info } => {
+                let directory = String::new();
+                let printer = Printer::Tree { info, directory };
+                let hits = Hits::under(uri, PlanOutput::Print(printer));
+                PlanStage::Walk(hits.walk(database), Collector::Hits(hits))
+            }
+            DatabaseCommand::Add { uri, at } => {
+                let hits = Hits::under(uri, PlanOutput::Insert(at, AfterInsert::Nothing));
+                PlanStage::Walk(hits.walk(database), Collector::Hits(hits))
+            }
+            DatabaseCommand::Find(selection) => {
+                let hits = Hits::select(selection, PlanOutput::Print(Printer::Songs));
+                PlanStage::Walk(hits.walk(database), Collector::Hits(hits))
+            }
+            DatabaseCommand::FindAdd { selection, at } => {
+                let hits = Hits::select(selection, PlanOutput::Insert(at, AfterInsert::Nothing));
+                PlanStage::Walk(hits.walk(database), Collector::Hits(hits))
+            }
+            DatabaseCommand::Values { tag, filter, group } => {
+                let walk = TrackWalk::matching(database, &filter);
+                PlanStage::Walk(walk, Collector::Tally(Tally::values(tag, filter, group)))
+            }
+            DatabaseCommand::Count { filter, group } => {
+                let walk = TrackWalk::matching(database, &filter);
+                PlanStage::Walk(walk, Collector::Tally(Tally::count(filter, group)))
+            }
+            DatabaseCommand::Missed(words) => MissedTracks::like(&words).stage(database),
+            DatabaseCommand::PlayBest(words, placing) => PlanStage::Walk(
+                TrackWalk::under(database, ""),
+                Collector::Best(Box::new(Best::new(&words, placing))),
+            ),
+        }
     }
 }
 
@@ -371,7 +354,7 @@ impl Hits {
                 ("", _) => PlanStage::End,
                 // It may be no path, but words of what is wanted.
                 (uri, PlanOutput::Insert(..)) => {
-                    MissedTracks::words(uri, no_such(uri)).stage(database)
+                    MissedTracks::words(uri, CommandError::NobodyHas(uri.into())).stage(database)
                 }
                 (uri, PlanOutput::Print(_)) => nobody_has(uri, database),
             };
@@ -398,7 +381,7 @@ impl Printer {
     fn print(&mut self, found: FoundTrackRef<'_>, reply: &mut Reply) {
         let song = SongRef::from(found);
         match self {
-            Self::Songs => song.write(reply),
+            Self::Songs => print_song(&song, reply),
             Self::Files => {
                 reply.pair("file", song.name);
                 reply.pair("size", found.listed.size);
@@ -411,7 +394,7 @@ impl Printer {
                 };
                 enter(directory, here, reply);
                 match info {
-                    true => song.write(reply),
+                    true => print_song(&song, reply),
                     false => _ = reply.pair("file", song.uri()),
                 }
             }
@@ -462,10 +445,6 @@ fn sort_key(song: &SongRef<'_>, by: SortBy) -> String {
 }
 
 fn nobody_has(uri: &str, database: &Database) -> PlanStage {
-    MissedTracks::path(uri.to_owned(), no_such(uri)).stage(database)
-}
-
-fn no_such(uri: &str) -> Ack {
-    let text = format!("nobody who is here has {uri:?}");
-    Ack::new(AckCode::NoExist, text)
+    let nothing = CommandError::NobodyHas(uri.to_owned());
+    MissedTracks::path(uri.to_owned(), nothing).stage(database)
 }

@@ -11,13 +11,21 @@
 
 use std::{collections::VecDeque, fmt::Write as _};
 
-use super::tag::TagMask;
 use super::{
     args::{Ack, AckCode, MAX_LINE},
-    command::{name_and_use, parse, Access, MpdCommand, SessionCommand, TagTypes, Use},
+    command::{
+        self, name_and_use, parse, Access, MpdCommand, ReplyForm, SessionCommand, TagTypes, Use,
+    },
+    idle,
+    print::print_decoders,
+    reply::Reply,
+    tag::TagMask,
 };
-use crate::catalog::Tag;
-use crate::{control::view::Subsystems, unseen::one_line};
+use crate::{
+    catalog::Tag,
+    command::{Command, CommandError, StateParts},
+    unseen::one_line,
+};
 
 /// What the server says first; the version is that of the protocol.
 pub const GREETING: &str = "OK MPD 0.23.5\n";
@@ -38,11 +46,13 @@ pub const MAX_PASSWORD_TRIES: u32 = 3;
 #[derive(Debug)]
 pub struct Session {
     access: Access,
+    /// Whether the node has a player.
+    has_player: bool,
     tries: u32,
     input: Vec<u8>,
     mode: Mode,
     /// Changed since the last `idle` told of it.
-    changed: Subsystems,
+    changed: StateParts,
     tags: TagMask,
     actions: VecDeque<SessionAction>,
 }
@@ -52,7 +62,7 @@ pub struct Session {
 pub enum SessionAction {
     Write(String),
     /// To be answered by [`Session::handle_done`], its body written before.
-    Run(MpdCommand),
+    Run(Command, ReplyForm),
     /// Compare the password, and answer by [`Session::handle_guess`].
     Compare(String),
     /// The last one.
@@ -91,7 +101,7 @@ pub enum SessionEnd {
 #[derive(Debug)]
 enum Mode {
     Ready,
-    Idle(Subsystems),
+    Idle(StateParts),
     /// A list is being received.
     Collecting(List),
     /// A list is being run, and its next line can be.
@@ -142,15 +152,16 @@ impl List {
 }
 
 impl Session {
-    /// A client that is trusted so far.
-    pub fn new(access: Access) -> Self {
+    /// A client that is trusted so far, of a node that has a player or none.
+    pub fn new(access: Access, has_player: bool) -> Self {
         let greeting = SessionAction::Write(GREETING.to_owned());
         Self {
             access,
+            has_player,
             tries: 0,
             input: Vec::new(),
             mode: Mode::Ready,
-            changed: Subsystems::NONE,
+            changed: StateParts::NONE,
             tags: TagMask::ALL,
             actions: VecDeque::from([greeting]),
         }
@@ -165,10 +176,6 @@ impl Session {
     /// Whether the client has said the password, where there is one.
     pub fn is_admitted(&self) -> bool {
         self.access != Access::Closed
-    }
-
-    pub fn access(&self) -> Access {
-        self.access
     }
 
     /// The bytes of what it has been sent and has not carried out.
@@ -192,7 +199,7 @@ impl Session {
     }
 
     /// Takes note of what changed.
-    pub fn handle_changed(&mut self, changed: Subsystems) {
+    pub fn handle_changed(&mut self, changed: StateParts) {
         self.changed = self.changed.or(changed);
     }
 
@@ -264,13 +271,13 @@ impl Session {
         }
     }
 
-    fn step_idle(&mut self, wanted: Subsystems) -> bool {
+    fn step_idle(&mut self, wanted: StateParts) -> bool {
         let news = self.changed.and(wanted);
         if !news.is_empty() {
             self.changed = self.changed.without(wanted);
             let mut reply = String::new();
-            for subsystem in news.iter() {
-                _ = writeln!(reply, "changed: {}", subsystem.name());
+            for part in news.iter() {
+                _ = writeln!(reply, "changed: {}", idle::name(part));
             }
             self.write(&reply);
             self.write("OK\n");
@@ -340,10 +347,10 @@ impl Session {
                 let name = known.map_or("", |(name, _)| name);
                 self.converse(name, command, list);
             }
-            Ok(command) => {
+            Ok(MpdCommand::Node(command, form)) => {
                 let name = known.map_or("", |(name, _)| name);
                 self.mode = Mode::Waiting { name, list };
-                self.actions.push_back(SessionAction::Run(command));
+                self.actions.push_back(SessionAction::Run(command, form));
             }
         }
     }
@@ -352,7 +359,7 @@ impl Session {
     fn converse(&mut self, name: &'static str, command: SessionCommand, list: Option<List>) {
         let refused = |code, text: &str| Err(Ack::new(code, text));
         let result = match command {
-            SessionCommand::Ping | SessionCommand::BinaryLimit => Ok(()),
+            SessionCommand::Ping | SessionCommand::Nothing => Ok(()),
             SessionCommand::Close => return self.end(SessionEnd::Closed),
             SessionCommand::TagTypes(change) => {
                 self.choose_tags(change);
@@ -363,6 +370,24 @@ impl Session {
                 self.actions.push_back(SessionAction::Compare(password));
                 return;
             }
+            SessionCommand::Commands { usable } => {
+                self.tell(|this, reply| this.commands(usable, reply));
+                Ok(())
+            }
+            SessionCommand::Decoders => {
+                self.tell(|_, reply| print_decoders(reply));
+                Ok(())
+            }
+            SessionCommand::ReplayGainStatus => {
+                self.tell(|_, reply| _ = reply.pair("replay_gain_mode", "off"));
+                Ok(())
+            }
+            SessionCommand::AsItIs if self.has_player => Ok(()),
+            SessionCommand::AsItIs => Err(CommandError::NoPlayer.into()),
+            SessionCommand::DisableOutput => refused(
+                AckCode::Permission,
+                "the one output stays on; use stop, or a volume of 0",
+            ),
             SessionCommand::Forbidden => {
                 refused(AckCode::Permission, "this is not for a remote control")
             }
@@ -386,6 +411,27 @@ impl Session {
         };
         if !matches!(self.mode, Mode::Ended) {
             self.finish(name, list, result);
+        }
+    }
+
+    /// Writes what `print` adds to a reply.
+    fn tell(&mut self, print: impl FnOnce(&Self, &mut Reply)) {
+        let mut reply = Reply::new();
+        print(self, &mut reply);
+        self.write(reply.as_str());
+    }
+
+    fn commands(&self, usable: bool, reply: &mut Reply) {
+        for (name, usage) in command::all() {
+            let is_known = match usage {
+                Use::Open | Use::Any => true,
+                Use::Player | Use::Local => self.has_player,
+                Use::Refused => continue,
+            };
+            let is_usable = is_known && self.access.allows(usage);
+            if is_usable == usable {
+                reply.pair("command", name);
+            }
         }
     }
 

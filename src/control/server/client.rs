@@ -17,18 +17,20 @@ use smol::{
 };
 
 use super::{
-    guesses::GuessVerdict, held::ClientBytes, Commons, ControlEvent, PendingReply, Responder,
-    ANSWER_TIME, PASSWORD_TIME, SILENCE, STALL,
+    guesses::GuessVerdict, held::ClientBytes, Commons, ControlEvent, Responder, ANSWER_TIME,
+    PASSWORD_TIME, SILENCE, STALL,
 };
-use crate::control::{
-    mpd::{
-        apply::{SessionRequest, SlowTask},
-        args::{Ack, AckCode},
-        command::{Access, MpdCommand},
+use crate::{
+    command::{
+        Command, CommandError, CommandOutcome, CommandRequest, Query, StatePart, StateParts,
+    },
+    control::mpd::{
+        command::{Access, ReplyForm},
         plan::{Plan, PlanStep},
+        print::print,
+        reply::Reply,
         session::{Guess, Session, SessionAction, SessionEnd, GREETING},
     },
-    view::{Subsystem, Subsystems},
 };
 
 trait ClientStream: AsyncRead + AsyncWrite + Send {}
@@ -89,7 +91,7 @@ impl ClientTask {
         let held = ClientBytes::new(commons.of(address.is_some()).held.clone());
         Self {
             stream,
-            session: Session::new(access),
+            session: Session::new(access, commons.has_player),
             address,
             since: Instant::now(),
             commons,
@@ -147,9 +149,9 @@ impl ClientTask {
                 heard = Instant::now();
                 match action {
                     SessionAction::Write(text) => self.write(&text).await?,
-                    SessionAction::Run(command) => {
-                        let result = self.run(command, events).await?;
-                        self.session.handle_done(result);
+                    SessionAction::Run(command, form) => {
+                        let result = self.run(command, form, events).await?;
+                        self.session.handle_done(result.map_err(Into::into));
                     }
                     SessionAction::Compare(given) => {
                         let guess = self.compare(&given).await?;
@@ -248,42 +250,48 @@ impl ClientTask {
     /// Has the node, and then maybe a plan, carry out a command.
     async fn run(
         &mut self,
-        command: MpdCommand,
+        command: Command,
+        form: ReplyForm,
         events: &Sender<ControlEvent>,
-    ) -> Result<Result<(), Ack>, Gone> {
-        let mut task = SlowTask::Command(command);
+    ) -> Result<Result<(), CommandError>, Gone> {
+        let mut request = CommandRequest::Command(command);
         loop {
-            let (tags, access) = (self.session.tags(), self.session.access());
-            let request = SessionRequest { task, tags, access };
-            let plan = match ask(request, events).await {
-                Err(ack) => return Ok(Err(ack)),
-                Ok(PendingReply::Reply(reply)) => {
+            let query = match ask(request, events).await {
+                Err(error) => return Ok(Err(error)),
+                Ok(CommandOutcome::Answer(answer)) => {
+                    let mut reply = Reply::with_tags(self.session.tags());
+                    print(&answer, form, &mut reply);
                     let due = Instant::now() + ANSWER_TIME;
                     self.answer(reply.as_str(), due).await?;
                     return Ok(Ok(()));
                 }
-                Ok(PendingReply::Plan(plan)) => plan,
+                Ok(CommandOutcome::Query(query)) => query,
             };
-            task = match self.walk(plan).await? {
-                Ok(Some(task)) => task,
+            request = match self.walk(*query, form).await? {
+                Ok(Some(request)) => request,
                 Ok(None) => return Ok(Ok(())),
-                Err(ack) => return Ok(Err(ack)),
+                Err(error) => return Ok(Err(error)),
             };
         }
     }
 
     /// Walks a plan, letting others run between its steps. What it finds and the database
     /// that it looks at are kept meanwhile, so there are few at a time, and none for long.
-    async fn walk(&mut self, mut plan: Box<Plan>) -> Result<Result<Option<SlowTask>, Ack>, Gone> {
+    async fn walk(
+        &mut self,
+        query: Query,
+        form: ReplyForm,
+    ) -> Result<Result<Option<CommandRequest>, CommandError>, Gone> {
         let plans = self.commons.of(self.address.is_some()).plans.clone();
         let _turn = plans.acquire_arc().await;
+        let mut plan = Plan::new(query, self.session.tags(), form);
         let due = Instant::now() + ANSWER_TIME;
         loop {
             match plan.step(PLAN_STEP) {
                 PlanStep::Write(reply) => self.answer(reply.as_str(), due).await?,
                 PlanStep::Done => return Ok(Ok(None)),
-                PlanStep::Insert(insertion) => return Ok(Ok(Some(SlowTask::Insert(insertion)))),
-                PlanStep::Failed(ack) => return Ok(Err(ack)),
+                PlanStep::Insert(found) => return Ok(Ok(Some(CommandRequest::Insert(found)))),
+                PlanStep::Failed(error) => return Ok(Err(error)),
             }
             future::yield_now().await;
         }
@@ -318,21 +326,23 @@ impl ClientTask {
     }
 }
 
-async fn ask(request: SessionRequest, events: &Sender<ControlEvent>) -> Result<PendingReply, Ack> {
+async fn ask(
+    request: CommandRequest,
+    events: &Sender<ControlEvent>,
+) -> Result<CommandOutcome, CommandError> {
     let (sender, answer) = async_channel::bounded(1);
     let responder = Responder(sender);
-    let going = || Ack::new(AckCode::System, "this node is being stopped");
     let event = ControlEvent { request, responder };
-    events.send(event).await.map_err(|_| going())?;
-    answer.recv().await.map_err(|_| going())?
+    let sent = events.send(event).await;
+    sent.map_err(|_| CommandError::Stopping)?;
+    let answer = answer.recv().await;
+    answer.map_err(|_| CommandError::Stopping)?
 }
 
-fn difference(before: &[u32], after: &[u32]) -> Subsystems {
-    let pairs = before.iter().zip(after).zip(Subsystem::ALL);
+fn difference(before: &[u32], after: &[u32]) -> StateParts {
+    let pairs = before.iter().zip(after).zip(StatePart::ALL);
     let changed = pairs.filter(|((before, after), _)| before != after);
-    changed.fold(Subsystems::NONE, |all, (_, subsystem)| {
-        all.or(subsystem.into())
-    })
+    changed.fold(StateParts::NONE, |all, (_, part)| all.or(part.into()))
 }
 
 /// Bytes taken from a client at a time: a command is far shorter.

@@ -79,6 +79,7 @@ fn a_living_socket_is_not_taken_and_a_dead_one_is() {
         group: None,
         mpd: None,
         password: None,
+        has_player: true,
     };
     let error = ControlServer::bind(&config(path)).unwrap_err();
     assert!(matches!(error, ControlBindError::InUse(_)), "{error}");
@@ -108,6 +109,7 @@ fn a_socket_that_no_group_can_have_is_its_owners_alone() {
             group,
             mpd: None,
             password: None,
+            has_player: true,
         };
         let _server = ControlServer::bind(&config).unwrap();
         let is = std::fs::metadata(&config.socket).unwrap().permissions();
@@ -140,6 +142,7 @@ fn a_password_is_asked_for_on_tcp() {
         group: None,
         mpd: Some("127.0.0.1:0".parse().unwrap()),
         password: Some("sesame".into()),
+        has_player: true,
     };
     let (server, requests, _notifier) = ControlServer::bind(&config).unwrap();
     let address = server.tcp_address().unwrap();

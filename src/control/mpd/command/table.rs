@@ -1,17 +1,16 @@
 //! All commands by name, each with the clients that may give it and how its words are read.
 
-use super::{
-    DatabaseCommand, Info, MpdCommand, Placing, Playback, QueueCommand, Selection, SessionCommand,
-    Sort, SortBy, TagTypes, Use,
-};
+use super::{MpdCommand, ReplyForm, SessionCommand, TagTypes, Use};
 use crate::{
     catalog::Tag,
-    control::{
-        mpd::{
-            args::{parse_seconds, Ack, AckCode, Args},
-            filter::Filter,
-        },
-        view::{Subsystem, Subsystems},
+    command::{
+        Command, DatabaseCommand, NodeCommand, Placing, Playback, QueueCommand, QueueEdit,
+        Selection, Sort, SortBy, StatePart, StateParts,
+    },
+    control::mpd::{
+        args::{parse_seconds, Ack, AckCode, Args},
+        filter::{take, take_some},
+        idle,
     },
     player::{
         queue::{QueueId, Single},
@@ -32,9 +31,9 @@ pub(super) const SPECS: &[Spec] = &[
     ("addid", Use::Player, |a| add(a, true)),
     ("binarylimit", Use::Any, |a| {
         a.number::<u32>()?;
-        session(SessionCommand::BinaryLimit)
+        session(SessionCommand::Nothing)
     }),
-    ("clear", Use::Player, |_| queue(QueueCommand::Clear)),
+    ("clear", Use::Player, |_| edit(QueueEdit::Clear)),
     ("clearerror", Use::Player, |_| play(Playback::ClearError)),
     ("close", Use::Open, |_| session(SessionCommand::Close)),
     ("command_list_begin", Use::Any, |_| {
@@ -46,7 +45,9 @@ pub(super) const SPECS: &[Spec] = &[
     ("command_list_ok_begin", Use::Any, |_| {
         session(SessionCommand::ListBegin { confirm: true })
     }),
-    ("commands", Use::Open, |_| info(Info::Commands)),
+    ("commands", Use::Open, |_| {
+        session(SessionCommand::Commands { usable: true })
+    }),
     ("config", Use::Refused, |_| {
         session(SessionCommand::Forbidden)
     }),
@@ -55,58 +56,62 @@ pub(super) const SPECS: &[Spec] = &[
     }),
     ("count", Use::Any, |a| count(a, false)),
     ("crossfade", Use::Refused, |a| match a.number::<u32>()? {
-        0 => play(Playback::NoCrossfade),
+        0 => session(SessionCommand::AsItIs),
         _ => Err(Ack::arg(
             "this node does not crossfade: tracks follow without a gap",
         )),
     }),
-    ("currentsong", Use::Any, |_| info(Info::CurrentSong)),
-    ("decoders", Use::Any, |_| info(Info::Decoders)),
+    ("currentsong", Use::Any, |_| state(ReplyForm::CurrentSong)),
+    ("decoders", Use::Any, |_| session(SessionCommand::Decoders)),
     ("delete", Use::Player, |a| {
-        queue(QueueCommand::Delete(a.range()?))
+        edit(QueueEdit::Delete(a.range()?))
     }),
     ("deleteid", Use::Player, |a| {
-        queue(QueueCommand::DeleteId(a.id()?))
+        edit(QueueEdit::DeleteId(a.id()?))
     }),
     ("disableoutput", Use::Refused, |a| {
         a.number::<u32>()?;
-        info(Info::DisableOutput)
+        session(SessionCommand::DisableOutput)
     }),
     ("enableoutput", Use::Refused, |a| {
         match a.number::<u32>()? {
-            0 => info(Info::EnableOutput),
+            0 => session(SessionCommand::Nothing),
             _ => Err(Ack::new(AckCode::NoExist, "No such audio output")),
         }
     }),
     ("find", Use::Any, |a| find(a, false)),
     ("findadd", Use::Player, |a| find_add(a, false)),
-    ("getvol", Use::Player, |_| play(Playback::GetVolume)),
-    ("idle", Use::Any, idle),
+    ("getvol", Use::Player, |_| state(ReplyForm::Volume)),
+    ("idle", Use::Any, idle_for),
     ("kill", Use::Refused, |_| session(SessionCommand::Forbidden)),
     ("list", Use::Any, values),
     ("listall", Use::Any, |a| list_all(a, false)),
     ("listallinfo", Use::Any, |a| list_all(a, true)),
     ("listfiles", Use::Any, |a| list(a, true)),
-    ("listplaylists", Use::Any, |_| info(Info::Nothing)),
+    ("listplaylists", Use::Any, |_| {
+        session(SessionCommand::Nothing)
+    }),
     ("lsinfo", Use::Any, |a| list(a, false)),
     ("move", Use::Player, |a| {
-        queue(QueueCommand::Move(a.range()?, a.place()?))
+        edit(QueueEdit::Move(a.range()?, a.place()?))
     }),
     ("moveid", Use::Player, |a| {
-        queue(QueueCommand::MoveId(a.id()?, a.place()?))
+        edit(QueueEdit::MoveId(a.id()?, a.place()?))
     }),
     ("next", Use::Player, |_| play(Playback::Next)),
     ("noidle", Use::Any, |_| session(SessionCommand::NoIdle)),
-    ("notcommands", Use::Open, |_| info(Info::NotCommands)),
-    ("outputs", Use::Any, |_| info(Info::Outputs)),
-    ("p2p_devices", Use::Any, |_| info(Info::Devices)),
-    ("p2p_join", Use::Local, |_| info(Info::Join)),
-    ("p2p_leave", Use::Local, |_| info(Info::Leave)),
-    ("p2p_library", Use::Player, |_| info(Info::Library)),
+    ("notcommands", Use::Open, |_| {
+        session(SessionCommand::Commands { usable: false })
+    }),
+    ("outputs", Use::Any, |_| state(ReplyForm::Outputs)),
+    ("p2p_devices", Use::Any, |_| node(NodeCommand::Devices)),
+    ("p2p_join", Use::Local, |_| node(NodeCommand::Join)),
+    ("p2p_leave", Use::Local, |_| node(NodeCommand::Leave)),
+    ("p2p_library", Use::Player, |_| node(NodeCommand::Library)),
     ("p2p_missed", Use::Any, |a| {
         database(DatabaseCommand::Missed(a.rest().join(" ")))
     }),
-    ("p2p_peers", Use::Any, |_| info(Info::Peers)),
+    ("p2p_peers", Use::Any, |_| node(NodeCommand::Peers)),
     ("p2p_play", Use::Player, |a| play_best(a, Placing::Instead)),
     ("p2p_play_last", Use::Player, |a| {
         play_best(a, Placing::Last)
@@ -114,8 +119,8 @@ pub(super) const SPECS: &[Spec] = &[
     ("p2p_play_next", Use::Player, |a| {
         play_best(a, Placing::Next)
     }),
-    ("p2p_stats", Use::Any, |_| info(Info::NodeStats)),
-    ("p2p_status", Use::Any, |_| info(Info::NodeStatus)),
+    ("p2p_stats", Use::Any, |_| node(NodeCommand::Stats)),
+    ("p2p_status", Use::Any, |_| state(ReplyForm::NodeStatus)),
     ("password", Use::Open, |a| {
         session(SessionCommand::Password(a.text()?))
     }),
@@ -132,31 +137,33 @@ pub(super) const SPECS: &[Spec] = &[
         play(Playback::PlayId(id))
     }),
     ("playlistfind", Use::Any, |a| {
-        queue(QueueCommand::Find(Filter::take_some(a, false)?))
+        queue(QueueCommand::Find(take_some(a, false)?))
     }),
     ("playlistid", Use::Any, |a| {
         let id = optional_position(a)?.map(to_id).transpose()?;
         queue(QueueCommand::ById(id))
     }),
     ("playlistinfo", Use::Any, |a| {
-        queue(QueueCommand::Info(a.optional_range()?))
+        queue(QueueCommand::List(a.optional_range()?))
     }),
     ("playlistsearch", Use::Any, |a| {
-        queue(QueueCommand::Find(Filter::take_some(a, true)?))
+        queue(QueueCommand::Find(take_some(a, true)?))
     }),
-    ("plchanges", Use::Any, |a| changes(a, false)),
-    ("plchangesposid", Use::Any, |a| changes(a, true)),
+    ("plchanges", Use::Any, |a| changes(a, ReplyForm::Whole)),
+    ("plchangesposid", Use::Any, |a| {
+        changes(a, ReplyForm::Positions)
+    }),
     ("previous", Use::Player, |_| play(Playback::Previous)),
     ("random", Use::Player, |a| play(Playback::Random(a.flag()?))),
     ("repeat", Use::Player, |a| play(Playback::Repeat(a.flag()?))),
     ("replay_gain_mode", Use::Refused, |a| {
         match a.text()?.as_str() {
-            "off" => play(Playback::NoReplayGain),
+            "off" => session(SessionCommand::AsItIs),
             _ => Err(Ack::arg("this node plays tracks as they are: only \"off\"")),
         }
     }),
     ("replay_gain_status", Use::Any, |_| {
-        info(Info::ReplayGainStatus)
+        session(SessionCommand::ReplayGainStatus)
     }),
     ("rescan", Use::Any, |a| update(a, true)),
     ("search", Use::Any, |a| find(a, true)),
@@ -174,7 +181,7 @@ pub(super) const SPECS: &[Spec] = &[
         _ => Err(Ack::arg("Invalid volume value: it is 0 to 100")),
     }),
     ("shuffle", Use::Player, |a| {
-        queue(QueueCommand::Shuffle(a.optional_range()?))
+        edit(QueueEdit::Shuffle(a.optional_range()?))
     }),
     ("single", Use::Player, |a| {
         let single = match a.text()?.as_str() {
@@ -185,18 +192,20 @@ pub(super) const SPECS: &[Spec] = &[
         };
         play(Playback::Single(single))
     }),
-    ("stats", Use::Any, |_| info(Info::Stats)),
-    ("status", Use::Any, |_| info(Info::Status)),
+    ("stats", Use::Any, |_| state(ReplyForm::Totals)),
+    ("status", Use::Any, |_| state(ReplyForm::Status)),
     ("stop", Use::Player, |_| play(Playback::Stop)),
     ("swap", Use::Player, |a| {
-        queue(QueueCommand::Swap(a.number()?, a.number()?))
+        edit(QueueEdit::Swap(a.number()?, a.number()?))
     }),
     ("swapid", Use::Player, |a| {
-        queue(QueueCommand::SwapId(a.id()?, a.id()?))
+        edit(QueueEdit::SwapId(a.id()?, a.id()?))
     }),
     ("tagtypes", Use::Any, tag_types),
     ("update", Use::Any, |a| update(a, false)),
-    ("urlhandlers", Use::Any, |_| info(Info::Nothing)),
+    ("urlhandlers", Use::Any, |_| {
+        session(SessionCommand::Nothing)
+    }),
     ("volume", Use::Player, |a| match a.number()? {
         change @ -100..=100 => play(Playback::ChangeVolume(change)),
         _ => Err(Ack::arg("Invalid volume change: it is -100 to 100")),
@@ -208,34 +217,46 @@ fn session(command: SessionCommand) -> Result<MpdCommand, Ack> {
 }
 
 fn play(command: Playback) -> Result<MpdCommand, Ack> {
-    Ok(MpdCommand::Playback(command))
+    whole(Command::Playback(command))
 }
 
 fn queue(command: QueueCommand) -> Result<MpdCommand, Ack> {
-    Ok(MpdCommand::Queue(command))
+    whole(Command::Queue(command))
+}
+
+fn edit(command: QueueEdit) -> Result<MpdCommand, Ack> {
+    queue(QueueCommand::Edit(command))
 }
 
 fn database(command: DatabaseCommand) -> Result<MpdCommand, Ack> {
-    Ok(MpdCommand::Database(command))
+    whole(Command::Database(command))
 }
 
-fn info(command: Info) -> Result<MpdCommand, Ack> {
-    Ok(MpdCommand::Info(command))
+fn node(command: NodeCommand) -> Result<MpdCommand, Ack> {
+    whole(Command::Node(command))
 }
 
-fn idle(args: &mut Args) -> Result<MpdCommand, Ack> {
-    let mut wanted = Subsystems::NONE;
+fn whole(command: Command) -> Result<MpdCommand, Ack> {
+    Ok(MpdCommand::Node(command, ReplyForm::Whole))
+}
+
+fn state(form: ReplyForm) -> Result<MpdCommand, Ack> {
+    Ok(MpdCommand::Node(Command::Node(NodeCommand::State), form))
+}
+
+fn idle_for(args: &mut Args) -> Result<MpdCommand, Ack> {
+    let mut wanted = StateParts::NONE;
     while let Some(name) = args.next() {
-        let mut all = Subsystem::ALL.into_iter();
-        match all.find(|subsystem| subsystem.name() == name) {
-            Some(subsystem) => wanted = wanted.or(subsystem.into()),
+        let mut all = StatePart::ALL.into_iter();
+        match all.find(|&part| idle::name(part) == name) {
+            Some(part) => wanted = wanted.or(part.into()),
             // Those of MPD that never change here.
             None if UNCHANGING.contains(&name.as_str()) => {}
             None => return Err(Ack::arg(format!("Unrecognized idle event: {name}"))),
         }
     }
     session(SessionCommand::Idle(match wanted.is_empty() {
-        true => Subsystems::ALL,
+        true => StateParts::ALL,
         false => wanted,
     }))
 }
@@ -259,10 +280,15 @@ fn tag_types(args: &mut Args) -> Result<MpdCommand, Ack> {
     }))
 }
 
-fn add(args: &mut Args, id: bool) -> Result<MpdCommand, Ack> {
+fn add(args: &mut Args, tells_id: bool) -> Result<MpdCommand, Ack> {
     let uri = directory(&args.text()?);
     let at = args.peek().is_some().then(|| args.place()).transpose()?;
-    database(DatabaseCommand::Add { uri, at, id })
+    let form = match tells_id {
+        true => ReplyForm::Whole,
+        false => ReplyForm::Nothing,
+    };
+    let command = Command::Database(DatabaseCommand::Add { uri, at });
+    Ok(MpdCommand::Node(command, form))
 }
 
 fn list(args: &mut Args, files: bool) -> Result<MpdCommand, Ack> {
@@ -286,12 +312,13 @@ fn find_add(args: &mut Args, folded: bool) -> Result<MpdCommand, Ack> {
         true => Some(args.place()?),
         false => None,
     };
-    database(DatabaseCommand::FindAdd { selection, at })
+    let command = Command::Database(DatabaseCommand::FindAdd { selection, at });
+    Ok(MpdCommand::Node(command, ReplyForm::Nothing))
 }
 
 fn selection(args: &mut Args, folded: bool) -> Result<Selection, Ack> {
     let mut selection = Selection {
-        filter: Filter::take_some(args, folded)?,
+        filter: take_some(args, folded)?,
         sort: None,
         window: None,
     };
@@ -324,9 +351,9 @@ fn values(args: &mut Args) -> Result<MpdCommand, Ack> {
         // `list album ARTIST`, which older clients still send.
         true => {
             let artist = args.text()?;
-            Filter::take(&mut Args::new("list", vec!["artist".into(), artist]), false)?
+            take(&mut Args::new("list", vec!["artist".into(), artist]), false)?
         }
-        false => Filter::take(args, false)?,
+        false => take(args, false)?,
     };
     let mut group = Vec::new();
     while args.take("group") {
@@ -336,7 +363,7 @@ fn values(args: &mut Args) -> Result<MpdCommand, Ack> {
 }
 
 fn count(args: &mut Args, folded: bool) -> Result<MpdCommand, Ack> {
-    let filter = Filter::take(args, folded)?;
+    let filter = take(args, folded)?;
     let group = match args.take("group") {
         true => Some(tag(&args.text()?)?),
         false => None,
@@ -353,12 +380,12 @@ fn play_best(args: &mut Args, placing: Placing) -> Result<MpdCommand, Ack> {
     database(DatabaseCommand::PlayBest(words.to_owned(), placing))
 }
 
-fn changes(args: &mut Args, short: bool) -> Result<MpdCommand, Ack> {
-    queue(QueueCommand::Changes {
+fn changes(args: &mut Args, form: ReplyForm) -> Result<MpdCommand, Ack> {
+    let command = QueueCommand::Changes {
         since: args.number()?,
         range: args.optional_range()?.unwrap_or(0..usize::MAX),
-        short,
-    })
+    };
+    Ok(MpdCommand::Node(Command::Queue(command), form))
 }
 
 fn seek_current(args: &mut Args) -> Result<MpdCommand, Ack> {
@@ -373,8 +400,8 @@ fn seek_current(args: &mut Args) -> Result<MpdCommand, Ack> {
 }
 
 fn update(args: &mut Args, rescan: bool) -> Result<MpdCommand, Ack> {
-    let path = directory(&args.next().unwrap_or_default());
-    info(Info::Update { path, rescan })
+    let uri = directory(&args.next().unwrap_or_default());
+    node(NodeCommand::Update { uri, rescan })
 }
 
 /// A position, where `-1` means none.

@@ -1,12 +1,20 @@
+use std::fmt;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::control::fixture;
+use crate::{
+    command::song::SongRef,
+    control::{
+        fixture,
+        mpd::{args::quote, dates::format_time},
+    },
+};
 
 fn parse(words: &[&str], folded: bool) -> Result<Filter, Ack> {
     let words = words.iter().map(|word| (*word).to_owned()).collect();
     let mut args = Args::new("find", words);
-    let filter = Filter::take_some(&mut args, folded)?;
+    let filter = take_some(&mut args, folded)?;
     args.end().map(|()| filter)
 }
 
@@ -100,9 +108,8 @@ fn node() -> impl Strategy<Value = String> {
         "starts_with",
         "!starts_with",
     ]);
-    let text = (tag, operator, ".*").prop_map(|(tag, op, value)| {
-        format!("({tag} {op} {})", crate::control::mpd::args::quote(&value))
-    });
+    let text = (tag, operator, ".*")
+        .prop_map(|(tag, op, value)| format!("({tag} {op} {})", quote(&value)));
     let leaf = prop_oneof![
         4 => text,
         1 => Just("(base 'a/b')".to_owned()),
@@ -143,5 +150,55 @@ proptest! {
     #[test]
     fn anything_is_parsed_or_refused(text in "\\(?[()!='\" a-zA-Z0-9:\\\\]*", folded: bool) {
         let _ = parse(&[&text], folded);
+    }
+}
+
+impl fmt::Display for Filter {
+    /// The filter as an expression, which parses to the same again.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.root.fmt(f)
+    }
+}
+
+impl fmt::Display for FilterNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::And(nodes) => {
+                f.write_str("(")?;
+                for (n, node) in nodes.iter().enumerate() {
+                    let and = if n > 0 { " AND " } else { "" };
+                    write!(f, "{and}{node}")?;
+                }
+                f.write_str(")")
+            }
+            Self::Not(node) => write!(f, "(!{node})"),
+            Self::Text {
+                field,
+                how,
+                negated,
+                value,
+            } => {
+                let operator = match (how, negated) {
+                    (How::Equals, false) => "==",
+                    (How::Equals, true) => "!=",
+                    (How::Contains, false) => "contains",
+                    (How::Contains, true) => "!contains",
+                    (How::StartsWith, false) => "starts_with",
+                    (How::StartsWith, true) => "!starts_with",
+                };
+                let field = match field {
+                    FilterField::Tag(tag) => tag.name(),
+                    FilterField::Any => "any",
+                    FilterField::File => "file",
+                };
+                write!(f, "({field} {operator} {})", quote(value))
+            }
+            Self::Base(directory) => write!(f, "(base {})", quote(directory)),
+            Self::ModifiedSince(time) => write!(f, "(modified-since '{}')", format_time(*time)),
+            Self::AudioFormat(parts) => {
+                let part = |n: usize| parts[n].map_or("*".to_owned(), |part| part.to_string());
+                write!(f, "(AudioFormat == '{}:{}:{}')", part(0), part(1), part(2))
+            }
+        }
     }
 }

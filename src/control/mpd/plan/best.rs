@@ -19,11 +19,12 @@ use std::{
     ops::Range,
 };
 
-use self::words::{occurrence, weight_of, Fit, Looked, Query};
-use super::{path_key, AfterInsert, Look, PlanStage, Spot};
+use self::words::{occurrence, weight_of, Fit, Looked, SoughtWords};
+use super::{path_key, Look, PlanStage, Spot};
 use crate::{
     catalog::{Database, Tag},
-    control::mpd::{command::Placing, song::SongRef, text::fold},
+    command::{song::SongRef, AfterInsert, Placing},
+    util::text::fold,
 };
 
 /// The best match so far.
@@ -31,7 +32,7 @@ use crate::{
 pub(super) struct Best {
     /// As typed.
     text: String,
-    query: Query,
+    query: SoughtWords,
     placing: Placing,
     /// What lies at or under the path that was typed.
     path: Vec<Spot>,
@@ -106,7 +107,7 @@ impl Folded {
         }
     }
 
-    fn fill(&mut self, song: &SongRef<'_>, uri: &str, query: &Query) {
+    fn fill(&mut self, song: &SongRef<'_>, uri: &str, query: &SoughtWords) {
         let words = &query.words;
         let tags = [Tag::Artist, Tag::AlbumArtist, Tag::Album, Tag::Title];
         let [artist, album_artist, album, title] = song.tags.firsts(tags);
@@ -171,7 +172,7 @@ impl BestMatches {
 
 impl Best {
     pub fn new(text: &str, placing: Placing) -> Self {
-        let query = Query::new(text);
+        let query = SoughtWords::new(text);
         Self {
             text: text.trim_matches('/').to_owned(),
             looked_at: Folded::new(&query.words),

@@ -1,16 +1,11 @@
 //! What no peer that is here has, but an owner that is away lists: then the answer names it.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{best::Best, Look, PlanStage, Spot, TrackWalk};
 use crate::{
     catalog::{Database, FoundTrackRef},
-    control::mpd::{
-        args::{Ack, AckCode},
-        command::Placing,
-        song::SongRef,
-        text::about,
-    },
+    command::{song::SongRef, CommandError, Placing},
 };
 
 /// Something that was asked for, and was not found.
@@ -19,7 +14,7 @@ pub(super) struct MissedTracks {
     text: String,
     sought: Sought,
     /// What is answered if no owner has it either.
-    nothing: Ack,
+    nothing: CommandError,
 }
 
 #[derive(Debug)]
@@ -31,7 +26,7 @@ enum Sought {
 }
 
 impl MissedTracks {
-    pub fn path(uri: String, nothing: Ack) -> Self {
+    pub fn path(uri: String, nothing: CommandError) -> Self {
         Self {
             text: uri,
             sought: Sought::Path(None),
@@ -39,7 +34,7 @@ impl MissedTracks {
         }
     }
 
-    pub fn words(text: &str, nothing: Ack) -> Self {
+    pub fn words(text: &str, nothing: CommandError) -> Self {
         Self {
             text: text.to_owned(),
             sought: Sought::Words(Box::new(Best::new(text, Placing::Instead))),
@@ -49,8 +44,7 @@ impl MissedTracks {
 
     /// What has been looked for by words already, among what can be played.
     pub fn like(text: &str) -> Self {
-        let nothing = format!("nobody who is here has anything like {text:?}");
-        Self::words(text, Ack::new(AckCode::NoExist, nothing))
+        Self::words(text, CommandError::NothingLike(text.to_owned()))
     }
 
     /// Begins to look for it.
@@ -93,20 +87,14 @@ impl MissedTracks {
             Sought::Words(best) => best.meant(),
         };
         let owner = spot.and_then(|spot| database.members().get(spot.member));
-        let owner = owner.and_then(|owner| Some((&*owner.name, owner.away_for(now)?)));
-        PlanStage::Fail(owner.map_or(self.nothing, |(name, away)| is_on(&self.text, name, away)))
+        let owner = owner.and_then(|owner| Some((owner.name.clone(), owner.away_for(now)?)));
+        PlanStage::Fail(match owner {
+            Some((owner, away)) => CommandError::OwnerAway {
+                what: self.text,
+                owner,
+                away,
+            },
+            None => self.nothing,
+        })
     }
-}
-
-fn is_on(text: &str, owner: &str, away: Duration) -> Ack {
-    let away = about(away);
-    let text = match text == owner {
-        true => format!(
-            "{owner} has been away for {away}, and nobody who is here has copies of its tracks"
-        ),
-        false => format!(
-            "{text:?} is on {owner}, which has been away for {away}; nobody who is here has a copy"
-        ),
-    };
-    Ack::new(AckCode::NoExist, text)
 }

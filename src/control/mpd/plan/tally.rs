@@ -9,7 +9,8 @@ use super::{nobody_has, Look, PlanStage, Printer, Spot};
 use crate::{
     catalog::Database,
     catalog::Tag,
-    control::mpd::{filter::Filter, reply::Reply, song::SongRef, text::format_time},
+    command::{song::SongRef, Filter},
+    control::mpd::{dates::format_time, reply::Reply},
     id::TrackId,
 };
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::{
     catalog::{Catalogue, Database, DatabaseMember, FoundTrackRef, PAGE_ENTRIES},
-    control::mpd::filter::Filter,
+    command::Filter,
     id::EntryNo,
 };
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::control::{mpd::command::Playback, view::Subsystem};
+use crate::command::{Playback, StatePart};
 
 /// Runs the session until it wants more, each command succeeding except
 /// `next`; gives what was written and why it ended.
@@ -11,10 +11,10 @@ fn run(session: &mut Session) -> (String, Option<SessionEnd>) {
         assert_eq!(end, None, "nothing follows the end");
         match action {
             SessionAction::Write(more) => text.push_str(&more),
-            SessionAction::Run(MpdCommand::Playback(Playback::Next)) => {
+            SessionAction::Run(Command::Playback(Playback::Next), _) => {
                 session.handle_done(Err(Ack::new(AckCode::System, "no")));
             }
-            SessionAction::Run(_) => session.handle_done(Ok(())),
+            SessionAction::Run(..) => session.handle_done(Ok(())),
             SessionAction::Compare(given) => session.handle_guess(match &*given {
                 "sesame" => Guess::Right,
                 "hasty" => Guess::Unheard(7),
@@ -27,7 +27,7 @@ fn run(session: &mut Session) -> (String, Option<SessionEnd>) {
 }
 
 fn greeted(access: Access) -> Session {
-    let mut session = Session::new(access);
+    let mut session = Session::new(access, true);
     assert_eq!(run(&mut session), (GREETING.to_owned(), None));
     session
 }
@@ -78,10 +78,10 @@ fn lines_are_answered_in_turn() {
 #[test]
 fn idle_waits_for_what_it_asked_about_and_misses_nothing() {
     let mut session = greeted(Access::Local);
-    session.handle_changed(Subsystem::Mixer.into());
+    session.handle_changed(StatePart::Volume.into());
     assert_eq!(say(&mut session, "idle player\n").0, "");
     assert!(session.is_idle());
-    session.handle_changed(Subsystem::Player.into());
+    session.handle_changed(StatePart::Player.into());
     assert_eq!(run(&mut session).0, "changed: player\nOK\n");
     assert_eq!(say(&mut session, "idle\n").0, "changed: mixer\nOK\n");
     assert_eq!(say(&mut session, "idle\nnoidle\n").0, "OK\n");
@@ -175,6 +175,38 @@ fn an_idle_client_holds_nothing() {
     assert_eq!(session.held(), 0);
 }
 
+#[test]
+fn commands_are_those_that_the_node_and_the_client_can_use() {
+    let tells = |access, has_player, line: &str| {
+        let mut session = Session::new(access, has_player);
+        run(&mut session);
+        say(&mut session, line).0
+    };
+    let names = |text: &str, name| text.contains(&format!("command: {name}\n"));
+    for (access, has_player, usable, unusable) in [
+        (Access::Local, true, "p2p_leave", None),
+        (Access::Remote, true, "play", Some("p2p_leave")),
+        (Access::Closed, true, "password", Some("play")),
+        (Access::Local, false, "status", Some("play")),
+    ] {
+        let (can, cannot) = (
+            tells(access, has_player, "commands\n"),
+            tells(access, has_player, "notcommands\n"),
+        );
+        assert!(names(&can, usable) && !names(&cannot, usable), "{usable}");
+        if let Some(unusable) = unusable {
+            assert!(
+                names(&cannot, unusable) && !names(&can, unusable),
+                "{unusable}"
+            );
+        }
+        assert!(!names(&can, "kill") && !names(&cannot, "kill"));
+    }
+    let refused = tells(Access::Local, false, "crossfade 0\n");
+    assert!(refused.contains("tracker only"), "{refused}");
+    assert_eq!(tells(Access::Local, true, "crossfade 0\n"), "OK\n");
+}
+
 proptest! {
     #[test]
     fn any_bytes_in_any_pieces_are_survived(
@@ -192,7 +224,7 @@ proptest! {
         for piece in pieces {
             session.handle_bytes(&piece);
             if changed {
-                session.handle_changed(Subsystem::Player.into());
+                session.handle_changed(StatePart::Player.into());
             }
             if run(&mut session).1.is_some() {
                 break;

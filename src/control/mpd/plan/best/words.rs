@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use crate::control::mpd::text::{fold, fold_into};
+use crate::util::text::{fold, fold_into};
 
 /// The words, without case and accents.
 #[derive(Debug)]
-pub(super) struct Query {
+pub(super) struct SoughtWords {
     pub(super) phrase: String,
     pub(super) words: Vec<String>,
 }
@@ -59,7 +59,7 @@ impl Looked {
     }
 }
 
-impl Query {
+impl SoughtWords {
     pub(super) fn new(text: &str) -> Self {
         let words: Vec<_> = fold(text).split_whitespace().map(str::to_owned).collect();
         Self {

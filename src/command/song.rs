@@ -1,12 +1,9 @@
-//! A track as the protocol shows it, be it of the database or of the queue.
+//! A track as it is shown, be it of the database or of the queue.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
-use super::{reply::Reply, text::format_time};
-use crate::{
-    catalog::{Database, FoundTrackRef, Tag, TagsRef},
-    player::queue::{QueueItem, QueueSlot},
-};
+use super::view::QueuedView;
+use crate::catalog::{FoundTrackRef, Tag, TagsRef};
 
 /// A borrowed track.
 #[derive(Clone, Copy, Debug)]
@@ -43,14 +40,13 @@ impl<'a> From<FoundTrackRef<'a>> for SongRef<'a> {
     }
 }
 
-impl<'a> SongRef<'a> {
-    /// A queued track, under the name that its owner has now or had last.
-    pub fn queued(item: &'a QueueItem, database: &'a Database) -> Self {
-        let member = database.known(item.peer);
+impl<'a> From<&'a QueuedView> for SongRef<'a> {
+    fn from(queued: &'a QueuedView) -> Self {
+        let item = &*queued.item;
         let (dir, name) = item.path.rsplit_once('/').unwrap_or(("", &item.path));
         let info = &item.info;
         Self {
-            owner: member.map_or(&*info.owner, |member| &*member.name),
+            owner: &queued.owner,
             dir,
             name,
             tags: (&info.tags).into(),
@@ -59,10 +55,12 @@ impl<'a> SongRef<'a> {
             bits: info.bits,
             channels: info.channels,
             modified: info.modified,
-            is_away: database.member(item.peer).is_none(),
+            is_away: queued.is_away,
         }
     }
+}
 
+impl<'a> SongRef<'a> {
     /// `<peer name>/<path>`.
     pub fn uri(&self) -> String {
         let mut uri = String::new();
@@ -118,38 +116,4 @@ impl<'a> SongRef<'a> {
             None => test(""),
         }
     }
-
-    /// `rate:bits:channels`, with `f` for bits where there are none: lossy
-    /// formats decode to floating point.
-    pub fn format(&self) -> String {
-        let mut format = format!("{}:", self.rate);
-        match self.bits {
-            Some(bits) => _ = write!(format, "{bits}"),
-            None => format.push('f'),
-        }
-        _ = write!(format, ":{}", self.channels);
-        format
-    }
-
-    /// Everything about it, `file:` first, as in every song of a reply.
-    pub fn write(&self, reply: &mut Reply) {
-        reply.pair("file", self.uri());
-        reply.pair("Last-Modified", format_time(self.modified));
-        reply.pair("Format", self.format());
-        let mask = reply.tags();
-        for (tag, value) in self.tags.iter().filter(|(tag, _)| mask.contains(*tag)) {
-            reply.pair(tag.name(), value);
-        }
-        reply.pair("Time", self.duration.as_secs_f64().round());
-        reply.seconds("duration", self.duration);
-        if self.is_away {
-            reply.flag("p2p_away", true);
-        }
-    }
-}
-
-/// A queued song with its place.
-pub fn write_queued(reply: &mut Reply, position: usize, slot: &QueueSlot, database: &Database) {
-    SongRef::queued(&slot.item, database).write(reply);
-    reply.pair("Pos", position).pair("Id", slot.id.0);
 }

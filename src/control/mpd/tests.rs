@@ -2,72 +2,60 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    args::{quote, Ack, AckCode},
+    command::{parse, MpdCommand},
+    plan::{Plan, PlanStep},
+    print::print,
+    reply::Reply,
+    tag::TagMask,
+};
 use crate::{
-    catalog::KEPT_FOR,
-    config::Role,
-    control::{
-        fixture,
-        mpd::{command::parse, plan::PlanStep},
-    },
+    catalog::{Database, KEPT_FOR},
+    command::{Command, CommandOutcome, CommandRequest, DatabaseCommand, Placing},
+    control::fixture::{self, FixtureNode},
     player::{transport::PlayState, PlayerEvent},
 };
 
-/// A node without a network.
-struct Node {
-    queue: Queue,
-    transport: Transport,
-    database: Database,
-    view: NodeView,
+/// A node and a client of it.
+struct Harness {
+    node: FixtureNode,
     /// Tracks that a plan looks at in a step.
     budget: usize,
-    now: Instant,
 }
 
-impl Node {
+impl Harness {
     fn new() -> Self {
         Self {
-            queue: Queue::new(1),
-            transport: Transport::new(30, 100),
-            database: fixture::database(),
-            view: fixture::view(Role::Both),
+            node: FixtureNode::new(fixture::database()),
             budget: 2,
-            now: Instant::now(),
         }
     }
 
-    fn apply(&mut self, task: SlowTask) -> Result<CommandOutcome, Ack> {
-        let (tags, access) = (TagMask::ALL, Access::Local);
-        let context = &mut Context {
-            queue: &mut self.queue,
-            transport: &mut self.transport,
-            database: &self.database,
-            view: &self.view,
-            peers: &fixture::peers,
-            stats: &fixture::stats,
-            now: self.now,
-        };
-        apply(SessionRequest { task, tags, access }, context)
-    }
-
-    /// Carries out a line to its end, as a session would.
+    /// Carries out a line to its end, as a client's task would.
     fn ask(&mut self, line: &str) -> Result<String, Ack> {
-        let mut task = SlowTask::Command(parse(line).map_err(|(_, ack)| ack)?);
+        let MpdCommand::Node(command, form) = parse(line).map_err(|(_, ack)| ack)? else {
+            panic!("{line} is the session's");
+        };
+        let mut request = CommandRequest::Command(command);
         let mut text = String::new();
-        'task: loop {
-            let mut plan = match self.apply(task)? {
-                CommandOutcome::Now(reply) => return Ok(text + reply.as_str()),
-                CommandOutcome::Later(errand) => return Ok(format!("{errand:?}")),
-                CommandOutcome::Query(plan) => plan,
+        'request: loop {
+            let mut plan = match self.node.answer(request)? {
+                CommandOutcome::Answer(answer) => {
+                    let mut reply = Reply::new();
+                    print(&answer, form, &mut reply);
+                    return Ok(text + reply.as_str());
+                }
+                CommandOutcome::Query(query) => Plan::new(*query, TagMask::ALL, form),
             };
             loop {
                 match plan.step(self.budget) {
                     PlanStep::Write(reply) => text.push_str(reply.as_str()),
                     PlanStep::Done => return Ok(text),
-                    PlanStep::Failed(ack) => return Err(ack),
+                    PlanStep::Failed(error) => return Err(error.into()),
                     PlanStep::Insert(insertion) => {
-                        task = SlowTask::Insert(insertion);
-                        continue 'task;
+                        request = CommandRequest::Insert(insertion);
+                        continue 'request;
                     }
                 }
             }
@@ -89,7 +77,7 @@ impl Node {
 
 #[test]
 fn the_root_has_a_directory_for_each_peer() {
-    let mut node = Node::new();
+    let mut node = Harness::new();
     assert_eq!(node.values("lsinfo", "directory"), ["kitchen", "studio"]);
     assert_eq!(node.values("lsinfo", "file"), [] as [&str; 0]);
     let here = "lsinfo kitchen/miles";
@@ -118,7 +106,7 @@ fn the_root_has_a_directory_for_each_peer() {
 
 #[test]
 fn equal_tracks_are_found_once() {
-    let mut node = Node::new();
+    let mut node = Harness::new();
     let so_what = ["kitchen/miles/kind of blue/1.flac"];
     assert_eq!(node.values("find title \"So What\"", "file"), so_what);
     assert_eq!(
@@ -132,7 +120,7 @@ fn equal_tracks_are_found_once() {
 
 #[test]
 fn values_are_listed_within_their_groups() {
-    let mut node = Node::new();
+    let mut node = Harness::new();
     assert_eq!(
         node.text("list album \"(artist != '')\" group albumartist"),
         "AlbumArtist: John Coltrane\nAlbum: Blue Train\n\
@@ -170,7 +158,7 @@ fn a_few_words_choose_what_was_meant() {
         ("kitchen/miles", "directory", KIND_OF_BLUE),
     ];
     for (words, what, titles) in cases {
-        let mut node = Node::new();
+        let mut node = Harness::new();
         let reply = node.text(&format!("p2p_play \"{words}\""));
         assert!(
             reply.starts_with(&format!("p2p_match: {what}\n")),
@@ -184,23 +172,23 @@ fn a_few_words_choose_what_was_meant() {
             [""] => assert_eq!(queued, ["kitchen/untagged.wav"], "{words}"),
             titles => assert_eq!(queued, titles, "{words}"),
         }
-        assert_eq!(node.transport.state(), PlayState::Play);
+        assert_eq!(node.node.transport.state(), PlayState::Play);
     }
-    let ack = Node::new().ask("p2p_play polka").unwrap_err();
+    let ack = Harness::new().ask("p2p_play polka").unwrap_err();
     assert_eq!(ack.code, AckCode::NoExist);
     assert!(ack.text.contains("polka"), "{ack}");
-    assert!(Node::new().ask("p2p_play \"\u{301}\"").is_err());
+    assert!(Harness::new().ask("p2p_play \"\u{301}\"").is_err());
 }
 
 /// A person that is told only that nobody has it looks for a mistake in the words.
 #[test]
 fn what_only_an_owner_has_that_is_away_is_named_with_that_owner() {
-    let mut node = Node::new();
+    let mut node = Harness::new();
     let mut kitchen = fixture::member("kitchen", 1, fixture::KITCHEN);
-    kitchen.kept_until = Some(node.now + KEPT_FOR);
-    node.now += Duration::from_secs(3 * 3600);
+    kitchen.kept_until = Some(node.node.now + KEPT_FOR);
+    node.node.now += Duration::from_secs(3 * 3600);
     let studio = fixture::member("studio", 2, fixture::STUDIO);
-    node.database = Database::new(vec![kitchen, studio], 1);
+    node.node.database = Database::new(vec![kitchen, studio], 1);
     let svefn = "kitchen/sigur/agaetis.mp3";
     for (line, said) in [
         ("p2p_play svefn", "\"svefn\" is on kitchen"),
@@ -239,8 +227,8 @@ fn what_only_an_owner_has_that_is_away_is_named_with_that_owner() {
             "{line}: {text}"
         );
     }
-    let alone = node.database.members()[1].clone();
-    node.database = Database::new(vec![alone], 2);
+    let alone = node.node.database.members()[1].clone();
+    node.node.database = Database::new(vec![alone], 2);
     let text = node.ask("lsinfo kitchen").unwrap_err().text;
     let all = "kitchen has been away for 3 h, and nobody who is here has copies of its tracks";
     assert_eq!(text, all);
@@ -249,9 +237,9 @@ fn what_only_an_owner_has_that_is_away_is_named_with_that_owner() {
 const KIND_OF_BLUE: &[&str] = &["So What", "Freddie Freeloader", "Blue in Green"];
 
 /// A peer with these tracks, of the tags that the fixture has.
-fn with(lines: &'static [fixture::Line]) -> Node {
-    let mut node = Node::new();
-    node.database = Database::new(vec![fixture::member("kitchen", 1, lines)], 1);
+fn with(lines: &'static [fixture::Line]) -> Harness {
+    let mut node = Harness::new();
+    node.node.database = Database::new(vec![fixture::member("kitchen", 1, lines)], 1);
     node
 }
 
@@ -312,7 +300,7 @@ fn an_album_of_many_artists_or_discs_is_played_whole() {
 /// A week of it does not fill the queue.
 #[test]
 fn play_replaces_the_queue_and_refuses_nothing_found() {
-    let mut node = Node::new();
+    let mut node = Harness::new();
     node.text("add kitchen/miles");
     node.text("play 0");
     let told = node.values("p2p_play whatever", "Title");
@@ -332,7 +320,7 @@ fn play_replaces_the_queue_and_refuses_nothing_found() {
 
 #[test]
 fn what_is_to_come_next_or_last_interrupts_nothing() {
-    let mut node = Node::new();
+    let mut node = Harness::new();
     // Where nothing plays, it is played.
     node.text("p2p_play_last \"kind of blue\"");
     assert_eq!(node.values("status", "state"), ["play"]);
@@ -355,11 +343,11 @@ fn what_is_to_come_next_or_last_interrupts_nothing() {
 /// What has been played makes room; where nothing has, the refusal says what to do.
 #[test]
 fn a_full_queue_says_what_to_do() {
-    let mut node = Node::new();
+    let mut node = Harness::new();
     node.text("add kitchen/untagged.wav");
-    let item = node.queue.slots()[0].item.clone();
+    let item = node.node.queue.slots()[0].item.clone();
     let many = vec![item; crate::player::queue::MAX_QUEUE - 1];
-    node.queue.insert(many, None).unwrap();
+    node.node.queue.insert(many, None).unwrap();
     node.text("play 0");
     for line in [
         "p2p_play_last whatever",
@@ -381,11 +369,11 @@ fn a_full_queue_says_what_to_do() {
 
 #[test]
 fn the_queue_is_edited_by_position_and_id() {
-    let mut node = Node::new();
+    let mut node = Harness::new();
     assert_eq!(node.values("addid kitchen/untagged.wav", "Id"), ["1"]);
     assert!(node.ask("add nobody/x").is_err());
     node.text("findadd artist \"Miles Davis\" sort title position 0");
-    let titles = |node: &mut Node| node.values("playlistinfo", "file").len();
+    let titles = |node: &mut Harness| node.values("playlistinfo", "file").len();
     assert_eq!(titles(&mut node), 4);
     let ids = node.values("playlistinfo", "Id");
     assert_eq!(ids, ["2", "3", "4", "1"]);
@@ -410,17 +398,17 @@ fn the_queue_is_edited_by_position_and_id() {
 
 #[test]
 fn status_tells_of_the_current_song() {
-    let mut node = Node::new();
+    let mut node = Harness::new();
     node.text("p2p_play \"kind of blue\"");
-    let play = node.transport.play_id().expect("it plays");
-    node.transport.handle_player(
-        &mut node.queue,
+    let play = node.node.transport.play_id().expect("it plays");
+    node.node.transport.handle_player(
+        &mut node.node.queue,
         PlayerEvent::Started {
             play,
             at: Instant::now(),
         },
     );
-    node.view.position = Some(std::time::Duration::from_millis(12_345));
+    node.node.position = Some(Duration::from_millis(12_345));
     let status = node.text("status");
     for line in [
         "state: play",
@@ -437,8 +425,8 @@ fn status_tells_of_the_current_song() {
             "{line} in {status}"
         );
     }
-    node.transport.handle_player(
-        &mut node.queue,
+    node.node.transport.handle_player(
+        &mut node.node.queue,
         PlayerEvent::Failed {
             play,
             why: "gone".into(),
@@ -450,53 +438,11 @@ fn status_tells_of_the_current_song() {
     assert_eq!(node.values("status", "error"), [] as [&str; 0]);
 }
 
-#[test]
-fn a_tracker_without_a_player_says_so() {
-    let mut node = Node::new();
-    node.view.role = Role::Tracker;
-    let of_peers = ["play", "add kitchen", "p2p_play x", "setvol 3", "clear"];
-    for line in of_peers
-        .into_iter()
-        .chain(["p2p_leave", "p2p_join", "update"])
-    {
-        let ack = node.ask(line).unwrap_err();
-        assert!(ack.text.contains("tracker only"), "{line}: {ack}");
-    }
-    for line in [
-        "status",
-        "lsinfo",
-        "playlistinfo",
-        "p2p_peers",
-        "currentsong",
-    ] {
-        assert!(node.ask(line).is_ok(), "{line}");
-    }
-    assert!(node
-        .values("notcommands", "command")
-        .contains(&"play".into()));
-}
-
-#[test]
-fn errands_are_the_nodes() {
-    let mut node = Node::new();
-    let update = Errand::Update {
-        path: "miles".into(),
-        rescan: false,
-    };
-    assert_eq!(node.text("update kitchen/miles"), format!("{update:?}"));
-    assert_eq!(
-        node.ask("update studio").unwrap_err().code,
-        AckCode::NoExist
-    );
-    assert_eq!(node.text("p2p_leave"), "Leave");
-    assert_eq!(node.text("p2p_join"), "Join");
-}
-
 proptest! {
     #[test]
     fn answers_do_not_depend_on_the_size_of_steps(budget in 1..20usize) {
         for line in ["listallinfo", "search any e sort title", "list title group album", "count any a", "lsinfo kitchen"] {
-            let mut node = Node::new();
+            let mut node = Harness::new();
             let whole = node.text(line);
             node.budget = budget;
             prop_assert_eq!(node.text(line), whole);
@@ -505,12 +451,9 @@ proptest! {
 
     #[test]
     fn any_words_find_something_or_nothing(words in ".{0,20}") {
-        let _ = Node::new().apply(SlowTask::Command(MpdCommand::Database(
-            crate::control::mpd::command::DatabaseCommand::PlayBest(
-                words.clone(),
-                crate::control::mpd::command::Placing::Instead,
-            ),
-        )));
-        let _ = Node::new().ask(&format!("p2p_play {}", crate::control::mpd::args::quote(&words)));
+        let command = DatabaseCommand::PlayBest(words.clone(), Placing::Instead);
+        let request = CommandRequest::Command(Command::Database(command));
+        let _ = Harness::new().node.answer(request);
+        let _ = Harness::new().ask(&format!("p2p_play {}", quote(&words)));
     }
 }

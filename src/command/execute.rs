@@ -1,0 +1,95 @@
+//! Commands, carried out on queue and transport.
+//!
+//! What is quickly done is answered at once; what walks the database, or lists much of the
+//! queue, becomes a [`Query`]. If that ends with songs for the queue, they come back as
+//! [`CommandRequest::Insert`].
+
+mod playback;
+mod queue;
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Command, CommandError, CommandOutcome, CommandRequest, DatabaseCommand, NodeCommand, Query,
+    Question, QueuePlace,
+};
+use crate::{
+    catalog::Database,
+    player::{
+        queue::{Queue, QueueError},
+        transport::Transport,
+    },
+};
+
+/// What commands work on.
+pub struct Controls<'a> {
+    pub queue: &'a mut Queue,
+    pub transport: &'a mut Transport,
+    /// A snapshot.
+    pub database: &'a Database,
+    /// Where the current track is; `None` while a start or seek is under way.
+    pub position: Option<Duration>,
+    pub now: Instant,
+}
+
+/// What was done with a request.
+#[derive(Debug)]
+pub enum Executed {
+    Outcome(CommandOutcome),
+    /// Only the node itself can do that.
+    Node(NodeCommand),
+}
+
+/// Carries out `request`. The transport has the actions that follow.
+///
+/// # Errors
+/// What the client is told instead of an answer.
+pub fn execute(
+    request: CommandRequest,
+    controls: &mut Controls<'_>,
+) -> Result<Executed, CommandError> {
+    let command = match request {
+        CommandRequest::Insert(insertion) => {
+            return queue::insert(controls, insertion).map(Executed::Outcome);
+        }
+        CommandRequest::Command(command) => command,
+    };
+    let outcome = match command {
+        Command::Node(command) => return Ok(Executed::Node(command)),
+        Command::Playback(command) => playback::playback(controls, command)?,
+        Command::Queue(command) => queue::queue(controls, command)?,
+        Command::Database(DatabaseCommand::PlayBest(words, _)) if words.is_empty() => {
+            controls.transport.play(controls.queue, None)?;
+            queue::now_playing(controls)
+        }
+        Command::Database(command) => controls.query(Question::Database(command)),
+    };
+    Ok(Executed::Outcome(outcome))
+}
+
+impl Controls<'_> {
+    fn query(&self, question: Question) -> CommandOutcome {
+        CommandOutcome::Query(Box::new(Query {
+            question,
+            database: self.database.clone(),
+            asked: self.now,
+        }))
+    }
+
+    /// The position that `place` means.
+    fn position(&self, place: QueuePlace) -> Result<usize, CommandError> {
+        let cursor = || {
+            let cursor = self.queue.cursor().and_then(|id| self.queue.position(id));
+            cursor.ok_or(CommandError::NoCurrent)
+        };
+        let bad = || CommandError::from(QueueError::NoSuchPosition);
+        match place {
+            QueuePlace::At(position) => Ok(position),
+            QueuePlace::After(n) => cursor()?
+                .checked_add(n)
+                .and_then(|p| p.checked_add(1))
+                .ok_or_else(bad),
+            QueuePlace::Before(n) => cursor()?.checked_sub(n).ok_or_else(bad),
+        }
+    }
+}
