@@ -116,13 +116,30 @@ impl Responder {
     }
 }
 
-/// How often each part of the state has changed.
+/// How often each part of the state has changed, and what wakes the clients that wait for that.
 #[derive(Debug, Default)]
-struct StatePartCounters([AtomicU32; StatePart::ALL.len()]);
+struct StatePartCounters {
+    counts: [AtomicU32; StatePart::ALL.len()],
+    /// Those of clients that are gone stay until the next one comes.
+    bells: Mutex<Vec<Sender<()>>>,
+}
 
 impl StatePartCounters {
     fn counts(&self) -> [u32; StatePart::ALL.len()] {
-        std::array::from_fn(|n| self.0[n].load(Ordering::Acquire))
+        std::array::from_fn(|n| self.counts[n].load(Ordering::Acquire))
+    }
+
+    fn bells(&self) -> MutexGuard<'_, Vec<Sender<()>>> {
+        self.bells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A bell for one more client. It rings from now on.
+    fn new_bell(&self) -> Receiver<()> {
+        let (bell, rung) = async_channel::bounded(1);
+        let mut bells = self.bells();
+        bells.retain(|bell| !bell.is_closed());
+        bells.push(bell);
+        rung
     }
 }
 
@@ -180,17 +197,18 @@ impl Commons {
 #[derive(Clone, Debug)]
 pub struct ClientNotifier {
     changes: Arc<StatePartCounters>,
-    bell: Sender<()>,
 }
 
 impl ClientNotifier {
-    /// Never waits.
+    /// Never waits for a client.
     pub fn notify(&self, changed: StateParts) {
         for part in changed.iter() {
-            self.changes.0[part as usize].fetch_add(1, Ordering::Release);
+            self.changes.counts[part as usize].fetch_add(1, Ordering::Release);
         }
-        // A full channel means that it rings already.
-        let _ = self.bell.try_send(());
+        for bell in self.changes.bells().iter() {
+            // A full channel means that it rings already.
+            let _ = bell.try_send(());
+        }
     }
 }
 
@@ -201,7 +219,6 @@ pub struct ControlServer {
     tcp: Option<Async<TcpListener>>,
     commons: Arc<Commons>,
     events: Sender<ControlEvent>,
-    bell: Receiver<()>,
 }
 
 impl ControlServer {
@@ -231,11 +248,9 @@ impl ControlServer {
             log::info!("MPD clients can connect to {at}");
         }
         let (events, requests) = async_channel::bounded(MAX_CLIENTS);
-        let (ring, bell) = async_channel::bounded(1);
         let changes = Arc::new(StatePartCounters::default());
         let notifier = ClientNotifier {
             changes: changes.clone(),
-            bell: ring,
         };
         let server = Self {
             socket,
@@ -249,7 +264,6 @@ impl ControlServer {
                 remote: ClientShares::default(),
             }),
             events,
-            bell,
         };
         Ok((server, requests, notifier))
     }
@@ -270,7 +284,6 @@ impl ControlServer {
         loop {
             match self.next_event(&ended).await {
                 ClientEvent::Ended(id) => _ = clients.remove(&id),
-                ClientEvent::Changed => clients.values().for_each(ClientPlace::ring),
                 ClientEvent::Arrived(client) => {
                     let taken = clients.values().map(|seat| seat.address);
                     match places::check(taken, client.address()) {
@@ -296,13 +309,6 @@ impl ControlServer {
                 Err(_) => future::pending().await,
             }
         };
-        let changed = async {
-            match self.bell.recv().await {
-                Ok(()) => ClientEvent::Changed,
-                // The node is gone, and soon so is this.
-                Err(_) => future::pending().await,
-            }
-        };
         let unix = async {
             match self.socket.accept().await {
                 Ok(stream) => {
@@ -322,11 +328,11 @@ impl ControlServer {
                 Err(error) => ClientEvent::Failed(error),
             }
         };
-        future::or(future::or(ended, changed), future::or(unix, tcp)).await
+        future::or(ended, future::or(unix, tcp)).await
     }
 
     fn seat(&self, client: Box<ClientTask>, id: u64, done: Sender<u64>) -> ClientPlace {
-        let (bell, rung) = async_channel::bounded(1);
+        let rung = self.commons.changes.new_bell();
         let address = client.address();
         let events = self.events.clone();
         let task = work::spawn(async move {
@@ -335,7 +341,6 @@ impl ControlServer {
         });
         ClientPlace {
             address,
-            bell,
             _task: task,
         }
     }
@@ -361,23 +366,15 @@ impl ControlServer {
 enum ClientEvent {
     Arrived(Box<ClientTask>),
     Ended(u64),
-    Changed,
     Failed(io::Error),
 }
 
-/// A client's task and the bell that wakes it.
+/// A client's task.
 struct ClientPlace {
     /// Where it comes from, if by TCP.
     address: Option<IpAddr>,
-    bell: Sender<()>,
     /// Dropping it ends the client.
     _task: Task<()>,
-}
-
-impl ClientPlace {
-    fn ring(&self) {
-        let _ = self.bell.try_send(());
-    }
 }
 
 /// Those that are turned away and told so, at a time: they cost a descriptor each for a while.

@@ -22,7 +22,7 @@ use std::{
 };
 
 use async_channel::{Receiver, Sender};
-use smol::{future, Task, Timer};
+use smol::{future, Task};
 
 use self::{
     chatter::Chatter,
@@ -54,7 +54,7 @@ use crate::{
         provide::{Ask, SharedBudget, SliceReply},
     },
     tracker::link::{LinkCommand, TrackerEvent},
-    util::within::within,
+    util::within::{within, Alarm},
     util::work,
 };
 
@@ -142,6 +142,8 @@ pub struct Peer {
     pulse: LoopPulse,
     /// When the loop's next beat is due.
     beat_due: Option<Instant>,
+    /// Goes off when time has come to the node, or for a beat.
+    alarm: Alarm,
     chatter: Chatter,
     /// Runs while the cache cannot be written, until it can.
     mending: Option<Task<()>>,
@@ -236,6 +238,7 @@ impl Peer {
             bookmark: None,
             status: parts.status,
             beat_due: parts.pulse.interval().map(|_| Instant::now()),
+            alarm: Alarm::new(),
             pulse: parts.pulse,
             chatter: Chatter::new(),
             mending: None,
@@ -290,11 +293,9 @@ impl Peer {
     async fn next_input(&mut self) -> Option<Input> {
         let told = self.tell_manager(Instant::now());
         let due = self.node.poll_timeout().into_iter().chain(told).min();
+        let alarm = &mut self.alarm;
         let time = async {
-            match due {
-                Some(due) => _ = Timer::at(due).await,
-                None => future::pending().await,
-            }
+            alarm.wait(due).await;
             None
         };
         let input = future::or(async { self.inputs.recv().await.ok() }, time);

@@ -57,3 +57,32 @@ impl Patience {
         future::or(async { Some(future.await) }, over).await
     }
 }
+
+/// Waits for one deadline after another. Cheaper than a timer for each: its own is not set anew
+/// before it has gone off, unless it would be late.
+pub struct Alarm {
+    timer: Timer,
+    set: Option<Instant>,
+}
+
+impl Alarm {
+    pub fn new() -> Self {
+        let (timer, set) = (Timer::never(), None);
+        Self { timer, set }
+    }
+
+    /// Waits until `due`, where there is such a time.
+    pub async fn wait(&mut self, due: Option<Instant>) {
+        let Some(due) = due else {
+            return future::pending().await;
+        };
+        while Instant::now() < due {
+            if self.set.is_none_or(|set| set > due) {
+                self.timer.set_at(due);
+                self.set = Some(due);
+            }
+            (&mut self.timer).await;
+            self.set = None;
+        }
+    }
+}

@@ -31,6 +31,7 @@ use crate::{
         reply::Reply,
         session::{Guess, Session, SessionAction, SessionEnd, GREETING},
     },
+    util::within::Alarm,
 };
 
 trait ClientStream: AsyncRead + AsyncWrite + Send {}
@@ -47,6 +48,8 @@ pub(super) struct ClientTask {
     commons: Arc<Commons>,
     /// What is kept for it in memory.
     held: ClientBytes,
+    /// Goes off when it has said nothing for too long.
+    alarm: Alarm,
 }
 
 /// Why a client is no more.
@@ -96,6 +99,7 @@ impl ClientTask {
             since: Instant::now(),
             commons,
             held,
+            alarm: Alarm::new(),
         }
     }
 
@@ -189,23 +193,22 @@ impl ClientTask {
             true => heard + SILENCE,
             false => self.since + PASSWORD_TIME,
         };
+        let Self { stream, alarm, .. } = self;
         let bytes = async {
-            match self.stream.read(chunk).await? {
+            match stream.read(chunk).await? {
                 0 => Err(Gone::HungUp),
                 len => Ok(Some(len)),
             }
         };
+        // One that is not idle hears of changes with its next command.
         let rung = async {
-            match bell.recv().await {
-                Ok(()) => Ok(None),
-                Err(_) => future::pending().await,
-            }
-        };
-        let silence = async {
-            if is_idle {
+            if !is_idle || bell.recv().await.is_err() {
                 return future::pending().await;
             }
-            Timer::at(until).await;
+            Ok(None)
+        };
+        let silence = async {
+            alarm.wait((!is_idle).then_some(until)).await;
             Err(Gone::Silent)
         };
         bytes.or(rung).or(silence).await
