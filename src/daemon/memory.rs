@@ -22,7 +22,7 @@ use crate::{
     config::Resume,
     node::{Absence, Bookmark, Event, Memory},
     peer::Handle,
-    util::work,
+    util::{within::Alarm, work},
 };
 
 /// Saves what comes out of `memories` and `bookmarks`, the latest of each: a memory a
@@ -43,6 +43,7 @@ pub async fn keep(
         works: true,
         kept,
     };
+    let mut alarm = Alarm::new();
     loop {
         let memory = async { MemoryNews::Memory(memories.recv().await.ok()) };
         let bookmark = async {
@@ -54,10 +55,7 @@ pub async fn keep(
         };
         let due = desk.due();
         let time = async {
-            match due {
-                Some(due) => _ = Timer::at(due).await,
-                None => future::pending().await,
-            }
+            alarm.wait(due).await;
             MemoryNews::Time
         };
         match future::or(future::or(bookmark, memory), time).await {

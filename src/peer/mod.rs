@@ -144,6 +144,8 @@ pub struct Peer {
     beat_due: Option<Instant>,
     /// Goes off when time has come to the node, or for a beat.
     alarm: Alarm,
+    /// When the volume and the queue are to be remembered.
+    remember_due: Option<Instant>,
     chatter: Chatter,
     /// Runs while the cache cannot be written, until it can.
     mending: Option<Task<()>>,
@@ -239,6 +241,7 @@ impl Peer {
             status: parts.status,
             beat_due: parts.pulse.interval().map(|_| Instant::now()),
             alarm: Alarm::new(),
+            remember_due: None,
             pulse: parts.pulse,
             chatter: Chatter::new(),
             mending: None,
@@ -291,8 +294,13 @@ impl Peer {
     /// What happens next; `None` when time has come to the node, or for the
     /// service manager to hear something.
     async fn next_input(&mut self) -> Option<Input> {
-        let told = self.tell_manager(Instant::now());
-        let due = self.node.poll_timeout().into_iter().chain(told).min();
+        let now = Instant::now();
+        if self.remember_due.take_if(|due| *due <= now).is_some() {
+            self.remember();
+        }
+        let told = self.tell_manager(now);
+        let due = [self.node.poll_timeout(), told, self.remember_due];
+        let due = due.into_iter().flatten().min();
         let alarm = &mut self.alarm;
         let time = async {
             alarm.wait(due).await;
@@ -449,6 +457,13 @@ impl Peer {
         }
     }
 
+    /// Has the volume and the queue kept over a restart, a little later: what comes track by
+    /// track is looked at once.
+    fn remember_soon(&mut self) {
+        let due = || Instant::now() + REMEMBER_AFTER;
+        self.remember_due.get_or_insert_with(due);
+    }
+
     /// Has the volume and the queue kept over a restart.
     fn remember(&self) {
         // The latest replaces one that is not written yet.
@@ -579,5 +594,8 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 const SILENCE_TIMEOUT: Duration = Duration::from_millis(500);
 /// It has had all the time since, and is only work saved for later.
 const REST_TIMEOUT: Duration = Duration::from_millis(200);
+/// An album that is queued track by track arrives within this, and it is nothing beside how long
+/// the disk waits for what is remembered.
+const REMEMBER_AFTER: Duration = Duration::from_millis(100);
 /// What may wait for the loop. Each takes it microseconds.
 const MAX_INPUTS: usize = 256;

@@ -72,7 +72,7 @@ impl Peer {
                 self.control.notify(parts);
                 self.status.handle_change();
                 if !parts.and(REMEMBERED).is_empty() {
-                    self.remember();
+                    self.remember_soon();
                 }
             }
             Action::Queued(tracks) => self.store.set_queued(tracks),
