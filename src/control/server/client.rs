@@ -48,6 +48,8 @@ pub(super) struct ClientTask {
     commons: Arc<Commons>,
     /// What is kept for it in memory.
     held: ClientBytes,
+    /// Answers that are on their way to it.
+    unsent: String,
     /// Goes off when it has said nothing for too long.
     alarm: Alarm,
 }
@@ -99,6 +101,7 @@ impl ClientTask {
             since: Instant::now(),
             commons,
             held,
+            unsent: String::new(),
             alarm: Alarm::new(),
         }
     }
@@ -152,18 +155,28 @@ impl ClientTask {
             while let Some(action) = self.session.poll() {
                 heard = Instant::now();
                 match action {
-                    SessionAction::Write(text) => self.write(&text).await?,
+                    SessionAction::Write(text) => {
+                        self.unsent.push_str(&text);
+                        if self.unsent.len() >= SEND_AT {
+                            self.send().await?;
+                        }
+                    }
                     SessionAction::Run(command, form) => {
                         let result = self.run(command, form, events).await?;
                         self.session.handle_done(result.map_err(Into::into));
                     }
                     SessionAction::Compare(given) => {
+                        self.send().await?;
                         let guess = self.compare(&given).await?;
                         self.session.handle_guess(guess);
                     }
-                    SessionAction::Close(end) => return Err(end.into()),
+                    SessionAction::Close(end) => {
+                        self.send().await?;
+                        return Err(end.into());
+                    }
                 }
             }
+            self.send().await?;
             if !self.held.set(self.session.held()) {
                 let text = "ACK [52@0] {} this node keeps too much for its clients: send a \
                             shorter command list\n";
@@ -300,16 +313,26 @@ impl ClientTask {
         }
     }
 
-    /// Writes a part of an answer, all of which has to be taken in time.
+    /// Takes a part of an answer, all of which has to be taken by the client in time.
     async fn answer(&mut self, text: &str, due: Instant) -> Result<(), Gone> {
-        if !self.held.set(self.session.held() + text.len()) {
+        self.unsent.push_str(text);
+        if !self.held.set(self.session.held() + self.unsent.len()) {
             return Err(Gone::NoRoom);
+        }
+        if self.unsent.len() < SEND_AT {
+            return Ok(());
         }
         let late = async {
             Timer::at(due).await;
             Err(Gone::Stalled)
         };
-        self.write(text).or(late).await
+        self.send().or(late).await
+    }
+
+    /// Sends what the client has not been sent.
+    async fn send(&mut self) -> Result<(), Gone> {
+        let text = std::mem::take(&mut self.unsent);
+        self.write(&text).await
     }
 
     async fn write(&mut self, text: &str) -> Result<(), Gone> {
@@ -350,6 +373,10 @@ fn difference(before: &[u32], after: &[u32]) -> StateParts {
 
 /// Bytes taken from a client at a time: a command is far shorter.
 const READ_CHUNK: usize = 4096;
+
+/// From so many bytes on, an answer is sent before it is complete. A shorter one goes with its
+/// end in one piece, so that the client wakes once.
+const SEND_AT: usize = 16 * 1024;
 
 /// Of one that is turned away: long enough to say its first command, and to read.
 const FAREWELL: Duration = Duration::from_secs(2);
