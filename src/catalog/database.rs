@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     deposit::KEPT_FOR,
+    fields::FieldSet,
     pages::Catalogue,
     refs::{EntryRef, ListedRef},
 };
@@ -93,9 +94,15 @@ impl Database {
         self.members.iter().find(|member| member.peer == peer)
     }
 
-    /// The entry that `member` lists as `no`, if a present peer has its content.
-    pub fn listed<'a>(&self, member: &'a DatabaseMember, no: EntryNo) -> Option<ListedRef<'a>> {
-        let listed = member.catalogue.get(no)?.listed()?;
+    /// The `wanted` fields of the entry that `member` lists as `no`, if a present peer has its
+    /// content.
+    pub fn listed<'a>(
+        &self,
+        member: &'a DatabaseMember,
+        no: EntryNo,
+        wanted: FieldSet,
+    ) -> Option<ListedRef<'a>> {
+        let listed = member.catalogue.get_some(no, wanted)?.listed()?;
         self.is_had(member, listed).then_some(listed)
     }
 
@@ -119,7 +126,7 @@ impl Database {
                 Some(FoundTrackRef {
                     member,
                     no,
-                    listed: self.listed(member, no)?,
+                    listed: self.listed(member, no, FieldSet::ALL)?,
                 })
             })
         })

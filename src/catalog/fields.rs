@@ -54,6 +54,51 @@ pub(super) const REPLAY_GAIN: u64 = 18;
 /// it is a file of its own, the first byte and the end of its place in the track's file.
 pub(super) const PICTURE: u64 = 19;
 
+/// Some of an entry's fields: those that a reader asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldSet(u32);
+
+impl FieldSet {
+    /// Those of later versions, too.
+    pub const ALL: Self = Self(u32::MAX);
+    /// What every reader gets: what the content is, and whether the entry is listed.
+    pub const LEAST: Self = Self::of(&[TRACK]);
+    /// Directory and name.
+    pub const PATH: Self = Self::of(&[DIRECTORY, NAME]);
+    pub const MODIFIED: Self = Self::of(&[MODIFIED]);
+    /// Rate, channels and bits.
+    pub const FORMAT: Self = Self::of(&[RATE, CHANNELS, BITS]);
+    pub const DURATION: Self = Self::of(&[DURATION]);
+    pub const TAGS: Self = Self::of(&[TAGS]);
+
+    const fn of(fields: &[u64]) -> Self {
+        match fields {
+            [] => Self(0),
+            [field, rest @ ..] => Self(1 << *field | Self::of(rest).0),
+        }
+    }
+
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Those of later versions are as one.
+    pub(super) fn has(self, field: u64) -> bool {
+        self.0 >> field.min(LATER) & 1 == 1
+    }
+
+    /// The number behind which none is asked for.
+    pub(super) fn last(self) -> u64 {
+        match self.has(LATER) {
+            true => u64::MAX,
+            false => u64::from(self.0.checked_ilog2().unwrap_or(0)),
+        }
+    }
+}
+
+/// Greater than all numbers that this version knows.
+const LATER: u64 = 31;
+
 /// Why a record is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RecordError {
@@ -120,14 +165,26 @@ impl<'a> Fields<'a> {
             };
         };
         self.left = left;
-        let key = i128::from(self.from.int()?);
-        let is_needed = key < 0;
-        let number = if is_needed { -1 - key } else { key };
-        let number = u64::try_from(number).map_err(|_| RecordError::Malformed)?;
+        let (number, is_needed) = self.number()?;
         if self.before.replace(number) >= Some(number) {
             return Err(RecordError::Malformed);
         }
         Ok(Some(FieldKey { number, is_needed }))
+    }
+
+    /// The number of a field, and whether it has to be understood.
+    fn number(&mut self) -> Result<(u64, bool), RecordError> {
+        let at = self.from.position();
+        // All of this version's are one byte.
+        if let Some(short @ 0..SHORT) = self.from.input().get(at) {
+            self.from.set_position(at + 1);
+            return Ok((u64::from(*short), false));
+        }
+        let key = i128::from(self.from.int()?);
+        let is_needed = key < 0;
+        let number = if is_needed { -1 - key } else { key };
+        let number = u64::try_from(number).map_err(|_| RecordError::Malformed)?;
+        Ok((number, is_needed))
     }
 
     pub fn value(&mut self) -> &mut Decoder<'a> {
@@ -151,6 +208,29 @@ impl<'a> Fields<'a> {
 
 /// Content, and directory and name.
 type EntryKey<'a> = (Option<TrackId>, Option<(&'a str, &'a str)>);
+
+/// Passes over a value that has been checked before: over most by a look at their first byte.
+pub(super) fn pass(from: &mut Decoder<'_>) -> Result<(), RecordError> {
+    let at = from.position();
+    let first = *from.input().get(at).ok_or(RecordError::Malformed)?;
+    let length = match (first >> 5, first & 0x1f) {
+        // A number, in this byte or behind it.
+        (0 | 1, 0..SHORT) => 0,
+        (0 | 1, size @ SHORT..=0x1b) => 1 << (size - SHORT),
+        // Bytes or a text, and their number in this byte or in the next.
+        (2 | 3, length @ 0..SHORT) => usize::from(length),
+        (2 | 3, SHORT) => {
+            let length = from.input().get(at + 1).ok_or(RecordError::Malformed)?;
+            1 + usize::from(*length)
+        }
+        _ => return Ok(from.skip()?),
+    };
+    from.set_position(at + 1 + length);
+    Ok(())
+}
+
+/// Arguments of a first byte (RFC 8949, 3) below this are numbers, others say where one is.
+const SHORT: u8 = 24;
 
 /// The text of the page that `from` stands before the number of.
 pub(super) fn read_text<'a>(

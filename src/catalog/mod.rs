@@ -43,6 +43,7 @@ pub use deposit::try_file;
 pub use deposit::{Deposit, DepositError, Label, KEPT_FOR, LABEL_BYTES};
 pub use entry::{Entry, HeldEntry, ListedEntry};
 pub use excess::{Excess, TooMuch};
+pub use fields::FieldSet;
 pub use head::{Hash, Head, SignedHead, MAX_PAGES, MAX_PAGE_BYTES, PAGE_ENTRIES};
 pub use interner::Interner;
 pub use listing::{decode_listed, encode_listed};

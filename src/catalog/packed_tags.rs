@@ -2,7 +2,11 @@
 
 use minicbor::Decoder;
 
-use super::{fields::RecordError, tag::Tag, texts::SharedTexts};
+use super::{
+    fields::{pass, read_text, RecordError},
+    tag::Tag,
+    texts::SharedTexts,
+};
 
 /// The tags of one entry: a CBOR map from the numbers of tags to one value each, or to an array
 /// of values. A value that tracks have in common is the number of one of the page's texts.
@@ -37,8 +41,7 @@ impl<'a> PackedTags<'a> {
                 continue;
             };
             for _ in 0..count(&mut from)? {
-                let value = PackedValue::read(&mut from, tag)?;
-                let text = value.text(self.texts).ok_or(RecordError::Malformed)?;
+                let text = read_value(&mut from, tag, self.texts)?;
                 if text.contains(char::is_control) {
                     return Err(RecordError::Rules);
                 }
@@ -51,23 +54,14 @@ impl<'a> PackedTags<'a> {
         }
     }
 
-    pub(super) fn iter(self) -> impl Iterator<Item = (Tag, &'a str)> {
-        let packed = self.packed();
-        packed.filter_map(move |(tag, value)| Some((tag, value.text(self.texts)?)))
-    }
-
-    /// The values of one tag.
-    pub(super) fn values(self, wanted: Tag) -> impl Iterator<Item = &'a str> {
-        let values = self.packed().skip_while(move |(tag, _)| *tag < wanted);
-        let values = values.take_while(move |(tag, _)| *tag == wanted);
-        values.filter_map(move |(_, value)| value.text(self.texts))
-    }
-
-    fn packed(self) -> PackedTagIter<'a> {
+    /// The values of `tag`, and of those behind it.
+    pub(super) fn starting_at(self, first: Tag) -> PackedTagIter<'a> {
         let mut from = Decoder::new(self.map);
         let tags = from.map().ok().flatten().unwrap_or(0);
         PackedTagIter {
+            texts: self.texts,
             from,
+            first: first.number(),
             tags,
             tag: None,
             values: 0,
@@ -76,8 +70,11 @@ impl<'a> PackedTags<'a> {
 }
 
 /// The values of [`PackedTags`], in the order of their tags.
-struct PackedTagIter<'a> {
+pub(super) struct PackedTagIter<'a> {
+    texts: SharedTexts<'a>,
     from: Decoder<'a>,
+    /// The number of the first tag that is wanted.
+    first: u64,
     /// How many tags are left, and of which how many values.
     tags: u64,
     tag: Option<Tag>,
@@ -85,51 +82,45 @@ struct PackedTagIter<'a> {
 }
 
 impl<'a> Iterator for PackedTagIter<'a> {
-    type Item = (Tag, PackedValue<'a>);
+    type Item = (Tag, &'a str);
 
     /// What does not hold together has been refused before.
     fn next(&mut self) -> Option<Self::Item> {
         while self.values == 0 {
             self.tags = self.tags.checked_sub(1)?;
-            self.tag = Tag::of_number(self.from.u64().ok()?);
+            let number = self.from.u64().ok()?;
+            self.tag = Tag::of_number(number).filter(|_| number >= self.first);
             match self.tag {
                 Some(_) => self.values = count(&mut self.from).ok()?,
-                None => self.from.skip().ok()?,
+                None => pass(&mut self.from).ok()?,
             }
         }
         self.values -= 1;
         let tag = self.tag?;
-        Some((tag, PackedValue::read(&mut self.from, tag).ok()?))
+        Some((tag, read_value(&mut self.from, tag, self.texts).ok()?))
     }
 }
 
-/// One value as it lies there.
-enum PackedValue<'a> {
-    /// The number of one of the page's texts.
-    Shared(u64),
-    Own(&'a str),
-}
-
-impl<'a> PackedValue<'a> {
-    fn read(from: &mut Decoder<'a>, tag: Tag) -> Result<Self, RecordError> {
-        Ok(match tag.is_shared() {
-            true => Self::Shared(from.u64()?),
-            false => Self::Own(from.str()?),
-        })
-    }
-
-    fn text(&self, texts: SharedTexts<'a>) -> Option<&'a str> {
-        match self {
-            Self::Shared(number) => texts.get(*number),
-            Self::Own(text) => Some(text),
-        }
+/// A value, which is the number of one of the page's texts where tracks have it in common.
+fn read_value<'a>(
+    from: &mut Decoder<'a>,
+    tag: Tag,
+    texts: SharedTexts<'a>,
+) -> Result<&'a str, RecordError> {
+    match tag.is_shared() {
+        true => read_text(texts, from),
+        false => Ok(from.str()?),
     }
 }
 
 /// How many values follow.
 fn count(from: &mut Decoder<'_>) -> Result<u64, RecordError> {
-    match from.datatype()? {
-        minicbor::data::Type::Array => from.array()?.ok_or(RecordError::Malformed),
-        _ => Ok(1),
+    let first = from.input().get(from.position());
+    match first.is_some_and(|first| first >> 5 == ARRAY) {
+        true => from.array()?.ok_or(RecordError::Malformed),
+        false => Ok(1),
     }
 }
+
+/// The major type of arrays (RFC 8949, 3.1).
+const ARRAY: u8 = 4;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use minicbor::{data::Type, decode, Decoder};
 
 use super::{
-    fields::{Fields, MODIFIED},
+    fields::{pass, FieldSet, Fields, MODIFIED},
     head::{CatalogueError, MAX_PAGE_BYTES, PAGE_ENTRIES},
     page_writer::PageWriter,
     record,
@@ -107,7 +107,13 @@ impl Page {
 
     /// The `n`th entry, if it is there and of a kind that is known.
     pub fn get(&self, n: usize) -> Option<EntryRef<'_>> {
-        record::read(self.texts(), self.record(n)?).ok().flatten()
+        self.get_some(n, FieldSet::ALL)
+    }
+
+    /// [`Self::get`], with the `wanted` fields only.
+    pub(super) fn get_some(&self, n: usize, wanted: FieldSet) -> Option<EntryRef<'_>> {
+        let record = self.record(n)?;
+        record::read(self.texts(), record, wanted).ok().flatten()
     }
 
     /// The content of the `n`th entry, as far as it is known.
@@ -134,7 +140,7 @@ impl Page {
         while let Some(key) = fields.next_key().ok()? {
             match key.number {
                 MODIFIED => return fields.value().i64().ok(),
-                _ => fields.value().skip().ok()?,
+                _ => pass(fields.value()).ok()?,
             }
         }
         Some(0)

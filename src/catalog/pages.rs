@@ -4,6 +4,7 @@ use std::{cmp::Ordering, ops::Range, sync::Arc};
 
 use super::{
     directories::Directories,
+    fields::FieldSet,
     head::{hash_list, hash_page, Hash, Head, SignedHead, PAGE_ENTRIES},
     page::Page,
     refs::{EntryRef, ListedRef},
@@ -120,8 +121,13 @@ impl Catalogue {
     }
 
     pub fn get(&self, no: EntryNo) -> Option<EntryRef<'_>> {
+        self.get_some(no, FieldSet::ALL)
+    }
+
+    /// [`Self::get`], with the `wanted` fields only.
+    pub fn get_some(&self, no: EntryNo, wanted: FieldSet) -> Option<EntryRef<'_>> {
         let (page, n) = self.place(no.0)?;
-        page.get(n)
+        page.get_some(n, wanted)
     }
 
     /// The listed entry in the directory `dir` with the name `name`.

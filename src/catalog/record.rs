@@ -7,9 +7,9 @@ use minicbor::Decoder;
 use super::{
     entry::{HeldEntry, ReplayGain},
     fields::{
-        read_text, read_track, Fields, RecordError, AUDIO_START, BITS, CHANNELS, CODEC, CONTAINER,
-        DELAY, DIRECTORY, DURATION, FRAMES, LAYOUT, MODIFIED, NAME, OPENING, PADDING, PICTURE,
-        RATE, REPLAY_GAIN, SIZE, TAGS, TRACK,
+        pass, read_text, read_track, FieldSet, Fields, RecordError, AUDIO_START, BITS, CHANNELS,
+        CODEC, CONTAINER, DELAY, DIRECTORY, DURATION, FRAMES, LAYOUT, MODIFIED, NAME, OPENING,
+        PADDING, PICTURE, RATE, REPLAY_GAIN, SIZE, TAGS, TRACK,
     },
     opening::Opening,
     packed_tags::PackedTags,
@@ -18,20 +18,32 @@ use super::{
     texts::SharedTexts,
 };
 
-/// Reads the entry of `record`, whose page has these texts; `None` for one of a kind that is not
-/// known.
+/// Reads the `wanted` fields of the entry of `record`, whose page has these texts; the others are
+/// as of one of which nothing is known. `None` for one of a kind that is not known.
 ///
 /// # Errors
 /// [`RecordError`]; a record of a page that is kept has been read before.
 pub(super) fn read<'a>(
     texts: SharedTexts<'a>,
     record: &'a [u8],
+    wanted: FieldSet,
 ) -> Result<Option<EntryRef<'a>>, RecordError> {
+    let wanted = wanted.and(FieldSet::LEAST);
     let mut fields = Fields::of(record)?;
     let mut listed = ListedRef::empty(texts);
     let (mut dir, mut name) = (None, None);
-    while let Some(key) = fields.next_key()? {
+    let last = wanted.last().max(NAME);
+    while let Some(key) = fields.next_key()?.filter(|key| key.number <= last) {
         let from = fields.value();
+        if !wanted.has(key.number) {
+            match key.number {
+                DIRECTORY => dir = Some(""),
+                NAME => name = Some(""),
+                _ => {}
+            }
+            pass(from)?;
+            continue;
+        }
         match key.number {
             TRACK => listed.track = Some(read_track(from)?),
             DIRECTORY => dir = Some(read_text(texts, from)?),
@@ -78,7 +90,7 @@ pub(super) fn read<'a>(
 /// # Errors
 /// [`RecordError`].
 pub(super) fn check(texts: SharedTexts<'_>, record: &[u8]) -> Result<(), RecordError> {
-    let listed = match read(texts, record)? {
+    let listed = match read(texts, record, FieldSet::ALL)? {
         None => return within_bounds(record.len()),
         Some(EntryRef::Held(held)) if held.is_sane() => return within_bounds(record.len()),
         Some(EntryRef::Held(_)) => return Err(RecordError::Rules),

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, iter::Peekable, slice, sync::Arc};
 
 use serde::{de::IgnoredAny, Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{packed_tags::PackedTags, tag::Tag};
+use super::{
+    packed_tags::{PackedTagIter, PackedTags},
+    tag::Tag,
+};
 
 /// A track's tags, each with one or more values: its own, and those that it has in common with
 /// others.
@@ -22,13 +25,14 @@ pub struct TagValues(Box<[(Tag, Box<str>)]>);
 impl Tags {
     /// The values in the order of their tags.
     pub fn iter(&self) -> impl Iterator<Item = (Tag, &str)> {
-        self.merged()
+        self.starting_at(FIRST)
     }
 
-    fn merged(&self) -> MergedTags<'_> {
+    /// The values of `tag`, and of those behind it.
+    fn starting_at(&self, tag: Tag) -> MergedTags<'_> {
         MergedTags {
-            own: self.own.0.iter().peekable(),
-            shared: self.shared.0.iter().peekable(),
+            own: self.own.starting_at(tag).iter().peekable(),
+            shared: self.shared.starting_at(tag).iter().peekable(),
         }
     }
 }
@@ -48,6 +52,10 @@ impl TagValues {
     fn new(mut values: Vec<(Tag, Box<str>)>) -> Self {
         values.sort_by_key(|(tag, _)| *tag);
         Self(values.into())
+    }
+
+    fn starting_at(&self, tag: Tag) -> &[(Tag, Box<str>)] {
+        &self.0[self.0.partition_point(|(found, _)| *found < tag)..]
     }
 }
 
@@ -84,24 +92,21 @@ pub enum TagsRef<'a> {
 impl<'a> TagsRef<'a> {
     /// The values in the order of their tags; a tag that this version does not know is left out.
     pub fn iter(self) -> impl Iterator<Item = (Tag, &'a str)> {
-        let (packed, owned) = self.parts();
-        let packed = packed.into_iter().flat_map(PackedTags::iter);
-        packed.chain(owned.into_iter().flat_map(Tags::merged))
+        self.starting_at(FIRST)
     }
 
     /// The values of one tag.
     pub fn values(self, tag: Tag) -> impl Iterator<Item = &'a str> {
-        let (packed, owned) = self.parts();
-        let packed = packed.into_iter().flat_map(move |it| it.values(tag));
-        let owned = owned.into_iter().flat_map(Tags::merged);
-        let owned = owned.filter(move |(found, _)| *found == tag);
-        packed.chain(owned.map(|(_, value)| value))
+        let mut values = self.starting_at(tag);
+        std::iter::from_fn(move || values.next().filter(|(found, _)| *found == tag))
+            .map(|(_, value)| value)
     }
 
-    fn parts(self) -> (Option<PackedTags<'a>>, Option<&'a Tags>) {
+    /// The values of `tag`, and of those behind it.
+    fn starting_at(self, tag: Tag) -> TagIter<'a> {
         match self {
-            Self::Packed(packed) => (Some(packed), None),
-            Self::Owned(tags) => (None, Some(tags)),
+            Self::Packed(packed) => TagIter::Packed(packed.starting_at(tag)),
+            Self::Owned(tags) => TagIter::Owned(tags.starting_at(tag)),
         }
     }
 
@@ -132,6 +137,23 @@ impl<'a> TagsRef<'a> {
         match self {
             Self::Owned(tags) => tags.clone(),
             Self::Packed(_) => self.iter().collect(),
+        }
+    }
+}
+
+/// The values of [`TagsRef`].
+enum TagIter<'a> {
+    Packed(PackedTagIter<'a>),
+    Owned(MergedTags<'a>),
+}
+
+impl<'a> Iterator for TagIter<'a> {
+    type Item = (Tag, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Packed(values) => values.next(),
+            Self::Owned(values) => values.next(),
         }
     }
 }
@@ -181,6 +203,9 @@ impl<'de> Deserialize<'de> for Tags {
         Ok(values.collect())
     }
 }
+
+/// The tag that is before all others.
+const FIRST: Tag = Tag::Artist;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,10 @@
 //! Which songs.
 
 use super::song::SongRef;
-use crate::{catalog::Tag, util::text::fold_into};
+use crate::{
+    catalog::{FieldSet, Tag},
+    util::text::fold_into,
+};
 
 /// A condition that songs meet or do not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +62,11 @@ impl Filter {
         self.root.matches(song, self.folded)
     }
 
+    /// What it looks at.
+    pub fn fields(&self) -> FieldSet {
+        self.root.fields()
+    }
+
     /// Texts of tags that albums have in common, without which no song passes.
     pub fn shared_texts(&self) -> Vec<String> {
         let mut texts = Vec::new();
@@ -88,6 +96,24 @@ impl FilterNode {
                 let fits = |(want, have): (&Option<u32>, _)| want.is_none() || *want == have;
                 wanted.iter().zip(have).all(fits)
             }
+        }
+    }
+
+    fn fields(&self) -> FieldSet {
+        match self {
+            Self::And(nodes) => {
+                let fields = nodes.iter().map(Self::fields);
+                fields.fold(FieldSet::LEAST, FieldSet::and)
+            }
+            Self::Not(node) => node.fields(),
+            Self::Text { field, .. } => match field {
+                FilterField::Tag(_) => FieldSet::TAGS,
+                FilterField::Any => FieldSet::TAGS.and(FieldSet::PATH),
+                FilterField::File => FieldSet::PATH,
+            },
+            Self::Base(_) => FieldSet::PATH,
+            Self::ModifiedSince(_) => FieldSet::MODIFIED,
+            Self::AudioFormat(_) => FieldSet::FORMAT,
         }
     }
 

@@ -63,21 +63,42 @@ impl<'a> From<&'a QueuedView> for SongRef<'a> {
 impl<'a> SongRef<'a> {
     /// `<peer name>/<path>`.
     pub fn uri(&self) -> String {
-        let mut uri = String::new();
-        self.uri_into(&mut uri);
+        let mut uri = String::with_capacity(self.uri_room());
+        self.push_uri(&mut uri);
         uri
     }
 
     /// [`Self::uri`], into a buffer that is used again.
     pub fn uri_into(&self, uri: &mut String) {
         uri.clear();
-        uri.push_str(self.owner);
+        self.push_uri(uri);
+    }
+
+    /// [`Self::uri`], behind what `text` has.
+    pub fn push_uri(&self, text: &mut String) {
+        text.push_str(self.owner);
         for part in [self.dir, self.name] {
             if !part.is_empty() {
-                uri.push('/');
-                uri.push_str(part);
+                text.push('/');
+                text.push_str(part);
             }
         }
+    }
+
+    /// Bytes for [`Self::uri`].
+    pub fn uri_room(&self) -> usize {
+        self.owner.len() + self.dir.len() + self.name.len() + 2
+    }
+
+    /// Whether [`Self::uri`] is `uri`.
+    pub fn is_at(&self, uri: &str) -> bool {
+        let mut rest = uri.strip_prefix(self.owner);
+        for part in [self.dir, self.name] {
+            if !part.is_empty() {
+                rest = rest.and_then(|rest| rest.strip_prefix('/')?.strip_prefix(part));
+            }
+        }
+        rest == Some("")
     }
 
     /// The title, or the file's name where there is none.

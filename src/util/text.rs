@@ -13,6 +13,10 @@ pub fn fold(text: &str) -> String {
 /// [`fold`], into a buffer that is used again for each of many tracks.
 pub fn fold_into(text: &str, folded: &mut String) {
     folded.clear();
+    if text.is_ascii() {
+        folded.push_str(text);
+        return folded.make_ascii_lowercase();
+    }
     for c in text.chars() {
         if c.is_ascii() {
             folded.push(c.to_ascii_lowercase());

@@ -8,7 +8,7 @@ use crate::{
     catalog::{
         entry::{HeldEntry, ListedEntry, Picture, ReplayGain},
         listing::{decode_listed, encode_listed},
-        refs::NotPlayable,
+        refs::{ListedRef, NotPlayable},
         samples, Tag, Tags,
     },
     media::Container,
@@ -59,6 +59,18 @@ proptest! {
         for (n, entry) in entries.iter().enumerate() {
             let found = page.get(n).map(EntryRef::to_owned);
             prop_assert_eq!(&found, entry);
+            let some = [FieldSet::LEAST, FieldSet::PATH, FieldSet::TAGS.and(FieldSet::DURATION)];
+            let some = some.map(|wanted| page.get_some(n, wanted));
+            prop_assert!(some.iter().all(|read| read.is_some() == found.is_some()));
+            let [least, path, tags] = some.map(|read| read.and_then(EntryRef::listed));
+            prop_assert_eq!(least.is_some(), entry.as_ref().and_then(Entry::listed).is_some());
+            if let (Some(least), Some(path), Some(tags)) = (least, path, tags) {
+                let whole = page.get(n).and_then(EntryRef::listed).unwrap();
+                let of_path = ListedRef { dir: whole.dir, name: whole.name, ..least };
+                let (duration, of_tags) = (whole.duration, whole.tags);
+                prop_assert_eq!(path, of_path);
+                prop_assert_eq!(tags, ListedRef { duration, tags: of_tags, ..least });
+            }
             prop_assert_eq!(page.track(n), entry.as_ref().and_then(Entry::track));
             let listed = entry.as_ref().and_then(Entry::listed);
             prop_assert_eq!(page.path(n), listed.map(|it| (&*it.dir, &*it.name)));

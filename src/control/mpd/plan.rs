@@ -26,7 +26,7 @@ use super::{
     tag::TagMask,
 };
 use crate::{
-    catalog::{Database, FoundTrackRef, Interner, Tag},
+    catalog::{Database, FieldSet, FoundTrackRef, Interner, Tag},
     command::{
         song::SongRef, view::QueuedView, AfterInsert, CommandError, DatabaseCommand, Filter,
         Insertion, Query, Question, QueuePlace, Selection, Sort, SortBy,
@@ -150,7 +150,8 @@ impl Plan {
             PlanStage::Walk(walk, collector) => self.walk(walk, collector, budget),
             PlanStage::Print(mut spots, mut printer) => {
                 let some = spots.by_ref().take(budget);
-                for found in some.filter_map(|spot| spot.find(&self.database)) {
+                let fields = printer.fields();
+                for found in some.filter_map(|spot| spot.find(&self.database, fields)) {
                     printer.print(found, &mut reply);
                 }
                 match spots.as_slice() {
@@ -178,7 +179,7 @@ impl Plan {
             PlanStage::Insert(spots, at, then) => {
                 let items = spots
                     .into_iter()
-                    .filter_map(|spot| spot.find(&self.database));
+                    .filter_map(|spot| spot.find(&self.database, FieldSet::ALL));
                 let mut shared = Interner::default();
                 let queued = |found: FoundTrackRef<'_>| {
                     let mut item = QueueItem::from(found);
@@ -199,12 +200,13 @@ impl Plan {
     }
 
     fn walk(&self, mut walk: Box<TrackWalk>, mut collector: Collector, budget: usize) -> PlanStage {
+        let fields = collector.fields();
         for _ in 0..budget {
             let Some(spot) = walk.next(&self.database) else {
                 return collector.end(&self.database, self.asked);
             };
             let Some(spot) = spot else { continue };
-            if let Some(found) = collector.find(spot, &self.database) {
+            if let Some(found) = collector.find(spot, &self.database, fields) {
                 if collector.look(&found, spot) == Look::Enough {
                     return collector.end(&self.database, self.asked);
                 }
@@ -265,11 +267,27 @@ enum Look {
 }
 
 impl Collector {
+    /// What it looks at of a track.
+    fn fields(&self) -> FieldSet {
+        match self {
+            Self::Hits(hits) => hits.fields(),
+            Self::Directory(_) => DirectoryTally::FIELDS,
+            Self::Tally(tally) => tally.fields(),
+            Self::Best(_) => Best::FIELDS,
+            Self::Missed(_) => FieldSet::ALL,
+        }
+    }
+
     /// The track at `spot`, if it is one of those that are looked at.
-    fn find<'a>(&self, spot: Spot, database: &'a Database) -> Option<FoundTrackRef<'a>> {
+    fn find<'a>(
+        &self,
+        spot: Spot,
+        database: &'a Database,
+        fields: FieldSet,
+    ) -> Option<FoundTrackRef<'a>> {
         match self {
             Self::Missed(_) => MissedTracks::find(spot, database),
-            _ => spot.find(database),
+            _ => spot.find(database, fields),
         }
     }
 
@@ -325,6 +343,18 @@ impl Hits {
         }
     }
 
+    fn fields(&self) -> FieldSet {
+        let order = match self.order {
+            SongOrder::AsFound => FieldSet::LEAST,
+            SongOrder::Path => FieldSet::PATH,
+            SongOrder::By(sort) => match sort.by {
+                SortBy::Modified => FieldSet::MODIFIED,
+                SortBy::Tag(_) => FieldSet::TAGS,
+            },
+        };
+        self.filter.fields().and(order)
+    }
+
     fn walk(&self, database: &Database) -> Box<TrackWalk> {
         match &self.only {
             Some(uri) => TrackWalk::under(database, uri),
@@ -343,7 +373,7 @@ impl Hits {
         };
         self.found.push((key, spot));
         match &self.only {
-            Some(uri) if *uri == song.uri() => Look::Enough,
+            Some(uri) if song.is_at(uri) => Look::Enough,
             _ => Look::Further,
         }
     }
@@ -378,6 +408,13 @@ impl Hits {
 }
 
 impl Printer {
+    fn fields(&self) -> FieldSet {
+        match self {
+            Self::Tree { info: false, .. } => FieldSet::PATH,
+            Self::Tree { info: true, .. } | Self::Songs | Self::Files => FieldSet::ALL,
+        }
+    }
+
     fn print(&mut self, found: FoundTrackRef<'_>, reply: &mut Reply) {
         let song = SongRef::from(found);
         match self {
@@ -388,14 +425,13 @@ impl Printer {
                 reply.pair("Last-Modified", format_time(song.modified));
             }
             Self::Tree { info, directory } => {
-                let here = match song.dir {
-                    "" => song.owner.to_owned(),
-                    dir => format!("{}/{dir}", song.owner),
-                };
-                enter(directory, here, reply);
+                let here = SongRef { name: "", ..song };
+                if !here.is_at(directory) {
+                    enter(directory, here.uri(), reply);
+                }
                 match info {
                     true => print_song(&song, reply),
-                    false => _ = reply.pair("file", song.uri()),
+                    false => _ = reply.line("file", |text| song.push_uri(text)),
                 }
             }
         }
@@ -429,7 +465,14 @@ fn is_new(seen: &mut Option<BTreeSet<TrackId>>, track: Option<TrackId>) -> bool 
 /// Sorts by path such that a directory's tracks stay together: the separator
 /// comes before whatever a name may contain.
 fn path_key(song: &SongRef<'_>) -> String {
-    song.uri().replace('/', "\0")
+    let dirs = song.dir.split('/').filter(|part| !part.is_empty());
+    let mut key = String::with_capacity(song.uri_room());
+    key.push_str(song.owner);
+    for part in dirs.chain([song.name]) {
+        key.push('\0');
+        key.push_str(part);
+    }
+    key
 }
 
 fn sort_key(song: &SongRef<'_>, by: SortBy) -> String {

@@ -194,12 +194,12 @@ pub fn print_queued(queued: &QueuedView, reply: &mut Reply) {
 
 /// Everything about a song, `file:` first, as in every song of a reply.
 pub fn print_song(song: &SongRef<'_>, reply: &mut Reply) {
-    reply.pair("file", song.uri());
-    reply.pair("Last-Modified", format_time(song.modified));
-    reply.pair("Format", audio_format(song));
+    reply.line("file", |text| song.push_uri(text));
+    reply.text("Last-Modified", &format_time(song.modified));
+    reply.text("Format", &audio_format(song));
     let mask = reply.tags();
     for (tag, value) in song.tags.iter().filter(|(tag, _)| mask.contains(*tag)) {
-        reply.pair(tag.name(), value);
+        reply.text(tag.name(), value);
     }
     reply.pair("Time", song.duration.as_secs_f64().round());
     reply.seconds("duration", song.duration);

@@ -34,8 +34,20 @@ impl Reply {
     /// Adds a line. A value never breaks out of its line, nor looks like another: what
     /// nobody sees becomes blanks. The owner of a path has escaped that already.
     pub fn pair(&mut self, key: &str, value: impl Display) -> &mut Self {
+        self.line(key, |text| _ = write!(text, "{value}"))
+    }
+
+    /// The same with a text, for which there is nothing to format.
+    pub fn text(&mut self, key: &str, value: &str) -> &mut Self {
+        self.line(key, |text| text.push_str(value))
+    }
+
+    /// The same with what `write` adds.
+    pub fn line(&mut self, key: &str, write: impl FnOnce(&mut String)) -> &mut Self {
         let start = self.text.len();
-        _ = write!(self.text, "{key}: {value}");
+        self.text.push_str(key);
+        self.text.push_str(": ");
+        write(&mut self.text);
         if has_unseen(&self.text[start..]) {
             let line = self.text.split_off(start);
             self.text.push_str(&one_line(&line));

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    catalog::FoundTrackRef,
     command::song::SongRef,
     control::{
         fixture,
@@ -21,6 +22,13 @@ fn parse(words: &[&str], folded: bool) -> Result<Filter, Ack> {
 fn titles(words: &[&str], folded: bool) -> Vec<String> {
     let filter = parse(words, folded).unwrap();
     let database = fixture::database();
+    for whole in database.tracks() {
+        let FoundTrackRef { member, no, .. } = whole;
+        let listed = database.listed(member, no, filter.fields()).unwrap();
+        let some = FoundTrackRef { listed, ..whole };
+        let [whole, some] = [whole, some].map(|found| filter.matches(&found.into()));
+        assert_eq!(whole, some, "{filter}");
+    }
     let songs = database.tracks().map(SongRef::from);
     let found = songs.filter(|song| filter.matches(song));
     let mut titles: Vec<_> = found.map(|song| song.title().to_owned()).collect();

@@ -22,7 +22,7 @@ use std::{
 use self::words::{occurrence, weight_of, Fit, Looked, SoughtWords};
 use super::{path_key, Look, PlanStage, Spot};
 use crate::{
-    catalog::{Database, Tag},
+    catalog::{Database, FieldSet, Tag},
     command::{song::SongRef, AfterInsert, Placing},
     util::text::fold,
 };
@@ -171,6 +171,9 @@ impl BestMatches {
 }
 
 impl Best {
+    /// What it looks at.
+    pub const FIELDS: FieldSet = FieldSet::PATH.and(FieldSet::TAGS);
+
     pub fn new(text: &str, placing: Placing) -> Self {
         let query = SoughtWords::new(text);
         Self {
@@ -339,7 +342,7 @@ fn in_order(spots: Vec<Spot>, kind: MatchKind, database: &Database) -> Vec<Spot>
     let mut seen = BTreeSet::new();
     let mut sorted = BTreeMap::new();
     for spot in spots {
-        let Some(found) = spot.find(database) else {
+        let Some(found) = spot.find(database, Best::FIELDS) else {
             continue;
         };
         let song = SongRef::from(found);
@@ -372,7 +375,7 @@ fn in_order(spots: Vec<Spot>, kind: MatchKind, database: &Database) -> Vec<Spot>
 
 /// Whether the track itself lies at `uri`.
 fn is_at(spot: Spot, uri: &str, database: &Database) -> bool {
-    let song = spot.find(database).map(SongRef::from);
+    let song = spot.find(database, FieldSet::PATH).map(SongRef::from);
     song.is_some_and(|song| song.uri() == uri)
 }
 

@@ -7,8 +7,7 @@ use std::{
 
 use super::{nobody_has, Look, PlanStage, Printer, Spot};
 use crate::{
-    catalog::Database,
-    catalog::Tag,
+    catalog::{Database, FieldSet, Tag},
     command::{song::SongRef, Filter},
     control::mpd::{dates::format_time, reply::Reply},
     id::TrackId,
@@ -26,6 +25,9 @@ pub(super) struct DirectoryTally {
 }
 
 impl DirectoryTally {
+    /// What it looks at of a track.
+    pub const FIELDS: FieldSet = FieldSet::PATH.and(FieldSet::MODIFIED);
+
     pub fn new(uri: String, files: bool, database: &Database) -> Self {
         let mut this = Self {
             uri,
@@ -102,11 +104,14 @@ impl DirectoryTally {
         };
         for (name, modified) in &self.directories {
             match self.files {
-                true => reply.pair("directory", name),
-                false => reply.pair("directory", format_args!("{prefix}{name}")),
+                true => reply.text("directory", name),
+                false => reply.line("directory", |text| {
+                    text.push_str(&prefix);
+                    text.push_str(name);
+                }),
             };
             if *modified > 0 {
-                reply.pair("Last-Modified", format_time(*modified));
+                reply.text("Last-Modified", &format_time(*modified));
             }
             if away.contains(name.as_str()) {
                 reply.flag("p2p_away", true);
@@ -165,16 +170,29 @@ impl Tally {
         }
     }
 
+    /// What it looks at of a track.
+    pub fn fields(&self) -> FieldSet {
+        let tags = match self.tags.is_empty() {
+            true => FieldSet::LEAST,
+            false => FieldSet::TAGS,
+        };
+        let playtime = match self.counts {
+            true => FieldSet::DURATION,
+            false => FieldSet::LEAST,
+        };
+        self.filter.fields().and(tags).and(playtime)
+    }
+
     pub fn look(&mut self, song: &SongRef<'_>, track: Option<TrackId>) {
         if !self.filter.matches(song) || !super::is_new(&mut self.seen, track) {
             return;
         }
-        let Some(values) = self.only_values(song) else {
-            return self.add_each(song);
-        };
-        let is_run = self.run.as_ref().is_some_and(|(run, _)| *run == values);
-        if !is_run {
-            let values = values.into_iter().map(str::to_owned).collect();
+        if !self.is_of_run(song) {
+            let values = self.tags.iter().map(|tag| only_value(song, *tag));
+            let values = values.map(|value| value.map(str::to_owned)).collect();
+            let Some(values) = values else {
+                return self.add_each(song);
+            };
             let last = self.run.replace((values, Sum::default()));
             self.add(last);
         }
@@ -184,36 +202,12 @@ impl Tally {
         }
     }
 
-    /// The value of each tag, unless one may have several.
-    fn only_values<'a>(&self, song: &SongRef<'a>) -> Option<Vec<&'a str>> {
-        let mut found = vec![None; self.tags.len()];
-        let (mut artist, mut artists) = (None, 0);
-        for (tag, value) in song.tags.iter() {
-            if tag == Tag::Artist {
-                artist.get_or_insert(value);
-                artists += 1;
-            }
-            for (_, found) in self
-                .tags
-                .iter()
-                .zip(&mut found)
-                .filter(|(it, _)| **it == tag)
-            {
-                if found.replace(value).is_some() {
-                    return None;
-                }
-            }
-        }
-        let is_fallback =
-            |(found, tag): (&Option<_>, &Tag)| found.is_none() && *tag == Tag::AlbumArtist;
-        if artists > 1 && found.iter().zip(&self.tags).any(is_fallback) {
-            return None;
-        }
-        let or_artist = |(found, tag): (Option<&'a str>, &Tag)| match tag {
-            Tag::AlbumArtist => found.or(artist).unwrap_or_default(),
-            _ => found.unwrap_or_default(),
-        };
-        Some(found.into_iter().zip(&self.tags).map(or_artist).collect())
+    /// Whether the song has the values of the one before.
+    fn is_of_run(&self, song: &SongRef<'_>) -> bool {
+        self.run.as_ref().is_some_and(|(values, _)| {
+            let mut pairs = self.tags.iter().zip(values);
+            pairs.all(|(tag, value)| only_value(song, *tag) == Some(value))
+        })
     }
 
     /// Counts a song for each of its values.
@@ -260,7 +254,7 @@ impl Tally {
         for (values, sum) in &self.sums {
             let known = last.iter().zip(values).take_while(|(a, b)| a == b).count();
             for (tag, value) in self.tags.iter().zip(values).skip(known) {
-                reply.pair(tag.name(), value);
+                reply.text(tag.name(), value);
             }
             if self.counts {
                 reply.pair("songs", sum.songs);
@@ -270,6 +264,13 @@ impl Tally {
         }
         reply
     }
+}
+
+/// The value of a tag, unless there are several.
+fn only_value<'a>(song: &SongRef<'a>, tag: Tag) -> Option<&'a str> {
+    let mut values = song.values(tag);
+    let first = values.next().unwrap_or_default();
+    values.next().is_none().then_some(first)
 }
 
 /// Of one song: a few values of a few tags are as many as music has.

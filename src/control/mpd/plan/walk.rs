@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::{
-    catalog::{Catalogue, Database, DatabaseMember, FoundTrackRef, PAGE_ENTRIES},
+    catalog::{Catalogue, Database, DatabaseMember, FieldSet, FoundTrackRef, PAGE_ENTRIES},
     command::Filter,
     id::EntryNo,
 };
@@ -16,9 +16,10 @@ pub(super) struct Spot {
 }
 
 impl Spot {
-    pub fn find(self, database: &Database) -> Option<FoundTrackRef<'_>> {
+    /// The `wanted` fields of the track, if one is there.
+    pub fn find(self, database: &Database, wanted: FieldSet) -> Option<FoundTrackRef<'_>> {
         let member = database.members().get(self.member)?;
-        let listed = database.listed(member, self.no)?;
+        let listed = database.listed(member, self.no, wanted)?;
         let no = self.no;
         Some(FoundTrackRef { member, no, listed })
     }
