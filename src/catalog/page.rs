@@ -42,7 +42,8 @@ pub struct Page {
 }
 
 impl Page {
-    /// Packs at most [`PAGE_ENTRIES`] entries.
+    /// Packs at most [`PAGE_ENTRIES`] entries, each of which has been read by
+    /// [`decode_listed`](super::decode_listed), or could be.
     pub fn new(entries: &[Option<Entry>]) -> Self {
         let mut writer = PageWriter::default();
         entries.iter().for_each(|entry| writer.add(entry.as_ref()));
@@ -98,6 +99,12 @@ impl Page {
             }),
             false => Err(MALFORMED),
         }
+    }
+
+    /// Whether a page that has one entry only has no more texts than that entry's share of a
+    /// full page.
+    pub(super) fn is_of_fair_entry(&self) -> bool {
+        self.texts.len() <= MAX_ENTRY_TEXTS
     }
 
     /// How many numbers it has, those of holes included.
@@ -213,8 +220,12 @@ fn malformed(_: decode::Error) -> &'static str {
 
 const MALFORMED: &str = "malformed";
 
-/// Texts of a page: two dozen for each entry are as many as anybody has.
-const MAX_TEXTS: usize = PAGE_ENTRIES * 24;
+/// Texts of an entry that others may have, too: its directory, container, codec, most tags. Two
+/// dozen are as many as anybody has.
+const MAX_ENTRY_TEXTS: usize = 24;
+
+/// Texts of a page.
+const MAX_TEXTS: usize = PAGE_ENTRIES * MAX_ENTRY_TEXTS;
 
 #[cfg(test)]
 mod tests;
