@@ -20,7 +20,7 @@ use bytes::Bytes;
 use minicbor::{Decode, Decoder, Encode};
 
 use crate::{
-    catalog::{self, CatchUp, MemoryQuota, Page, SignedHead},
+    catalog::{self, Catalogue, MemoryQuota, Page, Pull, SignedHead},
     config::Config,
     content::{blob::Verifier, ranges::GroupSet},
     control::mpd::{
@@ -110,13 +110,15 @@ pub fn catalogue(bytes: &[u8]) {
     head.head.owner = identity.peer_id();
     head.head.pages = *blake3::hash(blake3::hash(rest).as_bytes()).as_bytes();
     let head = SignedHead::sign(head.head, |bytes| identity.sign(bytes));
-    let Ok(mut catch_up) = CatchUp::new(head, None) else {
+    let Ok(mut pull) = Pull::<Arc<Catalogue>>::new(head, None) else {
         return;
     };
-    let _ = catch_up.handle_list(vec![*blake3::hash(rest).as_bytes()]);
-    let _ = catch_up.handle_page(0, rest);
-    if catch_up.want().is_none() {
-        let catalogue = catch_up.finish().expect("nothing is missing");
+    pull.wants(1);
+    let _ = pull.handle_list(vec![*blake3::hash(rest).as_bytes()], None);
+    pull.wants(1);
+    let _ = pull.handle_page(0, rest);
+    if pull.is_whole() {
+        let catalogue = pull.finish().expect("nothing is missing");
         let pages = catalogue.pages().iter();
         for entry in pages.flat_map(|page| page.entries()).flatten() {
             let again = Page::new(&[Some(entry.to_owned())]);

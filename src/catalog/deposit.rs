@@ -12,8 +12,8 @@ use minicbor::{Decode, Encode};
 
 use super::head::{Hash, SignedHead};
 use super::{
-    catch_up::{CatchUp, SyncError, Want},
     pages::Catalogue,
+    pull::{Pull, SyncError, Want},
     quota::OwnerSite,
 };
 use crate::id::{check_name, KeyMark, PeerId, MAX_NAME_BYTES};
@@ -79,24 +79,26 @@ impl Deposit {
     /// Says what is wrong with it.
     pub fn read(bytes: &[u8], owner: PeerId) -> Result<Self, DepositError> {
         let (label, rest) = Label::read(bytes, owner)?;
-        let mut catch_up = CatchUp::new(label.head, None)?;
+        let mut pull: Pull<Arc<Catalogue>> = Pull::new(label.head, None)?;
         let count = label.head.head.page_count();
         let list = rest.get(..count * size_of::<Hash>());
         let list = list.ok_or(DepositError::Cut)?;
         let mut rest = &rest[list.len()..];
-        if catch_up.want() == Some(Want::List) {
-            catch_up.handle_list(list.as_chunks().0.to_vec())?;
+        while let [want] = pull.wants(1)[..] {
+            match want {
+                Want::List => _ = pull.handle_list(list.as_chunks().0.to_vec(), None)?,
+                Want::Page(index) => {
+                    let (page, after) = split(rest).ok_or(DepositError::Cut)?;
+                    pull.handle_page(index, page)?;
+                    rest = after;
+                }
+            }
         }
-        while let Some(Want::Page(index)) = catch_up.want() {
-            let (page, after) = split(rest).ok_or(DepositError::Cut)?;
-            catch_up.handle_page(index, page)?;
-            rest = after;
-        }
-        let catalogue = catch_up.finish().filter(|_| rest.is_empty());
+        let catalogue = pull.finish().filter(|_| rest.is_empty());
         Ok(Self {
             name: label.name.into(),
             site: label.site,
-            catalogue: Arc::new(catalogue.ok_or(DepositError::Damaged)?),
+            catalogue: catalogue.ok_or(DepositError::Damaged)?,
         })
     }
 }

@@ -75,7 +75,7 @@ impl Catalogue {
         Self::assemble(SignedHead::sign(head, sign), list, pages)
     }
 
-    /// Puts together what [`super::CatchUp`] has checked piece by piece.
+    /// Puts together what [`super::Pull`] has checked piece by piece.
     pub(super) fn assemble(head: SignedHead, list: Arc<[Hash]>, pages: Vec<Arc<Page>>) -> Self {
         let mut this = Self {
             head,

@@ -1,30 +1,27 @@
 //! Everybody's catalogues, and catching up with those that are newer.
 //!
-//! How large a catalogue is, and how often it changes, is its owner's choice. So what
-//! comes is counted in bytes as it comes ([`MemoryQuota`], [`Allowances`]): an owner that takes
-//! more than its part of this machine's memory is left out and named ([`Excess`]), and one
-//! that changes more than a library does waits. Turns at being fetched go round between the
-//! sites that owners are at, a piece a turn, so that nobody's slow answers keep others
+//! How they come, and which have room, is common to peers and trackers ([`Pulls`]). Here is
+//! where each is asked for: its owner, or the tracker. Turns at being fetched go round between
+//! the sites that owners are at, a piece a turn, so that nobody's slow answers keep others
 //! waiting.
 
 mod archive;
 #[cfg(test)]
 mod tests;
 mod turns;
-mod whole;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use self::archive::Archive;
 pub use self::archive::{Archival, Archived};
-use self::{archive::Archive, turns::PendingCatalogue, whole::WholeCatalogue};
 use crate::{
     catalog::{
-        Allowances, Catalogue, CatchUp, Deposit, Excess, GivesWay, Hash, Holding, MemoryQuota,
-        OwnerSite, SignedHead, SyncError, TooMuch, Want, Weight,
+        Catalogue, Deposit, Hash, HeadStep, MemoryQuota, OwnerSite, Pulls, SignedHead, SyncError,
+        Want,
     },
     id::PeerId,
 };
@@ -33,16 +30,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Catalogues {
     own: Option<Arc<Catalogue>>,
-    quota: MemoryQuota,
-    allowances: Allowances,
     archive: Archive,
-    /// The owners that are here, and where each is, as far as that is known.
-    here: BTreeMap<PeerId, Option<OwnerSite>>,
-    theirs: BTreeMap<PeerId, WholeCatalogue>,
-    pending: BTreeMap<PeerId, PendingCatalogue>,
-    left_out: BTreeMap<PeerId, Excess<Via>>,
-    /// Counts the turns at being fetched.
-    last_turn: u64,
+    pulls: Pulls<Arc<Catalogue>, Ways>,
     /// What to ask for, in the order it came up.
     wants: VecDeque<CatalogueWant>,
     /// Whether what is here has changed since that was last asked for.
@@ -64,20 +53,30 @@ pub enum Via {
     Owner,
 }
 
+/// The ways by which a head was shown: the one that is asked first, and the one after that.
+#[derive(Clone, Copy, Debug)]
+struct Ways {
+    first: Via,
+    then: Option<Via>,
+}
+
+impl Ways {
+    fn only(via: Via) -> Self {
+        Self {
+            first: via,
+            then: None,
+        }
+    }
+}
+
 impl Catalogues {
     /// On a machine that has so many bytes for the catalogues of others; an owner is known
     /// when it was here for so long.
     pub fn new(quota: MemoryQuota, known_after: Duration, now: Instant) -> Self {
         Self {
             own: None,
-            quota,
-            allowances: Allowances::new(quota),
             archive: Archive::new(known_after, now),
-            here: BTreeMap::new(),
-            theirs: BTreeMap::new(),
-            pending: BTreeMap::new(),
-            left_out: BTreeMap::new(),
-            last_turn: 0,
+            pulls: Pulls::new(quota),
             wants: VecDeque::new(),
             has_changed: false,
         }
@@ -92,7 +91,7 @@ impl Catalogues {
     }
 
     pub fn get(&self, owner: PeerId) -> Option<&Arc<Catalogue>> {
-        self.theirs.get(&owner).map(|kept| &kept.catalogue)
+        self.pulls.whole(owner).map(|whole| &whole.catalogue)
     }
 
     /// `owner` is shown as `name` now.
@@ -110,19 +109,15 @@ impl Catalogues {
     pub fn handle_recalled(&mut self, deposit: Deposit, away: Duration, now: Instant) {
         let head = deposit.catalogue.head().head;
         let owner = head.owner;
-        let mine = self.own.as_ref().is_some_and(|own| own.owner() == owner);
-        if mine || self.theirs.len() + self.pending.len() >= MAX_CATALOGUES {
+        if self.is_own(owner) {
             return;
         }
         self.archive.handle_recalled(&deposit, away, now);
-        let is_news = |kept: &WholeCatalogue| head.is_newer_than(&kept.catalogue.head().head);
-        if self.theirs.get(&owner).is_none_or(is_news) {
-            let kept = WholeCatalogue::new(deposit.catalogue, Via::Tracker);
-            self.theirs.insert(owner, kept);
+        let way = Ways::only(Via::Tracker);
+        if self.pulls.insert(deposit.catalogue, way, now) {
             self.archive.handle_catalogue(owner, head);
             self.has_changed = true;
         }
-        self.make_room(owner, now);
         self.forget_absent();
     }
 
@@ -145,10 +140,10 @@ impl Catalogues {
 
     /// What is to be written down, or removed from the disk; one after the other.
     pub fn poll_archive(&mut self, now: Instant) -> Option<Archival> {
-        let theirs = &self.theirs;
+        let pulls = &self.pulls;
         let newest = |owner| {
-            let kept: &WholeCatalogue = theirs.get(&owner)?;
-            Some((kept.catalogue.clone(), kept.bytes))
+            let whole = pulls.whole(owner)?;
+            Some((whole.catalogue.clone(), whole.bytes))
         };
         let order = self.archive.poll(newest, now)?;
         if let Archival::Remove(_) = order {
@@ -159,15 +154,17 @@ impl Catalogues {
 
     /// Forgets catalogues of owners that are away and not known any more.
     fn forget_unknown(&mut self) {
-        let (archive, here, count) = (&self.archive, &self.here, self.theirs.len());
-        let theirs = &mut self.theirs;
-        theirs.retain(|owner, _| here.contains_key(owner) || archive.is_away(*owner));
-        self.has_changed |= self.theirs.len() < count;
+        let wholes = self.pulls.wholes().map(|(owner, _)| owner);
+        let unknown = |owner: &PeerId| !self.pulls.is_here(*owner) && !self.archive.is_away(*owner);
+        for owner in wholes.filter(unknown).collect::<Vec<PeerId>>() {
+            self.has_changed |= self.pulls.forget(owner);
+        }
     }
 
     /// Whether catalogues have come or gone since this was last asked.
     pub fn take_change(&mut self) -> bool {
-        std::mem::take(&mut self.has_changed)
+        let is_less = !self.pulls.take_dropped().is_empty();
+        std::mem::take(&mut self.has_changed) || is_less
     }
 
     /// The owners whose newest catalogue is not taken, and why in words, given what they
@@ -176,26 +173,24 @@ impl Catalogues {
         &'a self,
         name: impl Fn(PeerId) -> Arc<str> + 'a,
     ) -> impl Iterator<Item = String> + 'a {
-        self.left_out.iter().map(move |(owner, left_out)| {
-            let name = name(*owner);
-            let what = match self.theirs.contains_key(owner) {
-                true => "the newest tracks",
-                false => "the tracks",
+        self.pulls.left_out().map(move |(owner, left_out)| {
+            let name = name(owner);
+            let what = match self.get(owner) {
+                Some(_) => "the newest tracks",
+                None => "the tracks",
             };
-            let why = left_out.in_words(&name, self.quota);
+            let why = left_out.in_words(&name, self.pulls.quota());
             format!("{what} of {name} are not shown: {why}")
         })
     }
 
     /// `owner` is here, at `site` as far as that is known. Only then is it asked for.
     pub fn handle_here(&mut self, owner: PeerId, site: Option<OwnerSite>, now: Instant) {
-        let was_here = self.here.insert(owner, site);
-        if was_here != Some(site) {
+        if self.pulls.handle_here(owner, site) {
             self.archive.handle_here(owner, site, now);
-            let newest = self.get(owner).map(|newest| newest.head().head);
-            newest
-                .into_iter()
-                .for_each(|head| self.archive.handle_catalogue(owner, head));
+            if let Some(newest) = self.get(owner).map(|newest| newest.head().head) {
+                self.archive.handle_catalogue(owner, newest);
+            }
         }
         self.begin(now);
     }
@@ -203,16 +198,9 @@ impl Catalogues {
     /// `owner` is gone. Its catalogue is kept, as long as there is room, if it was here
     /// for long: then it is likely to come back, and unchanged.
     pub fn handle_gone(&mut self, owner: PeerId, now: Instant) {
-        self.here.remove(&owner);
-        self.pending.remove(&owner);
-        self.left_out.remove(&owner);
-        if !self.archive.handle_gone(owner, now) {
-            self.theirs.remove(&owner);
-        }
+        let is_kept = self.archive.handle_gone(owner, now);
+        self.pulls.handle_gone(owner, is_kept, now);
         self.forget_absent();
-        for left_out in self.left_out.values_mut() {
-            left_out.handle_room(now);
-        }
         self.begin(now);
     }
 
@@ -227,29 +215,20 @@ impl Catalogues {
         now: Instant,
     ) -> Result<(), SyncError> {
         let owner = head.head.owner;
-        let known = self.pending.contains_key(&owner) || self.theirs.contains_key(&owner);
-        let mine = self.own.as_ref().is_some_and(|own| own.owner() == owner);
-        let pending = self.pending.get_mut(&owner);
-        let stale = pending.is_some_and(|pending| {
-            let towards = pending.catch_up.head();
-            if *towards == head && pending.via != via {
-                pending.then = Some(via);
-            }
-            !head.head.is_newer_than(&towards.head)
-        });
-        let is_full = !known && self.theirs.len() + self.pending.len() >= MAX_CATALOGUES;
-        if mine || stale || is_full {
+        if self.is_own(owner) {
             return Ok(());
         }
-        if let Some(left_out) = self.left_out.get_mut(&owner) {
-            head.verify()?;
-            left_out.handle_head(head, via);
-            // One that is being tried again goes on with the newest: its owner has no other.
-            if !self.pending.contains_key(&owner) {
-                return Ok(());
+        match self.pulls.handle_head(head, Ways::only(via))? {
+            HeadStep::News => self.begin(now),
+            HeadStep::UnderWay => {
+                if let Some(under_way) = self.pulls.under_way(owner) {
+                    let ways = &mut under_way.via;
+                    ways.then = (ways.first != via).then_some(via).or(ways.then);
+                }
             }
+            HeadStep::Nothing => {}
         }
-        self.start(head, via, now)
+        Ok(())
     }
 
     /// Takes the list of an owner's page hashes.
@@ -262,8 +241,8 @@ impl Catalogues {
         list: Vec<Hash>,
         now: Instant,
     ) -> Result<(), SyncError> {
-        let bytes = size_of_val(&*list);
-        self.feed(owner, bytes, now, |catch_up| catch_up.handle_list(list))
+        let taken = self.pulls.handle_list(owner, list, now);
+        self.follow(owner, taken, now)
     }
 
     /// Takes a page.
@@ -277,23 +256,23 @@ impl Catalogues {
         bytes: &[u8],
         now: Instant,
     ) -> Result<(), SyncError> {
-        self.feed(owner, bytes.len(), now, |catch_up| {
-            catch_up.handle_page(index, bytes)
-        })
+        let taken = self.pulls.handle_page(owner, index, bytes, now);
+        self.follow(owner, taken, now)
     }
 
     /// `owner`'s catalogue cannot be had this way: by the other, or not before its next
     /// head.
     pub fn handle_not_here(&mut self, owner: PeerId, via: Via, now: Instant) {
-        let Some(pending) = self.pending.get_mut(&owner) else {
+        let Some(under_way) = self.pulls.under_way(owner) else {
             return;
         };
-        match pending.then.take() {
-            Some(then) if pending.via == via => {
-                pending.via = then;
-                pending.asked = None;
+        let ways = &mut under_way.via;
+        match ways.then.take() {
+            Some(then) if ways.first == via => {
+                ways.first = then;
+                under_way.asked = None;
             }
-            None if pending.via == via => _ = self.pending.remove(&owner),
+            None if ways.first == via => self.pulls.give_up(owner),
             // The other way is no way any more.
             _ => {}
         }
@@ -303,8 +282,8 @@ impl Catalogues {
     /// The tracker is gone: what it was asked for does not come.
     pub fn handle_lost(&mut self, now: Instant) {
         self.wants.retain(|want| want.via != Via::Tracker);
-        let owners: Vec<PeerId> = self.pending.keys().copied().collect();
-        for owner in owners {
+        let owners = self.pulls.all_under_way().map(|(owner, _)| owner);
+        for owner in owners.collect::<Vec<PeerId>>() {
             self.handle_not_here(owner, Via::Tracker, now);
         }
     }
@@ -316,267 +295,86 @@ impl Catalogues {
 
     /// When [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let asked = self.pending.values().filter_map(|p| p.asked);
-        let paced = self.pending.values().filter_map(|p| p.not_before);
-        let left_out = self.left_out.values().map(Excess::until);
-        let again = asked.map(|asked| asked + ASK_AGAIN);
-        again.chain(paced).chain(left_out).min()
+        self.pulls.poll_timeout(ASK_AGAIN)
     }
 
     /// Asks again for what has not come, after the others, and tries those that were left
     /// out.
     pub fn handle_timeout(&mut self, now: Instant) {
-        for pending in self.pending.values_mut() {
-            pending.not_before.take_if(|then| *then <= now);
-            if pending.asked.take_if(|at| now >= *at + ASK_AGAIN).is_some() {
-                self.last_turn += 1;
-                pending.turn = self.last_turn;
-            }
-        }
-        self.try_left_out(now);
+        self.pulls.handle_timeout(ASK_AGAIN, now);
         self.begin(now);
     }
 
-    fn start(&mut self, head: SignedHead, via: Via, now: Instant) -> Result<(), SyncError> {
-        let owner = head.head.owner;
-        let base = self.get(owner).cloned();
-        let catch_up = match CatchUp::new(head, base) {
-            Err(SyncError::Stale) => return Ok(()),
-            other => other?,
-        };
-        self.last_turn += 1;
-        let pending = PendingCatalogue {
-            catch_up,
-            via,
-            then: None,
-            asked: None,
-            turn: self.last_turn,
-            not_before: None,
-        };
-        self.pending.insert(owner, pending);
-        self.begin(now);
-        Ok(())
-    }
-
-    /// Takes a piece of `owner`'s that came in so many bytes.
-    fn feed(
+    /// Goes on after a piece of `owner`'s that was taken, not needed, or unfit.
+    fn follow(
         &mut self,
         owner: PeerId,
-        bytes: usize,
+        taken: Result<bool, SyncError>,
         now: Instant,
-        step: impl FnOnce(&mut CatchUp) -> Result<(), SyncError>,
     ) -> Result<(), SyncError> {
-        let site = self.site(owner);
-        let Some(pending) = self.pending.get_mut(&owner) else {
-            return Ok(());
-        };
-        self.allowances.spend(owner, site, bytes, now);
-        let needed = pending.catch_up.want();
-        if let Err(e) = step(&mut pending.catch_up) {
-            self.pending.remove(&owner);
+        if taken != Ok(false) {
+            self.finish(owner);
             self.begin(now);
-            return Err(e);
         }
-        if pending.catch_up.want() == needed {
-            // It came twice, or unasked.
-            return Ok(());
-        }
-        self.last_turn += 1;
-        (pending.asked, pending.turn) = (None, self.last_turn);
-        self.make_room(owner, now);
-        self.finish(owner, now);
-        self.begin(now);
-        Ok(())
+        taken.map(|_| ())
     }
 
-    /// Leaves out what has no room since `newcomer` has grown.
-    fn make_room(&mut self, newcomer: PeerId, now: Instant) {
-        let pending = self.pending.get(&newcomer);
-        if pending.is_some_and(|p| p.catch_up.bytes() > self.quota.one) {
-            self.leave_out(newcomer, TooMuch::ForOne, now);
-        }
-        while let Some(what) = self.quota.what_gives_way(&self.holdings(), newcomer) {
-            match what {
-                GivesWay::Older(owner) => self.let_go_older(owner),
-                GivesWay::Newest(owner) => self.leave_out(owner, TooMuch::ForAll, now),
-            }
-        }
-    }
-
-    /// Drops what is here of `owner`'s, while its newest comes.
-    fn let_go_older(&mut self, owner: PeerId) {
-        self.has_changed |= self.theirs.remove(&owner).is_some();
-        if let Some(pending) = self.pending.get_mut(&owner) {
-            pending.catch_up.let_go();
-        }
-    }
-
-    /// Drops what is on its way of `owner`'s, or else what is here.
-    fn leave_out(&mut self, owner: PeerId, why: TooMuch, now: Instant) {
-        let pending = self.pending.remove(&owner);
-        let is_partial = pending
-            .as_ref()
-            .is_some_and(|p| p.catch_up.fresh_bytes() > 0);
-        let whole = match is_partial {
-            true => None,
-            false => self.theirs.remove(&owner),
-        };
-        self.has_changed |= whole.is_some();
-        let known = pending.map(|p| (*p.catch_up.head(), p.via, p.catch_up.weight()));
-        let known = known.or(whole
-            .as_ref()
-            .map(|whole| (*whole.catalogue.head(), whole.via, Weight::of(whole.bytes))));
-        let here = self.here.contains_key(&owner);
-        if let Some((head, via, takes)) = known.filter(|_| here) {
-            match self.left_out.get_mut(&owner) {
-                Some(before) => before.handle_again(&head, why, takes),
-                None => {
-                    let left_out = Excess::new(head, via, why, takes, now);
-                    self.left_out.insert(owner, left_out);
-                }
-            }
-        }
-    }
-
-    /// Tries again those whose time has come, if there is room for them.
-    fn try_left_out(&mut self, now: Instant) {
-        let due = self.left_out.iter().filter(|(_, l)| l.until() <= now);
-        let due: Vec<PeerId> = due.map(|(owner, _)| *owner).collect();
-        for owner in due {
-            let fits = self.would_fit(owner);
-            let Some(left_out) = self.left_out.get_mut(&owner) else {
-                continue;
-            };
-            left_out.rest(now);
-            let (head, via) = (left_out.head(), left_out.via());
-            if fits && !self.pending.contains_key(&owner) {
-                // It was verified when it came.
-                let _ = self.start(head, via, now);
-            }
-        }
-    }
-
-    /// Whether what is known of `owner`'s catalogue fits beside the others, or instead of
-    /// larger ones.
-    fn would_fit(&self, owner: PeerId) -> bool {
-        let Some(left_out) = self.left_out.get(&owner) else {
-            return true;
-        };
-        let mut holdings = self.holdings();
-        holdings.retain(|holding| holding.owner != owner);
-        holdings.push(Holding {
-            owner,
-            site: self.site(owner),
-            is_here: true,
-            takes: left_out.takes(),
-            without_older: None,
-        });
-        self.quota.who_yields(&holdings, owner) != Some(owner)
+    fn is_own(&self, owner: PeerId) -> bool {
+        self.own.as_ref().is_some_and(|own| own.owner() == owner)
     }
 
     /// What all take together.
     #[cfg(test)]
     pub fn bytes(&self) -> usize {
-        self.holdings().iter().map(|h| h.takes.counted).sum()
-    }
-
-    /// What each owner takes.
-    fn holdings(&self) -> Vec<Holding> {
-        let nothing = |owner: PeerId| Holding {
-            owner,
-            site: self.site(owner),
-            is_here: self.here.contains_key(&owner),
-            takes: Weight::default(),
-            without_older: None,
-        };
-        let mut all: BTreeMap<PeerId, Holding> = BTreeMap::new();
-        for (owner, kept) in &self.theirs {
-            let holding = all.entry(*owner).or_insert_with(|| nothing(*owner));
-            holding.takes = Weight::of(kept.bytes);
-        }
-        for (owner, pending) in &self.pending {
-            let newest = pending.catch_up.weight();
-            let is_replaced = self.theirs.contains_key(owner);
-            let holding = all.entry(*owner).or_insert_with(|| nothing(*owner));
-            let counted = holding.takes.counted + pending.catch_up.fresh_bytes();
-            holding.takes = Weight {
-                counted,
-                likely: newest.likely.max(counted),
-            };
-            holding.without_older = is_replaced.then_some(newest);
-        }
-        all.into_values().collect()
-    }
-
-    fn site(&self, owner: PeerId) -> Option<OwnerSite> {
-        *self.here.get(&owner)?
+        self.pulls.bytes()
     }
 
     /// Keeps of owners that are gone no more than a part.
     fn forget_absent(&mut self) {
         loop {
-            let absent = self.theirs.iter();
-            let absent = absent.filter(|(owner, _)| !self.here.contains_key(owner));
+            let absent = self.pulls.wholes();
+            let absent = absent.filter(|(owner, _)| !self.pulls.is_here(*owner));
             let absent: Vec<(usize, PeerId)> =
-                absent.map(|(owner, kept)| (kept.bytes, *owner)).collect();
+                absent.map(|(owner, whole)| (whole.bytes, owner)).collect();
             let total: usize = absent.iter().map(|(bytes, _)| bytes).sum();
             match absent.iter().max() {
-                Some((_, largest)) if total > self.quota.away() => {
-                    self.theirs.remove(largest);
+                Some((_, largest)) if total > self.pulls.quota().away() => {
+                    self.pulls.forget(*largest);
                 }
                 _ => break,
             }
         }
-        let theirs = &self.theirs;
+        let pulls = &self.pulls;
         self.archive
-            .retain_away(|owner| theirs.contains_key(&owner));
+            .retain_away(|owner| pulls.whole(owner).is_some());
     }
 
     /// Swaps the catalogue in, if it is whole.
-    fn finish(&mut self, owner: PeerId, now: Instant) {
-        let whole = |p: &PendingCatalogue| p.catch_up.want().is_none();
-        if !self.pending.get(&owner).is_some_and(whole) {
-            return;
-        }
-        let Some(PendingCatalogue { catch_up, via, .. }) = self.pending.remove(&owner) else {
-            return;
-        };
-        let Some(catalogue) = catch_up.finish() else {
-            return;
-        };
-        self.has_changed = true;
-        self.archive.handle_catalogue(owner, catalogue.head().head);
-        let kept = WholeCatalogue::new(Arc::new(catalogue), via);
-        self.theirs.insert(owner, kept);
-        if let Some(left_out) = self.left_out.remove(&owner) {
-            // What came meanwhile was verified then.
-            let _ = self.start(left_out.head(), left_out.via(), now);
+    fn finish(&mut self, owner: PeerId) {
+        if let Some(whole) = self.pulls.finish(owner) {
+            self.has_changed = true;
+            let head = whole.catalogue.head().head;
+            self.archive.handle_catalogue(owner, head);
         }
     }
 
     /// Goes on to those whose turn has come: a peer that joins a large swarm would
     /// otherwise ask for a thousand catalogues in one breath.
     fn begin(&mut self, now: Instant) {
-        while let Some(owner) = turns::next(&self.pending, &self.here, self.quota, now) {
-            let site = self.site(owner);
-            let Some(pending) = self.pending.get_mut(&owner) else {
+        while let Some(owner) = turns::next(&self.pulls, now) {
+            let Some(under_way) = self.pulls.under_way(owner) else {
                 return;
             };
-            let ready = self.allowances.ready(owner, site, now);
-            if ready > now {
-                pending.not_before = Some(ready);
+            if under_way.is_whole() {
+                self.finish(owner);
                 continue;
             }
-            let Some(what) = pending.catch_up.want() else {
-                self.finish(owner, now);
-                continue;
-            };
-            pending.asked = Some(now);
-            self.wants.push_back(CatalogueWant {
-                owner,
-                what,
-                via: pending.via,
-            });
+            // One piece at a time: what was asked for before did not come.
+            under_way.ask_again();
+            let via = under_way.via.first;
+            let next = self.pulls.ask(owner, 1, now).into_iter();
+            self.wants
+                .extend(next.map(|what| CatalogueWant { owner, what, via }));
         }
     }
 }
@@ -584,7 +382,5 @@ impl Catalogues {
 /// A tracker, or an owner, answers in milliseconds; one that is swamped is not helped
 /// by asking more often.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
-/// Four times what a tracker takes: of owners that are gone some are kept.
-const MAX_CATALOGUES: usize = 4096;
 /// An owner that was here for as long is known.
 pub const KNOWN_AFTER: Duration = Duration::from_secs(600);

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::{turns::MAX_CATCHING_UP, *};
@@ -371,12 +373,8 @@ fn a_flapping_head_costs_little() {
         for _ in 0..4 {
             room.wait(Duration::from_millis(25));
             while let Some(want) = room.all.poll() {
-                if room
-                    .all
-                    .pending
-                    .get(&want.owner)
-                    .is_some_and(|p| p.catch_up.head() == own.head())
-                {
+                let under_way = room.all.pulls.under_way(want.owner);
+                if under_way.is_some_and(|it| it.head() == own.head()) {
                     room.give(&own, want.what);
                 }
             }

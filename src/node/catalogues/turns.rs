@@ -1,51 +1,32 @@
 //! Whose catalogue is fetched next.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-use super::Via;
 use crate::{
-    catalog::{CatchUp, MemoryQuota, OwnerSite},
+    catalog::{Catalogue, OwnerSite, Pulls},
     id::PeerId,
 };
 
-/// A catalogue on its way here.
-#[derive(Debug)]
-pub struct PendingCatalogue {
-    pub catch_up: CatchUp,
-    /// The ways by which this head was shown: the one that is asked first, and the one after that.
-    pub via: Via,
-    pub then: Option<Via>,
-    /// When the last piece was asked for; until then it waits for its turn.
-    pub asked: Option<Instant>,
-    pub turn: u64,
-    /// Until when it may not be asked for.
-    pub not_before: Option<Instant>,
-}
-
 /// The owner whose turn it is, if any: of the site that is asked for least, the one that
 /// has waited for longest.
-pub fn next(
-    pending: &BTreeMap<PeerId, PendingCatalogue>,
-    here: &BTreeMap<PeerId, Option<OwnerSite>>,
-    quota: MemoryQuota,
-    now: Instant,
-) -> Option<PeerId> {
+pub fn next<V: Copy>(pulls: &Pulls<Arc<Catalogue>, V>, now: Instant) -> Option<PeerId> {
     let mut under_way: BTreeMap<Option<OwnerSite>, usize> = BTreeMap::new();
-    let asked = pending.iter().filter(|(_, p)| p.asked.is_some());
+    let asked = pulls.all_under_way().filter(|(_, it)| it.asked.is_some());
     for (owner, _) in asked {
-        let site = here.get(owner).copied().flatten();
-        *under_way.entry(site).or_default() += 1;
+        *under_way.entry(pulls.site(owner)).or_default() += 1;
     }
+    let quota = pulls.quota();
     let at_once = (quota.all / IN_FLIGHT_PART).clamp(2, MAX_CATCHING_UP);
     if under_way.values().sum::<usize>() >= at_once {
         return None;
     }
     let of_site = (at_once * 3 / 4).max(1);
-    let waiting = pending.iter().filter_map(|(owner, pending)| {
-        let may = pending.asked.is_none() && pending.not_before.is_none_or(|then| then <= now);
-        let site = here.get(owner).filter(|_| may)?;
-        let busy = under_way.get(site).copied().unwrap_or(0);
-        (busy < of_site).then_some((busy, pending.turn, *owner))
+    let waiting = pulls.all_under_way().filter_map(|(owner, it)| {
+        let may = it.asked.is_none() && it.not_before.is_none_or(|then| then <= now);
+        let site = pulls.site(owner);
+        let busy = under_way.get(&site).copied().unwrap_or(0);
+        let is_next = may && pulls.is_here(owner) && busy < of_site;
+        is_next.then_some((busy, it.turn, owner))
     });
     waiting.min().map(|(_, _, owner)| owner)
 }

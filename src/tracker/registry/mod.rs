@@ -249,9 +249,7 @@ impl Registry {
 
     /// Ends what has lasted too long, and lets the news out.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let members = &self.members;
-        let site_of = |id| Some(members.get(&id)?.address.into());
-        for (peer, progress) in self.relay.handle_timeout(&site_of, now) {
+        for (peer, progress) in self.relay.handle_timeout(now) {
             self.follow(peer, progress, now);
         }
         let ended = |member: &RegisteredMember| member.lease_end <= now;
@@ -379,6 +377,7 @@ impl Registry {
         };
         self.tenures.handle_here(peer, &member.name, address, now);
         self.members.insert(peer, member);
+        self.relay.handle_here(peer, address.into());
         self.relay.set_receivers(self.members.len());
         self.wake_by(now + LEASE);
         let registered = self.registered(peer);
@@ -405,8 +404,6 @@ impl Registry {
             return Err(Breach("heads faster than a scan makes them"));
         }
         let relay = &mut self.relay;
-        let members = &self.members;
-        let site_of = |id| Some(members.get(&id)?.address.into());
         let progress = match message {
             ToTracker::Renew => {
                 if let Some(member) = self.members.get_mut(&peer) {
@@ -438,11 +435,9 @@ impl Registry {
             ToTracker::Head(head) if head.head.owner != peer => {
                 return Err(Breach("a head of somebody else's"));
             }
-            ToTracker::Head(head) => relay.handle_head(head, &site_of, now)?,
-            ToTracker::List(list) => relay.handle_list(peer, list, &site_of, now)?,
-            ToTracker::Page { index, bytes } => {
-                relay.handle_page(peer, index, bytes, &site_of, now)?
-            }
+            ToTracker::Head(head) => relay.handle_head(head, now)?,
+            ToTracker::List(list) => relay.handle_list(peer, list, now)?,
+            ToTracker::Page { index, bytes } => relay.handle_page(peer, index, &bytes, now)?,
             ToTracker::Register(_) | ToTracker::Leave | ToTracker::Unsupported { .. } => {
                 return Ok(());
             }

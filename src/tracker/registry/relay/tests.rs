@@ -9,7 +9,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use super::*;
 use crate::{
-    catalog::{Catalogue, Entry, HeldEntry},
+    catalog::{Catalogue, Entry, Head, HeldEntry, PAGE_ENTRIES},
     id::TrackId,
 };
 
@@ -20,7 +20,6 @@ fn catalogue(peer: u8, seq: u64) -> Catalogue {
 
 /// A catalogue of so many entries; 256 of them, which are a page, have some 10 KB.
 fn catalogue_of(peer: u8, seq: u64, entries: usize) -> Catalogue {
-    let key = Ed25519KeyPair::from_seed_unchecked(&[peer; 32]).unwrap();
     let held = |n: usize| {
         let mut track = [seq as u8; 32];
         track[30..].copy_from_slice(&(n as u16).to_be_bytes());
@@ -30,10 +29,19 @@ fn catalogue_of(peer: u8, seq: u64, entries: usize) -> Catalogue {
     let entries: Vec<_> = (0..entries).map(held).collect();
     let pages = entries.chunks(PAGE_ENTRIES);
     let pages = pages.map(|entries| Arc::new(Page::new(entries))).collect();
-    let owner = PeerId(key.public_key().as_ref().try_into().unwrap());
-    let sign = |bytes: &[u8]| key.sign(bytes).as_ref().try_into().unwrap();
-    Catalogue::publish(owner, 1, seq, pages, sign)
+    let owner = PeerId(key(peer).public_key().as_ref().try_into().unwrap());
+    Catalogue::publish(owner, 1, seq, pages, |bytes| sign(peer, bytes))
 }
+
+fn key(peer: u8) -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[peer; 32]).unwrap()
+}
+
+fn sign(peer: u8, bytes: &[u8]) -> [u8; 64] {
+    key(peer).sign(bytes).as_ref().try_into().unwrap()
+}
+
+const MIB: usize = 1 << 20;
 
 /// Two and a list.
 const QUOTA: MemoryQuota = MemoryQuota { all: 252, one: 252 };
@@ -46,18 +54,21 @@ fn size(own: &Catalogue) -> usize {
 }
 
 /// The `n`th member's, each at an address of its own.
-fn everybody(id: PeerId) -> Option<OwnerSite> {
+fn everybody(id: PeerId) -> OwnerSite {
     let [a, b, ..] = id.0;
-    Some(std::net::IpAddr::from([10, 0, a, b]).into())
+    std::net::IpAddr::from([10, 0, a, b]).into()
 }
+
+type SiteOf<'a> = &'a dyn Fn(PeerId) -> OwnerSite;
 
 fn pull(relay: &mut Relay, own: &Catalogue, site_of: SiteOf<'_>, now: Instant) -> RelayProgress {
     let owner = own.owner();
     let list = own.list().to_vec();
-    let page = own.pages()[0].bytes().clone();
-    relay.handle_head(*own.head(), site_of, now).unwrap();
-    relay.handle_list(owner, list, site_of, now).unwrap();
-    relay.handle_page(owner, 0, page, site_of, now).unwrap()
+    relay.handle_here(owner, site_of(owner));
+    relay.handle_head(*own.head(), now).unwrap();
+    relay.handle_list(owner, list, now).unwrap();
+    let page = own.pages()[0].bytes();
+    relay.handle_page(owner, 0, page, now).unwrap()
 }
 
 fn whole(own: &Catalogue) -> RelayProgress {
@@ -71,17 +82,17 @@ fn room_is_made_of_what_belongs_to_the_absent() {
     let now = Instant::now();
     let own = [1, 2, 3].map(|peer| catalogue(peer, 1));
     let absent = own[0].owner();
-    let site_of = |id| everybody(id).filter(|_| id != absent);
     let mut relay = Relay::new(QUOTA);
     for own in &own {
-        assert_eq!(pull(&mut relay, own, &site_of, now), whole(own));
+        assert_eq!(pull(&mut relay, own, &everybody, now), whole(own));
+        relay.handle_gone(absent, KNOWN_AFTER, now);
     }
     assert_eq!(relay.head(absent), None);
     assert_eq!(relay.seen(absent), Some(*own[0].head()));
     assert_eq!(relay.take_dropped(), [absent]);
     // Nobody is absent any more; an owner with a place keeps it.
     let late = catalogue(4, 1);
-    assert_eq!(pull(&mut relay, &late, &site_of, now), NOTHING);
+    assert_eq!(pull(&mut relay, &late, &everybody, now), NOTHING);
     assert_eq!(relay.head(own[1].owner()), Some(*own[1].head()));
     assert!(relay.bytes() <= QUOTA.all);
     let name = |_| Some("attic".to_owned());
@@ -93,12 +104,12 @@ fn room_is_made_of_what_belongs_to_the_absent() {
     // When one of them goes, it is tried again by itself.
     relay.handle_gone(own[1].owner(), Duration::ZERO, now);
     let then = relay.poll_timeout().unwrap();
-    let begun = relay.handle_timeout(&site_of, then);
+    let begun = relay.handle_timeout(then);
     assert_eq!(
         begun,
         [(late.owner(), RelayProgress::Ask(vec![Want::List]))]
     );
-    assert_eq!(pull(&mut relay, &late, &site_of, then), whole(&late));
+    assert_eq!(pull(&mut relay, &late, &everybody, then), whole(&late));
     assert_eq!(relay.left_out_in_words(name).count(), 0);
 }
 
@@ -109,11 +120,9 @@ fn lists_without_pages_are_counted() {
     let own = catalogue(1, 1);
     let mut relay = Relay::new(QUOTA);
     let head = *own.head();
-    relay.handle_head(head, &everybody, now).unwrap();
+    relay.handle_head(head, now).unwrap();
     let list = own.list().to_vec();
-    relay
-        .handle_list(own.owner(), list, &everybody, now)
-        .unwrap();
+    relay.handle_list(own.owner(), list, now).unwrap();
     assert_eq!(relay.bytes(), LIST);
 }
 
@@ -138,9 +147,9 @@ fn the_largest_makes_room_for_an_owner_of_little() {
     let size = size(&catalogue(1, 1));
     // Those with an even number share an address.
     let shared = |id: PeerId| {
-        let at = (1..9).find(|n| catalogue(*n, 1).owner() == id)?;
+        let at = (1..9).find(|n| catalogue(*n, 1).owner() == id).unwrap();
         let site = if at % 2 == 0 { 0 } else { at };
-        Some(std::net::IpAddr::from([10, 0, 0, site]).into())
+        std::net::IpAddr::from([10, 0, 0, site]).into()
     };
     let mut relay = Relay::new(MemoryQuota {
         all: 3 * size + LIST,
@@ -203,9 +212,9 @@ fn a_pull_without_progress_is_given_up() {
     let own = catalogue(1, 1);
     let mut relay = Relay::new(QUOTA);
     let now = Instant::now();
-    relay.handle_head(*own.head(), &everybody, now).unwrap();
+    relay.handle_head(*own.head(), now).unwrap();
     assert_eq!(relay.poll_timeout(), Some(now + PULL_TIMEOUT));
-    relay.handle_timeout(&everybody, now + PULL_TIMEOUT);
+    relay.handle_timeout(now + PULL_TIMEOUT);
     assert_eq!(relay.poll_timeout(), None);
     assert_eq!(pull(&mut relay, &own, &everybody, now), whole(&own));
 }
@@ -240,10 +249,29 @@ fn what_was_left_out_may_change_while_it_is_tried_again() {
     assert_eq!(pull(&mut relay, &catalogue(3, 1), &everybody, now), NOTHING);
     relay.handle_gone(catalogue(1, 1).owner(), Duration::ZERO, now);
     let then = relay.poll_timeout().unwrap();
-    assert_eq!(relay.handle_timeout(&everybody, then).len(), 1);
+    assert_eq!(relay.handle_timeout(then).len(), 1);
     let newest = catalogue(3, 2);
     let pulled = pull(&mut relay, &newest, &everybody, then);
     assert_eq!(pulled, whole(&newest));
+}
+
+/// Its owner signs nonsense: every peer would refuse what is put together so.
+#[test]
+fn a_page_of_before_is_kept_only_where_it_has_the_right_length() {
+    let now = Instant::now();
+    let (short, full) = (catalogue_of(1, 1, 10), catalogue_of(1, 2, 300));
+    let mut relay = Relay::new(MemoryQuota { all: MIB, one: MIB });
+    assert_eq!(pull(&mut relay, &short, &everybody, now), whole(&short));
+    let list = vec![short.list()[0], full.list()[1]];
+    let head = Head {
+        pages: *blake3::hash(list.as_flattened()).as_bytes(),
+        ..full.head().head
+    };
+    let head = SignedHead::sign(head, |bytes| sign(1, bytes));
+    relay.handle_head(head, now).unwrap();
+    let asked = relay.handle_list(full.owner(), list, now);
+    let pages = vec![Want::Page(0), Want::Page(1)];
+    assert_eq!(asked, Ok(RelayProgress::Ask(pages)));
 }
 
 /// Members at three addresses that show catalogues of 1 to 8 pages, and send none, some or
@@ -282,31 +310,26 @@ impl Crowd {
         }
     }
 
-    fn site_of(&self, id: PeerId) -> Option<OwnerSite> {
+    fn site_of(&self, id: PeerId) -> OwnerSite {
         let all = self.catalogues.iter();
         let member = all
             .map(|versions| versions[0].owner())
             .position(|owner| owner == id);
         let site = member.map_or(9, |member| member as u8 % 3);
-        Some(std::net::IpAddr::from([10, 0, 0, site]).into())
+        std::net::IpAddr::from([10, 0, 0, site]).into()
     }
 
     /// An owner sends its head, its list, and so many pages.
     fn send(&mut self, own: &Catalogue, pages: usize) -> Result<(), TestCaseError> {
         let mut relay = std::mem::replace(&mut self.relay, Relay::new(OF_CROWD));
         let (owner, now) = (own.owner(), self.now);
-        let site_of = |id| self.site_of(id);
-        relay.handle_head(*own.head(), &site_of, now).unwrap();
+        relay.handle_here(owner, self.site_of(owner));
+        relay.handle_head(*own.head(), now).unwrap();
         check(&relay, self)?;
-        relay
-            .handle_list(owner, own.list().to_vec(), &site_of, now)
-            .unwrap();
+        relay.handle_list(owner, own.list().to_vec(), now).unwrap();
         check(&relay, self)?;
         for (index, page) in (0..).zip(own.pages().iter().take(pages)) {
-            let page = page.bytes().clone();
-            relay
-                .handle_page(owner, index, page, &site_of, now)
-                .unwrap();
+            relay.handle_page(owner, index, page.bytes(), now).unwrap();
             check(&relay, self)?;
         }
         self.relay = relay;
@@ -350,7 +373,7 @@ fn whatever_members_send_the_relay_is_bounded_and_a_fair_part_is_passed_on() {
             crowd.now += Duration::from_secs(120);
             let now = crowd.now;
             let mut relay = std::mem::replace(&mut crowd.relay, Relay::new(OF_CROWD));
-            relay.handle_timeout(&|id| crowd.site_of(id), now);
+            relay.handle_timeout(now);
             let seq = step / usize::from(MEMBERS) % VERSIONS as usize;
             let own = crowd.catalogues[usize::from(member)][seq].clone();
             if goes {
