@@ -48,11 +48,6 @@ const QUOTA: MemoryQuota = MemoryQuota { all: 252, one: 252 };
 
 const LIST: usize = size_of::<Hash>() + size_of::<Arc<[u8]>>();
 
-/// What it takes with its list.
-fn size(own: &Catalogue) -> usize {
-    own.pages()[0].bytes().len() + LIST
-}
-
 /// The `n`th member's, each at an address of its own.
 fn everybody(id: PeerId) -> OwnerSite {
     let [a, b, ..] = id.0;
@@ -127,68 +122,6 @@ fn lists_without_pages_are_counted() {
 }
 
 #[test]
-fn one_owner_does_not_get_all_the_room() {
-    let own = catalogue(1, 1);
-    let size = own.pages()[0].bytes().len();
-    let mut relay = Relay::new(MemoryQuota {
-        all: 200,
-        one: size - 1,
-    });
-    let now = Instant::now();
-    assert_eq!(pull(&mut relay, &own, &everybody, now), NOTHING);
-    assert_eq!(relay.bytes(), 0);
-}
-
-#[test]
-fn the_largest_makes_room_for_an_owner_of_little() {
-    let begin = Instant::now();
-    // What each address may have pulled is not what this is about.
-    let at = |peer: u8| begin + Duration::from_secs(60 * u64::from(peer));
-    let size = size(&catalogue(1, 1));
-    // Those with an even number share an address.
-    let shared = |id: PeerId| {
-        let at = (1..9).find(|n| catalogue(*n, 1).owner() == id).unwrap();
-        let site = if at % 2 == 0 { 0 } else { at };
-        std::net::IpAddr::from([10, 0, 0, site]).into()
-    };
-    let mut relay = Relay::new(MemoryQuota {
-        all: 3 * size + LIST,
-        one: size,
-    });
-    for peer in [2, 4, 6] {
-        let own = catalogue(peer, 1);
-        assert_eq!(pull(&mut relay, &own, &shared, at(peer)), whole(&own));
-    }
-    let honest = catalogue(1, 1);
-    assert_eq!(pull(&mut relay, &honest, &shared, at(7)), whole(&honest));
-    assert_eq!(relay.take_dropped().len(), 1);
-    assert_eq!(pull(&mut relay, &catalogue(8, 1), &shared, at(8)), NOTHING);
-    assert_eq!(relay.head(honest.owner()), Some(*honest.head()));
-}
-
-#[test]
-fn the_older_catalogue_makes_room_for_its_owners_newest() {
-    let now = Instant::now();
-    let own = [1, 2, 3].map(|peer| catalogue(peer, 1));
-    let size = size(&own[0]);
-    let mut relay = Relay::new(MemoryQuota {
-        all: 3 * size,
-        one: size,
-    });
-    for own in &own {
-        assert_eq!(pull(&mut relay, own, &everybody, now), whole(own));
-    }
-    let (newest, later) = (catalogue(1, 2), now + Duration::from_secs(60));
-    let pulled = pull(&mut relay, &newest, &everybody, later);
-    assert_eq!(pulled, whole(&newest));
-    for own in [&newest, &own[1], &own[2]] {
-        assert_eq!(relay.head(own.owner()), Some(*own.head()));
-    }
-    assert_eq!(relay.take_dropped(), [newest.owner()]);
-    assert_eq!(relay.left_out_in_words(|_| Some(String::new())).count(), 0);
-}
-
-#[test]
 fn an_owner_that_changes_all_the_time_is_pulled_slowly() {
     let begin = Instant::now();
     let mut relay = Relay::new(MemoryQuota {
@@ -235,24 +168,6 @@ fn of_an_owner_that_was_here_for_a_moment_nothing_is_kept() {
         assert_eq!(relay.head(own.owner()).is_some(), is_kept, "{was_here:?}");
         assert_eq!(relay.bytes() > 0, is_kept, "{was_here:?}");
     }
-}
-
-/// Its owner answers with what it has by then, which is no fault.
-#[test]
-fn what_was_left_out_may_change_while_it_is_tried_again() {
-    let now = Instant::now();
-    let mut relay = Relay::new(QUOTA);
-    for peer in [1, 2] {
-        let own = catalogue(peer, 1);
-        assert_eq!(pull(&mut relay, &own, &everybody, now), whole(&own));
-    }
-    assert_eq!(pull(&mut relay, &catalogue(3, 1), &everybody, now), NOTHING);
-    relay.handle_gone(catalogue(1, 1).owner(), Duration::ZERO, now);
-    let then = relay.poll_timeout().unwrap();
-    assert_eq!(relay.handle_timeout(then).len(), 1);
-    let newest = catalogue(3, 2);
-    let pulled = pull(&mut relay, &newest, &everybody, then);
-    assert_eq!(pulled, whole(&newest));
 }
 
 /// Its owner signs nonsense: every peer would refuse what is put together so.
