@@ -365,7 +365,7 @@ impl Catalogues {
             let Some(under_way) = self.pulls.under_way(owner) else {
                 return;
             };
-            if under_way.is_whole() {
+            if under_way.pull.is_whole() {
                 self.finish(owner);
                 continue;
             }

@@ -160,7 +160,7 @@ impl<C: KeptCatalogue, V: Copy> Pulls<C, V> {
             entry.whole = Some(whole);
             entry
                 .under_way
-                .take_if(|it| !it.head().head.is_newer_than(&head.head));
+                .take_if(|it| !it.pull.head().head.is_newer_than(&head.head));
         });
         self.make_room(owner, now);
         true
@@ -179,7 +179,7 @@ impl<C: KeptCatalogue, V: Copy> Pulls<C, V> {
     /// When the head is forged.
     pub fn handle_head(&mut self, head: SignedHead, via: V) -> Result<HeadStep, SyncError> {
         let owner = head.head.owner;
-        let under_way = self.under_way(owner).map(|it| *it.head());
+        let under_way = self.under_way(owner).map(|it| *it.pull.head());
         if under_way == Some(head) {
             return Ok(HeadStep::UnderWay);
         }
@@ -197,10 +197,7 @@ impl<C: KeptCatalogue, V: Copy> Pulls<C, V> {
                 return Ok(HeadStep::News);
             }
         }
-        Ok(match self.start(head, via)? {
-            true => HeadStep::News,
-            false => HeadStep::Nothing,
-        })
+        self.start(head, via)
     }
 
     /// Takes the list of an owner's page hashes. Says whether it was needed.
@@ -238,7 +235,7 @@ impl<C: KeptCatalogue, V: Copy> Pulls<C, V> {
     /// Swaps in what is on its way of `owner`'s, if nothing of it is missing.
     pub fn finish(&mut self, owner: PeerId) -> Option<&WholeCatalogue<C, V>> {
         let entry = self.owners.get_mut(&owner)?;
-        let UnderWay { pull, via, .. } = entry.under_way.take_if(|it| it.is_whole())?;
+        let UnderWay { pull, via, .. } = entry.under_way.take_if(|it| it.pull.is_whole())?;
         entry.whole = Some(WholeCatalogue::new(pull.finish()?, via));
         entry.left_out = None;
         entry.whole.as_ref()
@@ -304,12 +301,12 @@ impl<C: KeptCatalogue, V: Copy> Pulls<C, V> {
         self.owners.values().map(PulledOwner::bytes).sum()
     }
 
-    /// Says whether there is a place for it.
-    fn start(&mut self, head: SignedHead, via: V) -> Result<bool, SyncError> {
+    /// Starts to catch up with `head`, if there is a place for it.
+    fn start(&mut self, head: SignedHead, via: V) -> Result<HeadStep, SyncError> {
         let owner = head.head.owner;
         let pull = Pull::new(head, self.whole(owner).map(|whole| &whole.catalogue))?;
         if !self.has_place(owner) {
-            return Ok(false);
+            return Ok(HeadStep::Nothing);
         }
         self.last_turn += 1;
         let under_way = UnderWay {
@@ -320,7 +317,7 @@ impl<C: KeptCatalogue, V: Copy> Pulls<C, V> {
             not_before: None,
         };
         self.update(owner, |entry| entry.under_way = Some(under_way));
-        Ok(true)
+        Ok(HeadStep::News)
     }
 
     /// Takes a piece of `owner`'s that came in so many bytes.
@@ -419,7 +416,7 @@ impl<C: KeptCatalogue, V: Copy> Pulls<C, V> {
         let (head, via) = (left_out.head(), left_out.via());
         let fits = self.quota.who_yields(&holdings, owner) != Some(owner);
         // The head was verified when it came.
-        fits && under_way.is_none() && self.start(head, via) == Ok(true)
+        fits && under_way.is_none() && self.start(head, via) == Ok(HeadStep::News)
     }
 
     /// What each owner takes.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{KeptCatalogue, Pull};
 use crate::{
-    catalog::{Excess, Holding, OwnerSite, SignedHead, TooMuch, Weight},
+    catalog::{Excess, Holding, OwnerSite, TooMuch, Weight},
     id::PeerId,
 };
 
@@ -81,7 +81,7 @@ impl<C: KeptCatalogue, V: Copy> PulledOwner<C, V> {
             .is_some_and(|it| it.pull.fresh_bytes() > 0);
         let whole = self.whole.take_if(|_| !is_partial);
         let is_dropped = whole.is_some();
-        let known = under_way.map(|it| (*it.head(), it.via, it.pull.weight()));
+        let known = under_way.map(|it| (*it.pull.head(), it.via, it.pull.weight()));
         let whole = whole.map(|it| (*it.catalogue.head(), it.via, Weight::of(it.bytes)));
         if let Some((head, via, takes)) = known.or(whole).filter(|_| is_here) {
             match &mut self.left_out {
@@ -115,14 +115,6 @@ impl<C: KeptCatalogue, V> WholeCatalogue<C, V> {
 }
 
 impl<C: KeptCatalogue, V> UnderWay<C, V> {
-    pub fn head(&self) -> &SignedHead {
-        self.pull.head()
-    }
-
-    pub fn is_whole(&self) -> bool {
-        self.pull.is_whole()
-    }
-
     /// What was asked for does not come: it is asked for again.
     pub fn ask_again(&mut self) {
         self.pull.ask_again();

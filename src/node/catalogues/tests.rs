@@ -201,7 +201,7 @@ fn a_flapping_head_costs_little() {
             room.wait(Duration::from_millis(25));
             while let Some(want) = room.all.poll() {
                 let under_way = room.all.pulls.under_way(want.owner);
-                if under_way.is_some_and(|it| it.head() == own.head()) {
+                if under_way.is_some_and(|it| it.pull.head() == own.head()) {
                     room.give(&own, want.what);
                 }
             }
