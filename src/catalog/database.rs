@@ -103,19 +103,19 @@ impl Database {
         wanted: FieldSet,
     ) -> Option<ListedRef<'a>> {
         let listed = member.catalogue.get_some(no, wanted)?.listed()?;
-        self.is_had(member, listed).then_some(listed)
+        self.is_had(member, listed.track).then_some(listed)
     }
 
     /// The entry that `member` lists as `no`, if it is away and no peer that is here has its
     /// content.
     pub fn missed<'a>(&self, member: &'a DatabaseMember, no: EntryNo) -> Option<ListedRef<'a>> {
         let listed = member.catalogue.get(no)?.listed()?;
-        (!self.is_had(member, listed)).then_some(listed)
+        (!self.is_had(member, listed.track)).then_some(listed)
     }
 
-    fn is_had(&self, member: &DatabaseMember, listed: ListedRef<'_>) -> bool {
+    fn is_had(&self, member: &DatabaseMember, track: Option<TrackId>) -> bool {
         let is_held = |track| self.holders(track).next().is_some();
-        member.is_here() || listed.track.is_some_and(is_held)
+        member.is_here() || track.is_some_and(is_held)
     }
 
     /// Every listed track, by member and entry number.
@@ -146,7 +146,7 @@ impl Database {
     }
 
     fn find_of<'a>(&'a self, member: &'a DatabaseMember, path: &str) -> Option<FoundTrackRef<'a>> {
-        find_path(member, path).filter(|found| self.is_had(member, found.listed))
+        find_path(member, path).filter(|found| self.is_had(member, found.listed.track))
     }
 
     /// What some catalogue says of this content, be its owner here or away.

@@ -187,6 +187,26 @@ impl<'a> Fields<'a> {
         Ok((number, is_needed))
     }
 
+    /// The next key of those that are wanted, or of another that has to be passed over; `None`
+    /// behind the last.
+    pub fn next_of(&mut self, wanted: FieldSet) -> Result<Option<FieldKey>, RecordError> {
+        let last = wanted.last();
+        let bytes = self.from.input();
+        let mut at = self.from.position();
+        while let Some(number @ 0..SHORT) = bytes.get(at) {
+            let number = u64::from(*number);
+            if wanted.has(number) || number > last || self.left == 0 {
+                break;
+            }
+            let Some(end) = end_of(bytes, at + 1) else {
+                break;
+            };
+            (at, self.left, self.before) = (end, self.left - 1, Some(number));
+        }
+        self.from.set_position(at);
+        Ok(self.next_key()?.filter(|key| key.number <= last))
+    }
+
     pub fn value(&mut self) -> &mut Decoder<'a> {
         &mut self.from
     }
@@ -211,22 +231,26 @@ type EntryKey<'a> = (Option<TrackId>, Option<(&'a str, &'a str)>);
 
 /// Passes over a value that has been checked before: over most by a look at their first byte.
 pub(super) fn pass(from: &mut Decoder<'_>) -> Result<(), RecordError> {
-    let at = from.position();
-    let first = *from.input().get(at).ok_or(RecordError::Malformed)?;
+    match end_of(from.input(), from.position()) {
+        Some(end) => from.set_position(end),
+        None => from.skip()?,
+    }
+    Ok(())
+}
+
+/// The end of the value that begins at `at`, where that can be seen at its first bytes.
+fn end_of(bytes: &[u8], at: usize) -> Option<usize> {
+    let first = *bytes.get(at)?;
     let length = match (first >> 5, first & 0x1f) {
         // A number, in this byte or behind it.
         (0 | 1, 0..SHORT) => 0,
         (0 | 1, size @ SHORT..=0x1b) => 1 << (size - SHORT),
         // Bytes or a text, and their number in this byte or in the next.
         (2 | 3, length @ 0..SHORT) => usize::from(length),
-        (2 | 3, SHORT) => {
-            let length = from.input().get(at + 1).ok_or(RecordError::Malformed)?;
-            1 + usize::from(*length)
-        }
-        _ => return Ok(from.skip()?),
+        (2 | 3, SHORT) => 1 + usize::from(*bytes.get(at + 1)?),
+        _ => return None,
     };
-    from.set_position(at + 1 + length);
-    Ok(())
+    Some(at + 1 + length)
 }
 
 /// Arguments of a first byte (RFC 8949, 3) below this are numbers, others say where one is.

@@ -32,8 +32,8 @@ pub(super) fn read<'a>(
     let mut fields = Fields::of(record)?;
     let mut listed = ListedRef::empty(texts);
     let (mut dir, mut name) = (None, None);
-    let last = wanted.last().max(NAME);
-    while let Some(key) = fields.next_key()?.filter(|key| key.number <= last) {
+    let stops = wanted.and(FieldSet::PATH);
+    while let Some(key) = fields.next_of(stops)? {
         let from = fields.value();
         if !wanted.has(key.number) {
             match key.number {

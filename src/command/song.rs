@@ -92,6 +92,14 @@ impl<'a> SongRef<'a> {
 
     /// Whether [`Self::uri`] is `uri`.
     pub fn is_at(&self, uri: &str) -> bool {
+        let parts = [self.owner, self.dir, self.name].into_iter();
+        let lengths = parts
+            .filter(|part| !part.is_empty())
+            .map(|part| part.len() + 1);
+        // Most are seen to be others at this.
+        if lengths.sum::<usize>() != uri.len() + 1 {
+            return false;
+        }
         let mut rest = uri.strip_prefix(self.owner);
         for part in [self.dir, self.name] {
             if !part.is_empty() {

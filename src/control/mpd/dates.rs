@@ -6,7 +6,14 @@ pub fn format_time(seconds: i64) -> String {
     let rest = seconds.rem_euclid(DAY);
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    let mut text = format!("{year:04}");
+    let parts = [month, day, hour, minute, second];
+    for (before, part) in "--T::".chars().zip(parts) {
+        text.push(before);
+        text.extend([part / 10, part % 10].map(|digit| char::from(b'0' + digit as u8)));
+    }
+    text.push('Z');
+    text
 }
 
 /// Seconds since 1970 from ISO 8601 in UTC (a date, or a date and a time) or

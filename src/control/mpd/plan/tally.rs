@@ -50,9 +50,11 @@ impl DirectoryTally {
                 self.enter(&member.name, newest.unwrap_or_default());
             } else if *member.name == *name {
                 let inner = member.catalogue.directory(path);
-                for (directory, modified) in inner.into_iter().flat_map(|(_, inner)| inner) {
-                    self.enter(directory, modified);
-                }
+                let inner = inner.into_iter().flat_map(|(_, inner)| inner);
+                // Names of members are different, so this one is the only one.
+                self.directories = inner
+                    .map(|(name, newest)| (name.to_owned(), newest))
+                    .collect();
             }
         }
     }

@@ -32,8 +32,10 @@ pub(super) struct TrackWalk {
     members: Range<usize>,
     scope: WalkScope,
     member: usize,
-    /// What is left of that one, as the scope counts.
-    left: [Range<usize>; 3],
+    /// What is left of a part of that one, as the scope counts.
+    left: Range<usize>,
+    /// How many of its parts have been begun.
+    parts: usize,
 }
 
 /// Which of a member's tracks.
@@ -85,7 +87,8 @@ impl TrackWalk {
             member: members.start,
             members,
             scope,
-            left: [0..0, 0..0, 0..0],
+            left: 0..0,
+            parts: PARTS,
         })
     }
 
@@ -99,17 +102,21 @@ impl TrackWalk {
     /// there is none in a page.
     pub fn next(&mut self, database: &Database) -> Option<Option<Spot>> {
         loop {
-            let Some(left) = self.left.iter_mut().find(|left| left.start < left.end) else {
-                self.member = self.members.next()?;
-                self.left = self.scope.of(database.members().get(self.member)?);
+            if self.left.is_empty() {
+                if self.parts == PARTS {
+                    (self.member, self.parts) = (self.members.next()?, 0);
+                }
+                let member = database.members().get(self.member)?;
+                self.left = self.scope.part(self.parts, member);
+                self.parts += 1;
                 continue;
-            };
+            }
             let catalogue = &database.members().get(self.member)?.catalogue;
-            if !self.scope.may_be_at(left.start, catalogue) {
-                left.start = left.end.min(left.start + PAGE_ENTRIES);
+            if !self.scope.may_be_at(self.left.start, catalogue) {
+                self.left.start = self.left.end.min(self.left.start + PAGE_ENTRIES);
                 return Some(None);
             }
-            let place = left.next()?;
+            let place = self.left.next()?;
             let member = self.member;
             let spot = |no| Spot { member, no };
             return Some(self.scope.number(place, catalogue).map(spot));
@@ -118,19 +125,17 @@ impl TrackWalk {
 }
 
 impl WalkScope {
-    /// The places of what is walked of a member.
-    fn of(&self, member: &DatabaseMember) -> [Range<usize>; 3] {
+    /// The places of what is walked of a member in one of the [`PARTS`] of that.
+    fn part(&self, part: usize, member: &DatabaseMember) -> Range<usize> {
         let catalogue = &member.catalogue;
-        match self {
-            Self::Numbers(_) => [0..catalogue.pages().len() * PAGE_ENTRIES, 0..0, 0..0],
-            Self::Path { path, is_deep } => [
-                catalogue.at_path(path),
-                catalogue.in_directory(path),
-                match *is_deep || !member.is_here() {
-                    true => catalogue.below_directory(path),
-                    false => 0..0,
-                },
-            ],
+        match (self, part) {
+            (Self::Numbers(_), 0) => 0..catalogue.pages().len() * PAGE_ENTRIES,
+            (Self::Path { path, .. }, 0) => catalogue.at_path(path),
+            (Self::Path { path, .. }, 1) => catalogue.in_directory(path),
+            (Self::Path { path, is_deep }, _) if *is_deep || !member.is_here() => {
+                catalogue.below_directory(path)
+            }
+            _ => 0..0,
         }
     }
 
@@ -154,3 +159,7 @@ impl WalkScope {
         }
     }
 }
+
+/// What is at a path, in it, and below it. Each is looked for when the one before has ended: a
+/// track that is added ends the walk in the first.
+const PARTS: usize = 3;
