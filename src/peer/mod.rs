@@ -587,8 +587,7 @@ fn feed<T: Send + 'static>(
     })
 }
 
-/// A whole stop takes at most 2 s, and a tracker that is there answers within
-/// a round trip.
+/// A whole stop takes at most 2 s; a tracker that is there answers within a round trip.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A device that is well is closed within its buffer's 20 ms.
 const SILENCE_TIMEOUT: Duration = Duration::from_millis(500);
