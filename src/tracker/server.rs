@@ -32,7 +32,7 @@ use futures_rustls::TlsAcceptor;
 use nix::sys::socket::{listen, Backlog};
 use rustls::pki_types::CertificateDer;
 use smol::{
-    future::{self, FutureExt},
+    future::{Future, FutureExt},
     Async, Executor, Task, Timer,
 };
 
@@ -56,6 +56,7 @@ use crate::{
     sockets::listen_tcp,
     tenure::TenureRecord,
     util::near::{is_near, Subnet},
+    util::within::Alarm,
     util::work,
 };
 
@@ -258,11 +259,11 @@ struct MemberLink {
 
 impl RegistryDriver {
     async fn run(&mut self) {
-        let mut alarm = Alarm::default();
+        let mut alarm = Alarm::new();
         loop {
             let due = self.registry.poll_timeout().into_iter();
-            alarm.set(due.chain(self.names.poll_timeout()).min());
-            match self.wait(&mut alarm).await {
+            let due = due.chain(self.names.poll_timeout()).min();
+            match self.wait(alarm.wait(due)).await {
                 RegistryWake::Accepted(Ok((stream, address))) => self.accept(stream, address),
                 RegistryWake::Accepted(Err(error)) => {
                     log::debug!("tracker: a connection could not be taken: {error}");
@@ -297,7 +298,7 @@ impl RegistryDriver {
         }
     }
 
-    async fn wait(&self, alarm: &mut Alarm) -> RegistryWake {
+    async fn wait(&self, alarm: impl Future<Output = ()>) -> RegistryWake {
         let accept_after = self.accept_after.max(self.next_turn());
         let accepted = async {
             if Instant::now() < accept_after {
@@ -310,7 +311,7 @@ impl RegistryDriver {
             RegistryWake::Event(event.expect("the server holds a sender of its own inbox"))
         };
         let timer = async {
-            alarm.ring().await;
+            alarm.await;
             RegistryWake::Timer
         };
         event.race(accepted).race(timer).await
@@ -510,32 +511,6 @@ impl RegistryDriver {
             };
             self.executor.spawn(link.task.or(late).boxed()).detach();
         }
-    }
-}
-
-/// A timer that is left alone while its time does not change: setting one costs
-/// more than a message.
-#[derive(Default)]
-struct Alarm {
-    due: Option<Instant>,
-    timer: Option<Timer>,
-}
-
-impl Alarm {
-    fn set(&mut self, due: Option<Instant>) {
-        if self.due != due {
-            self.due = due;
-            self.timer = due.map(Timer::at);
-        }
-    }
-
-    async fn ring(&mut self) {
-        match &mut self.timer {
-            Some(timer) => _ = timer.await,
-            None => future::pending().await,
-        }
-        // The next one is another, even at the same time.
-        *self = Self::default();
     }
 }
 
