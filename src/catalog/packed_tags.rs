@@ -1,5 +1,7 @@
 //! The tags of an entry as they lie in a page.
 
+use std::ops::RangeInclusive;
+
 use minicbor::Decoder;
 
 use super::{
@@ -54,14 +56,14 @@ impl<'a> PackedTags<'a> {
         }
     }
 
-    /// The values of `tag`, and of those behind it.
-    pub(super) fn starting_at(self, first: Tag) -> PackedTagIter<'a> {
+    /// The values of these tags.
+    pub(super) fn within(self, wanted: RangeInclusive<Tag>) -> PackedTagIter<'a> {
         let mut from = Decoder::new(self.map);
         let tags = from.map().ok().flatten().unwrap_or(0);
         PackedTagIter {
             texts: self.texts,
             from,
-            first: first.number(),
+            wanted: wanted.start().number()..=wanted.end().number(),
             tags,
             tag: None,
             values: 0,
@@ -73,8 +75,8 @@ impl<'a> PackedTags<'a> {
 pub(super) struct PackedTagIter<'a> {
     texts: SharedTexts<'a>,
     from: Decoder<'a>,
-    /// The number of the first tag that is wanted.
-    first: u64,
+    /// The numbers of the tags that are wanted.
+    wanted: RangeInclusive<u64>,
     /// How many tags are left, and of which how many values.
     tags: u64,
     tag: Option<Tag>,
@@ -89,7 +91,11 @@ impl<'a> Iterator for PackedTagIter<'a> {
         while self.values == 0 {
             self.tags = self.tags.checked_sub(1)?;
             let number = self.from.u64().ok()?;
-            self.tag = Tag::of_number(number).filter(|_| number >= self.first);
+            if number > *self.wanted.end() {
+                self.tags = 0;
+                return None;
+            }
+            self.tag = Tag::of_number(number).filter(|_| self.wanted.contains(&number));
             match self.tag {
                 Some(_) => self.values = count(&mut self.from).ok()?,
                 None => pass(&mut self.from).ok()?,

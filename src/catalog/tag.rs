@@ -95,6 +95,10 @@ const TABLE: [(Tag, &str, bool); 35] = {
 };
 
 impl Tag {
+    /// That of the least number, and that of the greatest.
+    pub const FIRST: Self = TABLE[0].0;
+    pub const LAST: Self = TABLE[TABLE.len() - 1].0;
+
     /// All tags, in the order of their numbers.
     pub fn all() -> impl Iterator<Item = Self> {
         TABLE.into_iter().map(|(tag, ..)| tag)

@@ -1,6 +1,6 @@
 //! The tags of one track: its own, in a page, or in a queue.
 
-use std::{collections::BTreeMap, iter::Peekable, slice, sync::Arc};
+use std::{collections::BTreeMap, iter::Peekable, ops::RangeInclusive, slice, sync::Arc};
 
 use serde::{de::IgnoredAny, Deserialize, Deserializer, Serialize, Serializer};
 
@@ -25,14 +25,14 @@ pub struct TagValues(Box<[(Tag, Box<str>)]>);
 impl Tags {
     /// The values in the order of their tags.
     pub fn iter(&self) -> impl Iterator<Item = (Tag, &str)> {
-        self.starting_at(FIRST)
+        self.within(Tag::FIRST..=Tag::LAST)
     }
 
-    /// The values of `tag`, and of those behind it.
-    fn starting_at(&self, tag: Tag) -> MergedTags<'_> {
+    /// The values of these tags, in their order.
+    fn within(&self, wanted: RangeInclusive<Tag>) -> MergedTags<'_> {
         MergedTags {
-            own: self.own.starting_at(tag).iter().peekable(),
-            shared: self.shared.starting_at(tag).iter().peekable(),
+            own: self.own.within(&wanted).iter().peekable(),
+            shared: self.shared.within(&wanted).iter().peekable(),
         }
     }
 }
@@ -54,8 +54,10 @@ impl TagValues {
         Self(values.into())
     }
 
-    fn starting_at(&self, tag: Tag) -> &[(Tag, Box<str>)] {
-        &self.0[self.0.partition_point(|(found, _)| *found < tag)..]
+    fn within(&self, wanted: &RangeInclusive<Tag>) -> &[(Tag, Box<str>)] {
+        let start = self.0.partition_point(|(tag, _)| tag < wanted.start());
+        let end = self.0.partition_point(|(tag, _)| tag <= wanted.end());
+        &self.0[start..end]
     }
 }
 
@@ -92,21 +94,19 @@ pub enum TagsRef<'a> {
 impl<'a> TagsRef<'a> {
     /// The values in the order of their tags; a tag that this version does not know is left out.
     pub fn iter(self) -> impl Iterator<Item = (Tag, &'a str)> {
-        self.starting_at(FIRST)
+        self.within(Tag::FIRST..=Tag::LAST)
     }
 
     /// The values of one tag.
     pub fn values(self, tag: Tag) -> impl Iterator<Item = &'a str> {
-        let mut values = self.starting_at(tag);
-        std::iter::from_fn(move || values.next().filter(|(found, _)| *found == tag))
-            .map(|(_, value)| value)
+        self.within(tag..=tag).map(|(_, value)| value)
     }
 
-    /// The values of `tag`, and of those behind it.
-    fn starting_at(self, tag: Tag) -> TagIter<'a> {
+    /// The values of these tags, in their order.
+    fn within(self, wanted: RangeInclusive<Tag>) -> TagIter<'a> {
         match self {
-            Self::Packed(packed) => TagIter::Packed(packed.starting_at(tag)),
-            Self::Owned(tags) => TagIter::Owned(tags.starting_at(tag)),
+            Self::Packed(packed) => TagIter::Packed(packed.within(wanted)),
+            Self::Owned(tags) => TagIter::Owned(tags.within(wanted)),
         }
     }
 
@@ -203,9 +203,6 @@ impl<'de> Deserialize<'de> for Tags {
         Ok(values.collect())
     }
 }
-
-/// The tag that is before all others.
-const FIRST: Tag = Tag::Artist;
 
 #[cfg(test)]
 mod tests {

@@ -130,19 +130,16 @@ impl<'a> SongRef<'a> {
 
     /// The values of `tag`, as [`Self::tag_or_fallback`] finds them.
     pub fn values(&self, tag: Tag) -> impl Iterator<Item = &'a str> {
-        let found = match tag {
-            Tag::AlbumArtist if self.tag(tag).is_none() => Tag::Artist,
-            _ => tag,
-        };
-        self.tags.values(found)
+        let mut values = self.tags.values(tag).peekable();
+        if tag == Tag::AlbumArtist && values.peek().is_none() {
+            values = self.tags.values(Tag::Artist).peekable();
+        }
+        values
     }
 
     /// Whether one of [`Self::values`] passes `test`. A tag that is not there is an empty text.
     pub fn any_value(&self, tag: Tag, mut test: impl FnMut(&str) -> bool) -> bool {
-        let mut values = self.values(tag).peekable();
-        match values.peek() {
-            Some(_) => values.any(test),
-            None => test(""),
-        }
+        let mut values = self.values(tag);
+        test(values.next().unwrap_or_default()) || values.any(test)
     }
 }
