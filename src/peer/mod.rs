@@ -457,11 +457,10 @@ impl Peer {
         }
     }
 
-    /// Has the volume and the queue kept over a restart, a little later: what comes track by
-    /// track is looked at once.
+    /// [`Self::remember`], a little later: what comes track by track is looked at once.
     fn remember_soon(&mut self) {
-        let due = || Instant::now() + REMEMBER_AFTER;
-        self.remember_due.get_or_insert_with(due);
+        let due = Instant::now() + REMEMBER_AFTER;
+        self.remember_due.get_or_insert(due);
     }
 
     /// Has the volume and the queue kept over a restart.
@@ -593,8 +592,7 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 const SILENCE_TIMEOUT: Duration = Duration::from_millis(500);
 /// It has had all the time since, and is only work saved for later.
 const REST_TIMEOUT: Duration = Duration::from_millis(200);
-/// An album that is queued track by track arrives within this, and it is nothing beside how long
-/// the disk waits for what is remembered.
+/// An album that is queued track by track arrives within this; the disk waits for longer.
 const REMEMBER_AFTER: Duration = Duration::from_millis(100);
 /// What may wait for the loop. Each takes it microseconds.
 const MAX_INPUTS: usize = 256;

@@ -322,17 +322,22 @@ impl ClientTask {
         if self.unsent.len() < SEND_AT {
             return Ok(());
         }
-        let late = async {
-            Timer::at(due).await;
-            Err(Gone::Stalled)
-        };
-        self.send().or(late).await
+        self.send_until(due).await
     }
 
     /// Sends what the client has not been sent.
     async fn send(&mut self) -> Result<(), Gone> {
+        self.send_until(Instant::now() + ANSWER_TIME).await
+    }
+
+    /// The same, all of which has to be taken by `due`.
+    async fn send_until(&mut self, due: Instant) -> Result<(), Gone> {
         let text = std::mem::take(&mut self.unsent);
-        self.write(&text).await
+        let late = async {
+            Timer::at(due).await;
+            Err(Gone::Stalled)
+        };
+        self.write(&text).or(late).await
     }
 
     async fn write(&mut self, text: &str) -> Result<(), Gone> {
