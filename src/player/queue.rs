@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Names an item for as long as it is in the queue; never given out again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct QueueId(pub u32);
 
 /// A track as it was when it was queued: enough to show and find it when its
@@ -317,10 +317,11 @@ impl Queue {
     /// When the range, before or after, is not within the queue.
     pub fn move_range(&mut self, range: Range<usize>, to: usize) -> Result<(), QueueError> {
         let range = self.clip(range)?;
-        if to + range.len() > self.len() {
+        let end = to.saturating_add(range.len());
+        if end > self.len() {
             return Err(QueueError::NoSuchPosition);
         }
-        let changed = range.start.min(to)..range.end.max(to + range.len());
+        let changed = range.start.min(to)..range.end.max(end);
         let moved: Vec<_> = self.slots.drain(range).collect();
         self.slots.splice(to..to, moved);
         self.touch(changed);

@@ -397,6 +397,39 @@ fn the_queue_is_edited_by_position_and_id() {
 }
 
 #[test]
+fn places_beyond_all_numbers_are_refused() {
+    let mut harness = Harness::new();
+    harness.text("add kitchen/miles");
+    let most = usize::MAX;
+    for line in [
+        format!("move 0 {most}"),
+        format!("move 0:2 {most}"),
+        format!("move 0: {most}"),
+        format!("moveid 1 {most}"),
+        format!("move {most} 0"),
+        format!("move {}:{most} 0", most - 1),
+        format!("swap 0 {most}"),
+        format!("delete {most}:"),
+        format!("play {most}"),
+        format!("seek {most} 1"),
+        format!("add kitchen/sigur {most}"),
+        format!("addid kitchen/untagged.wav {most}"),
+    ] {
+        assert!(harness.ask(&line).is_err(), "{line}");
+    }
+    for line in [
+        format!("playlistinfo {most}:"),
+        format!("playlistinfo 0:{most}"),
+        format!("shuffle {most}:"),
+        format!("search any e window {most}:"),
+        format!("plchanges 0 {most}:"),
+    ] {
+        let _ = harness.ask(&line);
+    }
+    assert_eq!(harness.values("playlistinfo", "Title"), KIND_OF_BLUE);
+}
+
+#[test]
 fn status_tells_of_the_current_song() {
     let mut node = Harness::new();
     node.text("p2p_play \"kind of blue\"");
