@@ -15,7 +15,7 @@ use std::{
     str::FromStr,
 };
 
-use serde::{de, Deserialize, Deserializer};
+use serde::{de, Deserialize, Deserializer, Serialize};
 
 pub use self::{
     changes::{changes, ConfigChanges},
@@ -50,7 +50,7 @@ pub struct Config {
 }
 
 /// What this node is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     Tracker,

@@ -89,6 +89,25 @@ impl TrackId {
     }
 }
 
+/// A peer's id as hexadecimal digits, in formats for people.
+pub mod as_hex {
+    use serde::{de::Error, Deserialize, Deserializer, Serializer};
+
+    use super::PeerId;
+
+    /// # Errors
+    /// Those of `to`.
+    pub fn serialize<S: Serializer>(id: &PeerId, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&id.to_hex())
+    }
+
+    /// # Errors
+    /// [`super::BadId`].
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PeerId, D::Error> {
+        PeerId::from_hex(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
 /// The number of an entry in its owner's catalogue.
 ///
 /// This, never a path, is what names a file on the wire.

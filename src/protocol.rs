@@ -52,6 +52,7 @@ use std::{
 };
 
 use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
 
 use self::encoding::{bytes, hashes, lenient};
 pub use self::framing::{
@@ -307,7 +308,8 @@ pub struct PeerRecord {
     pub candidates: Vec<Candidate>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PeerState {
     #[n(0)]
     Up,

@@ -1,5 +1,7 @@
 //! What a tag is, and what its number is on the wire.
 
+use serde::{de::Error, Deserialize, Deserializer, Serialize, Serializer};
+
 /// A tag, by MPD's name for it. Its number on the wire is its place here, so that a new one is
 /// added at the end.
 ///
@@ -129,6 +131,19 @@ impl Tag {
     pub(super) fn of_number(number: u64) -> Option<Self> {
         let at = usize::try_from(number).ok()?;
         TABLE.get(at).map(|(tag, ..)| *tag)
+    }
+}
+
+impl Serialize for Tag {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Tag {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(from)?;
+        Self::parse(&name).ok_or_else(|| D::Error::custom(format!("there is no tag {name:?}")))
     }
 }
 

@@ -1,11 +1,12 @@
 //! `p2pmusic ctl`: a blocking client of the control socket.
 //!
-//! It speaks MPD's protocol like any other client, and says what came of it in
-//! words for people, or in JSON for scripts.
+//! It gives commands and gets answers as JSON, and says what came of them in words for people,
+//! or in JSON for scripts.
 
 mod act;
 pub(super) mod client;
 mod complete;
+mod json;
 mod screen;
 mod show;
 mod stats;
@@ -22,14 +23,20 @@ use std::{
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 use self::{
-    client::{CtlClient, ReplyRecord},
+    act::QueueOption,
+    client::CtlClient,
     screen::Screen,
     show::Scene,
     stats::StatsReply,
     words::{Positions, SeekTarget, VolumeTarget},
 };
 
-use crate::config::DEFAULT_SOCKET;
+use crate::{
+    command::{
+        Answer, Command, DatabaseCommand, NodeCommand, Placing, Playback, QueueCommand, Row,
+    },
+    config::DEFAULT_SOCKET,
+};
 
 /// Control the node on this machine.
 #[derive(Debug, Args)]
@@ -224,7 +231,7 @@ enum OnOff {
     Off,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Switch {
     On,
     Off,
@@ -255,6 +262,12 @@ pub enum CtlError {
     Refused { code: u32, text: String },
     #[error("{0}")]
     Unreachable(String),
+    /// Its answer is not understood, or it does not understand the command.
+    #[error(
+        "the node that runs is of another version than this program: restart it \
+         (`sudo systemctl restart p2pmusic`)"
+    )]
+    Older,
     #[error("{0} does not speak MPD's protocol")]
     Foreign(PathBuf),
     #[error("the node hung up: {0}")]
@@ -301,22 +314,25 @@ fn execute(args: &CtlArgs) -> Result<(), CtlError> {
 }
 
 /// Carries out a command, and gives what to print.
+#[cold]
 fn answer(client: &mut CtlClient, command: &Ctl, screen: &Screen) -> Result<String, CtlError> {
     match command {
         Ctl::Play { words, next, add } => {
-            let command = match (next, add) {
-                (true, _) => "p2p_play_next",
-                (_, true) => "p2p_play_last",
-                _ => "p2p_play",
+            let placing = match (next, add) {
+                (true, _) => Placing::Next,
+                (_, true) => Placing::Last,
+                _ => Placing::Instead,
             };
-            act::play(client, command, words)
+            act::play(client, words, placing)
         }
-        Ctl::Pause => act::then_state(client, &["pause", "1"]),
-        Ctl::Resume => act::then_state(client, &["play"]),
-        Ctl::Stop => act::then_state(client, &["stop"]),
+        Ctl::Pause => act::then_state(client, Playback::Pause(Some(true))),
+        Ctl::Resume => act::then_state(client, Playback::Play(None)),
+        Ctl::Stop => act::then_state(client, Playback::Stop),
         Ctl::Next | Ctl::Prev => {
-            let is_next = matches!(command, Ctl::Next);
-            client.run(&[if is_next { "next" } else { "previous" }])?;
+            client.play(match command {
+                Ctl::Next => Playback::Next,
+                _ => Playback::Previous,
+            })?;
             Ok(Scene::ask(client)?.line(screen))
         }
         Ctl::Seek { to } => act::seek(client, to),
@@ -326,20 +342,21 @@ fn answer(client: &mut CtlClient, command: &Ctl, screen: &Screen) -> Result<Stri
         Ctl::Remove { places } => act::remove(client, places),
         Ctl::Move { from, to } => act::shift(client, *from, *to),
         Ctl::Shuffle => act::shuffle(client),
-        Ctl::Random { to } => act::switch(client, "random", to.map(Switch::from)),
-        Ctl::Repeat { to } => act::switch(client, "repeat", to.map(Switch::from)),
-        Ctl::Single { to } => act::switch(client, "single", *to),
-        Ctl::Consume { to } => act::switch(client, "consume", to.map(Switch::from)),
+        Ctl::Random { to } => act::switch(client, QueueOption::Random, to.map(Switch::from)),
+        Ctl::Repeat { to } => act::switch(client, QueueOption::Repeat, to.map(Switch::from)),
+        Ctl::Single { to } => act::switch(client, QueueOption::Single, *to),
+        Ctl::Consume { to } => act::switch(client, QueueOption::Consume, to.map(Switch::from)),
         Ctl::Leave => {
-            client.run(&["p2p_leave"])?;
+            client.ask(Command::Node(NodeCommand::Leave))?;
             Ok("left the swarm; `p2pmusic ctl join` brings this node back\n".into())
         }
         Ctl::Join => act::join(client),
         Ctl::Update { path, all } => {
-            let command = if *all { "rescan" } else { "update" };
-            let line = [Some(command), path.as_deref()];
-            let line: Vec<&str> = line.into_iter().flatten().collect();
-            client.run(&line)?;
+            let update = NodeCommand::Update {
+                uri: path.as_deref().map(trimmed).unwrap_or_default(),
+                rescan: *all,
+            };
+            client.ask(Command::Node(update))?;
             Ok("looking for new and changed files\n".into())
         }
         Ctl::Complete { word } => complete::complete(client, word),
@@ -352,72 +369,76 @@ fn answer(client: &mut CtlClient, command: &Ctl, screen: &Screen) -> Result<Stri
 fn list(client: &mut CtlClient, command: &Ctl, screen: &Screen) -> Result<String, CtlError> {
     match command {
         Ctl::Queue(listing) => {
-            let songs = client.records(&["playlistinfo"], &["file"])?;
-            let current = client.value(&["status"], "songid")?;
-            let current = current.as_deref();
-            Ok(listing.show(&songs, |songs| show::queue(screen, songs, current)))
+            let all = Command::Queue(QueueCommand::List(None));
+            let rows = client.run(&all)?.into_iter();
+            let queued = |row| match row {
+                Row::Queued(queued) => Some(queued),
+                _ => None,
+            };
+            let songs: Vec<_> = rows.filter_map(queued).collect();
+            let current = client.state()?.player.current.map(|current| current.id);
+            Ok(match listing.json {
+                true => json::list(&songs, json::queued),
+                false => show::queue(screen, &songs, current),
+            })
         }
         Ctl::Search { words, listing } => {
-            let mut line = vec!["search"];
-            words.iter().for_each(|word| line.extend(["any", word]));
-            let songs = client.records(&line, &["file"])?;
-            match songs.is_empty() && !listing.json {
-                true => Ok(act::missed(client, words)? + "\n"),
-                false => Ok(listing.show(&songs, |songs| show::songs(screen, songs))),
-            }
+            let songs = client.songs(DatabaseCommand::Find(act::with_words(words)))?;
+            Ok(match listing.json {
+                true => json::list(&songs, json::track),
+                false if songs.is_empty() => act::missed(client, words)? + "\n",
+                false => show::songs(screen, &songs),
+            })
         }
         Ctl::Ls { path, listing } => {
-            let path = path.as_deref().unwrap_or_default();
-            let entries = client.records(&["lsinfo", path], &["directory", "file"])?;
-            Ok(listing.show(&entries, |entries| show::directory(screen, entries)))
-        }
-        Ctl::Peers(listing) => {
-            let peers = client.records(&["p2p_peers"], &["peer"])?;
-            Ok(listing.show(&peers, |peers| show::peers(screen, peers)))
-        }
-        Ctl::Library { left_out, listing } => {
-            let files = client.records(&["p2p_library"], &["left_out"])?;
-            match *left_out || listing.json {
-                true => Ok(listing.show(&files, |files| show::left_out(screen, files))),
-                false => Ok(show::library(&client.run(&["p2p_status"])?, &files)),
-            }
-        }
-        Ctl::Devices(listing) => {
-            let devices = client.records(&["p2p_devices"], &["device"])?;
-            Ok(listing.show(&devices, |devices| show::devices(screen, devices)))
-        }
-        Ctl::Stats(listing) => {
-            let stats = StatsReply::new(client.run(&["p2p_stats"])?);
+            let uri = path.as_deref().map(trimmed).unwrap_or_default();
+            let rows = client.rows(DatabaseCommand::List { uri, files: false })?;
             Ok(match listing.json {
-                true => stats.json(),
-                false => stats.show(screen),
+                true => json::list(&rows, json::row),
+                false => show::directory(screen, &rows),
             })
         }
-        Ctl::Current(listing) => {
-            let scene = Scene::ask(client)?;
-            Ok(match listing.json {
-                true => scene.song_json(),
-                false => scene.show_song(screen),
-            })
-        }
-        Ctl::Status { listing, .. } => {
-            let scene = Scene::ask(client)?;
-            Ok(match listing.json {
-                true => scene.json(),
-                false => scene.show(screen),
-            })
-        }
-        _ => Ok(String::new()),
+        command => show_node(client, command, screen),
     }
 }
 
-impl Listing {
-    fn show(&self, records: &[ReplyRecord], people: impl Fn(&[ReplyRecord]) -> String) -> String {
-        match self.json {
-            true => show::json(records),
-            false => people(records),
+/// What only shows something of the node.
+fn show_node(client: &mut CtlClient, command: &Ctl, screen: &Screen) -> Result<String, CtlError> {
+    let (asked, is_json) = match command {
+        Ctl::Peers(listing) => (NodeCommand::Peers, listing.json),
+        Ctl::Library { listing, .. } => (NodeCommand::Library, listing.json),
+        Ctl::Devices(listing) => (NodeCommand::Devices, listing.json),
+        Ctl::Stats(listing) => (NodeCommand::Stats, listing.json),
+        Ctl::Current(listing) | Ctl::Status { listing, .. } => (NodeCommand::State, listing.json),
+        _ => return Ok(String::new()),
+    };
+    Ok(match client.ask(Command::Node(asked))? {
+        Answer::Peers(peers) if is_json => json::list(&peers, json::peer),
+        Answer::Peers(peers) => show::peers(screen, &peers),
+        Answer::Devices(devices) if is_json => json::list(&devices, json::device),
+        Answer::Devices(devices) => show::devices(screen, &devices),
+        Answer::Library(library) if is_json => json::list(&library.files, json::left_out),
+        Answer::Library(library) => match command {
+            Ctl::Library { left_out: true, .. } => show::left_out(screen, &library.files),
+            _ => show::library(&library),
+        },
+        Answer::Stats(pairs) if is_json => StatsReply::new(pairs).json(),
+        Answer::Stats(pairs) => StatsReply::new(pairs).show(screen),
+        Answer::State(state) => match (command, is_json) {
+            (Ctl::Current(_), true) => json::pretty(&json::current(&state)),
+            (Ctl::Current(_), false) => Scene { state: *state }.show_song(screen),
+            (_, true) => json::pretty(&json::state(&state)),
+            (_, false) => Scene { state: *state }.show(screen),
+        },
+        Answer::Done | Answer::Added(_) | Answer::Chosen(_) | Answer::Updating(_) => {
+            return Err(CtlError::Older);
         }
-    }
+    })
+}
+
+/// A path without slashes at its ends, as the database has it.
+fn trimmed(path: &str) -> String {
+    path.trim_matches('/').to_owned()
 }
 
 fn print(text: &str) -> Result<(), CtlError> {
@@ -472,6 +493,8 @@ mod tests {
         let printed = session(&[
             "play freddie",
             "add so what",
+            "add kitchen/sigur",
+            "remove 4",
             "next",
             "queue",
             "seek 50%",
@@ -483,6 +506,8 @@ mod tests {
             "playing  Miles Davis – Freddie Freeloader  2:00  \
              kitchen/miles/kind of blue/2.flac\n",
             "added 2 tracks\n",
+            "added 1 track\n",
+            "removed 1 track; 3 left in the queue\n",
             "playing  ▒▒▒▒▒▒▒▒▒▒▒▒············ 0:00 / 1:00  50 % here  Miles Davis – So What\n",
             "   #  title                             time  file\n   \
              1  Miles Davis – Freddie Freeloader  2:00  kitchen/miles/kind of blue/2.flac\n\

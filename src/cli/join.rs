@@ -17,6 +17,7 @@ use clap::Args;
 use self::place::NewKeyFile;
 use super::{ctl::client::CtlClient, pair::PAIRING_PORT};
 use crate::{
+    command::{Answer, Command as Asked, NodeCommand},
     config::{self, ConfigError, DEFAULT_PATH},
     daemon::node_name,
     discovery::{self, Mdns, ServiceKind},
@@ -291,13 +292,11 @@ fn start(config: &Path) {
 fn others(socket: &Path) -> Option<String> {
     let until = Instant::now() + PATIENCE;
     while Instant::now() < until {
-        let asked = CtlClient::connect(socket).and_then(|mut node| {
-            let own = node.value(&["p2p_status"], "name")?;
-            Ok((own, node.records(&["p2p_peers"], &["peer"])?))
-        });
-        if let Ok((own, peers)) = asked {
-            let names = peers.iter().filter_map(|peer| peer.get("peer"));
-            let names: Vec<&str> = names.filter(|name| own.as_deref() != Some(*name)).collect();
+        let asked = CtlClient::connect(socket)
+            .and_then(|mut node| node.ask(Asked::Node(NodeCommand::Peers)));
+        if let Ok(Answer::Peers(peers)) = asked {
+            let others = peers.iter().filter(|peer| !peer.own);
+            let names: Vec<&str> = others.map(|peer| &*peer.name).collect();
             if !names.is_empty() {
                 return Some(names.join(", "));
             }

@@ -1,5 +1,7 @@
 //! Which songs.
 
+use serde::{Deserialize, Serialize};
+
 use super::song::SongRef;
 use crate::{
     catalog::{FieldSet, Tag},
@@ -7,7 +9,8 @@ use crate::{
 };
 
 /// A condition that songs meet or do not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub struct Filter {
     pub root: FilterNode,
     /// Whether case and accents make no difference.
@@ -15,7 +18,8 @@ pub struct Filter {
 }
 
 /// A condition, or how some make one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FilterNode {
     /// All of them; an empty one is true.
     And(Vec<FilterNode>),
@@ -35,7 +39,8 @@ pub enum FilterNode {
 }
 
 /// What of a song is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FilterField {
     Tag(Tag),
     Any,
@@ -43,7 +48,8 @@ pub enum FilterField {
 }
 
 /// How a text is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum How {
     Equals,
     Contains,

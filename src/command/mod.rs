@@ -11,13 +11,17 @@ pub mod error;
 pub mod execute;
 pub mod filter;
 pub mod parts;
+pub mod plan;
+pub mod rows;
 pub mod song;
 pub mod view;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
 pub use self::{
-    answer::{Answer, Chosen, CommandOutcome, Query, Question},
+    answer::{Answer, Chosen, CommandOutcome, Query, Question, Row},
     error::CommandError,
     filter::Filter,
     parts::{StatePart, StateParts},
@@ -28,10 +32,12 @@ use crate::{
         queue::{QueueId, QueueItem, Single},
         transport::SeekTo,
     },
+    util::{seconds, span},
 };
 
 /// What is asked, by the part of the house that answers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     Playback(Playback),
     Queue(QueueCommand),
@@ -40,7 +46,8 @@ pub enum Command {
 }
 
 /// About what sounds and how.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Playback {
     /// A position; without one, resume or begin.
     Play(Option<usize>),
@@ -50,8 +57,8 @@ pub enum Playback {
     Stop,
     Next,
     Previous,
-    Seek(usize, Duration),
-    SeekId(QueueId, Duration),
+    Seek(usize, #[serde(with = "seconds")] Duration),
+    SeekId(QueueId, #[serde(with = "seconds")] Duration),
     SeekCurrent(SeekTo),
     /// In per cent.
     SetVolume(u8),
@@ -65,14 +72,16 @@ pub enum Playback {
 }
 
 /// About what will sound.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum QueueCommand {
-    List(Option<Range<usize>>),
+    List(#[serde(deserialize_with = "span::some_in_order")] Option<Range<usize>>),
     /// One track; without an id, all.
     ById(Option<QueueId>),
     /// What has changed since the queue had this version.
     Changes {
         since: u32,
+        #[serde(deserialize_with = "span::in_order")]
         range: Range<usize>,
     },
     Find(Filter),
@@ -80,20 +89,25 @@ pub enum QueueCommand {
 }
 
 /// A change of what will sound.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum QueueEdit {
-    Delete(Range<usize>),
+    Delete(#[serde(deserialize_with = "span::in_order")] Range<usize>),
     DeleteId(QueueId),
-    Move(Range<usize>, QueuePlace),
+    Move(
+        #[serde(deserialize_with = "span::in_order")] Range<usize>,
+        QueuePlace,
+    ),
     MoveId(QueueId, QueuePlace),
     Swap(usize, usize),
     SwapId(QueueId, QueueId),
-    Shuffle(Option<Range<usize>>),
+    Shuffle(#[serde(deserialize_with = "span::some_in_order")] Option<Range<usize>>),
     Clear,
 }
 
 /// About what there is, all of it answered from a snapshot.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DatabaseCommand {
     /// One directory.
     List {
@@ -134,7 +148,8 @@ pub enum DatabaseCommand {
 }
 
 /// About the node itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NodeCommand {
     State,
     Peers,
@@ -155,7 +170,8 @@ pub enum NodeCommand {
 }
 
 /// Where to put something in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum QueuePlace {
     At(usize),
     /// So many tracks behind the one that follows the current one.
@@ -165,7 +181,8 @@ pub enum QueuePlace {
 }
 
 /// Where what was found to be played goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Placing {
     /// Now, instead of all that is in the queue.
     Instead,
@@ -176,21 +193,25 @@ pub enum Placing {
 }
 
 /// Some songs in some order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub struct Selection {
     pub filter: Filter,
     pub sort: Option<Sort>,
+    #[serde(default, deserialize_with = "span::some_in_order")]
     pub window: Option<Range<usize>>,
 }
 
 /// What to sort by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub struct Sort {
     pub by: SortBy,
     pub descending: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SortBy {
     Tag(Tag),
     Modified,

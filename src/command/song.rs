@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use super::view::QueuedView;
-use crate::catalog::{FoundTrackRef, Tag, TagsRef};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    catalog::{Database, FoundTrackRef, Tag, Tags, TagsRef},
+    player::queue::QueueItem,
+    util::seconds,
+};
 
 /// A borrowed track.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +25,40 @@ pub struct SongRef<'a> {
     pub modified: i64,
     /// Only others have it now.
     pub is_away: bool,
+}
+
+/// A track.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SongView {
+    /// `<peer name>/<path>`.
+    pub uri: String,
+    pub tags: Tags,
+    #[serde(with = "seconds")]
+    pub duration: Duration,
+    /// Frames per second.
+    pub rate: u32,
+    /// Of a sample; nothing where it decodes to floating point.
+    pub bits: Option<u8>,
+    pub channels: u16,
+    /// Seconds since 1970.
+    pub modified: i64,
+    /// Only others have it now.
+    pub is_away: bool,
+}
+
+impl From<SongRef<'_>> for SongView {
+    fn from(song: SongRef<'_>) -> Self {
+        Self {
+            uri: song.uri(),
+            tags: song.tags.to_owned(),
+            duration: song.duration,
+            rate: song.rate,
+            bits: song.bits,
+            channels: song.channels,
+            modified: song.modified,
+            is_away: song.is_away,
+        }
+    }
 }
 
 impl<'a> From<FoundTrackRef<'a>> for SongRef<'a> {
@@ -40,13 +79,33 @@ impl<'a> From<FoundTrackRef<'a>> for SongRef<'a> {
     }
 }
 
-impl<'a> From<&'a QueuedView> for SongRef<'a> {
-    fn from(queued: &'a QueuedView) -> Self {
-        let item = &*queued.item;
+impl<'a> From<&'a SongView> for SongRef<'a> {
+    fn from(song: &'a SongView) -> Self {
+        let (owner, path) = song.uri.split_once('/').unwrap_or((&song.uri, ""));
+        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+        Self {
+            owner,
+            dir,
+            name,
+            tags: (&song.tags).into(),
+            duration: song.duration,
+            rate: song.rate,
+            bits: song.bits,
+            channels: song.channels,
+            modified: song.modified,
+            is_away: song.is_away,
+        }
+    }
+}
+
+impl<'a> SongRef<'a> {
+    /// A queued track, under the name that its owner has now or had last.
+    pub fn queued(item: &'a QueueItem, database: &'a Database) -> Self {
+        let member = database.known(item.peer);
         let (dir, name) = item.path.rsplit_once('/').unwrap_or(("", &item.path));
         let info = &item.info;
         Self {
-            owner: &queued.owner,
+            owner: member.map_or(&*info.owner, |member| &*member.name),
             dir,
             name,
             tags: (&info.tags).into(),
@@ -55,12 +114,10 @@ impl<'a> From<&'a QueuedView> for SongRef<'a> {
             bits: info.bits,
             channels: info.channels,
             modified: info.modified,
-            is_away: queued.is_away,
+            is_away: database.member(item.peer).is_none(),
         }
     }
-}
 
-impl<'a> SongRef<'a> {
     /// `<peer name>/<path>`.
     pub fn uri(&self) -> String {
         let mut uri = String::with_capacity(self.uri_room());

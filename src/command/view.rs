@@ -1,21 +1,25 @@
 //! What there is to see of a node: numbers, enums and names, and sentences only where a
 //! person reads them as they are.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
+
+use super::song::{SongRef, SongView};
 use crate::{
     catalog::Database,
     config::Role,
-    id::PeerId,
+    id::{as_hex, PeerId},
     player::{
-        queue::{Options, Queue, QueueId, QueueItem, QueueSlot},
+        queue::{Options, Queue, QueueId},
         transport::{PlayState, Transport},
     },
     protocol::PeerState,
+    util::seconds,
 };
 
 /// A snapshot of the node and of its player.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StateView {
     pub node: NodeView,
     /// At rest where there is none.
@@ -32,7 +36,7 @@ impl StateView {
 }
 
 /// A snapshot of queue and transport.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct PlayerView {
     pub state: PlayState,
     /// In per cent.
@@ -44,6 +48,7 @@ pub struct PlayerView {
     pub length: usize,
     pub current: Option<QueuedView>,
     /// Where the current track is, while it plays or is paused.
+    #[serde(with = "seconds::option")]
     pub elapsed: Option<Duration>,
     /// What follows the current track: its position and id.
     pub next: Option<(usize, QueueId)>,
@@ -80,45 +85,33 @@ impl PlayerView {
     }
 }
 
-/// A track of the queue. Cheap to clone.
-#[derive(Clone, Debug)]
+/// A track of the queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct QueuedView {
     pub position: usize,
     pub id: QueueId,
-    pub item: Arc<QueueItem>,
-    /// The name that its owner has now, or had last.
-    pub owner: Arc<str>,
-    /// Only others have it now.
-    pub is_away: bool,
+    pub song: SongView,
 }
 
 impl QueuedView {
-    pub fn new(position: usize, slot: &QueueSlot, database: &Database) -> Self {
-        let member = database.known(slot.item.peer);
-        let owner = member.map_or(&slot.item.info.owner, |member| &member.name);
-        Self {
-            position,
-            id: slot.id,
-            item: slot.item.clone(),
-            owner: owner.clone(),
-            is_away: database.member(slot.item.peer).is_none(),
-        }
-    }
-
     /// The track of that id, if the queue has it.
     pub fn find(id: QueueId, queue: &Queue, database: &Database) -> Option<Self> {
         let position = queue.position(id)?;
-        Some(Self::new(position, queue.slots().get(position)?, database))
+        let slot = queue.slots().get(position)?;
+        let song = SongRef::queued(&slot.item, database).into();
+        Some(Self { position, id, song })
     }
 }
 
 /// A snapshot of the node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NodeView {
+    #[serde(with = "as_hex")]
     pub peer: PeerId,
     pub name: Arc<str>,
     pub role: Role,
-    /// In words: "registered with 192.168.1.2:4670", "looking for one", …
+    pub standing: TrackerStanding,
+    /// The same in words: "registered with 192.168.1.2:4670", "looking for one", …
     pub tracker: String,
     /// The output in words, with what is known about its exactness.
     pub output: String,
@@ -137,13 +130,16 @@ pub struct NodeView {
     /// The names of those that the current track is being fetched from.
     pub sources: Vec<Arc<str>>,
     /// From the last `play` to its first sound.
+    #[serde(with = "seconds::option")]
     pub first_sound: Option<Duration>,
     /// Why the output is lost, if it is.
     pub no_sound: Option<String>,
     /// What a person should see to, one sentence each, the most urgent first.
     pub problems: Vec<String>,
+    #[serde(with = "seconds")]
     pub uptime: Duration,
     /// How long there has been sound.
+    #[serde(with = "seconds")]
     pub playtime: Duration,
     /// Seconds since 1970 when the database last changed.
     pub db_update: i64,
@@ -151,18 +147,69 @@ pub struct NodeView {
     pub updating: Option<u32>,
 }
 
+/// How a node stands with its tracker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrackerStanding {
+    /// It is one, and nothing else.
+    Itself,
+    /// It looks for one, or connects to one.
+    Looking,
+    Lost,
+    Registered,
+    /// None is configured.
+    Unwanted,
+    Refused,
+    /// A person had it leave.
+    Left,
+}
+
 /// A peer that the sound waits for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MissedView {
-    /// `silent`, `absent` or `lacks`.
-    pub reason: &'static str,
+    pub reason: Missed,
     pub peer: Arc<str>,
+    #[serde(with = "seconds")]
     pub since: Duration,
 }
 
+/// How a peer is missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Missed {
+    /// It does not answer.
+    Silent,
+    /// It is not in the swarm.
+    Absent,
+    /// It is in the swarm, without the track.
+    Lacks,
+}
+
+impl Missed {
+    /// One word, for programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Absent => "absent",
+            Self::Lacks => "lacks",
+        }
+    }
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Silent => "does not answer",
+            Self::Absent => "is not here",
+            Self::Lacks => "does not have it any more",
+        })
+    }
+}
+
 /// A peer as this node sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PeerView {
+    #[serde(with = "as_hex")]
     pub peer: PeerId,
     pub name: Arc<str>,
     /// Where it was reached last.
@@ -175,7 +222,7 @@ pub struct PeerView {
 }
 
 /// A sound device that could be configured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeviceView {
     /// What to write in the configuration.
     pub name: String,
@@ -184,7 +231,7 @@ pub struct DeviceView {
 }
 
 /// What of this node's music its library does not show.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LibraryView {
     /// Files that are not listed.
     pub left_out: usize,
@@ -193,7 +240,7 @@ pub struct LibraryView {
 }
 
 /// A file that the library does not show as it could.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LeftOutView {
     /// On the disk, as text.
     pub path: String,

@@ -12,7 +12,10 @@ use crate::{
     catalog::{Catalogue, Database, DatabaseMember, Entry, ListedEntry, Page, Tag},
     command::{
         execute::{execute, Controls, Executed},
-        view::{DeviceView, LeftOutView, LibraryView, NodeView, PeerView, PlayerView, StateView},
+        view::{
+            DeviceView, LeftOutView, LibraryView, NodeView, PeerView, PlayerView, StateView,
+            TrackerStanding,
+        },
         Answer, CommandError, CommandOutcome, CommandRequest, NodeCommand, StateParts,
     },
     config::Role,
@@ -153,8 +156,8 @@ fn peers() -> Vec<PeerView> {
     vec![peer("kitchen", 1, true), peer("studio", 2, false)]
 }
 
-fn stats() -> Vec<(&'static str, String)> {
-    vec![("underruns", "0".to_owned())]
+fn stats() -> Vec<(String, String)> {
+    vec![("underruns".to_owned(), "0".to_owned())]
 }
 
 fn left_out(path: &str, why: &str, is_listed: bool) -> LeftOutView {
@@ -183,11 +186,12 @@ fn devices() -> Vec<DeviceView> {
     }]
 }
 
-fn view() -> NodeView {
+pub fn view() -> NodeView {
     NodeView {
         peer: PeerId([1; 32]),
         name: "kitchen".into(),
         role: Role::Both,
+        standing: TrackerStanding::Registered,
         tracker: "registered with 192.168.1.2:4670".into(),
         output: "hw:CARD=DAC, bit-exact".into(),
         left_out: 1,

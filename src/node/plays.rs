@@ -21,13 +21,14 @@ use std::{
 
 use self::{absent::Absent, shape::FileShape, streams::Streams};
 pub use self::{
-    absent::{Missed, Waits},
+    absent::Waits,
     here::{ByteOrigin, Local},
     shape::{PlaySource, PlayerTrack},
     stream::{FetchEvent, FetchId},
 };
 use crate::{
     catalog::{Database, FoundTrackRef},
+    command::view::Missed,
     content::ranges::GroupSet,
     id::{group_count, EntryNo, PeerId, TrackId},
     player::{queue::QueueItem, transport::Cause, PlayId},

@@ -63,8 +63,11 @@ impl NodeStats {
     }
 
     /// Every number, in the order to show them.
-    pub fn pairs(&self, now: Instant) -> Vec<(&'static str, String)> {
-        wire::pairs(self, now)
+    pub fn pairs(&self, now: Instant) -> Vec<(String, String)> {
+        let pairs = wire::pairs(self, now).into_iter();
+        pairs
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 
     /// Something is to be done for the plays: of one that the player is given, `local` is

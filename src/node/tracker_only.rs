@@ -15,7 +15,7 @@ use super::{
 use crate::{
     catalog::Database,
     command::{
-        view::{LibraryView, NodeView, PlayerView, StateView},
+        view::{LibraryView, NodeView, PlayerView, StateView, TrackerStanding},
         Answer, Command, CommandError, CommandOutcome, CommandRequest, NodeCommand, Query,
         Question, QueueCommand,
     },
@@ -107,6 +107,7 @@ impl TrackerOnly<'_> {
             peer: self.setup.me,
             name: directory.own_name().clone(),
             role: self.setup.role,
+            standing: TrackerStanding::Itself,
             tracker: "this node".into(),
             output: String::new(),
             left_out: 0,

@@ -9,7 +9,7 @@ use std::{
 use super::{directory::Directory, plays::Waits, Interfaces, MachineReport, Node};
 use crate::{
     catalog::Database,
-    command::view::{DeviceView, LibraryView, MissedView, NodeView, PeerView},
+    command::view::{DeviceView, LibraryView, MissedView, NodeView, PeerView, TrackerStanding},
     id::PeerId,
     player::{transport::PlayState, PlayId, PlayerEvent},
     protocol::{PeerRecord, PeerState, Refusal},
@@ -203,6 +203,7 @@ impl Node {
             peer: self.me,
             name: self.directory.own_name().clone(),
             role: self.role,
+            standing: self.facts.standing(),
             tracker: self.tracker_in_words(),
             output: self.facts.output_in_words(),
             left_out: self.facts.library.left_out,
@@ -211,7 +212,7 @@ impl Node {
             arrived: arrived.map(|a| a.groups as f32 / a.of.max(1) as f32),
             waits_for: self.waits_for(playing, now),
             missed: self.waits(now).map(|waits| MissedView {
-                reason: waits.missed.word(),
+                reason: waits.missed,
                 peer: waits.name,
                 since: now.saturating_duration_since(waits.since),
             }),
@@ -395,6 +396,17 @@ pub fn in_few_words<'a>(names: impl Iterator<Item = &'a str>, count: usize) -> S
 }
 
 impl NodeFacts {
+    fn standing(&self) -> TrackerStanding {
+        match &self.tracker {
+            TrackerState::Looking | TrackerState::Connecting(_) => TrackerStanding::Looking,
+            TrackerState::Lost { .. } => TrackerStanding::Lost,
+            TrackerState::Registered { .. } => TrackerStanding::Registered,
+            TrackerState::Unwanted => TrackerStanding::Unwanted,
+            TrackerState::Refused(_) => TrackerStanding::Refused,
+            TrackerState::Left { .. } => TrackerStanding::Left,
+        }
+    }
+
     fn tracker_in_words(&self) -> String {
         match &self.tracker {
             TrackerState::Looking => "looking for one".into(),

@@ -102,14 +102,18 @@ pub struct QueueSlot {
 /// Whether playing stops, or stays, after one track.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 #[cbor(index_only)]
+#[serde(rename_all = "lowercase")]
 pub enum Single {
     #[default]
     #[n(0)]
+    #[serde(alias = "Off")]
     Off,
     #[n(1)]
+    #[serde(alias = "On")]
     On,
     /// Until the current track has ended.
     #[n(2)]
+    #[serde(alias = "OneShot")]
     OneShot,
 }
 

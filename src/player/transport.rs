@@ -15,6 +15,8 @@ use std::{collections::VecDeque, time::Duration};
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
+use crate::util::seconds;
+
 use super::{
     queue::{Options, Queue, QueueError, QueueId, Single},
     PlayId, PlayerEvent,
@@ -23,6 +25,7 @@ use super::{
 /// Whether there is sound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Encode, Decode)]
 #[cbor(index_only)]
+#[serde(rename_all = "snake_case")]
 pub enum PlayState {
     #[default]
     #[n(0)]
@@ -76,7 +79,7 @@ pub enum Cause {
     Resumed,
 }
 
-/// What has changed, in MPD's words for it.
+/// What has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PlayerChange {
     Queue,
@@ -86,11 +89,12 @@ pub enum PlayerChange {
 }
 
 /// Where to seek within the current track.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SeekTo {
-    At(Duration),
-    Forward(Duration),
-    Back(Duration),
+    At(#[serde(with = "seconds")] Duration),
+    Forward(#[serde(with = "seconds")] Duration),
+    Back(#[serde(with = "seconds")] Duration),
 }
 
 /// The player's state machine. See the module's description.

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{net::HostNo, world::World};
 use crate::{
-    command::{Command, CommandError, CommandOutcome, CommandRequest, NodeCommand},
+    command::{
+        plan::{Plan, PlanStep},
+        Command, CommandError, CommandOutcome, CommandRequest, NodeCommand,
+    },
     control::mpd::{
         args::Ack,
         command::{parse, MpdCommand, ReplyForm},
-        plan::{Plan, PlanStep},
-        print::print,
+        print::{print, RowPrinter},
         reply::Reply,
         tag::TagMask,
     },
@@ -62,9 +64,7 @@ impl World {
             this.node.handle(event, self.now);
             self.settle(host);
             let mut plan = match self.hosts[host.0].client.replies.remove(&ask) {
-                Some(Ok(CommandOutcome::Query(query))) => {
-                    Plan::new(*query, TagMask::default(), form)
-                }
+                Some(Ok(CommandOutcome::Query(query))) => Plan::new(*query),
                 Some(Ok(CommandOutcome::Answer(found))) => {
                     let mut reply = Reply::new();
                     print(&found, form, &mut reply);
@@ -73,9 +73,10 @@ impl World {
                 Some(Err(error)) => return Err(error.into()),
                 _ => return Ok(answer),
             };
+            let mut rows = RowPrinter::new(form, TagMask::default());
             request = loop {
-                match plan.step(100) {
-                    PlanStep::Write(reply) => answer.push_str(reply.as_str()),
+                match plan.step(100, &mut rows) {
+                    PlanStep::Wrote => answer.push_str(rows.take().as_str()),
                     PlanStep::Insert(insertion) => break CommandRequest::Insert(insertion),
                     PlanStep::Done => return Ok(answer),
                     PlanStep::Failed(error) => return Err(error.into()),

@@ -4,6 +4,8 @@ pub mod backoff;
 pub mod near;
 pub mod random;
 pub mod rate;
+pub mod seconds;
+pub mod span;
 pub mod text;
 pub mod tree;
 pub mod within;

@@ -1,4 +1,4 @@
-//! One connection to the node.
+//! One connection to the node: commands go out, and answers come back, as JSON.
 
 use std::{
     io::{self, BufRead as _, BufReader, Write as _},
@@ -7,42 +7,19 @@ use std::{
     time::Duration,
 };
 
+use serde::de::DeserializeOwned;
+
 use super::CtlError;
-use crate::control::mpd::args::quote;
-
-/// The pairs of a reply, or those of one thing in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::cli) struct ReplyRecord(pub Vec<(String, String)>);
-
-impl ReplyRecord {
-    pub fn get(&self, key: &str) -> Option<&str> {
-        let mut pairs = self.0.iter();
-        let (_, value) = pairs.find(|(name, _)| name == key)?;
-        Some(value)
-    }
-
-    pub fn number(&self, key: &str) -> Option<f64> {
-        self.get(key)?.parse().ok()
-    }
-
-    pub fn is_set(&self, key: &str) -> bool {
-        self.get(key) == Some("1")
-    }
-
-    /// The parts that begin with one of `keys`.
-    pub fn split(self, keys: &[&str]) -> Vec<ReplyRecord> {
-        let mut records = Vec::<ReplyRecord>::new();
-        for (key, value) in self.0 {
-            if keys.contains(&key.as_str()) {
-                records.push(ReplyRecord::default());
-            }
-            if let Some(record) = records.last_mut() {
-                record.0.push((key, value));
-            }
-        }
-        records
-    }
-}
+use crate::{
+    command::{
+        filter::{Filter, FilterField, FilterNode, How},
+        song::SongView,
+        view::StateView,
+        Answer, Command, DatabaseCommand, NodeCommand, Placing, Playback, QueueCommand, QueueEdit,
+        Row, Selection,
+    },
+    util::text::fold,
+};
 
 /// A connection that has been greeted.
 pub(in crate::cli) struct CtlClient {
@@ -72,43 +49,88 @@ impl CtlClient {
         }
     }
 
-    /// Runs one command.
-    pub fn run(&mut self, words: &[&str]) -> Result<ReplyRecord, CtlError> {
-        let quoted: Vec<_> = words
-            .iter()
-            .enumerate()
-            .map(|(n, word)| match n {
-                0 => (*word).to_owned(),
-                _ => quote(&word.replace(char::is_control, " ")),
-            })
-            .collect();
-        let line = quoted.join(" ") + "\n";
+    /// Has the node do something, and gives its answer.
+    pub fn ask(&mut self, command: Command) -> Result<Answer, CtlError> {
+        let mut answers = self.run(&command)?;
+        Ok(answers.pop().unwrap_or(Answer::Done))
+    }
+
+    /// Has the player do something.
+    pub fn play(&mut self, command: Playback) -> Result<(), CtlError> {
+        self.ask(Command::Playback(command)).map(drop)
+    }
+
+    /// Changes the queue.
+    pub fn edit(&mut self, edit: QueueEdit) -> Result<(), CtlError> {
+        self.ask(Command::Queue(QueueCommand::Edit(edit))).map(drop)
+    }
+
+    /// Puts the best match for the words into the queue.
+    pub fn play_best(&mut self, words: &str, placing: Placing) -> Result<Answer, CtlError> {
+        let words = words.trim().to_owned();
+        self.ask(Command::Database(DatabaseCommand::PlayBest(words, placing)))
+    }
+
+    /// What there is to see of the node.
+    pub fn state(&mut self) -> Result<StateView, CtlError> {
+        match self.ask(Command::Node(NodeCommand::State))? {
+            Answer::State(state) => Ok(*state),
+            _ => Err(CtlError::Older),
+        }
+    }
+
+    /// What the node's database has.
+    pub fn rows(&mut self, command: DatabaseCommand) -> Result<Vec<Row>, CtlError> {
+        self.run(&Command::Database(command))
+    }
+
+    /// The tracks among that.
+    pub fn songs(&mut self, command: DatabaseCommand) -> Result<Vec<SongView>, CtlError> {
+        let rows = self.rows(command)?.into_iter();
+        let song = |row| match row {
+            Row::Song(song) => Some(song),
+            _ => None,
+        };
+        Ok(rows.filter_map(song).collect())
+    }
+
+    /// The path of a track that has `text` in it.
+    pub fn find(&mut self, text: &str) -> Result<Option<String>, CtlError> {
+        let filter = Filter {
+            root: FilterNode::Text {
+                field: FilterField::File,
+                how: How::Contains,
+                negated: false,
+                value: fold(text),
+            },
+            folded: true,
+        };
+        let (sort, window) = (None, None);
+        let found = self.songs(DatabaseCommand::Find(Selection {
+            filter,
+            sort,
+            window,
+        }))?;
+        Ok(found.into_iter().next().map(|song| song.uri))
+    }
+
+    /// Runs one command, of whose answer each line is a value.
+    pub fn run<T: DeserializeOwned>(&mut self, command: &Command) -> Result<Vec<T>, CtlError> {
+        let command = serde_json::to_string(command).map_err(|_| CtlError::Older)?;
+        let line = format!("p2p {command}\n");
         let stream = self.stream.get_mut();
         stream.write_all(line.as_bytes()).map_err(CtlError::Lost)?;
-        let mut record = ReplyRecord::default();
+        let mut values = Vec::new();
         loop {
             let line = self.line()?;
             if line == "OK" {
-                return Ok(record);
+                return Ok(values);
             }
             if let Some(ack) = line.strip_prefix("ACK ") {
                 return Err(refusal(ack));
             }
-            if let Some((key, value)) = line.split_once(": ") {
-                record.0.push((key.to_owned(), value.to_owned()));
-            }
+            values.push(serde_json::from_str(&line).map_err(|_| CtlError::Older)?);
         }
-    }
-
-    /// Runs a command whose reply is a list of things, each beginning with one
-    /// of `keys`.
-    pub fn records(&mut self, words: &[&str], keys: &[&str]) -> Result<Vec<ReplyRecord>, CtlError> {
-        Ok(self.run(words)?.split(keys))
-    }
-
-    /// One value of a command's reply.
-    pub fn value(&mut self, words: &[&str], key: &str) -> Result<Option<String>, CtlError> {
-        Ok(self.run(words)?.get(key).map(str::to_owned))
     }
 
     fn line(&mut self) -> Result<String, CtlError> {
@@ -127,9 +149,12 @@ fn refusal(ack: &str) -> CtlError {
         .strip_prefix('[')
         .and_then(|rest| rest.split_once('@')?.0.parse().ok());
     let text = ack.split_once("} ").map_or(ack, |(_, text)| text);
-    CtlError::Refused {
-        code: code.unwrap_or(0),
-        text: text.to_owned(),
+    match code {
+        Some(UNKNOWN) => CtlError::Older,
+        code => CtlError::Refused {
+            code: code.unwrap_or(0),
+            text: text.to_owned(),
+        },
     }
 }
 
@@ -157,24 +182,20 @@ fn explain(path: &Path, error: &io::Error) -> String {
 /// a tracker's confirmation of a leave.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// MPD's number for a command that the node does not know.
+const UNKNOWN: u32 = 5;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_refusal_is_shown_without_its_clutter() {
-        let CtlError::Refused { code, text } = refusal("[50@0] {add} nobody has \"x} y\"") else {
+        let CtlError::Refused { code, text } = refusal("[50@0] {p2p} nobody has \"x} y\"") else {
             panic!("no refusal");
         };
         assert_eq!((code, text.as_str()), (50, "nobody has \"x} y\""));
-    }
-
-    #[test]
-    fn a_reply_is_split_into_its_things() {
-        let pairs = [("file", "a"), ("Title", "A"), ("directory", "b")];
-        let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let things = ReplyRecord(pairs.into()).split(&["file", "directory"]);
-        assert_eq!(things.len(), 2);
-        assert_eq!(things[0].get("Title"), Some("A"));
+        let older = refusal("[5@0] {} unknown command \"p2p\"");
+        assert!(older.to_string().contains("systemctl restart"), "{older}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    fmt::Write as _,
+    fmt::{Display, Write as _},
     io::{self, IsTerminal as _},
 };
 
@@ -290,10 +290,10 @@ fn blanks(count: usize) -> String {
 }
 
 /// `1 track`, `2 tracks`.
-pub(super) fn count(number: f64, what: &str) -> String {
-    match number {
-        1.0 => format!("1 {what}"),
-        _ => format!("{number} {what}s"),
+pub(super) fn count<N: Display + PartialEq + From<u8>>(number: N, what: &str) -> String {
+    match number == N::from(1) {
+        true => format!("1 {what}"),
+        false => format!("{number} {what}s"),
     }
 }
 

@@ -1,53 +1,48 @@
-//! What people and scripts see.
+//! What people see.
 
-use std::fmt::Write as _;
-
-use serde_json::{Map, Value};
+use std::{fmt::Write as _, time::Duration};
 
 use super::{
-    client::{CtlClient, ReplyRecord},
+    client::CtlClient,
+    json::peer_state,
     screen::{count, fit, Column, Screen},
     CtlError,
+};
+use crate::{
+    catalog::Tag,
+    command::{
+        song::{SongRef, SongView},
+        view::{DeviceView, LeftOutView, LibraryView, PeerView, QueuedView, StateView},
+        Chosen, Row,
+    },
+    control::mpd::print::audio_format,
+    player::{
+        queue::{QueueId, Single},
+        transport::PlayState,
+    },
 };
 
 /// What plays and how the node is.
 #[derive(Debug)]
 pub(super) struct Scene {
-    status: ReplyRecord,
-    song: ReplyRecord,
-    node: ReplyRecord,
+    pub state: StateView,
 }
 
 impl Scene {
     pub fn ask(client: &mut CtlClient) -> Result<Self, CtlError> {
-        Ok(Self {
-            status: client.run(&["status"])?,
-            song: client.run(&["currentsong"])?,
-            node: client.run(&["p2p_status"])?,
-        })
-    }
-
-    pub fn json(&self) -> String {
-        let mut all = Map::new();
-        for (key, record) in [
-            ("status", &self.status),
-            ("song", &self.song),
-            ("node", &self.node),
-        ] {
-            all.insert(key.into(), object(record));
-        }
-        pretty(&Value::Object(all))
+        let state = client.state()?;
+        Ok(Self { state })
     }
 
     /// One line, which is cut where it would not fit.
     pub fn line(&self, screen: &Screen) -> String {
         // The last column stays free: a cursor behind it would wrap.
         let room = screen.columns.map(|columns| columns.saturating_sub(1));
-        let mut line = self.state().to_owned();
-        if self.is_playing() {
-            let bar = self.bar(room);
-            _ = write!(line, "  {bar}  {}", title(&self.song));
-        } else if let Some(error) = self.status.get("error") {
+        let mut line = self.word().to_owned();
+        if let Some((song, elapsed)) = self.playing() {
+            let bar = self.bar(elapsed, song.duration, room);
+            _ = write!(line, "  {bar}  {}", title(song));
+        } else if let Some(error) = self.state.error() {
             _ = write!(line, "  {error}");
         }
         if let Some(room) = room {
@@ -59,105 +54,100 @@ impl Scene {
 
     /// What the player does, and with what.
     pub fn state_line(&self) -> String {
-        match self.song.0.is_empty() || self.state() == "stopped" {
-            true => format!("{}\n", self.state()),
-            false => format!("{}  {}\n", self.state(), title(&self.song)),
+        match self.song() {
+            Some(song) if self.word() != "stopped" => {
+                format!("{}  {}\n", self.word(), title(song))
+            }
+            _ => format!("{}\n", self.word()),
         }
     }
 
     /// What plays, a line each.
     pub fn show_song(&self, screen: &Screen) -> String {
-        match self.song.0.is_empty() {
-            true => "nothing plays, and nothing is chosen to\n".into(),
-            false => screen.list(&self.song_rows(screen)),
+        match self.song() {
+            None => "nothing plays, and nothing is chosen to\n".into(),
+            Some(_) => screen.list(&self.song_rows(screen)),
         }
-    }
-
-    pub fn song_json(&self) -> String {
-        pretty(&object(&self.song))
     }
 
     fn song_rows(&self, screen: &Screen) -> Vec<(&'static str, String)> {
-        let mut rows = Vec::new();
-        match self.song.0.is_empty() {
-            true => rows.push((self.state(), String::new())),
-            false => rows.push((self.state(), title(&self.song))),
-        }
-        if self.is_playing() {
+        let mut rows = vec![(self.word(), self.song().map(title).unwrap_or_default())];
+        if let Some((song, elapsed)) = self.playing() {
             // The names are on the left.
             let room = screen.columns.map(|columns| columns.saturating_sub(13));
-            rows.push(("", self.bar(room)));
+            rows.push(("", self.bar(elapsed, song.duration, room)));
         }
-        if let Some(what) = self.node.get("waits_for") {
-            rows.push(("waits for", what.to_owned()));
+        if let Some(what) = &self.state.node.waits_for {
+            rows.push(("waits for", what.clone()));
         }
-        for (name, key) in [("album", "Album"), ("file", "file"), ("format", "Format")] {
-            if let Some(value) = self.song.get(key) {
-                rows.push((name, value.to_owned()));
-            }
+        if let Some(song) = self.song() {
+            let shown = SongRef::from(song);
+            let album = shown.tag(Tag::Album);
+            rows.extend(album.map(|album| ("album", album.to_owned())));
+            rows.push(("file", song.uri.clone()));
+            rows.push(("format", audio_format(&shown)));
         }
         rows
     }
 
     /// Everything, a line each.
     pub fn show(&self, screen: &Screen) -> String {
+        let (node, player) = (&self.state.node, &self.state.player);
         let mut rows = self.song_rows(screen);
         let mut row = |name, text: String| rows.push((name, text));
-        if let Some(volume) = self.status.get("volume") {
-            row("volume", format!("{volume} %{}", self.options()));
+        if node.role.is_peer() {
+            row("volume", format!("{} %{}", player.volume, self.options()));
             row("queue", self.place());
         }
-        if let Some(time) = self.node.get("first_sound") {
-            row("first sound", format!("{time} s after play"));
+        if let Some(time) = node.first_sound {
+            let seconds = time.as_secs_f64();
+            row("first sound", format!("{seconds:.3} s after play"));
         }
-        for name in ["output", "tracker"] {
-            if let Some(value) = self.node.get(name) {
-                row(name, value.to_owned());
-            }
+        if node.role.is_peer() {
+            row("output", node.output.clone());
         }
-        let get = |key| self.node.get(key).unwrap_or("?");
-        let number = |key| self.node.number(key).unwrap_or(0.0);
-        let (peers, tracks) = (
-            count(number("peers"), "peer"),
-            count(number("tracks"), "track"),
-        );
+        row("tracker", node.tracker.clone());
+        let (peers, tracks) = (count(node.peers, "peer"), count(node.tracks, "track"));
         row("swarm", format!("{peers} up, {tracks}"));
-        row("node", format!("{} ({})", get("name"), get("role")));
-        if let Some(files) = self.node.number("left_out") {
-            row("library", left_out_in_words(files));
+        row("node", format!("{} ({})", node.name, node.role));
+        if node.left_out > 0 {
+            row("library", left_out_in_words(node.left_out));
         }
-        if let Some(error) = self.status.get("error") {
+        if let Some(error) = self.state.error() {
             row("error", error.to_owned());
         }
-        let problems = self.node.0.iter().filter(|(key, _)| key == "problem");
-        problems.for_each(|(_, text)| row("problem", text.clone()));
+        let problems = node.problems.iter();
+        problems.for_each(|text| row("problem", text.clone()));
         screen.list(&rows)
     }
 
-    fn is_playing(&self) -> bool {
-        self.status.get("elapsed").is_some()
+    fn song(&self) -> Option<&SongView> {
+        let current = self.state.player.current.as_ref();
+        current.map(|current| &current.song)
     }
 
-    fn state(&self) -> &'static str {
-        match self.status.get("state") {
-            _ if self.node.is_set("waiting") => "waiting",
-            Some("play") => "playing",
-            Some("pause") => "paused",
-            _ => "stopped",
+    /// The current track and where it is, while it plays or is paused.
+    fn playing(&self) -> Option<(&SongView, Duration)> {
+        Some((self.song()?, self.state.player.elapsed?))
+    }
+
+    fn word(&self) -> &'static str {
+        match self.state.player.state {
+            _ if self.state.player.is_waiting => "waiting",
+            PlayState::Play => "playing",
+            PlayState::Pause => "paused",
+            PlayState::Stop => "stopped",
         }
     }
 
     /// What has played and what has arrived of the current track, as long as there is room.
-    fn bar(&self, room: Option<usize>) -> String {
+    fn bar(&self, elapsed: Duration, duration: Duration, room: Option<usize>) -> String {
         let bar_cells = room.map_or(BAR_CELLS, |room| (room / 4).clamp(LEAST_CELLS, BAR_CELLS));
-        let elapsed = self.status.number("elapsed").unwrap_or(0.0);
-        let duration = self.status.number("duration").unwrap_or(0.0);
-        let played = if duration > 0.0 {
-            elapsed / duration
-        } else {
-            0.0
+        let played = match duration.is_zero() {
+            true => 0.0,
+            false => elapsed.as_secs_f64() / duration.as_secs_f64(),
         };
-        let arrived = self.node.number("arrived").unwrap_or(1.0);
+        let arrived = self.state.node.arrived.map_or(1.0, f64::from);
         let cells: String = (0..bar_cells)
             .map(|cell| (cell as f64 + 0.5) / bar_cells as f64)
             .map(|place| match () {
@@ -174,93 +164,96 @@ impl Scene {
     }
 
     fn options(&self) -> String {
-        let mut options = String::new();
-        for name in ["random", "repeat", "single", "consume"] {
-            match self.status.get(name) {
-                None | Some("0") => {}
-                Some("1") => _ = write!(options, ", {name}"),
-                Some(other) => _ = write!(options, ", {name} {other}"),
-            }
-        }
-        options
+        let options = self.state.player.options;
+        let single = match options.single {
+            Single::Off => None,
+            Single::On => Some("single"),
+            Single::OneShot => Some("single oneshot"),
+        };
+        let set = [
+            options.random.then_some("random"),
+            options.repeat.then_some("repeat"),
+            single,
+            options.consume.then_some("consume"),
+        ];
+        set.into_iter()
+            .flatten()
+            .fold(String::new(), |mut all, name| {
+                _ = write!(all, ", {name}");
+                all
+            })
     }
 
     fn place(&self) -> String {
-        let length = self.status.number("playlistlength").unwrap_or(0.0);
-        match self.status.number("song") {
-            Some(position) => format!("{} of {length}", position + 1.0),
-            None => count(length, "track"),
+        let player = &self.state.player;
+        match &player.current {
+            Some(current) => format!("{} of {}", current.position + 1, player.length),
+            None => count(player.length, "track"),
         }
     }
 }
 
 /// How many files are left out, and how to see them.
-fn left_out_in_words(files: f64) -> String {
+fn left_out_in_words(files: usize) -> String {
     let files = count(files, "file");
     format!("{files} left out: p2pmusic ctl library --left-out")
 }
 
 /// What `library` says without being asked for each file.
-pub(super) fn library(node: &ReplyRecord, files: &[ReplyRecord]) -> String {
-    let without_tags = files.iter().filter(|file| file.is_set("listed")).count();
-    let mut text = match node.number("left_out") {
-        None => "all files of this node's music are listed\n".to_owned(),
-        Some(files) => left_out_in_words(files) + "\n",
+pub(super) fn library(library: &LibraryView) -> String {
+    let without_tags = library.files.iter().filter(|file| file.is_listed).count();
+    let mut text = match library.left_out {
+        0 => "all files of this node's music are listed\n".to_owned(),
+        files => left_out_in_words(files) + "\n",
     };
     if without_tags > 0 {
-        let files = count(without_tags as f64, "file");
+        let files = count(without_tags, "file");
         _ = writeln!(text, "{files} listed without tags");
     }
     text
 }
 
 /// Files that are left out, each with its reason below.
-pub(super) fn left_out(screen: &Screen, files: &[ReplyRecord]) -> String {
+pub(super) fn left_out(screen: &Screen, files: &[LeftOutView]) -> String {
     if files.is_empty() {
         return "nothing is left out\n".to_owned();
     }
     let mut text = String::new();
     for file in files {
-        let get = |key| file.get(key).unwrap_or("?");
-        let what = match file.is_set("listed") {
+        let what = match file.is_listed {
             true => "listed without tags",
             false => "left out",
         };
-        _ = writeln!(text, "{}", get("left_out"));
-        text += &screen.list(&[("  ", format!("{what}: {}", get("why")))]);
+        _ = writeln!(text, "{}", file.path);
+        text += &screen.list(&[("  ", format!("{what}: {}", file.why))]);
     }
     text
 }
 
 /// What `play` chose and what follows.
-pub(super) fn played(reply: &ReplyRecord) -> String {
-    let what = reply.get("p2p_match").unwrap_or("track").to_owned();
-    let tracks = reply.number("p2p_tracks").unwrap_or(1.0);
-    let songs = reply.clone().split(&["file"]);
-    let Some((first, rest)) = songs.split_first() else {
+pub(super) fn played(chosen: &Chosen) -> String {
+    let Some((first, rest)) = chosen.songs.split_first() else {
         return "the queue is empty: say what to play\n".into();
     };
-    let is_later = reply.get("p2p_now") == Some("0");
-    let place = first.number("Pos").unwrap_or(0.0) + 1.0;
-    let mut text = match is_later {
-        true => format!("added    {}", summary(first)),
-        false => format!("playing  {}", summary(first)),
+    let mut text = match chosen.is_now {
+        false => format!("added    {}", summary(&first.song)),
+        true => format!("playing  {}", summary(&first.song)),
     };
-    if tracks > 1.0 {
-        _ = write!(text, "  (the {what}, {})", count(tracks, "track"));
+    if let Some((what, tracks)) = chosen.matched.as_ref().filter(|(_, tracks)| *tracks > 1) {
+        _ = write!(text, "  (the {what}, {})", count(*tracks, "track"));
     }
-    if is_later {
-        _ = write!(text, ", at {place} of the queue");
+    if !chosen.is_now {
+        _ = write!(text, ", at {} of the queue", first.position + 1);
     }
     text.push('\n');
-    for (n, song) in rest.iter().enumerate() {
+    for (n, next) in rest.iter().enumerate() {
         let label = if n == 0 { "then" } else { "" };
-        _ = writeln!(text, "{label:<7}  {}", summary(song));
+        _ = writeln!(text, "{label:<7}  {}", summary(&next.song));
     }
     text
 }
 
-pub(super) fn queue(screen: &Screen, songs: &[ReplyRecord], current: Option<&str>) -> String {
+pub(super) fn queue(screen: &Screen, songs: &[QueuedView], current: Option<QueueId>) -> String {
     if songs.is_empty() {
         return "the queue is empty; `p2pmusic ctl play` or `add` with some words fills it\n"
             .into();
@@ -272,74 +265,77 @@ pub(super) fn queue(screen: &Screen, songs: &[ReplyRecord], current: Option<&str
         Column::number("time"),
         Column::short("file"),
     ];
-    let row = |song: &ReplyRecord| {
-        let is_current = song.get("Id") == current && current.is_some();
-        let position = song.number("Pos").unwrap_or(0.0) + 1.0;
+    let row = |queued: &QueuedView| {
+        let is_current = Some(queued.id) == current;
         vec![
             if is_current { ">" } else { "" }.to_owned(),
-            position.to_string(),
-            marked(song),
-            length(song),
-            song.get("file").unwrap_or_default().to_owned(),
+            (queued.position + 1).to_string(),
+            marked(&queued.song),
+            clock(queued.song.duration),
+            queued.song.uri.clone(),
         ]
     };
     screen.table(&columns, &songs.iter().map(row).collect::<Vec<_>>())
 }
 
-pub(super) fn songs(screen: &Screen, songs: &[ReplyRecord]) -> String {
+pub(super) fn songs(screen: &Screen, songs: &[SongView]) -> String {
     let columns = [
         Column::text("title"),
         Column::number("time"),
         Column::short("file"),
     ];
-    let row = |song: &ReplyRecord| {
-        let file = song.get("file").unwrap_or_default();
-        vec![marked(song), length(song), file.to_owned()]
-    };
+    let row = |song: &SongView| vec![marked(song), clock(song.duration), song.uri.clone()];
     screen.table(&columns, &songs.iter().map(row).collect::<Vec<_>>())
 }
 
 /// Without names, as `ls` has none.
-pub(super) fn directory(screen: &Screen, entries: &[ReplyRecord]) -> String {
-    let is_directory = |entry: &&ReplyRecord| entry.get("directory").is_some();
-    let (directories, files): (Vec<_>, Vec<_>) = entries.iter().partition(is_directory);
-    let line = |entry: &&ReplyRecord| {
-        let name = entry.get("directory")?;
-        let mark = if entry.is_set("p2p_away") { AWAY } else { "" };
-        Some(format!("{name}/{mark}\n"))
-    };
-    let mut text: String = directories.iter().filter_map(line).collect();
+pub(super) fn directory(screen: &Screen, rows: &[Row]) -> String {
+    let mut text = String::new();
+    let mut files = Vec::new();
+    for row in rows {
+        match row {
+            Row::Directory(directory) => {
+                let mark = if directory.is_away { AWAY } else { "" };
+                _ = writeln!(text, "{}/{mark}", directory.uri);
+            }
+            Row::Song(song) => {
+                files.push(vec![clock(song.duration), marked(song), song.uri.clone()]);
+            }
+            Row::File(_) | Row::Path(_) | Row::Queued(_) | Row::Group(_) => {}
+        }
+    }
     let columns = [Column::number(""), Column::text(""), Column::short("")];
-    let row = |entry: &&ReplyRecord| {
-        let file = entry.get("file").unwrap_or_default();
-        vec![length(entry), marked(entry), file.to_owned()]
-    };
-    text += &screen.table(&columns, &files.iter().map(row).collect::<Vec<_>>());
+    text += &screen.table(&columns, &files);
     match text.is_empty() {
         true => "nothing is in there\n".into(),
         false => text,
     }
 }
 
-pub(super) fn peers(screen: &Screen, peers: &[ReplyRecord]) -> String {
+pub(super) fn peers(screen: &Screen, peers: &[PeerView]) -> String {
     let columns = [
         Column::text("speaker"),
         Column::short("state"),
         Column::number("tracks"),
         Column::short("address"),
     ];
-    let row = |peer: &ReplyRecord| {
-        let get = |key| peer.get(key).unwrap_or("-").to_owned();
-        let address = match peer.is_set("own") {
-            true => "this node".to_owned(),
-            false => get("address"),
+    let row = |peer: &PeerView| {
+        let address = match (peer.own, peer.address) {
+            (true, _) => "this node".to_owned(),
+            (false, Some(address)) => address.to_string(),
+            (false, None) => "-".to_owned(),
         };
-        vec![get("peer"), get("state"), get("tracks"), address]
+        vec![
+            peer.name.to_string(),
+            peer_state(peer.state).to_owned(),
+            peer.tracks.to_string(),
+            address,
+        ]
     };
     screen.table(&columns, &peers.iter().map(row).collect::<Vec<_>>())
 }
 
-pub(super) fn devices(screen: &Screen, devices: &[ReplyRecord]) -> String {
+pub(super) fn devices(screen: &Screen, devices: &[DeviceView]) -> String {
     if devices.is_empty() {
         return "there is no sound device here\n".into();
     }
@@ -348,21 +344,20 @@ pub(super) fn devices(screen: &Screen, devices: &[ReplyRecord]) -> String {
         Column::short("device"),
         Column::short("description"),
     ];
-    let row = |device: &ReplyRecord| {
-        let get = |key| device.get(key).unwrap_or_default().to_owned();
-        let mark = if device.is_set("in_use") { "*" } else { "" };
-        vec![mark.to_owned(), get("device"), get("description")]
+    let row = |device: &DeviceView| {
+        let mark = if device.in_use { "*" } else { "" };
+        vec![
+            mark.to_owned(),
+            device.name.clone(),
+            device.description.clone(),
+        ]
     };
     screen.table(&columns, &devices.iter().map(row).collect::<Vec<_>>())
 }
 
-pub(super) fn json(records: &[ReplyRecord]) -> String {
-    pretty(&Value::Array(records.iter().map(object).collect()))
-}
-
-/// Seconds as a person reads them from a player.
-pub(super) fn clock(seconds: f64) -> String {
-    let seconds = seconds.max(0.0) as u64;
+/// A time as a person reads it from a player.
+pub(super) fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match hours {
         0 => format!("{minutes}:{seconds:02}"),
@@ -370,97 +365,29 @@ pub(super) fn clock(seconds: f64) -> String {
     }
 }
 
-fn summary(song: &ReplyRecord) -> String {
-    let file = song.get("file").unwrap_or_default();
-    format!("{}  {}  {file}", marked(song), length(song))
+fn summary(song: &SongView) -> String {
+    format!("{}  {}  {}", marked(song), clock(song.duration), song.uri)
 }
 
 /// The title, and whether only copies are here.
-fn marked(song: &ReplyRecord) -> String {
-    match song.is_set("p2p_away") {
+fn marked(song: &SongView) -> String {
+    match song.is_away {
         true => format!("{}{AWAY}", title(song)),
         false => title(song),
     }
 }
 
-pub(super) fn title(song: &ReplyRecord) -> String {
-    let file = song.get("file").unwrap_or_default();
-    let name = file.rsplit('/').next().unwrap_or(file);
-    match (song.get("Artist"), song.get("Title")) {
+pub(super) fn title(song: &SongView) -> String {
+    let shown = SongRef::from(song);
+    match (shown.tag(Tag::Artist), shown.tag(Tag::Title)) {
         (Some(artist), Some(title)) => format!("{artist} – {title}"),
         (None, Some(title)) => title.to_owned(),
-        (_, None) => name.to_owned(),
+        (_, None) => shown.name.to_owned(),
     }
-}
-
-fn length(song: &ReplyRecord) -> String {
-    song.number("duration").map(clock).unwrap_or_default()
-}
-
-/// Pairs as an object; what comes several times is an array.
-fn object(record: &ReplyRecord) -> Value {
-    let mut object = Map::new();
-    for (key, text) in &record.0 {
-        let value = value(key, text);
-        match object.get_mut(key) {
-            None if REPEATED.contains(&key.as_str()) => {
-                _ = object.insert(key.clone(), Value::Array(vec![value]));
-            }
-            None => _ = object.insert(key.clone(), value),
-            Some(Value::Array(values)) => values.push(value),
-            Some(first) => *first = Value::Array(vec![first.take(), value]),
-        }
-    }
-    Value::Object(object)
-}
-
-fn value(key: &str, text: &str) -> Value {
-    let number = || serde_json::from_str::<serde_json::Number>(text).ok();
-    match key {
-        _ if FLAGS.contains(&key) && matches!(text, "0" | "1") => Value::Bool(text == "1"),
-        _ if NUMBERS.contains(&key) => number().map_or_else(|| text.into(), Value::Number),
-        _ => text.into(),
-    }
-}
-
-pub(super) fn pretty(value: &Value) -> String {
-    format!("{value:#}\n")
 }
 
 /// Behind what only copies are here of.
 const AWAY: &str = " (its owner is away)";
-
-/// What is yes or no, as JSON knows it.
-const FLAGS: [&str; 8] = [
-    "consume", "in_use", "own", "p2p_away", "random", "repeat", "single", "waiting",
-];
-
-/// What is a number, as JSON knows it.
-const NUMBERS: &[&str] = &[
-    "Id",
-    "Pos",
-    "Time",
-    "Track",
-    "arrived",
-    "duration",
-    "elapsed",
-    "first_sound",
-    "left_out",
-    "nextsong",
-    "nextsongid",
-    "peers",
-    "playlist",
-    "playlistlength",
-    "song",
-    "songid",
-    "tracks",
-    "uptime",
-    "waits_since_s",
-    "volume",
-];
-
-/// What is an array even when there is one of it.
-const REPEATED: [&str; 1] = ["problem"];
 
 /// Cells of a progress bar.
 const BAR_CELLS: usize = 24;
@@ -471,18 +398,35 @@ const LEAST_CELLS: usize = 6;
 #[cfg(test)]
 mod tests {
     use super::{super::screen::width, *};
-
-    fn record(pairs: &[(&str, &str)]) -> ReplyRecord {
-        let pair = |(key, value): &(&str, &str)| (key.to_string(), value.to_string());
-        ReplyRecord(pairs.iter().map(pair).collect())
-    }
+    use crate::{command::view::PlayerView, control::fixture};
 
     #[test]
     fn the_bar_shows_what_has_played_and_what_has_arrived() {
+        let song = SongView {
+            uri: "kitchen/a.flac".into(),
+            tags: Default::default(),
+            duration: Duration::from_secs(240),
+            rate: 44_100,
+            bits: Some(16),
+            channels: 2,
+            modified: 0,
+            is_away: false,
+        };
+        let current = QueuedView {
+            position: 0,
+            id: QueueId(1),
+            song,
+        };
         let scene = Scene {
-            status: record(&[("state", "play"), ("elapsed", "60"), ("duration", "240")]),
-            song: record(&[("file", "kitchen/a.flac")]),
-            node: record(&[("arrived", "0.5")]),
+            state: StateView {
+                node: fixture::view(),
+                player: PlayerView {
+                    state: PlayState::Play,
+                    elapsed: Some(Duration::from_secs(60)),
+                    current: Some(current),
+                    ..PlayerView::default()
+                },
+            },
         };
         assert_eq!(
             scene.line(&Screen::default()),
@@ -503,21 +447,5 @@ mod tests {
                 "{columns}"
             );
         }
-    }
-
-    #[test]
-    fn json_has_numbers_flags_and_repetitions() {
-        let json = json(&[record(&[
-            ("Pos", "3"),
-            ("own", "1"),
-            ("problem", "a"),
-            ("problem", "b"),
-            ("Title", "7"),
-        ])]);
-        let value: Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(
-            value,
-            serde_json::json!([{"Pos": 3, "own": true, "problem": ["a", "b"], "Title": "7"}])
-        );
     }
 }

@@ -1,4 +1,4 @@
-//! What `p2p_stats` says, as people and scripts see it.
+//! What a node counts, as people and scripts see it.
 //!
 //! JSON is one object: what counts for the whole node by its name, `first_sound` by where
 //! the bytes were, and the lists `peers` and `liars`. Names and units are those of the
@@ -7,33 +7,62 @@
 use serde_json::{Map, Number, Value};
 
 use super::{
-    client::ReplyRecord,
+    json::pretty,
     screen::{count, Column, Screen},
-    show::pretty,
 };
+
+/// The numbers of one thing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct StatRecord(Vec<(String, String)>);
+
+impl StatRecord {
+    fn get(&self, key: &str) -> Option<&str> {
+        let mut pairs = self.0.iter();
+        let (_, value) = pairs.find(|(name, _)| name == key)?;
+        Some(value)
+    }
+
+    fn number(&self, key: &str) -> Option<f64> {
+        self.get(key)?.parse().ok()
+    }
+
+    /// The parts that begin with one of `keys`.
+    fn split(self, keys: &[&str]) -> Vec<Self> {
+        let mut records = Vec::<Self>::new();
+        for (key, value) in self.0 {
+            if keys.contains(&key.as_str()) {
+                records.push(Self::default());
+            }
+            if let Some(record) = records.last_mut() {
+                record.0.push((key, value));
+            }
+        }
+        records
+    }
+}
 
 /// The reply, taken apart.
 pub(super) struct StatsReply {
-    node: ReplyRecord,
-    first_sounds: Vec<ReplyRecord>,
-    peers: Vec<ReplyRecord>,
-    liars: Vec<ReplyRecord>,
+    node: StatRecord,
+    first_sounds: Vec<StatRecord>,
+    peers: Vec<StatRecord>,
+    liars: Vec<StatRecord>,
 }
 
 impl StatsReply {
-    pub fn new(reply: ReplyRecord) -> Self {
+    pub fn new(pairs: Vec<(String, String)>) -> Self {
         let begins = |pair: &(String, String)| SECTIONS.contains(&&*pair.0);
-        let mut node = reply.0;
+        let mut node = pairs;
         let first = node.iter().position(begins).unwrap_or(node.len());
-        let sections = ReplyRecord(node.split_off(first)).split(&SECTIONS);
+        let sections = StatRecord(node.split_off(first)).split(&SECTIONS);
         let of = |key: &str| {
             let begins =
-                |section: &&ReplyRecord| section.0.first().is_some_and(|(name, _)| name == key);
+                |section: &&StatRecord| section.0.first().is_some_and(|(name, _)| name == key);
             sections.iter().filter(begins).cloned().collect()
         };
         let [first_sounds, peers, liars] = SECTIONS.map(of);
         Self {
-            node: ReplyRecord(node),
+            node: StatRecord(node),
             first_sounds,
             peers,
             liars,
@@ -50,7 +79,7 @@ impl StatsReply {
             }
         }
         let list =
-            |records: &[ReplyRecord]| records.iter().map(|r| Value::Object(object(r))).collect();
+            |records: &[StatRecord]| records.iter().map(|r| Value::Object(object(r))).collect();
         all.insert("first_sound".into(), Value::Object(first_sounds));
         all.insert("peers".into(), list(&self.peers));
         all.insert("liars".into(), list(&self.liars));
@@ -123,8 +152,8 @@ impl StatsReply {
     }
 
     fn show_first_sounds(&self, screen: &Screen) -> String {
-        let heard = |times: &&ReplyRecord| times.number("count").unwrap_or(0.0) > 0.0;
-        let row = |times: &ReplyRecord| {
+        let heard = |times: &&StatRecord| times.number("count").unwrap_or(0.0) > 0.0;
+        let row = |times: &StatRecord| {
             let value = |key| times.number(key).map(time).unwrap_or_default();
             let from = times.get("first_sound").unwrap_or_default();
             let from = match from {
@@ -146,7 +175,7 @@ impl StatsReply {
     }
 
     fn show_peers(&self, screen: &Screen) -> String {
-        let row = |peer: &ReplyRecord| {
+        let row = |peer: &StatRecord| {
             let size = |key| bytes(peer.number(key).unwrap_or(0.0));
             let count = |key| peer.get(key).unwrap_or("0").to_owned();
             vec![
@@ -171,7 +200,7 @@ impl StatsReply {
     }
 
     fn show_liars(&self, screen: &Screen) -> String {
-        let row = |liar: &ReplyRecord| {
+        let row = |liar: &StatRecord| {
             let about = liar.get("file").or(liar.get("track"));
             let who = liar.get("liar").unwrap_or_default();
             (
@@ -200,7 +229,7 @@ fn with_head<const N: usize>(
     screen.table(&columns, &rows)
 }
 
-fn object(record: &ReplyRecord) -> Map<String, Value> {
+fn object(record: &StatRecord) -> Map<String, Value> {
     let value = |key: &str, text: &str| match serde_json::from_str::<Number>(text) {
         Ok(number) if !TEXTS.contains(&key) => Value::Number(number),
         _ => text.into(),
@@ -249,7 +278,7 @@ mod tests {
 
     fn stats(pairs: &[(&str, &str)]) -> StatsReply {
         let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        StatsReply::new(ReplyRecord(pairs.iter().map(pair).collect()))
+        StatsReply::new(pairs.iter().map(pair).collect())
     }
 
     const SOME: &[(&str, &str)] = &[

@@ -9,6 +9,10 @@ use super::{
     tunes::{compose, write_wav, Tune},
     DemoError,
 };
+use crate::{
+    command::{Placing, Playback},
+    player::transport::PlayState,
+};
 
 /// Plays some seconds on `device`, as a node would play any music.
 ///
@@ -27,23 +31,23 @@ fn play(dir: &Path, device: &str) -> Result<(), DemoError> {
         source,
     })?;
     let node = DemoNode::alone(dir, "chime", device)?;
-    node.wait_until("found its own music", |client| {
-        Ok(client.value(&["search", "file", "chime"], "file")?)
-    })?;
+    node.wait_until("found its own music", |client| Ok(client.find("chime")?))?;
     let mut client = node.client()?;
-    client.run(&["setvol", VOLUME])?;
-    client.run(&["p2p_play", "chime"])?;
+    client.play(Playback::SetVolume(VOLUME))?;
+    client.play_best("chime", Placing::Instead)?;
     let sounded = node.wait_until("played", |client| {
-        let (status, facts) = (client.run(&["status"])?, client.run(&["p2p_status"])?);
-        let problems = facts.0.iter().filter(|(key, _)| key == "problem");
-        let mut words = problems
-            .map(|(_, words)| words.as_str())
-            .chain(status.get("error"));
+        let state = client.state()?;
+        let mut words = state
+            .node
+            .problems
+            .iter()
+            .map(String::as_str)
+            .chain(state.error());
         if let Some(words) = words.find(|words| words.contains("no sound")) {
             return Err(DemoError::NotShown(words.to_owned()));
         }
-        let is_over = status.get("state") == Some("stop");
-        Ok(is_over.then(|| facts.get("first_sound").is_some()))
+        let is_over = state.player.state == PlayState::Stop;
+        Ok(is_over.then(|| state.node.first_sound.is_some()))
     })?;
     match sounded {
         true => Ok(()),
@@ -61,4 +65,4 @@ fn write(path: &Path) -> io::Result<()> {
 const RATE: u32 = 48_000;
 const LENGTH: Duration = Duration::from_secs(3);
 /// Heard in a room, no fright.
-const VOLUME: &str = "50";
+const VOLUME: u8 = 50;

@@ -24,6 +24,7 @@ use self::{
     node::{DemoNode, NodeError},
 };
 use super::ctl::{client::CtlClient, CtlError};
+use crate::command::{view::TrackerStanding, Answer, Command, NodeCommand, Placing, Playback};
 
 /// What can be said about the demo.
 #[derive(clap::Args)]
@@ -134,11 +135,8 @@ impl DemoStage {
         let peer = |name, device: &str| -> Result<DemoNode, DemoError> {
             let node = DemoNode::peer(dir, name, tracker.address(), device)?;
             node.wait_until("registered", |client| {
-                let status = client.run(&["p2p_status"])?;
-                Ok(status
-                    .get("tracker")
-                    .is_some_and(|t| t.starts_with("registered"))
-                    .then_some(()))
+                let standing = client.state()?.node.standing;
+                Ok((standing == TrackerStanding::Registered).then_some(()))
             })?;
             say(name, "registered");
             Ok(node)
@@ -158,16 +156,16 @@ impl DemoStage {
 
     fn show(mut self) -> Result<(), DemoError> {
         for track in &self.tracks {
-            let uri = self.parlour.wait_until("found every track", |client| {
-                Ok(client.value(&["search", "file", &track.file], "file")?)
-            })?;
+            let uri = self
+                .parlour
+                .wait_until("found every track", |client| Ok(client.find(&track.file)?))?;
             say("parlour", &format!("found {uri}"));
         }
-        self.parlour.client()?.run(&["setvol", "80"])?;
+        self.parlour.client()?.play(Playback::SetVolume(80))?;
         for track in &self.tracks {
             self.play(track)?;
         }
-        self.parlour.client()?.run(&["stop"])?;
+        self.parlour.client()?.play(Playback::Stop)?;
         self.miss()?;
         self.leave()?;
         self.check_recording()
@@ -181,23 +179,23 @@ impl DemoStage {
             track.owner
         );
         let mut client = self.parlour.client()?;
-        client.run(&["p2p_play", &track.file])?;
+        client.play_best(&track.file, Placing::Instead)?;
         let first = self.parlour.wait_until("made a sound", |client| {
-            let (status, facts) = (client.run(&["status"])?, client.run(&["p2p_status"])?);
-            if let Some(error) = status.get("error") {
+            let state = client.state()?;
+            if let Some(error) = state.error() {
                 return Err(DemoError::NotShown(error.to_owned()));
             }
-            let sounds = status.number("elapsed").is_some_and(|at| at > 0.0);
-            Ok(facts.number("first_sound").filter(|_| sounds))
+            let sounds = state.player.elapsed.is_some_and(|at| !at.is_zero());
+            Ok(state.node.first_sound.filter(|_| sounds))
         })?;
-        say("first sound", &format!("after {:.0} ms", first * 1000.0));
+        say("first sound", &format!("after {} ms", first.as_millis()));
         let until = Instant::now() + LISTEN;
         let mut line = LiveLine::new();
         let mut arrived = 0.0;
         while Instant::now() < until {
-            let (status, facts) = (client.run(&["status"])?, client.run(&["p2p_status"])?);
-            let elapsed = status.number("elapsed").unwrap_or_default();
-            arrived = facts.number("arrived").unwrap_or_default() * 100.0;
+            let state = client.state()?;
+            let elapsed = state.player.elapsed.unwrap_or_default().as_secs_f64();
+            arrived = f64::from(state.node.arrived.unwrap_or_default()) * 100.0;
             line.show(&format!("{elapsed:4.1} s played, {arrived:3.0} % arrived"));
             thread::sleep(BETWEEN_LOOKS);
         }
@@ -214,7 +212,8 @@ impl DemoStage {
     /// Asks for a track that nobody has.
     fn miss(&self) -> Result<(), DemoError> {
         say!("\n▶ parlour plays \"The Lost Chord\", which nobody has");
-        match self.parlour.client()?.run(&["p2p_play", "The Lost Chord"]) {
+        let mut client = self.parlour.client()?;
+        match client.play_best("The Lost Chord", Placing::Instead) {
             Err(CtlError::Refused { text, .. }) => {
                 say("error", &text);
                 Ok(())
@@ -231,11 +230,10 @@ impl DemoStage {
         say!("\n▶ attic leaves");
         self.attic.end()?;
         let left = self.parlour.wait_until("seen attic go", |client| {
-            let peers = client.records(&["p2p_peers"], &["peer"])?;
-            let names: Vec<String> = peers
-                .iter()
-                .filter_map(|peer| Some(peer.get("peer")?.to_owned()))
-                .collect();
+            let Answer::Peers(peers) = client.ask(Command::Node(NodeCommand::Peers))? else {
+                return Ok(None);
+            };
+            let names: Vec<String> = peers.iter().map(|peer| peer.name.to_string()).collect();
             let lists = |name| names.iter().any(|listed| listed == name);
             Ok((lists("kitchen") && !lists("attic")).then_some(names))
         })?;

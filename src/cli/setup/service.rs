@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::cli::ctl::client::{CtlClient, ReplyRecord};
+use crate::{
+    cli::ctl::client::CtlClient,
+    command::view::{StateView, TrackerStanding},
+};
 
 /// Whether systemd runs this machine.
 pub fn is_managed() -> bool {
@@ -36,14 +39,11 @@ pub fn start() -> Result<(), String> {
 pub fn words(socket: &Path) -> Vec<(&'static str, String)> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let state = CtlClient::connect(socket).and_then(|mut client| client.run(&["p2p_status"]));
-        let is_registered = |state: &ReplyRecord| {
-            let tracker = state.get("tracker").unwrap_or_default();
-            tracker.starts_with("registered")
-        };
+        let state = CtlClient::connect(socket).and_then(|mut client| client.state());
+        let is_registered = |state: &StateView| state.node.standing == TrackerStanding::Registered;
         match state {
             Ok(state) if is_registered(&state) || Instant::now() > deadline => {
-                return described(&state);
+                return described(state);
             }
             Err(why) if Instant::now() > deadline => return vec![("service", why.to_string())],
             _ => thread::sleep(BETWEEN_LOOKS),
@@ -51,13 +51,18 @@ pub fn words(socket: &Path) -> Vec<(&'static str, String)> {
     }
 }
 
-fn described(state: &ReplyRecord) -> Vec<(&'static str, String)> {
-    let of = |key| state.get(key).map(str::to_owned);
-    let mut words = vec![("service", "runs, and starts at every boot".to_owned())];
-    words.extend(of("name").map(|name| ("name", name)));
-    words.extend(of("tracker").map(|tracker| ("tracker", tracker)));
-    let problems = state.0.iter().filter(|(key, _)| key == "problem");
-    words.extend(problems.map(|(_, problem)| ("problem", problem.clone())));
+fn described(state: StateView) -> Vec<(&'static str, String)> {
+    let node = state.node;
+    let mut words = vec![
+        ("service", "runs, and starts at every boot".to_owned()),
+        ("name", node.name.to_string()),
+        ("tracker", node.tracker),
+    ];
+    words.extend(
+        node.problems
+            .into_iter()
+            .map(|problem| ("problem", problem)),
+    );
     words
 }
 

@@ -95,6 +95,7 @@ pub fn split(line: &str) -> Result<Vec<String>, Ack> {
 }
 
 /// `word` such that [`split`] gives it back.
+#[cfg(test)]
 pub fn quote(word: &str) -> String {
     let mut quoted = String::with_capacity(word.len() + 2);
     quoted.push('"');

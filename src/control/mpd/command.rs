@@ -6,7 +6,7 @@ use self::table::{spec, SPECS};
 use super::args::{split, Ack, AckCode, Args};
 use crate::{
     catalog::Tag,
-    command::{Command, StateParts},
+    command::{Command, NodeCommand, StateParts},
 };
 
 /// What a line asks for.
@@ -33,6 +33,8 @@ pub enum ReplyForm {
     Positions,
     /// Only that it is done.
     Nothing,
+    /// As JSON, a line for each thing.
+    Json,
 }
 
 /// About the conversation itself.
@@ -119,6 +121,12 @@ impl Access {
 /// # Errors
 /// Says what is wrong, with the name of the command where one was recognised.
 pub fn parse(line: &str) -> Result<MpdCommand, (&'static str, Ack)> {
+    if let Some(json) = line.strip_prefix(JSON) {
+        return match serde_json::from_str(json) {
+            Ok(command) => Ok(MpdCommand::Node(command, ReplyForm::Json)),
+            Err(error) => Err((JSON.trim_end(), Ack::arg(format!("no command: {error}")))),
+        };
+    }
     let mut words = split(line).map_err(|ack| ("", ack))?;
     if words.is_empty() {
         return Err(("", Ack::new(AckCode::Unknown, "No command given")));
@@ -132,6 +140,18 @@ pub fn parse(line: &str) -> Result<MpdCommand, (&'static str, Ack)> {
     parse(&mut args)
         .and_then(|command| args.end().map(|()| command))
         .map_err(|ack| (*name, ack))
+}
+
+/// Begins a line whose rest is a [`Command`] in JSON.
+const JSON: &str = "p2p ";
+
+/// The clients that may give `command`, whatever line asks for it.
+pub fn use_of(command: &Command) -> Use {
+    match command {
+        Command::Node(NodeCommand::Leave | NodeCommand::Join) => Use::Local,
+        command if command.needs_player() => Use::Player,
+        _ => Use::Any,
+    }
 }
 
 /// The name and use of the command that `line` begins with.
@@ -155,10 +175,13 @@ mod tests {
     use super::*;
     use crate::{
         command::{
-            DatabaseCommand, NodeCommand, Placing, Playback, QueueCommand, QueueEdit, QueuePlace,
-            StatePart,
+            DatabaseCommand, Filter, Placing, Playback, QueueCommand, QueueEdit, QueuePlace,
+            Selection, Sort, SortBy, StatePart,
         },
-        player::transport::SeekTo,
+        player::{
+            queue::{QueueId, Single},
+            transport::SeekTo,
+        },
     };
 
     #[test]
@@ -207,6 +230,67 @@ mod tests {
         ];
         for (line, command) in cases {
             assert_eq!(parse(line), Ok(command), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_command_comes_back_from_its_json() {
+        let wait = Duration::from_millis(2500);
+        let filter = Filter::base("kitchen/a \"b\"");
+        let sort = Some(Sort {
+            by: SortBy::Tag(Tag::Date),
+            descending: true,
+        });
+        let selection = Selection {
+            filter: filter.clone(),
+            sort,
+            window: Some(2..5),
+        };
+        for command in [
+            Command::Playback(Playback::SeekCurrent(SeekTo::Forward(wait))),
+            Command::Playback(Playback::SeekId(QueueId(7), wait)),
+            Command::Playback(Playback::Single(Single::OneShot)),
+            Command::Queue(QueueCommand::List(Some(1..4))),
+            Command::Queue(QueueCommand::Find(filter)),
+            Command::Queue(QueueCommand::Edit(QueueEdit::Move(
+                2..4,
+                QueuePlace::After(1),
+            ))),
+            Command::Database(DatabaseCommand::Find(selection)),
+            Command::Database(DatabaseCommand::PlayBest("a\nb".into(), Placing::Next)),
+            Command::Node(NodeCommand::State),
+        ] {
+            let line = format!("p2p {}", serde_json::to_string(&command).unwrap());
+            assert!(!line.contains('\n'), "{line}");
+            assert_eq!(parse(&line), Ok(MpdCommand::Node(command, ReplyForm::Json)));
+        }
+    }
+
+    #[test]
+    fn hostile_json_is_refused() {
+        let nested = |depth: usize| {
+            let open = r#"{"not":"#.repeat(depth);
+            let filter = format!("{open}{{\"and\":[]}}{}", "}".repeat(depth));
+            format!(r#"p2p {{"queue":{{"find":{{"root":{filter},"folded":false}}}}}}"#)
+        };
+        assert!(parse(&nested(100)).is_ok());
+        for bad in [
+            "p2p",
+            "p2p ",
+            "p2p  {}",
+            "p2p null",
+            r#"p2p {"node":"quit"}"#,
+            r#"p2p {"queue":{"list":{"start":5,"end":2}}}"#,
+            r#"p2p {"queue":{"edit":{"delete":{"start":5,"end":2}}}}"#,
+            r#"p2p {"queue":{"edit":{"move":[{"start":5,"end":2},{"at":0}]}}}"#,
+            r#"p2p {"playback":{"seek":[0,-1.0]}}"#,
+            r#"p2p {"playback":{"seek":[0,1e300]}}"#,
+            r#"p2p {"playback":{"set_volume":256}}"#,
+            r#"p2p {"database":{"values":{"tag":"Nonsense","filter":null,"group":[]}}}"#,
+            &nested(5000),
+        ] {
+            let (_, ack) = parse(bad).expect_err(bad);
+            assert_eq!(ack.code, AckCode::Arg, "{bad}");
         }
     }
 

@@ -2,20 +2,27 @@
 
 use std::fmt::Write as _;
 
-use super::{command::ReplyForm, dates::format_time, reply::Reply};
+use super::{command::ReplyForm, dates::format_time, reply::Reply, tag::TagMask};
 use crate::{
+    catalog::Tag,
     command::{
+        answer::{DirectoryView, FileView, GroupView, SongSum},
+        rows::RowWriter,
         song::SongRef,
         view::{NodeView, PeerView, PlayerView, QueuedView, StateView},
-        Answer, Chosen,
+        Answer, Chosen, Row,
     },
-    player::{queue::Single, transport::PlayState},
+    player::{
+        queue::{QueueId, Single},
+        transport::PlayState,
+    },
     protocol::PeerState,
 };
 
 /// Adds what `form` shows of `answer`.
 pub fn print(answer: &Answer, form: ReplyForm, reply: &mut Reply) {
     match answer {
+        _ if form == ReplyForm::Json => _ = reply.json(answer),
         Answer::State(state) => print_state(state, form, reply),
         _ if form == ReplyForm::Nothing => {}
         Answer::Done => {}
@@ -50,7 +57,7 @@ fn print_state(state: &StateView, form: ReplyForm, reply: &mut Reply) {
         ReplyForm::Status => print_status(state, reply),
         ReplyForm::CurrentSong => {
             if let Some(current) = &player.current {
-                print_queued(current, reply);
+                print_view(current, reply);
             }
         }
         ReplyForm::Volume => _ = reply.pair("volume", player.volume),
@@ -69,7 +76,7 @@ fn print_state(state: &StateView, form: ReplyForm, reply: &mut Reply) {
             }
         }
         ReplyForm::NodeStatus => print_node(node, player, reply),
-        ReplyForm::Whole | ReplyForm::Positions | ReplyForm::Nothing => {}
+        ReplyForm::Whole | ReplyForm::Positions | ReplyForm::Nothing | ReplyForm::Json => {}
     }
 }
 
@@ -116,7 +123,7 @@ fn print_times(current: &QueuedView, player: &PlayerView, reply: &mut Reply) {
     let Some(elapsed) = player.elapsed else {
         return;
     };
-    let song = SongRef::from(current);
+    let song = SongRef::from(&current.song);
     let (at, of) = (elapsed.as_secs(), song.duration.as_secs());
     reply.pair("time", format_args!("{at}:{of}"));
     reply.seconds("elapsed", elapsed);
@@ -142,7 +149,7 @@ fn print_node(view: &NodeView, player: &PlayerView, reply: &mut Reply) {
             reply.pair("waits_for", what);
         }
         if let Some(missed) = &view.missed {
-            reply.pair("waits_reason", missed.reason);
+            reply.pair("waits_reason", missed.reason.word());
             reply.pair("waits_peer", &missed.peer);
             reply.pair("waits_since_s", missed.since.as_secs());
         }
@@ -181,15 +188,18 @@ fn print_chosen(chosen: &Chosen, reply: &mut Reply) {
         reply.flag("p2p_now", chosen.is_now);
     }
     for song in &chosen.songs {
-        print_queued(song, reply);
+        print_view(song, reply);
     }
 }
 
+fn print_view(queued: &QueuedView, reply: &mut Reply) {
+    print_queued(queued.position, queued.id, &(&queued.song).into(), reply);
+}
+
 /// A song of the queue, with its place.
-pub fn print_queued(queued: &QueuedView, reply: &mut Reply) {
-    print_song(&queued.into(), reply);
-    reply.pair("Pos", queued.position);
-    reply.pair("Id", queued.id.0);
+pub fn print_queued(position: usize, id: QueueId, song: &SongRef<'_>, reply: &mut Reply) {
+    print_song(song, reply);
+    reply.pair("Pos", position).pair("Id", id.0);
 }
 
 /// Everything about a song, `file:` first, as in every song of a reply.
@@ -210,7 +220,7 @@ pub fn print_song(song: &SongRef<'_>, reply: &mut Reply) {
 
 /// `rate:bits:channels`, with `f` for bits where there are none: lossy formats decode to
 /// floating point.
-fn audio_format(song: &SongRef<'_>) -> String {
+pub fn audio_format(song: &SongRef<'_>) -> String {
     let mut format = format!("{}:", song.rate);
     match song.bits {
         Some(bits) => _ = write!(format, "{bits}"),
@@ -218,6 +228,111 @@ fn audio_format(song: &SongRef<'_>) -> String {
     }
     _ = write!(format, ":{}", song.channels);
     format
+}
+
+/// Prints what a query finds.
+#[derive(Debug)]
+pub struct RowPrinter {
+    form: ReplyForm,
+    reply: Reply,
+}
+
+impl RowPrinter {
+    /// Songs are shown with `tags`.
+    pub fn new(form: ReplyForm, tags: TagMask) -> Self {
+        let reply = Reply::with_tags(tags);
+        Self { form, reply }
+    }
+
+    /// What was printed since it was taken last.
+    pub fn take(&mut self) -> Reply {
+        let empty = Reply::with_tags(self.reply.tags());
+        std::mem::replace(&mut self.reply, empty)
+    }
+
+    /// Prints `row` where JSON is wanted.
+    fn is_json(&mut self, row: impl FnOnce() -> Row) -> bool {
+        let is_json = self.form == ReplyForm::Json;
+        if is_json {
+            self.reply.json(&row());
+        }
+        is_json
+    }
+}
+
+impl RowWriter for RowPrinter {
+    fn directory(&mut self, uri: &str, modified: Option<i64>, is_away: bool) {
+        let directory = || DirectoryView {
+            uri: uri.to_owned(),
+            modified,
+            is_away,
+        };
+        if self.is_json(|| Row::Directory(directory())) {
+            return;
+        }
+        self.reply.text("directory", uri);
+        if let Some(modified) = modified {
+            self.reply.text("Last-Modified", &format_time(modified));
+        }
+        if is_away {
+            self.reply.flag("p2p_away", true);
+        }
+    }
+
+    fn path(&mut self, song: &SongRef<'_>) {
+        if !self.is_json(|| Row::Path(song.uri())) {
+            self.reply.line("file", |text| song.push_uri(text));
+        }
+    }
+
+    fn file(&mut self, name: &str, size: u64, modified: i64) {
+        let file = || FileView {
+            name: name.to_owned(),
+            size,
+            modified,
+        };
+        if !self.is_json(|| Row::File(file())) {
+            self.reply.text("file", name).pair("size", size);
+            self.reply.text("Last-Modified", &format_time(modified));
+        }
+    }
+
+    fn song(&mut self, song: &SongRef<'_>) {
+        if !self.is_json(|| Row::Song((*song).into())) {
+            print_song(song, &mut self.reply);
+        }
+    }
+
+    fn queued(&mut self, position: usize, id: QueueId, song: &SongRef<'_>) {
+        let queued = || QueuedView {
+            position,
+            id,
+            song: (*song).into(),
+        };
+        if self.form == ReplyForm::Positions {
+            self.reply.pair("cpos", position).pair("Id", id.0);
+        } else if !self.is_json(|| Row::Queued(queued())) {
+            print_queued(position, id, song, &mut self.reply);
+        }
+    }
+
+    fn group(&mut self, tags: &[Tag], values: &[String], known: usize, sum: Option<SongSum>) {
+        let pairs = || tags.iter().copied().zip(values.iter());
+        let group = || GroupView {
+            values: pairs().map(|(tag, value)| (tag, value.clone())).collect(),
+            sum,
+        };
+        if self.is_json(|| Row::Group(group())) {
+            return;
+        }
+        for (tag, value) in pairs().skip(known) {
+            self.reply.text(tag.name(), value);
+        }
+        if let Some(sum) = sum {
+            self.reply.pair("songs", sum.songs);
+            self.reply.pair("playtime", sum.playtime.as_secs());
+        }
+    }
 }
 
 /// What this node plays.

@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use serde::Serialize;
+
 use super::tag::TagMask;
 use crate::unseen::{has_unseen, one_line};
 
@@ -63,6 +65,18 @@ impl Reply {
     /// Seconds to the millisecond.
     pub fn seconds(&mut self, key: &str, value: Duration) -> &mut Self {
         self.pair(key, format_args!("{:.3}", value.as_secs_f64()))
+    }
+
+    /// Adds a line of JSON. What nobody sees becomes blanks, as in [`Self::pair`].
+    pub fn json(&mut self, value: &impl Serialize) -> &mut Self {
+        // What is shown has no keys but texts, and no number that JSON lacks.
+        let line = serde_json::to_string(value).unwrap_or_default();
+        match has_unseen(&line) {
+            true => self.text.push_str(&one_line(&line)),
+            false => self.text.push_str(&line),
+        }
+        self.text.push('\n');
+        self
     }
 
     pub fn as_str(&self) -> &str {

@@ -14,7 +14,8 @@ use std::{collections::VecDeque, fmt::Write as _};
 use super::{
     args::{Ack, AckCode, MAX_LINE},
     command::{
-        self, name_and_use, parse, Access, MpdCommand, ReplyForm, SessionCommand, TagTypes, Use,
+        self, name_and_use, parse, use_of, Access, MpdCommand, ReplyForm, SessionCommand, TagTypes,
+        Use,
     },
     idle,
     print::print_decoders,
@@ -328,31 +329,33 @@ impl Session {
         if line.starts_with(|c: char| !c.is_ascii_lowercase()) {
             return self.end(SessionEnd::Foreign);
         }
-        let known = name_and_use(line);
-        if let Some((name, usage)) = known {
-            if !self.access.allows(usage) {
-                let text = match usage {
-                    Use::Local if self.is_admitted() => format!(
-                        "\"{name}\" is for this node's own machine: run `p2pmusic ctl` there"
-                    ),
-                    _ => format!("you don't have permission for \"{name}\""),
-                };
-                let ack = Ack::new(AckCode::Permission, text);
-                return self.finish(name, list, Err(ack));
-            }
+        let (name, usage) = name_and_use(line).unwrap_or(("", Use::Open));
+        if let Err(ack) = self.check(name, usage) {
+            return self.finish(name, list, Err(ack));
         }
         match parse(line) {
             Err((name, ack)) => self.finish(name, list, Err(ack)),
-            Ok(MpdCommand::Session(command)) => {
-                let name = known.map_or("", |(name, _)| name);
-                self.converse(name, command, list);
-            }
-            Ok(MpdCommand::Node(command, form)) => {
-                let name = known.map_or("", |(name, _)| name);
-                self.mode = Mode::Waiting { name, list };
-                self.actions.push_back(SessionAction::Run(command, form));
-            }
+            Ok(MpdCommand::Session(command)) => self.converse(name, command, list),
+            Ok(MpdCommand::Node(command, form)) => match self.check(name, use_of(&command)) {
+                Err(ack) => self.finish(name, list, Err(ack)),
+                Ok(()) => {
+                    self.mode = Mode::Waiting { name, list };
+                    self.actions.push_back(SessionAction::Run(command, form));
+                }
+            },
         }
+    }
+
+    /// Whether the client may give a command of that name and use.
+    fn check(&self, name: &str, usage: Use) -> Result<(), Ack> {
+        let text = match usage {
+            _ if self.access.allows(usage) => return Ok(()),
+            Use::Local if self.is_admitted() => {
+                format!("\"{name}\" is for this node's own machine: run `p2pmusic ctl` there")
+            }
+            _ => format!("you don't have permission for \"{name}\""),
+        };
+        Err(Ack::new(AckCode::Permission, text))
     }
 
     /// Carries out a command that is about the conversation.

@@ -5,14 +5,16 @@ use proptest::prelude::*;
 use super::{
     args::{quote, Ack, AckCode},
     command::{parse, MpdCommand},
-    plan::{Plan, PlanStep},
-    print::print,
+    print::{print, RowPrinter},
     reply::Reply,
     tag::TagMask,
 };
 use crate::{
     catalog::{Database, KEPT_FOR},
-    command::{Command, CommandOutcome, CommandRequest, DatabaseCommand, Placing},
+    command::{
+        plan::{Plan, PlanStep},
+        Command, CommandOutcome, CommandRequest, DatabaseCommand, Placing,
+    },
     control::fixture::{self, FixtureNode},
     player::{transport::PlayState, PlayerEvent},
 };
@@ -46,11 +48,12 @@ impl Harness {
                     print(&answer, form, &mut reply);
                     return Ok(text + reply.as_str());
                 }
-                CommandOutcome::Query(query) => Plan::new(*query, TagMask::ALL, form),
+                CommandOutcome::Query(query) => Plan::new(*query),
             };
+            let mut rows = RowPrinter::new(form, TagMask::ALL);
             loop {
-                match plan.step(self.budget) {
-                    PlanStep::Write(reply) => text.push_str(reply.as_str()),
+                match plan.step(self.budget, &mut rows) {
+                    PlanStep::Wrote => text.push_str(rows.take().as_str()),
                     PlanStep::Done => return Ok(text),
                     PlanStep::Failed(error) => return Err(error.into()),
                     PlanStep::Insert(insertion) => {

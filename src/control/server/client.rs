@@ -22,12 +22,12 @@ use super::{
 };
 use crate::{
     command::{
+        plan::{Plan, PlanStep},
         Command, CommandError, CommandOutcome, CommandRequest, Query, StatePart, StateParts,
     },
     control::mpd::{
         command::{Access, ReplyForm},
-        plan::{Plan, PlanStep},
-        print::print,
+        print::{print, RowPrinter},
         reply::Reply,
         session::{Guess, Session, SessionAction, SessionEnd, GREETING},
     },
@@ -300,11 +300,12 @@ impl ClientTask {
     ) -> Result<Result<Option<CommandRequest>, CommandError>, Gone> {
         let plans = self.commons.of(self.address.is_some()).plans.clone();
         let _turn = plans.acquire_arc().await;
-        let mut plan = Plan::new(query, self.session.tags(), form);
+        let mut plan = Plan::new(query);
+        let mut rows = RowPrinter::new(form, self.session.tags());
         let due = Instant::now() + ANSWER_TIME;
         loop {
-            match plan.step(PLAN_STEP) {
-                PlanStep::Write(reply) => self.answer(reply.as_str(), due).await?,
+            match plan.step(PLAN_STEP, &mut rows) {
+                PlanStep::Wrote => self.answer(rows.take().as_str(), due).await?,
                 PlanStep::Done => return Ok(Ok(None)),
                 PlanStep::Insert(found) => return Ok(Ok(Some(CommandRequest::Insert(found)))),
                 PlanStep::Failed(error) => return Ok(Err(error)),

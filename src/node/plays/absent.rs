@@ -1,7 +1,6 @@
 //! Plays that wait for a peer that is not here, or says nothing.
 
 use std::{
-    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -9,41 +8,10 @@ use std::{
 use super::{Play, PlayAction, PlayStage, PlayStep, Plays};
 use crate::{
     catalog::Database,
+    command::view::Missed,
     id::PeerId,
     player::{queue::QueueItem, PlayId},
 };
-
-/// How somebody is missed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missed {
-    /// It does not answer.
-    Silent,
-    /// It is not in the swarm.
-    Absent,
-    /// It is in the swarm, without the track.
-    Lacks,
-}
-
-impl Missed {
-    /// One word, for programs.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Silent => "silent",
-            Self::Absent => "absent",
-            Self::Lacks => "lacks",
-        }
-    }
-}
-
-impl fmt::Display for Missed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Silent => "does not answer",
-            Self::Absent => "is not here",
-            Self::Lacks => "does not have it any more",
-        })
-    }
-}
 
 /// The peer that a play waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,13 +9,16 @@ use std::{
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use super::runner;
-use crate::cli::{
-    ctl::client::{CtlClient, ReplyRecord},
-    doctor::{
-        aside,
-        facts::{NodeAnswer, Status, Unit},
-        person::Person,
+use crate::{
+    cli::{
+        ctl::{client::CtlClient, CtlError},
+        doctor::{
+            aside,
+            facts::{NodeAnswer, Status, Unit},
+            person::Person,
+        },
     },
+    command::{view::StateView, Answer, Command, NodeCommand},
 };
 
 /// Asks the node at `socket`; says, too, as which user it runs, where it is there.
@@ -51,23 +54,25 @@ pub fn ask(socket: &Path) -> (NodeAnswer, Option<Person>) {
     (node, runs_as)
 }
 
-fn status(client: &mut CtlClient) -> Result<Status, crate::cli::ctl::CtlError> {
-    let player = client.run(&["status"])?;
-    let node = client.run(&["p2p_status"])?;
-    let stats = client.run(&["p2p_stats"])?;
-    let text = |key| node.get(key).unwrap_or_default().to_owned();
-    let count = |record: &ReplyRecord, key| record.number(key).map_or(0, |n| n as u64);
-    let problems = node.0.iter().filter(|(key, _)| key == "problem");
+fn status(client: &mut CtlClient) -> Result<Status, CtlError> {
+    let StateView { node, player } = client.state()?;
+    let stats = match client.ask(Command::Node(NodeCommand::Stats))? {
+        Answer::Stats(stats) => stats,
+        _ => Vec::new(),
+    };
+    let underruns = stats.iter().find(|(name, _)| name == "underruns");
     Ok(Status {
-        name: text("name"),
-        id: text("peer"),
-        tracker: text("tracker"),
-        peers: count(&node, "peers"),
-        tracks: count(&node, "tracks"),
-        output: text("output"),
-        volume: player.get("volume").and_then(|text| text.parse().ok()),
-        problems: problems.map(|(_, problem)| problem.clone()).collect(),
-        underruns: count(&stats, "underruns"),
+        name: node.name.to_string(),
+        id: node.peer.to_hex(),
+        tracker: node.tracker,
+        peers: node.peers as u64,
+        tracks: node.tracks as u64,
+        output: node.output,
+        volume: node.role.is_peer().then_some(player.volume),
+        problems: node.problems,
+        underruns: underruns
+            .and_then(|(_, count)| count.parse().ok())
+            .unwrap_or(0),
     })
 }
 

@@ -104,6 +104,12 @@ pub(super) const SPECS: &[Spec] = &[
         session(SessionCommand::Commands { usable: false })
     }),
     ("outputs", Use::Any, |_| state(ReplyForm::Outputs)),
+    ("p2p", Use::Any, |a| {
+        Err(Ack::arg(match a.peek() {
+            None => "a command in JSON is missing",
+            Some(_) => "a command in JSON follows one blank",
+        }))
+    }),
     ("p2p_devices", Use::Any, |_| node(NodeCommand::Devices)),
     ("p2p_join", Use::Local, |_| node(NodeCommand::Join)),
     ("p2p_leave", Use::Local, |_| node(NodeCommand::Leave)),

@@ -176,6 +176,25 @@ fn an_idle_client_holds_nothing() {
 }
 
 #[test]
+fn json_is_no_way_round_a_permission() {
+    for (access, line, is_run) in [
+        (Access::Local, r#"p2p {"node":"leave"}"#, true),
+        (Access::Remote, r#"p2p {"node":"leave"}"#, false),
+        (Access::Remote, r#"p2p {"node":"join"}"#, false),
+        (Access::Remote, r#"p2p {"node":"state"}"#, true),
+        (Access::Closed, r#"p2p {"node":"state"}"#, false),
+        (Access::Closed, r#"p2p {"playback":"stop"}"#, false),
+    ] {
+        let (text, end) = say(&mut greeted(access), &format!("{line}\n"));
+        assert_eq!(end, None);
+        match is_run {
+            true => assert_eq!(text, "OK\n", "{line}"),
+            false => assert!(text.starts_with("ACK [4@0] {p2p} "), "{line}: {text}"),
+        }
+    }
+}
+
+#[test]
 fn commands_are_those_that_the_node_and_the_client_can_use() {
     let tells = |access, has_player, line: &str| {
         let mut session = Session::new(access, has_player);

@@ -19,18 +19,11 @@ use self::{
     walk::{Spot, TrackWalk},
 };
 use super::{
-    command::ReplyForm,
-    dates::format_time,
-    print::{print_queued, print_song},
-    reply::Reply,
-    tag::TagMask,
+    answer::DirectoryView, rows::RowWriter, song::SongRef, AfterInsert, CommandError,
+    DatabaseCommand, Filter, Insertion, Query, Question, QueuePlace, Selection, Sort, SortBy,
 };
 use crate::{
     catalog::{Database, FieldSet, FoundTrackRef, Interner, Tag},
-    command::{
-        song::SongRef, view::QueuedView, AfterInsert, CommandError, DatabaseCommand, Filter,
-        Insertion, Query, Question, QueuePlace, Selection, Sort, SortBy,
-    },
     id::TrackId,
     player::queue::{self, QueueItem, QueueSlot},
 };
@@ -39,8 +32,6 @@ use crate::{
 #[derive(Debug)]
 pub struct Plan {
     database: Database,
-    tags: TagMask,
-    form: ReplyForm,
     /// When it was asked for.
     asked: Instant,
     stage: PlanStage,
@@ -49,8 +40,8 @@ pub struct Plan {
 /// What a step of a plan gave.
 #[derive(Debug)]
 pub enum PlanStep {
-    /// The next part of the answer, maybe an empty one.
-    Write(Reply),
+    /// The next part of the answer is out, maybe an empty one.
+    Wrote,
     /// The last part of the answer is out.
     Done,
     /// The songs are found; what is done with them is the node's to answer.
@@ -63,8 +54,9 @@ enum PlanStage {
     Walk(Box<TrackWalk>, Collector),
     Print(std::vec::IntoIter<Spot>, Printer),
     Insert(Vec<Spot>, Option<QueuePlace>, AfterInsert),
-    /// Something, and then songs.
-    Tell(Reply, Vec<Spot>, Printer),
+    /// Directories, and then songs.
+    Directory(Vec<DirectoryView>, Vec<Spot>, Printer),
+    Groups(Tally),
     Fail(CommandError),
     /// Songs of the queue, by position, those that pass the filter.
     Queue(std::vec::IntoIter<(usize, QueueSlot)>, Option<Filter>),
@@ -123,8 +115,8 @@ enum Printer {
 }
 
 impl Plan {
-    /// The answer to `query`, with these tags of songs.
-    pub fn new(query: Query, tags: TagMask, form: ReplyForm) -> Self {
+    /// The answer to `query`.
+    pub fn new(query: Query) -> Self {
         let Query {
             question,
             database,
@@ -136,23 +128,20 @@ impl Plan {
         };
         Self {
             database,
-            tags,
-            form,
             asked,
             stage,
         }
     }
 
     /// Goes on, looking at `budget` tracks at most (sorting aside).
-    pub fn step(&mut self, budget: usize) -> PlanStep {
-        let mut reply = Reply::with_tags(self.tags);
+    pub fn step(&mut self, budget: usize, rows: &mut dyn RowWriter) -> PlanStep {
         self.stage = match mem::replace(&mut self.stage, PlanStage::End) {
             PlanStage::Walk(walk, collector) => self.walk(walk, collector, budget),
             PlanStage::Print(mut spots, mut printer) => {
                 let some = spots.by_ref().take(budget);
                 let fields = printer.fields();
                 for found in some.filter_map(|spot| spot.find(&self.database, fields)) {
-                    printer.print(found, &mut reply);
+                    printer.print(found, rows);
                 }
                 match spots.as_slice() {
                     [] => PlanStage::End,
@@ -161,14 +150,9 @@ impl Plan {
             }
             PlanStage::Queue(mut slots, filter) => {
                 for (position, slot) in slots.by_ref().take(budget) {
-                    let queued = QueuedView::new(position, &slot, &self.database);
-                    let passes = |filter: &Filter| filter.matches(&(&queued).into());
-                    match self.form {
-                        _ if !filter.as_ref().is_none_or(passes) => {}
-                        ReplyForm::Positions => {
-                            reply.pair("cpos", position).pair("Id", slot.id.0);
-                        }
-                        _ => print_queued(&queued, &mut reply),
+                    let song = SongRef::queued(&slot.item, &self.database);
+                    if filter.as_ref().is_none_or(|filter| filter.matches(&song)) {
+                        rows.queued(position, slot.id, &song);
                     }
                 }
                 match slots.as_slice() {
@@ -189,14 +173,25 @@ impl Plan {
                 let items = queue::enough(items.map(queued));
                 return PlanStep::Insert(Insertion { items, at, then });
             }
-            PlanStage::Tell(answer, spots, printer) => {
-                reply = answer;
+            PlanStage::Directory(directories, spots, printer) => {
+                for DirectoryView {
+                    uri,
+                    modified,
+                    is_away,
+                } in &directories
+                {
+                    rows.directory(uri, *modified, *is_away);
+                }
                 PlanStage::Print(spots.into_iter(), printer)
+            }
+            PlanStage::Groups(tally) => {
+                tally.write(rows);
+                PlanStage::End
             }
             PlanStage::Fail(error) => return PlanStep::Failed(error),
             PlanStage::End => return PlanStep::Done,
         };
-        PlanStep::Write(reply)
+        PlanStep::Wrote
     }
 
     fn walk(&self, mut walk: Box<TrackWalk>, mut collector: Collector, budget: usize) -> PlanStage {
@@ -307,7 +302,7 @@ impl Collector {
         match self {
             Self::Hits(hits) => hits.end(database),
             Self::Directory(directory) => directory.end(database),
-            Self::Tally(tally) => PlanStage::Tell(tally.end(), Vec::new(), Printer::Songs),
+            Self::Tally(tally) => PlanStage::Groups(tally),
             Self::Best(best) => match best.end(database) {
                 Ok(stage) => stage,
                 // The same is looked for among what owners list that are away.
@@ -415,23 +410,19 @@ impl Printer {
         }
     }
 
-    fn print(&mut self, found: FoundTrackRef<'_>, reply: &mut Reply) {
+    fn print(&mut self, found: FoundTrackRef<'_>, rows: &mut dyn RowWriter) {
         let song = SongRef::from(found);
         match self {
-            Self::Songs => print_song(&song, reply),
-            Self::Files => {
-                reply.pair("file", song.name);
-                reply.pair("size", found.listed.size);
-                reply.pair("Last-Modified", format_time(song.modified));
-            }
+            Self::Songs => rows.song(&song),
+            Self::Files => rows.file(song.name, found.listed.size, song.modified),
             Self::Tree { info, directory } => {
                 let here = SongRef { name: "", ..song };
                 if !here.is_at(directory) {
-                    enter(directory, here.uri(), reply);
+                    enter(directory, here.uri(), rows);
                 }
                 match info {
-                    true => print_song(&song, reply),
-                    false => _ = reply.line("file", |text| song.push_uri(text)),
+                    true => rows.song(&song),
+                    false => rows.path(&song),
                 }
             }
         }
@@ -440,7 +431,7 @@ impl Printer {
 
 /// Writes the directories on the way from where the last song was to `here`
 /// that have not been written.
-fn enter(last: &mut String, here: String, reply: &mut Reply) {
+fn enter(last: &mut String, here: String, rows: &mut dyn RowWriter) {
     let is_written = |dir: &str| {
         let rest = last.strip_prefix(dir);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -448,7 +439,7 @@ fn enter(last: &mut String, here: String, reply: &mut Reply) {
     let ends = here.match_indices('/').map(|(at, _)| at);
     for end in ends.chain([here.len()]) {
         if !is_written(&here[..end]) {
-            reply.pair("directory", &here[..end]);
+            rows.directory(&here[..end], None, false);
         }
     }
     *last = here;

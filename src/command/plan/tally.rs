@@ -1,15 +1,16 @@
 //! Answers that sum tracks up: a directory, the values of a tag, a count.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{nobody_has, Look, PlanStage, Printer, Spot};
 use crate::{
     catalog::{Database, FieldSet, Tag},
-    command::{song::SongRef, Filter},
-    control::mpd::{dates::format_time, reply::Reply},
+    command::{
+        answer::{DirectoryView, SongSum},
+        rows::RowWriter,
+        song::SongRef,
+        Filter,
+    },
     id::TrackId,
 };
 
@@ -94,9 +95,8 @@ impl DirectoryTally {
         if self.directories.is_empty() && self.songs.is_empty() && !is_there {
             return nobody_has(&self.uri, database);
         }
-        let mut reply = Reply::new();
         let prefix = match self.uri.as_str() {
-            "" => String::new(),
+            uri if uri.is_empty() || self.files => String::new(),
             uri => format!("{uri}/"),
         };
         let members = database.members().iter();
@@ -104,34 +104,19 @@ impl DirectoryTally {
             true => members.filter(|m| !m.is_here()).map(|m| &*m.name).collect(),
             false => BTreeSet::new(),
         };
-        for (name, modified) in &self.directories {
-            match self.files {
-                true => reply.text("directory", name),
-                false => reply.line("directory", |text| {
-                    text.push_str(&prefix);
-                    text.push_str(name);
-                }),
-            };
-            if *modified > 0 {
-                reply.text("Last-Modified", &format_time(*modified));
-            }
-            if away.contains(name.as_str()) {
-                reply.flag("p2p_away", true);
-            }
-        }
+        let directories = self.directories.iter();
+        let directories = directories.map(|(name, modified)| DirectoryView {
+            uri: format!("{prefix}{name}"),
+            modified: Some(*modified).filter(|modified| *modified > 0),
+            is_away: away.contains(name.as_str()),
+        });
+        let directories = directories.collect();
         let printer = match self.files {
             true => Printer::Files,
             false => Printer::Songs,
         };
-        PlanStage::Tell(reply, self.songs.into_values().collect(), printer)
+        PlanStage::Directory(directories, self.songs.into_values().collect(), printer)
     }
-}
-
-/// Songs and how long they play.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sum {
-    songs: u64,
-    playtime: Duration,
 }
 
 /// Songs summed up by the values of their tags.
@@ -143,9 +128,9 @@ pub(super) struct Tally {
     /// Whether songs are counted, or the innermost tag's values shown.
     counts: bool,
     seen: Option<BTreeSet<TrackId>>,
-    sums: BTreeMap<Vec<String>, Sum>,
+    sums: BTreeMap<Vec<String>, SongSum>,
     /// What is not in these yet: songs, one behind the other, of the same values.
-    run: Option<(Vec<String>, Sum)>,
+    run: Option<(Vec<String>, SongSum)>,
 }
 
 impl Tally {
@@ -195,7 +180,7 @@ impl Tally {
             let Some(values) = values else {
                 return self.add_each(song);
             };
-            let last = self.run.replace((values, Sum::default()));
+            let last = self.run.replace((values, SongSum::default()));
             self.add(last);
         }
         if let Some((_, sum)) = &mut self.run {
@@ -230,7 +215,7 @@ impl Tally {
             each = pairs.take(MAX_GROUPS).map(with).collect();
         }
         for values in each {
-            let one = Sum {
+            let one = SongSum {
                 songs: 1,
                 playtime: song.duration,
             };
@@ -238,33 +223,25 @@ impl Tally {
         }
     }
 
-    fn add(&mut self, run: Option<(Vec<String>, Sum)>) {
+    fn add(&mut self, run: Option<(Vec<String>, SongSum)>) {
         let Some((values, more)) = run else { return };
         let sum = self.sums.entry(values).or_default();
         sum.songs += more.songs;
         sum.playtime = sum.playtime.saturating_add(more.playtime);
     }
 
-    pub fn end(mut self) -> Reply {
+    pub fn write(mut self, rows: &mut dyn RowWriter) {
         let last = self.run.take();
         self.add(last);
         if self.counts && self.tags.is_empty() {
             self.sums.entry(Vec::new()).or_default();
         }
-        let mut reply = Reply::new();
         let mut last: &[String] = &[];
         for (values, sum) in &self.sums {
             let known = last.iter().zip(values).take_while(|(a, b)| a == b).count();
-            for (tag, value) in self.tags.iter().zip(values).skip(known) {
-                reply.text(tag.name(), value);
-            }
-            if self.counts {
-                reply.pair("songs", sum.songs);
-                reply.pair("playtime", sum.playtime.as_secs());
-            }
+            rows.group(&self.tags, values, known, self.counts.then_some(*sum));
             last = values;
         }
-        reply
     }
 }
 
@@ -280,8 +257,13 @@ const MAX_GROUPS: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::catalog::Tags;
+    use crate::{
+        catalog::Tags,
+        control::mpd::{command::ReplyForm, print::RowPrinter, tag::TagMask},
+    };
 
     #[test]
     fn a_song_counts_for_each_of_its_values() {
@@ -306,7 +288,9 @@ mod tests {
         };
         let tally = |mut tally: Tally| {
             tally.look(&song, None);
-            tally.end().into_string()
+            let mut rows = RowPrinter::new(ReplyForm::Whole, TagMask::ALL);
+            tally.write(&mut rows);
+            rows.take().into_string()
         };
         let genres = tally(Tally::values(
             Tag::Genre,
