@@ -129,7 +129,7 @@ impl CtlClient {
             if let Some(ack) = line.strip_prefix("ACK ") {
                 return Err(refusal(ack));
             }
-            values.push(serde_json::from_str(&line).map_err(|_| CtlError::Older)?);
+            values.push(serde_json::from_slice(line.as_bytes()).map_err(|_| CtlError::Older)?);
         }
     }
 

@@ -230,7 +230,7 @@ fn with_head<const N: usize>(
 }
 
 fn object(record: &StatRecord) -> Map<String, Value> {
-    let value = |key: &str, text: &str| match serde_json::from_str::<Number>(text) {
+    let value = |key: &str, text: &str| match serde_json::from_slice::<Number>(text.as_bytes()) {
         Ok(number) if !TEXTS.contains(&key) => Value::Number(number),
         _ => text.into(),
     };

@@ -122,7 +122,7 @@ impl Access {
 /// Says what is wrong, with the name of the command where one was recognised.
 pub fn parse(line: &str) -> Result<MpdCommand, (&'static str, Ack)> {
     if let Some(json) = line.strip_prefix(JSON) {
-        return match serde_json::from_str(json) {
+        return match serde_json::from_slice(json.as_bytes()) {
             Ok(command) => Ok(MpdCommand::Node(command, ReplyForm::Json)),
             Err(error) => Err((JSON.trim_end(), Ack::arg(format!("no command: {error}")))),
         };
