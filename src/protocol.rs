@@ -43,6 +43,7 @@
 mod encoding;
 mod framing;
 mod older;
+mod older_nodes;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -59,6 +60,7 @@ pub use self::framing::{
     encode_frame, encode_shared, read_frame, read_frame_body, read_frame_length, FrameError,
 };
 pub use self::older::{is_older, older_refusal, OLDER, OLDER_ALPN};
+pub use self::older_nodes::OlderNodes;
 use crate::{
     catalog::{Hash, SignedHead, MAX_PAGES, MAX_PAGE_BYTES},
     id::{EntryNo, PeerId, TrackId},

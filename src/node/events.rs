@@ -1,6 +1,10 @@
 //! What a node is told, and what it has done.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     Absence, Archival, Archived, AskId, CatalogueWant, FetchEvent, FetchId, Interfaces, Memory,
@@ -95,6 +99,8 @@ pub enum Event {
     /// A peer announces itself by mDNS at these addresses; at none, when it does so no
     /// more.
     Sighted(PeerId, Vec<SocketAddr>),
+    /// A node of an older version was met there.
+    Older(IpAddr),
     /// What became of a greeting.
     Greeted(PeerId, Greeted),
     /// A piece of a catalogue that its owner was asked for.

@@ -252,6 +252,7 @@ impl Node {
                 request,
                 sight,
             } => self.handle_control(ask, request, sight, now),
+            Event::Older(at) => self.facts.handle_older(at, now),
             Event::Interfaces(interfaces) => self.handle_interfaces(interfaces, now),
             Event::Keys => {
                 self.neighbours.handle_keys(now);

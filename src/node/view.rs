@@ -12,7 +12,7 @@ use crate::{
     command::view::{DeviceView, LibraryView, MissedView, NodeView, PeerView, TrackerStanding},
     id::PeerId,
     player::{transport::PlayState, PlayId, PlayerEvent},
-    protocol::{PeerRecord, PeerState, Refusal},
+    protocol::{OlderNodes, PeerRecord, PeerState, Refusal, OLDER},
     swarm::scheduler::StartBuffer,
 };
 
@@ -41,6 +41,8 @@ pub struct NodeFacts {
     pub forgetful: Option<String>,
     /// What became of the identity on its disk.
     pub identity: Option<String>,
+    /// Which nodes of an older version were met lately.
+    older: OlderNodes,
     /// Why what is played is not kept, if it is not.
     pub unkept: Option<String>,
     /// Why the file of counters is not written.
@@ -123,6 +125,13 @@ impl NodeFacts {
             MachineReport::CacheMended => self.unkept = None,
             MachineReport::StatsWritten(written) => self.unwritten = written.err(),
             MachineReport::Devices(devices) => self.devices = devices,
+        }
+    }
+
+    /// A node of an older version was met.
+    pub fn handle_older(&mut self, at: IpAddr, now: Instant) {
+        if self.older.handle_call(at, now) {
+            log::warn!("{at}: {OLDER}");
         }
     }
 
@@ -254,6 +263,7 @@ impl Node {
 
     fn problems_in_words(&self, now: Instant) -> Vec<String> {
         let mut problems = self.facts.problems_in_words();
+        problems.extend(self.facts.older.problems(now));
         let left_out = self
             .catalogues
             .left_out_in_words(|peer| name_of(peer, &self.database, &self.directory));

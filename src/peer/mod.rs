@@ -28,7 +28,7 @@ use self::{
     chatter::Chatter,
     orders::Orders,
     tasks::Tasks,
-    visits::{accept, Visit},
+    visits::{accept, tell_of_older, Visit},
 };
 use crate::{
     command::view::{DeviceView, LeftOutView, LibraryView},
@@ -221,6 +221,7 @@ impl Peer {
             }),
             feed(parts.requests, answer.clone(), Input::Control),
             work::spawn(accept(parts.endpoint.clone(), answer.clone())),
+            work::spawn(tell_of_older(parts.endpoint.older(), answer.clone())),
         ];
         let peer = Self {
             node: Node::new(parts.setup, Instant::now()),

@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use async_channel::Sender;
+use async_channel::{Receiver, Sender};
 use smol::Task;
 
 use super::{Input, Peer};
 use crate::{
     id::PeerId,
+    node::Event,
     swarm::{
         endpoint::{Endpoint, PeerConnection},
         guests::{self, GuestId, Verdict},
@@ -88,5 +89,12 @@ pub async fn accept(endpoint: Endpoint, to: Sender<Input>) {
             }
         });
         handshakes.push((from, task));
+    }
+}
+
+/// Tells of where nodes of an older version are met.
+pub async fn tell_of_older(met: Receiver<IpAddr>, to: Sender<Input>) {
+    while let Ok(at) = met.recv().await {
+        let _ = to.send(Input::Event(Event::Older(at))).await;
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::protocol::OLDER;
+use super::OLDER;
 
 /// By their addresses, when each has called last.
 #[derive(Debug, Default)]

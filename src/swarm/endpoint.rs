@@ -12,19 +12,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_channel::{Receiver, Sender};
 use nix::sys::socket::{setsockopt, sockopt};
 use quinn::{
-    crypto::rustls::HandshakeData, ConnectionError, ConnectionId, ConnectionIdGenerator,
-    EndpointConfig, IdleTimeout, Runtime as _, TransportConfig, VarInt,
-};
-use ring::{
-    hmac,
-    rand::{self, SystemRandom},
+    crypto::rustls::HandshakeData, ConnectionError, IdleTimeout, Runtime as _, TransportConfig,
+    VarInt,
 };
 use rustls::pki_types::CertificateDer;
 use smol::{future, Timer};
 
 use super::{
+    connection_ids::endpoint_config,
     hosts::{Hosts, LEAST_SEND_WINDOW},
     requester::{HostKey, Requester},
     socket::{Addresses, CountedSocket},
@@ -58,6 +56,8 @@ pub struct Endpoint {
     hosts: Arc<Mutex<Hosts>>,
     /// By which key each peer has connected last.
     keys: Arc<Mutex<BTreeMap<PeerId, KeyMark>>>,
+    /// Where nodes of an older version have been met.
+    older: (Sender<IpAddr>, Receiver<IpAddr>),
 }
 
 /// A connection whose other end has shown its id.
@@ -141,6 +141,7 @@ impl Endpoint {
             addresses,
             hosts: Arc::default(),
             keys: Arc::default(),
+            older: async_channel::bounded(MAX_OLDER),
         })
     }
 
@@ -153,6 +154,11 @@ impl Endpoint {
     /// This machine has so many bytes of memory, by which what may come is bounded.
     pub fn set_memory(&self, memory: u64) {
         self.hosts().set_memory(memory);
+    }
+
+    /// Where nodes of an older version are met from now on; some of many.
+    pub fn older(&self) -> Receiver<IpAddr> {
+        self.older.1.clone()
     }
 
     /// This node's id.
@@ -218,6 +224,21 @@ impl Endpoint {
         dialled
     }
 
+    /// Whether the other end speaks only the older protocol. Then it is told so, and the
+    /// connection is over.
+    fn is_of_older(&self, connection: &quinn::Connection) -> bool {
+        let data = connection.handshake_data();
+        let data = data.and_then(|data| data.downcast::<HandshakeData>().ok());
+        let is_older = is_older(data.and_then(|data| data.protocol).as_deref());
+        if is_older {
+            connection.close(VarInt::from_u32(CLOSED_OLDER), CLOSED_OLDER_TEXT);
+            let at = connection.remote_address().ip().to_canonical();
+            // Where many are, not each is told of at once.
+            let _ = self.older.0.try_send(at);
+        }
+        is_older
+    }
+
     async fn shake_hands(
         &self,
         peer: PeerId,
@@ -241,7 +262,7 @@ impl Endpoint {
             .await
             .flatten()
             .ok_or_else(|| silent(address, DialError::Silent))??;
-        if is_of_older(&quic) {
+        if self.is_of_older(&quic) {
             return Err(DialError::Older);
         }
         match peer_of(&quic) {
@@ -443,8 +464,7 @@ impl Accepting {
     /// Finishes the handshake. `None` when it fails or takes too long.
     pub async fn finish(self) -> Option<PeerConnection> {
         let quic = within(HANDSHAKE_TIMEOUT, self.connecting).await?.ok()?;
-        if is_of_older(&quic) {
-            log::debug!("{}: {OLDER}", quic.remote_address());
+        if self.endpoint.is_of_older(&quic) {
             return None;
         }
         let peer = peer_of(&quic)?;
@@ -472,18 +492,6 @@ impl PeerConnection {
     }
 }
 
-/// Whether the other end speaks only the older protocol. Then it is told so, and the connection
-/// is over.
-fn is_of_older(connection: &quinn::Connection) -> bool {
-    let data = connection.handshake_data();
-    let data = data.and_then(|data| data.downcast::<HandshakeData>().ok());
-    let is_older = is_older(data.and_then(|data| data.protocol).as_deref());
-    if is_older {
-        connection.close(VarInt::from_u32(CLOSED_OLDER), CLOSED_OLDER_TEXT);
-    }
-    is_older
-}
-
 fn peer_of(connection: &quinn::Connection) -> Option<PeerId> {
     identity::peer_of(&certificates(connection)?)
 }
@@ -491,41 +499,6 @@ fn peer_of(connection: &quinn::Connection) -> Option<PeerId> {
 fn certificates(connection: &quinn::Connection) -> Option<Vec<CertificateDer<'static>>> {
     let certificates = connection.peer_identity()?.downcast().ok()?;
     Some(*certificates)
-}
-
-/// Keys that outlive the process: a node that is back after a crash or a power cut can
-/// then tell its neighbours at once that their old connections are dead
-/// (stateless reset, RFC 9000, section 10.3), instead of leaving them to their
-/// timeouts.
-fn endpoint_config(identity: &Identity) -> EndpointConfig {
-    // A signature that is shown to nobody, and the same at every start.
-    let secret = identity.sign(RESET_LABEL);
-    let key = hmac::Key::new(hmac::HMAC_SHA256, &secret);
-    let mut config = EndpointConfig::new(Arc::new(key));
-    config.cid_generator(|| Box::new(RandomIds(SystemRandom::new())));
-    config
-}
-
-/// Names connections by chance. Those that quinn makes by default are marked
-/// with a key of the process: of what was named before, the next process does
-/// not say that it is dead.
-struct RandomIds(SystemRandom);
-
-impl ConnectionIdGenerator for RandomIds {
-    fn generate_cid(&mut self) -> ConnectionId {
-        let id: [u8; ID_BYTES] = rand::generate(&self.0)
-            .expect("without random numbers there was no handshake to name")
-            .expose();
-        ConnectionId::new(&id)
-    }
-
-    fn cid_len(&self) -> usize {
-        ID_BYTES
-    }
-
-    fn cid_lifetime(&self) -> Option<Duration> {
-        None
-    }
 }
 
 fn transport() -> TransportConfig {
@@ -548,11 +521,6 @@ fn transport() -> TransportConfig {
 /// What the kernel keeps until it is read: as much as a peer may have under way. Its own
 /// 208 KiB are full after 2 ms of a gigabit, which is less than a busy CPU is away for.
 pub const SOCKET_BUFFER: usize = 1 << 20;
-/// What is signed for the endpoint's keys; nothing else that is signed begins
-/// so.
-const RESET_LABEL: &[u8] = b"p2pmusic/1 stateless reset";
-/// As quinn's own: two of 2^64 are never the same.
-const ID_BYTES: usize = 8;
 /// A LAN answers in milliseconds; a lost first packet costs three initial
 /// round trips.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -582,6 +550,8 @@ const CLOSED_FULL: u32 = 1;
 const CLOSED_KEY: u32 = 2;
 /// The other end speaks only `p2pmusic/1`, and shows the text that comes with it.
 const CLOSED_OLDER: u32 = 3;
+/// Older nodes that wait to be told of.
+const MAX_OLDER: usize = 16;
 const CLOSED_OLDER_TEXT: &[u8] =
     b"a newer p2pmusic runs here, which does not talk to yours; install the newer there";
 /// Requests that a peer may have open at once.

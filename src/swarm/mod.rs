@@ -11,6 +11,7 @@
 
 pub mod budget;
 mod congestion;
+mod connection_ids;
 pub mod endpoint;
 pub mod fetch;
 pub mod guests;

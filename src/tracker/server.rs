@@ -14,7 +14,6 @@
 
 mod connection;
 mod names;
-mod older;
 mod outbox;
 mod turns;
 
@@ -39,7 +38,6 @@ use smol::{
 use self::{
     connection::serve,
     names::NameFile,
-    older::OlderNodes,
     outbox::{FrameOutbox, Outboxes, SharedFrame},
     turns::Reading,
 };
@@ -52,7 +50,7 @@ use crate::{
     identity::{peer_of, Identity},
     interfaces,
     port_owner::{port_owner, PortProtocol},
-    protocol::{ToTracker, OLDER},
+    protocol::{OlderNodes, ToTracker, OLDER},
     sockets::listen_tcp,
     tenure::TenureRecord,
     util::near::{is_near, Subnet},

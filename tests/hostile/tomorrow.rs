@@ -168,4 +168,10 @@ fn an_older_node_is_told_what_to_do() {
         within(5, connection.closed()).await.unwrap()
     });
     assert!(closed.to_string().contains("install the newer"), "{closed}");
+    attic.wait_for_line("127.0.0.1: an older p2pmusic runs there");
+    let problems = attic.json(&["status"])["node"]["problem"].to_string();
+    assert!(
+        problems.contains("install this version there"),
+        "{problems}"
+    );
 }

@@ -226,6 +226,7 @@ pub const IMPURE: &[(&str, &str)] = &[
         "swarm/congestion.rs",
         "the trait of quinn's congestion controllers",
     ),
+    ("swarm/connection_ids.rs", "names connections by chance"),
     ("swarm/endpoint.rs", "owns the QUIC socket"),
     ("swarm/fetch.rs", "reads slices from connections"),
     ("swarm/hosts.rs", "sets the windows of quinn's connections"),
