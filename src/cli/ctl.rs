@@ -268,6 +268,8 @@ pub enum CtlError {
          (`sudo systemctl restart p2pmusic`)"
     )]
     Older,
+    #[error("these are more words than a command takes: use fewer")]
+    TooLong,
     #[error("{0} does not speak MPD's protocol")]
     Foreign(PathBuf),
     #[error("the node hung up: {0}")]
@@ -353,7 +355,7 @@ fn answer(client: &mut CtlClient, command: &Ctl, screen: &Screen) -> Result<Stri
         Ctl::Join => act::join(client),
         Ctl::Update { path, all } => {
             let update = NodeCommand::Update {
-                uri: path.as_deref().map(trimmed).unwrap_or_default(),
+                uri: path.clone().unwrap_or_default(),
                 rescan: *all,
             };
             client.ask(Command::Node(update))?;
@@ -391,7 +393,7 @@ fn list(client: &mut CtlClient, command: &Ctl, screen: &Screen) -> Result<String
             })
         }
         Ctl::Ls { path, listing } => {
-            let uri = path.as_deref().map(trimmed).unwrap_or_default();
+            let uri = path.clone().unwrap_or_default();
             let rows = client.rows(DatabaseCommand::List { uri, files: false })?;
             Ok(match listing.json {
                 true => json::list(&rows, json::row),
@@ -434,11 +436,6 @@ fn show_node(client: &mut CtlClient, command: &Ctl, screen: &Screen) -> Result<S
             return Err(CtlError::Older);
         }
     })
-}
-
-/// A path without slashes at its ends, as the database has it.
-fn trimmed(path: &str) -> String {
-    path.trim_matches('/').to_owned()
 }
 
 fn print(text: &str) -> Result<(), CtlError> {
@@ -493,7 +490,7 @@ mod tests {
         let printed = session(&[
             "play freddie",
             "add so what",
-            "add kitchen/sigur",
+            "add /kitchen/sigur/",
             "remove 4",
             "next",
             "queue",
@@ -520,6 +517,16 @@ mod tests {
         ];
         for (printed, expected) in printed.iter().zip(expected) {
             assert_eq!(printed, expected);
+        }
+    }
+
+    #[test]
+    fn more_words_than_a_line_takes_are_refused_in_words() {
+        let many = ["word"; 500].join(" ");
+        for command in ["search", "add", "play"] {
+            let printed = session(&[&format!("{command} {many}")]);
+            let is_said = printed[0].contains("use fewer") || printed[0].contains("nobody");
+            assert!(is_said, "{command}: {}", printed[0]);
         }
     }
 

@@ -23,6 +23,8 @@ pub enum CommandError {
          many of them: say which of them"
     )]
     TooMuchFound,
+    #[error("Conflicting group: a tag may be named once")]
+    RepeatedTag,
     #[error("nobody who is here has {0:?}")]
     NobodyHas(String),
     #[error("nobody who is here has anything like {0:?}")]

@@ -215,18 +215,22 @@ impl PlanStage {
     /// Where the answer to `command` begins.
     fn of(command: DatabaseCommand, database: &Database) -> Self {
         match command {
-            DatabaseCommand::List { uri, files } => PlanStage::Walk(
-                TrackWalk::in_directory(database, &uri),
-                Collector::Directory(DirectoryTally::new(uri, files, database)),
-            ),
+            DatabaseCommand::List { uri, files } => {
+                let uri = trimmed(&uri);
+                PlanStage::Walk(
+                    TrackWalk::in_directory(database, &uri),
+                    Collector::Directory(DirectoryTally::new(uri, files, database)),
+                )
+            }
             DatabaseCommand::ListAll { uri, info } => {
                 let directory = String::new();
                 let printer = Printer::Tree { info, directory };
-                let hits = Hits::under(uri, PlanOutput::Print(printer));
+                let hits = Hits::under(trimmed(&uri), PlanOutput::Print(printer));
                 PlanStage::Walk(hits.walk(database), Collector::Hits(hits))
             }
             DatabaseCommand::Add { uri, at } => {
-                let hits = Hits::under(uri, PlanOutput::Insert(at, AfterInsert::Nothing));
+                let then = PlanOutput::Insert(at, AfterInsert::Nothing);
+                let hits = Hits::under(trimmed(&uri), then);
                 PlanStage::Walk(hits.walk(database), Collector::Hits(hits))
             }
             DatabaseCommand::Find(selection) => {
@@ -236,6 +240,10 @@ impl PlanStage {
             DatabaseCommand::FindAdd { selection, at } => {
                 let hits = Hits::select(selection, PlanOutput::Insert(at, AfterInsert::Nothing));
                 PlanStage::Walk(hits.walk(database), Collector::Hits(hits))
+            }
+            // Each group costs what all have in common: how many there are is not a client's.
+            DatabaseCommand::Values { tag, group, .. } if repeats(tag, &group) => {
+                PlanStage::Fail(CommandError::RepeatedTag)
             }
             DatabaseCommand::Values { tag, filter, group } => {
                 let walk = TrackWalk::matching(database, &filter);
@@ -476,6 +484,17 @@ fn sort_key(song: &SongRef<'_>, by: SortBy) -> String {
         Tag::Disc => format!("{:010}", song.tags.number(tag).unwrap_or(0)),
         _ => song.tag_or_fallback(tag).unwrap_or_default().to_owned(),
     }
+}
+
+/// A path without slashes at its ends; the root is empty.
+fn trimmed(uri: &str) -> String {
+    uri.trim_matches('/').to_owned()
+}
+
+/// Whether one of these tags is there twice.
+fn repeats(tag: Tag, group: &[Tag]) -> bool {
+    let mut named = BTreeSet::from([tag]);
+    !group.iter().all(|tag| named.insert(*tag))
 }
 
 fn nobody_has(uri: &str, database: &Database) -> PlanStage {

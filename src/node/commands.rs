@@ -87,6 +87,7 @@ impl Node {
 
 /// The path within this node's library of a URI, which must be its own.
 fn own_path(uri: &str, own: &Arc<str>) -> Result<String, CommandError> {
+    let uri = uri.trim_matches('/');
     let (name, path) = uri.split_once('/').unwrap_or((uri, ""));
     match uri.is_empty() || *name == **own {
         true => Ok(path.to_owned()),
@@ -106,6 +107,7 @@ mod tests {
         let own: Arc<str> = "kitchen".into();
         for (uri, path) in [
             ("", ""),
+            ("/kitchen/miles/", "miles"),
             ("kitchen", ""),
             ("kitchen/miles/1.flac", "miles/1.flac"),
         ] {

@@ -18,6 +18,7 @@ use crate::{
         Answer, Command, DatabaseCommand, NodeCommand, Placing, Playback, QueueCommand, QueueEdit,
         Row, Selection,
     },
+    control::mpd::args::MAX_LINE,
     util::text::fold,
 };
 
@@ -118,6 +119,9 @@ impl CtlClient {
     pub fn run<T: DeserializeOwned>(&mut self, command: &Command) -> Result<Vec<T>, CtlError> {
         let command = serde_json::to_string(command).map_err(|_| CtlError::Older)?;
         let line = format!("p2p {command}\n");
+        if line.len() > MAX_LINE {
+            return Err(CtlError::TooLong);
+        }
         let stream = self.stream.get_mut();
         stream.write_all(line.as_bytes()).map_err(CtlError::Lost)?;
         let mut values = Vec::new();

@@ -7,7 +7,7 @@ use crate::command::{DatabaseCommand, Row};
 /// it is in; at the top the speakers.
 pub(super) fn complete(client: &mut CtlClient, word: &str) -> Result<String, CtlError> {
     let dir = word.rfind('/').map_or("", |at| &word[..at]);
-    let uri = dir.trim_matches('/').to_owned();
+    let uri = dir.to_owned();
     let rows = client.rows(DatabaseCommand::List { uri, files: false })?;
     let path = |row| match row {
         Row::Directory(directory) => Some(format!("{}/", directory.uri)),

@@ -57,7 +57,9 @@ impl From<CommandError> for Ack {
             CommandError::Queue(QueueError::Full | QueueError::TooMuchText)
             | CommandError::TooManyFound
             | CommandError::TooMuchFound => AckCode::PlaylistMax,
-            CommandError::Queue(QueueError::NoSuchPosition) => AckCode::Arg,
+            CommandError::Queue(QueueError::NoSuchPosition) | CommandError::RepeatedTag => {
+                AckCode::Arg
+            }
             CommandError::Queue(QueueError::NoSuchId)
             | CommandError::NobodyHas(_)
             | CommandError::NothingLike(_)

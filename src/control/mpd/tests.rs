@@ -400,6 +400,27 @@ fn the_queue_is_edited_by_position_and_id() {
 }
 
 #[test]
+fn a_tag_groups_once() {
+    let mut harness = Harness::new();
+    for line in [
+        "list title group title",
+        "list title group album group album",
+    ] {
+        assert_eq!(harness.ask(line).unwrap_err().code, AckCode::Arg, "{line}");
+    }
+    assert!(harness.ask("list title group album group artist").is_ok());
+}
+
+#[test]
+fn slashes_at_the_ends_of_a_path_do_not_matter() {
+    let mut harness = Harness::new();
+    let plain = harness.text("lsinfo kitchen/miles");
+    assert_eq!(harness.text("lsinfo //kitchen/miles/"), plain);
+    harness.text("add /kitchen/miles/");
+    assert_eq!(harness.values("playlistinfo", "Title"), KIND_OF_BLUE);
+}
+
+#[test]
 fn places_beyond_all_numbers_are_refused() {
     let mut harness = Harness::new();
     harness.text("add kitchen/miles");

@@ -287,7 +287,7 @@ fn tag_types(args: &mut Args) -> Result<MpdCommand, Ack> {
 }
 
 fn add(args: &mut Args, tells_id: bool) -> Result<MpdCommand, Ack> {
-    let uri = directory(&args.text()?);
+    let uri = args.text()?;
     let at = args.peek().is_some().then(|| args.place()).transpose()?;
     let form = match tells_id {
         true => ReplyForm::Whole,
@@ -298,12 +298,12 @@ fn add(args: &mut Args, tells_id: bool) -> Result<MpdCommand, Ack> {
 }
 
 fn list(args: &mut Args, files: bool) -> Result<MpdCommand, Ack> {
-    let uri = directory(&args.next().unwrap_or_default());
+    let uri = args.next().unwrap_or_default();
     database(DatabaseCommand::List { uri, files })
 }
 
 fn list_all(args: &mut Args, info: bool) -> Result<MpdCommand, Ack> {
-    let uri = directory(&args.next().unwrap_or_default());
+    let uri = args.next().unwrap_or_default();
     database(DatabaseCommand::ListAll { uri, info })
 }
 
@@ -406,7 +406,7 @@ fn seek_current(args: &mut Args) -> Result<MpdCommand, Ack> {
 }
 
 fn update(args: &mut Args, rescan: bool) -> Result<MpdCommand, Ack> {
-    let uri = directory(&args.next().unwrap_or_default());
+    let uri = args.next().unwrap_or_default();
     node(NodeCommand::Update { uri, rescan })
 }
 
@@ -422,11 +422,6 @@ fn to_id(number: usize) -> Result<QueueId, Ack> {
     let id = u32::try_from(number);
     id.map(QueueId)
         .map_err(|_| Ack::arg(format!("Integer expected: {number}")))
-}
-
-/// A path without slashes at its ends; the root is empty.
-fn directory(uri: &str) -> String {
-    uri.trim_matches('/').to_owned()
 }
 
 fn tag(name: &str) -> Result<Tag, Ack> {
