@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::song::SongRef;
 use crate::{
     catalog::{FieldSet, Tag},
-    util::text::fold_into,
+    util::text::{fold, fold_into},
 };
 
 /// A condition that songs meet or do not.
@@ -84,6 +84,16 @@ impl Filter {
 }
 
 impl FilterNode {
+    /// What a search finds: `text` is in it, whatever its case and accents. For a folded filter.
+    pub fn has(field: FilterField, text: &str) -> Self {
+        Self::Text {
+            field,
+            how: How::Contains,
+            negated: false,
+            value: fold(text),
+        }
+    }
+
     fn matches(&self, song: &SongRef<'_>, folded: bool) -> bool {
         match self {
             Self::And(nodes) => nodes.iter().all(|node| node.matches(song, folded)),

@@ -19,12 +19,11 @@ impl Node {
     ) {
         let is_order = request.is_order();
         let before = self.transport.play_id();
-        let position = sight.position.filter(|(play, _)| Some(*play) == before);
         let mut controls = Controls {
             queue: &mut self.queue,
             transport: &mut self.transport,
             database: &self.database,
-            position: position.map(|(_, at)| at),
+            position: sight.position_of(before),
             now,
         };
         let executed = execute(request, &mut controls);
@@ -75,9 +74,7 @@ impl Node {
     }
 
     fn state(&mut self, sight: RequestContext, now: Instant) -> StateView {
-        let playing = self.transport.play_id();
-        let position = sight.position.filter(|(play, _)| Some(*play) == playing);
-        let position = position.map(|(_, at)| at);
+        let position = sight.position_of(self.transport.play_id());
         StateView {
             player: PlayerView::new(&self.queue, &self.transport, position, &self.database),
             node: self.view(sight.wall_clock, now),

@@ -197,6 +197,14 @@ pub struct RequestContext {
     pub wall_clock: i64,
 }
 
+impl RequestContext {
+    /// Where `play` is, if the player is at that.
+    pub fn position_of(&self, play: Option<PlayId>) -> Option<Duration> {
+        let (at, position) = self.position?;
+        (Some(at) == play).then_some(position)
+    }
+}
+
 /// What the node wants done, in this order.
 #[derive(Debug)]
 pub enum Action {

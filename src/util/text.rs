@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// `text` with its differences of case and accent taken away: what a person
-/// who types a search would not type.
+/// `text` with its differences of case and accent taken away: what nobody
+/// types in a search.
 pub fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     fold_into(text, &mut folded);

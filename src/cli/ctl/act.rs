@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     command::{
-        filter::{Filter, FilterField, FilterNode, How},
+        filter::{Filter, FilterField, FilterNode},
         view::{NodeView, TrackerStanding},
         Answer, Command, DatabaseCommand, NodeCommand, Placing, Playback, QueueCommand, QueueEdit,
         QueuePlace, Row, Selection,
@@ -23,7 +23,6 @@ use crate::{
         queue::{Options, Single},
         transport::SeekTo,
     },
-    util::text::fold,
 };
 
 /// Has the player do something, and says what it does then.
@@ -96,12 +95,7 @@ fn why_nothing(node: &NodeView) -> String {
 
 /// Tracks of which some tag or the path has each of the words, as a search finds them.
 pub(super) fn with_words(words: &[String]) -> Selection {
-    let has = |word: &String| FilterNode::Text {
-        field: FilterField::Any,
-        how: How::Contains,
-        negated: false,
-        value: fold(word),
-    };
+    let has = |word: &String| FilterNode::has(FilterField::Any, word);
     Selection {
         filter: Filter {
             root: FilterNode::And(words.iter().map(has).collect()),

@@ -12,14 +12,13 @@ use serde::de::DeserializeOwned;
 use super::CtlError;
 use crate::{
     command::{
-        filter::{Filter, FilterField, FilterNode, How},
+        filter::{Filter, FilterField, FilterNode},
         song::SongView,
         view::StateView,
         Answer, Command, DatabaseCommand, NodeCommand, Placing, Playback, QueueCommand, QueueEdit,
         Row, Selection,
     },
     control::mpd::args::MAX_LINE,
-    util::text::fold,
 };
 
 /// A connection that has been greeted.
@@ -98,12 +97,7 @@ impl CtlClient {
     /// The path of a track that has `text` in it.
     pub fn find(&mut self, text: &str) -> Result<Option<String>, CtlError> {
         let filter = Filter {
-            root: FilterNode::Text {
-                field: FilterField::File,
-                how: How::Contains,
-                negated: false,
-                value: fold(text),
-            },
+            root: FilterNode::has(FilterField::File, text),
             folded: true,
         };
         let (sort, window) = (None, None);
