@@ -7,6 +7,7 @@ mod command;
 mod config;
 mod content;
 mod control;
+mod core;
 mod daemon;
 mod discovery;
 mod fence;

@@ -2,50 +2,28 @@
 
 use std::time::Duration;
 
-use super::{Input, Peer};
 use crate::{
     catalog::Want,
-    id::PeerId,
-    node::{CataloguePiece, Event, Greeted},
+    node::{CataloguePiece, Greeted},
     protocol::{Decline, Greeting, PeerReply, PeerRequest},
     swarm::{
         fetch::{self, AskError},
-        link::{LinkHandle, PeerLink},
+        link::LinkHandle,
     },
     util::within::within,
 };
 
-impl Peer {
-    /// Greets `peer`; what becomes of it comes back as an event.
-    pub(super) fn greet(&mut self, peer: PeerId, greeting: Box<Greeting>) {
-        let link = self.links.get(&peer).map(PeerLink::handle);
-        let to = self.answer.clone();
-        self.tasks.spawn(async move {
-            let greeted = match link {
-                Some(link) => within(GREETING_TIMEOUT, greet(&link, greeting)).await,
-                None => Some(Greeted::Silent("no address of it is known".into())),
-            };
-            let late = || Greeted::Silent(format!("not within {} s", GREETING_TIMEOUT.as_secs()));
-            let event = Event::Greeted(peer, greeted.unwrap_or_else(late));
-            let _ = to.send(Input::Event(event)).await;
-        });
-    }
-
-    /// Asks `owner` for a piece of its catalogue.
-    pub(super) fn ask_owner(&mut self, owner: PeerId, what: Want) {
-        let link = self.links.get(&owner).map(PeerLink::handle);
-        let to = self.answer.clone();
-        self.tasks.spawn(async move {
-            let piece = match link {
-                Some(link) => piece(&link, what).await,
-                None => Err("it is not here any more".into()),
-            };
-            let _ = to.send(Input::Event(Event::Piece(owner, piece))).await;
-        });
-    }
+/// Greets a peer, and says what became of it.
+pub async fn greet(link: Option<LinkHandle>, greeting: Box<Greeting>) -> Greeted {
+    let Some(link) = link else {
+        return Greeted::Silent("no address of it is known".into());
+    };
+    let late = || Greeted::Silent(format!("not within {} s", GREETING_TIMEOUT.as_secs()));
+    let greeted = within(GREETING_TIMEOUT, say_hello(&link, greeting)).await;
+    greeted.unwrap_or_else(late)
 }
 
-async fn greet(link: &LinkHandle, greeting: Box<Greeting>) -> Greeted {
+async fn say_hello(link: &LinkHandle, greeting: Box<Greeting>) -> Greeted {
     match fetch::question(link, &PeerRequest::Hello(greeting)).await {
         Ok((PeerReply::Hello(greeting), at)) => Greeted::Hello { greeting, at },
         Ok(_) => Greeted::Silent("it answers something else".into()),
@@ -55,12 +33,17 @@ async fn greet(link: &LinkHandle, greeting: Box<Greeting>) -> Greeted {
     }
 }
 
-async fn piece(link: &LinkHandle, what: Want) -> Result<CataloguePiece, String> {
+/// Asks an owner for a piece of its catalogue.
+///
+/// # Errors
+/// Why it is not here, for people.
+pub async fn piece(link: Option<LinkHandle>, what: Want) -> Result<CataloguePiece, String> {
+    let link = link.ok_or("it is not here any more")?;
     let request = match what {
         Want::List => PeerRequest::List,
         Want::Page(index) => PeerRequest::Page { index },
     };
-    let (reply, _) = fetch::question(link, &request)
+    let (reply, _) = fetch::question(&link, &request)
         .await
         .map_err(|e| e.to_string())?;
     match (what, reply) {

@@ -1,13 +1,12 @@
 //! Connections that other peers open: which are let in, and which are closed for them.
 
-use std::net::IpAddr;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use async_channel::{Receiver, Sender};
 use smol::Task;
 
-use super::{Input, Peer};
+use super::{workbench::Workbench, Input};
 use crate::{
-    id::PeerId,
     node::Event,
     swarm::{
         endpoint::{Endpoint, PeerConnection},
@@ -17,30 +16,23 @@ use crate::{
     util::work,
 };
 
-/// A connection that another peer opened, and the task that answers what comes over
-/// it.
-pub struct Visit {
+/// The connections that are open, each with the task that answers what comes over it.
+#[derive(Default)]
+pub struct Visits(BTreeMap<GuestId, Visit>);
+
+struct Visit {
     connection: PeerConnection,
     _serving: Task<()>,
 }
 
-impl Peer {
-    /// The latest connection that `peer` has opened.
-    pub(super) fn visiting(&self, peer: PeerId) -> Option<PeerConnection> {
-        let mut visits = self.visits.values().rev();
-        let visit = visits.find(|visit| visit.connection.peer == peer);
-        visit.map(|visit| visit.connection.clone())
+impl Visits {
+    pub fn connection(&self, guest: GuestId) -> Option<PeerConnection> {
+        self.0.get(&guest).map(|visit| visit.connection.clone())
     }
 
-    /// A peer has connected by itself: its link may use that connection, and for
-    /// want of room another may have to go.
-    pub(super) fn adopt(&mut self, connection: PeerConnection) {
-        let guest = GuestId(self.next_id());
-        let peer = connection.peer;
-        if let Some(link) = self.links.get(&peer) {
-            link.offer(connection.clone());
-        }
-        let (asks, to) = (self.asks_to.clone(), self.answer.clone());
+    /// Answers what comes over a connection that another peer has opened.
+    pub fn serve(&mut self, guest: GuestId, connection: PeerConnection, bench: &Workbench) {
+        let (asks, to) = (bench.asks_to.clone(), bench.answer.clone());
         let served = connection.clone();
         let task = work::spawn(async move {
             provide::serve(served, asks).await;
@@ -50,10 +42,15 @@ impl Peer {
             connection,
             _serving: task,
         };
-        self.visits.insert(guest, visit);
-        let is_listed = |peer| self.links.contains_key(&peer);
-        let goes = self.guests.handle_connected(guest, peer, is_listed);
-        if let Some(visit) = goes.and_then(|goes| self.visits.remove(&goes)) {
+        self.0.insert(guest, visit);
+    }
+
+    pub fn handle_parted(&mut self, guest: GuestId) {
+        self.0.remove(&guest);
+    }
+
+    pub fn evict(&mut self, guest: GuestId) {
+        if let Some(visit) = self.0.remove(&guest) {
             log::debug!("no room for a connection of {}", visit.connection.peer);
             visit.connection.evict();
         }

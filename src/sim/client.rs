@@ -15,14 +15,13 @@ use crate::{
         reply::Reply,
         tag::TagMask,
     },
-    node::{self, ControlId},
+    node::ControlId,
 };
 
 /// What the client of a host has asked and seen.
 #[derive(Default)]
 pub struct ControlClient {
     pub replies: BTreeMap<ControlId, Result<CommandOutcome, CommandError>>,
-    last_control: u64,
     /// Whether it has to look.
     pub looks: bool,
     status: String,
@@ -54,14 +53,7 @@ impl World {
         let mut answer = String::new();
         loop {
             let this = &mut self.hosts[host.0];
-            this.client.last_control += 1;
-            let ask = ControlId(this.client.last_control);
-            let event = node::Event::Control {
-                ask,
-                request,
-                sight: this.sight(),
-            };
-            this.node.handle(event, self.now);
+            let ask = this.core.handle_control(request, this.sight(), self.now);
             self.settle(host);
             let mut plan = match self.hosts[host.0].client.replies.remove(&ask) {
                 Some(Ok(CommandOutcome::Query(query))) => Plan::new(*query),
@@ -89,16 +81,8 @@ impl World {
     pub fn look(&mut self, host: HostNo) {
         let this = &mut self.hosts[host.0];
         let request = CommandRequest::Command(Command::Node(NodeCommand::State));
-        let ask = ControlId(0);
-        let event = node::Event::Control {
-            ask,
-            request,
-            sight: this.sight(),
-        };
-        this.node.handle(event, self.now);
-        while let Some(action) = self.hosts[host.0].node.poll(self.now) {
-            self.perform(host, action);
-        }
+        let ask = this.core.handle_control(request, this.sight(), self.now);
+        self.perform_all(host);
         let this = &mut self.hosts[host.0];
         if let Some(Ok(CommandOutcome::Answer(state))) = this.client.replies.remove(&ask) {
             let mut reply = Reply::new();

@@ -34,6 +34,15 @@ impl Disk {
         self.pace.handle_write(group, self.delay, now);
     }
 
+    /// Looks how fast it is, as a host does at its start: by some writes.
+    ///
+    /// # Errors
+    /// Why what arrives is not kept.
+    pub fn check(&mut self, now: Instant) -> Result<(), String> {
+        (0..3).for_each(|_| self.handle_write(now));
+        self.trouble().map_or(Ok(()), Err)
+    }
+
     /// Why what arrives is not kept, if it is not.
     fn trouble(&self) -> Option<String> {
         let slowness = self.pace.slowness()?;
@@ -50,13 +59,9 @@ impl World {
     /// Has `host` look how fast its disk is, as it does at its start.
     pub fn try_out_disk(&mut self, host: HostNo) {
         let (this, now) = (&mut self.hosts[host.0], self.now);
-        (0..3).for_each(|_| this.disk.handle_write(now));
-        if let Some(why) = this.disk.trouble() {
-            this.node.handle(
-                node::Event::Machine(crate::node::MachineReport::CacheBroken(why)),
-                now,
-            );
-        }
+        let checked = this.disk.check(now);
+        this.core.handle_cache_checked(checked, now);
+        self.settle(host);
     }
 
     /// Begins `track`, of which the disk takes nothing while it is slow.
@@ -123,7 +128,7 @@ impl World {
         if this.disk.loose.insert(track) {
             let kept = this.store.0.get(&track).map(|blob| blob.have.clone());
             let kept = kept.unwrap_or_default();
-            this.node
+            this.core
                 .handle(node::Event::Unkept { track, kept, why }, now);
         }
     }

@@ -90,7 +90,7 @@ impl World {
 
     /// Has `host` ask `holder` for all of its catalogue as so many peers.
     pub fn be_curious(&mut self, host: HostNo, holder: HostNo, identities: u8) {
-        let count = self.hosts[holder.0].node.own_pages().len() as u32;
+        let count = self.hosts[holder.0].core.node().own_pages().len() as u32;
         self.ask_as_many(host, holder, identities, |world| {
             let index = world.random.below(u64::from(count) + 1) as u32;
             Wish::Page { index, count }

@@ -1,7 +1,7 @@
 //! A host: a real node and link, and simulated everything else.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ use super::{
     setting::{Manner, Setting},
     store::Store,
     story::Story,
-    swarm::{Call, CallId, Served},
+    swarm::{Call, CallId, Purpose, Served},
     tracker::to_string,
     world::{Event, World},
 };
@@ -23,10 +23,11 @@ use crate::{
     catalog::Deposit,
     command::StatePart,
     config::{Resume, Role},
+    core::{DownloadEffect, Effect, LocalEffect, OpenedTrack, PeerCore, PlayerEffect},
     id::{PeerId, TrackId},
     node::{
-        self, Absence, Acquaintance, Action, Archival, Archived, Bookmark, Interfaces, Memory,
-        Node, NodeSetup, PlayAction, PlayerAction, PlayerTrack, RequestContext, Via,
+        self, Absence, Acquaintance, Archival, Archived, AskId, Bookmark, Interfaces, Memory,
+        NodeSetup, PlayerAction, PlayerTrack, RequestContext,
     },
     player::PlayId,
     swarm::budget::RecentSends,
@@ -46,7 +47,7 @@ pub struct Host {
     pub life: Life,
     /// Where it is reached by the others.
     pub address: SocketAddr,
-    pub node: Node,
+    pub core: PeerCore,
     pub links: Links,
     /// The trackers that it sees.
     pub finds: Vec<TrackerNo>,
@@ -72,12 +73,11 @@ pub struct Host {
     pub archive: BTreeMap<PeerId, Deposit>,
     /// Which names it finds there.
     pub remembered_names: Vec<TenureRecord>,
-    /// The peers that the node has given addresses for.
-    pub reach: BTreeSet<PeerId>,
     /// What it asked of others.
     pub calls: BTreeMap<CallId, Call>,
-    /// What others asked of it.
+    /// What others asked of it, and as what its core knows that.
     pub served: BTreeMap<CallId, Served>,
+    pub asks: BTreeMap<AskId, CallId>,
     /// Whose turn it is to be sent a group.
     pub turns: VecDeque<Life>,
     pub uplink: u64,
@@ -129,7 +129,7 @@ impl Host {
             peers: std::mem::take(&mut self.remembered),
             names: std::mem::take(&mut self.remembered_names),
             ..match self.resumes {
-                Some(_) => self.node.memory(),
+                Some(_) => self.core.node().memory(),
                 None => Memory::default(),
             }
         };
@@ -155,7 +155,7 @@ impl Host {
         (self.remembered, self.remembered_names) = (remembered, names);
         for deposit in archive.values() {
             let recalled = node::Event::Recalled(Box::new(deposit.clone()), Duration::ZERO);
-            self.node.handle(recalled, now);
+            self.core.handle(recalled, now);
         }
         self.archive = archive;
         self.address = address;
@@ -182,7 +182,7 @@ impl Host {
             alive: true,
             life,
             address: address(life.host),
-            node: Node::new(setup, now),
+            core: PeerCore::new(setup, now),
             links,
             finds,
             library,
@@ -199,9 +199,9 @@ impl Host {
             remembered: Vec::new(),
             archive: BTreeMap::new(),
             remembered_names: Vec::new(),
-            reach: BTreeSet::new(),
             calls: BTreeMap::new(),
             served: BTreeMap::new(),
+            asks: BTreeMap::new(),
             turns: VecDeque::new(),
             uplink,
             cap: None,
@@ -216,13 +216,13 @@ impl Host {
             heard: BTreeMap::new(),
         };
         let catalogue = host.library.publish();
-        host.node.handle(node::Event::Library(catalogue), now);
+        host.core.handle(node::Event::Library(catalogue), now);
         host
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
         let due = [
-            self.node.poll_timeout(),
+            self.core.poll_timeout(),
             self.links.poll_timeout(),
             self.player.poll_timeout(),
         ];
@@ -231,11 +231,19 @@ impl Host {
 
     /// As the drivers do: whatever woke them, what is due is done.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.node.poll_timeout().is_some_and(|due| due <= now) {
-            self.node.handle_timeout(now);
+        if self.core.poll_timeout().is_some_and(|due| due <= now) {
+            self.core.handle_timeout(now);
         }
         if self.links.poll_timeout().is_some_and(|due| due <= now) {
             self.links.handle_timeout(now);
+        }
+    }
+
+    /// Whether its disk takes what arrives; why not.
+    fn check_disk(&mut self, now: Instant) -> Result<(), String> {
+        match self.disk_is_full {
+            true => Err(FULL.to_owned()),
+            false => self.disk.check(now),
         }
     }
 
@@ -274,8 +282,13 @@ impl World {
                 self.perform_link(host, action);
                 continue;
             }
-            if let Some(action) = this.node.poll(now) {
-                self.perform(host, action);
+            if let Some(effect) = this.core.poll(now) {
+                self.perform(host, effect);
+                continue;
+            }
+            if let Some(order) = this.core.first_order().cloned() {
+                this.links.handle_command(order, now);
+                this.core.handle_order_taken();
                 continue;
             }
             this.player.advance(&this.store, now);
@@ -308,10 +321,8 @@ impl World {
                 }
             };
             // One at a time, as the driver's loop does it.
-            self.hosts[host.0].node.handle(event, self.now);
-            while let Some(action) = self.hosts[host.0].node.poll(self.now) {
-                self.perform(host, action);
-            }
+            self.hosts[host.0].core.handle(event, self.now);
+            self.perform_all(host);
         }
     }
 
@@ -321,60 +332,63 @@ impl World {
         let blob = this.store.0.entry(track).or_default();
         let groups = blob.take_lost();
         if !groups.is_empty() {
-            this.node
+            this.core
                 .handle(node::Event::Lost { track, groups }, self.now);
         }
     }
 
-    pub fn perform(&mut self, host: HostNo, action: Action) {
+    /// As the driver does before it waits.
+    pub fn perform_all(&mut self, host: HostNo) {
+        while let Some(effect) = self.hosts[host.0].core.poll(self.now) {
+            self.perform(host, effect);
+        }
+    }
+
+    fn perform(&mut self, host: HostNo, effect: Effect) {
+        let this = &mut self.hosts[host.0];
+        match effect {
+            Effect::Player(effect) => self.perform_play(host, effect),
+            Effect::Download(effect) => self.perform_download(host, effect),
+            Effect::Upload(effect) => self.perform_upload(host, effect),
+            Effect::Local(effect) => self.perform_local(host, effect),
+            Effect::Answer(ask, outcome) => _ = this.client.replies.insert(ask, outcome),
+            Effect::Changed(what) => this.client.looks |= what.contains(StatePart::Player),
+            Effect::Bookmark => {
+                let bookmark = this.core.bookmark(this.player.position());
+                this.bookmark = bookmark.or(this.bookmark.take());
+            }
+            Effect::Offer(..) | Effect::Evict(_) | Effect::Leave | Effect::End => {}
+        }
+    }
+
+    fn perform_local(&mut self, host: HostNo, effect: LocalEffect) {
         let now = self.now;
         let this = &mut self.hosts[host.0];
-        match action {
-            Action::Play(action) => self.perform_play(host, action),
-            Action::Transport(order) => self.perform_order(host, order),
-            Action::Want(want) if want.via == Via::Owner => {
-                self.call_owner(host, want.owner, want.what);
+        match effect {
+            LocalEffect::Queued(tracks) => this.queued = tracks,
+            LocalEffect::CheckCache => {
+                let checked = this.check_disk(now);
+                this.core.handle_cache_checked(checked, now);
             }
-            Action::Greet(peer, greeting) => self.call_greet(host, peer, greeting),
-            Action::LookForPeers(look) => {
+            LocalEffect::LookForPeers(look) => {
                 this.looks_for_peers = look;
                 if look {
                     self.look_for_peers(host);
                 }
             }
-            Action::Bookmark => {
-                let bookmark = this.node.bookmark(this.player.position());
-                this.bookmark = bookmark.or(this.bookmark.take());
-            }
-            Action::Remember => {
-                let memory = this.node.memory();
+            LocalEffect::Remember(memory) => {
                 (this.remembered, this.remembered_names) = (memory.peers, memory.names);
             }
-            Action::Want(want) => {
-                let (owner, what) = (want.owner, want.what);
-                this.links
-                    .handle_command(LinkCommand::Want { owner, what }, now);
-            }
-            Action::Archive(order) => self.archive(host, order),
-            Action::Publish(own) => this.links.handle_command(LinkCommand::Publish(own), now),
-            Action::Addresses(peer, addresses) => {
-                match addresses.is_empty() {
-                    true => this.reach.remove(&peer),
-                    false => this.reach.insert(peer),
-                };
-            }
-            Action::Answer(ask, answer) => self.answer(host, ask, answer),
-            Action::Reply(ask, outcome) => _ = this.client.replies.insert(ask, outcome),
-            Action::Changed(what) => this.client.looks |= what.contains(StatePart::Player),
-            Action::Queued(tracks) => this.queued = tracks,
-            Action::Rescan { .. } => {}
-            Action::Outdo(head) => {
+            LocalEffect::Archive(order) => self.archive(host, order),
+            LocalEffect::Outdo(head) => {
                 if this.library.outdo(&head.head) {
                     self.publish(host);
                 }
             }
-            Action::Leave => this.links.handle_command(LinkCommand::Leave, now),
-            Action::Join => this.links.handle_command(LinkCommand::Join, now),
+            LocalEffect::Rest
+            | LocalEffect::AnnounceHeld
+            | LocalEffect::Rescan { .. }
+            | LocalEffect::LookForDevices => {}
         }
     }
 
@@ -417,61 +431,82 @@ impl World {
         }
     }
 
-    fn perform_play(&mut self, host: HostNo, action: PlayAction) {
+    fn perform_play(&mut self, host: HostNo, effect: PlayerEffect) {
         let this = &mut self.hosts[host.0];
-        match action {
-            PlayAction::Resolve { play, peer, entry } => self.call_resolve(host, play, peer, entry),
-            PlayAction::Fetch {
+        match effect {
+            PlayerEffect::Order(order) => self.perform_order(host, order),
+            PlayerEffect::Load(load) => self.load(host, load),
+            PlayerEffect::Hold(play) => this.player.hold(play, true),
+            PlayerEffect::Sound(play) => this.player.hold(play, false),
+        }
+    }
+
+    fn perform_download(&mut self, host: HostNo, effect: DownloadEffect) {
+        let now = self.now;
+        let this = &mut self.hosts[host.0];
+        match effect {
+            DownloadEffect::Resolve { play, peer, entry } => {
+                self.end_lookup(host);
+                self.call_resolve(host, play, peer, entry);
+            }
+            DownloadEffect::Locate { play, .. } => {
+                self.end_lookup(host);
+                self.hosts[host.0].core.handle_located(play, Ok(()), now);
+            }
+            DownloadEffect::EndLookup => self.end_lookup(host),
+            DownloadEffect::Fetch {
                 fetch,
                 source,
-                size,
-                groups,
-                class,
-                renew: _,
-            } => {
-                self.call_get(host, fetch, source, size, groups, class);
-            }
-            PlayAction::Cancel(fetch) => self.cancel(host, fetch),
-            PlayAction::Open { track, size } => {
-                let blob = this.store.0.entry(track).or_default();
-                (blob.size, blob.failed) = (size, None);
-                let kept = blob.have.clone();
-                let answer = Ok(kept.clone());
-                this.node
-                    .handle(node::Event::Opened { track, answer }, self.now);
-                if this.disk_is_full {
-                    let why = "no space left".to_owned();
-                    this.node
-                        .handle(node::Event::Unkept { track, kept, why }, self.now);
-                }
-                self.open_on_disk(host, track);
-            }
-            PlayAction::Load(load) => self.load(host, load),
-            PlayAction::Hold(play) => this.player.hold(play, true),
-            PlayAction::Sound(play) => this.player.hold(play, false),
-            PlayAction::Keep(track) if !this.store.0[&track].torn.is_empty() => {
+                order,
+            } => self.call_get(host, fetch, source, order),
+            DownloadEffect::EndFetch(fetch) => self.cancel(host, Purpose::Fetch(fetch)),
+            DownloadEffect::Open { track, size } => self.open(host, track, size),
+            DownloadEffect::Keep(track) if !this.store.0[&track].torn.is_empty() => {
                 self.tell_lost(host, track);
             }
-            PlayAction::Keep(track) => {
+            DownloadEffect::Keep(track) => {
                 let size = this.store.0.get(&track).map_or(0, |blob| blob.size);
                 this.library.hold(track, size);
                 self.note(host, format_args!("keeps {track}"));
                 self.plan_publish(host);
             }
-            PlayAction::GiveUp { track, why } => {
+            DownloadEffect::Fail { track, why } => {
                 self.note(host, format_args!("gives {track} up: {why}"));
                 let blob = self.hosts[host.0].store.0.entry(track).or_default();
                 blob.failed = Some(why);
             }
-            PlayAction::Forget { track, groups } => {
+            DownloadEffect::Forget { track, groups } => {
                 let blob = this.store.0.entry(track).or_default();
                 blob.have = blob.have.difference(&groups);
             }
-            PlayAction::Close(track) => {
+            DownloadEffect::Close(track) => {
                 self.close_on_disk(host, track);
                 self.note(host, format_args!("closes {track}"));
-            } // The node keeps this one to itself.
+            }
+            DownloadEffect::Greet(peer, greeting) => self.call_greet(host, peer, greeting),
+            DownloadEffect::AskOwner(owner, what) => self.call_owner(host, owner, what),
+            DownloadEffect::Link(..) | DownloadEffect::Unlink(_) => {}
         }
+    }
+
+    fn end_lookup(&mut self, host: HostNo) {
+        let calls = self.hosts[host.0].calls.values();
+        let mut lookups = calls.filter(|call| matches!(call.purpose, Purpose::Resolve(_)));
+        if let Some(purpose) = lookups.next().map(|call| call.purpose) {
+            self.cancel(host, purpose);
+        }
+    }
+
+    /// Makes room for a track, of which something may be here.
+    fn open(&mut self, host: HostNo, track: TrackId, size: u64) {
+        let this = &mut self.hosts[host.0];
+        let blob = this.store.0.entry(track).or_default();
+        (blob.size, blob.failed) = (size, None);
+        let have = blob.have.clone();
+        let uncached = this.disk_is_full.then(|| (have.clone(), FULL.to_owned()));
+        let opened = OpenedTrack { have, uncached };
+        this.core.handle_opened(track, Ok(opened), self.now);
+        self.open_on_disk(host, track);
     }
 
     fn load(&mut self, host: HostNo, load: PlayerTrack) {
@@ -505,7 +540,7 @@ impl World {
         let this = &mut self.hosts[host.0];
         this.publishes = false;
         let catalogue = this.library.publish();
-        this.node.handle(node::Event::Library(catalogue), self.now);
+        this.core.handle(node::Event::Library(catalogue), self.now);
     }
 }
 
@@ -557,3 +592,5 @@ pub const MEMORY: u64 = 64 << 20;
 const WRITING: Duration = Duration::from_millis(150);
 /// New heads come at most once in so long.
 const PUBLISH_AFTER: Duration = Duration::from_secs(2);
+/// What a disk says that has no room.
+const FULL: &str = "no space left";

@@ -1,8 +1,8 @@
 //! Whole swarms in virtual time.
 //!
-//! A [`world::World`] has real nodes, a real registry and the real links to
-//! it; simulated are what surrounds them: the network, disks, libraries and
-//! players. All that happens goes through one queue, ordered by time and then
+//! A [`world::World`] has real peers (the [`PeerCore`](crate::core::PeerCore) that the product's
+//! driver has), a real registry and the real links to it; simulated are what surrounds them: the
+//! network, disks, libraries and players. All that happens goes through one queue, ordered by time and then
 //! by the order in which it was planned, and all chance comes from one seed. So
 //! a seed always gives the same run, and a failure found in the night can be
 //! looked at in the morning:

@@ -30,7 +30,7 @@ impl World {
         precedence: Precedence,
     ) {
         let this = &mut self.hosts[host.0];
-        let Some(piece) = piece(part, this.node.own_pages()) else {
+        let Some(piece) = piece(part, this.core.node().own_pages()) else {
             return;
         };
         let left = match &piece {

@@ -35,11 +35,10 @@ impl Slice {
         (me, manner): (PeerId, Manner),
         now: Instant,
     ) -> Result<Self, Decline> {
-        let (known, have) = here.ok_or(Decline::NotAvailable)?;
-        if known != size || manner == Manner::Changed {
+        if manner == Manner::Changed {
             return Err(Decline::Changed);
         }
-        let here = referrals::offer(me, groups, &have)?;
+        let here = referrals::offer(me, size, groups, here)?;
         let lies = manner == Manner::Liar;
         let end = match here == *groups {
             _ if lies => RequestOutcome::Liar,

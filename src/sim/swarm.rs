@@ -15,11 +15,15 @@ use super::{
 use crate::{
     catalog::Want,
     content::ranges::GroupSet,
+    core::{SliceOrder, UploadEffect},
     id::{EntryNo, Group, PeerId, TrackId},
-    node::{self, AskId, CataloguePiece, FetchEvent, FetchId, Greeted, UploadAnswer},
+    node::{self, AskId, CataloguePiece, FetchEvent, FetchId, Greeted},
     player::PlayId,
-    protocol::{Class, Decline, Get, Greeting, PeerRequest},
-    swarm::{budget::Precedence, fetch::declined, scheduler::RequestOutcome, serving::SLOTS},
+    protocol::{Class, Decline, Get, Greeting, PeerReply, PeerRequest},
+    swarm::{
+        budget::Precedence, fetch::declined, order::FetchOrder, scheduler::RequestOutcome,
+        serving::SLOTS,
+    },
 };
 
 /// A request of one host to another; no two in the world have the same.
@@ -55,6 +59,7 @@ impl Purpose {
 /// A request as its holder knows it.
 #[derive(Debug)]
 pub struct Served {
+    ask: AskId,
     pub requester: Life,
     pub class: Class,
     /// As what it is let in.
@@ -91,25 +96,16 @@ impl World {
         );
     }
 
-    pub fn call_get(
-        &mut self,
-        host: HostNo,
-        fetch: FetchId,
-        source: PeerId,
-        size: u64,
-        groups: GroupSet,
-        class: Class,
-    ) {
-        let request = fetch.request.0;
+    pub fn call_get(&mut self, host: HostNo, fetch: FetchId, source: PeerId, order: FetchOrder) {
+        let (request, groups, class) = (fetch.request.0, order.groups, order.class);
         self.note(
             host,
             format_args!("fetch {request}: {groups} of {source} as {class:?}"),
         );
-        let groups = groups.iter_ranges().collect();
         let get = PeerRequest::Get(Get {
-            track: fetch.track,
-            size,
-            groups,
+            track: order.track,
+            size: order.size,
+            groups: groups.iter_ranges().collect(),
             class,
         });
         self.call(host, source, Purpose::Fetch(fetch), get);
@@ -136,11 +132,7 @@ impl World {
             .hosts
             .iter()
             .position(|other| other.library.owner() == peer);
-        let known = self.hosts[host.0].reach.contains(&peer);
-        let Some(to) = to.map(HostNo).filter(|_| known) else {
-            let gone = "it is not in the swarm any more";
-            return self.plan(host, Duration::ZERO, fail(purpose, gone));
-        };
+        let to = HostNo(to.expect("the core asks peers that it has addresses of"));
         if self.net.breaks() {
             let after = self.net.delay();
             return self.plan(
@@ -186,12 +178,10 @@ impl World {
         );
     }
 
-    pub fn cancel(&mut self, host: HostNo, fetch: FetchId) {
-        self.note(host, format_args!("cancels {}", fetch.request.0));
+    pub fn cancel(&mut self, host: HostNo, purpose: Purpose) {
+        self.note(host, format_args!("cancels {purpose:?}"));
         let calls = &mut self.hosts[host.0].calls;
-        let found = calls
-            .iter()
-            .find(|(_, call)| call.purpose == Purpose::Fetch(fetch));
+        let found = calls.iter().find(|(_, call)| call.purpose == purpose);
         let Some((&call, to)) = found.map(|(id, call)| (id, call.to)) else {
             return;
         };
@@ -214,7 +204,15 @@ impl World {
                     PeerRequest::Get(get) => get.class,
                     _ => Class::Now,
                 };
+                let peer = match self.greed.get(&call) {
+                    Some(greed) => greed.peer,
+                    None => self.hosts[from.host.0].library.owner(),
+                };
+                let address = self.hosts[from.host.0].address;
+                let this = &mut self.hosts[host.0];
+                let ask = this.core.handle_asked(peer, address, request, self.now);
                 let served = Served {
+                    ask,
                     requester: from,
                     class,
                     precedence: None,
@@ -222,19 +220,9 @@ impl World {
                     part: None,
                     gone: false,
                 };
-                let this = &mut self.hosts[host.0];
+                this.asks.insert(ask, call);
                 this.served.insert(call, served);
-                let peer = match self.greed.get(&call) {
-                    Some(greed) => greed.peer,
-                    None => self.hosts[from.host.0].library.owner(),
-                };
-                let event = node::Event::Asked {
-                    ask: AskId(call.0),
-                    peer,
-                    from: self.hosts[from.host.0].address,
-                    request,
-                };
-                return self.hosts[host.0].node.handle(event, self.now);
+                return;
             }
             Packet::Stop => return self.stop_serving(host, call),
             _ => {}
@@ -303,47 +291,64 @@ impl World {
             }
             _ => return,
         };
-        this.node.handle(event, now);
+        this.core.handle(event, now);
     }
 
-    /// What the node answers.
-    pub fn answer(&mut self, host: HostNo, ask: AskId, answer: UploadAnswer) {
-        let call = CallId(ask.0);
-        let packet = match answer {
-            UploadAnswer::Slice {
-                track,
-                size,
-                groups,
-                precedence,
-            } => {
-                if let Some(served) = self.hosts[host.0].served.get_mut(&call) {
-                    served.class = precedence.own;
-                    served.precedence = Some(precedence);
+    /// Answers another host.
+    pub fn perform_upload(&mut self, host: HostNo, effect: UploadEffect) {
+        let this = &mut self.hosts[host.0];
+        match effect {
+            UploadEffect::Reply(ask, reply) => self.reply(host, ask, reply),
+            UploadEffect::Send(ask, order) => {
+                let Some(&call) = this.asks.get(&ask) else {
+                    return;
+                };
+                if let Some(served) = this.served.get_mut(&call) {
+                    served.class = order.precedence.own;
+                    served.precedence = Some(order.precedence);
                 }
-                return self.begin_slice(host, call, track, size, groups);
+                self.begin_slice(host, call, order);
             }
-            UploadAnswer::Resolve(entry) => {
-                let Some(song) = self.hosts[host.0].library.song(entry) else {
+            UploadEffect::Hash { ask, entry } => {
+                let Some(song) = this.library.song(entry) else {
                     return;
                 };
                 let hashing = Duration::from_micros(song.size * 1_000_000 / DISK_RATE);
-                return self.plan(host, hashing, Event::Hashed { ask, entry });
+                self.plan(host, hashing, Event::Hashed { ask, entry });
             }
-            UploadAnswer::No(why) => Packet::No(why),
-            UploadAnswer::GiveUp => {
-                let served = self.hosts[host.0].served.get_mut(&call);
+            UploadEffect::EndSlice(ask) => {
+                let served = this
+                    .asks
+                    .get(&ask)
+                    .and_then(|call| this.served.get_mut(call));
                 if let Some(slice) = served.and_then(|served| served.slice.as_mut()) {
                     slice.left = GroupSet::new();
                     slice.end = RequestOutcome::Busy(None);
                 }
-                return self.pump(host);
+                self.pump(host);
             }
-            UploadAnswer::Hello(greeting) => Packet::Hello(greeting),
-            UploadAnswer::Own { part, precedence } => {
-                return self.begin_part(host, call, &part, precedence);
+            UploadEffect::SendPart {
+                ask,
+                part,
+                precedence,
+            } => {
+                if let Some(call) = this.asks.remove(&ask) {
+                    self.begin_part(host, call, &part, precedence);
+                }
             }
+        }
+    }
+
+    fn reply(&mut self, host: HostNo, ask: AskId, reply: PeerReply) {
+        let packet = match reply {
+            PeerReply::Hello(greeting) => Packet::Hello(greeting),
+            PeerReply::No(why) => Packet::No(why),
+            other => panic!("the core answers {other:?} by itself"),
         };
-        if let Some(served) = self.hosts[host.0].served.remove(&call) {
+        let this = &mut self.hosts[host.0];
+        let call = this.asks.remove(&ask);
+        let served = call.and_then(|call| Some((call, this.served.remove(&call)?)));
+        if let Some((call, served)) = served {
             if let Packet::No(why) = &packet {
                 let declines = format!("{}: {why:?}", self.hosts[served.requester.host.0].name);
                 self.note(host, declines);
@@ -359,35 +364,41 @@ impl World {
         };
         let (track, size) = (song.track, song.size);
         let news = this.library.set_hashed(entry);
-        this.node.handle(
-            node::Event::Answered {
-                ask,
-                sent: 0,
-                arrived: GroupSet::new(),
-            },
-            self.now,
-        );
-        let call = CallId(ask.0);
-        if let Some(served) = this.served.remove(&call) {
-            self.send(
-                host,
-                served.requester,
-                call,
-                Packet::Resolved { track, size },
-            );
+        let call = this.asks.get(&ask).copied();
+        self.tell_answered(host, ask, GroupSet::new());
+        let this = &mut self.hosts[host.0];
+        let served = call.and_then(|call| Some((call, this.served.remove(&call)?)));
+        if let Some((call, served)) = served {
+            let resolved = Packet::Resolved { track, size };
+            self.send(host, served.requester, call, resolved);
         }
         if news {
             self.plan_publish(host);
         }
     }
 
+    /// A slice is sent, or an entry is resolved.
+    fn tell_answered(&mut self, host: HostNo, ask: AskId, arrived: GroupSet) {
+        let this = &mut self.hosts[host.0];
+        this.asks.remove(&ask);
+        let over = node::Event::Answered {
+            ask,
+            sent: 0,
+            arrived,
+        };
+        this.core.handle(over, self.now);
+    }
+
     fn begin_slice(
         &mut self,
         host: HostNo,
         call: CallId,
-        track: TrackId,
-        size: u64,
-        groups: GroupSet,
+        SliceOrder {
+            track,
+            size,
+            groups,
+            ..
+        }: SliceOrder,
     ) {
         let now = self.now;
         let this = &mut self.hosts[host.0];
@@ -412,15 +423,10 @@ impl World {
             }
             Err(why) => Some(why),
         };
-        let requester = served.requester;
+        let (ask, requester) = (served.ask, served.requester);
         if served.slice.is_none() {
             this.served.remove(&call);
-            let over = node::Event::Answered {
-                ask: AskId(call.0),
-                sent: 0,
-                arrived: GroupSet::new(),
-            };
-            this.node.handle(over, now);
+            self.tell_answered(host, ask, GroupSet::new());
             if let Some(why) = refusal {
                 self.send(host, requester, call, Packet::No(why));
             }
@@ -462,16 +468,12 @@ impl World {
     }
 
     pub fn forget_served(&mut self, host: HostNo, call: CallId) {
-        let this = &mut self.hosts[host.0];
-        let served = this.served.remove(&call);
-        let slice = served.and_then(|served| served.slice);
-        let arrived = slice.map_or_else(GroupSet::new, |s| s.all.difference(&s.left));
-        let over = node::Event::Answered {
-            ask: AskId(call.0),
-            sent: 0,
-            arrived,
+        let Some(served) = self.hosts[host.0].served.remove(&call) else {
+            return;
         };
-        this.node.handle(over, self.now);
+        let slice = served.slice;
+        let arrived = slice.map_or_else(GroupSet::new, |s| s.all.difference(&s.left));
+        self.tell_answered(host, served.ask, arrived);
     }
 
     /// The requester does not want it any more.

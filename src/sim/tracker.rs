@@ -104,7 +104,7 @@ impl World {
                     return;
                 }
                 let event = node::Event::Tracker(event);
-                self.hosts[host.0].node.handle(event, self.now);
+                self.hosts[host.0].core.handle(event, self.now);
             }
         }
     }

@@ -253,7 +253,7 @@ impl World {
             Event::Hashed { ask, entry } => self.hashed(host, ask, entry),
             Event::Greed(greed) => self.ask_greedily(host, greed),
             Event::Publish => self.publish(host),
-            Event::Node(event) => self.hosts[host.0].node.handle(*event, self.now),
+            Event::Node(event) => self.hosts[host.0].core.handle(*event, self.now),
         }
         self.settle(host);
     }

@@ -8,6 +8,7 @@ use quinn::{ReadError, RecvStream, VarInt};
 use super::{
     endpoint::PeerConnection,
     link::{LinkHandle, NoConnection},
+    order::FetchOrder,
     referrals,
     scheduler::RequestOutcome,
 };
@@ -21,7 +22,7 @@ use crate::{
     },
     id::{EntryNo, TrackId},
     protocol::{
-        encode_frame, read_frame, Class, Decline, FrameError, Get, PeerReply, PeerRequest,
+        encode_frame, read_frame, Decline, FrameError, Get, PeerReply, PeerRequest,
         MAX_REPLY_FRAME, RESET_BUSY, RESET_CHANGED,
     },
     util::work,
@@ -46,16 +47,6 @@ pub enum AskError {
     Nonsense(String),
     #[error("{0}")]
     Declined(#[from] Decline),
-}
-
-/// What is to be fetched.
-pub struct FetchOrder {
-    pub track: TrackId,
-    pub size: u64,
-    pub groups: GroupSet,
-    pub class: Class,
-    /// Ask over a new connection: the one that there is has fallen silent.
-    pub renew: bool,
 }
 
 /// What a fetch tells on its way.
@@ -378,11 +369,6 @@ async fn next_reply(answer: &mut RecvStream) -> Result<PeerReply, AskError> {
         Some(Err(e)) => Err(AskError::Lost(e.to_string())),
         None => Err(AskError::Silent),
     }
-}
-
-/// The outcome when there is nobody to ask.
-pub fn lost(why: String) -> RequestOutcome {
-    RequestOutcome::ConnectionLost(why)
 }
 
 /// What a refusal means to a scheduler.

@@ -75,6 +75,12 @@ impl Guests {
         Some(goes)
     }
 
+    /// The latest connection that `peer` has opened.
+    pub fn latest_of(&self, peer: PeerId) -> Option<GuestId> {
+        let mut latest = self.open.iter().rev();
+        latest.find(|(_, p)| *p == peer).map(|(id, _)| *id)
+    }
+
     /// A connection is no more.
     pub fn handle_closed(&mut self, id: GuestId) {
         self.open.retain(|(other, _)| *other != id);

@@ -17,6 +17,7 @@ pub mod fetch;
 pub mod guests;
 mod hosts;
 pub mod link;
+pub mod order;
 pub mod provide;
 pub mod referrals;
 pub mod requester;

@@ -184,23 +184,33 @@ impl Receiver {
     }
 }
 
-/// What of `groups` `me`, which has `have`, sends: up to the first that is not here, since
-/// that is where a slice ends whose holder has no more.
+/// What of `groups` of a track of `size` bytes a holder, which is `me`, sends, given the size that
+/// it knows and what is `here`: up to the first group that is not, since that is where a slice
+/// ends whose holder has no more.
 ///
 /// # Errors
 /// The answer when that is nothing: what there is instead.
-pub fn offer(me: PeerId, groups: &GroupSet, have: &GroupSet) -> Result<GroupSet, Decline> {
+pub fn offer(
+    me: PeerId,
+    size: u64,
+    groups: &GroupSet,
+    here: Option<(u64, GroupSet)>,
+) -> Result<GroupSet, Decline> {
+    let (known, have) = here.ok_or(Decline::NotAvailable)?;
+    if known != size {
+        return Err(Decline::Changed);
+    }
     let Some(first) = groups.first() else {
         return Err(Decline::NotAvailable);
     };
-    let here = match groups.difference(have).first() {
+    let here = match groups.difference(&have).first() {
         Some(Group(end)) => groups.clip(end),
         None => groups.clone(),
     };
     match (here.is_empty(), have.is_empty()) {
         (false, _) => Ok(here),
         (true, true) => Err(Decline::NotAvailable),
-        (true, false) => Err(Decline::Elsewhere(vec![(me, wire(have, first))])),
+        (true, false) => Err(Decline::Elsewhere(vec![(me, wire(&have, first))])),
     }
 }
 
@@ -322,13 +332,15 @@ mod tests {
         let have = [0..4, 6..8]
             .into_iter()
             .fold(GroupSet::new(), |set, r| set.union(&r.into()));
-        let offer = |groups: Range<u32>| offer(peer(1), &groups.into(), &have);
+        let offer = |groups: Range<u32>| offer(peer(1), 9, &groups.into(), Some((9, have.clone())));
         assert_eq!(offer(2..8), Ok((2..4).into()));
         assert_eq!(offer(6..8), Ok((6..8).into()));
         let this = vec![(peer(1), vec![0..4, 6..8])];
         assert_eq!(offer(4..8), Err(Decline::Elsewhere(this)));
-        let nothing = super::offer(peer(1), &(4..8).into(), &GroupSet::new());
-        assert_eq!(nothing, Err(Decline::NotAvailable));
+        let of = |here| super::offer(peer(1), 9, &(4..8).into(), here);
+        assert_eq!(of(Some((9, GroupSet::new()))), Err(Decline::NotAvailable));
+        assert_eq!(of(None), Err(Decline::NotAvailable));
+        assert_eq!(of(Some((8, have))), Err(Decline::Changed));
     }
 
     #[derive(Clone, Debug)]

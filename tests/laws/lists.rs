@@ -198,11 +198,15 @@ pub const IMPURE: &[(&str, &str)] = &[
         "peer/bytes.rs",
         "reads a track's bytes for the decoder's thread",
     ),
-    ("peer/cache.rs", "waits for the store"),
+    (
+        "peer/downloads.rs",
+        "owns what brings tracks here: links and tasks",
+    ),
     ("peer/hello.rs", "greets over a connection"),
     ("peer/mod.rs", "the drive loop of a peer"),
-    ("peer/perform.rs", "performs a node's actions"),
-    ("peer/tasks.rs", "owns tasks"),
+    ("peer/outlets.rs", "hands on what is to be written down"),
+    ("peer/uploads.rs", "owns the channels that answer others"),
+    ("peer/workbench.rs", "owns tasks"),
     ("peer/visits.rs", "serves guests"),
     ("player/device.rs", "opens the sound device"),
     ("player/engine.rs", "the audio thread"),
@@ -374,7 +378,7 @@ pub const WALL_CLOCK: &[(&str, &str)] = &[
     ("peer/mod.rs", "when the database changed, as MPD shows it"),
 ];
 
-/// What the files of a feature folder may use of another, and why; `node`,
+/// What the files of a feature folder may use of another, and why; `node`, `core`,
 /// `peer`, `daemon`, `cli` and `sim` stand above all of them.
 pub const ARROWS: &[(&str, &str, &str)] = &[
     (
@@ -426,14 +430,18 @@ pub const FEATURES: &[&str] = &[
     "discovery",
 ];
 /// Which of those above, and of all others, do not know a room, and why.
-pub const NEVER: &[(&str, &str, &str)] = &[(
-    "node",
-    "control",
-    "no protocol's word is in what the node is asked and answers",
-)];
+pub const NEVER: &[(&str, &str, &str)] = &[
+    (
+        "node",
+        "control",
+        "no protocol's word is in what the node is asked and answers",
+    ),
+    ("node", "core", "the node is a part of the core"),
+    ("core", "peer", "the driver performs what the core wants"),
+];
 
 /// What stands above them.
-pub const ABOVE: &[&str] = &["node", "peer", "daemon", "cli", "sim"];
+pub const ABOVE: &[&str] = &["node", "core", "peer", "daemon", "cli", "sim"];
 
 /// What all others may use, and what uses no other.
 pub const BELOW: &[&str] = &["util"];
@@ -462,10 +470,6 @@ pub const SPREAD: &[(&str, &str)] = &[
     ("node/presence.rs", "Node"),
     ("node/view.rs", "Node"),
     ("node/waiting.rs", "Node"),
-    ("peer/cache.rs", "Peer"),
-    ("peer/hello.rs", "Peer"),
-    ("peer/perform.rs", "Peer"),
-    ("peer/visits.rs", "Peer"),
     ("swarm/scheduler/choose.rs", "Scheduler"),
     ("swarm/scheduler/referrals.rs", "Scheduler"),
     ("swarm/scheduler/silence.rs", "Scheduler"),

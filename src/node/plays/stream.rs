@@ -24,7 +24,7 @@ pub struct FetchId {
     pub track: TrackId,
     /// Each fetching of a track counts its requests from 0: what is still
     /// told about the one before is not about this one.
-    pub(in crate::node) stream: u64,
+    pub stream: u64,
     pub request: RequestId,
 }
 

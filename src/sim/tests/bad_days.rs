@@ -73,9 +73,7 @@ fn back_and_forth_in_a_window_works_and_the_next_track_is_kept_again() {
             assert_eq!(story.fate, None, "at {to}: {story:?}");
         }
         world.hosts[cellar.0].disk_is_full = false;
-        let now = world.now;
-        let mended = crate::node::Event::Machine(crate::node::MachineReport::CacheMended);
-        world.hosts[cellar.0].node.handle(mended, now);
+        world.run(10 * SECOND);
         assert_eq!(problems(&mut world, cellar), [""; 0]);
         world.run(60 * SECOND);
         assert!(world.has_heard(cellar, &songs[1]));

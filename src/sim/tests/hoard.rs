@@ -29,7 +29,7 @@ fn run(world: &mut World, honest: &[HostNo], seconds: u64) {
         let kept = world.trackers[0].registry.snapshot().catalogue_bytes;
         assert!(kept <= all, "{kept} bytes at the tracker");
         for host in honest {
-            let kept = world.hosts[host.0].node.catalogue_bytes();
+            let kept = world.hosts[host.0].core.node().catalogue_bytes();
             assert!(kept <= all, "{kept} bytes at {}", world.hosts[host.0].name);
         }
     }
@@ -42,7 +42,7 @@ fn have_each_other(world: &World, honest: &[HostNo]) -> bool {
         (library.owner(), library.newest())
     };
     honest.iter().map(newest).all(|(owner, newest)| {
-        let has = |host: &HostNo| world.hosts[host.0].node.head_of(owner) == newest;
+        let has = |host: &HostNo| world.hosts[host.0].core.node().head_of(owner) == newest;
         honest.iter().all(has)
     })
 }
@@ -102,7 +102,7 @@ fn hoarders_starve_no_owner_and_all_they_took_is_free_again() {
         let kept = world.trackers[0].registry.snapshot().catalogue_bytes;
         assert!(kept <= own, "{kept} of {own} bytes at the tracker");
         for host in honest {
-            let kept = world.hosts[host.0].node.catalogue_bytes();
+            let kept = world.hosts[host.0].core.node().catalogue_bytes();
             assert!(kept <= own / 2, "{kept} of {own} bytes at a peer");
             let status = world.command(host, "p2p_status").expect("it needs nothing");
             assert!(!status.contains("are not shown"), "{status}");

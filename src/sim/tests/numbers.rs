@@ -84,7 +84,7 @@ fn what_was_here_already_is_a_duplicate() {
     let fetch = out.next().expect("it has not arrived yet");
     let here = this.store.0[&song.track].have.clone();
     let again = Event::Fetch(fetch, FetchEvent::Groups(here.clone()));
-    this.node.handle(again, now);
+    this.core.handle(again, now);
     let numbers = Numbers::of(&mut world, cellar);
     let bytes = here.bytes(song.size) as f64;
     assert!(bytes > 0.0);

@@ -48,7 +48,7 @@ pub fn assert_same_heads(world: &World) {
         let (id, newest) = (owner.library.owner(), owner.library.newest());
         for host in alive(world) {
             let host = &world.hosts[host.0];
-            let head = host.node.head_of(id);
+            let head = host.core.node().head_of(id);
             assert_eq!(head, newest, "{}'s as {} has it", owner.name, host.name);
         }
     }

@@ -14,6 +14,7 @@ use crate::{
     },
     id::{PeerId, GROUP_BYTES},
     identity::{Identity, SwarmKey},
+    protocol::Class,
     swarm::endpoint::Endpoint,
 };
 
