@@ -6,20 +6,21 @@
 
 mod changes;
 mod file;
+mod mistake;
 mod values;
 
 use std::{
     fmt,
     net::{Ipv6Addr, SocketAddr},
     path::PathBuf,
-    str::FromStr,
 };
 
-use serde::{de, Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 pub use self::{
     changes::{changes, ConfigChanges},
     file::{load, ConfigError},
+    mistake::Mistake,
     values::{ByteSize, HostPort, NodeName, Rate, Resume, TrackerAt},
 };
 use crate::{player::OutputSpec, protocol::DEFAULT_PORT};
@@ -152,9 +153,9 @@ impl Default for Cache {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Audio {
-    #[serde(deserialize_with = "from_text")]
+    #[serde(deserialize_with = "values::from_text")]
     pub device: OutputSpec,
-    #[serde(deserialize_with = "percent")]
+    #[serde(deserialize_with = "values::percent")]
     pub max_volume: u8,
     /// Whether what played plays on after a restart.
     pub resume: Resume,
@@ -201,14 +202,14 @@ pub const DEFAULT_SOCKET: &str = "/run/p2pmusic/ctl.sock";
 #[serde(default, deny_unknown_fields)]
 pub struct StatsConfig {
     /// The file that the numbers are written to for Prometheus, if they are.
-    #[serde(deserialize_with = "prom_file")]
+    #[serde(deserialize_with = "values::prom_file")]
     pub prometheus: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    #[serde(deserialize_with = "level")]
+    #[serde(deserialize_with = "values::level")]
     pub level: log::LevelFilter,
 }
 
@@ -216,64 +217,6 @@ impl Default for Log {
     fn default() -> Self {
         Self {
             level: log::LevelFilter::Info,
-        }
-    }
-}
-
-/// What is wrong with the text of a configuration. `Display` shows the place,
-/// too, over several lines.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{shown}")]
-pub struct Mistake {
-    /// From 1 on.
-    pub line: usize,
-    /// That line, which has the key in it.
-    pub excerpt: String,
-    pub why: String,
-    shown: String,
-}
-
-impl Mistake {
-    fn new(error: &toml::de::Error, text: &str) -> Self {
-        let at = error.span().map_or(0, |span| span.start);
-        let before = text.get(..at).unwrap_or_default();
-        let line = before.matches('\n').count();
-        let excerpt = text.lines().nth(line).unwrap_or_default().trim();
-        let hint = TableHint::of(error.message());
-        Self {
-            line: line + 1,
-            excerpt: excerpt.chars().take(MAX_EXCERPT).collect(),
-            shown: format!("{}{}", error.to_string().trim_end(), hint.line()),
-            why: error.message().replace('\n', " ") + &hint.words(),
-        }
-    }
-}
-
-/// The tables that an unknown key is known in.
-struct TableHint(Vec<&'static str>);
-
-impl TableHint {
-    fn of(message: &str) -> Self {
-        let key = message.strip_prefix("unknown field `");
-        let key = key.and_then(|rest| rest.split('`').next());
-        let has_it = |keys: &[&str]| key.is_some_and(|key| keys.contains(&key));
-        let tables = KEYS.iter().filter(|(_, keys)| has_it(keys));
-        Self(tables.map(|(table, _)| *table).collect())
-    }
-
-    fn words(&self) -> String {
-        match self.0.as_slice() {
-            [] => String::new(),
-            ["top"] => "; it stands above all tables".into(),
-            tables => format!("; it stands under [{}]", tables.join("] or [")),
-        }
-    }
-
-    fn line(&self) -> String {
-        let words = self.words();
-        match words.strip_prefix("; ") {
-            Some(words) => format!("\n{words}"),
-            None => words,
         }
     }
 }
@@ -290,47 +233,6 @@ impl Config {
 
 fn any(port: u16) -> SocketAddr {
     (Ipv6Addr::UNSPECIFIED, port).into()
-}
-
-fn from_text<'de, D, T>(from: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err: fmt::Display>,
-{
-    String::deserialize(from)?
-        .parse()
-        .map_err(de::Error::custom)
-}
-
-fn percent<'de, D: Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
-    match i64::deserialize(from)? {
-        percent @ 0..=100 => Ok(percent as u8),
-        other => Err(de::Error::custom(format!(
-            "{other} is not a volume: it goes from 0 to 100"
-        ))),
-    }
-}
-
-/// node_exporter reads no other file, and a service has no directory of its own that a
-/// path could start from.
-fn prom_file<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
-    let path = PathBuf::deserialize(from)?;
-    match path.is_absolute() && path.extension().is_some_and(|end| end == "prom") {
-        true => Ok(Some(path)),
-        false => Err(de::Error::custom(format!(
-            "{} is not a file for Prometheus: write a whole path that ends in \".prom\"",
-            path.display()
-        ))),
-    }
-}
-
-fn level<'de, D: Deserializer<'de>>(from: D) -> Result<log::LevelFilter, D::Error> {
-    let word = String::deserialize(from)?;
-    word.parse().map_err(|_| {
-        de::Error::custom(format!(
-            "{word:?} is not a level: use \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\""
-        ))
-    })
 }
 
 /// Every key, and the table that it stands in.
@@ -353,8 +255,6 @@ const PEER_KEYS: &[&str] = &[
     "follow_links",
     "upload",
 ];
-/// Of a line that is shown: enough for its key.
-const MAX_EXCERPT: usize = 80;
 
 #[cfg(test)]
 mod tests {

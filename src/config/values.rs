@@ -143,6 +143,50 @@ fn check_path(path: &Path) -> Result<(), String> {
     }
 }
 
+/// What its own syntax says.
+pub fn from_text<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: fmt::Display>,
+{
+    String::deserialize(from)?
+        .parse()
+        .map_err(de::Error::custom)
+}
+
+/// A volume, from 0 to 100.
+pub fn percent<'de, D: Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
+    match i64::deserialize(from)? {
+        percent @ 0..=100 => Ok(percent as u8),
+        other => Err(de::Error::custom(format!(
+            "{other} is not a volume: it goes from 0 to 100"
+        ))),
+    }
+}
+
+/// node_exporter reads no other file, and a service has no directory of its own that a
+/// path could start from.
+pub fn prom_file<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(from)?;
+    match path.is_absolute() && path.extension().is_some_and(|end| end == "prom") {
+        true => Ok(Some(path)),
+        false => Err(de::Error::custom(format!(
+            "{} is not a file for Prometheus: write a whole path that ends in \".prom\"",
+            path.display()
+        ))),
+    }
+}
+
+/// How much the log tells.
+pub fn level<'de, D: Deserializer<'de>>(from: D) -> Result<log::LevelFilter, D::Error> {
+    let word = String::deserialize(from)?;
+    word.parse().map_err(|_| {
+        de::Error::custom(format!(
+            "{word:?} is not a level: use \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\""
+        ))
+    })
+}
+
 /// A node's name: one part of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeName(pub String);
