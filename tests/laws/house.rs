@@ -108,6 +108,7 @@ impl House {
             } else if let Some(name) = name_of(item) {
                 entry.defined.insert(name);
             }
+            entry.defined.extend(made_types(item));
         }
         let modules = items.iter().filter_map(|item| match item {
             Item::Mod(module) => Some(module),
@@ -302,6 +303,22 @@ fn name_of(item: &Item) -> Option<String> {
     Some(name.to_string())
 }
 
+/// The types that a macro is given to make, by `struct` or `enum` and a name.
+pub fn made_types(item: &Item) -> Vec<String> {
+    let Item::Macro(made) = item else {
+        return Vec::new();
+    };
+    let mut words = Vec::new();
+    flatten(made.mac.tokens.clone(), &mut words);
+    let named = words.windows(2).filter_map(|pair| match &pair {
+        [word, name] if is_name(name) && ["struct", "enum"].contains(&&*word.text) => {
+            Some(name.text.clone())
+        }
+        _ => None,
+    });
+    named.collect()
+}
+
 /// The leaves of a `use`: the name that each has here, or none for a glob, and its path.
 fn spell_out(
     tree: &UseTree,
@@ -396,12 +413,13 @@ fn flatten(tokens: TokenStream, words: &mut Vec<Word>) {
     }
 }
 
+fn is_name(word: &Word) -> bool {
+    word.text
+        .starts_with(|c: char| c.is_alphabetic() || c == '_')
+}
+
 /// All paths (`a`, `a::b`, …) in a row of words, with their lines.
 pub fn paths(words: &[Word]) -> Vec<(Vec<String>, usize)> {
-    let is_name = |word: &Word| {
-        word.text
-            .starts_with(|c: char| c.is_alphabetic() || c == '_')
-    };
     let mut found = Vec::new();
     let mut at = 0;
     while at < words.len() {

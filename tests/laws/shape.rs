@@ -8,7 +8,7 @@ use syn::{
     Block, ImplItemFn, Item, ItemFn, ItemImpl, Signature, TraitItemFn, Type,
 };
 
-use crate::house::{rust_files, House, SourceFile};
+use crate::house::{made_types, rust_files, House, SourceFile};
 use crate::lists::{LONG, SPREAD};
 
 /// Lines of a file.
@@ -91,16 +91,18 @@ fn types(house: &House) -> BTreeMap<String, Vec<String>> {
     let mut types: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for file in own_files(house) {
         for item in &file.items {
-            let name = match item {
-                Item::Enum(item) => &item.ident,
-                Item::Struct(item) => &item.ident,
-                Item::Trait(item) => &item.ident,
-                Item::Type(item) => &item.ident,
-                Item::Union(item) => &item.ident,
+            let names = match item {
+                Item::Enum(item) => vec![item.ident.to_string()],
+                Item::Macro(_) => made_types(item),
+                Item::Struct(item) => vec![item.ident.to_string()],
+                Item::Trait(item) => vec![item.ident.to_string()],
+                Item::Type(item) => vec![item.ident.to_string()],
+                Item::Union(item) => vec![item.ident.to_string()],
                 _ => continue,
             };
-            let places = types.entry(name.to_string()).or_default();
-            places.push(file.path.clone());
+            for name in names {
+                types.entry(name).or_default().push(file.path.clone());
+            }
         }
     }
     types
@@ -117,6 +119,13 @@ fn one_word_names_one_type() {
         twice.is_empty(),
         "these names are used more than once: {twice:#?}"
     );
+}
+
+#[test]
+fn a_type_that_a_macro_makes_is_seen() {
+    let text = "macro_rules! table { (struct $Name:ident) => {} } table! { a: struct Made {} }";
+    let house = House::of([("lib.rs".to_owned(), text.to_owned())].into());
+    assert_eq!(types(&house).into_keys().collect::<Vec<_>>(), ["Made"]);
 }
 
 #[test]
