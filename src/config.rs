@@ -7,6 +7,7 @@
 mod changes;
 mod file;
 mod mistake;
+mod table;
 mod values;
 
 use std::{
@@ -17,10 +18,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use self::table::keys;
 pub use self::{
-    changes::{changes, ConfigChanges},
+    changes::{changes, live_parts, ConfigChanges},
     file::{load, ConfigError},
     mistake::Mistake,
+    table::{ConfigKey, LivePart},
     values::{ByteSize, HostPort, NodeName, Rate, Resume, TrackerAt},
 };
 use crate::{player::OutputSpec, protocol::DEFAULT_PORT};
@@ -30,24 +33,87 @@ pub const DEFAULT_PATH: &str = "/etc/p2pmusic.toml";
 /// What systemd makes for the service, to keep state and cache in.
 pub const SERVICE_STATE: &str = "/var/lib/p2pmusic";
 pub const SERVICE_CACHE: &str = "/var/cache/p2pmusic";
+/// Where `p2pmusic ctl` finds the daemon unless told otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/p2pmusic/ctl.sock";
 
-/// The whole configuration.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    pub role: Role,
-    pub name: Option<NodeName>,
-    /// Where identity, index and queue are kept.
-    #[serde(deserialize_with = "values::some_path")]
-    pub state_dir: Option<PathBuf>,
-    pub swarm: Swarm,
-    pub tracker: TrackerConfig,
-    pub peer: PeerConfig,
-    pub cache: Cache,
-    pub audio: Audio,
-    pub control: Control,
-    pub stats: StatsConfig,
-    pub log: Log,
+keys! {
+    /// The whole configuration.
+    struct Config for All {
+        role: Role = Role::Peer => NextStart;
+        name: Option<NodeName> = None => NextStart;
+        /// Where identity, index and queue are kept.
+        #[serde(deserialize_with = "values::some_path")]
+        state_dir: Option<PathBuf> = None => NextStart;
+    }
+
+    swarm: struct Swarm for All {
+        /// The swarm's key; without one the swarm is open.
+        #[serde(deserialize_with = "values::some_path")]
+        key_file: Option<PathBuf> = None => AtOnceIf(Keys, both_are_closed);
+    }
+
+    tracker: struct TrackerConfig for Trackers {
+        listen: SocketAddr = any(DEFAULT_PORT) => NextStart;
+        /// Whether to announce the tracker by mDNS.
+        advertise: bool = true => NextStart;
+    }
+
+    peer: struct PeerConfig for Peers {
+        tracker: TrackerAt = TrackerAt::Auto => AtOnce(TrackerLink);
+        listen: SocketAddr = any(DEFAULT_PORT) => NextStart;
+        /// Whether to announce this peer by mDNS.
+        advertise: bool = true => NextStart;
+        #[serde(deserialize_with = "values::paths")]
+        music: Vec<PathBuf> = Vec::new() => AtOnce(Library);
+        /// Whether links in them may lead out of them.
+        follow_links: bool = false => AtOnce(Library);
+        /// The most that is sent to other peers; as much as the line carries unless set.
+        upload: Option<Rate> = None => AtOnce(Budget);
+    }
+
+    cache: struct Cache for Peers {
+        #[serde(deserialize_with = "values::some_path")]
+        dir: Option<PathBuf> = None => NextStart;
+        max: ByteSize = ByteSize(2 << 30) => AtOnce(Store);
+    }
+
+    audio: struct Audio for Peers {
+        #[serde(deserialize_with = "values::from_text")]
+        device: OutputSpec = OutputSpec::Auto => NextStart;
+        /// In per cent.
+        #[serde(deserialize_with = "values::percent")]
+        max_volume: u8 = 100 => AtOnce(Node);
+        /// Whether what played plays on after a restart.
+        resume: Resume = Resume::Always => NextStart;
+    }
+
+    control: struct Control for All {
+        #[serde(deserialize_with = "values::path")]
+        socket: PathBuf = DEFAULT_SOCKET.into() => NextStart;
+        /// The group that may use the socket; left as it is where there is no
+        /// such group.
+        group: String = "audio".into() => NextStart;
+        /// Where MPD clients may connect over TCP.
+        mpd: Option<SocketAddr> = None => NextStart;
+        password: Option<String> = None => NextStart;
+    }
+
+    stats: struct StatsConfig for Peers {
+        /// The file that the numbers are written to for Prometheus, if they are.
+        #[serde(deserialize_with = "values::prom_file")]
+        prometheus: Option<PathBuf> = None => AtOnce(Exposition);
+    }
+
+    log: struct Log for All {
+        #[serde(deserialize_with = "values::level")]
+        level: log::LevelFilter = log::LevelFilter::Info => AtOnce(Log);
+    }
+}
+
+/// Whether a swarm stays closed: an open one does not close, nor a closed one open, under its
+/// peers.
+fn both_are_closed(running: &Config, read: &Config) -> bool {
+    running.swarm.key_file.is_some() && read.swarm.key_file.is_some()
 }
 
 /// What this node is.
@@ -80,147 +146,6 @@ impl fmt::Display for Role {
     }
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Swarm {
-    /// The swarm's key; without one the swarm is open.
-    #[serde(deserialize_with = "values::some_path")]
-    pub key_file: Option<PathBuf>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TrackerConfig {
-    pub listen: SocketAddr,
-    /// Whether to announce the tracker by mDNS.
-    pub advertise: bool,
-}
-
-impl Default for TrackerConfig {
-    fn default() -> Self {
-        Self {
-            listen: any(DEFAULT_PORT),
-            advertise: true,
-        }
-    }
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PeerConfig {
-    pub tracker: TrackerAt,
-    pub listen: SocketAddr,
-    /// Whether to announce this peer by mDNS.
-    pub advertise: bool,
-    #[serde(deserialize_with = "values::paths")]
-    pub music: Vec<PathBuf>,
-    /// Whether links in them may lead out of them.
-    pub follow_links: bool,
-    /// The most that is sent to other peers; as much as the line carries unless set.
-    pub upload: Option<Rate>,
-}
-
-impl Default for PeerConfig {
-    fn default() -> Self {
-        Self {
-            tracker: TrackerAt::Auto,
-            listen: any(DEFAULT_PORT),
-            advertise: true,
-            music: Vec::new(),
-            follow_links: false,
-            upload: None,
-        }
-    }
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Cache {
-    #[serde(deserialize_with = "values::some_path")]
-    pub dir: Option<PathBuf>,
-    pub max: ByteSize,
-}
-
-impl Default for Cache {
-    fn default() -> Self {
-        Self {
-            dir: None,
-            max: ByteSize(2 << 30),
-        }
-    }
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Audio {
-    #[serde(deserialize_with = "values::from_text")]
-    pub device: OutputSpec,
-    #[serde(deserialize_with = "values::percent")]
-    pub max_volume: u8,
-    /// Whether what played plays on after a restart.
-    pub resume: Resume,
-}
-
-impl Default for Audio {
-    fn default() -> Self {
-        Self {
-            device: OutputSpec::Auto,
-            max_volume: 100,
-            resume: Resume::default(),
-        }
-    }
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Control {
-    #[serde(deserialize_with = "values::path")]
-    pub socket: PathBuf,
-    /// The group that may use the socket; left as it is where there is no
-    /// such group.
-    pub group: String,
-    /// Where MPD clients may connect over TCP.
-    pub mpd: Option<SocketAddr>,
-    pub password: Option<String>,
-}
-
-impl Default for Control {
-    fn default() -> Self {
-        Self {
-            socket: PathBuf::from(DEFAULT_SOCKET),
-            group: "audio".into(),
-            mpd: None,
-            password: None,
-        }
-    }
-}
-
-/// Where `p2pmusic ctl` finds the daemon unless told otherwise.
-pub const DEFAULT_SOCKET: &str = "/run/p2pmusic/ctl.sock";
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StatsConfig {
-    /// The file that the numbers are written to for Prometheus, if they are.
-    #[serde(deserialize_with = "values::prom_file")]
-    pub prometheus: Option<PathBuf>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    #[serde(deserialize_with = "values::level")]
-    pub level: log::LevelFilter,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            level: log::LevelFilter::Info,
-        }
-    }
-}
-
 impl Config {
     /// Reads a configuration.
     ///
@@ -234,27 +159,6 @@ impl Config {
 fn any(port: u16) -> SocketAddr {
     (Ipv6Addr::UNSPECIFIED, port).into()
 }
-
-/// Every key, and the table that it stands in.
-const KEYS: &[(&str, &[&str])] = &[
-    ("top", &["role", "name", "state_dir"]),
-    ("swarm", &["key_file"]),
-    ("tracker", &["listen", "advertise"]),
-    ("peer", PEER_KEYS),
-    ("cache", &["dir", "max"]),
-    ("audio", &["device", "max_volume", "resume"]),
-    ("control", &["socket", "group", "mpd", "password"]),
-    ("stats", &["prometheus"]),
-    ("log", &["level"]),
-];
-const PEER_KEYS: &[&str] = &[
-    "tracker",
-    "listen",
-    "advertise",
-    "music",
-    "follow_links",
-    "upload",
-];
 
 #[cfg(test)]
 mod tests {
@@ -370,10 +274,13 @@ mod tests {
                 found.last_mut().unwrap().1.push(key);
             }
         }
-        let known: Vec<_> = KEYS
-            .iter()
-            .map(|(table, keys)| (*table, keys.to_vec()))
-            .collect();
+        let mut known: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (table, key) in KEYS.iter().map(ConfigKey::place) {
+            match known.last_mut().filter(|(last, _)| *last == table) {
+                Some((_, keys)) => keys.push(key),
+                None => known.push((table, vec![key])),
+            }
+        }
         assert_eq!(known, found);
     }
 

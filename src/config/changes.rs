@@ -5,30 +5,15 @@
 //! that the node *runs with*, so a key that is put back to what it was needs
 //! no restart any more.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 
-use super::{
-    Audio, ByteSize, Cache, Config, Control, Log, PeerConfig, Rate, StatsConfig, Swarm, TrackerAt,
-    TrackerConfig,
-};
+use super::{Config, ConfigKey, LivePart, KEYS};
 
 /// The difference between the running configuration and the one just read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct ConfigChanges {
-    pub log_level: Option<log::LevelFilter>,
-    pub music: Option<Vec<PathBuf>>,
-    pub follow_links: Option<bool>,
-    /// In per cent.
-    pub max_volume: Option<u8>,
-    pub cache_max: Option<ByteSize>,
-    /// Another cap, or none any more.
-    pub upload: Option<Option<Rate>>,
-    pub tracker: Option<TrackerAt>,
-    /// Another file for Prometheus, or none any more.
-    pub prometheus: Option<Option<PathBuf>>,
-    /// The keys lie in another file. One with other keys in it does not show
-    /// here.
-    pub key_file: Option<PathBuf>,
+    /// What takes effect while the node runs.
+    at_once: Vec<(LivePart, &'static ConfigKey)>,
     /// The keys of what counts from the next start only.
     pub at_restart: Vec<&'static str>,
 }
@@ -36,156 +21,44 @@ pub struct ConfigChanges {
 /// What is different in `read` for a node that runs with `running`. Keys that
 /// mean nothing to its role are not looked at.
 pub fn changes(running: &Config, read: &Config) -> ConfigChanges {
-    // Taken apart, so that a new key does not compile before its place here
-    // has been thought of.
-    let Config {
-        role,
-        name,
-        state_dir,
-        swarm: Swarm { key_file },
-        tracker: TrackerConfig { listen, advertise },
-        peer,
-        cache,
-        audio,
-        control,
-        stats,
-        log: Log { level },
-    } = read;
-    let mut changes = ConfigChanges {
-        log_level: differs(&running.log.level, level),
-        ..ConfigChanges::default()
-    };
-    changes.compare("role", &running.role, role);
-    changes.compare("name", &running.name, name);
-    changes.compare("state_dir", &running.state_dir, state_dir);
-    match (&running.swarm.key_file, key_file) {
-        (Some(was), Some(is)) => changes.key_file = differs(was, is),
-        // An open swarm does not close, nor a closed one open, under its peers.
-        (was, is) => changes.compare("swarm.key_file", was, is),
+    let mut changes = ConfigChanges::default();
+    let known = KEYS.iter().filter(|key| key.nodes.are(running.role));
+    for key in known.filter(|key| (key.differs)(running, read)) {
+        match key.effect.at_once(running, read) {
+            Some(part) => changes.at_once.push((part, key)),
+            None => changes.at_restart.push(key.name),
+        }
     }
-    if running.role.is_tracker() {
-        changes.compare("tracker.listen", &running.tracker.listen, listen);
-        changes.compare("tracker.advertise", &running.tracker.advertise, advertise);
-    }
-    if running.role.is_peer() {
-        changes.compare_speaker(running, (peer, cache, audio, stats));
-    }
-    changes.compare_control(&running.control, control);
+    changes.at_once.sort_by_key(|(part, _)| *part);
     changes
+}
+
+/// All that goes by a configuration as it runs, as at a start, when everything is new.
+pub fn live_parts() -> impl Iterator<Item = LivePart> {
+    let parts: BTreeSet<_> = KEYS.iter().filter_map(|key| key.effect.part()).collect();
+    parts.into_iter()
 }
 
 impl ConfigChanges {
     /// The keys of what takes effect at once.
     pub fn at_once(&self) -> Vec<&'static str> {
-        let Self {
-            log_level,
-            music,
-            follow_links,
-            max_volume,
-            cache_max,
-            upload,
-            tracker,
-            prometheus,
-            key_file,
-            at_restart: _,
-        } = self;
-        let keys = [
-            ("log.level", log_level.is_some()),
-            ("peer.music", music.is_some()),
-            ("peer.follow_links", follow_links.is_some()),
-            ("audio.max_volume", max_volume.is_some()),
-            ("cache.max", cache_max.is_some()),
-            ("peer.upload", upload.is_some()),
-            ("peer.tracker", tracker.is_some()),
-            ("stats.prometheus", prometheus.is_some()),
-            ("swarm.key_file", key_file.is_some()),
-        ];
-        let changed = keys.into_iter().filter(|(_, changed)| *changed);
-        changed.map(|(key, _)| key).collect()
+        self.at_once.iter().map(|(_, key)| key.name).collect()
     }
 
-    /// What the node runs with once these have taken effect.
-    pub fn apply_to(&self, running: &mut Config) {
-        let changes = self.clone();
-        running.log.level = changes.log_level.unwrap_or(running.log.level);
-        running.audio.max_volume = changes.max_volume.unwrap_or(running.audio.max_volume);
-        running.cache.max = changes.cache_max.unwrap_or(running.cache.max);
-        running.peer.upload = changes.upload.unwrap_or(running.peer.upload);
-        let follow_links = changes.follow_links;
-        running.peer.follow_links = follow_links.unwrap_or(running.peer.follow_links);
-        if let Some(music) = changes.music {
-            running.peer.music = music;
-        }
-        if let Some(tracker) = changes.tracker {
-            running.peer.tracker = tracker;
-        }
-        if let Some(prometheus) = changes.prometheus {
-            running.stats.prometheus = prometheus;
-        }
-        if changes.key_file.is_some() {
-            running.swarm.key_file = changes.key_file;
-        }
+    /// What goes by other values at once, each once.
+    pub fn parts(&self) -> Vec<LivePart> {
+        let mut parts: Vec<_> = self.at_once.iter().map(|(part, _)| *part).collect();
+        parts.dedup();
+        parts
     }
 
-    /// What concerns a node that plays.
-    fn compare_speaker(
-        &mut self,
-        running: &Config,
-        read: (&PeerConfig, &Cache, &Audio, &StatsConfig),
-    ) {
-        let (
-            PeerConfig {
-                tracker,
-                listen,
-                advertise,
-                music,
-                follow_links,
-                upload,
-            },
-            Cache { dir, max },
-            Audio {
-                device,
-                max_volume,
-                resume,
-            },
-            StatsConfig { prometheus },
-        ) = read;
-        self.prometheus = differs(&running.stats.prometheus, prometheus);
-        self.tracker = differs(&running.peer.tracker, tracker);
-        self.compare("peer.listen", &running.peer.listen, listen);
-        self.compare("peer.advertise", &running.peer.advertise, advertise);
-        self.music = differs(&running.peer.music, music);
-        self.follow_links = differs(&running.peer.follow_links, follow_links);
-        self.upload = differs(&running.peer.upload, upload);
-        self.compare("cache.dir", &running.cache.dir, dir);
-        self.cache_max = differs(&running.cache.max, max);
-        self.compare("audio.device", &running.audio.device, device);
-        self.max_volume = differs(&running.audio.max_volume, max_volume);
-        self.compare("audio.resume", &running.audio.resume, resume);
-    }
-
-    fn compare_control(&mut self, running: &Control, read: &Control) {
-        let Control {
-            socket,
-            group,
-            mpd,
-            password,
-        } = read;
-        self.compare("control.socket", &running.socket, socket);
-        self.compare("control.group", &running.group, group);
-        self.compare("control.mpd", &running.mpd, mpd);
-        self.compare("control.password", &running.password, password);
-    }
-
-    fn compare<T: PartialEq>(&mut self, key: &'static str, was: &T, is: &T) {
-        if was != is {
-            self.at_restart.push(key);
+    /// Gives the configuration that a node runs with the values of `read` that take effect at
+    /// once.
+    pub fn apply_to(&self, running: &mut Config, read: &Config) {
+        for (_, key) in &self.at_once {
+            (key.take)(running, read);
         }
     }
-}
-
-fn differs<T: PartialEq + Clone>(was: &T, is: &T) -> Option<T> {
-    (was != is).then(|| is.clone())
 }
 
 #[cfg(test)]
@@ -277,11 +150,24 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_names_what_takes_effect_at_once() {
+        let manual = include_str!("../../README.md");
+        let about = manual
+            .split("\n\n")
+            .find(|text| text.contains("SIGHUP reads"));
+        let at_once = KEYS.iter().filter(|key| key.effect.part().is_some());
+        for key in at_once {
+            let name = format!("`{}`", key.name);
+            assert!(about.unwrap().contains(&name), "{name} is not in it");
+        }
+    }
+
+    #[test]
     fn what_was_applied_is_no_change_any_more_and_what_was_not_still_is() {
         let read = parse(EVERY_KEY);
         let mut running = parse("role = \"both\"");
         let first = changes(&running, &read);
-        first.apply_to(&mut running);
+        first.apply_to(&mut running, &read);
         let second = changes(&running, &read);
         assert_eq!(second.at_once(), [""; 0]);
         assert_eq!(second.at_restart, first.at_restart);
@@ -294,17 +180,25 @@ mod tests {
     fn what_means_nothing_to_the_role_is_not_looked_at() {
         let tracker = parse("role = \"tracker\"");
         let read = "role = \"tracker\"\n[peer]\nlisten = \"127.0.0.1:2\"\nmusic = [\"/x\"]";
-        assert_eq!(changes(&tracker, &parse(read)), ConfigChanges::default());
+        assert_nothing(&changes(&tracker, &parse(read)));
         let read = parse("[tracker]\nadvertise = false");
-        assert_eq!(changes(&parse(""), &read), ConfigChanges::default());
+        assert_nothing(&changes(&parse(""), &read));
+    }
+
+    fn assert_nothing(found: &ConfigChanges) {
+        assert_eq!(found.at_once(), [""; 0]);
+        assert_eq!(found.at_restart, [""; 0]);
     }
 
     #[test]
     fn another_file_of_keys_is_read_but_a_swarm_stays_open_or_closed() {
         let with = |path: &str| parse(&format!("swarm.key_file = {path:?}"));
-        let moved = changes(&with("/a"), &with("/b"));
-        assert_eq!(moved.key_file, Some("/b".into()));
+        let (mut running, read) = (with("/a"), with("/b"));
+        let moved = changes(&running, &read);
+        assert_eq!(moved.at_once(), ["swarm.key_file"]);
         assert_eq!(moved.at_restart, [""; 0]);
+        moved.apply_to(&mut running, &read);
+        assert_eq!(running.swarm.key_file, Some("/b".into()));
         for (was, is) in [(with("/a"), parse("")), (parse(""), with("/a"))] {
             assert_eq!(changes(&was, &is).at_restart, ["swarm.key_file"]);
         }

@@ -1,6 +1,6 @@
 //! What is said of a configuration that cannot be used.
 
-use super::KEYS;
+use super::{ConfigKey, KEYS};
 
 /// What is wrong with the text of a configuration. `Display` shows the place,
 /// too, over several lines.
@@ -38,9 +38,9 @@ impl TableHint {
     fn of(message: &str) -> Self {
         let key = message.strip_prefix("unknown field `");
         let key = key.and_then(|rest| rest.split('`').next());
-        let has_it = |keys: &[&str]| key.is_some_and(|key| keys.contains(&key));
-        let tables = KEYS.iter().filter(|(_, keys)| has_it(keys));
-        Self(tables.map(|(table, _)| *table).collect())
+        let places = KEYS.iter().map(ConfigKey::place);
+        let with_it = places.filter(|(_, known)| key == Some(known));
+        Self(with_it.map(|(table, _)| table).collect())
     }
 
     fn words(&self) -> String {

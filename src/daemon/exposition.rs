@@ -22,9 +22,9 @@ use crate::{
     util::work,
 };
 
-/// Keeps the file at `at` up to date, and at what comes out of `elsewhere` from then on,
-/// as long as there is a node.
-pub async fn keep(mut at: Option<PathBuf>, elsewhere: Receiver<Option<PathBuf>>, node: Handle) {
+/// Keeps the file up to date that came out of `places` last, as long as there is a node.
+pub async fn keep(places: Receiver<Option<PathBuf>>, node: Handle) {
+    let mut at: Option<PathBuf> = None;
     let mut works = true;
     loop {
         if let Some(path) = &at {
@@ -42,7 +42,7 @@ pub async fn keep(mut at: Option<PathBuf>, elsewhere: Receiver<Option<PathBuf>>,
             }
             None
         };
-        let moved = async { Some(elsewhere.recv().await) };
+        let moved = async { Some(places.recv().await) };
         match future::or(moved, due).await {
             None => {}
             Some(Err(_)) => return,

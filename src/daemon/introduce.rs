@@ -6,7 +6,7 @@ use super::{machine, network::NetworkView, trial};
 use crate::{
     config::Config,
     identity::Identity,
-    node::{Memory, NodeSetup},
+    node::{Event, Memory, NodeSetup},
     tracker::link::Introduction,
 };
 
@@ -39,6 +39,15 @@ pub fn setup(
         seed: seed(identity),
         memory_bytes: machine::memory(),
         known_after: trial::known_after(),
+    }
+}
+
+/// What it is told of a configuration that was read again, and of what a person must know
+/// of that.
+pub fn configured(config: &Config, notices: Vec<String>) -> Event {
+    Event::Configured {
+        max_volume: config.audio.max_volume,
+        notices,
     }
 }
 

@@ -12,6 +12,7 @@ pub mod dirs;
 mod exposition;
 mod introduce;
 mod keepsake;
+mod live;
 mod logging;
 mod machine;
 pub mod memory;

@@ -14,7 +14,6 @@ use smol::{future, Task};
 use super::{machine, DaemonError, StateDir};
 use crate::{
     catalog::MemoryQuota,
-    config::Config,
     content::{
         disk::FencedDisk,
         hash::{self, Hashed},
@@ -27,24 +26,22 @@ use crate::{
     util::work,
 };
 
-/// Opens the library of what the configuration names, whose hashes `store` learns.
+/// Opens the library, whose hashes `store` learns. It is told of the music directories by
+/// [`Library::set_music`].
 pub fn open(
-    config: &Config,
     state: &StateDir,
     identity: &Identity,
     (store, fence): (Arc<Store>, Fence),
-) -> Result<(Arc<Library>, Receiver<library::LibraryEvent>), DaemonError> {
+) -> Result<(Library, Receiver<library::LibraryEvent>), DaemonError> {
     let disk = FencedDisk(fence.clone());
     let signer = identity.clone();
     let (library, events) = Library::open(library::LibrarySetup {
-        music: config.peer.music.clone(),
         state: state.path().into(),
         me: identity.peer_id(),
         sign: Box::new(move |message| signer.sign(message)),
         // As much as for the lists of all others.
         room: MemoryQuota::of(machine::memory()).all,
         fence,
-        follow_links: config.peer.follow_links,
         probe: Arc::new(media::probe::probe),
         hash: Arc::new(move |path, progress| {
             let cancel = AtomicBool::new(false);
@@ -64,7 +61,7 @@ pub fn open(
             Ok(outboard.track)
         }),
     })?;
-    Ok((Arc::new(library), events))
+    Ok((library, events))
 }
 
 /// Scans, hashes and watches the music, on a thread of its own that

@@ -1,7 +1,7 @@
 //! What a running node is made of.
 
 use std::{
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,7 @@ use super::{
     BoundTracker, DaemonError, StateDir,
 };
 use crate::{
-    config::{Config, ConfigChanges},
+    config::{Config, ConfigChanges, LivePart},
     control::server::{ControlConfig, ControlServer},
     discovery::Mdns,
     identity::Identity,
@@ -53,42 +53,12 @@ impl Running {
             let _ = self.notices.force_send(notices);
             return;
         };
-        match changes.music.is_some() || changes.follow_links.is_some() {
-            true => {
-                let peer = &config.peer;
-                speaker.library.set_music(&peer.music, peer.follow_links);
-            }
-            false => speaker.library.request_look(None, Care::Changes),
+        let parts = changes.parts();
+        if !parts.contains(&LivePart::Library) {
+            speaker.live.library.request_look(None, Care::Changes);
         }
-        if let Some(max) = changes.cache_max {
-            let (store, library) = (speaker.store.clone(), speaker.library.clone());
-            work::unblock(move || {
-                if let Err(e) = store.set_cap(max.0) {
-                    log::warn!("the cache cannot be made smaller: {e}");
-                }
-                library.set_held(&store.held());
-            })
-            .await;
-        }
-        if let Some(upload) = changes.upload {
-            let mut budget = speaker
-                .budget
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            budget.set_rate(upload.map(|rate| rate.0));
-        }
-        if let Some(at) = &changes.tracker {
-            // The link lives as long as the peer.
-            let _ = speaker.tracker_at.force_send(at.clone());
-        }
-        if let Some(path) = &changes.prometheus {
-            // It is kept as long as the peer lives.
-            let _ = speaker.prometheus.force_send(path.clone());
-        }
-        let configured = Event::Configured {
-            max_volume: config.audio.max_volume,
-            notices,
-        };
+        speaker.live.change(parts, config).await;
+        let configured = introduce::configured(config, notices);
         speaker.handle.tell(configured).await;
     }
 

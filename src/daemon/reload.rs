@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{logging::Limit, parts::Running};
 use crate::{
-    config::{self, changes, Config, ConfigChanges, ConfigError},
+    config::{self, changes, Config, ConfigChanges, ConfigError, LivePart},
     identity::{self, Identity, KeyFileError, SwarmKey},
     util::work,
 };
@@ -74,16 +74,18 @@ impl Reloader {
                 at_once.push("swarm.key_file");
             }
         }
-        changes.apply_to(&mut self.running);
+        changes.apply_to(&mut self.running, read);
         let notices: Vec<String> = changes
             .at_restart
             .iter()
             .map(|key| at_restart(key, &self.path))
             .collect();
         // Said in the louder of the two levels, or it would not be said.
-        let log = self.log.as_ref().zip(changes.log_level);
-        if let Some((log, level)) = &log {
-            log.set((*level).max(log::max_level()));
+        let level = self.running.log.level;
+        let is_other = changes.parts().contains(&LivePart::Log);
+        let log = self.log.as_ref().filter(|_| is_other);
+        if let Some(log) = log {
+            log.set(level.max(log::max_level()));
         }
         match at_once.is_empty() {
             true => log::info!("reading the library again; nothing else takes effect now"),
@@ -93,7 +95,7 @@ impl Reloader {
             ),
         }
         notices.iter().for_each(|notice| log::warn!("{notice}"));
-        if let Some((log, level)) = log {
+        if let Some(log) = log {
             log.set(level);
         }
         node.configure(&changes, &self.running, notices).await;

@@ -1,9 +1,6 @@
 //! A node that plays: its parts, and what goes on beside them.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
 use async_channel::{Receiver, Sender};
 use smol::{future, Task};
@@ -12,6 +9,7 @@ use super::{
     archive::{self, Cabinet},
     dirs, exposition,
     introduce::{introduction, name, setup},
+    live::{LiveParts, LiveValues},
     machine,
     memory::{self, Loaded},
     music,
@@ -22,18 +20,18 @@ use super::{
     BoundTracker, DaemonError, StateDir,
 };
 use crate::{
-    config::{Config, TrackerAt},
+    config::Config,
     content::{disk::FencedDisk, store::Store},
     control::server::{self, ControlEvent},
     discovery::{self, Announcement, Mdns},
     fence::Fence,
     identity::Identity,
-    library::{Library, LibraryEvent},
+    library::LibraryEvent,
     node::{Event, NodeSetup, ResumeAs},
     peer::{Handle, Parts, Peer},
     player::{Player, PlayerEvent, EVENT_BOUND},
     service::{StatusLine, Watchdog},
-    swarm::{budget::Budget, endpoint::Endpoint, provide::SharedBudget},
+    swarm::endpoint::Endpoint,
     tracker::link::LinkCommand,
     util::work,
 };
@@ -45,15 +43,9 @@ pub struct Speaker {
     pub(super) endpoint: Endpoint,
     /// The way to the link to the trackers.
     pub(super) commands: Sender<LinkCommand>,
-    pub(super) library: Arc<Library>,
+    pub(super) live: LiveParts,
     /// Closed when the library's index is written and its thread has ended.
     pub(super) indexed: Receiver<()>,
-    pub(super) store: Arc<Store>,
-    pub(super) budget: SharedBudget,
-    /// Where the tracker is wanted to be; the latest counts.
-    pub(super) tracker_at: Sender<TrackerAt>,
-    /// Where the numbers for Prometheus are wanted; the latest counts.
-    pub(super) prometheus: Sender<Option<PathBuf>>,
     /// Saves what is to be remembered; ends with the peer.
     pub(super) memory: Task<()>,
 }
@@ -73,8 +65,9 @@ pub fn start(
     let Loaded { memory, stamp, .. } = opened.loaded;
     let stamp = stamp.filter(|_| memory.left.is_some_and(|left| left.then == ResumeAs::Ask));
     let (endpoint, port) = (opened.endpoint, opened.port);
+    let (live, values) = (opened.live, opened.values);
     let introduction = introduction(config, port, &memory);
-    let (tracker_at, wanted) = wanted_tracker(config, tracker.as_ref(), &mdns);
+    let wanted = TrackerTarget::new(values.tracker_at, tracker.as_ref(), mdns.clone());
     let (commands, tracker_events, link) = link_to_tracker(identity, introduction, wanted);
     tasks.extend(run_tracker(tracker, watchdog));
     let (look_for_peers, looks) = async_channel::bounded(1);
@@ -87,9 +80,9 @@ pub fn start(
         setup: NodeSetup { found, ..setup },
         memory_kept,
         endpoint: endpoint.clone(),
-        budget: opened.budget.clone(),
-        store: opened.store.clone(),
-        library: opened.library.clone(),
+        budget: live.budget.clone(),
+        store: live.store.clone(),
+        library: live.library.clone(),
         library_events: opened.library_events,
         player: opened.player,
         player_events: opened.player_events,
@@ -109,44 +102,22 @@ pub fn start(
     let archiving = archive::keep(cabinet, deposits, handle.clone());
     let telling = stamp.map(|stamp| memory::tell_absence(stamp, handle.clone()));
     tasks.extend(telling.map(smol::spawn));
-    let (prometheus, exposing) = expose(config, &handle);
+    let exposing = work::spawn(exposition::keep(values.prometheus, handle.clone()));
     let following = follow_network(config, opened.network, (&endpoint, &handle, &commands));
     tasks.extend([link, work::spawn(archiving), exposing, following]);
     tasks.extend(meet_peers(config, identity, port, mdns, looks, &handle));
-    let (watching, indexed) = music::run(&opened.library, opened.store.doubts())?;
+    live.begin(config);
+    let (watching, indexed) = music::run(&live.library, live.store.doubts())?;
     tasks.push(watching);
     Ok(Speaker {
         peer: work::spawn(peer.run()),
         handle,
         endpoint,
         commands,
-        library: opened.library,
+        live,
         indexed,
-        store: opened.store,
-        budget: opened.budget,
-        tracker_at,
-        prometheus,
         memory: work::spawn(memory::keep(remembered, places, opened.place, kept)),
     })
-}
-
-/// Where the tracker is wanted to be, and where to say when that changes.
-fn wanted_tracker(
-    config: &Config,
-    own: Option<&BoundTracker>,
-    mdns: &Mdns,
-) -> (Sender<TrackerAt>, TrackerTarget) {
-    let (changed, next) = async_channel::bounded(1);
-    let now = config.peer.tracker.clone();
-    (changed, TrackerTarget::new(now, next, own, mdns.clone()))
-}
-
-/// Keeps the numbers for Prometheus in their file, and takes where that is to be.
-fn expose(config: &Config, peer: &Handle) -> (Sender<Option<PathBuf>>, Task<()>) {
-    let (moves, moved) = async_channel::bounded(1);
-    let path = config.stats.prometheus.clone();
-    let exposing = exposition::keep(path, moved, peer.clone());
-    (moves, work::spawn(exposing))
 }
 
 /// What is bound and opened before anything runs.
@@ -155,12 +126,11 @@ struct SpeakerParts {
     endpoint: Endpoint,
     /// Where it listens.
     port: u16,
-    store: Arc<Store>,
-    library: Arc<Library>,
+    live: LiveParts,
+    values: LiveValues,
     library_events: Receiver<LibraryEvent>,
     player: Player,
     player_events: Receiver<PlayerEvent>,
-    budget: SharedBudget,
     place: Place,
     loaded: Loaded,
 }
@@ -172,13 +142,12 @@ impl SpeakerParts {
         let fence = Fence::default();
         let store = Store::open(
             dirs::cache_dir(config),
-            config.cache.max.0,
+            u64::MAX, // Until it is configured, with the others.
             Arc::new(FencedDisk(fence.clone())),
         );
-        let (library, library_events) =
-            music::open(config, state, identity, (store.clone(), fence))?;
+        let (library, library_events) = music::open(state, identity, (store.clone(), fence))?;
+        let (live, values) = LiveParts::new(Arc::new(library), store);
         let (player, player_events) = spawn_player(config)?;
-        let budget = Budget::new(config.peer.upload.map(|rate| rate.0));
         let place = Place::new(state.path(), &config.control.socket);
         let mut loaded = memory::load(&place, config.audio.resume);
         // A chosen name is what it is.
@@ -187,12 +156,11 @@ impl SpeakerParts {
             network,
             port: endpoint.local_addr().map_or(0, |at| at.port()),
             endpoint,
-            store,
-            library,
+            live,
+            values,
             library_events,
             player,
             player_events,
-            budget: Arc::new(Mutex::new(budget)),
             place,
             loaded,
         })
@@ -206,7 +174,7 @@ impl SpeakerParts {
         tracker: Option<&BoundTracker>,
     ) -> Vec<String> {
         let found = self.loaded.notices.iter().cloned();
-        let found = found.chain(self.library.notice());
+        let found = found.chain(self.live.library.notice());
         let found = found.chain(state.notice()).chain(identity.notice());
         let names = tracker.map(|own| own.server.notices());
         found.chain(names.into_iter().flatten()).collect()

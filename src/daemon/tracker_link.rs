@@ -21,8 +21,7 @@ use crate::{
 
 /// Where the tracker is wanted to be.
 pub struct TrackerTarget {
-    now: TrackerAt,
-    /// What is wanted instead, when that changes.
+    /// Where it is wanted from then on.
     next: Receiver<TrackerAt>,
     /// Where the one of this node is.
     own: Option<SocketAddr>,
@@ -32,15 +31,9 @@ pub struct TrackerTarget {
 }
 
 impl TrackerTarget {
-    /// `now`, until `next` says something else, beside the node's `own` tracker.
-    pub fn new(
-        now: TrackerAt,
-        next: Receiver<TrackerAt>,
-        own: Option<&BoundTracker>,
-        mdns: Mdns,
-    ) -> Self {
+    /// Where `next` says, beside the node's `own` tracker.
+    pub fn new(next: Receiver<TrackerAt>, own: Option<&BoundTracker>, mdns: Mdns) -> Self {
         Self {
-            now,
             next,
             own: own.map(BoundTracker::here),
             may_seek: own.is_none_or(BoundTracker::is_seen),
@@ -70,9 +63,17 @@ pub fn link_to_tracker(
 }
 
 /// Tells the link where the tracker is, as often as that changes.
-async fn find_trackers(mut wanted: TrackerTarget, to: Sender<LinkCommand>) {
+async fn find_trackers(wanted: TrackerTarget, to: Sender<LinkCommand>) {
+    let next = || async {
+        match wanted.next.recv().await {
+            Ok(next) => next,
+            // Nobody is there to want anything else.
+            Err(_) => future::pending().await,
+        }
+    };
+    let mut now = next().await;
     loop {
-        let known = match (&wanted.now, wanted.own) {
+        let known = match (&now, wanted.own) {
             (TrackerAt::Auto, None) => LinkCommand::Seek,
             (TrackerAt::Auto, Some(own)) => LinkCommand::Configured(vec![own.to_string()]),
             (TrackerAt::None, _) => LinkCommand::Configured(Vec::new()),
@@ -81,22 +82,15 @@ async fn find_trackers(mut wanted: TrackerTarget, to: Sender<LinkCommand>) {
             }
         };
         // Beside its own it registers with the others that there are.
-        let seek = wanted.now == TrackerAt::Auto && wanted.may_seek;
+        let seek = now == TrackerAt::Auto && wanted.may_seek;
         let _ = to.send(known).await;
-        let next = async {
-            match wanted.next.recv().await {
-                Ok(next) => next,
-                // Nobody is there to want anything else.
-                Err(_) => future::pending().await,
-            }
-        };
         let looking = async {
             match seek {
                 true => look_for_trackers(wanted.mdns.clone(), to.clone()).await,
                 false => future::pending().await,
             }
         };
-        wanted.now = future::or(next, looking).await;
+        now = future::or(next(), looking).await;
     }
 }
 

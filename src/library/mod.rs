@@ -77,11 +77,8 @@ pub type ProbeFn = Arc<dyn Fn(&Path, File) -> Result<Probed, ProbeRejection> + S
 
 /// What the library needs from the rest of the house.
 pub struct LibrarySetup {
-    /// The music directories.
-    pub music: Vec<PathBuf>,
-    /// What of them may be read; is given the music directories.
+    /// What of the music may be read; is given the music directories.
     pub fence: Fence,
-    pub follow_links: bool,
     /// Where the index lies; exists already.
     pub state: PathBuf,
     pub me: PeerId,
@@ -171,7 +168,8 @@ struct Core {
 
 impl Library {
     /// Opens the library as the index last knew it, and gives the channel on
-    /// which it tells what happens. Nothing is scanned before [`Self::run`].
+    /// which it tells what happens. Nothing is scanned before [`Self::run`], nor before it
+    /// is told of the music ([`Self::set_music`]).
     ///
     /// # Errors
     /// When the index cannot be opened and cannot be made anew.
@@ -180,9 +178,8 @@ impl Library {
         let reader = index.reader().clone();
         let book = CatalogueWriter::open(index, setup.me, setup.sign, setup.room, Instant::now())?;
         let (events, receiver) = async_channel::bounded(MAX_EVENTS);
-        setup.fence.set(&setup.music, setup.follow_links);
         let core = Arc::new(Core {
-            roots: Mutex::new(scan::name_roots(&setup.music).into()),
+            roots: Mutex::new(Arc::from([])),
             fence: setup.fence,
             probe: setup.probe,
             left_out: Mutex::default(),
@@ -206,11 +203,10 @@ impl Library {
             roots_are_new: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         };
-        library.wanted().ask_whole(Care::Changes);
         Ok((library, receiver))
     }
 
-    /// Scans when that is wanted (as it is at first), hashes what is left,
+    /// Scans when that is wanted, hashes what is left,
     /// and makes new catalogues, until [`Self::end`]. Blocks.
     pub fn run(&self) {
         let mut cursor = 0;

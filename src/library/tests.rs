@@ -50,9 +50,7 @@ impl House {
         let probed = self.probed.clone();
         let owner = SampleOwner::new(1);
         let setup = LibrarySetup {
-            music: roots.iter().map(|root| self.path(root)).collect(),
             fence: Fence::default(),
-            follow_links: false,
             state: self.path("state"),
             me: owner.id(),
             sign: Box::new(move |bytes| owner.sign(bytes)),
@@ -71,7 +69,10 @@ impl House {
                 Ok(content(&bytes))
             }),
         };
-        Library::open(setup).unwrap()
+        let (library, events) = Library::open(setup).unwrap();
+        let music: Vec<_> = roots.iter().map(|root| self.path(root)).collect();
+        library.set_music(&music, false);
+        (library, events)
     }
 
     fn probed(&self) -> usize {

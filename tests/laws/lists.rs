@@ -125,6 +125,10 @@ pub const IMPURE: &[(&str, &str)] = &[
         "daemon/keepsake.rs",
         "writes the identity and the lock again",
     ),
+    (
+        "daemon/live.rs",
+        "has the store and the library go by what was read",
+    ),
     ("daemon/logging.rs", "writes the log"),
     ("daemon/tracker_control.rs", "looks for trackers"),
     ("daemon/machine.rs", "asks for the machine's memory"),
