@@ -1,11 +1,12 @@
 //! The player: plays tracks whose bytes are still arriving.
 //!
 //! [`Player`] is a handle to two threads that live as long as it does. The
-//! audio thread (`engine`) owns the device and all decisions; the decoding
+//! audio thread (`engine`) owns the device and does what the deck (`deck`) decides; the decoding
 //! thread (`decoder_thread`) reads, decodes and may block; between them and the device
 //! stands a ring of samples (`ring`). Orders never block the caller.
 
 mod alsa_silence;
+pub mod deck;
 mod decoder_thread;
 mod device;
 mod engine;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use crate::media::decode::TrackBytes;
 use crate::media::Container;
+use deck::Places;
 use inbox::Inbox;
 use ring::RingState;
 
@@ -150,7 +152,7 @@ impl Player {
     /// Goes on at `position` of `play`, if that is still what plays, or begins there once
     /// it is loaded.
     pub fn seek(&self, play: PlayId, position: Duration) {
-        self.board.lock().sought = Some((play, position));
+        self.board.lock().asked = Some((play, position));
         self.inbox.post(|mail| mail.seek = true);
     }
 
@@ -182,31 +184,12 @@ struct PositionBoard(Mutex<BoardState>);
 
 #[derive(Default)]
 struct BoardState {
-    /// The last whose first frame was heard is what plays.
-    marks: Vec<RingMark>,
-    /// Where a play is to be, until it is there.
-    sought: Option<(PlayId, Duration)>,
-}
-
-/// Where a play lies in the ring.
-#[derive(Clone, Debug)]
-struct RingMark {
-    play: PlayId,
-    /// The position of its first frame in the track.
-    origin: Duration,
-    /// The ring and the number of its first frame, once it has one.
-    placed: Option<(Arc<RingState>, u64, u32)>,
-}
-
-impl RingMark {
-    fn position(&self) -> Option<Duration> {
-        let Some((ring, first, rate)) = &self.placed else {
-            return Some(self.origin);
-        };
-        let frames = ring.read().checked_sub(*first)?;
-        let nanos = u128::from(frames) * 1_000_000_000 / u128::from(*rate);
-        Some(self.origin + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
-    }
+    /// As the deck has it.
+    places: Places,
+    /// The ring of the open device.
+    ring: Option<Arc<RingState>>,
+    /// Where a play is to be, until the deck knows of it.
+    asked: Option<(PlayId, Duration)>,
 }
 
 impl PositionBoard {
@@ -215,22 +198,14 @@ impl PositionBoard {
     }
 
     fn position(&self) -> Option<(PlayId, Duration)> {
-        let notes = self.lock();
-        let sought = notes.sought.filter(|(play, _)| {
-            let first = notes.marks.first();
-            first.is_none_or(|mark| mark.play == *play)
-        });
-        if sought.is_some() {
-            return sought;
-        }
-        let heard = notes.marks.iter().enumerate().rev().find_map(|(i, mark)| {
-            // A successor that is not placed has not been heard.
-            if i > 0 && mark.placed.is_none() {
-                return None;
-            }
-            Some((mark.play, mark.position()?))
-        });
-        heard.or_else(|| notes.marks.first().map(|mark| (mark.play, mark.origin)))
+        let board = self.lock();
+        let asked = board.asked;
+        asked
+            .filter(|(play, _)| board.places.can_be_sought(*play))
+            .or_else(|| {
+                let read = board.ring.as_ref().map_or(0, |ring| ring.read());
+                board.places.position(read)
+            })
     }
 }
 

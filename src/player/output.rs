@@ -104,7 +104,6 @@ impl Output {
             kind,
             prime,
             state,
-            shape,
             what,
             format,
         };
@@ -137,8 +136,6 @@ pub struct OutputStream {
     kind: LineKind,
     /// What its callback sees and tells.
     pub state: Arc<RingState>,
-    /// What it puts out.
-    pub shape: SampleShape,
     /// Its name.
     pub what: String,
     /// Its sample format.

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
+use super::deck::{RingLook, RingOrder};
+
 /// Makes the two ends of a ring for a device of `rate` and `channels`.
 pub fn ring(rate: u32, channels: u16, gain: f32) -> (Feed, Renderer) {
     let frames = frames_in(RING, rate);
@@ -117,9 +119,28 @@ impl RingState {
         }
     }
 
-    /// How often the device has asked for sound.
-    pub fn calls(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed)
+    /// What the callback tells. In this order: what sounds is not starved any more, and what
+    /// begins to starve meanwhile is not counted twice.
+    pub fn look(&self) -> RingLook {
+        RingLook {
+            calls: self.calls.load(Ordering::Relaxed),
+            read: self.read(),
+            first_frame_at: self.first_frame_at(),
+            underruns: self.underruns.load(Ordering::Acquire),
+            is_starved: self.starved.load(Ordering::Acquire),
+        }
+    }
+
+    /// Does what the deck says.
+    pub fn obey(&self, order: RingOrder) {
+        match order {
+            RingOrder::Drop => self.drop_all(),
+            RingOrder::Hold => self.hold(),
+            RingOrder::Release => self.release(),
+            RingOrder::BeginGently => self.begin_gently(),
+            RingOrder::End => self.end_here(),
+            RingOrder::Pause(paused) => self.set_paused(paused),
+        }
     }
 
     /// Frames that left the ring, played or dropped.
@@ -130,16 +151,6 @@ impl RingState {
     /// Frames that entered the ring.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
-    }
-
-    /// How often the device wanted frames that were not there, however shortly.
-    pub fn underruns(&self) -> u32 {
-        self.underruns.load(Ordering::Acquire)
-    }
-
-    /// Whether the device wants frames that are not there.
-    pub fn is_starved(&self) -> bool {
-        self.starved.load(Ordering::Acquire)
     }
 
     /// When the first frame since [`Self::release`] went to the device.

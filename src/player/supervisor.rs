@@ -1,5 +1,4 @@
-//! Keeps the device: opens it, closes it, notices when it is lost, and tries
-//! again for as long as it is.
+//! Keeps the device: finds it, opens it, lets it run and closes it, as the deck says.
 //!
 //! Opening waits for the device, and closing may wait for ever, because a
 //! server that hangs does not confirm it; so each line is closed on a thread
@@ -7,14 +6,13 @@
 
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::health::{DevicePulse, Outage};
+use super::deck::LineFacts;
 use super::output::{Output, OutputStream};
 use super::ring::Feed;
 use super::spec::OutputSpec;
 use super::spec::{OutputError, SampleShape};
-use super::PlayerEvent;
 
 /// The device, open or not.
 pub struct DeviceSupervisor {
@@ -22,9 +20,6 @@ pub struct DeviceSupervisor {
     line: Option<OutputStream>,
     /// The ring of `line`, as long as no job has got it.
     spare: Option<Feed>,
-    /// Of `line`, once it runs.
-    pulse: Option<DevicePulse>,
-    outage: Option<Outage>,
     /// Lines that are being closed; each sends, or hangs up, when it is.
     closing: Vec<Receiver<()>>,
 }
@@ -36,8 +31,6 @@ impl DeviceSupervisor {
             output: Output::new(spec),
             line: None,
             spare: None,
-            pulse: None,
-            outage: None,
             closing: Vec::new(),
         }
     }
@@ -57,35 +50,15 @@ impl DeviceSupervisor {
         self.output.shape_is_known_early()
     }
 
-    /// Whether the device may be tried at `now`.
-    pub fn may_try(&self, now: Instant) -> bool {
-        self.outage
-            .as_ref()
-            .is_none_or(|outage| now >= outage.retry_at())
-    }
-
-    /// When a lost device is to be tried again.
-    pub fn retry_at(&self) -> Option<Instant> {
-        self.outage.as_ref().map(Outage::retry_at)
-    }
-
-    /// Somebody wants sound now.
-    pub fn hurry(&mut self, now: Instant) {
-        if let Some(outage) = &mut self.outage {
-            outage.hurry(now);
-        }
-    }
-
-    /// Whether sound of this shape can go to the open line.
+    /// The shape in which the device would put out sound of this one.
     ///
     /// # Errors
     /// [`OutputError`] if there is no usable device.
-    pub fn fits(&mut self, shape: SampleShape) -> Result<bool, OutputError> {
-        let plan = self.output.plan(shape)?;
-        Ok(self.line.as_ref().is_some_and(|line| line.shape == plan))
+    pub fn plan(&mut self, shape: SampleShape) -> Result<SampleShape, OutputError> {
+        self.output.plan(shape)
     }
 
-    /// Opens the line for `shape` unless it is open; tells if it did.
+    /// Opens the line for a shape that [`Self::plan`] gave.
     ///
     /// # Errors
     /// [`OutputError`] if the device is gone, busy or unable.
@@ -94,84 +67,49 @@ impl DeviceSupervisor {
         shape: SampleShape,
         gain: f32,
         paused: bool,
-    ) -> Result<Option<PlayerEvent>, OutputError> {
-        let plan = self.output.plan(shape)?;
-        if self.line.as_ref().is_some_and(|line| line.shape == plan) {
-            return Ok(None);
-        }
+    ) -> Result<LineFacts, OutputError> {
         self.close();
         if self.closing.len() >= MAX_CLOSING {
             return Err(OutputError::Hangs);
         }
         log::trace!("opening the device");
-        let (line, feed) = self.output.open(plan, gain)?;
+        let (line, feed) = self.output.open(shape, gain)?;
         log::trace!("the device is open");
         line.state.set_paused(paused);
-        let event = PlayerEvent::DeviceOpen {
-            what: line.what.clone(),
-            rate: plan.rate,
-            channels: plan.channels,
+        let facts = LineFacts {
+            name: line.what.clone(),
+            shape,
             format: line.format,
-            resampled: plan.rate != shape.rate,
+            prime: line.prime,
         };
         self.line = Some(line);
         self.spare = Some(feed);
-        self.outage = None;
-        Ok(Some(event))
+        Ok(facts)
     }
 
     /// Lets the open line run; once is enough.
-    pub fn start(&mut self, now: Instant) {
+    pub fn start(&mut self) {
         if let Some(line) = &mut self.line {
             line.start();
-            let beats = line.state.calls();
-            self.pulse
-                .get_or_insert_with(|| DevicePulse::new(beats, now));
         }
     }
 
-    /// Whether the open line is to be closed because it is lost, and why.
-    pub fn check(&mut self, now: Instant) -> Option<OutputError> {
-        let line = self.line.as_ref()?;
-        let error = match line.lost() {
-            Some(error) => error,
-            None => {
-                let stalled = self.pulse.as_mut()?.is_gone(line.state.calls(), now);
-                let name = line.what.clone();
-                stalled.then_some(OutputError::Stalled { name })?
-            }
-        };
-        // It may come back as another one.
+    /// Looks the device up anew next time: it may come back as another one.
+    pub fn forget(&mut self) {
         self.output.forget();
-        Some(error)
     }
 
-    /// The device failed; tells it if that is news.
-    pub fn fail(&mut self, error: &OutputError, now: Instant) -> Option<PlayerEvent> {
-        let why = error.to_string();
-        let is_new = match &mut self.outage {
-            Some(outage) => outage.handle_failure(&why, now),
-            None => {
-                self.outage = Some(Outage::new(why.clone(), now));
-                true
-            }
-        };
-        is_new.then_some(PlayerEvent::DeviceLost { why })
-    }
-
-    /// Looks for the device while nothing needs it: before the first play, and
-    /// while it is lost. Tells what is new.
-    pub fn look_up(&mut self, now: Instant) -> Option<PlayerEvent> {
-        match self.output.look_up() {
-            Ok(()) => self.outage.take().map(|_| PlayerEvent::DeviceBack),
-            Err(error) => self.fail(&error, now),
-        }
+    /// Finds the device, which takes longer than opening it, before it is needed.
+    ///
+    /// # Errors
+    /// [`OutputError`] if it is not there, or busy.
+    pub fn find(&mut self) -> Result<(), OutputError> {
+        self.output.look_up()
     }
 
     /// Closes the open line, if there is one. Waits for that, but not long.
     pub fn close(&mut self) {
         self.spare = None;
-        self.pulse = None;
         self.closing
             .retain(|done| done.try_recv() == Err(mpsc::TryRecvError::Empty));
         let Some(line) = self.line.take() else {

@@ -42,6 +42,17 @@ impl Underruns {
     pub fn handle_silence(&mut self) {
         self.lasts = false;
     }
+
+    /// All that there was has been heard; whether an underrun lasted until then.
+    pub fn handle_end(&mut self) -> bool {
+        std::mem::take(&mut self.lasts)
+    }
+
+    /// The ring has had `count` underruns, and what is to sound next has not begun: those are
+    /// none of its.
+    pub fn handle_late(&mut self, count: u32) {
+        (self.lasts, self.told) = (false, count);
+    }
 }
 
 #[cfg(test)]
@@ -70,6 +81,21 @@ mod tests {
             let told = underruns.handle_look(count, lasts);
             assert_eq!((told.gaps, told.lasts), (gaps, turned), "look {n}");
         }
+    }
+
+    #[test]
+    fn what_is_late_has_not_run_dry() {
+        let mut underruns = Underruns::default();
+        underruns.handle_look(1, true);
+        assert!(underruns.handle_end());
+        assert!(!underruns.handle_end());
+        underruns.handle_late(3);
+        let none = UnderrunNews {
+            gaps: 0,
+            lasts: None,
+        };
+        assert_eq!(underruns.handle_look(3, false), none);
+        assert_eq!(underruns.handle_look(4, false).gaps, 1);
     }
 
     #[test]

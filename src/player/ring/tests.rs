@@ -44,7 +44,7 @@ fn frames_come_out_as_they_went_in_and_are_counted() {
     assert_eq!(render(&mut renderer, 8).0, samples[..8]);
     assert!(feed.state.first_frame_at().is_some());
     assert_eq!((feed.state.written(), feed.state.read()), (10, 4));
-    assert_eq!(feed.state.calls(), 2);
+    assert_eq!(feed.state.look().calls, 2);
     feed.push(&vec![1.0; 1000]);
     assert_eq!(feed.state.written(), 404, "what does not fit is lost");
 }
@@ -56,7 +56,7 @@ fn an_empty_ring_is_an_underrun_only_while_more_is_expected() {
     let (out, rendered) = render(&mut renderer, 10);
     assert_eq!(rendered, of(4, true));
     assert_eq!(out, [vec![0.5; 4], vec![0.0; 6]].concat());
-    assert!(feed.state.is_starved());
+    assert!(feed.state.look().is_starved);
     // A little is not enough to go on with, unless it is the rest.
     feed.push(&[0.5; 99]);
     assert_eq!(render(&mut renderer, 10).1, of(0, true));
@@ -67,7 +67,7 @@ fn an_empty_ring_is_an_underrun_only_while_more_is_expected() {
 
     feed.state.end_here();
     assert_eq!(render(&mut renderer, 200).1, of(90, false), "the end");
-    assert!(!feed.state.is_starved());
+    assert!(!feed.state.look().is_starved);
     let (mut feed, mut renderer) = mono();
     sounding(&mut feed, 0.5, 1);
     render(&mut renderer, 10);
@@ -147,7 +147,7 @@ fn a_pause_keeps_what_was_not_heard_and_is_no_underrun() {
     render(&mut renderer, 15);
     feed.state.set_paused(true);
     assert_eq!(render(&mut renderer, 10).1, of(0, false));
-    assert!(!feed.state.is_starved());
+    assert!(!feed.state.look().is_starved);
 }
 
 #[test]
