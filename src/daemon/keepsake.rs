@@ -8,11 +8,7 @@ use std::time::Duration;
 use smol::Timer;
 
 use super::{dirs::StateDir, parts::Running};
-use crate::{
-    identity::Identity,
-    node::{Event, MachineReport},
-    util::work,
-};
+use crate::{identity::Identity, util::work};
 
 /// Looks now and then whether both are on their disk, and writes them where they are not.
 /// Has `node` show what a person should know of the identity then.
@@ -35,15 +31,7 @@ pub async fn keep(identity: Identity, state: &StateDir, node: &Running) {
         said.clone_from(&found);
         let Some(notice) = found else { continue };
         log::warn!("{notice}");
-        match &node.peer {
-            Some(speaker) => {
-                speaker
-                    .handle
-                    .tell(Event::Machine(MachineReport::IdentityLost(notice)))
-                    .await
-            }
-            None => _ = node.lost.force_send(notice),
-        }
+        node.tell_of_identity(notice).await;
     }
 }
 

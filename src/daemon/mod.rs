@@ -8,6 +8,7 @@
 
 mod archive;
 mod clock;
+mod context;
 pub mod dirs;
 mod exposition;
 mod introduce;
@@ -34,6 +35,7 @@ use nix::sys::resource::{getrlimit, rlim_t, setrlimit, Resource};
 
 pub use self::introduce::name as node_name;
 use self::{
+    context::StartContext,
     dirs::{DirError, StateDir},
     reload::Reloader,
     signals::{Signal, Signals},
@@ -47,7 +49,7 @@ use crate::{
     library::IndexError,
     media::guard,
     port_owner::{port_owner, PortProtocol},
-    service::ServiceNotifier,
+    service::{ServiceNotifier, Watchdog},
     sockets::reachable,
     swarm::serving,
     tracker::{self, server::TrackerServer},
@@ -120,13 +122,14 @@ async fn serve(mut reloader: Reloader, state: &StateDir) -> Result<(), DaemonErr
         source,
     })?;
     let notifier = Arc::new(ServiceNotifier::from_env());
-    let mdns = Mdns::default();
-    let tracker = match config.role.is_tracker() {
-        true => Some(bind_tracker(config, state, identity, mdns.clone())?),
-        false => None,
-    };
-    let found = (tracker, mdns);
-    let running = parts::start(config, state, identity.clone(), found, notifier.clone())?;
+    let running = parts::start(&StartContext {
+        config,
+        state,
+        identity,
+        mdns: Mdns::default(),
+        notifier: notifier.clone(),
+        watchdog: Watchdog::new(notifier.clone(), Watchdog::interval_from_env()),
+    })?;
     notifier.ready();
     log::info!("ready");
     let keeping = keepsake::keep(identity.clone(), state, &running);
@@ -203,32 +206,27 @@ pub struct BoundTracker {
     mdns: Mdns,
 }
 
-fn bind_tracker(
-    config: &Config,
-    state: &StateDir,
-    identity: &Identity,
-    mdns: Mdns,
-) -> Result<BoundTracker, DaemonError> {
-    let at = config.tracker.listen;
-    let mut server = TrackerServer::bind(at, identity, machine::memory())?;
-    server.remember_names(state.path());
-    let at = server.local_addr().unwrap_or(at);
-    log::info!("tracker listens on {at}");
-    let advertised = Announcement {
-        kind: discovery::ServiceKind::Tracker,
-        name: introduce::name(config),
-        peer: identity.peer_id(),
-        port: at.port(),
-    };
-    Ok(BoundTracker {
-        server,
-        at,
-        advertised: config.tracker.advertise.then_some(advertised),
-        mdns,
-    })
-}
-
 impl BoundTracker {
+    fn bind(with: &StartContext<'_>) -> Result<Self, DaemonError> {
+        let at = with.config.tracker.listen;
+        let mut server = TrackerServer::bind(at, with.identity, machine::memory())?;
+        server.remember_names(with.state.path());
+        let at = server.local_addr().unwrap_or(at);
+        log::info!("tracker listens on {at}");
+        let advertised = Announcement {
+            kind: discovery::ServiceKind::Tracker,
+            name: introduce::name(with.config),
+            peer: with.identity.peer_id(),
+            port: at.port(),
+        };
+        Ok(Self {
+            server,
+            at,
+            advertised: with.config.tracker.advertise.then_some(advertised),
+            mdns: with.mdns.clone(),
+        })
+    }
+
     /// Where this machine reaches it.
     fn here(&self) -> SocketAddr {
         let here = reachable(self.at.ip(), &interfaces::own_addresses());

@@ -1,57 +1,120 @@
 //! What a running node is made of.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
-use async_channel::Sender;
 use smol::{future, Task};
 
 use super::{
+    context::{ControlClients, StartContext},
     introduce,
     network::NetworkView,
-    speaker::{self, Speaker},
-    tracker_control::{self, TrackerSight},
-    BoundTracker, DaemonError, StateDir,
+    speaker::{Speaker, SpeakerParts},
+    tracker_control::{self, Lookout, TrackerSight},
+    BoundTracker, DaemonError,
 };
 use crate::{
-    config::{Config, ConfigChanges, LivePart},
-    control::server::{ControlConfig, ControlServer},
-    discovery::Mdns,
-    identity::Identity,
+    config::{Config, ConfigChanges, LivePart, Role},
     interfaces,
     library::Care,
-    node::{Event, Memory, NodeSetup},
-    service::{ServiceNotifier, StatusLine, Watchdog},
+    node::{Event, MachineReport, Memory},
     sockets::reachable,
     tracker::{link::LinkCommand, server::TrackerStatus},
     util::within::within,
     util::work,
 };
 
+/// Starts what the configured role needs. Everything is bound when it returns.
+///
+/// # Errors
+/// Names what cannot be had.
+pub fn start(with: &StartContext<'_>) -> Result<Running, DaemonError> {
+    match with.config.role {
+        Role::Tracker => start_tracker(with),
+        Role::Peer => start_peer(with),
+        Role::Both => start_both(with),
+    }
+}
+
+/// A tracker that does not play.
+fn start_tracker(with: &StartContext<'_>) -> Result<Running, DaemonError> {
+    let tracker = BoundTracker::bind(with)?;
+    let (clients, serving) = ControlClients::bind(with)?;
+    let status = tracker.server.status();
+    let bound = with.config.tracker.listen.ip();
+    let network = NetworkView::look(bound);
+    let setup = introduce::setup(with.config, with.identity, Memory::default(), &network);
+    let sight = move || TrackerSight {
+        here: reachable(bound, &interfaces::own_addresses()),
+        interfaces: NetworkView::look(bound).interfaces,
+    };
+    let (lookout, told) = Lookout::new(clients.requests);
+    let answering = tracker_control::run(setup, sight, told, status.clone());
+    let (line, pulse) = (with.status_line(), with.watchdog.pulse());
+    let telling = tracker_control::tell_manager(status.clone(), line, pulse);
+    Ok(Running {
+        front: Front::Lookout(lookout),
+        tracker: Some(status),
+        tasks: vec![
+            serving,
+            work::spawn(telling),
+            work::spawn(answering),
+            work::spawn(tracker.run()),
+        ],
+    })
+}
+
+/// A peer that registers with trackers elsewhere.
+fn start_peer(with: &StartContext<'_>) -> Result<Running, DaemonError> {
+    let (clients, serving) = ControlClients::bind(with)?;
+    let parts = SpeakerParts::open(with)?;
+    let mut tasks = vec![serving];
+    let speaker = parts.start(with, clients, &mut tasks)?;
+    Ok(Running {
+        front: Front::Speaker(Box::new(speaker)),
+        tracker: None,
+        tasks,
+    })
+}
+
+/// A tracker, and a peer that registers with it first.
+fn start_both(with: &StartContext<'_>) -> Result<Running, DaemonError> {
+    let tracker = BoundTracker::bind(with)?;
+    let (clients, serving) = ControlClients::bind(with)?;
+    let parts = SpeakerParts::open(with)?.beside(&tracker);
+    let status = tracker.server.status();
+    let watching = tracker_control::watch(status.clone(), with.watchdog.pulse());
+    let mut tasks = vec![serving, work::spawn(watching), work::spawn(tracker.run())];
+    let speaker = parts.start(with, clients, &mut tasks)?;
+    Ok(Running {
+        front: Front::Speaker(Box::new(speaker)),
+        tracker: Some(status),
+        tasks,
+    })
+}
+
 /// A started node.
 pub struct Running {
-    pub(super) peer: Option<Speaker>,
-    /// Where a node that does not play shows what its configuration lacks; the
-    /// latest counts.
-    notices: Sender<Vec<String>>,
-    /// Where it shows what became of its identity.
-    pub(super) lost: Sender<String>,
+    front: Front,
     /// The own tracker, where there is one.
     tracker: Option<TrackerStatus>,
-    /// The tracker, the link to one, and the control socket.
+    /// The control socket, the tracker, and what works beside a speaker; ends in reverse.
     tasks: Vec<Task<()>>,
+}
+
+/// What answers a person.
+enum Front {
+    Speaker(Box<Speaker>),
+    /// Of a tracker that does not play.
+    Lookout(Lookout),
 }
 
 impl Running {
     /// Makes `changes` take effect, shows `notices`, and reads the library
     /// again. `config` is what the node runs with from now on.
     pub async fn configure(&self, changes: &ConfigChanges, config: &Config, notices: Vec<String>) {
-        let Some(speaker) = &self.peer else {
-            // Where nothing shows them they are in the log.
-            let _ = self.notices.force_send(notices);
-            return;
+        let speaker = match &self.front {
+            Front::Speaker(speaker) => speaker,
+            Front::Lookout(lookout) => return lookout.show(notices),
         };
         let parts = changes.parts();
         if !parts.contains(&LivePart::Library) {
@@ -68,7 +131,7 @@ impl Running {
         if let Some(tracker) = &self.tracker {
             tracker.end_disbelieved().await;
         }
-        if let Some(speaker) = &self.peer {
+        if let Front::Speaker(speaker) = &self.front {
             speaker.endpoint.handle_keys();
             // The link lives as long as the peer.
             let _ = speaker.commands.send(LinkCommand::Keys).await;
@@ -76,17 +139,28 @@ impl Running {
         }
     }
 
+    /// Shows what became of the identity.
+    pub async fn tell_of_identity(&self, notice: String) {
+        match &self.front {
+            Front::Speaker(speaker) => {
+                let lost = MachineReport::IdentityLost(notice);
+                speaker.handle.tell(Event::Machine(lost)).await;
+            }
+            Front::Lookout(lookout) => lookout.tell_of_identity(notice),
+        }
+    }
+
     /// Leaves the swarm and ends everything: the peer first, so that its
     /// tracker still hears of it.
     pub async fn stop(self) {
-        if let Some(Speaker {
-            peer,
-            handle,
-            indexed,
-            memory,
-            ..
-        }) = self.peer
-        {
+        if let Front::Speaker(speaker) = self.front {
+            let Speaker {
+                peer,
+                handle,
+                indexed,
+                memory,
+                ..
+            } = *speaker;
             handle.stop().await;
             // The peer ends its library before it says goodbye.
             let indexed = within(INDEX_TIMEOUT, indexed.recv());
@@ -101,90 +175,6 @@ impl Running {
             task.cancel().await;
         }
     }
-}
-
-/// Starts what the configured role needs. Everything is bound when it returns.
-pub fn start(
-    config: &Config,
-    state: &StateDir,
-    identity: Identity,
-    (tracker, mdns): (Option<BoundTracker>, Mdns),
-    notifier: Arc<ServiceNotifier>,
-) -> Result<Running, DaemonError> {
-    let (server, requests, control) = ControlServer::bind(&ControlConfig {
-        socket: config.control.socket.clone(),
-        group: Some(config.control.group.clone()),
-        mpd: config.control.mpd,
-        password: config.control.password.as_deref().map(Into::into),
-        has_player: config.role.is_peer(),
-    })?;
-    let mut tasks = vec![work::spawn(server.run())];
-    let watchdog = Watchdog::new(notifier.clone(), Watchdog::interval_from_env());
-    let line = StatusLine::new(notifier, Instant::now());
-    let (notices, noticed) = async_channel::bounded(1);
-    let (lost, found_lost) = async_channel::bounded(1);
-    let own_tracker = tracker.as_ref().map(|tracker| tracker.server.status());
-    if !config.role.is_peer() {
-        let network = NetworkView::look(config.tracker.listen.ip());
-        let setup = introduce::setup(config, &identity, Memory::default(), &network);
-        tasks.extend(start_lookout(
-            setup,
-            config,
-            tracker,
-            (line, &watchdog),
-            (requests, noticed, found_lost),
-        ));
-        return Ok(Running {
-            peer: None,
-            notices,
-            lost,
-            tracker: own_tracker,
-            tasks,
-        });
-    }
-    let speaker = speaker::start(
-        config,
-        state,
-        &identity,
-        (tracker, mdns),
-        (line, &watchdog),
-        (requests, control),
-        &mut tasks,
-    )?;
-    Ok(Running {
-        peer: Some(speaker),
-        notices,
-        lost,
-        tracker: own_tracker,
-        tasks,
-    })
-}
-
-/// Starts what a node has that is only a tracker. Commands, and what a person
-/// must know of the configuration, come by `told`.
-fn start_lookout(
-    setup: NodeSetup,
-    config: &Config,
-    tracker: Option<BoundTracker>,
-    (line, watchdog): (StatusLine, &Watchdog),
-    told: tracker_control::TrackerReport,
-) -> Vec<Task<()>> {
-    let mut tasks = Vec::new();
-    let status = tracker.as_ref().map(|tracker| tracker.server.status());
-    if let Some(status) = status.clone() {
-        let telling = tracker_control::tell_manager(status, line, watchdog.pulse());
-        tasks.push(work::spawn(telling));
-    }
-    let bound = config.tracker.listen.ip();
-    let sight = move || TrackerSight {
-        here: reachable(bound, &interfaces::own_addresses()),
-        interfaces: NetworkView::look(bound).interfaces,
-    };
-    tasks.push(work::spawn(tracker_control::run(
-        setup, sight, told, status,
-    )));
-    tasks.extend(tracker.map(|tracker| work::spawn(tracker.run())));
-    tasks
 }
 
 /// A node ends within 2 s, whatever its disk does.

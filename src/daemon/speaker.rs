@@ -1,36 +1,34 @@
 //! A node that plays: its parts, and what goes on beside them.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use async_channel::{Receiver, Sender};
 use smol::{future, Task};
 
 use super::{
     archive::{self, Cabinet},
+    context::{ControlClients, StartContext},
     dirs, exposition,
     introduce::{introduction, name, setup},
-    live::{LiveParts, LiveValues},
+    live::LiveParts,
     machine,
     memory::{self, Loaded},
     music,
     network::{self, NetworkView},
     place::Place,
-    tracker_control,
     tracker_link::{link_to_tracker, TrackerTarget},
-    BoundTracker, DaemonError, StateDir,
+    BoundTracker, DaemonError,
 };
 use crate::{
     config::Config,
     content::{disk::FencedDisk, store::Store},
-    control::server::{self, ControlEvent},
-    discovery::{self, Announcement, Mdns},
+    discovery::{self, Announcement},
     fence::Fence,
     identity::Identity,
     library::LibraryEvent,
     node::{Event, NodeSetup, ResumeAs},
     peer::{Handle, Parts, Peer},
     player::{Player, PlayerEvent, EVENT_BOUND},
-    service::{StatusLine, Watchdog},
     swarm::endpoint::Endpoint,
     tracker::link::LinkCommand,
     util::work,
@@ -50,134 +48,144 @@ pub struct Speaker {
     pub(super) memory: Task<()>,
 }
 
-/// Starts what plays, and the own tracker beside it.
-pub fn start(
-    config: &Config,
-    state: &StateDir,
-    identity: &Identity,
-    (tracker, mdns): (Option<BoundTracker>, Mdns),
-    (line, watchdog): (StatusLine, &Watchdog),
-    (requests, control): (Receiver<ControlEvent>, server::ClientNotifier),
-    tasks: &mut Vec<Task<()>>,
-) -> Result<Speaker, DaemonError> {
-    let opened = SpeakerParts::open(config, state, identity)?;
-    let found = opened.found(state, identity, tracker.as_ref());
-    let Loaded { memory, stamp, .. } = opened.loaded;
-    let stamp = stamp.filter(|_| memory.left.is_some_and(|left| left.then == ResumeAs::Ask));
-    let (endpoint, port) = (opened.endpoint, opened.port);
-    let (live, values) = (opened.live, opened.values);
-    let introduction = introduction(config, port, &memory);
-    let wanted = TrackerTarget::new(values.tracker_at, tracker.as_ref(), mdns.clone());
-    let (commands, tracker_events, link) = link_to_tracker(identity, introduction, wanted);
-    tasks.extend(run_tracker(tracker, watchdog));
-    let (look_for_peers, looks) = async_channel::bounded(1);
-    let (memories, remembered) = async_channel::bounded(1);
-    let (bookmarks, places) = async_channel::bounded(1);
-    let (kept, memory_kept) = async_channel::bounded(1);
-    let (archive, deposits) = async_channel::bounded(1);
-    let setup = setup(config, identity, memory, &opened.network);
-    let (peer, handle) = Peer::new(Parts {
-        setup: NodeSetup { found, ..setup },
-        memory_kept,
-        endpoint: endpoint.clone(),
-        budget: live.budget.clone(),
-        store: live.store.clone(),
-        library: live.library.clone(),
-        library_events: opened.library_events,
-        player: opened.player,
-        player_events: opened.player_events,
-        device: config.audio.device.clone(),
-        requests,
-        control,
-        tracker: commands.clone(),
-        tracker_events,
-        look_for_peers,
-        memories,
-        bookmarks,
-        archive,
-        status: line,
-        pulse: watchdog.pulse(),
-    });
-    let cabinet = Cabinet::of(state.path(), identity, &endpoint);
-    let archiving = archive::keep(cabinet, deposits, handle.clone());
-    let telling = stamp.map(|stamp| memory::tell_absence(stamp, handle.clone()));
-    tasks.extend(telling.map(smol::spawn));
-    let exposing = work::spawn(exposition::keep(values.prometheus, handle.clone()));
-    let following = follow_network(config, opened.network, (&endpoint, &handle, &commands));
-    tasks.extend([link, work::spawn(archiving), exposing, following]);
-    tasks.extend(meet_peers(config, identity, port, mdns, looks, &handle));
-    live.begin(config);
-    let (watching, indexed) = music::run(&live.library, live.store.doubts())?;
-    tasks.push(watching);
-    Ok(Speaker {
-        peer: work::spawn(peer.run()),
-        handle,
-        endpoint,
-        commands,
-        live,
-        indexed,
-        memory: work::spawn(memory::keep(remembered, places, opened.place, kept)),
-    })
-}
-
 /// What is bound and opened before anything runs.
-struct SpeakerParts {
+pub struct SpeakerParts {
     network: NetworkView,
     endpoint: Endpoint,
     /// Where it listens.
     port: u16,
     live: LiveParts,
-    values: LiveValues,
     library_events: Receiver<LibraryEvent>,
     player: Player,
     player_events: Receiver<PlayerEvent>,
     place: Place,
     loaded: Loaded,
+    target: TrackerTarget,
+    /// Where the numbers for Prometheus are wanted.
+    prometheus: Receiver<Option<PathBuf>>,
+    /// What a person must know of what the start found.
+    notices: Vec<String>,
 }
 
 impl SpeakerParts {
-    fn open(config: &Config, state: &StateDir, identity: &Identity) -> Result<Self, DaemonError> {
+    /// # Errors
+    /// Names what cannot be had.
+    pub fn open(with: &StartContext<'_>) -> Result<Self, DaemonError> {
+        let config = with.config;
         let network = NetworkView::look(config.peer.listen.ip());
-        let endpoint = bind_endpoint(config, identity, &network)?;
+        let endpoint = bind_endpoint(config, with.identity, &network)?;
         let fence = Fence::default();
         let store = Store::open(
             dirs::cache_dir(config),
             u64::MAX, // Until it is configured, with the others.
             Arc::new(FencedDisk(fence.clone())),
         );
-        let (library, library_events) = music::open(state, identity, (store.clone(), fence))?;
-        let (live, values) = LiveParts::new(Arc::new(library), store);
+        let (library, library_events) =
+            music::open(with.state, with.identity, (store.clone(), fence))?;
         let (player, player_events) = spawn_player(config)?;
-        let place = Place::new(state.path(), &config.control.socket);
+        let place = Place::new(with.state.path(), &config.control.socket);
         let mut loaded = memory::load(&place, config.audio.resume);
         // A chosen name is what it is.
         loaded.memory.known_as.take_if(|_| config.name.is_some());
+        let found = loaded.notices.iter().cloned().chain(library.notice());
+        let found = found.chain(with.state.notice());
+        let notices = found.chain(with.identity.notice()).collect();
+        let (live, values) = LiveParts::new(Arc::new(library), store);
         Ok(Self {
             network,
             port: endpoint.local_addr().map_or(0, |at| at.port()),
             endpoint,
             live,
-            values,
             library_events,
             player,
             player_events,
             place,
             loaded,
+            target: TrackerTarget::new(values.tracker_at, with.mdns.clone()),
+            prometheus: values.prometheus,
+            notices,
         })
     }
 
-    /// What a person must know of what the start found.
-    fn found(
-        &self,
-        state: &StateDir,
-        identity: &Identity,
-        tracker: Option<&BoundTracker>,
-    ) -> Vec<String> {
-        let found = self.loaded.notices.iter().cloned();
-        let found = found.chain(self.live.library.notice());
-        let found = found.chain(state.notice()).chain(identity.notice());
-        let names = tracker.map(|own| own.server.notices());
-        found.chain(names.into_iter().flatten()).collect()
+    /// Has the peer register with this node's own tracker first.
+    pub fn beside(mut self, tracker: &BoundTracker) -> Self {
+        self.target = self.target.beside(tracker);
+        self.notices.extend(tracker.server.notices());
+        self
+    }
+
+    /// Starts what plays, and adds what works beside it to `tasks`.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(
+        self,
+        with: &StartContext<'_>,
+        clients: ControlClients,
+        tasks: &mut Vec<Task<()>>,
+    ) -> Result<Speaker, DaemonError> {
+        let StartContext {
+            config, identity, ..
+        } = *with;
+        let Loaded { memory, stamp, .. } = self.loaded;
+        let away_since =
+            stamp.filter(|_| memory.left.is_some_and(|left| left.then == ResumeAs::Ask));
+        let introduction = introduction(config, self.port, &memory);
+        let (commands, tracker_events, link) = link_to_tracker(identity, introduction, self.target);
+        let (look_for_peers, looks) = async_channel::bounded(1);
+        let (memories, remembered) = async_channel::bounded(1);
+        let (bookmarks, places) = async_channel::bounded(1);
+        let (kept, memory_kept) = async_channel::bounded(1);
+        let (archive, deposits) = async_channel::bounded(1);
+        let setup = setup(config, identity, memory, &self.network);
+        let (peer, handle) = Peer::new(Parts {
+            setup: NodeSetup {
+                found: self.notices,
+                ..setup
+            },
+            endpoint: self.endpoint.clone(),
+            budget: self.live.budget.clone(),
+            store: self.live.store.clone(),
+            library: self.live.library.clone(),
+            library_events: self.library_events,
+            player: self.player,
+            player_events: self.player_events,
+            device: config.audio.device.clone(),
+            requests: clients.requests,
+            control: clients.notifier,
+            tracker: commands.clone(),
+            tracker_events,
+            look_for_peers,
+            memories,
+            bookmarks,
+            archive,
+            memory_kept,
+            status: with.status_line(),
+            pulse: with.watchdog.pulse(),
+        });
+        let cabinet = Cabinet::of(with.state.path(), identity, &self.endpoint);
+        tasks.extend([
+            link,
+            work::spawn(archive::keep(cabinet, deposits, handle.clone())),
+            work::spawn(exposition::keep(self.prometheus, handle.clone())),
+            follow_network(config, self.network, (&self.endpoint, &handle, &commands)),
+        ]);
+        tasks.extend(
+            away_since.map(|since| smol::spawn(memory::tell_absence(since, handle.clone()))),
+        );
+        tasks.extend(meet_peers(with, self.port, looks, &handle));
+        self.live.begin(config);
+        let (watching, indexed) = music::run(&self.live.library, self.live.store.doubts())?;
+        tasks.push(watching);
+        Ok(Speaker {
+            peer: work::spawn(peer.run()),
+            handle,
+            endpoint: self.endpoint,
+            commands,
+            live: self.live,
+            indexed,
+            memory: work::spawn(memory::keep(remembered, places, self.place, kept)),
+        })
     }
 }
 
@@ -218,32 +226,22 @@ fn spawn_player(config: &Config) -> Result<(Player, Receiver<PlayerEvent>), Daem
     Ok((player, events))
 }
 
-/// The own tracker, beside a peer, and what tells the watchdog of it.
-fn run_tracker(tracker: Option<BoundTracker>, watchdog: &Watchdog) -> Vec<Task<()>> {
-    let Some(tracker) = tracker else {
-        return Vec::new();
-    };
-    let watching = tracker_control::watch(tracker.server.status(), watchdog.pulse());
-    vec![work::spawn(watching), work::spawn(tracker.run())]
-}
-
 /// Announces this peer, and tells it of the others that announce themselves, as long as
 /// it looks for them. A peer that listens on loopback has none to find.
 fn meet_peers(
-    config: &Config,
-    identity: &Identity,
+    with: &StartContext<'_>,
     port: u16,
-    mdns: Mdns,
     looks: Receiver<bool>,
     peer: &Handle,
 ) -> Option<Task<()>> {
+    let (config, mdns) = (with.config, with.mdns.clone());
     if config.peer.listen.ip().is_loopback() {
         return None;
     }
     let own = Announcement {
         kind: discovery::ServiceKind::Peer,
         name: name(config),
-        peer: identity.peer_id(),
+        peer: with.identity.peer_id(),
         port,
     };
     let announced = config.peer.advertise;

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_channel::Receiver;
+use async_channel::{Receiver, Sender};
 use smol::Timer;
 
 use crate::{
@@ -23,34 +23,66 @@ pub struct TrackerSight {
     pub interfaces: Interfaces,
 }
 
-/// Requests, what a person must know of the configuration, and what became of the identity.
-pub type TrackerReport = (
-    Receiver<ControlEvent>,
-    Receiver<Vec<String>>,
-    Receiver<String>,
-);
+/// The way to the control socket of a node that is only a tracker.
+pub struct Lookout {
+    /// What its configuration lacks; the latest counts.
+    notices: Sender<Vec<String>>,
+    /// What became of its identity.
+    lost: Sender<String>,
+}
+
+/// What comes to it.
+pub struct TrackerReports {
+    requests: Receiver<ControlEvent>,
+    notices: Receiver<Vec<String>>,
+    lost: Receiver<String>,
+}
+
+impl Lookout {
+    /// One that answers `requests`, once [`run`] is given its reports.
+    pub fn new(requests: Receiver<ControlEvent>) -> (Self, TrackerReports) {
+        let (notices, noticed) = async_channel::bounded(1);
+        let (lost, found_lost) = async_channel::bounded(1);
+        let reports = TrackerReports {
+            requests,
+            notices: noticed,
+            lost: found_lost,
+        };
+        (Self { notices, lost }, reports)
+    }
+
+    /// Shows what a person must know of the configuration.
+    pub fn show(&self, notices: Vec<String>) {
+        // Where nothing shows them they are in the log.
+        let _ = self.notices.force_send(notices);
+    }
+
+    /// Shows what became of the identity.
+    pub fn tell_of_identity(&self, notice: String) {
+        let _ = self.lost.force_send(notice);
+    }
+}
 
 /// Answers requests until the control server is gone, by what `look` sees. What
 /// a person must know of the configuration comes with them.
 pub async fn run(
     mut setup: NodeSetup,
     look: impl Fn() -> TrackerSight,
-    (requests, notices, lost): TrackerReport,
-    status: Option<TrackerStatus>,
+    told: TrackerReports,
+    status: TrackerStatus,
 ) {
     let begun = Instant::now();
     let mut noticed = Vec::new();
-    while let Ok(ControlEvent { request, responder }) = requests.recv().await {
+    while let Ok(ControlEvent { request, responder }) = told.requests.recv().await {
         let TrackerSight { here, interfaces } = look();
-        let snapshot = match &status {
-            Some(status) => status.snapshot().await,
-            None => None,
-        };
-        let (peers, problems) = snapshot.map_or_else(Default::default, |snapshot| {
-            (snapshot.peers, snapshot.problems)
-        });
-        noticed = notices.try_recv().unwrap_or(noticed);
-        if let Ok(notice) = lost.try_recv() {
+        let (peers, problems) = status
+            .snapshot()
+            .await
+            .map_or_else(Default::default, |snapshot| {
+                (snapshot.peers, snapshot.problems)
+            });
+        noticed = told.notices.try_recv().unwrap_or(noticed);
+        if let Ok(notice) = told.lost.try_recv() {
             setup.found.push(notice);
         }
         let node = TrackerOnly {

@@ -31,13 +31,22 @@ pub struct TrackerTarget {
 }
 
 impl TrackerTarget {
-    /// Where `next` says, beside the node's `own` tracker.
-    pub fn new(next: Receiver<TrackerAt>, own: Option<&BoundTracker>, mdns: Mdns) -> Self {
+    /// Where `next` says.
+    pub fn new(next: Receiver<TrackerAt>, mdns: Mdns) -> Self {
         Self {
             next,
-            own: own.map(BoundTracker::here),
-            may_seek: own.is_none_or(BoundTracker::is_seen),
+            own: None,
+            may_seek: true,
             mdns,
+        }
+    }
+
+    /// The same, and before those this node's `own` one.
+    pub fn beside(self, own: &BoundTracker) -> Self {
+        Self {
+            own: Some(own.here()),
+            may_seek: own.is_seen(),
+            ..self
         }
     }
 }

@@ -115,6 +115,7 @@ pub const IMPURE: &[(&str, &str)] = &[
     ("control/server/socket.rs", "binds the control socket"),
     ("daemon/archive.rs", "writes and reads kept catalogues"),
     ("daemon/clock.rs", "asks all clocks of the machine"),
+    ("daemon/context.rs", "binds the control socket"),
     ("daemon/dirs.rs", "makes and locks the directories"),
     ("daemon/exposition.rs", "writes the file of numbers"),
     (
