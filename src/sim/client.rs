@@ -52,8 +52,9 @@ impl World {
         let mut request = CommandRequest::Command(command);
         let mut answer = String::new();
         loop {
+            let now = self.now_at(host);
             let this = &mut self.hosts[host.0];
-            let ask = this.core.handle_control(request, this.sight(), self.now);
+            let ask = this.core.handle_control(request, this.sight(self.now), now);
             self.settle(host);
             let mut plan = match self.hosts[host.0].client.replies.remove(&ask) {
                 Some(Ok(CommandOutcome::Query(query))) => Plan::new(*query),
@@ -79,9 +80,10 @@ impl World {
 
     /// What a client that watches the player sees.
     pub fn look(&mut self, host: HostNo) {
+        let now = self.now_at(host);
         let this = &mut self.hosts[host.0];
         let request = CommandRequest::Command(Command::Node(NodeCommand::State));
-        let ask = this.core.handle_control(request, this.sight(), self.now);
+        let ask = this.core.handle_control(request, this.sight(self.now), now);
         self.perform_all(host);
         let this = &mut self.hosts[host.0];
         if let Some(Ok(CommandOutcome::Answer(state))) = this.client.replies.remove(&ask) {

@@ -58,7 +58,8 @@ impl World {
 
     /// Has `host` look how fast its disk is, as it does at its start.
     pub fn try_out_disk(&mut self, host: HostNo) {
-        let (this, now) = (&mut self.hosts[host.0], self.now);
+        let now = self.now_at(host);
+        let this = &mut self.hosts[host.0];
         let checked = this.disk.check(now);
         this.core.handle_cache_checked(checked, now);
         self.settle(host);
@@ -101,7 +102,7 @@ impl World {
 
     /// The disk has written what waited longest.
     pub fn written(&mut self, host: HostNo) {
-        let now = self.now;
+        let now = self.now_at(host);
         let disk = &mut self.hosts[host.0].disk;
         disk.handle_write(now);
         let is_slow = disk.trouble().is_some();
@@ -123,7 +124,8 @@ impl World {
     }
 
     fn come_loose(&mut self, host: HostNo, track: TrackId) {
-        let (this, now) = (&mut self.hosts[host.0], self.now);
+        let now = self.now_at(host);
+        let this = &mut self.hosts[host.0];
         let why = this.disk.trouble().unwrap_or_default();
         if this.disk.loose.insert(track) {
             let kept = this.store.0.get(&track).map(|blob| blob.have.clone());

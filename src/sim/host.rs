@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     client::ControlClient,
+    clock::MachineClock,
     disk::Disk,
     music::{Library, Song},
     net::{address, HostNo, Life, TrackerNo},
@@ -45,6 +46,7 @@ pub struct Host {
     pub name: &'static str,
     pub alive: bool,
     pub life: Life,
+    pub clock: MachineClock,
     /// Where it is reached by the others.
     pub address: SocketAddr,
     pub core: PeerCore,
@@ -99,7 +101,7 @@ pub struct Host {
 }
 
 impl Host {
-    pub fn new(no: HostNo, setting: Setting, seed: u64, now: Instant) -> Self {
+    pub fn new(no: HostNo, setting: Setting, seed: u64, world: Instant) -> Self {
         let library = Library::new(no.0 as u8, setting.songs.clone());
         let life = Life {
             host: no,
@@ -110,12 +112,15 @@ impl Host {
             songs: Vec::new(),
             ..setting
         };
-        Self::begin(life, library, setting, memory, seed, now)
+        let clock = MachineClock::new(&mut Random::new(seed), world);
+        Self::begin((life, clock), library, setting, memory, seed, world)
     }
 
     /// The host again, after its power was cut: of what was arriving the disk may have
     /// lost some, and all that was in memory.
-    pub fn reborn(&mut self, seed: u64, now: Instant) {
+    pub fn reborn(&mut self, seed: u64, world: Instant) {
+        let clock = MachineClock::new(&mut Random::new(seed), world);
+        let now = clock.at(world);
         let library = std::mem::replace(&mut self.library, Library::new(0, Vec::new()));
         let habits = Setting {
             name: self.name,
@@ -150,7 +155,7 @@ impl Host {
                 blob.tear(&mut random);
             }
         }
-        *self = Self::begin(self.life, library, habits, memory, seed, now);
+        *self = Self::begin((self.life, clock), library, habits, memory, seed, world);
         self.store = store;
         (self.remembered, self.remembered_names) = (remembered, names);
         for deposit in archive.values() {
@@ -162,13 +167,14 @@ impl Host {
     }
 
     fn begin(
-        life: Life,
+        (life, clock): (Life, MachineClock),
         library: Library,
         habits: Setting,
         memory: Memory,
         seed: u64,
-        now: Instant,
+        world: Instant,
     ) -> Self {
+        let now = clock.at(world);
         let (name, uplink, manner) = (habits.name, habits.uplink, habits.manner);
         let finds = vec![TrackerNo(0)];
         let links = links(&library, &habits, &finds, seed, now);
@@ -181,6 +187,7 @@ impl Host {
             name,
             alive: true,
             life,
+            clock,
             address: address(life.host),
             core: PeerCore::new(setup, now),
             links,
@@ -220,17 +227,20 @@ impl Host {
         host
     }
 
+    /// When time comes to it, in the world's time.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let due = [
             self.core.poll_timeout(),
             self.links.poll_timeout(),
             self.player.poll_timeout(),
         ];
-        due.into_iter().flatten().min()
+        let due = due.into_iter().flatten().min()?;
+        Some(self.clock.world_at(due))
     }
 
     /// As the drivers do: whatever woke them, what is due is done.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub fn handle_timeout(&mut self, world: Instant) {
+        let now = self.clock.at(world);
         if self.core.poll_timeout().is_some_and(|due| due <= now) {
             self.core.handle_timeout(now);
         }
@@ -252,10 +262,10 @@ impl Host {
         self.client.status(key)
     }
 
-    pub fn sight(&self) -> RequestContext {
+    pub fn sight(&self, world: Instant) -> RequestContext {
         RequestContext {
             position: self.player.position(),
-            wall_clock: 0,
+            wall_clock: self.clock.wall_at(world),
         }
     }
 
@@ -273,11 +283,11 @@ impl World {
     /// Does all that `host` wants done now.
     pub fn settle(&mut self, host: HostNo) {
         loop {
-            let now = self.now;
-            let this = &mut self.hosts[host.0];
-            if !this.alive {
+            if !self.is_awake(host) {
                 return;
             }
+            let now = self.now_at(host);
+            let this = &mut self.hosts[host.0];
             if let Some(action) = this.links.poll() {
                 self.perform_link(host, action);
                 continue;
@@ -321,25 +331,27 @@ impl World {
                 }
             };
             // One at a time, as the driver's loop does it.
-            self.hosts[host.0].core.handle(event, self.now);
+            let now = self.now_at(host);
+            self.hosts[host.0].core.handle(event, now);
             self.perform_all(host);
         }
     }
 
     /// A reader, or a checkpoint, has come to something that is not here after all.
     fn tell_lost(&mut self, host: HostNo, track: TrackId) {
+        let now = self.now_at(host);
         let this = &mut self.hosts[host.0];
         let blob = this.store.0.entry(track).or_default();
         let groups = blob.take_lost();
         if !groups.is_empty() {
-            this.core
-                .handle(node::Event::Lost { track, groups }, self.now);
+            this.core.handle(node::Event::Lost { track, groups }, now);
         }
     }
 
     /// As the driver does before it waits.
     pub fn perform_all(&mut self, host: HostNo) {
-        while let Some(effect) = self.hosts[host.0].core.poll(self.now) {
+        let now = self.now_at(host);
+        while let Some(effect) = self.hosts[host.0].core.poll(now) {
             self.perform(host, effect);
         }
     }
@@ -362,7 +374,7 @@ impl World {
     }
 
     fn perform_local(&mut self, host: HostNo, effect: LocalEffect) {
-        let now = self.now;
+        let now = self.now_at(host);
         let this = &mut self.hosts[host.0];
         match effect {
             LocalEffect::Queued(tracks) => this.queued = tracks,
@@ -413,7 +425,7 @@ impl World {
     }
 
     fn perform_order(&mut self, host: HostNo, order: PlayerAction) {
-        let now = self.now;
+        let now = self.now_at(host);
         self.note(host, format_args!("{order:?}"));
         let this = &mut self.hosts[host.0];
         // What was heard until now counts.
@@ -442,7 +454,7 @@ impl World {
     }
 
     fn perform_download(&mut self, host: HostNo, effect: DownloadEffect) {
-        let now = self.now;
+        let now = self.now_at(host);
         let this = &mut self.hosts[host.0];
         match effect {
             DownloadEffect::Resolve { play, peer, entry } => {
@@ -499,13 +511,14 @@ impl World {
 
     /// Makes room for a track, of which something may be here.
     fn open(&mut self, host: HostNo, track: TrackId, size: u64) {
+        let now = self.now_at(host);
         let this = &mut self.hosts[host.0];
         let blob = this.store.0.entry(track).or_default();
         (blob.size, blob.failed) = (size, None);
         let have = blob.have.clone();
         let uncached = this.disk_is_full.then(|| (have.clone(), FULL.to_owned()));
         let opened = OpenedTrack { have, uncached };
-        this.core.handle_opened(track, Ok(opened), self.now);
+        this.core.handle_opened(track, Ok(opened), now);
         self.open_on_disk(host, track);
     }
 
@@ -517,6 +530,7 @@ impl World {
             host,
             format_args!("loads {} as {}, next: {next}", song.name, load.play.0),
         );
+        let now = self.now_at(host);
         let this = &mut self.hosts[host.0];
         if !next {
             this.drop_stories(|_| true);
@@ -526,7 +540,7 @@ impl World {
             ..Story::default()
         };
         this.stories.insert(load.play, story);
-        this.player.load(load, song, self.now);
+        this.player.load(load, song, now);
     }
 
     /// A catalogue follows soon, with whatever else is new by then.
@@ -537,10 +551,11 @@ impl World {
     }
 
     pub fn publish(&mut self, host: HostNo) {
+        let now = self.now_at(host);
         let this = &mut self.hosts[host.0];
         this.publishes = false;
         let catalogue = this.library.publish();
-        this.core.handle(node::Event::Library(catalogue), self.now);
+        this.core.handle(node::Event::Library(catalogue), now);
     }
 }
 

@@ -16,6 +16,7 @@
 //! takes on a CPU.
 
 mod client;
+mod clock;
 mod disk;
 mod greed;
 mod host;

@@ -209,8 +209,9 @@ impl World {
                     None => self.hosts[from.host.0].library.owner(),
                 };
                 let address = self.hosts[from.host.0].address;
+                let now = self.now_at(host);
                 let this = &mut self.hosts[host.0];
-                let ask = this.core.handle_asked(peer, address, request, self.now);
+                let ask = this.core.handle_asked(peer, address, request, now);
                 let served = Served {
                     ask,
                     requester: from,
@@ -247,7 +248,7 @@ impl World {
 
     /// Takes a packet of an answer that is here.
     pub fn take(&mut self, host: HostNo, call: CallId, packet: Packet) {
-        let now = self.now;
+        let now = self.now_at(host);
         let Some(waiting) = self.hosts[host.0].calls.get(&call) else {
             return;
         };
@@ -379,6 +380,7 @@ impl World {
 
     /// A slice is sent, or an entry is resolved.
     fn tell_answered(&mut self, host: HostNo, ask: AskId, arrived: GroupSet) {
+        let now = self.now_at(host);
         let this = &mut self.hosts[host.0];
         this.asks.remove(&ask);
         let over = node::Event::Answered {
@@ -386,7 +388,7 @@ impl World {
             sent: 0,
             arrived,
         };
-        this.core.handle(over, self.now);
+        this.core.handle(over, now);
     }
 
     fn begin_slice(

@@ -14,6 +14,7 @@ mod output;
 mod playing;
 mod presence;
 mod repeat;
+mod sleep;
 mod trackers;
 mod waiting;
 

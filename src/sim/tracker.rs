@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    clock::MachineClock,
     host::MEMORY,
     net::{HostNo, Life, Place, TrackerNo},
     setting::Manner,
@@ -28,6 +29,7 @@ use crate::{
 /// The registry and the hosts that are connected to it.
 pub struct Tracker {
     pub alive: bool,
+    pub clock: MachineClock,
     pub registry: Registry,
     conns: BTreeMap<ConnId, Conn>,
 }
@@ -64,16 +66,19 @@ impl Wire {
 
 impl Tracker {
     /// One that remembers nothing.
-    pub fn new(tracker: TrackerNo) -> Self {
+    pub fn new(tracker: TrackerNo, clock: MachineClock) -> Self {
         Self {
             alive: true,
+            clock,
             registry: Registry::new(vec![reached_at(tracker)], MemoryQuota::of(MEMORY)),
             conns: BTreeMap::new(),
         }
     }
 
+    /// When time comes to it, in the world's time.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.registry.poll_timeout().filter(|_| self.alive)
+        let due = self.registry.poll_timeout().filter(|_| self.alive)?;
+        Some(self.clock.world_at(due))
     }
 }
 
@@ -104,7 +109,8 @@ impl World {
                     return;
                 }
                 let event = node::Event::Tracker(event);
-                self.hosts[host.0].core.handle(event, self.now);
+                let now = self.now_at(host);
+                self.hosts[host.0].core.handle(event, now);
             }
         }
     }
@@ -142,6 +148,7 @@ impl World {
         if !reached || !self.is_open(Place::Host(host), Place::Tracker(tracker)) {
             self.hosts[host.0].conns.remove(&link);
             let why = "it cannot be reached".to_owned();
+            let now = self.now_at(host);
             return self.hosts[host.0].links.handle_closed(link, why, now);
         }
         let open = Conn {
@@ -154,10 +161,12 @@ impl World {
         let from = self.hosts[host.0].address.ip();
         let there = &mut self.trackers[tracker.0];
         there.conns.insert(conn, open);
-        there.registry.handle_connected(conn, peer, from, now);
+        let at = there.clock.at(now);
+        there.registry.handle_connected(conn, peer, from, at);
         self.settle_tracker(tracker);
         let id = Some(PeerId([200 + tracker.0 as u8; 32]));
         let there = (id, reached_at(tracker));
+        let now = self.now_at(host);
         self.hosts[host.0]
             .links
             .handle_connected(link, there, Vec::new(), now);
@@ -233,11 +242,12 @@ impl World {
         if !there.alive {
             return;
         }
+        let now = there.clock.at(self.now);
         match wire {
-            Wire::Up(message) => there.registry.handle_message(conn, message, self.now),
+            Wire::Up(message) => there.registry.handle_message(conn, message, now),
             _ => {
                 there.conns.remove(&conn);
-                there.registry.handle_closed(conn, self.now);
+                there.registry.handle_closed(conn, now);
             }
         }
         self.settle_tracker(tracker);
@@ -248,11 +258,12 @@ impl World {
         let Some(link) = conns.find(|(_, c)| **c == conn).map(|(link, _)| *link) else {
             return;
         };
+        let now = self.now_at(host);
         match wire {
             Wire::Down(message) => {
                 let message = Arc::unwrap_or_clone(message);
                 let links = &mut self.hosts[host.0].links;
-                links.handle_message(link, message, self.now);
+                links.handle_message(link, message, now);
             }
             _ => {
                 self.hosts[host.0].conns.remove(&link);
@@ -260,7 +271,7 @@ impl World {
                     self.trackers[tracker.0].conns.remove(&conn);
                 }
                 let links = &mut self.hosts[host.0].links;
-                links.handle_closed(link, "closed".into(), self.now);
+                links.handle_closed(link, "closed".into(), now);
             }
         }
     }

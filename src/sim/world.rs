@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    clock::MachineClock,
     greed::Greed,
     host::Host,
     log::Log,
@@ -102,6 +103,7 @@ impl World {
         let start = Instant::now();
         let mut random = Random::new(seed);
         let net = Net::new(weather, Random::new(random.draw()));
+        let clock = MachineClock::new(&mut random, start);
         Self {
             seed,
             start,
@@ -109,7 +111,7 @@ impl World {
             planned: 0,
             queue: BTreeMap::new(),
             hosts: Vec::new(),
-            trackers: vec![Tracker::new(TrackerNo(0))],
+            trackers: vec![Tracker::new(TrackerNo(0), clock)],
             last_conn: 0,
             net,
             random,
@@ -129,6 +131,24 @@ impl World {
         self.announce(host);
         self.settle(host);
         host
+    }
+
+    /// What the monotonic clock of `host` says.
+    pub fn now_at(&self, host: HostNo) -> Instant {
+        self.hosts[host.0].clock.at(self.now)
+    }
+
+    /// Whether `host` runs: it has power, and does not sleep.
+    pub fn is_awake(&self, host: HostNo) -> bool {
+        let host = &self.hosts[host.0];
+        host.alive && host.clock.sleeps_until(self.now).is_none()
+    }
+
+    /// `host` sleeps for so long: its clock stands, and what is sent to it waits.
+    pub fn put_to_sleep(&mut self, host: HostNo, time: Duration) {
+        self.note(host, format_args!("sleeps for {time:?}"));
+        let until = self.now + time;
+        self.hosts[host.0].clock.sleep(self.now, until);
     }
 
     /// Time since the start.
@@ -195,8 +215,9 @@ impl World {
                 );
                 match place {
                     Place::Tracker(tracker) => {
-                        let registry = &mut self.trackers[tracker.0].registry;
-                        registry.handle_timeout(self.now);
+                        let tracker = &mut self.trackers[tracker.0];
+                        let now = tracker.clock.at(self.now);
+                        tracker.registry.handle_timeout(now);
                     }
                     Place::Host(host) => self.hosts[host.0].handle_timeout(self.now),
                 }
@@ -236,6 +257,9 @@ impl World {
             return;
         }
         let host = life.host;
+        if let Some(awake) = self.hosts[host.0].clock.sleeps_until(self.now) {
+            return self.plan_at(awake, Some(life), event);
+        }
         match event {
             Event::Dialled {
                 link,
@@ -253,7 +277,10 @@ impl World {
             Event::Hashed { ask, entry } => self.hashed(host, ask, entry),
             Event::Greed(greed) => self.ask_greedily(host, greed),
             Event::Publish => self.publish(host),
-            Event::Node(event) => self.hosts[host.0].core.handle(*event, self.now),
+            Event::Node(event) => {
+                let now = self.now_at(host);
+                self.hosts[host.0].core.handle(*event, now);
+            }
         }
         self.settle(host);
     }
@@ -311,7 +338,8 @@ impl World {
     /// Another tracker, which hosts know once they are told of it.
     pub fn add_tracker(&mut self) -> TrackerNo {
         let tracker = TrackerNo(self.trackers.len());
-        self.trackers.push(Tracker::new(tracker));
+        let clock = MachineClock::new(&mut self.random, self.now);
+        self.trackers.push(Tracker::new(tracker, clock));
         tracker
     }
 
@@ -319,7 +347,8 @@ impl World {
     pub fn find_trackers(&mut self, host: HostNo, trackers: &[TrackerNo]) {
         self.hosts[host.0].finds = trackers.to_vec();
         let found = LinkCommand::Trackers(trackers.iter().map(to_string).collect());
-        self.hosts[host.0].links.handle_command(found, self.now);
+        let now = self.now_at(host);
+        self.hosts[host.0].links.handle_command(found, now);
         self.settle(host);
     }
 
@@ -341,9 +370,12 @@ impl World {
             "tracker",
             format_args!("{tracker:?} is back"),
         );
-        let names = self.trackers[tracker.0].registry.names(self.now);
-        let mut again = Tracker::new(tracker);
-        again.registry.recall_names(&names, self.now);
+        let before = &mut self.trackers[tracker.0];
+        let names = before.registry.names(before.clock.at(self.now));
+        let clock = MachineClock::new(&mut self.random, self.now);
+        let now = clock.at(self.now);
+        let mut again = Tracker::new(tracker, clock);
+        again.registry.recall_names(&names, now);
         self.trackers[tracker.0] = again;
     }
 

@@ -3,6 +3,8 @@
 use super::{listening::any_weather, *};
 
 const NAMES: [&str; 5] = ["kitchen", "cellar", "attic", "garden", "hall"];
+/// A laptop whose lid is closed for a moment.
+const LONGEST_SLEEP: Duration = Duration::from_secs(40);
 /// How long things go wrong.
 const TROUBLE: usize = 60;
 
@@ -51,6 +53,7 @@ pub fn chaos(seed: u64) -> World {
         world.restart_tracker(TrackerNo(0));
     }
     world.heal();
+    world.run(LONGEST_SLEEP);
     for host in listeners(&world) {
         let _ = world.command(host, "pause 0");
         let _ = world.command(host, "repeat 0");
@@ -72,6 +75,14 @@ fn trouble(world: &mut World) {
         1 => world.cut(&[Place::Host(host)], &[Place::Host(other)]),
         2 => world.cut(&[Place::Host(host)], &[TRACKER]),
         3..6 => world.heal(),
+        14 if world.is_awake(host) => {
+            let time = world.random.time(LONGEST_SLEEP);
+            world.put_to_sleep(host, time);
+        }
+        15 => {
+            let seconds = world.random.below(86_400) as i64 - 43_200;
+            world.hosts[host.0].clock.step(seconds);
+        }
         12 | 13 => world.hosts[host.0].uplink = FLAC / 4 + world.random.below(4 * FLAC),
         6 if world.trackers[0].alive => world.kill_tracker(TrackerNo(0)),
         9..12 if !world.hosts[host.0].alive => world.revive(host),
@@ -82,7 +93,7 @@ fn trouble(world: &mut World) {
 
 /// Somebody uses a remote control. It may well be told that it cannot.
 fn listen(world: &mut World, host: HostNo, other: HostNo, what: u64) {
-    if !world.hosts[host.0].alive {
+    if !world.is_awake(host) {
         return;
     }
     let command = match what {

@@ -75,7 +75,7 @@ fn what_was_here_already_is_a_duplicate() {
     world.run(3 * SECOND);
     world.play(cellar, "kitchen");
     world.run(5 * SECOND);
-    let now = world.now;
+    let now = world.now_at(cellar);
     let this = &mut world.hosts[cellar.0];
     let mut out = this.calls.values().filter_map(|call| match call.purpose {
         Purpose::Fetch(fetch) => Some(fetch),
