@@ -9,6 +9,7 @@ use std::{
 use super::{
     client::ControlClient,
     clock::MachineClock,
+    connections::ConnectionNo,
     disk::Disk,
     music::{Library, Song},
     net::{address, HostNo, Life, TrackerNo},
@@ -31,7 +32,7 @@ use crate::{
         NodeSetup, PlayerAction, PlayerTrack, RequestContext,
     },
     player::PlayId,
-    swarm::budget::RecentSends,
+    swarm::{budget::RecentSends, guests::GuestId},
     tenure::TenureRecord,
     tracker::{
         link::{Introduction, LinkCommand},
@@ -75,6 +76,9 @@ pub struct Host {
     pub archive: BTreeMap<PeerId, Deposit>,
     /// Which names it finds there.
     pub remembered_names: Vec<TenureRecord>,
+    /// What its links use to reach others, and what others use to reach it.
+    pub ways: BTreeMap<HostNo, ConnectionNo>,
+    pub visits: BTreeMap<GuestId, ConnectionNo>,
     /// What it asked of others.
     pub calls: BTreeMap<CallId, Call>,
     /// What others asked of it, and as what its core knows that.
@@ -206,6 +210,8 @@ impl Host {
             remembered: Vec::new(),
             archive: BTreeMap::new(),
             remembered_names: Vec::new(),
+            ways: BTreeMap::new(),
+            visits: BTreeMap::new(),
             calls: BTreeMap::new(),
             served: BTreeMap::new(),
             asks: BTreeMap::new(),
@@ -369,7 +375,9 @@ impl World {
                 let bookmark = this.core.bookmark(this.player.position());
                 this.bookmark = bookmark.or(this.bookmark.take());
             }
-            Effect::Offer(..) | Effect::Evict(_) | Effect::Leave | Effect::End => {}
+            Effect::Offer(_, guest) => self.offer(host, guest),
+            Effect::Evict(guest) => self.evict(host, guest),
+            Effect::Leave | Effect::End => {}
         }
     }
 
@@ -497,7 +505,11 @@ impl World {
             }
             DownloadEffect::Greet(peer, greeting) => self.call_greet(host, peer, greeting),
             DownloadEffect::AskOwner(owner, what) => self.call_owner(host, owner, what),
-            DownloadEffect::Link(..) | DownloadEffect::Unlink(_) => {}
+            DownloadEffect::Unlink(peer) => {
+                let to = self.host_of(peer);
+                to.into_iter().for_each(|to| self.unlink(host, to));
+            }
+            DownloadEffect::Link(..) => {}
         }
     }
 

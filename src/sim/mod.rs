@@ -17,6 +17,7 @@
 
 mod client;
 mod clock;
+mod connections;
 mod disk;
 mod greed;
 mod host;

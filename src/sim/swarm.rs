@@ -21,8 +21,8 @@ use crate::{
     player::PlayId,
     protocol::{Class, Decline, Get, Greeting, PeerReply, PeerRequest},
     swarm::{
-        budget::Precedence, fetch::declined, order::FetchOrder, scheduler::RequestOutcome,
-        serving::SLOTS,
+        budget::Precedence, fetch::declined, guests::MAX_GUESTS, order::FetchOrder,
+        scheduler::RequestOutcome, serving::SLOTS,
     },
 };
 
@@ -93,6 +93,7 @@ impl World {
             peer,
             Purpose::Resolve(play),
             PeerRequest::Resolve { entry },
+            false,
         );
     }
 
@@ -108,13 +109,13 @@ impl World {
             groups: groups.iter_ranges().collect(),
             class,
         });
-        self.call(host, source, Purpose::Fetch(fetch), get);
+        self.call(host, source, Purpose::Fetch(fetch), get, order.renew);
     }
 
     pub fn call_greet(&mut self, host: HostNo, peer: PeerId, greeting: Box<Greeting>) {
         self.note(host, format_args!("greets {peer}"));
         let request = PeerRequest::Hello(greeting);
-        self.call(host, peer, Purpose::Greet(peer), request);
+        self.call(host, peer, Purpose::Greet(peer), request, false);
     }
 
     pub fn call_owner(&mut self, host: HostNo, owner: PeerId, what: Want) {
@@ -122,17 +123,29 @@ impl World {
             Want::List => PeerRequest::List,
             Want::Page(index) => PeerRequest::Page { index },
         };
-        self.call(host, owner, Purpose::Piece(owner), request);
+        self.call(host, owner, Purpose::Piece(owner), request, false);
     }
 
-    fn call(&mut self, host: HostNo, peer: PeerId, purpose: Purpose, request: PeerRequest) {
+    /// The host that `peer` is.
+    pub fn host_of(&self, peer: PeerId) -> Option<HostNo> {
+        let mut hosts = self.hosts.iter();
+        hosts
+            .position(|host| host.library.owner() == peer)
+            .map(HostNo)
+    }
+
+    fn call(
+        &mut self,
+        host: HostNo,
+        peer: PeerId,
+        purpose: Purpose,
+        request: PeerRequest,
+        renew: bool,
+    ) {
         self.last_call += 1;
         let call = CallId(self.last_call);
-        let to = self
-            .hosts
-            .iter()
-            .position(|other| other.library.owner() == peer);
-        let to = HostNo(to.expect("the core asks peers that it has addresses of"));
+        let to = self.host_of(peer);
+        let to = to.expect("the core asks peers that it has addresses of");
         if self.net.breaks() {
             let after = self.net.delay();
             return self.plan(
@@ -152,8 +165,10 @@ impl World {
             },
         );
         self.plan(host, purpose.patience(), Event::Overdue { call });
-        if self.is_open(Place::Host(host), Place::Host(to)) {
-            let at = self.now + self.net.delay();
+        let (connection, earliest) = self.way(host, to, renew);
+        self.routes.insert(call, connection);
+        if self.is_open(Place::Host(host), Place::Host(to)) && self.is_heard(call) {
+            let at = earliest.max(self.now + self.net.delay());
             let packet = Packet::Request(request);
             self.plan_at(at, Some(life), Event::Packet { from, call, packet });
         }
@@ -171,6 +186,7 @@ impl World {
         let (to, purpose) = (waiting.to, waiting.purpose);
         self.hosts[host.0].calls.remove(&call);
         self.send(host, to, call, Packet::Stop);
+        self.end_route(call);
         self.plan(
             host,
             Duration::ZERO,
@@ -187,10 +203,11 @@ impl World {
         };
         calls.remove(&call);
         self.send(host, to, call, Packet::Stop);
+        self.end_route(call);
     }
 
     pub fn send(&mut self, host: HostNo, to: Life, call: CallId, packet: Packet) {
-        if self.is_open(Place::Host(host), Place::Host(to.host)) {
+        if self.is_open(Place::Host(host), Place::Host(to.host)) && self.is_heard(call) {
             let from = self.hosts[host.0].life;
             let at = self.now + self.net.delay();
             self.plan_at(at, Some(to), Event::Packet { from, call, packet });
@@ -254,10 +271,11 @@ impl World {
         };
         let purpose = waiting.purpose;
         let at = self.hosts[waiting.to.host.0].address;
-        let this = &mut self.hosts[host.0];
         if !matches!(packet, Packet::Slice | Packet::Group(_)) {
-            this.calls.remove(&call);
+            self.hosts[host.0].calls.remove(&call);
+            self.end_route(call);
         }
+        let this = &mut self.hosts[host.0];
         let event = match (purpose, packet) {
             (Purpose::Resolve(play), Packet::Resolved { track, size }) => node::Event::Resolved {
                 play,
@@ -455,7 +473,7 @@ impl World {
         };
         slice.last = slice.last.max(at);
         let at = slice.last;
-        if self.is_open(Place::Host(host), Place::Host(requester.host)) {
+        if self.is_open(Place::Host(host), Place::Host(requester.host)) && self.is_heard(call) {
             self.plan_at(at, Some(requester), Event::Packet { from, call, packet });
         }
     }
@@ -513,6 +531,8 @@ impl World {
             .filter(|served| served.slice.is_some())
             .count();
         assert!(serving <= SLOTS, "{} serves {serving} at once", this.name);
+        let guests = this.visits.len();
+        assert!(guests <= MAX_GUESTS, "{} has {guests} guests", this.name);
     }
 }
 
@@ -520,7 +540,7 @@ fn done(id: FetchId, outcome: RequestOutcome) -> node::Event {
     node::Event::Fetch(id, FetchEvent::Done(outcome))
 }
 
-fn fail(purpose: Purpose, why: &str) -> Event {
+pub fn fail(purpose: Purpose, why: &str) -> Event {
     let event = match purpose {
         Purpose::Fetch(id) => done(id, RequestOutcome::ConnectionLost(why.into())),
         Purpose::Resolve(play) => node::Event::Resolved {

@@ -5,6 +5,7 @@ mod away;
 mod bad_days;
 mod chaos;
 mod greed;
+mod guests;
 mod hoard;
 mod house;
 mod kept;

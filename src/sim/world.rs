@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     clock::MachineClock,
+    connections::{Connection, ConnectionNo},
     greed::Greed,
     host::Host,
     log::Log,
@@ -37,6 +38,10 @@ pub struct World {
     pub random: Random,
     pub log: Log,
     pub last_call: u64,
+    pub last_connection: u64,
+    pub connections: BTreeMap<ConnectionNo, Connection>,
+    /// Which connection each call takes.
+    pub routes: BTreeMap<CallId, ConnectionNo>,
     /// What is asked for by members that want everything.
     pub greed: BTreeMap<CallId, Greed>,
     /// Whether mDNS works.
@@ -65,6 +70,14 @@ pub enum Event {
         from: Life,
         call: CallId,
         packet: Packet,
+    },
+    /// A connection arrives.
+    Connected {
+        connection: ConnectionNo,
+    },
+    /// A connection is no more.
+    Parted {
+        connection: ConnectionNo,
     },
     /// A call has had no answer for long.
     Overdue {
@@ -117,6 +130,9 @@ impl World {
             random,
             log: Log::default(),
             last_call: 0,
+            last_connection: 0,
+            connections: BTreeMap::new(),
+            routes: BTreeMap::new(),
             greed: BTreeMap::new(),
             has_mdns: true,
             spins: 0,
@@ -269,6 +285,8 @@ impl World {
             } => self.dialled(host, (link, tracker), conn, reached),
             Event::Wire { conn, wire } => self.arrive_at_host(host, conn, wire),
             Event::Packet { from, call, packet } => self.arrive(host, from, call, packet),
+            Event::Connected { connection } => self.connected(host, connection),
+            Event::Parted { connection } => self.parted(host, connection),
             Event::Overdue { call } => self.overdue(host, call),
             Event::Sent { call, group } => self.sent(host, call, group),
             Event::SentPart { call } => self.sent_part(host, call),
@@ -295,6 +313,7 @@ impl World {
     /// Cuts the power of `host`: it says goodbye to nobody.
     pub fn kill(&mut self, host: HostNo) {
         self.note(host, "loses its power");
+        self.leave_connections(host);
         let host = &mut self.hosts[host.0];
         host.alive = false;
         host.life.number += 1;
