@@ -32,7 +32,7 @@ use crate::{
         NodeSetup, PlayerAction, PlayerTrack, RequestContext,
     },
     player::PlayId,
-    swarm::{budget::RecentSends, guests::GuestId},
+    swarm::{budget::Budget, guests::GuestId},
     tenure::TenureRecord,
     tracker::{
         link::{Introduction, LinkCommand},
@@ -87,9 +87,10 @@ pub struct Host {
     /// Whose turn it is to be sent a group.
     pub turns: VecDeque<Life>,
     pub uplink: u64,
-    /// Whose turn it is where the line is a cap of the host's own; otherwise receivers take
-    /// turns on it.
-    pub cap: Option<RecentSends>,
+    /// What it may send, where it sets itself a cap; otherwise receivers take turns on its line.
+    pub cap: Option<Budget>,
+    /// When a sender asks again at the latest, in the world's time.
+    pub pumps_at: Option<Instant>,
     pub sending: bool,
     /// Bytes of each track that it has put on its line.
     pub sent: BTreeMap<TrackId, u64>,
@@ -218,6 +219,7 @@ impl Host {
             turns: VecDeque::new(),
             uplink,
             cap: None,
+            pumps_at: None,
             sending: false,
             sent: BTreeMap::new(),
             publishes: false,

@@ -20,6 +20,13 @@ pub struct SentPart {
     left: u64,
 }
 
+impl SentPart {
+    /// Bytes of it that go on the line at once.
+    pub fn portion(&self) -> u64 {
+        self.left.min(PORTION)
+    }
+}
+
 impl World {
     /// Puts a part behind what waits for the line of `host`.
     pub fn begin_part(
@@ -56,7 +63,7 @@ impl World {
         let Some(part) = served.and_then(|served| served.part.as_mut()) else {
             return;
         };
-        let bytes = part.left.min(PORTION);
+        let bytes = part.portion();
         part.left -= bytes;
         self.occupy_line(host, bytes, Event::SentPart { call });
     }

@@ -68,6 +68,8 @@ pub struct Served {
     pub slice: Option<Slice>,
     /// Where a part of the catalogue is asked for.
     pub part: Option<SentPart>,
+    /// When its sender may ask for its next piece, by the clock of its holder.
+    pub ask_again: Option<Instant>,
     gone: bool,
 }
 
@@ -236,6 +238,7 @@ impl World {
                     precedence: None,
                     slice: None,
                     part: None,
+                    ask_again: None,
                     gone: false,
                 };
                 this.asks.insert(ask, call);

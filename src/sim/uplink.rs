@@ -1,6 +1,6 @@
 //! The line that a host sends on: one group at a time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
     net::{HostNo, Life, Place},
@@ -9,8 +9,11 @@ use super::{
 };
 use crate::{
     content::ranges::GroupSet,
-    id::Group,
-    swarm::{budget, scheduler::RequestOutcome},
+    id::{Group, GROUP_BYTES},
+    swarm::{
+        budget::{Booking, QueuedPiece},
+        scheduler::RequestOutcome,
+    },
 };
 
 impl World {
@@ -56,37 +59,65 @@ impl World {
         }
     }
 
-    /// The same where the host itself says what goes first.
+    /// The same where the host keeps what it sends below a cap: each sender asks for its next
+    /// piece, and is let through or told when to ask again.
     fn pump_by_cap(&mut self, host: HostNo) {
-        let now = self.now;
+        let now = self.now_at(host);
         let this = &mut self.hosts[host.0];
-        let Some(turns) = &mut this.cap else {
+        let Some(budget) = &mut this.cap else {
             return;
         };
-        let pieces = this.served.iter().filter_map(|(call, served)| {
-            let group = match (&served.slice, &served.part) {
-                (Some(slice), _) => Some(slice.left.first()),
-                (None, Some(_)) => None,
-                (None, None) => return None,
+        let mut next: Option<Instant> = None;
+        for (&call, served) in &mut this.served {
+            let (Some(precedence), age) = (served.precedence, call.0) else {
+                continue;
             };
-            let (precedence, age) = (served.precedence?, call.0);
-            let rank = turns.rank(&budget::QueuedPiece { precedence, age });
-            Some((rank, *call, group, precedence.requester))
-        });
-        match pieces.min() {
-            None => {}
-            Some((_, call, Some(None), _)) => {
-                self.end_slice(host, call);
-                self.pump(host);
-            }
-            Some((_, call, group, requester)) => {
-                turns.handle_sent(requester, now);
-                match group.flatten() {
-                    Some(group) => self.put_on_line(host, call, group),
-                    None => self.put_part_on_line(host, call),
+            let (group, bytes) = match (&served.slice, &served.part) {
+                (Some(slice), _) => match slice.left.first() {
+                    Some(group) => (Some(group), GROUP_BYTES),
+                    None => {
+                        self.end_slice(host, call);
+                        return self.pump(host);
+                    }
+                },
+                (None, Some(part)) => (None, part.portion()),
+                (None, None) => continue,
+            };
+            if served.ask_again.is_none_or(|again| again <= now) {
+                let piece = QueuedPiece { precedence, age };
+                match budget.book(piece, bytes, now) {
+                    Booking::Go => {
+                        served.ask_again = None;
+                        return match group {
+                            Some(group) => self.put_on_line(host, call, group),
+                            None => self.put_part_on_line(host, call),
+                        };
+                    }
+                    Booking::AskAgain(at) => served.ask_again = Some(at),
                 }
             }
+            next = next.into_iter().chain(served.ask_again).min();
         }
+        if let Some(next) = next {
+            self.pump_at(host, next);
+        }
+    }
+
+    /// Has a sender of `host` ask at that time of its clock, at the latest.
+    fn pump_at(&mut self, host: HostNo, own: Instant) {
+        let at = self.hosts[host.0].clock.world_at(own);
+        let this = &mut self.hosts[host.0];
+        if this.pumps_at.is_none_or(|before| at < before) {
+            this.pumps_at = Some(at);
+            let life = this.life;
+            self.plan_at(at, Some(life), Event::Pump);
+        }
+    }
+
+    /// The time has come for which a sender was told to ask again.
+    pub fn pump_again(&mut self, host: HostNo) {
+        self.hosts[host.0].pumps_at = None;
+        self.pump(host);
     }
 
     fn put_on_line(&mut self, host: HostNo, call: CallId, group: Group) {

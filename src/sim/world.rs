@@ -88,6 +88,8 @@ pub enum Event {
         call: CallId,
         group: Group,
     },
+    /// A sender asks again for its next piece.
+    Pump,
     /// Some of a part of the catalogue is on its way out.
     SentPart {
         call: CallId,
@@ -289,6 +291,7 @@ impl World {
             Event::Parted { connection } => self.parted(host, connection),
             Event::Overdue { call } => self.overdue(host, call),
             Event::Sent { call, group } => self.sent(host, call, group),
+            Event::Pump => self.pump_again(host),
             Event::SentPart { call } => self.sent_part(host, call),
             Event::Idle { call } => self.idle(host, call),
             Event::Written => self.written(host),

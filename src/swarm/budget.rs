@@ -48,17 +48,17 @@ pub struct Precedence {
 
 /// When each host, and each peer, was let through last.
 #[derive(Debug, Default)]
-pub struct RecentSends {
+struct RecentSends {
     sites: BTreeMap<HostKey, Instant>,
     peers: BTreeMap<PeerId, Instant>,
 }
 
 /// What orders pieces: the least goes first.
-pub type SendRank = (Class, Option<Instant>, Option<Instant>, (Class, u64));
+type SendRank = (Class, Option<Instant>, Option<Instant>, (Class, u64));
 
 impl RecentSends {
     /// When it is the turn of `piece`, among others.
-    pub fn rank(&self, piece: &QueuedPiece) -> SendRank {
+    fn rank(&self, piece: &QueuedPiece) -> SendRank {
         let Precedence {
             requester,
             class,
@@ -70,7 +70,7 @@ impl RecentSends {
     }
 
     /// Some of what `requester` waits for is being sent.
-    pub fn handle_sent(&mut self, requester: Requester, now: Instant) {
+    fn handle_sent(&mut self, requester: Requester, now: Instant) {
         self.sites.retain(|_, at| now < *at + REMEMBERED);
         self.peers.retain(|_, at| now < *at + REMEMBERED);
         self.sites.insert(requester.site, now);

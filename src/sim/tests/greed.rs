@@ -2,7 +2,7 @@
 //! carries what it hears.
 
 use super::*;
-use crate::swarm::budget::RecentSends;
+use crate::swarm::budget::Budget;
 
 /// CD quality WAV, in bytes a second.
 const WAV: u64 = 176_400;
@@ -42,8 +42,8 @@ fn listen(seed: u64, others: &[Song], ask: impl Fn(&mut World, HostNo, HostNo, &
     let part = rate * (125 + random.below(25)) / 100;
     let line = part * (hosts as u64 + 1);
     let songs = [std::slice::from_ref(&song), others].concat();
-    let kitchen = world.add(peer("kitchen", line, &songs));
-    world.hosts[kitchen.0].cap = Some(RecentSends::default());
+    let kitchen = world.add(peer("kitchen", FAST, &songs));
+    world.hosts[kitchen.0].cap = Some(Budget::new(Some(line)));
     let cellar = world.add(peer("cellar", FAST, &[]));
     let greedy = &NAMES[..hosts];
     let greedy: Vec<_> = greedy
