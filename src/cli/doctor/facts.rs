@@ -105,8 +105,8 @@ pub enum Read {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeAnswer {
     Runs(Box<Status>),
-    /// Nobody listens there, in words.
-    Absent(String),
+    /// Nobody listens there.
+    Absent,
     /// The user may not ask it, in words.
     Hidden(String),
     /// It is there and does not answer, in words.

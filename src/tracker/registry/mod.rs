@@ -101,7 +101,6 @@ pub struct Breach(pub &'static str);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     pub peers: Vec<PeerRecord>,
-    pub connections: usize,
     /// Bytes of catalogue pages that are kept.
     pub catalogue_bytes: usize,
     /// What a person must know of it.
@@ -339,7 +338,6 @@ impl Registry {
                 .iter()
                 .map(|(&peer, m)| m.record(peer))
                 .collect(),
-            connections: self.connections.len(),
             catalogue_bytes: self.relay.bytes(),
             problems: self
                 .relay

@@ -143,7 +143,7 @@ pub fn node(facts: &DoctorFacts) -> Vec<Finding> {
                     .mended_by("sudo systemctl restart p2pmusic"),
             ]
         }
-        Some(NodeAnswer::Absent(_)) => {
+        Some(NodeAnswer::Absent) => {
             return vec![Finding::note(
                 CHECK,
                 "it does not run; the rest was looked at without it",

@@ -208,7 +208,7 @@ fn wlan(facts: &mut DoctorFacts) -> &mut Interface {
 }
 
 fn stopped(facts: &mut DoctorFacts) {
-    facts.node = Some(NodeAnswer::Absent("not there".into()));
+    facts.node = Some(NodeAnswer::Absent);
 }
 
 /// Somebody with no rights but those of everybody.

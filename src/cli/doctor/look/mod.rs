@@ -85,7 +85,7 @@ impl ParallelLooks {
         let is_known = settings.is_known();
         let is_peer = config.role.is_peer() && is_known;
         // A node that cannot be asked may have the ports and the device, too.
-        let runs = !matches!(node, Some(NodeAnswer::Absent(_)));
+        let runs = !matches!(node, Some(NodeAnswer::Absent));
         let own_id = match node {
             Some(NodeAnswer::Runs(status)) => Some(status.id.clone()),
             _ => None,

@@ -42,14 +42,11 @@ pub fn ask(socket: &Path) -> (NodeAnswer, Option<Person>) {
             Err(error) => NodeAnswer::Mute(error.to_string()),
         },
         (Ok(_), Err(error)) => NodeAnswer::Mute(error.to_string()),
-        (Err(error), client) => {
+        (Err(error), client) if error.kind() == io::ErrorKind::PermissionDenied => {
             let words = client.err().map(|error| error.to_string());
-            let words = words.unwrap_or_else(|| error.to_string());
-            match error.kind() {
-                io::ErrorKind::PermissionDenied => NodeAnswer::Hidden(words),
-                _ => NodeAnswer::Absent(words),
-            }
+            NodeAnswer::Hidden(words.unwrap_or_else(|| error.to_string()))
         }
+        (Err(_), _) => NodeAnswer::Absent,
     };
     (node, runs_as)
 }
