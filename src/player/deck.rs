@@ -8,9 +8,11 @@
 //! pause begin anew.
 //!
 //! The driver tells what happens by `handle_…`, and does all that [`Deck::poll`] says before it
-//! tells anything else. Before it tells an order or a report it shows the ring
-//! ([`Deck::handle_ring`]): what was heard until then counts. It looks at the ring as often as
-//! [`Deck::look_within`] says, and calls [`Deck::handle_timeout`] at [`Deck::poll_timeout`].
+//! tells anything else. Before it tells orders or reports it shows the ring
+//! ([`Deck::handle_ring`]): what was heard until then counts. Orders come before reports, so that
+//! what is to follow a track is known when that comes to its end. The driver looks at the ring as
+//! often as [`Deck::look_within`] says, and calls [`Deck::handle_timeout`] at
+//! [`Deck::poll_timeout`].
 
 mod action;
 mod device;

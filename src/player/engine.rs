@@ -75,7 +75,9 @@ impl Engine {
         self.device.close();
     }
 
+    /// All of it as one: what one order lets go another one may take back.
     fn handle(&mut self, mail: Mail) {
+        self.look();
         if let Some(volume) = mail.volume {
             self.gain = gain_of(volume);
             if let Some(line) = self.device.line() {
@@ -84,13 +86,6 @@ impl Engine {
         }
         if mail.stop {
             self.order(Deck::handle_stop);
-        }
-        for report in mail.reports {
-            log::trace!("the decoder reports {report:?}");
-            if let Report::Finished(id, ..) = report {
-                self.jobs.retain(|job| job.id != id);
-            }
-            self.order(|deck, now| deck.handle_report(report, now));
         }
         if let Some(paused) = mail.paused {
             self.order(|deck, now| deck.handle_pause(paused, now));
@@ -117,6 +112,14 @@ impl Engine {
             let next = next.map(|load| track(*load));
             self.order(|deck, now| deck.handle_next(next, now));
         }
+        // After the orders: what was to follow a track is known when that comes to its end.
+        for report in mail.reports {
+            log::trace!("the decoder reports {report:?}");
+            if let Report::Finished(id, ..) = report {
+                self.jobs.retain(|job| job.id != id);
+            }
+            self.order(|deck, now| deck.handle_report(report, now));
+        }
         self.show();
     }
 
@@ -129,7 +132,6 @@ impl Engine {
 
     /// Tells the deck something, and does what comes of it.
     fn order(&mut self, tell: impl FnOnce(&mut Deck<Load>, Instant)) {
-        self.look();
         tell(&mut self.deck, Instant::now());
         self.perform();
     }
@@ -149,6 +151,7 @@ impl Engine {
 
     /// Does what is due, and says when to look again.
     fn attend(&mut self) -> Option<Duration> {
+        self.look();
         self.order(Deck::handle_timeout);
         self.events.flush();
         self.show();
