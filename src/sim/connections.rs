@@ -197,6 +197,15 @@ impl World {
         }
     }
 
+    /// `host` ends, and closes what it is connected with.
+    pub fn close_connections(&mut self, host: HostNo) {
+        let life = self.hosts[host.0].life;
+        let connections = self.connections.iter();
+        let open = connections.filter(|(_, c)| c.is_open && [c.dialler, c.holder].contains(&life));
+        let open: Vec<_> = open.map(|(no, _)| *no).collect();
+        open.into_iter().for_each(|no| self.close(no));
+    }
+
     /// What is sent over the connection that `host` uses to `to` does not arrive any more.
     pub fn fall_silent(&mut self, host: HostNo, to: HostNo) {
         self.note(host, "hears nothing over its connection any more");

@@ -17,19 +17,18 @@ use super::{
     setting::{Manner, Setting},
     store::Store,
     story::Story,
-    swarm::{Call, CallId, Purpose, Served},
+    swarm::{Call, CallId, Served},
     tracker::to_string,
     world::{Event, World},
 };
 use crate::{
     catalog::Deposit,
-    command::StatePart,
     config::{Resume, Role},
-    core::{DownloadEffect, Effect, LocalEffect, OpenedTrack, PeerCore, PlayerEffect},
+    core::PeerCore,
     id::{PeerId, TrackId},
     node::{
-        self, Absence, Acquaintance, Archival, Archived, AskId, Bookmark, Interfaces, Memory,
-        NodeSetup, PlayerAction, PlayerTrack, RequestContext,
+        self, Absence, Acquaintance, AskId, Bookmark, Interfaces, Memory, NodeSetup, PlayerTrack,
+        RequestContext,
     },
     player::PlayId,
     swarm::{budget::Budget, guests::GuestId},
@@ -57,7 +56,7 @@ pub struct Host {
     pub library: Library,
     pub manner: Manner,
     pub conns: BTreeMap<LinkId, ConnId>,
-    player: Player,
+    pub player: Player,
     pub store: Store,
     /// Groups that came although they were here.
     pub twice: u64,
@@ -258,7 +257,7 @@ impl Host {
     }
 
     /// Whether its disk takes what arrives; why not.
-    fn check_disk(&mut self, now: Instant) -> Result<(), String> {
+    pub fn check_disk(&mut self, now: Instant) -> Result<(), String> {
         match self.disk_is_full {
             true => Err(FULL.to_owned()),
             false => self.disk.check(now),
@@ -277,7 +276,7 @@ impl Host {
         }
     }
 
-    fn find_song(&self, load: &PlayerTrack, world: &[Host]) -> Option<Song> {
+    pub fn find_song(&self, load: &PlayerTrack, world: &[Host]) -> Option<Song> {
         match entry_of(&load.source) {
             Ok(entry) => self.library.song(entry).cloned(),
             Err(track) => world
@@ -346,7 +345,7 @@ impl World {
     }
 
     /// A reader, or a checkpoint, has come to something that is not here after all.
-    fn tell_lost(&mut self, host: HostNo, track: TrackId) {
+    pub fn tell_lost(&mut self, host: HostNo, track: TrackId) {
         let now = self.now_at(host);
         let this = &mut self.hosts[host.0];
         let blob = this.store.0.entry(track).or_default();
@@ -354,207 +353,6 @@ impl World {
         if !groups.is_empty() {
             this.core.handle(node::Event::Lost { track, groups }, now);
         }
-    }
-
-    /// As the driver does before it waits.
-    pub fn perform_all(&mut self, host: HostNo) {
-        let now = self.now_at(host);
-        while let Some(effect) = self.hosts[host.0].core.poll(now) {
-            self.perform(host, effect);
-        }
-    }
-
-    fn perform(&mut self, host: HostNo, effect: Effect) {
-        let this = &mut self.hosts[host.0];
-        match effect {
-            Effect::Player(effect) => self.perform_play(host, effect),
-            Effect::Download(effect) => self.perform_download(host, effect),
-            Effect::Upload(effect) => self.perform_upload(host, effect),
-            Effect::Local(effect) => self.perform_local(host, effect),
-            Effect::Answer(ask, outcome) => _ = this.client.replies.insert(ask, outcome),
-            Effect::Changed(what) => this.client.looks |= what.contains(StatePart::Player),
-            Effect::Bookmark => {
-                let bookmark = this.core.bookmark(this.player.position());
-                this.bookmark = bookmark.or(this.bookmark.take());
-            }
-            Effect::Offer(_, guest) => self.offer(host, guest),
-            Effect::Evict(guest) => self.evict(host, guest),
-            Effect::Leave | Effect::End => {}
-        }
-    }
-
-    fn perform_local(&mut self, host: HostNo, effect: LocalEffect) {
-        let now = self.now_at(host);
-        let this = &mut self.hosts[host.0];
-        match effect {
-            LocalEffect::Queued(tracks) => this.queued = tracks,
-            LocalEffect::CheckCache => {
-                let checked = this.check_disk(now);
-                this.core.handle_cache_checked(checked, now);
-            }
-            LocalEffect::LookForPeers(look) => {
-                this.looks_for_peers = look;
-                if look {
-                    self.look_for_peers(host);
-                }
-            }
-            LocalEffect::Remember(memory) => {
-                (this.remembered, this.remembered_names) = (memory.peers, memory.names);
-            }
-            LocalEffect::Archive(order) => self.archive(host, order),
-            LocalEffect::Outdo(head) => {
-                if this.library.outdo(&head.head) {
-                    self.publish(host);
-                }
-            }
-            LocalEffect::Rest
-            | LocalEffect::AnnounceHeld
-            | LocalEffect::Rescan { .. }
-            | LocalEffect::LookForDevices => {}
-        }
-    }
-
-    /// The disk takes its time.
-    fn archive(&mut self, host: HostNo, order: Archival) {
-        let archive = &mut self.hosts[host.0].archive;
-        let evicted = Vec::new();
-        let done = match order {
-            Archival::Write(deposit) => {
-                archive.insert(deposit.catalogue.owner(), *deposit);
-                Archived::Done { evicted }
-            }
-            Archival::Remove(owner) => {
-                archive.remove(&owner);
-                Archived::Done { evicted }
-            }
-            Archival::Seen(_) => Archived::Done { evicted },
-            Archival::Judge => Archived::Judged { disowned: evicted },
-        };
-        let event = node::Event::Archived(done);
-        self.plan(host, WRITING, Event::Node(event.into()));
-    }
-
-    fn perform_order(&mut self, host: HostNo, order: PlayerAction) {
-        let now = self.now_at(host);
-        self.note(host, format_args!("{order:?}"));
-        let this = &mut self.hosts[host.0];
-        // What was heard until now counts.
-        this.player.advance(&this.store, now);
-        match order {
-            PlayerAction::Pause => this.player.pause(true, now),
-            PlayerAction::Resume => this.player.pause(false, now),
-            PlayerAction::Stop => {
-                this.player.stop();
-                this.drop_stories(|_| true);
-            }
-            PlayerAction::ClearNext => this.player.clear_next(),
-            PlayerAction::Seek { play, to } => this.player.seek(play, to, now),
-            PlayerAction::Volume(_) => {}
-        }
-    }
-
-    fn perform_play(&mut self, host: HostNo, effect: PlayerEffect) {
-        let this = &mut self.hosts[host.0];
-        match effect {
-            PlayerEffect::Order(order) => self.perform_order(host, order),
-            PlayerEffect::Load(load) => self.load(host, load),
-            PlayerEffect::Hold(play) => this.player.hold(play, true),
-            PlayerEffect::Sound(play) => this.player.hold(play, false),
-        }
-    }
-
-    fn perform_download(&mut self, host: HostNo, effect: DownloadEffect) {
-        let now = self.now_at(host);
-        let this = &mut self.hosts[host.0];
-        match effect {
-            DownloadEffect::Resolve { play, peer, entry } => {
-                self.end_lookup(host);
-                self.call_resolve(host, play, peer, entry);
-            }
-            DownloadEffect::Locate { play, .. } => {
-                self.end_lookup(host);
-                self.hosts[host.0].core.handle_located(play, Ok(()), now);
-            }
-            DownloadEffect::EndLookup => self.end_lookup(host),
-            DownloadEffect::Fetch {
-                fetch,
-                source,
-                order,
-            } => self.call_get(host, fetch, source, order),
-            DownloadEffect::EndFetch(fetch) => self.cancel(host, Purpose::Fetch(fetch)),
-            DownloadEffect::Open { track, size } => self.open(host, track, size),
-            DownloadEffect::Keep(track) if !this.store.0[&track].torn.is_empty() => {
-                self.tell_lost(host, track);
-            }
-            DownloadEffect::Keep(track) => {
-                let size = this.store.0.get(&track).map_or(0, |blob| blob.size);
-                this.library.hold(track, size);
-                self.note(host, format_args!("keeps {track}"));
-                self.plan_publish(host);
-            }
-            DownloadEffect::Fail { track, why } => {
-                self.note(host, format_args!("gives {track} up: {why}"));
-                let blob = self.hosts[host.0].store.0.entry(track).or_default();
-                blob.failed = Some(why);
-            }
-            DownloadEffect::Forget { track, groups } => {
-                let blob = this.store.0.entry(track).or_default();
-                blob.have = blob.have.difference(&groups);
-            }
-            DownloadEffect::Close(track) => {
-                self.close_on_disk(host, track);
-                self.note(host, format_args!("closes {track}"));
-            }
-            DownloadEffect::Greet(peer, greeting) => self.call_greet(host, peer, greeting),
-            DownloadEffect::AskOwner(owner, what) => self.call_owner(host, owner, what),
-            DownloadEffect::Unlink(peer) => {
-                let to = self.host_of(peer);
-                to.into_iter().for_each(|to| self.unlink(host, to));
-            }
-            DownloadEffect::Link(..) => {}
-        }
-    }
-
-    fn end_lookup(&mut self, host: HostNo) {
-        let calls = self.hosts[host.0].calls.values();
-        let mut lookups = calls.filter(|call| matches!(call.purpose, Purpose::Resolve(_)));
-        if let Some(purpose) = lookups.next().map(|call| call.purpose) {
-            self.cancel(host, purpose);
-        }
-    }
-
-    /// Makes room for a track, of which something may be here.
-    fn open(&mut self, host: HostNo, track: TrackId, size: u64) {
-        let now = self.now_at(host);
-        let this = &mut self.hosts[host.0];
-        let blob = this.store.0.entry(track).or_default();
-        (blob.size, blob.failed) = (size, None);
-        let have = blob.have.clone();
-        let uncached = this.disk_is_full.then(|| (have.clone(), FULL.to_owned()));
-        let opened = OpenedTrack { have, uncached };
-        this.core.handle_opened(track, Ok(opened), now);
-        self.open_on_disk(host, track);
-    }
-
-    fn load(&mut self, host: HostNo, load: PlayerTrack) {
-        let song = self.hosts[host.0].find_song(&load, &self.hosts);
-        let song = song.expect("what a catalogue lists is somewhere");
-        let next = load.next;
-        self.note(
-            host,
-            format_args!("loads {} as {}, next: {next}", song.name, load.play.0),
-        );
-        let now = self.now_at(host);
-        let this = &mut self.hosts[host.0];
-        if !next {
-            this.drop_stories(|_| true);
-        }
-        let story = Story {
-            song: song.name.clone(),
-            ..Story::default()
-        };
-        this.stories.insert(load.play, story);
-        this.player.load(load, song, now);
     }
 
     /// A catalogue follows soon, with whatever else is new by then.
@@ -617,9 +415,7 @@ fn links(
 
 /// A small machine's: what catalogues may take of it can be reached in a test.
 pub const MEMORY: u64 = 64 << 20;
-/// A card's.
-const WRITING: Duration = Duration::from_millis(150);
 /// New heads come at most once in so long.
 const PUBLISH_AFTER: Duration = Duration::from_secs(2);
 /// What a disk says that has no room.
-const FULL: &str = "no space left";
+pub const FULL: &str = "no space left";

@@ -25,6 +25,7 @@ mod log;
 mod music;
 mod net;
 mod parts;
+mod perform;
 mod player;
 mod setting;
 mod slice;

@@ -16,6 +16,7 @@ mod playing;
 mod presence;
 mod repeat;
 mod sleep;
+mod stop;
 mod trackers;
 mod waiting;
 

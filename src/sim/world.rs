@@ -322,6 +322,23 @@ impl World {
         host.life.number += 1;
     }
 
+    /// Has `host` leave the swarm and end, as its service manager does.
+    pub fn stop(&mut self, host: HostNo) {
+        self.note(host, "is to stop");
+        let now = self.now_at(host);
+        self.hosts[host.0].core.handle_stop(now);
+        self.settle(host);
+    }
+
+    /// `host` has ended: its system closes its connections.
+    pub fn switch_off(&mut self, host: HostNo) {
+        self.note(host, "ends");
+        self.close_connections(host);
+        let host = &mut self.hosts[host.0];
+        host.alive = false;
+        host.life.number += 1;
+    }
+
     /// Switches `host` on again.
     pub fn revive(&mut self, host: HostNo) {
         self.note(host, "has power again");
