@@ -12,6 +12,7 @@
 //! checked against the hash.
 
 mod claims;
+mod findings;
 mod hashes;
 mod memory_tail;
 mod pairs;
@@ -19,22 +20,23 @@ mod slice;
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_channel::{Receiver, Sender};
 
 use self::claims::ClaimMark;
+pub(super) use self::findings::{BlobFinding, BlobFindings};
 pub(super) use self::hashes::Hashes;
 use self::memory_tail::MemoryTail;
 pub use self::memory_tail::{Uncached, Written};
 use self::pairs::PairRun;
 pub use self::slice::SliceError;
-use super::bitfield::Bitfield;
 use super::blob::{Verified, VerifiedItem};
 use super::disk::{DiskFile, DiskStamp};
 use super::error::StoreError;
+use super::layout::CacheLayout;
 use super::ranges::GroupSet;
 use crate::id::{Group, TrackId};
 
@@ -44,8 +46,7 @@ pub struct Blob {
     size: u64,
     data: Box<dyn DiskFile>,
     origin: BlobOrigin,
-    /// Weak: the store owns partial blobs.
-    store: Weak<dyn BlobStore>,
+    place: BlobPlace,
     arrival: Mutex<GroupArrival>,
     arrived: Condvar,
     seen: Mutex<LastSeen>,
@@ -61,35 +62,21 @@ pub struct Blob {
     shown: (Sender<()>, Receiver<()>),
 }
 
-/// What a blob asks of the store that it lies in.
-pub(super) trait BlobStore: Send + Sync {
-    /// Whether the disk keeps up with what arrives.
-    ///
-    /// # Errors
-    /// [`StoreError::Slow`] if it was too slow when it was last written.
-    fn keeps_up(&self) -> Result<(), StoreError>;
+/// What a blob has around it.
+#[derive(Clone)]
+pub(super) struct BlobPlace {
+    /// Where its files lie, which says what is in them and how fast they are written.
+    pub layout: Arc<CacheLayout>,
+    /// Where it tells of bytes that are not the track's.
+    pub findings: Arc<BlobFindings>,
+    /// Weak: the cache owns partial blobs.
+    pub cache: Weak<dyn BlobCache>,
+}
 
-    /// A caller has waited for a write for as long as music can.
-    fn handle_stall(&self);
-
+/// What a blob asks of the cache for itself.
+pub(super) trait BlobCache: Send + Sync {
     /// The disk is full: removes what was used longest ago; whether there was something.
     fn give_way(&self) -> bool;
-
-    /// Says on the disk that the files of an arriving track are synced, and what is in them.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`].
-    fn mark_clean(&self, track: TrackId, here: &Bitfield) -> Result<(), StoreError>;
-
-    /// Says on the disk how long a track is of which the first arrives. It is for that moment,
-    /// since music waits for the track's files to be made.
-    fn mark_new(&self, track: TrackId, size: u64);
-
-    /// Takes the clean mark away, because more arrives.
-    ///
-    /// # Errors
-    /// [`StoreError::Write`].
-    fn mark_dirty(&self, track: TrackId) -> Result<(), StoreError>;
 
     /// The outboard of an open library file, made by one read if need be; `None` when the
     /// file is not the track any more.
@@ -102,16 +89,6 @@ pub(super) trait BlobStore: Send + Sync {
         size: u64,
         data: &dyn DiskFile,
     ) -> io::Result<Option<Hashes>>;
-
-    /// Drops what the cache has of `track`, because a slice of it was found to be wrong.
-    fn discard(&self, track: TrackId);
-
-    /// The same for a library file: its outboard is broken, or the file is not the track any
-    /// more. One read of it tells, and no requester comes back before its result is listed.
-    fn discard_listed(&self, track: TrackId, path: &Path);
-
-    /// Takes a library file back that has other bytes by now, and has it looked at.
-    fn doubt_file(&self, track: TrackId, path: &Path);
 }
 
 enum BlobOrigin {
@@ -159,12 +136,12 @@ impl Blob {
         path: PathBuf,
         data: Box<dyn DiskFile>,
         stamp: DiskStamp,
-        store: Weak<dyn BlobStore>,
+        place: BlobPlace,
     ) -> Self {
         let outboard = Mutex::new(None);
         let origin = BlobOrigin::Library { path, outboard };
         let have = GroupSet::all(stamp.size);
-        let blob = Self::new(track, stamp.size, data, origin, store, have);
+        let blob = Self::new(track, stamp.size, data, origin, place, have);
         blob.set_mark(ClaimMark::Lasting);
         blob
     }
@@ -174,12 +151,12 @@ impl Blob {
         size: u64,
         data: Box<dyn DiskFile>,
         outboard: Box<dyn DiskFile>,
-        store: Weak<dyn BlobStore>,
+        place: BlobPlace,
         have: GroupSet,
     ) -> Self {
         let outboard = Arc::new(Hashes::File(outboard));
         let origin = BlobOrigin::Cache { outboard };
-        Self::new(track, size, data, origin, store, have)
+        Self::new(track, size, data, origin, place, have)
     }
 
     /// A whole track in the cache, since when nobody knows: disks rot, so each group is
@@ -189,9 +166,9 @@ impl Blob {
         size: u64,
         data: Box<dyn DiskFile>,
         outboard: Box<dyn DiskFile>,
-        store: Weak<dyn BlobStore>,
+        place: BlobPlace,
     ) -> Self {
-        let blob = Self::cached(track, size, data, outboard, store, GroupSet::all(size));
+        let blob = Self::cached(track, size, data, outboard, place, GroupSet::all(size));
         blob.arrival().proven = Some(GroupSet::new());
         blob.set_mark(ClaimMark::Lasting);
         blob
@@ -202,7 +179,7 @@ impl Blob {
         size: u64,
         data: Box<dyn DiskFile>,
         origin: BlobOrigin,
-        store: Weak<dyn BlobStore>,
+        place: BlobPlace,
         have: GroupSet,
     ) -> Self {
         let failed = None;
@@ -210,7 +187,7 @@ impl Blob {
             track,
             size,
             origin,
-            store,
+            place,
             arrival: Mutex::new(GroupArrival {
                 have,
                 failed,
@@ -334,9 +311,7 @@ impl Blob {
         if self.is_loose() {
             return self.take_loosely(item).map(|()| None);
         }
-        self.store
-            .upgrade()
-            .map_or(Ok(()), |store| store.keeps_up())?;
+        self.place.layout.keeps_up()?;
         let failed = |source| StoreError::Write { track, source };
         self.mark_dirty()?;
         match item.item() {
@@ -466,7 +441,7 @@ impl Blob {
             if let BlobOrigin::Library { path, .. } = &self.origin {
                 let may_be_same = before.is_some_and(|before| before.is_only_touched(&now));
                 if !may_be_same && !self.stale.swap(true, Ordering::Relaxed) {
-                    self.doubt_file(path);
+                    self.place.findings.tell_other_file(self.track, path);
                 }
             }
             self.arrival().proven = Some(GroupSet::new());
@@ -478,23 +453,16 @@ impl Blob {
         Ok(())
     }
 
-    fn doubt_file(&self, path: &Path) {
-        if let Some(store) = self.store.upgrade() {
-            store.doubt_file(self.track, path);
-        }
-    }
-
     fn seen(&self) -> MutexGuard<'_, LastSeen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn distrust(&self) {
         self.stale.store(true, Ordering::Relaxed);
-        if let Some(store) = self.store.upgrade() {
-            match &self.origin {
-                BlobOrigin::Library { path, .. } => store.discard_listed(self.track, path),
-                BlobOrigin::Cache { .. } => store.discard(self.track),
-            }
+        let (findings, track) = (&self.place.findings, self.track);
+        match &self.origin {
+            BlobOrigin::Library { path, .. } => findings.tell_wrong_slice(track, path),
+            BlobOrigin::Cache { .. } => findings.tell_wrong_copy(track),
         }
     }
 

@@ -13,17 +13,16 @@ mod partial;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
-use async_channel::{Receiver, Sender};
+use async_channel::Receiver;
 
-use super::bitfield::Bitfield;
 use super::blob::Outboard;
 use super::disk::{Disk, DiskFile, DiskStamp};
 use super::error::StoreError;
-use super::file::{Blob, BlobStore, Hashes, Uncached};
+use super::file::{Blob, BlobCache, BlobFinding, BlobFindings, BlobPlace, Hashes, Uncached};
 use super::hash::hash_open;
 use super::layout::{footprint, CacheLayout};
 use super::lru::{LruIndex, StoredKind};
@@ -32,12 +31,14 @@ use crate::id::TrackId;
 
 /// The tracks of this machine. Dropping it keeps what is held.
 pub struct Store {
-    layout: CacheLayout,
+    layout: Arc<CacheLayout>,
     inner: Mutex<Inner>,
     /// What the index is to be told when it is next looked at.
     wishes: Mutex<Wishes>,
+    /// What its blobs have found of their bytes.
+    findings: Arc<BlobFindings>,
     /// Library files that turned out to be other tracks.
-    doubts: (Sender<PathBuf>, Receiver<PathBuf>),
+    doubts: Receiver<PathBuf>,
 }
 
 struct Inner {
@@ -72,8 +73,9 @@ impl Store {
     /// A directory that cannot be used now is tried again when something is to be kept;
     /// [`Self::check`] tells why it cannot.
     pub fn open(dir: PathBuf, cap_bytes: u64, disk: Arc<dyn Disk>) -> Arc<Self> {
+        let (doubted, doubts) = async_channel::bounded(MAX_DOUBTS);
         let store = Arc::new(Self {
-            layout: CacheLayout::new(dir, disk),
+            layout: Arc::new(CacheLayout::new(dir, disk)),
             inner: Mutex::new(Inner {
                 lru: LruIndex::new(cap_bytes),
                 stocked: false,
@@ -82,7 +84,8 @@ impl Store {
                 open: BTreeMap::new(),
             }),
             wishes: Mutex::default(),
-            doubts: async_channel::bounded(MAX_DOUBTS),
+            findings: Arc::new(BlobFindings::new(doubted)),
+            doubts,
         });
         if let Err(error) = store.take_stock() {
             log::warn!("{error}; nothing is kept until it can be used");
@@ -138,16 +141,9 @@ impl Store {
         self.inner().library.insert((track, path), listed);
     }
 
-    /// Takes back [`Self::add_file`]. A reader that has the blob may go on reading it.
-    pub fn forget_file(&self, track: TrackId, path: &Path) {
-        let mut inner = self.inner();
-        inner.library.remove(&(track, path.to_owned()));
-        inner.open.remove(&track);
-    }
-
     /// The files of the library that were found to have other bytes than they had.
     pub fn doubts(&self) -> Receiver<PathBuf> {
-        self.doubts.1.clone()
+        self.doubts.clone()
     }
 
     /// The bytes of `track`, as far as they are here: from the library, else the cache.
@@ -360,7 +356,7 @@ impl Store {
         let is_same =
             |stamp: &DiskStamp| (stamp.size, stamp.modified) == (listed.size, listed.modified);
         let Some((stamp, data)) = open.filter(|(stamp, _)| is_same(stamp)) else {
-            self.doubt_file(track, path);
+            self.findings.tell_other_file(track, path);
             return None;
         };
         Some(Blob::library(
@@ -368,7 +364,7 @@ impl Store {
             path.clone(),
             data,
             stamp,
-            self.for_blobs(),
+            self.place(),
         ))
     }
 
@@ -379,13 +375,17 @@ impl Store {
             .inspect_err(|error| log::warn!("{error}"))
             .ok()?;
         let size = data.stamp().ok()?.size;
-        Some(Blob::held(track, size, data, outboard, self.for_blobs()))
+        Some(Blob::held(track, size, data, outboard, self.place()))
     }
 
-    /// This store, as its blobs know it.
-    fn for_blobs(self: &Arc<Self>) -> Weak<dyn BlobStore> {
-        let weak: Weak<Self> = Arc::downgrade(self);
-        weak
+    /// What is around each of its blobs.
+    fn place(self: &Arc<Self>) -> BlobPlace {
+        let cache: Weak<Self> = Arc::downgrade(self);
+        BlobPlace {
+            layout: self.layout.clone(),
+            findings: self.findings.clone(),
+            cache,
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -397,7 +397,31 @@ impl Store {
         for track in unpinned {
             inner.lru.unpin(track);
         }
+        for found in self.findings.take() {
+            self.act_on(&mut inner, found);
+        }
         inner
+    }
+
+    /// Gives up what a blob has found not to be its track.
+    fn act_on(&self, inner: &mut Inner, found: BlobFinding) {
+        let (track, may_go) = match found {
+            BlobFinding::OtherFile(track, path) => return inner.forget_file(track, path),
+            BlobFinding::WrongCopy(track) => (track, true),
+            BlobFinding::WrongOutboard(track) => {
+                let kind = inner.lru.kind(track);
+                (track, kind == Some(StoredKind::Outboard))
+            }
+        };
+        if !may_go {
+            return;
+        }
+        inner.open.remove(&track);
+        if let Some(kind) = inner.lru.kind(track) {
+            if let Err(error) = self.remove_item(inner, track, kind) {
+                log::warn!("{error}");
+            }
+        }
     }
 
     fn wishes(&self) -> MutexGuard<'_, Wishes> {
@@ -405,30 +429,7 @@ impl Store {
     }
 }
 
-impl BlobStore for Store {
-    fn keeps_up(&self) -> Result<(), StoreError> {
-        self.layout.keeps_up()
-    }
-
-    fn handle_stall(&self) {
-        self.layout.handle_stall();
-    }
-
-    fn mark_clean(&self, track: TrackId, here: &Bitfield) -> Result<(), StoreError> {
-        self.layout.mark_clean(track, here)
-    }
-
-    fn mark_new(&self, track: TrackId, size: u64) {
-        self.layout.mark_new(track, size);
-    }
-
-    fn mark_dirty(&self, track: TrackId) -> Result<(), StoreError> {
-        self.layout.mark_dirty(track).map_err(|error| match error {
-            StoreError::Io { source, .. } => StoreError::Write { track, source },
-            other => other,
-        })
-    }
-
+impl BlobCache for Store {
     fn outboard_of(
         &self,
         track: TrackId,
@@ -468,32 +469,15 @@ impl BlobStore for Store {
             self.remove_item(&mut inner, track, kind).is_ok()
         })
     }
-
-    fn discard(&self, track: TrackId) {
-        let mut inner = self.inner();
-        inner.open.remove(&track);
-        if let Some(kind) = inner.lru.kind(track) {
-            if let Err(error) = self.remove_item(&mut inner, track, kind) {
-                log::warn!("{error}");
-            }
-        }
-    }
-
-    fn discard_listed(&self, track: TrackId, path: &Path) {
-        if self.inner().lru.kind(track) == Some(StoredKind::Outboard) {
-            self.discard(track);
-        }
-        self.doubt_file(track, path);
-    }
-
-    fn doubt_file(&self, track: TrackId, path: &Path) {
-        self.forget_file(track, path);
-        // One that finds no room is found again when it is next asked for.
-        let _ = self.doubts.0.try_send(path.to_owned());
-    }
 }
 
 impl Inner {
+    /// Takes back [`Store::add_file`]. A reader that has the blob may go on reading it.
+    fn forget_file(&mut self, track: TrackId, path: PathBuf) {
+        self.library.remove(&(track, path));
+        self.open.remove(&track);
+    }
+
     /// The blob that somebody else uses too, or that is arriving.
     fn at_hand(&self, track: TrackId) -> Option<Arc<Blob>> {
         let open = self.open.get(&track).and_then(Weak::upgrade);

@@ -6,11 +6,11 @@
 //! the card rots) is taken back, and the group is fetched again as any that is missing.
 
 use std::io;
-use std::sync::{MutexGuard, PoisonError, Weak};
+use std::sync::{MutexGuard, PoisonError};
 
 use super::hashes::Hashes;
 use super::slice::Positioned;
-use super::{Blob, BlobOrigin, BlobStore, SliceError};
+use super::{Blob, BlobOrigin, BlobPlace, SliceError};
 use crate::content::bitfield::Bitfield;
 use crate::content::blob::true_groups;
 use crate::content::error::StoreError;
@@ -39,13 +39,13 @@ impl Blob {
         track: TrackId,
         size: u64,
         left: Resting,
-        store: Weak<dyn BlobStore>,
+        place: BlobPlace,
     ) -> Self {
         let all = GroupSet::all(size);
         let claimed = left.bitfield.filter(|_| left.clean).map(|here| here.have);
         let is_claimed = claimed.is_some();
         let have = claimed.map_or_else(GroupSet::new, |have| have.intersection(&all));
-        let blob = Self::cached(track, size, left.data, left.outboard, store, have);
+        let blob = Self::cached(track, size, left.data, left.outboard, place, have);
         if is_claimed {
             blob.arrival().proven = Some(GroupSet::new());
             blob.set_mark(ClaimMark::Clean);
@@ -74,9 +74,6 @@ impl Blob {
     /// Makes last what has arrived so far, and says so on the disk. May be called again
     /// after an error; until then each opening proves it anew.
     pub(in crate::content) fn checkpoint(&self) -> Result<(), StoreError> {
-        let Some(store) = self.store.upgrade() else {
-            return Ok(());
-        };
         // Whatever is written from here on takes the mark away again. Should it come
         // before the mark is there, the mark vouches for what it names all the same.
         {
@@ -95,7 +92,7 @@ impl Blob {
             source,
         };
         let synced = self.sync().map_err(failed);
-        let settled = synced.and_then(|()| store.mark_clean(self.track, &here));
+        let settled = synced.and_then(|()| self.place.layout.mark_clean(self.track, &here));
         settled.inspect_err(|_| self.set_mark(ClaimMark::Dirty))
     }
 
@@ -111,13 +108,15 @@ impl Blob {
 
     /// Has the disk say, before anything is written, that not all of it is here.
     pub(super) fn mark_dirty(&self) -> Result<(), StoreError> {
-        let mut mark = self.mark();
-        if let Some(store) = self.store.upgrade() {
-            match *mark {
-                ClaimMark::Fresh => store.mark_new(self.track, self.size),
-                ClaimMark::Clean => store.mark_dirty(self.track)?,
-                ClaimMark::Dirty | ClaimMark::Lasting => return Ok(()),
-            }
+        let (mut mark, track) = (self.mark(), self.track);
+        let layout = &self.place.layout;
+        match *mark {
+            ClaimMark::Fresh => layout.mark_new(track, self.size),
+            ClaimMark::Clean => layout.mark_dirty(track).map_err(|error| match error {
+                StoreError::Io { source, .. } => StoreError::Write { track, source },
+                other => other,
+            })?,
+            ClaimMark::Dirty | ClaimMark::Lasting => return Ok(()),
         }
         *mark = ClaimMark::Dirty;
         Ok(())

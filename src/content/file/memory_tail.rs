@@ -9,13 +9,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
-use std::sync::{Arc, MutexGuard, Weak};
+use std::sync::{Arc, MutexGuard};
 use std::time::SystemTime;
 
 use async_channel::{Receiver, Sender};
 use bytes::Bytes;
 
-use super::{Blob, BlobStore, DiskFile, DiskStamp, GroupArrival};
+use super::{Blob, BlobPlace, DiskFile, DiskStamp, GroupArrival};
 use crate::content::blob::{Verified, VerifiedItem};
 use crate::content::error::StoreError;
 use crate::content::ranges::GroupSet;
@@ -81,10 +81,10 @@ impl Blob {
         track: TrackId,
         size: u64,
         why: Arc<str>,
-        store: Weak<dyn BlobStore>,
+        place: BlobPlace,
     ) -> Self {
         let (nowhere, have) = (Box::new(NullFile), GroupSet::new());
-        let blob = Self::cached(track, size, nowhere, Box::new(NullFile), store, have);
+        let blob = Self::cached(track, size, nowhere, Box::new(NullFile), place, have);
         blob.spill_to_memory(why);
         blob
     }
@@ -101,8 +101,8 @@ impl Blob {
                 Err(error @ (StoreError::Write { .. } | StoreError::Slow { .. })) => error,
                 written => return written,
             };
-            let store = self.store.upgrade();
-            if !(error.is_for_want_of_room() && store.is_some_and(|store| store.give_way())) {
+            let cache = self.place.cache.upgrade();
+            if !(error.is_for_want_of_room() && cache.is_some_and(|cache| cache.give_way())) {
                 self.spill_to_memory(error.to_string().into());
             }
         }
@@ -110,11 +110,9 @@ impl Blob {
 
     /// The disk does not end a write in time: what waits stays in memory, and what comes.
     pub fn give_up_disk(&self) {
-        let slow = self.store.upgrade().and_then(|store| {
-            store.handle_stall();
-            store.keeps_up().err()
-        });
-        if let Some(slow) = slow {
+        let layout = &self.place.layout;
+        layout.handle_stall();
+        if let Err(slow) = layout.keeps_up() {
             self.spill_to_memory(slow.to_string().into());
         }
     }

@@ -76,11 +76,11 @@ impl Blob {
         if let Some(hashes) = &*slot {
             return Ok(hashes.clone());
         }
-        let store = self.store.upgrade().ok_or(SliceError::Changed)?;
-        let hashes = store.outboard_of(self.track, self.size, &*self.data);
+        let cache = self.place.cache.upgrade().ok_or(SliceError::Changed)?;
+        let hashes = cache.outboard_of(self.track, self.size, &*self.data);
         let hashes = Arc::new(hashes.map_err(SliceError::Read)?.ok_or_else(|| {
             self.stale.store(true, Ordering::Relaxed);
-            store.doubt_file(self.track, path);
+            self.place.findings.tell_other_file(self.track, path);
             SliceError::Changed
         })?);
         *slot = Some(hashes.clone());

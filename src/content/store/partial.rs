@@ -83,7 +83,7 @@ impl Store {
         let left = left.inspect_err(|error| log::warn!("{error}")).ok()?;
         let (known, clean) = (left.bitfield.as_ref(), left.clean);
         let size = known.map(|here| here.size).or(claimed)?;
-        let blob = Blob::resting(track, size, left, self.for_blobs());
+        let blob = Blob::resting(track, size, left, self.place());
         if !clean {
             log::debug!("{} groups of track {track} are true", blob.have().count());
             // The next opening need not wait for that again.
@@ -138,8 +138,8 @@ impl Store {
         let bytes = footprint(size);
         self.make_room(&mut inner, track, bytes)?;
         let (data, outboard) = self.layout.create_partial(track)?;
-        let (store, nothing) = (self.for_blobs(), GroupSet::new());
-        let blob = Blob::cached(track, size, data, outboard, store, nothing);
+        let nothing = GroupSet::new();
+        let blob = Blob::cached(track, size, data, outboard, self.place(), nothing);
         blob.made_new();
         let blob = Arc::new(blob);
         inner.lru.put(track, StoredKind::Partial, size, bytes);
@@ -175,7 +175,7 @@ impl Store {
                 blob.spill_to_memory(why);
                 blob
             }
-            None => Arc::new(Blob::placeless(track, size, why, self.for_blobs())),
+            None => Arc::new(Blob::placeless(track, size, why, self.place())),
         }
     }
 

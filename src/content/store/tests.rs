@@ -2,6 +2,7 @@ mod power;
 mod slow;
 mod touched;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::blob::{outboard_bytes, Verified, Verifier};
@@ -275,7 +276,7 @@ fn a_changed_file_that_looks_the_same_is_not_served() {
     assert_eq!(store.doubts().try_recv().as_deref(), Ok(path));
 
     // A whole copy in the cache takes the file's place.
-    store.forget_file(ob.track, path);
+    store.findings.tell_other_file(ob.track, path);
     fetch(&store, &listed).unwrap();
     assert!(matches!(slice((4..5).into()), Err(SliceError::Changed)));
     let blob = store.blob(ob.track).unwrap();
