@@ -19,7 +19,7 @@ mod pairs;
 mod slice;
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -32,6 +32,7 @@ pub(super) use self::hashes::Hashes;
 use self::memory_tail::MemoryTail;
 pub use self::memory_tail::{Uncached, Written};
 use self::pairs::PairRun;
+use self::slice::write_slice;
 pub use self::slice::SliceError;
 use super::blob::{Verified, VerifiedItem};
 use super::disk::{DiskFile, DiskStamp};
@@ -372,6 +373,55 @@ impl Blob {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             n => Ok(Some(n)),
         }
+    }
+
+    /// Writes the slice that proves `groups` to `out`.
+    ///
+    /// The first slice of a library file may read the whole file, to make its outboard.
+    ///
+    /// # Errors
+    /// [`SliceError`]. Only for `NotHere` nothing was written; in all other cases what was
+    /// written is true and may be cut short.
+    pub fn slice(&self, groups: &GroupSet, out: &mut dyn Write) -> Result<(), SliceError> {
+        self.verify_all_stored(groups);
+        let missing = groups.difference(&self.servable());
+        if !missing.is_empty() {
+            return Err(SliceError::NotHere(missing));
+        }
+        self.check_unchanged().map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => SliceError::Changed,
+            _ => SliceError::Read(error),
+        })?;
+        let (hashes, of) = (self.hashes()?, (self.track, self.size));
+        let written = write_slice(of, &*self.data, &hashes, groups, out);
+        if let Err(SliceError::Changed) = written {
+            match self.is_arriving() {
+                // It was true when it was written, or proven: the disk breaks.
+                true => self.recheck(groups),
+                false => self.distrust(),
+            }
+        }
+        written
+    }
+
+    fn hashes(&self) -> Result<Arc<Hashes>, SliceError> {
+        let (outboard, path) = match &self.origin {
+            BlobOrigin::Cache { outboard } => return Ok(outboard.clone()),
+            BlobOrigin::Library { outboard, path, .. } => (outboard, path),
+        };
+        let mut slot = outboard.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(hashes) = &*slot {
+            return Ok(hashes.clone());
+        }
+        let cache = self.place.cache.upgrade().ok_or(SliceError::Changed)?;
+        let hashes = cache.outboard_of(self.track, self.size, &*self.data);
+        let hashes = Arc::new(hashes.map_err(SliceError::Read)?.ok_or_else(|| {
+            self.stale.store(true, Ordering::Relaxed);
+            self.place.findings.tell_other_file(self.track, path);
+            SliceError::Changed
+        })?);
+        *slot = Some(hashes.clone());
+        Ok(hashes)
     }
 
     /// Sleeps until the byte at `offset` can be read, `cancel` is set, or it failed.

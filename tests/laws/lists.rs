@@ -469,7 +469,6 @@ pub const LONG: &[(&str, &str)] = &[];
 pub const SPREAD: &[(&str, &str)] = &[
     ("content/file/claims.rs", "Blob"),
     ("content/file/memory_tail.rs", "Blob"),
-    ("content/file/slice.rs", "Blob"),
     ("content/store/partial.rs", "Store"),
     ("library/rescan.rs", "Library"),
     ("node/bookmark.rs", "Node"),

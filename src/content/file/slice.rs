@@ -1,14 +1,14 @@
 //! What others get of a track: slices that prove themselves.
 
 use std::io::{self, Write};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use bao_tree::io::sync::ReadAt;
 
-use super::{hashes::Hashes, pairs::Ahead, Blob, BlobOrigin, DiskFile};
+use super::{hashes::Hashes, pairs::Ahead, DiskFile};
 use crate::content::blob::{encode, EncodeError};
 use crate::content::ranges::GroupSet;
+use crate::id::TrackId;
 
 /// Why there is no (whole) slice.
 #[derive(Debug, thiserror::Error)]
@@ -27,64 +27,26 @@ pub enum SliceError {
     Write(#[source] io::Error),
 }
 
-impl Blob {
-    /// Writes the slice that proves `groups` to `out`.
-    ///
-    /// The first slice of a library file may read the whole file, to make its outboard.
-    ///
-    /// # Errors
-    /// [`SliceError`]. Only for `NotHere` nothing was written; in all other cases what was
-    /// written is true and may be cut short.
-    pub fn slice(&self, groups: &GroupSet, out: &mut dyn Write) -> Result<(), SliceError> {
-        self.verify_all_stored(groups);
-        let missing = groups.difference(&self.servable());
-        if !missing.is_empty() {
-            return Err(SliceError::NotHere(missing));
-        }
-        self.check_unchanged().map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => SliceError::Changed,
-            _ => SliceError::Read(error),
-        })?;
-        let hashes = self.hashes()?;
-        let mut out = Out { out, failed: None };
-        let data = Positioned(&*self.data);
-        let hashes = Ahead::of(&hashes);
-        match encode(self.track, self.size, data, hashes, groups, &mut out) {
-            Ok(()) => Ok(()),
-            Err(EncodeError::Mismatch) if self.is_arriving() => {
-                // It was true when it was written, or proven: the disk breaks.
-                self.recheck(groups);
-                Err(SliceError::Changed)
-            }
-            Err(EncodeError::Mismatch) => {
-                self.distrust();
-                Err(SliceError::Changed)
-            }
-            Err(EncodeError::Io(error)) => Err(match out.failed {
-                Some(error) => SliceError::Write(error),
-                None => SliceError::Read(error),
-            }),
-        }
-    }
-
-    pub(super) fn hashes(&self) -> Result<Arc<Hashes>, SliceError> {
-        let (outboard, path) = match &self.origin {
-            BlobOrigin::Cache { outboard } => return Ok(outboard.clone()),
-            BlobOrigin::Library { outboard, path, .. } => (outboard, path),
-        };
-        let mut slot = outboard.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(hashes) = &*slot {
-            return Ok(hashes.clone());
-        }
-        let cache = self.place.cache.upgrade().ok_or(SliceError::Changed)?;
-        let hashes = cache.outboard_of(self.track, self.size, &*self.data);
-        let hashes = Arc::new(hashes.map_err(SliceError::Read)?.ok_or_else(|| {
-            self.stale.store(true, Ordering::Relaxed);
-            self.place.findings.tell_other_file(self.track, path);
-            SliceError::Changed
-        })?);
-        *slot = Some(hashes.clone());
-        Ok(hashes)
+/// Writes the slice that proves `groups` of a track to `out`.
+///
+/// # Errors
+/// [`SliceError::Changed`] when the bytes are not those of the hashes. What was written is true.
+pub(super) fn write_slice(
+    (track, size): (TrackId, u64),
+    data: &dyn DiskFile,
+    hashes: &Arc<Hashes>,
+    groups: &GroupSet,
+    out: &mut dyn Write,
+) -> Result<(), SliceError> {
+    let mut out = Out { out, failed: None };
+    let (data, hashes) = (Positioned(data), Ahead::of(hashes));
+    match encode(track, size, data, hashes, groups, &mut out) {
+        Ok(()) => Ok(()),
+        Err(EncodeError::Mismatch) => Err(SliceError::Changed),
+        Err(EncodeError::Io(error)) => Err(match out.failed {
+            Some(error) => SliceError::Write(error),
+            None => SliceError::Read(error),
+        }),
     }
 }
 
