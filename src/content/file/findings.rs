@@ -10,6 +10,7 @@ use crate::id::TrackId;
 
 /// Told by blobs, and not taken yet.
 pub(in crate::content) struct BlobFindings {
+    /// A few of each open blob at most: from the first on it is read no more.
     found: Mutex<Vec<BlobFinding>>,
     /// Where the library takes files from that it is to read again.
     doubts: Sender<PathBuf>,
