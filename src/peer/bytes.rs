@@ -16,6 +16,7 @@ use crate::{
     id::TrackId,
     media::decode::{Cancel, ReadStop, TrackBytes},
     node::Event,
+    swarm::scheduler::READER_STRIDE,
 };
 
 /// Reads a blob that may still be arriving, and tells where the reader stands
@@ -42,7 +43,7 @@ impl StoreBytes {
 
     /// Says that the reader stands at `offset`, unless that is known.
     fn tell(&self, offset: u64) {
-        let stretch = offset / TELL_EVERY;
+        let stretch = offset / READER_STRIDE;
         if self.told.swap(stretch, Ordering::Relaxed) != stretch {
             let demand = Event::Demand {
                 track: self.track(),
@@ -64,7 +65,7 @@ impl StoreBytes {
             let lost = Event::Lost { track, groups };
             let _ = self.inputs.send_blocking(Input::Event(lost));
         }
-        self.told.store(offset / TELL_EVERY, Ordering::Relaxed);
+        self.told.store(offset / READER_STRIDE, Ordering::Relaxed);
         let demand = Event::Demand {
             track: self.track(),
             offset,
@@ -105,6 +106,3 @@ impl TrackBytes for StoreBytes {
         self.blob.wake_all();
     }
 }
-
-/// As much as the scheduler asks for at once.
-const TELL_EVERY: u64 = 256 * 1024;

@@ -12,6 +12,7 @@ use rodio::conversions::SampleRateConverter;
 use rodio::{ChannelCount, SampleRate};
 
 use super::inbox::Inbox;
+use super::pace::REST;
 use super::report::{JobId, Report};
 use super::ring::{frames_in, Feed};
 use super::spec::SampleShape;
@@ -398,10 +399,6 @@ const DECODE_FRAMES: usize = 256;
 /// ring counts as full.
 const DROPPED_WITHIN: Duration = Duration::from_millis(50);
 const DROPPING: Duration = Duration::from_millis(2);
-
-/// A pause when the ring is full: a quarter of it, which makes 10 wake-ups a
-/// second and leaves 300 ms for a busy CPU.
-const REST: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ mod inbox;
 mod mixer;
 mod outbox;
 mod output;
+pub mod pace;
 mod paced;
 pub mod queue;
 pub mod report;

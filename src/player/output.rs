@@ -1,9 +1,9 @@
 //! Where the sound goes: a sound card, a file, or nowhere at the right pace.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::device::{Card, CardLine};
+use super::pace::LEAD;
 use super::paced::PacedLine;
 use super::ring::{frames_in, ring, Feed, RingState};
 use super::spec::{OutputError, OutputSpec, SampleShape};
@@ -170,8 +170,3 @@ impl OutputStream {
         }
     }
 }
-
-/// Waits before the device before it sounds. The first chunk group of CD quality WAV is
-/// 93 ms long and the second arrives right behind it, but a busy machine is not always
-/// there to take it: this costs the second group's way, and saves a stutter.
-const LEAD: Duration = Duration::from_millis(100);

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::deck::{RingLook, RingOrder};
+use super::pace::{RESUME, RING};
 
 /// Makes the two ends of a ring for a device of `rate` and `channels`.
 pub fn ring(rate: u32, channels: u16, gain: f32) -> (Feed, Renderer) {
@@ -397,21 +398,12 @@ pub fn frames_in(span: Duration, rate: u32) -> usize {
     usize::try_from(frames).unwrap_or(usize::MAX)
 }
 
-/// How much sound waits for the device at most: pause, volume and stop act on
-/// this side of the ring, so it may be long, and it bridges a slow disk or a
-/// busy CPU; more would only delay noticing that bytes are late.
-const RING: Duration = Duration::from_millis(400);
-
 /// A change of the gain takes this long: shorter clicks, longer is felt.
 const RAMP: Duration = Duration::from_millis(5);
 
 /// What begins by itself after a power cut takes so long to be as loud as before: time to
 /// find the knob.
 const GENTLE_RAMP: Duration = Duration::from_millis(2500);
-
-/// After an underrun this much must wait before it sounds again, so that slow
-/// bytes give few long gaps instead of many short ones.
-const RESUME: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,7 @@ use crate::id::{group_count, Group, PeerId};
 use crate::protocol::Class;
 use crate::util::random::Random;
 
+pub use choose::READER_STRIDE;
 use choose::SMALL_GROUPS;
 use silence::Arrivals;
 pub use silence::Stall;

@@ -7,6 +7,7 @@ use std::{
 
 use crate::player::{
     deck::{LineFacts, RingLook, RingOrder},
+    pace::{LEAD, REST, RESUME, RING},
     spec::SampleShape,
 };
 
@@ -54,7 +55,7 @@ impl CardModel {
             name: "a model".into(),
             shape,
             format: "none",
-            prime: card.frames_in(PRIME) as usize,
+            prime: card.frames_in(LEAD) as usize,
         };
         (card, facts)
     }
@@ -151,7 +152,7 @@ impl CardModel {
         let end = self.ends.front().unwrap_or(&self.written);
         // A microsecond more than the division says.
         let left = (end - self.ring.read) * 1_000_000 / self.rate + 1;
-        Some(at + TICK.min(Duration::from_micros(left)))
+        Some(at + REST.min(Duration::from_micros(left)))
     }
 
     fn frames_in(&self, time: Duration) -> u64 {
@@ -159,13 +160,5 @@ impl CardModel {
     }
 }
 
-/// What the ring holds.
-const RING: Duration = Duration::from_millis(400);
-/// What must be in it before there is sound.
-const PRIME: Duration = Duration::from_millis(100);
-/// What must be in it after it ran dry.
-const RESUME: Duration = Duration::from_millis(100);
-/// A quarter of the ring, as the real decoder rests when that is full.
-const TICK: Duration = Duration::from_millis(100);
 /// How often it asks for sound.
 const PERIOD: Duration = Duration::from_millis(10);

@@ -13,6 +13,7 @@ use crate::{
         PlayId,
     },
     sim::music::Song,
+    swarm::scheduler::READER_STRIDE,
 };
 
 /// What is decoded.
@@ -222,7 +223,7 @@ impl ModelJob {
         if matches!(byte, Byte::Never(_)) {
             return byte;
         }
-        let (stretch, waits) = (Some(offset / STRETCH), byte == Byte::Late);
+        let (stretch, waits) = (Some(offset / READER_STRIDE), byte == Byte::Late);
         if self.stretch != stretch || (waits && !self.waits) {
             self.stretch = stretch;
             told.push(Told::Demand { track, offset });
@@ -234,5 +235,3 @@ impl ModelJob {
 
 /// Read at once; divides a chunk group.
 const READ: u64 = GROUP_BYTES / 4;
-/// As the real reader.
-const STRETCH: u64 = 256 * 1024;

@@ -442,7 +442,7 @@ impl Scheduler {
             return reported;
         }
         let since = now.saturating_duration_since(at).min(STRIDE_TIME);
-        let moved = self.bytes_in(since).min(STRIDE);
+        let moved = self.bytes_in(since).min(READER_STRIDE);
         let missing = self.have.first_missing(Group::of(reported)).start();
         reported.saturating_add(moved).min(missing.max(reported))
     }
@@ -533,9 +533,9 @@ const SOON: Duration = Duration::from_secs(60);
 /// The rate while it is unknown: CD quality FLAC.
 pub(super) const GUESSED_BITRATE: u64 = 140_000;
 
-/// The reader tells where it stands at least this often, in bytes; a reader that does not
-/// move (paused) is taken to stand there.
-const STRIDE: u64 = 256 * 1024;
+/// The reader tells where it stands at least this often, in bytes, as much as is asked for at
+/// once; a reader that does not move (paused) is taken to stand there.
+pub const READER_STRIDE: u64 = 256 * 1024;
 const STRIDE_TIME: Duration = Duration::from_secs(60);
 
 const SECOND: Duration = Duration::from_secs(1);
