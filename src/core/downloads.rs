@@ -209,7 +209,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{media::Container, protocol::Class, swarm::scheduler::RequestId};
+    use crate::{
+        media::{Container, MediaInfo},
+        protocol::Class,
+        swarm::scheduler::RequestId,
+    };
 
     const OWNER: PeerId = PeerId([1; 32]);
     const TRACK: TrackId = TrackId([2; 32]);
@@ -224,10 +228,7 @@ mod tests {
             gentle: false,
             next: false,
             source,
-            container: Container::Flac,
-            rate: 44_100,
-            channels: 2,
-            audio_start: 0,
+            media: MediaInfo::cd(Container::Flac),
         }
     }
 

@@ -6,6 +6,8 @@ pub mod guard;
 pub mod probe;
 pub mod view;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// What sound is packed in, as far as it is listed, fetched and played.
@@ -21,6 +23,34 @@ pub enum Container {
     Ogg,
     /// ISO base media (`.m4a`, `.mp4`, `.m4b`).
     M4a,
+}
+
+/// What is known of a file's sound before it is opened, by its catalogue as a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaInfo {
+    pub container: Container,
+    /// Frames a second.
+    pub rate: u32,
+    /// Samples a frame.
+    pub channels: u16,
+    /// Length; zero where it is not known.
+    pub duration: Duration,
+    /// Where in the file the sound begins, in bytes, if that is known.
+    pub audio_start: Option<u64>,
+}
+
+#[cfg(test)]
+impl MediaInfo {
+    /// CD quality, of which no more is known.
+    pub fn cd(container: Container) -> Self {
+        Self {
+            container,
+            rate: 44_100,
+            channels: 2,
+            duration: Duration::ZERO,
+            audio_start: None,
+        }
+    }
 }
 
 /// How sound is coded, as far as it is played.

@@ -218,10 +218,8 @@ impl DownloadTasks {
         Some(Load {
             play: track.play,
             bytes,
-            container: track.container,
-            audio_start: Some(track.audio_start),
+            media: track.media,
             from: track.from,
-            expect: Some((track.rate, track.channels)),
             held: track.held,
             gentle: track.gentle,
         })

@@ -18,7 +18,7 @@ use super::ring::{frames_in, Feed};
 use super::spec::SampleShape;
 use crate::media::decode::{self, Cancel, OpenError, Opened, ReadProgress, TrackBytes};
 use crate::media::end::DecodeEnd;
-use crate::media::Container;
+use crate::media::MediaInfo;
 
 /// Decode one track into the ring.
 #[derive(Clone)]
@@ -28,9 +28,7 @@ pub struct DecodeJob {
     /// The track.
     pub bytes: Arc<dyn TrackBytes>,
     /// What it is.
-    pub container: Container,
-    /// A hint for where the sound begins in the file.
-    pub audio_start: Option<u64>,
+    pub media: MediaInfo,
     /// Where in the track to begin.
     pub from: Duration,
     /// Whether it takes the place of what is in the ring; else it follows.
@@ -264,8 +262,8 @@ fn open(job: &DecodeJob) -> Result<Opened, DecodeEnd> {
     let bytes = job.bytes.clone();
     decode::open(
         bytes,
-        job.container,
-        job.audio_start,
+        job.media.container,
+        job.media.audio_start,
         &job.cancel,
         &job.progress,
     )

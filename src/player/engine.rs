@@ -214,8 +214,7 @@ impl Engine {
         let job = DecodeJob {
             id,
             bytes: load.bytes,
-            container: load.container,
-            audio_start: load.audio_start,
+            media: load.media,
             from,
             replaces,
             cancel: Cancel::default(),
@@ -248,7 +247,7 @@ fn track(load: Load) -> DeckTrack<Load> {
     DeckTrack {
         play: load.play,
         from: load.from,
-        expect: load.expect,
+        media: load.media,
         held: load.held,
         gentle: load.gentle,
         source: load,

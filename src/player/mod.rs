@@ -34,7 +34,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::media::decode::TrackBytes;
-use crate::media::Container;
+use crate::media::MediaInfo;
 use deck::Places;
 use inbox::Inbox;
 use ring::RingState;
@@ -51,15 +51,10 @@ pub struct Load {
     pub play: PlayId,
     /// The track's bytes.
     pub bytes: Arc<dyn TrackBytes>,
-    /// What they are.
-    pub container: Container,
-    /// Where in the file the sound begins, if that is known.
-    pub audio_start: Option<u64>,
+    /// What they are. The device is opened for this while the first bytes still travel.
+    pub media: MediaInfo,
     /// Where in the track to begin.
     pub from: Duration,
-    /// The rate (frames a second) and channels that the catalogue promises: the
-    /// device is opened with these while the first bytes still travel.
-    pub expect: Option<(u32, u16)>,
     /// Get ready, but make no sound before [`Player::sound`].
     pub held: bool,
     /// Begin softly, and be as loud as ever a few seconds later.

@@ -7,6 +7,7 @@ use std::sync::{Condvar, Mutex};
 use super::wav::WavFile;
 use super::*;
 use crate::media::decode::{Cancel, FileBytes, ReadStop};
+use crate::media::Container;
 
 const RATE: u32 = 44_100;
 
@@ -41,10 +42,8 @@ fn load(play: u64, path: &Path) -> Load {
     Load {
         play: PlayId(play),
         bytes: Arc::new(FileBytes::open(path).unwrap()),
-        container: Container::Wav,
-        audio_start: None,
+        media: MediaInfo::cd(Container::Wav),
         from: Duration::ZERO,
-        expect: Some((RATE, 2)),
         held: false,
         gentle: false,
     }

@@ -85,7 +85,7 @@ impl Player {
         let track = DeckTrack {
             play: load.play,
             from: load.from,
-            expect: Some((load.rate, load.channels)),
+            media: load.media,
             held: load.held,
             gentle: load.gentle,
             source: ModelTrack::new(load, song),

@@ -6,7 +6,7 @@ use super::PlayRequest;
 use crate::{
     catalog::{Database, ListedRef, NotPlayable},
     id::{EntryNo, TrackId},
-    media::Container,
+    media::{Container, MediaInfo},
     player::{queue::QueueItem, transport::Cause, PlayId},
 };
 
@@ -22,10 +22,7 @@ pub struct PlayerTrack {
     /// Whether it follows the current play instead of replacing it.
     pub next: bool,
     pub source: PlaySource,
-    pub container: Container,
-    pub rate: u32,
-    pub channels: u16,
-    pub audio_start: u64,
+    pub media: MediaInfo,
 }
 
 /// Where a play's bytes are.
@@ -40,13 +37,9 @@ pub enum PlaySource {
 /// What the catalogue says of a track's file.
 #[derive(Clone, Debug)]
 pub struct FileShape {
-    pub container: Container,
-    pub rate: u32,
-    pub channels: u16,
-    pub audio_start: u64,
+    pub media: MediaInfo,
     pub size: u64,
     pub opening: Box<[Range<u64>]>,
-    pub duration: Duration,
 }
 
 impl FileShape {
@@ -59,26 +52,18 @@ impl FileShape {
         }
         let size = copy.size();
         Some(Self {
-            container: item.info.container?,
-            rate: item.info.rate,
-            channels: item.info.channels,
-            audio_start: 0,
+            media: queued(item, item.info.container?),
             size,
             opening: [0..END_BYTES.min(size), size.saturating_sub(END_BYTES)..size].into(),
-            duration: item.info.duration,
         })
     }
 
     /// What was queued, of which nobody says more now. It is not loaded as such.
     pub fn unknown(item: &QueueItem) -> Self {
         Self {
-            container: item.info.container.unwrap_or(Container::Wav),
-            rate: item.info.rate,
-            channels: item.info.channels,
-            audio_start: 0,
+            media: queued(item, item.info.container.unwrap_or(Container::Wav)),
             size: 0,
             opening: Box::default(),
-            duration: item.info.duration,
         }
     }
 
@@ -88,13 +73,15 @@ impl FileShape {
     /// When this version cannot play it.
     pub fn of(listed: ListedRef<'_>) -> Result<Self, NotPlayable> {
         Ok(Self {
-            container: listed.playable()?,
-            rate: listed.rate,
-            channels: listed.channels,
-            audio_start: listed.audio_start,
+            media: MediaInfo {
+                container: listed.playable()?,
+                rate: listed.rate,
+                channels: listed.channels,
+                duration: listed.duration,
+                audio_start: Some(listed.audio_start),
+            },
             size: listed.size,
             opening: listed.opening.ranges().collect(),
-            duration: listed.duration,
         })
     }
 
@@ -107,11 +94,19 @@ impl FileShape {
             gentle: request.cause == Cause::Resumed,
             next: request.next,
             source,
-            container: self.container,
-            rate: self.rate,
-            channels: self.channels,
-            audio_start: self.audio_start,
+            media: self.media,
         }
+    }
+}
+
+/// What was queued of a file, of which the catalogue says no more now.
+fn queued(item: &QueueItem, container: Container) -> MediaInfo {
+    MediaInfo {
+        container,
+        rate: item.info.rate,
+        channels: item.info.channels,
+        duration: item.info.duration,
+        audio_start: None,
     }
 }
 

@@ -78,9 +78,10 @@ impl TrackFetch {
     ) -> Self {
         let mut scheduler = Scheduler::new(shape.size, &shape.opening, seed, now);
         scheduler.handle_role(Class::Next);
-        scheduler.handle_audio_start(shape.audio_start);
-        if !shape.duration.is_zero() {
-            scheduler.handle_bitrate((shape.size as f64 / shape.duration.as_secs_f64()) as u64);
+        scheduler.handle_audio_start(shape.media.audio_start.unwrap_or(0));
+        let duration = shape.media.duration;
+        if !duration.is_zero() {
+            scheduler.handle_bitrate((shape.size as f64 / duration.as_secs_f64()) as u64);
         }
         Self {
             number,

@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::player::{
-    events::{PlayId, PlayerEvent},
-    report::JobId,
-    spec::SampleShape,
+use crate::{
+    media::MediaInfo,
+    player::{
+        events::{PlayId, PlayerEvent},
+        report::JobId,
+        spec::SampleShape,
+    },
 };
 
 /// A track to play, from bytes that only the driver knows.
@@ -14,8 +17,8 @@ pub struct DeckTrack<T> {
     pub play: PlayId,
     /// Where in the track to begin.
     pub from: Duration,
-    /// The rate (frames a second) and channels that the catalogue promises, if any.
-    pub expect: Option<(u32, u16)>,
+    /// What the catalogue promises.
+    pub media: MediaInfo,
     /// It makes no sound before [`Deck::handle_hold`](super::Deck::handle_hold) lets it. That of
     /// a successor does not count.
     pub held: bool,

@@ -63,13 +63,13 @@ impl<T> DeckPlay<T> {
         if self.admitted {
             return None;
         }
-        let promised = self.track.expect.map(|(rate, channels)| SampleShape {
-            rate,
-            channels,
+        let promised = SampleShape {
+            rate: self.track.media.rate,
+            channels: self.track.media.channels,
             bits: None,
-        });
+        };
         Some(Wanted {
-            shape: self.shape.or(promised)?,
+            shape: self.shape.unwrap_or(promised),
             decoder_stands: self.shape.is_some(),
         })
     }

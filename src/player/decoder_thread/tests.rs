@@ -1,7 +1,7 @@
 //! Jobs that are ended in each stage.
 
 use super::*;
-use crate::media::decode::ReadStop;
+use crate::media::{decode::ReadStop, Container};
 use crate::player::ring::ring;
 
 /// A WAV of silence, of which nothing comes before it is let come.
@@ -56,8 +56,7 @@ fn job(id: u64, bytes: Arc<Withheld>) -> DecodeJob {
     DecodeJob {
         id: JobId(id),
         bytes,
-        container: Container::Wav,
-        audio_start: None,
+        media: MediaInfo::cd(Container::Wav),
         from: Duration::ZERO,
         replaces: true,
         cancel: Cancel::default(),

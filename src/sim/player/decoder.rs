@@ -31,8 +31,8 @@ impl ModelTrack {
             play: load.play,
             source: load.source,
             shape: SampleShape {
-                rate: load.rate,
-                channels: load.channels,
+                rate: load.media.rate,
+                channels: load.media.channels,
                 bits: Some(16),
             },
             song,

@@ -2,12 +2,13 @@
 //! themselves.
 
 use super::*;
+use crate::media::{Container, MediaInfo};
 
 pub fn track(play: u64) -> DeckTrack<u64> {
     DeckTrack {
         play: PlayId(play),
         from: Duration::ZERO,
-        expect: Some((RATE, 2)),
+        media: MediaInfo::cd(Container::Wav),
         held: false,
         gentle: false,
         source: play,

@@ -17,7 +17,7 @@ use crate::{
     id::TrackId,
     media::{
         decode::{Cancel, ReadStop, TrackBytes},
-        Container,
+        Container, MediaInfo,
     },
     node::{PlaySource, PlayerTrack},
     player::{self, wav::WavFile, Load, OutputSpec, PlayId, PlayerEvent},
@@ -73,10 +73,8 @@ impl PlayerBench for RealBench {
         let load = Load {
             play: PlayId(play),
             bytes,
-            container: Container::Wav,
-            audio_start: None,
+            media: MediaInfo::cd(Container::Wav),
             from: piece.from,
-            expect: Some((RATE, 2)),
             held: piece.held,
             gentle: false,
         };
@@ -291,10 +289,10 @@ impl PlayerBench for ModelBench {
             gentle: false,
             next: piece.next,
             source: PlaySource::Store(song.track),
-            container: Container::Wav,
-            rate: RATE,
-            channels: 2,
-            audio_start: song.audio_start,
+            media: MediaInfo {
+                audio_start: Some(song.audio_start),
+                ..MediaInfo::cd(Container::Wav)
+            },
         };
         self.player.load(load, song, self.now);
         self.advance();
