@@ -23,12 +23,13 @@
 mod choose;
 mod referral;
 mod referrals;
+mod requests;
 mod silence;
 mod source;
 mod start;
 mod window;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -39,6 +40,7 @@ use crate::util::random::Random;
 
 pub use choose::READER_STRIDE;
 use choose::SMALL_GROUPS;
+use requests::{OpenRequest, Requests};
 use silence::Arrivals;
 pub use silence::Stall;
 pub use source::{SourceInfo, Throughput, Why};
@@ -124,9 +126,7 @@ pub struct Scheduler {
     /// The reader has gone on from what a decoder reads to open the track.
     past_opening: bool,
     sources: BTreeMap<PeerId, SourceRecord>,
-    requests: BTreeMap<RequestId, OpenRequest>,
-    cancels: VecDeque<RequestId>,
-    next_req: u64,
+    requests: Requests,
     random: Random,
     /// Once others are known to listen: where chance has this one begin with what is not
     /// due soon.
@@ -134,21 +134,6 @@ pub struct Scheduler {
     /// Whether `Stuck` was said since the last event that could change it.
     stuck_said: bool,
     complete_said: bool,
-}
-
-#[derive(Debug)]
-struct OpenRequest {
-    source: PeerId,
-    groups: GroupSet,
-    class: Class,
-    /// As what its source was told.
-    on_wire: Class,
-    sent: Instant,
-    /// When it was sent, or last brought something.
-    progress: Instant,
-    answered: bool,
-    /// It is late, and its groups may be asked for a second time.
-    late: bool,
 }
 
 impl Scheduler {
@@ -174,9 +159,7 @@ impl Scheduler {
             held: false,
             past_opening: false,
             sources: BTreeMap::new(),
-            requests: BTreeMap::new(),
-            cancels: VecDeque::new(),
-            next_req: 0,
+            requests: Requests::default(),
             random: Random::new(seed),
             spread_from: None,
             stuck_said: false,
@@ -234,7 +217,7 @@ impl Scheduler {
         if let Some(source) = self.sources.get_mut(&peer) {
             source.exclude(Why::Gone);
         }
-        self.cancel_where(|request| request.source == peer);
+        self.requests.cancel_where(|request| request.source == peer);
     }
 
     /// A source does not have the track any more; what it was asked for is asked elsewhere.
@@ -242,7 +225,7 @@ impl Scheduler {
         if let Some(source) = self.sources.get_mut(&peer) {
             source.exclude(Why::NotAvailable);
         }
-        self.cancel_where(|request| request.source == peer);
+        self.requests.cancel_where(|request| request.source == peer);
     }
 
     /// The reader stands, or waits, at byte `offset`.
@@ -254,12 +237,12 @@ impl Scheduler {
         self.reader_report = (offset.min(self.size), now);
         self.look_whether_dry(now);
         self.past_opening |= !self.is_opening();
-        if self.have.contains(self.head) || self.asked().0.contains(self.head) {
+        if self.have.contains(self.head) || self.requests.once().contains(self.head) {
             return;
         }
         let near = GroupSet::from(self.head.0..self.head.0.saturating_add(NEAR_GROUPS));
-        self.cancel_where(|request| {
-            request.groups.count() > SMALL_GROUPS && !request.groups.intersects(&near)
+        self.requests.cancel_where(|request| {
+            request.groups().count() > SMALL_GROUPS && !request.groups().intersects(&near)
         });
     }
 
@@ -290,7 +273,7 @@ impl Scheduler {
 
     /// The source has begun to answer.
     pub fn handle_first_byte(&mut self, req: RequestId, now: Instant) {
-        let Some(request) = self.requests.get_mut(&req) else {
+        let Some(request) = self.requests.get_mut(req) else {
             return;
         };
         if request.answered {
@@ -299,12 +282,12 @@ impl Scheduler {
         request.answered = true;
         request.progress = now;
         let (peer, sent) = (request.source, request.sent);
-        let mut others = self.requests.iter().filter(|(other, _)| **other != req);
-        let busy = others.any(|(_, r)| r.source == peer && r.answered);
+        let others = |(other, r): (RequestId, &OpenRequest)| other != req && r.answered;
+        let busy = self.requests.of(peer).any(others);
         if let Some(source) = self.sources.get_mut(&peer) {
             source.handle_first_byte(sent, busy, now);
         }
-        self.end_silence(peer);
+        self.requests.end_silence(peer);
     }
 
     /// A group arrived, verified.
@@ -316,23 +299,23 @@ impl Scheduler {
         }
         self.have.insert(group);
         self.look_whether_dry(now);
-        if let Some(request) = self.requests.get_mut(&req) {
+        if let Some(request) = self.requests.get_mut(req) {
             request.progress = now;
             let peer = request.source;
             if let Some(source) = self.sources.get_mut(&peer) {
                 source.handle_bytes(GroupSet::from_iter([group]).bytes(self.size), now);
             }
-            self.end_silence(peer);
+            self.requests.end_silence(peer);
         }
         self.drop_useless_copies(req);
     }
 
     /// A request ended; every group that it brought was told before.
     pub fn handle_done(&mut self, req: RequestId, outcome: RequestOutcome, now: Instant) {
-        let Some(request) = self.requests.remove(&req) else {
+        let Some(request) = self.requests.remove(req) else {
             return; // Cancelled before.
         };
-        let missing = request.groups.difference(&self.have);
+        let missing = request.groups().difference(&self.have);
         if let RequestOutcome::Elsewhere(named) = outcome {
             return self.handle_referral(request.source, &missing, named, now);
         }
@@ -358,7 +341,7 @@ impl Scheduler {
         }
         if source.standing() == SourceStatus::Excluded {
             let peer = request.source;
-            self.cancel_where(|request| request.source == peer);
+            self.requests.cancel_where(|request| request.source == peer);
         }
     }
 
@@ -366,7 +349,7 @@ impl Scheduler {
     pub fn poll(&mut self, now: Instant) -> Option<FetchAction> {
         self.polled = now;
         self.expire(now);
-        if let Some(req) = self.cancels.pop_front() {
+        if let Some(req) = self.requests.poll_cancel() {
             return Some(FetchAction::Cancel { req });
         }
         if let Some(groups) = self.excess() {
@@ -417,37 +400,21 @@ impl Scheduler {
         self.wanted().difference(&self.have)
     }
 
-    /// What requests are out for, and what of that was asked for twice.
-    fn asked(&self) -> (GroupSet, GroupSet) {
-        let (mut once, mut twice) = (GroupSet::new(), GroupSet::new());
-        for request in self.requests.values() {
-            twice = twice.union(&once.intersection(&request.groups));
-            once = once.union(&request.groups);
-        }
-        (once, twice)
-    }
-
-    /// A source is heard of again: nothing that it was asked for is late.
-    fn end_silence(&mut self, peer: PeerId) {
-        let of_peer = self.requests.values_mut().filter(|r| r.source == peer);
-        of_peer.for_each(|request| request.late = false);
-    }
-
     /// Marks what is late and gives up what stands still.
     fn expire(&mut self, now: Instant) {
         let due = |at: Instant| now >= at;
         let (mut stalled, mut late) = (Vec::new(), Vec::new());
-        for (req, request) in &self.requests {
+        for (req, request) in self.requests.iter() {
             if due(request.progress + STALL) {
-                stalled.push(*req);
+                stalled.push(req);
             } else if self.late_at(request, now).is_some_and(due) {
-                late.push(*req);
+                late.push(req);
             }
         }
         for req in late {
-            if let Some(request) = self.requests.get_mut(&req) {
+            if let Some(request) = self.requests.get_mut(req) {
                 request.late = true;
-                let (peer, late) = (request.source, request.groups.difference(&self.have));
+                let (peer, late) = (request.source, request.groups().difference(&self.have));
                 self.handle_not_brought(peer, &late);
             }
         }
@@ -456,14 +423,13 @@ impl Scheduler {
         }
         self.hurry(now);
         while let Some(req) = self.too_slow(now) {
-            self.cancel(&[req]);
+            self.requests.cancel(&[req]);
         }
         let preemptable = self.preemptable(now);
-        self.cancel(&preemptable);
+        self.requests.cancel(&preemptable);
         for req in stalled {
-            self.cancels.push_back(req);
-            if let Some(request) = self.requests.remove(&req) {
-                self.handle_not_brought(request.source, &request.groups);
+            if let Some(request) = self.requests.take_back(req) {
+                self.handle_not_brought(request.source, request.groups());
                 if let Some(source) = self.sources.get_mut(&request.source) {
                     source.handle_failure(true, self.random.draw(), now);
                 }
@@ -481,7 +447,7 @@ impl Scheduler {
         let since = source
             .heard()
             .map_or(request.sent, |heard| heard.max(request.sent));
-        let first = request.groups.difference(&self.have).first()?;
+        let first = request.groups().difference(&self.have).first()?;
         let patience = match self.slack(first, now) < NEAR {
             true => source.patience(),
             false => SILENT.max(source.patience()),
@@ -508,28 +474,16 @@ impl Scheduler {
         let useless: Vec<_> = self
             .requests
             .iter()
-            .filter(|(req, request)| **req != by && have.contains_all(&request.groups))
-            .map(|(req, _)| *req)
+            .filter(|(req, request)| *req != by && have.contains_all(request.groups()))
+            .map(|(req, _)| req)
             .collect();
-        self.cancel(&useless);
+        self.requests.cancel(&useless);
     }
 
     fn drop_useless_requests(&mut self) {
         let have = self.have.clone();
-        self.cancel_where(|request| have.contains_all(&request.groups));
-    }
-
-    fn cancel_where(&mut self, useless: impl Fn(&OpenRequest) -> bool) {
-        let found = self.requests.iter().filter(|(_, request)| useless(request));
-        let found: Vec<_> = found.map(|(req, _)| *req).collect();
-        self.cancel(&found);
-    }
-
-    fn cancel(&mut self, requests: &[RequestId]) {
-        for req in requests {
-            self.requests.remove(req);
-            self.cancels.push_back(*req);
-        }
+        self.requests
+            .cancel_where(|request| have.contains_all(request.groups()));
     }
 }
 

@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::source::{SourceRecord, SourceStatus};
-use super::{Class, FetchAction, OpenRequest, RequestId, Scheduler, NEAR};
+use super::{requests::OpenRequest, Class, FetchAction, RequestId, Scheduler, NEAR};
 use crate::content::ranges::GroupSet;
 use crate::id::{Group, PeerId, GROUP_BYTES};
 use crate::util::rate::time_of;
@@ -35,14 +35,13 @@ struct Offer {
 
 impl Scheduler {
     pub(super) fn next_fetch(&mut self, missing: &GroupSet, now: Instant) -> Option<FetchAction> {
-        let (asked, _) = self.asked();
-        let free = missing.difference(&asked);
+        let free = missing.difference(self.requests.once());
         let next = free.at_or_after(self.head).first();
         let due = next.map_or(Duration::MAX, |next| self.slack(next, now));
         self.ask_at_head(&free, now)
             .or_else(|| self.ask_again(due, now))
             .or_else(|| self.renew(now))
-            .or_else(|| self.ask_in_order(&free, &asked, now))
+            .or_else(|| self.ask_in_order(&free, now))
             .or_else(|| self.ask_again(Duration::MAX, now))
     }
 
@@ -73,7 +72,7 @@ impl Scheduler {
         let late = self.late(now);
         let (_, source, groups) = late.into_iter().find(|(slack, peer, _)| {
             let source = self.sources.get(peer);
-            let requests = self.requests.values().filter(|r| r.source == *peer);
+            let requests = self.requests.of(*peer);
             *slack < NEAR
                 && source.is_some_and(|source| source.may_be_asked(now) && !source.is_lost())
                 && requests.count() <= MAX_REQUESTS_PER_SOURCE
@@ -82,23 +81,18 @@ impl Scheduler {
         Some(self.fetch(source, groups, true, now))
     }
 
-    fn ask_in_order(
-        &mut self,
-        free: &GroupSet,
-        asked: &GroupSet,
-        now: Instant,
-    ) -> Option<FetchAction> {
-        let pieces = self.by_urgency(free, asked);
+    fn ask_in_order(&mut self, free: &GroupSet, now: Instant) -> Option<FetchAction> {
+        let pieces = self.by_urgency(free);
         pieces
             .into_iter()
             .find_map(|piece| self.ask(&piece, Urgency::InOrder, now))
     }
 
     /// What is free to be asked for, most urgent first.
-    fn by_urgency(&self, free: &GroupSet, asked: &GroupSet) -> Vec<GroupSet> {
+    fn by_urgency(&self, free: &GroupSet) -> Vec<GroupSet> {
         let mut opening: Vec<GroupSet> = self.opening.iter_ranges().map(Into::into).collect();
         // Head, audio start and tail side by side, before the second part of a long head.
-        opening.sort_by_key(|range| range.intersects(asked));
+        opening.sort_by_key(|range| range.intersects(self.requests.once()));
         opening
             .iter()
             .map(|range| range.intersection(free).take(SMALL_GROUPS))
@@ -114,10 +108,9 @@ impl Scheduler {
         if silent.peek().is_none() {
             return Vec::new();
         }
-        let (_, twice) = self.asked();
-        let done = twice.union(&self.have);
+        let done = self.requests.twice().union(&self.have);
         let alone = silent.filter_map(|request| {
-            let groups = request.groups.difference(&done);
+            let groups = request.groups().difference(&done);
             Some((self.slack(groups.first()?, now), request.source, groups))
         });
         let mut alone: Vec<_> = alone.collect();
@@ -134,9 +127,9 @@ impl Scheduler {
         self.sources.iter().find_map(|(peer, source)| {
             source.rate()?;
             let mut before = 0;
-            let queue = self.queue(*peer).into_iter();
+            let queue = self.requests.queue(*peer).into_iter();
             queue.filter(|(_, r)| !r.late).find_map(|(req, request)| {
-                let missing = request.groups.difference(&self.have);
+                let missing = request.groups().difference(&self.have);
                 let first = missing.first()?;
                 let first_bytes = missing.take(1).bytes(self.size);
                 let eta = self.eta(*peer, before + first_bytes, now);
@@ -182,24 +175,14 @@ impl Scheduler {
         renew: bool,
         now: Instant,
     ) -> FetchAction {
-        let req = RequestId(self.next_req);
-        self.next_req += 1;
         let on_wire = self.class_on_wire(source, &groups, now);
         let random = self.random.draw();
         if let Some(asked) = self.sources.get_mut(&source) {
             asked.handle_asked(random, now);
         }
-        let request = OpenRequest {
-            source,
-            groups: groups.clone(),
-            class: self.class_of(&groups),
-            on_wire,
-            sent: now,
-            progress: now,
-            answered: false,
-            late: false,
-        };
-        self.requests.insert(req, request);
+        let classes = (self.class_of(&groups), on_wire);
+        let request = OpenRequest::new(source, groups.clone(), classes, now);
+        let req = self.requests.add(request);
         FetchAction::Fetch {
             req,
             source,
@@ -230,14 +213,14 @@ impl Scheduler {
         let bytes = first.bytes(self.size);
         let quickest = able.min_by_key(|(peer, _)| self.eta(**peer, bytes, now));
         let gives_way = |request: &OpenRequest| {
-            let due = request.groups.first().map(|group| self.slack(group, now));
+            let due = request.groups().first().map(|group| self.slack(group, now));
             quickest.is_some_and(|(quickest, _)| request.source == *quickest)
-                && !request.groups.intersects(&self.have)
+                && !request.groups().intersects(&self.have)
                 && request.sent != now
                 && due.is_some_and(|due| due > slack + YIELD)
         };
         let preemptable = self.requests.iter().filter(|(_, r)| gives_way(r));
-        preemptable.map(|(req, _)| *req).collect()
+        preemptable.map(|(req, _)| req).collect()
     }
 
     /// When the first group of `piece` could be here from one of `peers`, also from one that
@@ -278,13 +261,13 @@ impl Scheduler {
     /// Whether a source neither rests nor is silent.
     fn may_be_asked(&self, peer: PeerId, now: Instant) -> bool {
         let rested = self.sources.get(&peer).is_some_and(|s| s.may_be_asked(now));
-        let silent = |request: &OpenRequest| request.source == peer && request.late;
-        rested && !self.requests.values().any(silent) && !self.is_dispensable(peer)
+        let is_silent = self.requests.of(peer).any(|(_, request)| request.late);
+        rested && !is_silent && !self.is_dispensable(peer)
     }
 
     /// Whether a source may have another request.
     fn has_place(&self, peer: PeerId, urgency: Urgency) -> bool {
-        let requests = self.requests.values().filter(|r| r.source == peer).count();
+        let requests = self.requests.of(peer).count();
         let source = self.sources.get(&peer);
         if requests > 0 && source.is_some_and(SourceRecord::is_hearsay) {
             return false;
@@ -372,14 +355,6 @@ impl Scheduler {
         }
     }
 
-    /// What a source was asked for, in the order in which it sends: by class, then by age.
-    pub(super) fn queue(&self, peer: PeerId) -> Vec<(RequestId, &OpenRequest)> {
-        let of_peer = self.requests.iter().filter(|(_, r)| r.source == peer);
-        let mut queue: Vec<_> = of_peer.map(|(req, request)| (*req, request)).collect();
-        queue.sort_unstable_by_key(|(req, request)| (request.on_wire, *req));
-        queue
-    }
-
     /// Bytes that a source sends before `groups`, were it asked for those now: at least the
     /// group that is under way.
     fn ahead_of(&self, peer: PeerId, groups: &GroupSet, now: Instant) -> u64 {
@@ -395,10 +370,10 @@ impl Scheduler {
 
     /// The same, of what it was told to be as urgent as `class` or more.
     fn owed(&self, peer: PeerId, class: Class) -> u64 {
-        let of_peer = self.requests.values().filter(|r| r.source == peer);
+        let of_peer = self.requests.of(peer).map(|(_, request)| request);
         of_peer
             .filter(|r| r.on_wire <= class)
-            .map(|r| r.groups.difference(&self.have).bytes(self.size))
+            .map(|r| r.groups().difference(&self.have).bytes(self.size))
             .sum()
     }
 
@@ -418,8 +393,7 @@ impl Scheduler {
 
     /// When the oldest of what is outstanding from a source was asked for.
     fn owes_since(&self, peer: PeerId) -> Option<Instant> {
-        let of_peer = self.requests.values().filter(|r| r.source == peer);
-        of_peer.map(|r| r.sent).min()
+        self.requests.of(peer).map(|(_, r)| r.sent).min()
     }
 
     /// How long until the reader comes to `group`. For what lies behind it that is never.

@@ -120,8 +120,8 @@ impl Scheduler {
         };
         let is_due = self.slack(first, now) <= DUE_SOON;
         // What comes later in the track must not overtake what was asked for before.
-        let mut before = self.requests.values().filter(|r| r.source == source);
-        let overtakes = before.any(|r| r.on_wire > class && r.groups.first() < Some(first));
+        let mut before = self.requests.of(source).map(|(_, request)| request);
+        let overtakes = before.any(|r| r.on_wire > class && r.groups().first() < Some(first));
         match class {
             Class::Now if !is_due || overtakes => Class::Next,
             Class::Next if !is_due => Class::Rest,

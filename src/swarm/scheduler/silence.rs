@@ -37,7 +37,7 @@ impl Scheduler {
         let since = self.dry_since().filter(|since| now >= *since + STALL)?;
         let missing = self.missing();
         let is_busy = self.sources.iter().any(|(peer, source)| {
-            let is_outstanding = self.requests.values().any(|r| r.source == *peer);
+            let is_outstanding = self.requests.of(*peer).next().is_some();
             source.has_any(&missing) && !source.is_failing() && !is_outstanding
         });
         // One that has had too much to do for so long is as good as silent.

@@ -64,12 +64,16 @@ impl Scheduler {
     fn longest_wait(&self, play_head: u64, now: Instant) -> Duration {
         let waits = self.sources.iter().map(|(peer, source)| {
             let mut before = 0;
-            let waits = self.queue(*peer).into_iter().flat_map(|(_, request)| {
-                let missing = request.groups.difference(&self.have);
-                let wait = self.wait_for(&missing, *peer, source, before, play_head, now);
-                before += missing.bytes(self.size);
-                wait
-            });
+            let waits = self
+                .requests
+                .queue(*peer)
+                .into_iter()
+                .flat_map(|(_, request)| {
+                    let missing = request.groups().difference(&self.have);
+                    let wait = self.wait_for(&missing, *peer, source, before, play_head, now);
+                    before += missing.bytes(self.size);
+                    wait
+                });
             waits.max().unwrap_or_default()
         });
         waits.max().unwrap_or_default()
@@ -102,7 +106,7 @@ impl Scheduler {
 
     /// The same for the next group of `ahead` that nobody was asked for.
     fn wait_for_next(&self, ahead: &GroupSet, play_head: u64, now: Instant) -> Duration {
-        let Some(next) = ahead.difference(&self.asked().0).first() else {
+        let Some(next) = ahead.difference(self.requests.once()).first() else {
             return Duration::ZERO;
         };
         let piece = GroupSet::from_iter([next]);

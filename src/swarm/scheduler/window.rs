@@ -25,7 +25,8 @@ impl Scheduler {
     pub fn handle_unkept(&mut self, kept: GroupSet) {
         self.window.get_or_insert(MemoryWindow { kept });
         let wanted = self.wanted();
-        self.cancel_where(|request| !request.groups.intersects(&wanted));
+        self.requests
+            .cancel_where(|request| !request.groups().intersects(&wanted));
     }
 
     /// What is to be here.
