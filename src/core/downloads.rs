@@ -1,7 +1,7 @@
 //! What is under way to this peer: the look-up of what is to be played, open tracks, fetches, and
 //! which peers can be asked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::effect::{DownloadEffect, Effect, PlayerEffect};
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     player::{PlayId, PlayerEvent},
     protocol::Greeting,
     swarm::{order::FetchOrder, scheduler::RequestOutcome},
+    util::few::Few,
 };
 
 /// What follows from a wish.
@@ -42,8 +43,8 @@ pub struct OpenedTrack {
 pub struct Downloads {
     reach: BTreeSet<PeerId>,
     lookup: Option<Lookup>,
-    tracks: BTreeMap<TrackId, TrackStage>,
-    fetches: BTreeSet<FetchId>,
+    tracks: Few<TrackId, TrackStage>,
+    fetches: Few<FetchId, ()>,
 }
 
 /// What is being found out. A successor is not prepared before what plays has been found, so
@@ -130,25 +131,25 @@ impl Downloads {
 
     /// The store has made room, or could not. Says whether that is waited for.
     pub fn handle_opened(&mut self, track: TrackId, is_there: bool) -> bool {
-        let Some(stage) = self.tracks.get_mut(&track) else {
+        let Some(stage) = self.tracks.get_mut(track) else {
             return false;
         };
         let awaited = *stage == TrackStage::Opening;
         match is_there {
             true => *stage = TrackStage::Open,
-            false if awaited => _ = self.tracks.remove(&track),
+            false if awaited => _ = self.tracks.remove(track),
             false => {}
         }
         awaited
     }
 
     pub fn is_open(&self, track: TrackId) -> bool {
-        self.tracks.get(&track) == Some(&TrackStage::Open)
+        self.tracks.get(track) == Some(&TrackStage::Open)
     }
 
     /// Says whether there was anything to close.
     pub fn close(&mut self, track: TrackId) -> bool {
-        self.tracks.remove(&track).is_some()
+        self.tracks.remove(track).is_some()
     }
 
     pub fn fetch(&mut self, fetch: FetchId, source: PeerId, order: FetchOrder) -> Outcome {
@@ -157,7 +158,7 @@ impl Downloads {
             let lost = FetchEvent::Done(RequestOutcome::ConnectionLost(gone));
             return Outcome::Tell(Event::Fetch(fetch, lost));
         }
-        self.fetches.insert(fetch);
+        self.fetches.insert(fetch, ());
         Outcome::perform(DownloadEffect::Fetch {
             fetch,
             source,
@@ -168,19 +169,19 @@ impl Downloads {
     /// A fetch goes on, or is over.
     pub fn handle_fetch(&mut self, fetch: FetchId, event: &FetchEvent) {
         if matches!(event, FetchEvent::Done(_) | FetchEvent::NotKept(_)) {
-            self.fetches.remove(&fetch);
+            self.fetches.remove(fetch);
         }
     }
 
     pub fn end_fetch(&mut self, fetch: FetchId) -> Option<DownloadEffect> {
-        let is_under_way = self.fetches.remove(&fetch);
-        is_under_way.then_some(DownloadEffect::EndFetch(fetch))
+        let under_way = self.fetches.remove(fetch);
+        under_way.map(|()| DownloadEffect::EndFetch(fetch))
     }
 
     /// Gives all fetches up.
-    pub fn end_fetches(&mut self) -> impl Iterator<Item = DownloadEffect> {
+    pub fn end_fetches(&mut self) -> Vec<DownloadEffect> {
         let fetches = std::mem::take(&mut self.fetches);
-        fetches.into_iter().map(DownloadEffect::EndFetch)
+        fetches.keys().map(DownloadEffect::EndFetch).collect()
     }
 
     pub fn greet(&self, peer: PeerId, greeting: Box<Greeting>) -> Outcome {

@@ -1,16 +1,15 @@
 //! What others have asked of this peer and have not been answered yet.
 
-use std::collections::BTreeMap;
-
 use super::effect::{SliceOrder, UploadEffect};
 use crate::{
     node::{AskId, UploadAnswer},
     protocol::PeerReply,
+    util::few::Few,
 };
 
 /// The open questions.
 #[derive(Debug, Default)]
-pub struct Uploads(BTreeMap<AskId, UploadStage>);
+pub struct Uploads(Few<AskId, UploadStage>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UploadStage {
@@ -29,7 +28,7 @@ impl Uploads {
 
     /// What the node's decision comes to; nothing for a question that is not open any more.
     pub fn answer(&mut self, ask: AskId, answer: UploadAnswer) -> Option<UploadEffect> {
-        let stage = self.0.get(&ask).copied()?;
+        let stage = *self.0.get(ask)?;
         if let UploadAnswer::GiveUp = answer {
             let is_sent = stage == UploadStage::Sending;
             return is_sent.then_some(UploadEffect::EndSlice(ask));
@@ -71,15 +70,15 @@ impl Uploads {
             UploadAnswer::GiveUp => return None,
         };
         match next {
-            Some(stage) => _ = self.0.insert(ask, stage),
-            None => _ = self.0.remove(&ask),
+            Some(stage) => self.0.insert(ask, stage),
+            None => _ = self.0.remove(ask),
         }
         Some(effect)
     }
 
     /// A slice is sent or was given up, or an entry is resolved.
     pub fn handle_answered(&mut self, ask: AskId) {
-        self.0.remove(&ask);
+        self.0.remove(ask);
     }
 }
 
@@ -103,7 +102,7 @@ mod tests {
         assert!(uploads.answer(ASK, hash()).is_some());
         assert!(uploads.answer(ASK, hash()).is_none());
         uploads.handle_answered(ASK);
-        assert!(uploads.0.is_empty());
+        assert_eq!(uploads.0.keys().next(), None);
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::{
         link::{LinkHandle, PeerLink},
         order::FetchOrder,
     },
-    util::work,
+    util::{few::Few, work},
 };
 
 /// See the module's description. Dropping a task cancels it.
@@ -37,9 +37,9 @@ pub struct DownloadTasks {
     /// An own file that is found, until the core says that the player gets it.
     located: Option<(PlayId, FileBytes)>,
     /// Tracks that the store makes room for.
-    opening: BTreeMap<TrackId, Task<()>>,
-    open: BTreeMap<TrackId, OpenBlob>,
-    fetches: BTreeMap<FetchId, Task<()>>,
+    opening: Few<TrackId, Task<()>>,
+    open: Few<TrackId, OpenBlob>,
+    fetches: Few<FetchId, Task<()>>,
 }
 
 /// A track that plays, or is to.
@@ -73,8 +73,8 @@ impl DownloadTasks {
                 }
             }
             DownloadEffect::Close(track) => {
-                self.opening.remove(&track);
-                self.open.remove(&track);
+                self.opening.remove(track);
+                self.open.remove(track);
             }
             DownloadEffect::Link(peer, addresses) => self.set_link(peer, addresses, bench),
             DownloadEffect::Unlink(peer) => _ = self.links.remove(&peer),
@@ -83,7 +83,7 @@ impl DownloadTasks {
                 source,
                 order,
             } => self.fetch(fetch, source, order, bench),
-            DownloadEffect::EndFetch(fetch) => _ = self.fetches.remove(&fetch),
+            DownloadEffect::EndFetch(fetch) => _ = self.fetches.remove(fetch),
             DownloadEffect::Greet(peer, greeting) => {
                 let greeted = hello::greet(self.link(peer), greeting);
                 bench.spawn_event(async move { Event::Greeted(peer, greeted.await) });
@@ -167,7 +167,7 @@ impl DownloadTasks {
         opened: Option<(Arc<Blob>, Pin)>,
         bench: &Workbench,
     ) {
-        self.opening.remove(&track);
+        self.opening.remove(track);
         let Some((blob, pin)) = opened else {
             return;
         };
@@ -185,7 +185,7 @@ impl DownloadTasks {
     }
 
     fn blob(&self, track: TrackId) -> Option<&Arc<Blob>> {
-        self.open.get(&track).map(|open| &open.blob)
+        self.open.get(track).map(|open| &open.blob)
     }
 
     fn fetch(&mut self, id: FetchId, source: PeerId, order: FetchOrder, bench: &Workbench) {
@@ -198,7 +198,7 @@ impl DownloadTasks {
             let event = fetch_into(&link, order, blob, id, &to).await;
             let _ = to.send(Input::Event(Event::Fetch(id, event))).await;
         });
-        self.fetches.retain(|_, task| !task.is_finished());
+        self.fetches.retain(|task| !task.is_finished());
         self.fetches.insert(id, task);
     }
 

@@ -15,7 +15,6 @@ mod visits;
 mod workbench;
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -53,6 +52,7 @@ use crate::{
     },
     tracker::link::{LinkCommand, TrackerEvent},
     util::{
+        few::Few,
         within::{within, Alarm},
         work,
     },
@@ -120,7 +120,7 @@ pub struct Peer {
     downloads: DownloadTasks,
     uploads: UploadTasks,
     visits: Visits,
-    requests: BTreeMap<ControlId, Responder>,
+    requests: Few<ControlId, Responder>,
     outlets: Outlets,
     player: Player,
     tracker: Sender<LinkCommand>,
@@ -203,7 +203,7 @@ impl Peer {
             downloads: DownloadTasks::default(),
             uploads: UploadTasks::default(),
             visits: Visits::default(),
-            requests: BTreeMap::new(),
+            requests: Few::default(),
             outlets,
             player: parts.player,
             tracker: parts.tracker,
@@ -350,7 +350,7 @@ impl Peer {
             }
             Effect::Evict(guest) => self.visits.evict(guest),
             Effect::Answer(ask, outcome) => {
-                if let Some(responder) = self.requests.remove(&ask) {
+                if let Some(responder) = self.requests.remove(ask) {
                     responder.answer(outcome);
                 }
             }

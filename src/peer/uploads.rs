@@ -1,7 +1,6 @@
 //! What answers other peers, for the questions that the core names.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         atomic::{AtomicU64, Ordering},
         Arc,
@@ -24,15 +23,15 @@ use crate::{
         provide::{Done, SharedBudget, SliceReply},
         referrals,
     },
-    util::{within::within, work},
+    util::{few::Few, within::within, work},
 };
 
 /// See the module's description.
 #[derive(Default)]
 pub struct UploadTasks {
-    asks: BTreeMap<AskId, Sender<SliceReply>>,
+    asks: Few<AskId, Sender<SliceReply>>,
     /// Slices that are being sent; closing one has it given up.
-    slices: BTreeMap<AskId, Receiver<GroupSet>>,
+    slices: Few<AskId, Receiver<GroupSet>>,
 }
 
 impl UploadTasks {
@@ -42,7 +41,7 @@ impl UploadTasks {
 
     /// A slice is sent, or was given up.
     pub fn handle_answered(&mut self, ask: AskId) {
-        self.slices.remove(&ask);
+        self.slices.remove(ask);
     }
 
     /// Does `effect`, or starts what does.
@@ -64,7 +63,7 @@ impl UploadTasks {
             }
             UploadEffect::Send(ask, order) => self.send(ask, order, bench),
             UploadEffect::EndSlice(ask) => {
-                if let Some(over) = self.slices.get(&ask) {
+                if let Some(over) = self.slices.get(ask) {
                     log::debug!("a slow reader gives its place to others");
                     over.close();
                 }
@@ -74,14 +73,14 @@ impl UploadTasks {
     }
 
     fn answer(&mut self, ask: AskId, reply: SliceReply) {
-        if let Some(asked) = self.asks.remove(&ask) {
+        if let Some(asked) = self.asks.remove(ask) {
             // It has room for the one answer.
             let _ = asked.try_send(reply);
         }
     }
 
     fn hash(&mut self, ask: AskId, entry: EntryNo, bench: &mut Workbench) {
-        let Some(reply) = self.asks.remove(&ask) else {
+        let Some(reply) = self.asks.remove(ask) else {
             return;
         };
         let library = bench.library.clone();
@@ -96,7 +95,7 @@ impl UploadTasks {
     }
 
     fn send(&mut self, ask: AskId, order: SliceOrder, bench: &mut Workbench) {
-        let Some(reply) = self.asks.remove(&ask) else {
+        let Some(reply) = self.asks.remove(ask) else {
             return;
         };
         let me = bench.endpoint.peer_id();

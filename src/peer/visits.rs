@@ -1,6 +1,6 @@
 //! Connections that other peers open: which are let in, and which are closed for them.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::net::IpAddr;
 
 use async_channel::{Receiver, Sender};
 use smol::Task;
@@ -13,12 +13,12 @@ use crate::{
         guests::{self, GuestId, Verdict},
         provide,
     },
-    util::work,
+    util::{few::Few, work},
 };
 
 /// The connections that are open, each with the task that answers what comes over it.
 #[derive(Default)]
-pub struct Visits(BTreeMap<GuestId, Visit>);
+pub struct Visits(Few<GuestId, Visit>);
 
 struct Visit {
     connection: PeerConnection,
@@ -27,7 +27,7 @@ struct Visit {
 
 impl Visits {
     pub fn connection(&self, guest: GuestId) -> Option<PeerConnection> {
-        self.0.get(&guest).map(|visit| visit.connection.clone())
+        self.0.get(guest).map(|visit| visit.connection.clone())
     }
 
     /// Answers what comes over a connection that another peer has opened.
@@ -46,11 +46,11 @@ impl Visits {
     }
 
     pub fn handle_parted(&mut self, guest: GuestId) {
-        self.0.remove(&guest);
+        self.0.remove(guest);
     }
 
     pub fn evict(&mut self, guest: GuestId) {
-        if let Some(visit) = self.0.remove(&guest) {
+        if let Some(visit) = self.0.remove(guest) {
             log::debug!("no room for a connection of {}", visit.connection.peer);
             visit.connection.evict();
         }

@@ -1,6 +1,7 @@
 //! What several rooms need, and none of them owns.
 
 pub mod backoff;
+pub mod few;
 pub mod near;
 pub mod random;
 pub mod rate;
