@@ -21,6 +21,7 @@
 //! Not here: bytes, verification, connections.
 
 mod choose;
+mod play_head;
 mod referral;
 mod referrals;
 mod requests;
@@ -34,12 +35,13 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::content::ranges::GroupSet;
-use crate::id::{group_count, Group, PeerId};
+use crate::id::{Group, PeerId};
 use crate::protocol::Class;
 use crate::util::random::Random;
 
-pub use choose::READER_STRIDE;
 use choose::SMALL_GROUPS;
+use play_head::PlayHead;
+pub use play_head::READER_STRIDE;
 use requests::{OpenRequest, Requests};
 use silence::Arrivals;
 pub use silence::Stall;
@@ -103,28 +105,15 @@ pub enum RequestOutcome {
 #[derive(Debug)]
 pub struct Scheduler {
     size: u64,
-    /// What the track is to the listener: playing or next.
-    role: Class,
-    opening: GroupSet,
     have: GroupSet,
-    head: Group,
-    /// Where the reader last said that it stands, in bytes, and when.
-    reader_report: (u64, Instant),
+    play_head: PlayHead,
     /// When it was polled last.
     polled: Instant,
     /// Set where the track cannot be kept, and only some of it is to be here at a time.
     window: Option<MemoryWindow>,
-    /// Bytes that a second of this track takes, when it is known.
-    bitrate: Option<u64>,
-    /// Where in the file the sound begins, in bytes.
-    audio_start: u64,
     /// Since when the reader has stood at something that is not here.
     dry_since: Option<Instant>,
     arrivals: Arrivals,
-    /// The sound is held back, so the reader goes no further.
-    held: bool,
-    /// The reader has gone on from what a decoder reads to open the track.
-    past_opening: bool,
     sources: BTreeMap<PeerId, SourceRecord>,
     requests: Requests,
     random: Random,
@@ -140,24 +129,14 @@ impl Scheduler {
     /// Fetches a track of `size` bytes for a listener; `opening` are the byte ranges that a
     /// decoder reads before the first sound: head, audio start, tail.
     pub fn new(size: u64, opening: &[Range<u64>], seed: u64, now: Instant) -> Self {
-        let opening = opening.iter().fold(GroupSet::new(), |set, range| {
-            set.union(&GroupSet::of_bytes(range.start..range.end.min(size)))
-        });
         Self {
             size,
-            role: Class::Now,
-            opening,
             have: GroupSet::new(),
-            head: Group(0),
-            reader_report: (0, now),
+            play_head: PlayHead::new(size, opening, now),
             polled: now,
             window: None,
-            bitrate: None,
-            audio_start: 0,
             dry_since: None,
             arrivals: Arrivals::default(),
-            held: false,
-            past_opening: false,
             sources: BTreeMap::new(),
             requests: Requests::default(),
             random: Random::new(seed),
@@ -190,7 +169,7 @@ impl Scheduler {
 
     /// The track is now playing ([`Class::Now`]), next, or only fetched.
     pub fn handle_role(&mut self, role: Class) {
-        self.role = role;
+        self.play_head.handle_role(role);
     }
 
     /// A source is there, or tells anew what it has. Forgives everything but lies.
@@ -233,14 +212,13 @@ impl Scheduler {
     /// When it waits for something that nobody was asked for, that is a seek: large
     /// requests for far-off groups make way. Small ones are cheaper to finish.
     pub fn handle_demand(&mut self, offset: u64, now: Instant) {
-        self.head = Group::of(offset).min(Group(group_count(self.size)));
-        self.reader_report = (offset.min(self.size), now);
+        self.play_head.handle_demand(offset, now);
         self.look_whether_dry(now);
-        self.past_opening |= !self.is_opening();
-        if self.have.contains(self.head) || self.requests.once().contains(self.head) {
+        let head = self.play_head.group();
+        if self.have.contains(head) || self.requests.once().contains(head) {
             return;
         }
-        let near = GroupSet::from(self.head.0..self.head.0.saturating_add(NEAR_GROUPS));
+        let near = GroupSet::from(head.0..head.0.saturating_add(NEAR_GROUPS));
         self.requests.cancel_where(|request| {
             request.groups().count() > SMALL_GROUPS && !request.groups().intersects(&near)
         });
@@ -248,19 +226,17 @@ impl Scheduler {
 
     /// A second of the track takes this many bytes.
     pub fn handle_bitrate(&mut self, bytes_per_second: u64) {
-        self.bitrate = Some(bytes_per_second.max(1));
+        self.play_head.handle_bitrate(bytes_per_second);
     }
 
     /// The sound begins at this byte; before it lie tags and pictures.
     pub fn handle_audio_start(&mut self, offset: u64) {
-        self.audio_start = offset.min(self.size);
+        self.play_head.handle_audio_start(offset);
     }
 
     /// The sound is held back, or goes on.
     pub fn handle_held(&mut self, held: bool, now: Instant) {
-        if self.held != held {
-            self.reader_report = (self.position(now), now);
-            self.held = held;
+        if self.play_head.handle_held(held, &self.have, now) {
             self.look_whether_dry(now);
         }
     }
@@ -392,8 +368,13 @@ impl Scheduler {
 
     /// Whether the reader comes to what is not here before long.
     pub fn is_short(&self, now: Instant) -> bool {
-        let next = self.missing().at_or_after(self.head).first();
+        let next = self.missing().at_or_after(self.play_head.group()).first();
         next.is_some_and(|next| self.slack(next, now) < NEAR)
+    }
+
+    /// How long until the reader comes to `group`.
+    fn slack(&self, group: Group, now: Instant) -> Duration {
+        self.play_head.slack(group, &self.have, now)
     }
 
     fn missing(&self) -> GroupSet {

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use super::source::{SourceRecord, SourceStatus};
 use super::{requests::OpenRequest, Class, FetchAction, RequestId, Scheduler, NEAR};
 use crate::content::ranges::GroupSet;
-use crate::id::{Group, PeerId, GROUP_BYTES};
-use crate::util::rate::time_of;
+use crate::id::{PeerId, GROUP_BYTES};
 
 /// How a piece came to be asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,7 +35,7 @@ struct Offer {
 impl Scheduler {
     pub(super) fn next_fetch(&mut self, missing: &GroupSet, now: Instant) -> Option<FetchAction> {
         let free = missing.difference(self.requests.once());
-        let next = free.at_or_after(self.head).first();
+        let next = free.at_or_after(self.play_head.group()).first();
         let due = next.map_or(Duration::MAX, |next| self.slack(next, now));
         self.ask_at_head(&free, now)
             .or_else(|| self.ask_again(due, now))
@@ -46,16 +45,18 @@ impl Scheduler {
     }
 
     fn ask_at_head(&mut self, free: &GroupSet, now: Instant) -> Option<FetchAction> {
-        if !free.contains(self.head) {
+        if !free.contains(self.play_head.group()) {
             return None;
         }
         // The rest of the opening is waited for as much as what follows here, and a tail
         // of one group must not stand behind three that nobody reads yet.
-        let waited_for = match self.opening.contains(self.head) {
-            true => free.intersection(&self.opening),
+        let waited_for = match self.play_head.opening().contains(self.play_head.group()) {
+            true => free.intersection(self.play_head.opening()),
             false => free.clone(),
         };
-        let waited_for = waited_for.at_or_after(self.head).take(SMALL_GROUPS);
+        let waited_for = waited_for
+            .at_or_after(self.play_head.group())
+            .take(SMALL_GROUPS);
         self.ask(&waited_for, Urgency::WaitedFor, now)
     }
 
@@ -90,7 +91,12 @@ impl Scheduler {
 
     /// What is free to be asked for, most urgent first.
     fn by_urgency(&self, free: &GroupSet) -> Vec<GroupSet> {
-        let mut opening: Vec<GroupSet> = self.opening.iter_ranges().map(Into::into).collect();
+        let mut opening: Vec<GroupSet> = self
+            .play_head
+            .opening()
+            .iter_ranges()
+            .map(Into::into)
+            .collect();
         // Head, audio start and tail side by side, before the second part of a long head.
         opening.sort_by_key(|range| range.intersects(self.requests.once()));
         opening
@@ -180,7 +186,7 @@ impl Scheduler {
         if let Some(asked) = self.sources.get_mut(&source) {
             asked.handle_asked(random, now);
         }
-        let classes = (self.class_of(&groups), on_wire);
+        let classes = (self.play_head.class_of(&groups), on_wire);
         let request = OpenRequest::new(source, groups.clone(), classes, now);
         let req = self.requests.add(request);
         FetchAction::Fetch {
@@ -198,7 +204,7 @@ impl Scheduler {
     pub(super) fn preemptable(&self, now: Instant) -> Vec<RequestId> {
         let late = self.late(now).into_iter().next();
         // Nobody hears it while the sound is held back.
-        let Some((slack, silent, piece)) = late.filter(|_| !self.held) else {
+        let Some((slack, silent, piece)) = late.filter(|_| !self.play_head.is_held()) else {
             return Vec::new();
         };
         let first = piece.take(1);
@@ -245,7 +251,8 @@ impl Scheduler {
     /// in vain is not heard.
     fn is_dispensable(&self, peer: PeerId) -> bool {
         let source = self.sources.get(&peer);
-        let Some(source) = source.filter(|source| source.is_away() && !self.held) else {
+        let Some(source) = source.filter(|source| source.is_away() && !self.play_head.is_held())
+        else {
             return false;
         };
         let mut left = source.part_of(&self.missing());
@@ -309,7 +316,10 @@ impl Scheduler {
                 let outstanding = self.outstanding(peer);
                 let (has, ahead) = if late {
                     let eta = self.eta(peer, outstanding + first.bytes(self.size), now);
-                    (self.in_time(&has, eta, now), outstanding)
+                    (
+                        self.play_head.in_time(&has, eta, &self.have, now),
+                        outstanding,
+                    )
                 } else {
                     (has, ahead)
                 };
@@ -337,21 +347,6 @@ impl Scheduler {
                 half_second.clamp(1, MAX_BULK_GROUPS)
             }
             _ => SMALL_GROUPS,
-        }
-    }
-
-    /// Of `groups`, those that the reader does not come to within `eta`; those behind it
-    /// have all the time in the world.
-    fn in_time(&self, groups: &GroupSet, eta: Duration, now: Instant) -> GroupSet {
-        let played = self.bytes_in(eta).saturating_add(self.position(now));
-        let from = Group::of(played.saturating_add(GROUP_BYTES));
-        let later = match self.is_opening() {
-            true => groups.difference(&self.opening).at_or_after(from),
-            false => groups.at_or_after(from),
-        };
-        match later.is_empty() {
-            true => groups.difference(&groups.at_or_after(self.head)),
-            false => later,
         }
     }
 
@@ -395,69 +390,6 @@ impl Scheduler {
     fn owes_since(&self, peer: PeerId) -> Option<Instant> {
         self.requests.of(peer).map(|(_, r)| r.sent).min()
     }
-
-    /// How long until the reader comes to `group`. For what lies behind it that is never.
-    pub(super) fn slack(&self, group: Group, now: Instant) -> Duration {
-        if self.opening.contains(group) && self.is_opening() {
-            return Duration::ZERO;
-        }
-        if group < self.head {
-            return Duration::MAX;
-        }
-        let bytes = group.start().saturating_sub(self.position(now));
-        time_of(bytes, self.bytes_in(SECOND))
-    }
-
-    /// Where the reader is about now. It tells that in strides, goes on at the track's
-    /// rate between them, and stands still where a group is missing.
-    pub(super) fn position(&self, now: Instant) -> u64 {
-        let (reported, at) = self.reader_report;
-        if self.held {
-            return reported;
-        }
-        let since = now.saturating_duration_since(at).min(STRIDE_TIME);
-        let moved = self.bytes_in(since).min(READER_STRIDE);
-        let missing = self.have.first_missing(Group::of(reported)).start();
-        reported.saturating_add(moved).min(missing.max(reported))
-    }
-
-    /// Whether the reader is still in the opening, before the first sound.
-    pub(super) fn is_opening(&self) -> bool {
-        self.opening.contains(self.head)
-    }
-
-    /// Where the reader goes on: before the first sound it is anywhere in the opening, also
-    /// at the tail.
-    pub(super) fn reads_on_from(&self) -> Group {
-        match self.is_opening() {
-            true => self.head.min(Group::of(self.audio_start)),
-            false => self.head,
-        }
-    }
-
-    /// Bytes of the track that `time` of it takes.
-    pub(super) fn bytes_in(&self, time: Duration) -> u64 {
-        let rate = self.bitrate.unwrap_or(GUESSED_BITRATE);
-        let bytes = u128::from(rate) * time.as_micros() / 1_000_000;
-        u64::try_from(bytes).unwrap_or(u64::MAX)
-    }
-
-    /// How urgent a request is: as its first group.
-    pub(super) fn class_of(&self, groups: &GroupSet) -> Class {
-        let first = groups.first();
-        first.map_or(Class::Rest, |first| self.class(first))
-    }
-
-    /// How urgent a group is.
-    pub(super) fn class(&self, group: Group) -> Class {
-        let from = self.reads_on_from();
-        let soon = Group::of(from.start().saturating_add(self.bytes_in(SOON)));
-        if self.opening.contains(group) || (from <= group && group <= soon) {
-            self.role
-        } else {
-            Class::Rest
-        }
-    }
 }
 
 /// Whether what is due after `slack` should not be left to a source that brings it after `eta`,
@@ -498,18 +430,3 @@ const GRACE: Duration = Duration::from_millis(100);
 
 /// A request that is due so much later gives way; less is not worth asking for again.
 const YIELD: Duration = Duration::from_millis(500);
-
-/// What lies so far ahead of the play head is played soon. More than the last stretch of a
-/// track in which the next one is begun: what is asked for as less urgent than that one
-/// comes after it.
-const SOON: Duration = Duration::from_secs(60);
-
-/// The rate while it is unknown: CD quality FLAC.
-pub(super) const GUESSED_BITRATE: u64 = 140_000;
-
-/// The reader tells where it stands at least this often, in bytes, as much as is asked for at
-/// once; a reader that does not move (paused) is taken to stand there.
-pub const READER_STRIDE: u64 = 256 * 1024;
-const STRIDE_TIME: Duration = Duration::from_secs(60);
-
-const SECOND: Duration = Duration::from_secs(1);

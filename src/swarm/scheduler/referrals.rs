@@ -56,8 +56,14 @@ impl Scheduler {
         if self.spread_from.is_none() {
             return;
         }
-        let near = Group::of(self.head.start().saturating_add(self.bytes_in(NEAR)));
-        let near = GroupSet::from(self.head.0..near.0.saturating_add(1)).union(&self.opening);
+        let near = Group::of(
+            self.play_head
+                .group()
+                .start()
+                .saturating_add(self.play_head.bytes_in(NEAR)),
+        );
+        let near = GroupSet::from(self.play_head.group().0..near.0.saturating_add(1))
+            .union(self.play_head.opening());
         let named = self.sources.values_mut().map(|source| &mut source.referral);
         for naming in named {
             if naming
@@ -90,13 +96,16 @@ impl Scheduler {
     /// What is missing and was not asked for, in the order in which it is asked for: what is
     /// due soon, then, when others listen, what is rare among them, then the rest.
     pub(super) fn in_turn(&self, free: &GroupSet) -> Vec<GroupSet> {
-        let head = self.reads_on_from();
+        let head = self.play_head.reads_on_from();
         let ahead = free.at_or_after(head);
         let behind = free.difference(&ahead);
         let Some(chance) = self.spread_from else {
             return vec![ahead, behind];
         };
-        let due = Group::of(head.start().saturating_add(self.bytes_in(DUE_SOON)));
+        let due = Group::of(
+            head.start()
+                .saturating_add(self.play_head.bytes_in(DUE_SOON)),
+        );
         let later = ahead.at_or_after(due);
         let soon = ahead.difference(&later);
         let later = later.union(&behind);
@@ -114,7 +123,7 @@ impl Scheduler {
     /// of what plays has the time to come from others, and still goes before most of the next
     /// track.
     pub(super) fn class_on_wire(&self, source: PeerId, groups: &GroupSet, now: Instant) -> Class {
-        let class = self.class_of(groups);
+        let class = self.play_head.class_of(groups);
         let Some(first) = groups.first() else {
             return class;
         };

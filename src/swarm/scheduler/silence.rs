@@ -84,9 +84,9 @@ impl Scheduler {
     /// Notes whether the reader stands at something that is not here, or is held back until
     /// more is.
     pub(super) fn look_whether_dry(&mut self, now: Instant) {
-        let at_end = self.head.0 >= group_count(self.size);
-        let stands = !at_end && !self.have.contains(self.head);
-        let is_dry = stands || (self.held && !self.missing().is_empty());
+        let at_end = self.play_head.group().0 >= group_count(self.size);
+        let stands = !at_end && !self.have.contains(self.play_head.group());
+        let is_dry = stands || (self.play_head.is_held() && !self.missing().is_empty());
         self.dry_since = match self.dry_since {
             _ if !is_dry => None,
             since => since.or(Some(now)),

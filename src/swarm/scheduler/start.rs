@@ -10,7 +10,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::choose::GUESSED_BITRATE;
 use super::source::{SourceRecord, SourceStatus};
 use super::Scheduler;
 use crate::content::ranges::GroupSet;
@@ -32,7 +31,7 @@ pub struct StartBuffer {
 impl Scheduler {
     /// What the sound has to wait for; `None` when it may begin.
     pub fn start_buffer(&self, now: Instant) -> Option<StartBuffer> {
-        let play_head = self.play_head();
+        let play_head = self.play_head.listener();
         let ahead = self.missing().at_or_after(Group::of(play_head));
         let first = ahead.first()?;
         let wait = self
@@ -42,22 +41,15 @@ impl Scheduler {
         if wait.is_zero() && short == 0 {
             return None;
         }
-        let here = self.time_of(first.start().saturating_sub(play_head));
+        let here = self
+            .play_head
+            .time_of(first.start().saturating_sub(play_head));
         Some(StartBuffer {
             here,
-            needed: here + wait.max(self.time_of(short)),
+            needed: here + wait.max(self.play_head.time_of(short)),
             arriving: self.arriving(now),
-            bitrate: self.bitrate.unwrap_or(GUESSED_BITRATE),
+            bitrate: self.play_head.bitrate(),
         })
-    }
-
-    /// Where the listener is, in bytes. Before the first sound the reader goes to and fro in
-    /// the opening.
-    fn play_head(&self) -> u64 {
-        match self.past_opening {
-            true => self.reader_report.0,
-            false => self.audio_start,
-        }
     }
 
     /// By how much the latest of what is under way would be too late.
@@ -99,7 +91,10 @@ impl Scheduler {
         let waits = ends.map(|(group, bytes)| {
             let eta = self.eta(peer, before + bytes, now);
             let safe = eta + eta / 3 + jitter(source);
-            safe.saturating_sub(self.time_of(group.start().saturating_sub(play_head)))
+            safe.saturating_sub(
+                self.play_head
+                    .time_of(group.start().saturating_sub(play_head)),
+            )
         });
         waits.into_iter().max()
     }
@@ -117,7 +112,10 @@ impl Scheduler {
         let etas = able.map(|(peer, source)| source.rests(now) + self.eta_of(*peer, &piece, now));
         let eta = etas.min().unwrap_or(LONGEST).min(LONGEST);
         let safe = eta + eta / 3;
-        safe.saturating_sub(self.time_of(next.start().saturating_sub(play_head)))
+        safe.saturating_sub(
+            self.play_head
+                .time_of(next.start().saturating_sub(play_head)),
+        )
     }
 
     /// Bytes of `missing` that would not be here by the end of the track.
@@ -125,7 +123,7 @@ impl Scheduler {
         let Some(rate) = self.rate_of_all() else {
             return 0;
         };
-        let left = self.time_of(self.size.saturating_sub(play_head));
+        let left = self.play_head.time_of(self.size.saturating_sub(play_head));
         let safe = u128::from(rate) * RELIED_ON_PER_CENT / 100;
         let by_then = safe * left.as_micros() / 1_000_000;
         let by_then = u64::try_from(by_then).unwrap_or(u64::MAX);
@@ -146,14 +144,10 @@ impl Scheduler {
 
     /// How long the reader still goes until the end of the track.
     pub fn time_left(&self, now: Instant) -> Duration {
-        self.time_of(self.size.saturating_sub(self.position(now)))
-    }
-
-    /// How long `bytes` of the track sound.
-    fn time_of(&self, bytes: u64) -> Duration {
-        let rate = self.bitrate.unwrap_or(GUESSED_BITRATE);
-        let micros = u128::from(bytes) * 1_000_000 / u128::from(rate);
-        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+        self.play_head.time_of(
+            self.size
+                .saturating_sub(self.play_head.position(&self.have, now)),
+        )
     }
 }
 

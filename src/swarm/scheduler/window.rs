@@ -47,9 +47,9 @@ impl Scheduler {
     }
 
     fn around(&self, behind: u32, ahead: u32) -> GroupSet {
-        let Group(head) = self.head;
+        let Group(head) = self.play_head.group();
         let stretch = GroupSet::from(head.saturating_sub(behind)..head.saturating_add(ahead));
-        stretch.union(&self.opening.take(MAX_OPENING))
+        stretch.union(&self.play_head.opening().take(MAX_OPENING))
     }
 }
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::choose::{MAX_BULK_GROUPS, MAX_REQUESTS_PER_SOURCE};
 use super::source::FIRST_PATIENCE;
 use super::*;
-use crate::id::GROUP_BYTES;
+use crate::id::{group_count, GROUP_BYTES};
 
 const SIZE: u64 = 300 * GROUP_BYTES - 77;
 
@@ -503,7 +503,9 @@ fn a_seek_drops_what_is_far_and_asks_there_at_once() {
 fn a_class_tells_what_is_played_soon_from_the_rest() {
     let mut scheduler = scheduler(1);
     scheduler.handle_bitrate(GROUP_BYTES);
-    let classes = |s: &Scheduler| [0, 60, 61, 125, 299].map(|n| s.class(Group(n)));
+    let classes = |s: &Scheduler| {
+        [0, 60, 61, 125, 299].map(|n| s.play_head.class_of(&GroupSet::from(n..n + 1)))
+    };
     use Class::{Next, Now, Rest};
     assert_eq!(classes(&scheduler), [Now, Now, Rest, Now, Now]);
     scheduler.handle_role(Next);
