@@ -17,6 +17,7 @@ use crate::{
         requester::Requester,
         serving::{self, own::OwnPart, Admission, Serving, Ticket},
     },
+    util::few::Few,
 };
 
 /// Names a question of another peer's for as long as it is open.
@@ -57,7 +58,7 @@ pub struct Answers {
     /// order in which they were asked for, and until when that is waited for.
     held: VecDeque<(Instant, Slice)>,
     /// Entries that are being looked up or hashed, and the requester of each.
-    resolving: BTreeMap<AskId, PeerId>,
+    resolving: Few<AskId, PeerId>,
     ready: VecDeque<(AskId, UploadAnswer)>,
 }
 
@@ -117,7 +118,7 @@ impl Answers {
             elsewhere: names_others.then(Referrals::new),
             held: VecDeque::new(),
             slices: BTreeMap::new(),
-            resolving: BTreeMap::new(),
+            resolving: Few::default(),
             ready: VecDeque::new(),
         }
     }
@@ -141,7 +142,7 @@ impl Answers {
             }
             PeerRequest::Resolve { entry } => match own.and_then(|own| own.get(entry)) {
                 Some(there) if there.listed().is_some() => {
-                    let of_peer = self.resolving.values().filter(|p| **p == peer).count();
+                    let of_peer = self.resolving.iter().filter(|(_, p)| **p == peer).count();
                     match of_peer < MAX_RESOLVES_PER_PEER {
                         true => {
                             self.resolving.insert(ask, peer);
@@ -179,7 +180,7 @@ impl Answers {
     /// A slice is sent, an entry resolved, or either was given up; so many bytes of it were
     /// sent, and `groups` have reached the requester.
     pub fn handle_done(&mut self, ask: AskId, sent: u64, groups: &GroupSet, now: Instant) {
-        if self.resolving.remove(&ask).is_some() {
+        if self.resolving.remove(ask).is_some() {
             return;
         }
         let ticket = self

@@ -1,25 +1,27 @@
 //! Which nodes of an older version have called lately.
 
 use std::{
-    collections::BTreeMap,
     net::IpAddr,
     time::{Duration, Instant},
 };
 
 use super::OLDER;
+use crate::util::few::Few;
 
 /// By their addresses, when each has called last.
 #[derive(Debug, Default)]
-pub struct OlderNodes(BTreeMap<IpAddr, Instant>);
+pub struct OlderNodes(Few<IpAddr, Instant>);
 
 impl OlderNodes {
     /// One has called; whether that is worth a line.
     pub fn handle_call(&mut self, address: IpAddr, now: Instant) -> bool {
-        self.0.retain(|_, at| now < *at + KNOWN_FOR);
-        if self.0.len() >= MAX_NODES && !self.0.contains_key(&address) {
-            return false;
+        self.0.retain(|at| now < *at + KNOWN_FOR);
+        let is_news = self.0.get(address).is_none();
+        if !is_news || self.0.len() < MAX_NODES {
+            self.0.insert(address, now);
+            return is_news;
         }
-        self.0.insert(address, now).is_none()
+        false
     }
 
     pub fn problems(&self, now: Instant) -> impl Iterator<Item = String> + '_ {

@@ -6,7 +6,7 @@
 //! read from the tracker, but the lease is renewed.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     io,
     net::{IpAddr, SocketAddr, TcpStream},
     time::{Duration, Instant},
@@ -35,7 +35,7 @@ use crate::{
         encode_frame, is_older, read_frame, FrameError, FromTracker, ToTracker, DEFAULT_PORT,
         MAX_TRACKER_FRAME, OLDER,
     },
-    util::{near::is_near, within::io_within},
+    util::{few::Few, near::is_near, within::io_within},
 };
 
 /// Keeps the node registered until it leaves or `commands` is closed; `seed`
@@ -55,7 +55,7 @@ pub async fn run(
     let mut driver = ClientDriver {
         links: Links::new(identity.peer_id(), introduction, seed),
         identity,
-        connections: BTreeMap::new(),
+        connections: Few::default(),
         last: 0,
         arrived,
         arrivals,
@@ -91,7 +91,7 @@ enum TrackerInput {
 struct ClientDriver<'a> {
     links: Links,
     identity: Identity,
-    connections: BTreeMap<LinkId, TrackerConnection>,
+    connections: Few<LinkId, TrackerConnection>,
     /// The number of the last connection.
     last: u64,
     /// What comes from all connections. What one that has ended left there counts no more.
@@ -138,14 +138,17 @@ impl ClientDriver<'_> {
     }
 
     fn handle_arrival(&mut self, number: u64, arrival: TrackerInput, now: Instant) {
-        let mut connections = self.connections.iter_mut();
-        let Some((&link, connection)) = connections.find(|(_, c)| c.number == number) else {
+        let mut connections = self.connections.iter();
+        let link = connections.find(|(_, c)| c.number == number);
+        let Some(link) = link.map(|(link, _)| link) else {
             return;
         };
         match arrival {
             TrackerInput::Connected(reached_at, chain) => {
                 let tracker = peer_of(&chain);
-                connection.chain = chain;
+                if let Some(connection) = self.connections.get_mut(link) {
+                    connection.chain = chain;
+                }
                 let candidates = match self.links.bound() {
                     Some(ip) if ip.is_loopback() => Vec::new(),
                     Some(ip) => vec![ip],
@@ -159,7 +162,7 @@ impl ClientDriver<'_> {
             TrackerInput::Message(message) => self.links.handle_message(link, message, now),
             TrackerInput::Unknown(kind) => self.links.handle_unknown(link, kind, now),
             TrackerInput::Closed(why) => {
-                self.connections.remove(&link);
+                self.connections.remove(link);
                 self.links.handle_closed(link, why, now);
             }
         }
@@ -170,8 +173,8 @@ impl ClientDriver<'_> {
         let identity = &self.identity;
         let is_out = |c: &TrackerConnection| !c.chain.is_empty() && !identity.believes(&c.chain);
         let out = self.connections.iter().filter(|(_, c)| is_out(c));
-        for link in out.map(|(link, _)| *link).collect::<Vec<_>>() {
-            self.connections.remove(&link);
+        for link in out.map(|(link, _)| link).collect::<Vec<_>>() {
+            self.connections.remove(link);
             self.links.handle_closed(link, KEY_TAKEN_AWAY.into(), now);
         }
     }
@@ -215,7 +218,7 @@ impl ClientDriver<'_> {
             match action {
                 LinksAction::Connect { link, to } => self.connect(link, to),
                 LinksAction::Send { link, message } => self.send(link, &message, now),
-                LinksAction::Disconnect { link } => drop(self.connections.remove(&link)),
+                LinksAction::Disconnect { link } => drop(self.connections.remove(link)),
                 LinksAction::Tell(event) => self.untold.push_back(event),
             }
         }
@@ -243,11 +246,11 @@ impl ClientDriver<'_> {
     }
 
     fn send(&mut self, link: LinkId, message: &ToTracker, now: Instant) {
-        let Some(connection) = self.connections.get(&link) else {
+        let Some(connection) = self.connections.get(link) else {
             return;
         };
         if connection.outbox.try_send(encode_frame(message)).is_err() {
-            self.connections.remove(&link);
+            self.connections.remove(link);
             self.links
                 .handle_closed(link, "it does not read".into(), now);
         }

@@ -1,7 +1,8 @@
 //! Maps of few entries, with little code for each kind.
 
-/// A map that is looked through from its first entry on: for at most some hundred entries, where
-/// that takes less than a microsecond. A tree is 8 KB of code for each kind of entry.
+/// A map that is looked through from its first entry on, which is the one that was put in first:
+/// for at most some hundred entries, where that takes less than a microsecond. A tree is 8 KB of
+/// code for each kind of entry.
 #[derive(Debug)]
 pub struct Few<K, V>(Vec<(K, V)>);
 
@@ -33,14 +34,21 @@ impl<K: Copy + PartialEq, V> Few<K, V> {
     }
 
     pub fn remove(&mut self, key: K) -> Option<V> {
-        self.place(key).map(|n| self.0.swap_remove(n).1)
+        self.place(key).map(|n| self.0.remove(n).1)
     }
 
     pub fn retain(&mut self, mut stays: impl FnMut(&V) -> bool) {
         self.0.retain(|(_, value)| stays(value));
     }
 
-    /// In no order.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (K, &V)> {
+        self.0.iter().map(|(key, value)| (*key, value))
+    }
+
     pub fn keys(&self) -> impl Iterator<Item = K> + '_ {
         self.0.iter().map(|(key, _)| *key)
     }
@@ -74,9 +82,11 @@ mod tests {
                     prop_assert_eq!(few.get(key), map.get(&key));
                     prop_assert_eq!(few.get_mut(key), map.get_mut(&key));
                 }
-                let mut keys: Vec<_> = few.keys().collect();
-                keys.sort_unstable();
-                prop_assert!(keys.iter().eq(map.keys()));
+                let mut all: Vec<_> = few.iter().collect();
+                all.sort_unstable();
+                prop_assert!(all.into_iter().eq(map.iter().map(|(key, value)| (*key, value))));
+                prop_assert!(few.keys().eq(few.iter().map(|(key, _)| key)));
+                prop_assert_eq!(few.len(), map.len());
             }
         }
     }

@@ -1,13 +1,13 @@
 //! How many clients there may be, and what is said to one too many.
 
 use std::{
-    collections::BTreeMap,
     fmt,
     net::IpAddr,
     time::{Duration, Instant},
 };
 
 use super::guesses::Prefix;
+use crate::util::few::Few;
 
 /// Clients at a time: some desks, each with several programs that stay connected, the phones,
 /// and some scripts.
@@ -68,13 +68,13 @@ pub(super) fn check(
 
 /// What has been complained about lately: each address once in a while.
 #[derive(Debug, Default)]
-pub(super) struct Complaints(BTreeMap<IpAddr, Instant>);
+pub(super) struct Complaints(Few<IpAddr, Instant>);
 
 impl Complaints {
     /// Whether it is worth a line of the log that `from` is complained about.
     pub fn is_news(&mut self, from: IpAddr, now: Instant) -> bool {
-        self.0.retain(|_, since| *since + QUIET > now);
-        let is_news = self.0.len() < MAX_COMPLAINTS && !self.0.contains_key(&from);
+        self.0.retain(|since| *since + QUIET > now);
+        let is_news = self.0.len() < MAX_COMPLAINTS && self.0.get(from).is_none();
         if is_news {
             self.0.insert(from, now);
         }
