@@ -138,9 +138,7 @@ impl ClientDriver<'_> {
     }
 
     fn handle_arrival(&mut self, number: u64, arrival: TrackerInput, now: Instant) {
-        let mut connections = self.connections.iter();
-        let link = connections.find(|(_, c)| c.number == number);
-        let Some(link) = link.map(|(link, _)| link) else {
+        let Some(link) = self.link_of(number) else {
             return;
         };
         match arrival {
@@ -166,6 +164,13 @@ impl ClientDriver<'_> {
                 self.links.handle_closed(link, why, now);
             }
         }
+    }
+
+    /// The link that has this connection.
+    fn link_of(&self, number: u64) -> Option<LinkId> {
+        let mut connections = self.connections.iter();
+        let found = connections.find(|(_, c)| c.number == number);
+        found.map(|(link, _)| link)
     }
 
     /// Ends the connections with trackers whose keys were taken away.
