@@ -403,6 +403,17 @@ const CONTRACTS: &[Contract] = &[
         },
         &[Started(1), Crossed(1, 2), Started(2), Ended(2)],
     ),
+    (
+        "and is no underrun where more was expected before",
+        |player| {
+            player.load(1, LONG);
+            player.load(2, next(awaited(SHORT)));
+            player.until(Crossed(1, 2));
+            player.arrive(2, true);
+            player.until(Ended(2));
+        },
+        &[Started(1), Crossed(1, 2), Started(2), Ended(2)],
+    ),
 ];
 
 #[test]

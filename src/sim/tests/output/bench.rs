@@ -130,8 +130,7 @@ impl PlayerBench for RealBench {
     }
 
     fn wait(&mut self) {
-        // Where the test lets none run dry it is the machine that had no time; and a successor
-        // that is late is one until it starts.
+        // Where the test lets none run dry it is the machine that had no time.
         let bytes = &self.bytes;
         let runs_dry = |play: u64| bytes[&play].state.lock().unwrap().runs_dry;
         while let Ok(event) = self.events.try_recv() {
