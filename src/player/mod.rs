@@ -21,6 +21,7 @@ mod output;
 pub mod pace;
 mod paced;
 pub mod queue;
+mod raw_time;
 pub mod report;
 mod ring;
 pub mod spec;
@@ -37,6 +38,7 @@ use crate::media::decode::TrackBytes;
 use crate::media::MediaInfo;
 use deck::Places;
 use inbox::Inbox;
+use raw_time::RawTime;
 use ring::RingState;
 
 pub use device::{devices, try_out, DeviceInfo};
@@ -199,8 +201,9 @@ impl PositionBoard {
         asked
             .filter(|(play, _)| board.places.can_be_sought(*play))
             .or_else(|| {
-                let read = board.ring.as_ref().map_or(0, |ring| ring.read());
-                board.places.position(read)
+                let ring = board.ring.as_ref();
+                let heard = ring.map_or(0, |ring| ring.heard(RawTime::now()));
+                board.places.position(heard)
             })
     }
 }

@@ -7,6 +7,8 @@
 //! are counted from the ring's creation; that count is the generation: what
 //! lies before `content_start` belongs to something stopped and is dropped.
 
+mod presented;
+
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,12 +17,14 @@ use rtrb::{Consumer, Producer, RingBuffer};
 
 use super::deck::{RingLook, RingOrder};
 use super::pace::{RESUME, RING};
+use super::raw_time::RawTime;
+use presented::{Presented, PresentedCell};
 
 /// Makes the two ends of a ring for a device of `rate` and `channels`.
 pub fn ring(rate: u32, channels: u16, gain: f32) -> (Feed, Renderer) {
     let frames = frames_in(RING, rate);
     let (producer, consumer) = RingBuffer::new(frames * usize::from(channels));
-    let state = Arc::new(RingState::new(gain));
+    let state = Arc::new(RingState::new(rate, gain));
     let feed = Feed {
         producer,
         state: state.clone(),
@@ -85,9 +89,10 @@ pub struct RingState {
     read: AtomicU64,
     starved: AtomicBool,
     underruns: AtomicU32,
-    /// Nanoseconds after `epoch`, plus one, at which the first frame since the last release
-    /// went to the device; 0 before.
+    /// When the first frame since the last release went to the device, as a [`RawTime`]; 0
+    /// before.
     first_frame: AtomicU64,
+    presented: PresentedCell,
     // Told to it:
     written: AtomicU64,
     content_start: AtomicU64,
@@ -97,17 +102,19 @@ pub struct RingState {
     fade_in: AtomicBool,
     gentle: AtomicBool,
     gain: AtomicU32,
-    epoch: Instant,
+    /// Frames a second.
+    rate: u32,
 }
 
 impl RingState {
-    fn new(gain: f32) -> Self {
+    fn new(rate: u32, gain: f32) -> Self {
         Self {
             calls: AtomicU64::new(0),
             read: AtomicU64::new(0),
             starved: AtomicBool::new(false),
             underruns: AtomicU32::new(0),
             first_frame: AtomicU64::new(0),
+            presented: PresentedCell::default(),
             written: AtomicU64::new(0),
             content_start: AtomicU64::new(0),
             content_end: AtomicU64::new(0),
@@ -116,7 +123,7 @@ impl RingState {
             fade_in: AtomicBool::new(false),
             gentle: AtomicBool::new(false),
             gain: AtomicU32::new(gain.to_bits()),
-            epoch: Instant::now(),
+            rate,
         }
     }
 
@@ -156,8 +163,15 @@ impl RingState {
 
     /// When the first frame since [`Self::release`] went to the device.
     pub fn first_frame_at(&self) -> Option<Instant> {
-        let nanos = self.first_frame.load(Ordering::Acquire).checked_sub(1)?;
-        Some(self.epoch + Duration::from_nanos(nanos))
+        let at = self.first_frame.load(Ordering::Acquire);
+        let passed = RawTime::now().since(RawTime(at));
+        Instant::now().checked_sub(passed).filter(|_| at > 0)
+    }
+
+    /// The number of the frame that is heard at `now`, ahead of the air by the device's buffer.
+    pub fn heard(&self, now: RawTime) -> u64 {
+        let presented = self.presented.load();
+        presented.map_or(self.read(), |presented| presented.heard(now, self.rate))
     }
 
     /// Silences and drops all that is in the ring, until [`Self::release`]. What was wanted of
@@ -303,6 +317,11 @@ impl Renderer {
             done += copied;
         }
         out[done * self.channels..].fill(T::SILENCE);
+        self.state.presented.store(Presented {
+            frame: self.read - done as u64,
+            count: done as u64,
+            at: RawTime::now(),
+        });
         self.state.read.store(self.read, Ordering::Release);
         Rendered {
             frames: done,
@@ -350,9 +369,8 @@ impl Renderer {
             };
         }
         if self.state.first_frame.load(Ordering::Relaxed) == 0 {
-            let nanos = self.state.epoch.elapsed().as_nanos();
-            let nanos = u64::try_from(nanos).unwrap_or(u64::MAX - 1);
-            self.state.first_frame.store(nanos + 1, Ordering::Release);
+            let now = RawTime::now().0.max(1);
+            self.state.first_frame.store(now, Ordering::Release);
         }
     }
 

@@ -229,7 +229,12 @@ pub const IMPURE: &[(&str, &str)] = &[
     ("player/outbox.rs", "hands events to a channel"),
     ("player/output.rs", "opens an output"),
     ("player/paced.rs", "a thread that keeps a device's pace"),
+    ("player/raw_time.rs", "asks the clock that sound goes by"),
     ("player/ring.rs", "samples that two threads share"),
+    (
+        "player/ring/presented.rs",
+        "what the device's callback tells other threads",
+    ),
     ("player/wav.rs", "writes a file of sound"),
     ("port_owner.rs", "reads /proc"),
     ("protocol/framing.rs", "reads a stream"),

@@ -43,6 +43,8 @@ fn frames_come_out_as_they_went_in_and_are_counted() {
     assert_eq!(feed.state.first_frame_at(), None);
     assert_eq!(render(&mut renderer, 8).0, samples[..8]);
     assert!(feed.state.first_frame_at().is_some());
+    let heard = |at| feed.state.heard(RawTime(at));
+    assert_eq!((heard(0), heard(u64::MAX)), (0, 4));
     assert_eq!((feed.state.written(), feed.state.read()), (10, 4));
     assert_eq!(feed.state.look().calls, 2);
     feed.push(&vec![1.0; 1000]);
