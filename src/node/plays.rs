@@ -14,7 +14,7 @@ mod stream;
 mod streams;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -34,6 +34,7 @@ use crate::{
     player::{queue::QueueItem, transport::Cause, PlayId},
     protocol::Class,
     swarm::scheduler::StartBuffer,
+    util::few::Few,
 };
 
 /// What has to be done for the plays.
@@ -118,7 +119,7 @@ pub struct Arrived {
 /// See the module's description.
 pub struct Plays {
     me: PeerId,
-    plays: BTreeMap<PlayId, Play>,
+    plays: Few<PlayId, Play>,
     streams: Streams,
     steps: VecDeque<PlayStep>,
 }
@@ -194,7 +195,7 @@ impl Plays {
     pub fn new(me: PeerId, seed: u64) -> Self {
         Self {
             me,
-            plays: BTreeMap::new(),
+            plays: Few::default(),
             streams: Streams::new(me, seed),
             steps: VecDeque::new(),
         }
@@ -229,7 +230,7 @@ impl Plays {
 
     /// The sound of a play ran dry: it waits until enough is here to go on with.
     pub fn handle_underrun(&mut self, play: PlayId, now: Instant) {
-        let Some(waiting) = self.plays.get_mut(&play) else {
+        let Some(waiting) = self.plays.get_mut(play) else {
             return;
         };
         let stream = waiting.stage.loaded().and_then(|t| self.streams.get(t));
@@ -245,7 +246,7 @@ impl Plays {
 
     /// What the sound of `play` waits for, if it is held back.
     pub fn start_buffer(&self, play: PlayId, now: Instant) -> Option<StartBuffer> {
-        let play = self.plays.get(&play).filter(|play| play.held)?;
+        let play = self.plays.get(play).filter(|play| play.held)?;
         self.streams.get(play.stage.loaded()?)?.start_buffer(now)
     }
 
@@ -294,7 +295,7 @@ impl Plays {
     /// What was next plays now.
     pub fn handle_crossed(&mut self, to: PlayId) {
         self.forget(|play| play.request.play != to);
-        if let Some(play) = self.plays.get_mut(&to) {
+        if let Some(play) = self.plays.get_mut(to) {
             play.request.next = false;
             if let PlayStage::Opening(track) | PlayStage::Loaded(Some(track)) = play.stage {
                 self.set_role(track);
@@ -317,7 +318,7 @@ impl Plays {
         database: &Database,
         now: Instant,
     ) {
-        let Some(waiting) = self.plays.get_mut(&play) else {
+        let Some(waiting) = self.plays.get_mut(play) else {
             return;
         };
         let PlayStage::Resolving { peer } = waiting.stage else {
@@ -335,7 +336,7 @@ impl Plays {
             }
             Err(Unresolved::Silent) => waiting.miss(Missed::Silent, now),
             Err(Unresolved::Refused(why)) => {
-                self.plays.remove(&play);
+                self.plays.remove(play);
                 self.steps.push_back(PlayStep::Failed(play, why));
             }
         }
@@ -356,7 +357,7 @@ impl Plays {
             Err(why) => {
                 let waiting = |play: &Play| play.stage == PlayStage::Opening(track);
                 let failed = self.plays.iter().filter(|(_, play)| waiting(play));
-                let failed = failed.map(|(play, _)| PlayStep::Failed(*play, why.clone()));
+                let failed = failed.map(|(play, _)| PlayStep::Failed(play, why.clone()));
                 self.steps.extend(failed);
                 self.forget(waiting);
                 self.sweep();
@@ -405,7 +406,7 @@ impl Plays {
 
     /// How far the content of `play` has arrived; all of it when it is local.
     pub fn arrived(&self, play: PlayId) -> Option<Arrived> {
-        let play = self.plays.get(&play)?;
+        let play = self.plays.get(play)?;
         let (PlayStage::Opening(track) | PlayStage::Loaded(Some(track))) = play.stage else {
             return matches!(play.stage, PlayStage::Loaded(None))
                 .then_some(Arrived { groups: 1, of: 1 });
@@ -419,7 +420,7 @@ impl Plays {
 
     /// The sources that the content of `play` is fetched from now.
     pub fn sources(&self, play: PlayId) -> BTreeSet<PeerId> {
-        let stage = self.plays.get(&play).map(|play| play.stage);
+        let stage = self.plays.get(play).map(|play| play.stage);
         let Some(PlayStage::Opening(track) | PlayStage::Loaded(Some(track))) = stage else {
             return BTreeSet::new();
         };
@@ -446,7 +447,7 @@ impl Plays {
     /// What of the content of `play` is on this machine; nothing as long as that is
     /// being found out.
     pub fn local(&self, play: PlayId) -> Option<Local> {
-        let play = self.plays.get(&play)?;
+        let play = self.plays.get(play)?;
         let PlayStage::Loaded(track) = play.stage else {
             return None;
         };
@@ -549,7 +550,7 @@ impl Plays {
     }
 
     fn forget(&mut self, which: impl Fn(&Play) -> bool) {
-        self.plays.retain(|_, play| !which(play));
+        self.plays.retain(|play| !which(play));
     }
 
     /// Ends the streams that no play needs any more.

@@ -49,6 +49,14 @@ impl<K: Copy + PartialEq, V> Few<K, V> {
         self.0.iter().map(|(key, value)| (*key, value))
     }
 
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.0.iter().map(|(_, value)| value)
+    }
+
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.0.iter_mut().map(|(_, value)| value)
+    }
+
     pub fn keys(&self) -> impl Iterator<Item = K> + '_ {
         self.0.iter().map(|(key, _)| *key)
     }
@@ -86,6 +94,8 @@ mod tests {
                 all.sort_unstable();
                 prop_assert!(all.into_iter().eq(map.iter().map(|(key, value)| (*key, value))));
                 prop_assert!(few.keys().eq(few.iter().map(|(key, _)| key)));
+                prop_assert!(few.values().eq(few.iter().map(|(_, value)| value)));
+                few.values_mut().chain(map.values_mut()).for_each(|v| *v = v.rotate_left(1));
                 prop_assert_eq!(few.len(), map.len());
             }
         }

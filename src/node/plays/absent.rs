@@ -44,7 +44,7 @@ impl Absent {
 impl Plays {
     /// The peer that `play` waits for, once that is no hiccup.
     pub fn waits(&self, play: PlayId, now: Instant) -> Option<Waits> {
-        let play = self.plays.get(&play)?;
+        let play = self.plays.get(play)?;
         let owner = &play.request.item.info.owner;
         let missed = match play.stage {
             PlayStage::Absent(absent) => Some(absent.missed),
@@ -77,7 +77,7 @@ impl Plays {
 
     /// Since when `play` has had nothing to go on with, however short that is.
     pub fn dry_since(&self, play: PlayId) -> Option<Instant> {
-        let play = self.plays.get(&play)?;
+        let play = self.plays.get(play)?;
         match play.stage {
             PlayStage::Absent(_) | PlayStage::Resolving { .. } => play.missed_since,
             stage => {
@@ -90,7 +90,7 @@ impl Plays {
 
     /// `play` does not wait any longer, for this reason.
     pub fn give_up(&mut self, play: PlayId, why: String) {
-        let Some(waiting) = self.plays.get(&play) else {
+        let Some(waiting) = self.plays.get(play) else {
             return;
         };
         match waiting.stage.loaded() {
@@ -100,7 +100,7 @@ impl Plays {
                     .push_back(PlayAction::GiveUp { track, why }.into());
             }
             None => {
-                self.plays.remove(&play);
+                self.plays.remove(play);
                 self.steps.push_back(PlayStep::Failed(play, why));
             }
         }
