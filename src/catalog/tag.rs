@@ -47,9 +47,9 @@ pub enum Tag {
 
 /// All tags in the order of their numbers: MPD's name, and whether the tracks of an album
 /// usually have the value in common.
-const TABLE: [(Tag, &str, bool); 35] = {
+const TABLE: &[(Tag, &str, bool)] = {
     use Tag::*;
-    [
+    &[
         (Artist, "Artist", true),
         (AlbumArtist, "AlbumArtist", true),
         (Title, "Title", false),
@@ -103,7 +103,7 @@ impl Tag {
 
     /// All tags, in the order of their numbers.
     pub fn all() -> impl Iterator<Item = Self> {
-        TABLE.into_iter().map(|(tag, ..)| tag)
+        TABLE.iter().map(|(tag, ..)| *tag)
     }
 
     /// MPD's name.

@@ -127,18 +127,18 @@ fn read_as(
 fn tags_of(found: &LoftyTag) -> Tags {
     let text = |key| clean(found.get_string(key)?);
     let date = || text(ItemKey::RecordingDate).or_else(|| text(ItemKey::Year));
-    let values = TEXTS.map(|(tag, key)| Some((tag, text(key)?)));
-    let numbers = NUMBERS.map(|(tag, key)| {
-        let number = found.get_string(key).and_then(number)?;
-        Some((tag, number.to_string()))
+    let values = TEXTS.iter().map(|(tag, key)| Some((*tag, text(*key)?)));
+    let numbers = NUMBERS.iter().map(|(tag, key)| {
+        let number = found.get_string(*key).and_then(number)?;
+        Some((*tag, number.to_string()))
     });
     let date = date().map(|date| (Tag::Date, date));
-    let all = values.into_iter().chain(numbers).chain([date]);
+    let all = values.chain(numbers).chain([date]);
     all.flatten().collect()
 }
 
 /// Where lofty finds the tags that are texts, but for dates, which are found at two places.
-const TEXTS: [(Tag, ItemKey); 6] = [
+const TEXTS: &[(Tag, ItemKey)] = &[
     (Tag::Artist, ItemKey::TrackArtist),
     (Tag::AlbumArtist, ItemKey::AlbumArtist),
     (Tag::Title, ItemKey::TrackTitle),
@@ -148,7 +148,7 @@ const TEXTS: [(Tag, ItemKey); 6] = [
 ];
 
 /// The same of those that are numbers.
-const NUMBERS: [(Tag, ItemKey); 2] = [
+const NUMBERS: &[(Tag, ItemKey)] = &[
     (Tag::Track, ItemKey::TrackNumber),
     (Tag::Disc, ItemKey::DiscNumber),
 ];
