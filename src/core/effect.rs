@@ -1,6 +1,6 @@
 //! What a peer's driver is to perform.
 
-use std::net::SocketAddr;
+use std::{collections::VecDeque, net::SocketAddr};
 
 use crate::{
     catalog::{SignedHead, Want},
@@ -168,6 +168,25 @@ effects!(
     Upload(UploadEffect),
     Local(LocalEffect)
 );
+
+/// Effects in the order in which they are to be performed. The driver takes them before it waits,
+/// so it holds what one event comes to.
+#[derive(Debug, Default)]
+pub struct EffectQueue(VecDeque<Effect>);
+
+impl EffectQueue {
+    pub fn push(&mut self, effect: impl Into<Effect>) {
+        self.0.push_back(effect.into());
+    }
+
+    pub fn push_all<E: Into<Effect>>(&mut self, effects: impl IntoIterator<Item = E>) {
+        self.0.extend(effects.into_iter().map(E::into));
+    }
+
+    pub fn pop(&mut self) -> Option<Effect> {
+        self.0.pop_front()
+    }
+}
 
 /// What is to be sent.
 #[derive(Clone, Debug)]

@@ -1,16 +1,16 @@
-//! A whole peer as one pure machine: the [`Node`](crate::node::Node), and what is kept in mind for it of all that is
-//! under way.
+//! A whole peer as one pure machine: the [`Node`](crate::node::Node), and all that is under way
+//! for it.
 //!
 //! ```text
-//!   what happened ── handle_* ──▶ ┌──────────────────── PeerCore ────────────────────┐ ── poll ──▶ Effect
-//!                                 │ node        what it means, and what follows      │
-//!                                 │ downloads   look-ups, open tracks, fetches       │
-//!   time ── handle_timeout ─────▶ │ uploads     questions of others, and slices      │ ── poll_order ──▶
-//!                                 │ guests      connections that others opened       │   to the tracker
-//!   poll_timeout ◀─────────────── │ orders      what the tracker's link is to hear   │
-//!                                 │ upkeep      what is written, and tried, later    │
-//!                                 │ log policy  what is said once, not again         │
-//!                                 └──────────────────────────────────────────────────┘
+//!   what happened ── handle_* ──▶ ┌────────────────── PeerCore ──────────────────┐ ── poll ──▶ Effect
+//!                                 │ node        what it means, and what follows  │
+//!                                 │ downloads   look-ups, open tracks, fetches   │
+//!   time ── handle_timeout ─────▶ │ uploads     questions of others, and slices  │ ── first_order ──▶
+//!                                 │ guests      connections that others opened   │    LinkCommand
+//!   poll_timeout ◀─────────────── │ orders      what the tracker's link is told  │
+//!                                 │ upkeep      what is written, or tried, later │
+//!                                 │ log policy  what is said once, and not again │
+//!                                 └──────────────────────────────────────────────┘
 //! ```
 //!
 //! The driver (`peer`, and `sim` in tests) keeps for each id the thing that it stands for (a

@@ -1,14 +1,13 @@
 //! The machine itself: which part an event goes to, and what an action of the node becomes.
 
 use std::{
-    collections::VecDeque,
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
 use super::{
     downloads::{Downloads, OpenedTrack, Outcome},
-    effect::{DownloadEffect, Effect, LocalEffect, PlayerEffect},
+    effect::{DownloadEffect, Effect, EffectQueue, LocalEffect, PlayerEffect},
     log_policy::LogPolicy,
     orders::Orders,
     upkeep::{Upkeep, UpkeepTask},
@@ -485,25 +484,6 @@ impl PeerCore {
     fn next_id(&mut self) -> u64 {
         self.last_id += 1;
         self.last_id
-    }
-}
-
-/// Effects in the order in which they are to be performed. The driver takes them before it waits,
-/// so it holds what one event comes to.
-#[derive(Debug, Default)]
-struct EffectQueue(VecDeque<Effect>);
-
-impl EffectQueue {
-    fn push(&mut self, effect: impl Into<Effect>) {
-        self.0.push_back(effect.into());
-    }
-
-    fn push_all<E: Into<Effect>>(&mut self, effects: impl IntoIterator<Item = E>) {
-        self.0.extend(effects.into_iter().map(E::into));
-    }
-
-    fn pop(&mut self) -> Option<Effect> {
-        self.0.pop_front()
     }
 }
 
