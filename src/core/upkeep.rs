@@ -98,8 +98,7 @@ const REMEMBER_AFTER: Duration = Duration::from_millis(100);
 /// bitfield and the metadata of four names, at most once in this long; the sync of its
 /// bytes is what would have been written anyway.
 const REST_AFTER: Duration = Duration::from_secs(5);
-/// A person who has made room looks at `status` about this much later. One look
-/// writes 1 MiB.
+/// Once there is room again, `status` says so at most this much later. One look writes 1 MiB.
 const CHECK_AGAIN: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

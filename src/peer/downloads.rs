@@ -85,16 +85,21 @@ impl DownloadTasks {
             } => self.fetch(fetch, source, order, bench),
             DownloadEffect::EndFetch(fetch) => _ = self.fetches.remove(fetch),
             DownloadEffect::Greet(peer, greeting) => {
-                let greeted = hello::greet(self.link(peer), greeting);
-                bench.spawn_event(async move { Event::Greeted(peer, greeted.await) });
+                if let Some(link) = self.link(peer) {
+                    let greeted = hello::greet(link, greeting);
+                    bench.spawn_event(async move { Event::Greeted(peer, greeted.await) });
+                }
             }
             DownloadEffect::AskOwner(owner, what) => {
-                let piece = hello::piece(self.link(owner), what);
-                bench.spawn_event(async move { Event::Piece(owner, piece.await) });
+                if let Some(link) = self.link(owner) {
+                    let piece = hello::piece(link, what);
+                    bench.spawn_event(async move { Event::Piece(owner, piece.await) });
+                }
             }
         }
     }
 
+    /// The way to a peer; the core names only those that it has had linked.
     fn link(&self, peer: PeerId) -> Option<LinkHandle> {
         self.links.get(&peer).map(PeerLink::handle)
     }

@@ -14,10 +14,7 @@ use crate::{
 };
 
 /// Greets a peer, and says what became of it.
-pub async fn greet(link: Option<LinkHandle>, greeting: Box<Greeting>) -> Greeted {
-    let Some(link) = link else {
-        return Greeted::Silent("no address of it is known".into());
-    };
+pub async fn greet(link: LinkHandle, greeting: Box<Greeting>) -> Greeted {
     let late = || Greeted::Silent(format!("not within {} s", GREETING_TIMEOUT.as_secs()));
     let greeted = within(GREETING_TIMEOUT, say_hello(&link, greeting)).await;
     greeted.unwrap_or_else(late)
@@ -37,8 +34,7 @@ async fn say_hello(link: &LinkHandle, greeting: Box<Greeting>) -> Greeted {
 ///
 /// # Errors
 /// Why it is not here, for people.
-pub async fn piece(link: Option<LinkHandle>, what: Want) -> Result<CataloguePiece, String> {
-    let link = link.ok_or("it is not here any more")?;
+pub async fn piece(link: LinkHandle, what: Want) -> Result<CataloguePiece, String> {
     let request = match what {
         Want::List => PeerRequest::List,
         Want::Page(index) => PeerRequest::Page { index },
