@@ -8,18 +8,14 @@
 mod alsa_silence;
 pub mod deck;
 mod decoder_thread;
-mod device;
 mod engine;
 mod events;
 mod health;
-#[cfg(all(target_pointer_width = "32", target_env = "gnu"))]
-mod htstamp;
 mod inbox;
 mod mixer;
 mod outbox;
-mod output;
+pub mod output;
 pub mod pace;
-mod paced;
 pub mod queue;
 mod raw_time;
 pub mod report;
@@ -28,7 +24,6 @@ pub mod spec;
 mod supervisor;
 pub mod transport;
 mod underruns;
-pub mod wav;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -41,9 +36,9 @@ use inbox::Inbox;
 use raw_time::RawTime;
 use ring::RingState;
 
-pub use device::{devices, try_out, DeviceInfo};
 pub use events::{PlayId, PlayerEvent};
 pub use mixer::controls;
+pub use output::{devices, try_out, DeviceInfo};
 pub use spec::{MixerControl, OutputError, OutputSpec};
 
 /// A track to play.

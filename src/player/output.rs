@@ -1,13 +1,21 @@
 //! Where the sound goes: a sound card, a file, or nowhere at the right pace.
 
+#[cfg(all(target_pointer_width = "32", target_env = "gnu"))]
+mod htstamp;
+mod paced;
+mod rodio;
+pub mod wav;
+
 use std::sync::Arc;
 
-use super::device::{Card, CardLine};
+use self::paced::PacedLine;
+use self::rodio::{Card, CardLine};
+use self::wav::{file_bits, WavTarget};
 use super::pace::LEAD;
-use super::paced::PacedLine;
 use super::ring::{frames_in, ring, Feed, RingState};
 use super::spec::{OutputError, OutputSpec, SampleShape};
-use super::wav::{file_bits, WavTarget};
+
+pub use self::rodio::{devices, try_out, DeviceInfo};
 
 /// What opens the configured output, again and again.
 pub enum Output {

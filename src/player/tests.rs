@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex};
 
-use super::wav::WavFile;
+use super::output::wav::WavFile;
 use super::*;
 use crate::media::decode::{Cancel, FileBytes, ReadStop};
 use crate::media::Container;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rodio::source::{Function, SignalGenerator, Source};
 use rodio::{ChannelCount, SampleRate};
 
-use crate::player::wav::WavFile;
+use crate::player::output::wav::WavFile;
 
 /// A piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

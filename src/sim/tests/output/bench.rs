@@ -20,7 +20,7 @@ use crate::{
         Container, MediaInfo,
     },
     node::{PlaySource, PlayerTrack},
-    player::{self, wav::WavFile, Load, OutputSpec, PlayId, PlayerEvent},
+    player::{self, output::wav::WavFile, Load, OutputSpec, PlayId, PlayerEvent},
     sim::{
         music::Song,
         player::{Byte, Bytes, Player, Told},

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::ring::{frames_in, Renderer};
-use super::spec::SampleShape;
 use super::wav::WavFile;
+use crate::player::ring::{frames_in, Renderer};
+use crate::player::spec::SampleShape;
 
 /// A line that is paced by the clock.
 pub struct PacedLine {

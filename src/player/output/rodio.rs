@@ -17,9 +17,9 @@ use rodio::cpal::{
     SupportedBufferSize, SupportedStreamConfigRange,
 };
 
-use super::alsa_silence::{silence_alsa_on_this_thread, with_alsa_silenced};
-use super::ring::{frames_in, Pcm, Renderer};
-use super::spec::{OutputError, SampleShape};
+use crate::player::alsa_silence::{silence_alsa_on_this_thread, with_alsa_silenced};
+use crate::player::ring::{frames_in, Pcm, Renderer};
+use crate::player::spec::{OutputError, SampleShape};
 
 /// A name that `audio.device` can have.
 #[derive(Clone, Debug, PartialEq, Eq)]

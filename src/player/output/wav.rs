@@ -5,8 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::ring::Pcm as _;
-use super::spec::{OutputError, SampleShape};
+use crate::player::ring::Pcm as _;
+use crate::player::spec::{OutputError, SampleShape};
 
 /// The file that `wav:PATH` names.
 ///
