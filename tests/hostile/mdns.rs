@@ -20,7 +20,7 @@ fn a_storm_of_announcements() {
     };
     // It looks for a tracker while there is none.
     let peer = node(&network, 1, "peer", "south");
-    let watch = Watch::begin(&peer);
+    let watch = watch_listening(&peer);
     storm(&network);
     peer.ctl_ok(&["status"]);
 
@@ -28,7 +28,7 @@ fn a_storm_of_announcements() {
     storm(&network);
     wait_until_found(&peer);
     // The node that has found it stays with it, and the one that is found bears it, too.
-    let watch_both = Watch::begin(&both);
+    let watch_both = watch_listening(&both);
     storm(&network);
     for (node, watch) in [(&peer, watch), (&both, watch_both)] {
         wait_until_found(node);
@@ -101,7 +101,7 @@ fn records_that_nobody_is_told_of() {
     let _both = advertised(node(&network, 0, "both", "north"));
     wait_until_found(&peer);
     let mut sender = Sender::new(&network);
-    let watch = Watch::begin(&peer);
+    let watch = watch_listening(&peer);
     let service = name(&["_p2pmusic", "_tcp", "local"]);
     let known = name(&["known", "_p2pmusic", "_tcp", "local"]);
     let answer = record(&service, 12, &known);
@@ -138,6 +138,18 @@ fn wait_until_found(peer: &Node) {
         let tracker = status["node"]["tracker"].as_str();
         tracker.is_some_and(|text| text.starts_with("registered with "))
     });
+}
+
+/// A watch that begins when the node has its sockets of mDNS open: it closes them in a
+/// storm, and may have opened others when the watch ends.
+fn watch_listening(node: &Node) -> Watch {
+    node.wait_long_for_status("sockets of mDNS", |_| {
+        ["udp", "udp6"].iter().all(|table| {
+            let file = format!("/proc/{}/net/{table}", node.pid());
+            fs::read_to_string(file).unwrap().contains(MDNS_PORT)
+        })
+    });
+    Watch::begin(node)
 }
 
 /// The same node, which from now on announces its tracker.
@@ -266,6 +278,8 @@ const TRACKER: &[u8] = b"v=p2pmusic/1";
 const ANNOUNCEMENTS: u32 = 8000;
 /// Of 4 KB each: more than is allowed in number, and twice in bytes.
 const LONG_RECORDS: u32 = 12_000;
+/// 5353, as the kernel prints a local port.
+const MDNS_PORT: &str = ":14E9 ";
 /// Packets in a row.
 const BURST: u32 = 16;
 /// Records of the neighbourhood, and what the allocator keeps of them.
