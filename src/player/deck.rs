@@ -263,8 +263,9 @@ impl<T: Clone> Deck<T> {
                     format: facts.format,
                     resampled: self.wanted().is_some_and(|it| it.shape.rate != rate),
                 };
-                self.tell(event);
-                self.device.handle_open(facts);
+                if let Some(event) = self.device.handle_open(facts, event) {
+                    self.tell(event);
+                }
                 self.permit();
             }
         }
@@ -289,6 +290,9 @@ impl<T: Clone> Deck<T> {
         self.announce_underruns();
         if let Some(error) = stalled {
             self.handle_lost(&error, now);
+        }
+        if let Some(event) = self.device.handle_proof(now) {
+            self.tell(event);
         }
     }
 

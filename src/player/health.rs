@@ -51,6 +51,8 @@ pub struct Outage {
     failures: u32,
     /// What was told of it last.
     why: String,
+    /// Whether the device has come back meanwhile, and failed before it had proven itself.
+    is_fickle: bool,
 }
 
 impl Outage {
@@ -60,6 +62,7 @@ impl Outage {
             at: now + FIRST_RETRY,
             failures: 0,
             why,
+            is_fickle: false,
         }
     }
 
@@ -73,13 +76,21 @@ impl Outage {
         (self.at, self.failures) = (now, 0);
     }
 
-    /// Another try failed. Whether the reason is a new one, and to be told.
-    pub fn handle_failure(&mut self, why: &str, now: Instant) -> bool {
+    /// Whether a device that opens is not believed before it has run for [`PROVEN`].
+    pub fn is_fickle(&self) -> bool {
+        self.is_fickle
+    }
+
+    /// Another try failed, or, where the device was `reopened`, it opened and failed at once.
+    /// Whether that is to be told: the reason is a new one, or all were told that it is back.
+    pub fn handle_failure(&mut self, why: &str, reopened: bool, now: Instant) -> bool {
+        let was_believed = reopened && !self.is_fickle;
+        self.is_fickle |= reopened;
         self.failures = self.failures.saturating_add(1);
         self.at = now + Backoff::new(FIRST_RETRY, LAST_RETRY).rest(self.failures);
         let is_new = self.why != why;
         why.clone_into(&mut self.why);
-        is_new
+        is_new || was_believed
     }
 }
 
@@ -90,6 +101,10 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// A device that has not asked for sound for so long never will: a hundred
 /// times its period, and longer than a server takes to change its sink.
 const STALLED: Duration = Duration::from_secs(2);
+
+/// A device that was lost and has run for so long since is well: longer than it takes to
+/// see that one has stalled.
+pub const PROVEN: Duration = Duration::from_secs(3);
 
 /// The first pause before a lost device is tried again: a re-plugged DAC takes
 /// about this long to appear.
@@ -141,10 +156,10 @@ mod tests {
         for _ in 0..7 {
             pauses.push((outage.retry_at() - now).as_millis());
             now = outage.retry_at();
-            assert!(!outage.handle_failure("gone", now));
+            assert!(!outage.handle_failure("gone", false, now));
         }
         assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 5000, 5000]);
-        assert!(outage.handle_failure("busy", now));
+        assert!(outage.handle_failure("busy", false, now));
         outage.hurry(now);
         assert_eq!(outage.retry_at(), now);
     }

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use super::action::{LineFacts, RingLook};
 use crate::player::{
-    health::{DevicePulse, Outage},
+    events::PlayerEvent,
+    health::{DevicePulse, Outage, PROVEN},
     spec::{OutputError, SampleShape},
 };
 
@@ -13,7 +14,11 @@ use crate::player::{
 #[derive(Debug, Default)]
 pub struct DeviceState {
     line: Option<OpenLine>,
+    /// It is over once the device has proven itself, not as soon as it opens: one with a full
+    /// disk opens, and fails with the first sound.
     outage: Option<Outage>,
+    /// Whether it was opened since it failed last.
+    reopened: bool,
 }
 
 /// An open device.
@@ -24,6 +29,10 @@ pub struct OpenLine {
     pub ring: RingLook,
     /// Once it runs.
     pulse: Option<DevicePulse>,
+    /// When it has proven itself, once it runs.
+    proven_at: Option<Instant>,
+    /// That it is open, where that is not told before it has proven itself.
+    untold: Option<PlayerEvent>,
 }
 
 impl DeviceState {
@@ -46,13 +55,30 @@ impl DeviceState {
         self.line().is_some_and(|line| line.facts.shape == shape)
     }
 
-    pub fn handle_open(&mut self, facts: LineFacts) {
-        self.outage = None;
+    /// Gives `news` of it back where that is to be told now.
+    pub fn handle_open(&mut self, facts: LineFacts, news: PlayerEvent) -> Option<PlayerEvent> {
+        let is_doubted = self.outage.as_ref().is_some_and(Outage::is_fickle);
+        let (untold, told) = match is_doubted {
+            true => (Some(news), None),
+            false => (None, Some(news)),
+        };
+        self.reopened = true;
         self.line = Some(OpenLine {
             facts,
             ring: RingLook::default(),
             pulse: None,
+            proven_at: None,
+            untold,
         });
+        told
+    }
+
+    /// Ends the outage of a device that has run long enough by `now`; what is to be told then.
+    pub fn handle_proof(&mut self, now: Instant) -> Option<PlayerEvent> {
+        let line = self.line.as_mut().filter(|_| self.reopened)?;
+        line.proven_at.filter(|at| now >= *at)?;
+        (self.reopened, self.outage) = (false, None);
+        line.untold.take()
     }
 
     /// Whether it was open.
@@ -65,6 +91,7 @@ impl DeviceState {
         let line = self.line.as_mut().filter(|line| line.pulse.is_none());
         let Some(line) = line else { return false };
         line.pulse = Some(DevicePulse::new(line.ring.calls, now));
+        line.proven_at = Some(now + PROVEN);
         true
     }
 
@@ -77,10 +104,11 @@ impl DeviceState {
         is_stalled.then_some(OutputError::Stalled { name })
     }
 
-    /// It is lost, or could not be opened. Whether the reason is a new one, and to be told.
+    /// It is lost, or could not be opened. Whether that is to be told.
     pub fn handle_failure(&mut self, why: &str, now: Instant) -> bool {
+        let reopened = std::mem::take(&mut self.reopened);
         match &mut self.outage {
-            Some(outage) => outage.handle_failure(why, now),
+            Some(outage) => outage.handle_failure(why, reopened, now),
             None => {
                 self.outage = Some(Outage::new(why.to_owned(), now));
                 true
@@ -102,7 +130,8 @@ impl DeviceState {
 
     /// When a lost one is to be tried again.
     pub fn retry_at(&self) -> Option<Instant> {
-        self.outage.as_ref().map(Outage::retry_at)
+        let outage = self.outage.as_ref().filter(|_| !self.reopened);
+        outage.map(Outage::retry_at)
     }
 
     /// Whether it may be tried at `now`.

@@ -291,6 +291,33 @@ const ROWS: &[Row] = &[
         ],
     ),
     (
+        "one that opens and fails at once is tried ever later, and that is told once",
+        |deck| {
+            deck.sounds(1);
+            let opened = |deck: &DeckHarness| deck.done.iter().filter(is_open).count();
+            let full = OutputError::Full {
+                name: "file".into(),
+            };
+            for opens in 1..=4 {
+                deck.tell(|deck, now| deck.handle_lost(&full, now));
+                deck.opened(1, RATE);
+                deck.pass(Duration::from_secs(4));
+                assert_eq!(opened(deck), opens);
+                deck.primed(1, 0);
+            }
+            deck.done.retain(is_told);
+            deck.now += Duration::from_secs(3);
+            deck.play_to(10);
+        },
+        &[
+            "tell lost",
+            "tell open",
+            "tell lost",
+            "tell started 1",
+            "tell open",
+        ],
+    ),
+    (
         "one that is lost while nothing plays is looked for, too",
         |deck| {
             deck.sounds(1);
@@ -368,6 +395,14 @@ const ROWS: &[Row] = &[
         ],
     ),
 ];
+
+fn is_open(action: &&DeckAction<u64>) -> bool {
+    matches!(action, DeckAction::Open { .. })
+}
+
+fn is_told(action: &DeckAction<u64>) -> bool {
+    matches!(action, DeckAction::Tell(_))
+}
 
 #[test]
 fn each_thing_that_happens_has_its_consequences() {
