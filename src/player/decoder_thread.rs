@@ -190,7 +190,7 @@ impl Worker {
         let first = if job.replaces {
             feed.begin(!job.from.is_zero())
         } else {
-            feed.state.written()
+            feed.follow()
         };
         feed.state.expect_more();
         let mut voice = TrackPipeline::new(opened, feed.rate);

@@ -79,6 +79,18 @@ impl Feed {
         self.state.content_start.store(first, Ordering::Release);
         first
     }
+
+    /// Declares that what is pushed from here on follows what is in the ring. Where that has come
+    /// to its end and is heard, it waits as after an underrun: its first piece would sound by
+    /// itself, with a hole behind it. Returns the number of its first frame.
+    pub fn follow(&self) -> u64 {
+        let first = self.state.written.load(Ordering::Relaxed);
+        let has_ended = self.state.content_end.load(Ordering::Acquire) <= first;
+        if has_ended && self.state.read() >= first {
+            self.state.starved.store(true, Ordering::Release);
+        }
+        first
+    }
 }
 
 /// What the callback is told, and what it tells.

@@ -126,6 +126,27 @@ fn a_generation_that_begins_inside_a_track_fades_in() {
 }
 
 #[test]
+fn what_follows_an_end_that_was_heard_waits_until_there_is_enough_of_it() {
+    let (mut feed, mut renderer) = mono();
+    sounding(&mut feed, 0.5, 10);
+    feed.state.end_here();
+    assert_eq!(feed.follow(), 10);
+    feed.push(&[0.25; 10]);
+    let (out, _) = render(&mut renderer, 20);
+    let both = [[0.5; 10], [0.25; 10]].concat();
+    assert_eq!(out, both, "without a gap, where it is in time");
+    feed.state.end_here();
+    assert_eq!(render(&mut renderer, 10).1, of(0, false), "heard");
+    assert_eq!(feed.follow(), 20);
+    feed.state.expect_more();
+    feed.push(&[0.5; 99]);
+    assert_eq!(render(&mut renderer, 10).1, of(0, true), "too little");
+    feed.push(&[0.5; 1]);
+    assert_eq!(render(&mut renderer, 10).1, of(10, false));
+    assert_eq!(feed.state.look().underruns, 0, "nobody has heard one");
+}
+
+#[test]
 fn a_pause_keeps_what_was_not_heard_and_is_no_underrun() {
     let (mut feed, mut renderer) = mono();
     let first = feed.begin(false);

@@ -88,8 +88,11 @@ impl CardModel {
     /// The number of the first frame of what is pushed from here on, which takes the place of
     /// all before or follows it.
     pub fn begin(&mut self, replaces: bool) -> u64 {
+        let has_ended = self.content_end.is_some_and(|end| end <= self.written);
         if replaces {
             self.ring.read = self.written;
+        } else if has_ended && self.ring.read >= self.written {
+            self.ring.is_starved = true;
         }
         self.content_end = None;
         self.written
