@@ -25,12 +25,15 @@ pub async fn keep(identity: Identity, state: &StateDir, node: &Running) {
             log::warn!("{lock}");
             said_of_lock = Some(lock);
         }
-        if found.is_none() || found == said {
-            continue;
+        match &found {
+            Some(_) if found == said => continue,
+            Some(Ok(notice) | Err(notice)) => log::warn!("{notice}"),
+            // What was written again stays worth knowing.
+            None if !matches!(said, Some(Err(_))) => continue,
+            None => log::info!("the node's identity is on its disk again"),
         }
         said.clone_from(&found);
-        let Some(notice) = found else { continue };
-        log::warn!("{notice}");
+        let notice = found.map(|(Ok(notice) | Err(notice))| notice);
         node.tell_of_identity(notice).await;
     }
 }

@@ -139,8 +139,8 @@ impl Running {
         }
     }
 
-    /// Shows what became of the identity.
-    pub async fn tell_of_identity(&self, notice: String) {
+    /// Shows what became of the identity, or nothing any more.
+    pub async fn tell_of_identity(&self, notice: Option<String>) {
         match &self.front {
             Front::Speaker(speaker) => {
                 let lost = MachineReport::IdentityLost(notice);

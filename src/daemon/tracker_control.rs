@@ -27,28 +27,28 @@ pub struct TrackerSight {
 pub struct Lookout {
     /// What its configuration lacks; the latest counts.
     notices: Sender<Vec<String>>,
-    /// What became of its identity.
-    lost: Sender<String>,
+    /// What became of its identity, if that is to be known.
+    identity: Sender<Option<String>>,
 }
 
 /// What comes to it.
 pub struct TrackerReports {
     requests: Receiver<ControlEvent>,
     notices: Receiver<Vec<String>>,
-    lost: Receiver<String>,
+    identity: Receiver<Option<String>>,
 }
 
 impl Lookout {
     /// One that answers `requests`, once [`run`] is given its reports.
     pub fn new(requests: Receiver<ControlEvent>) -> (Self, TrackerReports) {
         let (notices, noticed) = async_channel::bounded(1);
-        let (lost, found_lost) = async_channel::bounded(1);
+        let (identity, looked_after) = async_channel::bounded(1);
         let reports = TrackerReports {
             requests,
             notices: noticed,
-            lost: found_lost,
+            identity: looked_after,
         };
-        (Self { notices, lost }, reports)
+        (Self { notices, identity }, reports)
     }
 
     /// Shows what a person must know of the configuration.
@@ -57,22 +57,22 @@ impl Lookout {
         let _ = self.notices.force_send(notices);
     }
 
-    /// Shows what became of the identity.
-    pub fn tell_of_identity(&self, notice: String) {
-        let _ = self.lost.force_send(notice);
+    /// Shows what became of the identity, or nothing any more.
+    pub fn tell_of_identity(&self, notice: Option<String>) {
+        let _ = self.identity.force_send(notice);
     }
 }
 
 /// Answers requests until the control server is gone, by what `look` sees. What
 /// a person must know of the configuration comes with them.
 pub async fn run(
-    mut setup: NodeSetup,
+    setup: NodeSetup,
     look: impl Fn() -> TrackerSight,
     told: TrackerReports,
     status: TrackerStatus,
 ) {
     let begun = Instant::now();
-    let mut noticed = Vec::new();
+    let (mut noticed, mut identity) = (Vec::new(), None);
     while let Ok(ControlEvent { request, responder }) = told.requests.recv().await {
         let TrackerSight { here, interfaces } = look();
         let (peers, problems) = status
@@ -82,16 +82,15 @@ pub async fn run(
                 (snapshot.peers, snapshot.problems)
             });
         noticed = told.notices.try_recv().unwrap_or(noticed);
-        if let Ok(notice) = told.lost.try_recv() {
-            setup.found.push(notice);
-        }
+        identity = told.identity.try_recv().unwrap_or(identity);
+        let notices = identity.iter().chain(&noticed).cloned();
         let node = TrackerOnly {
             setup: &setup,
             begun,
             interfaces,
             here,
             peers,
-            notices: noticed.iter().cloned().chain(problems).collect(),
+            notices: notices.chain(problems).collect(),
         };
         responder.answer(node.answer(request, Instant::now()));
     }

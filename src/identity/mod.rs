@@ -78,8 +78,8 @@ impl Identity {
     }
 
     /// Writes the secret again where it has been lost while the node runs; says then what a
-    /// person should know of that.
-    pub fn write_again(&self, state_dir: &Path) -> Option<String> {
+    /// person should know of that: `Ok` when it is written, `Err` when it cannot be.
+    pub fn write_again(&self, state_dir: &Path) -> Option<Result<String, String>> {
         secret::write_again(state_dir, &self.secret)
     }
 

@@ -73,14 +73,18 @@ pub fn replace(state_dir: &Path) -> Result<[u8; 32], SecretError> {
 
 /// Writes the secret again where its file has been removed, or emptied, while the node runs:
 /// the node would be another one at its next start without anybody having asked for that.
-/// Gives what a person should know of it.
+/// Gives what a person should know of it: `Ok` when it is written, `Err` when it cannot be.
 ///
 /// What is there, and be it damaged, is left alone. The directory may have been removed, too;
 /// the one that it lies in is not made, since a disk that is not mounted looks the same.
-pub fn write_again(state_dir: &Path, secret: &[u8; 32]) -> Option<String> {
+pub fn write_again(state_dir: &Path, secret: &[u8; 32]) -> Option<Result<String, String>> {
     let path = state_dir.join(FILE_NAME);
+    let is_absence = |error: &io::Error| {
+        use io::ErrorKind::{NotADirectory, NotFound};
+        matches!(error.kind(), NotFound | NotADirectory)
+    };
     let what = match fs::metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => "removed",
+        Err(error) if is_absence(&error) => "removed",
         Ok(found) if found.is_file() && found.len() == 0 => "emptied",
         _ => return None,
     };
@@ -88,17 +92,19 @@ pub fn write_again(state_dir: &Path, secret: &[u8; 32]) -> Option<String> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => write(state_dir, &path, secret),
     };
-    let becomes = match is_made {
-        Ok(()) => "is written again: see what does that, and keep a copy".to_owned(),
-        Err(error) => format!(
-            "cannot be written again ({error}): let it be written, or this is a new node \
-             after the next start"
-        ),
-    };
-    let at = path.display();
-    Some(format!(
-        "the node's identity {at} was {what} while p2pmusic ran, and {becomes}"
-    ))
+    let lost = format!(
+        "the node's identity {} was {what} while p2pmusic ran",
+        path.display()
+    );
+    Some(match is_made {
+        Ok(()) => Ok(format!(
+            "{lost}, and is written again: see what does that, and keep a copy"
+        )),
+        Err(error) => Err(format!(
+            "{lost}, and cannot be written again ({error}): let it be written, or this is a \
+             new node after the next start"
+        )),
+    })
 }
 
 /// Why the node's secret is not to be had.
@@ -263,7 +269,7 @@ mod tests {
         for (lose, said) in losses {
             assert_eq!(write_again(&dir, &secret), None);
             lose(&file);
-            let notice = write_again(&dir, &secret).unwrap();
+            let notice = write_again(&dir, &secret).unwrap().unwrap();
             assert!(
                 notice.contains(said) && notice.contains("written again"),
                 "{notice}"
@@ -274,7 +280,7 @@ mod tests {
         fs::write(&file, "torn").unwrap();
         assert_eq!(write_again(&dir, &secret), None);
         let elsewhere = parent.path().join("not mounted/state");
-        let notice = write_again(&elsewhere, &secret).unwrap();
+        let notice = write_again(&elsewhere, &secret).unwrap().unwrap_err();
         assert!(notice.contains("cannot be written again"), "{notice}");
     }
 

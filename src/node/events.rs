@@ -142,8 +142,8 @@ pub enum Event {
 pub enum MachineReport {
     /// Whether queue and volume can be remembered, when that changes.
     Remembered(Result<(), String>),
-    /// What became of the node's identity on its disk, while it ran.
-    IdentityLost(String),
+    /// What became of the node's identity on its disk while it ran, if that is to be known.
+    IdentityLost(Option<String>),
     /// Nothing can be kept, for this reason.
     CacheBroken(String),
     /// The cache can be written again.

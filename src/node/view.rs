@@ -120,7 +120,7 @@ impl NodeFacts {
     pub fn handle_machine(&mut self, report: MachineReport) {
         match report {
             MachineReport::Remembered(kept) => self.forgetful = kept.err(),
-            MachineReport::IdentityLost(notice) => self.identity = Some(notice),
+            MachineReport::IdentityLost(notice) => self.identity = notice,
             MachineReport::CacheBroken(why) => self.unkept = Some(why),
             MachineReport::CacheMended => self.unkept = None,
             MachineReport::StatsWritten(written) => self.unwritten = written.err(),

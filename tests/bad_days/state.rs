@@ -365,6 +365,22 @@ fn an_identity_that_is_removed_while_the_node_runs_is_said_and_written_again() {
     }
 }
 
+/// A file where the directory was lets nothing be written there.
+#[test]
+fn an_identity_that_cannot_be_written_again_is_no_problem_once_it_is_there_again() {
+    let tracker = Setup::tracker().start();
+    let peer = Setup::peer("player", &tracker).start();
+    for node in [peer, tracker] {
+        let (dir, away) = (state(&node), node.dir.path().join("away"));
+        fs::rename(&dir, &away).unwrap();
+        fs::write(&dir, "").unwrap();
+        node.wait_for_problem("the node's identity");
+        fs::remove_file(&dir).unwrap();
+        fs::rename(&away, &dir).unwrap();
+        node.wait_for_no_problem();
+    }
+}
+
 /// Else another node could start on the same state.
 #[test]
 fn a_lock_that_is_removed_while_the_node_runs_is_made_again() {
