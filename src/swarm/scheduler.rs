@@ -27,17 +27,16 @@ mod referrals;
 mod requests;
 mod silence;
 mod source;
+mod sources;
 mod start;
 mod window;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::content::ranges::GroupSet;
 use crate::id::{Group, PeerId};
 use crate::protocol::Class;
-use crate::util::random::Random;
 
 use choose::SMALL_GROUPS;
 use play_head::PlayHead;
@@ -46,7 +45,7 @@ use requests::{OpenRequest, Requests};
 use silence::Arrivals;
 pub use silence::Stall;
 pub use source::{SourceInfo, Throughput, Why};
-use source::{SourceRecord, SourceStatus};
+use sources::Sources;
 pub use start::StartBuffer;
 use window::MemoryWindow;
 #[cfg(test)]
@@ -114,12 +113,8 @@ pub struct Scheduler {
     /// Since when the reader has stood at something that is not here.
     dry_since: Option<Instant>,
     arrivals: Arrivals,
-    sources: BTreeMap<PeerId, SourceRecord>,
+    sources: Sources,
     requests: Requests,
-    random: Random,
-    /// Once others are known to listen: where chance has this one begin with what is not
-    /// due soon.
-    spread_from: Option<u32>,
     /// Whether `Stuck` was said since the last event that could change it.
     stuck_said: bool,
     complete_said: bool,
@@ -137,10 +132,8 @@ impl Scheduler {
             window: None,
             dry_since: None,
             arrivals: Arrivals::default(),
-            sources: BTreeMap::new(),
+            sources: Sources::new(size, seed),
             requests: Requests::default(),
-            random: Random::new(seed),
-            spread_from: None,
             stuck_said: false,
             complete_said: false,
         }
@@ -174,36 +167,19 @@ impl Scheduler {
 
     /// A source is there, or tells anew what it has. Forgives everything but lies.
     pub fn add_source(&mut self, peer: PeerId, info: SourceInfo, now: Instant) {
-        if !self.sources.contains_key(&peer) && self.sources.len() >= MAX_SOURCES {
-            let out = self.sources.iter().find(|(_, s)| s.may_be_forgotten());
-            let Some(out) = out.map(|(peer, _)| *peer) else {
-                return;
-            };
-            self.sources.remove(&out);
-        }
-        let tie = self.random.draw();
-        match self.sources.get_mut(&peer) {
-            Some(source) => source.refresh(info, now),
-            None => {
-                self.sources.insert(peer, SourceRecord::new(info, tie));
-            }
-        }
-        self.stuck_said = false;
+        let has_place = self.sources.add(peer, info, now);
+        self.stuck_said &= !has_place;
     }
 
     /// A source is gone; what it was asked for is asked elsewhere.
     pub fn remove_source(&mut self, peer: PeerId) {
-        if let Some(source) = self.sources.get_mut(&peer) {
-            source.exclude(Why::Gone);
-        }
+        self.sources.exclude(peer, Why::Gone);
         self.requests.cancel_where(|request| request.source == peer);
     }
 
     /// A source does not have the track any more; what it was asked for is asked elsewhere.
     pub fn handle_disowned(&mut self, peer: PeerId) {
-        if let Some(source) = self.sources.get_mut(&peer) {
-            source.exclude(Why::NotAvailable);
-        }
+        self.sources.exclude(peer, Why::NotAvailable);
         self.requests.cancel_where(|request| request.source == peer);
     }
 
@@ -243,8 +219,7 @@ impl Scheduler {
 
     /// What was measured of the sources, for the next track.
     pub fn paces(&self) -> impl Iterator<Item = (PeerId, Throughput)> + '_ {
-        let sources = self.sources.iter();
-        sources.filter_map(|(peer, source)| Some((*peer, source.pace()?)))
+        self.sources.paces()
     }
 
     /// The source has begun to answer.
@@ -260,9 +235,7 @@ impl Scheduler {
         let (peer, sent) = (request.source, request.sent);
         let others = |(other, r): (RequestId, &OpenRequest)| other != req && r.answered;
         let busy = self.requests.of(peer).any(others);
-        if let Some(source) = self.sources.get_mut(&peer) {
-            source.handle_first_byte(sent, busy, now);
-        }
+        self.sources.handle_first_byte(peer, sent, busy, now);
         self.requests.end_silence(peer);
     }
 
@@ -278,9 +251,8 @@ impl Scheduler {
         if let Some(request) = self.requests.get_mut(req) {
             request.progress = now;
             let peer = request.source;
-            if let Some(source) = self.sources.get_mut(&peer) {
-                source.handle_bytes(GroupSet::from_iter([group]).bytes(self.size), now);
-            }
+            let bytes = GroupSet::from_iter([group]).bytes(self.size);
+            self.sources.handle_bytes(peer, bytes, now);
             self.requests.end_silence(peer);
         }
         self.drop_useless_copies(req);
@@ -291,32 +263,14 @@ impl Scheduler {
         let Some(request) = self.requests.remove(req) else {
             return; // Cancelled before.
         };
-        let missing = request.groups().difference(&self.have);
+        let (peer, missing) = (request.source, request.groups().difference(&self.have));
         if let RequestOutcome::Elsewhere(named) = outcome {
-            return self.handle_referral(request.source, &missing, named, now);
-        }
-        // A busy source may bring it yet.
-        if !matches!(outcome, RequestOutcome::Busy(_)) {
-            self.handle_not_brought(request.source, &missing);
-        }
-        let Some(source) = self.sources.get_mut(&request.source) else {
+            let is_news = self.sources.handle_referral(peer, &missing, named, now);
+            self.stuck_said &= !is_news;
             return;
-        };
-        match outcome {
-            RequestOutcome::Complete | RequestOutcome::Short => source.handle_end(&missing),
-            RequestOutcome::Busy(retry) => source.handle_busy(retry, self.random.draw(), now),
-            RequestOutcome::ConnectionLost(why) => {
-                log::debug!("{} brings nothing: {why}", request.source);
-                source.handle_failure(false, self.random.draw(), now);
-            }
-            RequestOutcome::NotAvailable => source.handle_not_available(),
-            RequestOutcome::Elsewhere(_) => {} // Dealt with above.
-            RequestOutcome::Denied => source.exclude(Why::Denied),
-            RequestOutcome::Changed => source.exclude(Why::Changed),
-            RequestOutcome::Liar => source.exclude(Why::Liar),
         }
-        if source.standing() == SourceStatus::Excluded {
-            let peer = request.source;
+        self.sources.handle_done(peer, outcome, &missing, now);
+        if self.sources.is_excluded(peer) {
             self.requests.cancel_where(|request| request.source == peer);
         }
     }
@@ -396,12 +350,10 @@ impl Scheduler {
             if let Some(request) = self.requests.get_mut(req) {
                 request.late = true;
                 let (peer, late) = (request.source, request.groups().difference(&self.have));
-                self.handle_not_brought(peer, &late);
+                self.sources.handle_not_brought(peer, &late);
             }
         }
-        for source in self.sources.values_mut() {
-            source.end_rest(now);
-        }
+        self.sources.end_rests(now);
         self.hurry(now);
         while let Some(req) = self.too_slow(now) {
             self.requests.cancel(&[req]);
@@ -410,10 +362,8 @@ impl Scheduler {
         self.requests.cancel(&preemptable);
         for req in stalled {
             if let Some(request) = self.requests.take_back(req) {
-                self.handle_not_brought(request.source, request.groups());
-                if let Some(source) = self.sources.get_mut(&request.source) {
-                    source.handle_failure(true, self.random.draw(), now);
-                }
+                self.sources
+                    .handle_stall(request.source, request.groups(), now);
             }
         }
     }
@@ -424,7 +374,7 @@ impl Scheduler {
         if request.late || request.class != Class::Now {
             return None;
         }
-        let source = self.sources.get(&request.source)?;
+        let source = self.sources.get(request.source)?;
         let since = source
             .heard()
             .map_or(request.sent, |heard| heard.max(request.sent));
@@ -442,11 +392,8 @@ impl Scheduler {
             return None;
         }
         self.stuck_said = true;
-        let why = self
-            .sources
-            .iter()
-            .map(|(peer, source)| (*peer, source.why()));
-        Some(FetchAction::Stuck { why: why.collect() })
+        let why = self.sources.reasons();
+        Some(FetchAction::Stuck { why })
     }
 
     /// After a group of `by` arrived: the slower copy of a request has nothing left to bring.
@@ -467,9 +414,6 @@ impl Scheduler {
             .cancel_where(|request| have.contains_all(request.groups()));
     }
 }
-
-/// Sources remembered for one track; a home or a venue has fewer speakers.
-pub const MAX_SOURCES: usize = 64;
 
 /// How close to the new head a large request must be to survive a seek.
 const NEAR_GROUPS: u32 = 64;

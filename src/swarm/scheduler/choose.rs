@@ -72,7 +72,7 @@ impl Scheduler {
     fn renew(&mut self, now: Instant) -> Option<FetchAction> {
         let late = self.late(now);
         let (_, source, groups) = late.into_iter().find(|(slack, peer, _)| {
-            let source = self.sources.get(peer);
+            let source = self.sources.get(*peer);
             let requests = self.requests.of(*peer);
             *slack < NEAR
                 && source.is_some_and(|source| source.may_be_asked(now) && !source.is_lost())
@@ -127,19 +127,19 @@ impl Scheduler {
     /// A request that its source would fulfil too late while another could much sooner. It
     /// is taken back, so that its groups are free, and its source for what has time.
     pub(super) fn too_slow(&self, now: Instant) -> Option<RequestId> {
-        if self.sources.len() < 2 {
+        if !self.sources.are_several() {
             return None;
         }
         self.sources.iter().find_map(|(peer, source)| {
             source.rate()?;
             let mut before = 0;
-            let queue = self.requests.queue(*peer).into_iter();
+            let queue = self.requests.queue(peer).into_iter();
             queue.filter(|(_, r)| !r.late).find_map(|(req, request)| {
                 let missing = request.groups().difference(&self.have);
                 let first = missing.first()?;
                 let first_bytes = missing.take(1).bytes(self.size);
-                let eta = self.eta(*peer, before + first_bytes, now);
-                let eta = eta.saturating_sub(source.under_way(self.owes_since(*peer), now));
+                let eta = self.eta(peer, before + first_bytes, now);
+                let eta = eta.saturating_sub(source.under_way(self.owes_since(peer), now));
                 before += missing.bytes(self.size);
                 let slack = self.slack(first, now);
                 // What was asked for this very moment is not taken back in it: so nothing goes
@@ -147,7 +147,7 @@ impl Scheduler {
                 if !is_late(eta, slack) || request.sent == now {
                     return None;
                 }
-                let others = self.sources.keys().filter(|other| *other != peer);
+                let others = self.sources.peers().filter(|other| *other != peer);
                 let soonest = self.soonest(others, &missing, now);
                 is_too_late(eta, slack, soonest).then_some(req)
             })
@@ -156,21 +156,19 @@ impl Scheduler {
 
     /// Asks the source that suits best, if any may be asked, for the start of `piece`.
     fn ask(&mut self, piece: &GroupSet, urgency: Urgency, now: Instant) -> Option<FetchAction> {
-        let able = |(peer, source): &(&PeerId, &SourceRecord)| {
-            self.has_place(**peer, urgency)
-                && self.may_be_asked(**peer, now)
-                && source.has_any(piece)
+        let able = |(peer, source): &(PeerId, &SourceRecord)| {
+            self.has_place(*peer, urgency) && self.may_be_asked(*peer, now) && source.has_any(piece)
         };
         let mut able = self.sources.iter().filter(able).peekable();
         // When all are busy, nothing has to be compared.
         able.peek()?;
-        let soonest = self.soonest(self.sources.keys(), piece, now);
+        let soonest = self.soonest(self.sources.peers(), piece, now);
         let offers = able.filter_map(|(peer, source)| {
-            let offer = self.offer(*peer, source, piece, urgency, soonest, now)?;
-            Some((*peer, offer))
+            let offer = self.offer(peer, source, piece, urgency, soonest, now)?;
+            Some((peer, offer))
         });
         let (source, offer) = offers.min_by_key(|(_, o)| (o.skips, o.eta, o.tie_break))?;
-        let renew = self.sources.get(&source)?.is_lost();
+        let renew = self.sources.get(source)?.is_lost();
         Some(self.fetch(source, offer.groups, renew, now))
     }
 
@@ -182,10 +180,7 @@ impl Scheduler {
         now: Instant,
     ) -> FetchAction {
         let on_wire = self.class_on_wire(source, &groups, now);
-        let random = self.random.draw();
-        if let Some(asked) = self.sources.get_mut(&source) {
-            asked.handle_asked(random, now);
-        }
+        self.sources.handle_asked(source, now);
         let classes = (self.play_head.class_of(&groups), on_wire);
         let request = OpenRequest::new(source, groups.clone(), classes, now);
         let req = self.requests.add(request);
@@ -208,19 +203,19 @@ impl Scheduler {
             return Vec::new();
         };
         let first = piece.take(1);
-        let others = self.sources.keys().filter(|peer| **peer != silent);
+        let others = self.sources.peers().filter(|peer| *peer != silent);
         if slack >= NEAR || self.soonest(others, &piece, now) <= slack {
             return Vec::new();
         }
         let able = self.sources.iter().filter(|(peer, source)| {
-            let able = **peer != silent && self.may_be_asked(**peer, now);
+            let able = *peer != silent && self.may_be_asked(*peer, now);
             able && !source.part_of(&first).is_empty()
         });
         let bytes = first.bytes(self.size);
-        let quickest = able.min_by_key(|(peer, _)| self.eta(**peer, bytes, now));
+        let quickest = able.min_by_key(|(peer, _)| self.eta(*peer, bytes, now));
         let gives_way = |request: &OpenRequest| {
             let due = request.groups().first().map(|group| self.slack(group, now));
-            quickest.is_some_and(|(quickest, _)| request.source == *quickest)
+            quickest.is_some_and(|(quickest, _)| request.source == quickest)
                 && !request.groups().intersects(&self.have)
                 && request.sent != now
                 && due.is_some_and(|due| due > slack + YIELD)
@@ -231,17 +226,17 @@ impl Scheduler {
 
     /// When the first group of `piece` could be here from one of `peers`, also from one that
     /// has no room for another request now.
-    pub(super) fn soonest<'a>(
+    fn soonest(
         &self,
-        peers: impl Iterator<Item = &'a PeerId>,
+        peers: impl Iterator<Item = PeerId>,
         piece: &GroupSet,
         now: Instant,
     ) -> Duration {
         let first = piece.take(1);
         let etas = peers.filter_map(|peer| {
             let source = &self.sources.get(peer)?;
-            let able = !source.part_of(&first).is_empty() && self.may_be_asked(*peer, now);
-            able.then(|| self.eta_of(*peer, &first, now))
+            let able = !source.part_of(&first).is_empty() && self.may_be_asked(peer, now);
+            able.then(|| self.eta_of(peer, &first, now))
         });
         etas.min().unwrap_or(Duration::MAX)
     }
@@ -250,7 +245,7 @@ impl Scheduler {
     /// sound is held back the others are too slow: then each is worth another try, and a try
     /// in vain is not heard.
     fn is_dispensable(&self, peer: PeerId) -> bool {
-        let source = self.sources.get(&peer);
+        let source = self.sources.get(peer);
         let Some(source) = source.filter(|source| source.is_away() && !self.play_head.is_held())
         else {
             return false;
@@ -267,7 +262,7 @@ impl Scheduler {
 
     /// Whether a source neither rests nor is silent.
     fn may_be_asked(&self, peer: PeerId, now: Instant) -> bool {
-        let rested = self.sources.get(&peer).is_some_and(|s| s.may_be_asked(now));
+        let rested = self.sources.get(peer).is_some_and(|s| s.may_be_asked(now));
         let is_silent = self.requests.of(peer).any(|(_, request)| request.late);
         rested && !is_silent && !self.is_dispensable(peer)
     }
@@ -275,7 +270,7 @@ impl Scheduler {
     /// Whether a source may have another request.
     fn has_place(&self, peer: PeerId, urgency: Urgency) -> bool {
         let requests = self.requests.of(peer).count();
-        let source = self.sources.get(&peer);
+        let source = self.sources.get(peer);
         if requests > 0 && source.is_some_and(SourceRecord::is_hearsay) {
             return false;
         }
@@ -374,7 +369,7 @@ impl Scheduler {
 
     /// How long until a source has sent `bytes` of what it was or will be asked for.
     pub(super) fn eta(&self, peer: PeerId, bytes: u64, now: Instant) -> Duration {
-        let source = self.sources.get(&peer);
+        let source = self.sources.get(peer);
         source.map_or(Duration::MAX, |source| {
             source.eta(bytes, self.owes_since(peer), now)
         })

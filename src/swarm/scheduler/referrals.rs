@@ -1,9 +1,4 @@
-//! Sources that other sources name: listeners like this one, which have a part of the track.
-//!
-//! The source that names them is not asked for the same again until they were tried: for
-//! [`super::referral::TRY_THEM`], shorter for what is due soon, or until one of them fails. So a name that leads
-//! nowhere costs a request, and a source that has given [`MAX_MISLED`] such names is taken as
-//! busy when it gives another.
+//! What changes in the order of requests once other listeners are known.
 //!
 //! Listeners can only trade what they do not all get at the same time. So as soon as others
 //! are known to listen, what is not due soon is asked for from a point on that chance
@@ -11,49 +6,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::source::{SourceInfo, SourceRecord};
+use super::source::SourceRecord;
 use super::{Scheduler, NEAR};
 use crate::content::ranges::GroupSet;
 use crate::id::{group_count, Group, PeerId};
 use crate::protocol::Class;
 
 impl Scheduler {
-    /// A source does not send what it was `asked` for, but names peers that have some of it, or
-    /// says what it has itself.
-    pub(super) fn handle_referral(
-        &mut self,
-        by: PeerId,
-        asked: &GroupSet,
-        named: Vec<(PeerId, GroupSet)>,
-        now: Instant,
-    ) {
-        self.spread_from
-            .get_or_insert(u32::try_from(self.random.draw() >> 32).unwrap_or(0));
-        let all = GroupSet::all(self.size);
-        let mut theirs = GroupSet::new();
-        for (peer, groups) in named {
-            let groups = groups.intersection(&all);
-            if peer == by {
-                return self.handle_only_this(by, asked, groups);
-            } else if self.add_named(peer, by, &groups, now) {
-                theirs = theirs.union(&groups.intersection(asked));
-            }
-        }
-        let Some(source) = self.sources.get_mut(&by) else {
-            return;
-        };
-        // With nobody to try, it would be asked again at once, and again.
-        if source.referral.misleading >= MAX_MISLED || theirs.is_empty() {
-            source.handle_busy(None, self.random.draw(), now);
-        } else {
-            source.referral.add(&theirs, now);
-        }
-    }
-
     /// What is due now and was not brought by the named sources is asked of the source that
     /// named them.
     pub(super) fn hurry(&mut self, now: Instant) {
-        if self.spread_from.is_none() {
+        if self.sources.spread_from().is_none() {
             return;
         }
         let near = Group::of(
@@ -64,33 +27,7 @@ impl Scheduler {
         );
         let near = GroupSet::from(self.play_head.group().0..near.0.saturating_add(1))
             .union(self.play_head.opening());
-        let named = self.sources.values_mut().map(|source| &mut source.referral);
-        for naming in named {
-            if naming
-                .since
-                .is_some_and(|since| now >= since + TRY_THEM_NEAR)
-            {
-                naming.take_back(&near);
-            }
-        }
-    }
-
-    /// A request to `peer` left `missing` out: if it was named for that, the source that named
-    /// it may be asked again.
-    pub(super) fn handle_not_brought(&mut self, peer: PeerId, missing: &GroupSet) {
-        let by = self
-            .sources
-            .get(&peer)
-            .and_then(|source| source.referral.by);
-        for source in self.sources.values_mut() {
-            source.referral.take_back(missing);
-        }
-        if let Some(namer) = by.and_then(|by| self.sources.get_mut(&by)) {
-            namer.referral.misleading = match missing.is_empty() {
-                true => 0,
-                false => namer.referral.misleading.saturating_add(1),
-            };
-        }
+        self.sources.hurry(&near, now);
     }
 
     /// What is missing and was not asked for, in the order in which it is asked for: what is
@@ -99,7 +36,7 @@ impl Scheduler {
         let head = self.play_head.reads_on_from();
         let ahead = free.at_or_after(head);
         let behind = free.difference(&ahead);
-        let Some(chance) = self.spread_from else {
+        let Some(chance) = self.sources.spread_from() else {
             return vec![ahead, behind];
         };
         let due = Group::of(
@@ -137,44 +74,7 @@ impl Scheduler {
             class => class,
         }
     }
-
-    /// What a source that has only a part says of itself.
-    fn handle_only_this(&mut self, peer: PeerId, asked: &GroupSet, groups: GroupSet) {
-        let lacks = asked.difference(&groups);
-        if let Some(source) = self.sources.get_mut(&peer) {
-            source.handle_only_this(groups, &lacks);
-        }
-        self.handle_not_brought(peer, &lacks);
-    }
-
-    /// Takes a named source in; whether it can be asked.
-    fn add_named(&mut self, peer: PeerId, by: PeerId, groups: &GroupSet, now: Instant) -> bool {
-        if let Some(source) = self.sources.get_mut(&peer) {
-            return source.handle_named(by, groups, now);
-        }
-        let parts = self.sources.values().filter(|s| s.part().is_some());
-        if parts.count() >= MAX_PARTS {
-            return false;
-        }
-        let have = Some(groups.clone());
-        let info = SourceInfo {
-            have,
-            ..SourceInfo::default()
-        };
-        self.add_source(peer, info, now);
-        let source = self.sources.get_mut(&peer);
-        source.is_some_and(|source| source.handle_named(by, groups, now))
-    }
 }
-
-/// Or has at least begun with what is due: a handshake, and what a small request takes.
-const TRY_THEM_NEAR: Duration = Duration::from_millis(300);
-
-/// Names in a row that lead nowhere: two answers full of them.
-const MAX_MISLED: u32 = 8;
-
-/// Sources of a part at a time: a house has fewer speakers, and each is a connection.
-const MAX_PARTS: usize = 16;
 
 /// What the reader comes to within this long is asked for in order: time enough for a
 /// source to stall, and for another to be asked.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::source::{SourceRecord, SourceStatus};
+use super::source::SourceStatus;
 use super::{Scheduler, STALL};
 use crate::id::{group_count, PeerId};
 
@@ -22,11 +22,7 @@ impl Scheduler {
     /// Since when the reader stands at something that is not here, and nothing has come;
     /// however short that is.
     pub fn dry_since(&self) -> Option<Instant> {
-        let brought = self
-            .sources
-            .values()
-            .filter_map(SourceRecord::brought)
-            .max();
+        let brought = self.sources.brought();
         self.dry_since
             .map(|since| brought.map_or(since, |brought| brought.max(since)))
     }
@@ -37,7 +33,7 @@ impl Scheduler {
         let since = self.dry_since().filter(|since| now >= *since + STALL)?;
         let missing = self.missing();
         let is_busy = self.sources.iter().any(|(peer, source)| {
-            let is_outstanding = self.requests.of(*peer).next().is_some();
+            let is_outstanding = self.requests.of(peer).next().is_some();
             source.has_any(&missing) && !source.is_failing() && !is_outstanding
         });
         // One that has had too much to do for so long is as good as silent.
@@ -50,7 +46,7 @@ impl Scheduler {
         });
         let missed = missed.max_by_key(|(_, source)| (source.brought(), !source.is_gone()));
         Some(Stall {
-            of: missed.map(|(peer, _)| *peer),
+            of: missed.map(|(peer, _)| peer),
             is_gone: missed.is_none_or(|(_, source)| source.is_gone()),
             since,
         })
@@ -58,22 +54,18 @@ impl Scheduler {
 
     /// Whether `peer` does not do what it was asked for.
     pub fn is_failing(&self, peer: PeerId) -> bool {
-        let source = self.sources.get(&peer);
+        let source = self.sources.get(peer);
         source.is_some_and(|source| source.is_failing() || source.is_gone())
     }
 
     /// Somebody has heard of a peer: it is tried at once, if it is a source that failed.
     pub fn handle_seen(&mut self, peer: PeerId) {
-        if let Some(source) = self.sources.get_mut(&peer) {
-            source.handle_seen();
-        }
+        self.sources.handle_seen(peer);
     }
 
     /// Other keys are believed now: all sources that failed are tried at once.
     pub fn handle_keys(&mut self) {
-        self.sources
-            .values_mut()
-            .for_each(SourceRecord::handle_seen);
+        self.sources.handle_keys();
     }
 
     /// Bytes a second that really came during the last seconds.

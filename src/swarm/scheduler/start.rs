@@ -58,11 +58,11 @@ impl Scheduler {
             let mut before = 0;
             let waits = self
                 .requests
-                .queue(*peer)
+                .queue(peer)
                 .into_iter()
                 .flat_map(|(_, request)| {
                     let missing = request.groups().difference(&self.have);
-                    let wait = self.wait_for(&missing, *peer, source, before, play_head, now);
+                    let wait = self.wait_for(&missing, peer, source, before, play_head, now);
                     before += missing.bytes(self.size);
                     wait
                 });
@@ -109,7 +109,7 @@ impl Scheduler {
             .sources
             .iter()
             .filter(|(_, source)| source.has_any(&piece));
-        let etas = able.map(|(peer, source)| source.rests(now) + self.eta_of(*peer, &piece, now));
+        let etas = able.map(|(peer, source)| source.rests(now) + self.eta_of(peer, &piece, now));
         let eta = etas.min().unwrap_or(LONGEST).min(LONGEST);
         let safe = eta + eta / 3;
         safe.saturating_sub(
