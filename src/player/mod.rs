@@ -17,6 +17,7 @@ mod outbox;
 pub mod output;
 pub mod pace;
 pub mod queue;
+mod raw_clock;
 mod raw_time;
 pub mod report;
 mod ring;
@@ -33,7 +34,7 @@ use crate::media::decode::TrackBytes;
 use crate::media::MediaInfo;
 use deck::Places;
 use inbox::Inbox;
-use raw_time::RawTime;
+use raw_clock::raw_now;
 use ring::RingState;
 
 pub use events::{PlayId, PlayerEvent};
@@ -197,7 +198,7 @@ impl PositionBoard {
             .filter(|(play, _)| board.places.can_be_sought(*play))
             .or_else(|| {
                 let ring = board.ring.as_ref();
-                let heard = ring.map_or(0, |ring| ring.heard(RawTime::now()));
+                let heard = ring.map_or(0, |ring| ring.heard(raw_now()));
                 board.places.position(heard)
             })
     }

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::wav::WavFile;
+use crate::player::raw_clock::raw_now;
 use crate::player::ring::{frames_in, Renderer};
 use crate::player::spec::SampleShape;
 
@@ -37,6 +38,7 @@ impl PacedLine {
         let pump = Pump {
             renderer,
             file,
+            frames,
             channels: usize::from(shape.channels),
             buffer: vec![0.0; frames * usize::from(shape.channels)],
         };
@@ -101,6 +103,8 @@ impl Drop for PacedLine {
 struct Pump {
     renderer: Renderer,
     file: Option<WavFile>,
+    /// Of a period.
+    frames: usize,
     channels: usize,
     buffer: Vec<f32>,
 }
@@ -117,6 +121,9 @@ impl Pump {
                 flags.lost.store(true, Ordering::Release);
                 break;
             }
+            // Of the two periods that it has got, the first one begins now.
+            let begins = self.renderer.sent().saturating_sub(2 * self.frames as u64);
+            self.renderer.stamp(begins, raw_now().before(due.elapsed()));
             due += PERIOD;
             let now = Instant::now();
             if now > due + LATE {

@@ -18,6 +18,7 @@ use rodio::cpal::{
 };
 
 use crate::player::alsa_silence::{silence_alsa_on_this_thread, with_alsa_silenced};
+use crate::player::raw_clock::raw_now;
 use crate::player::ring::{frames_in, Pcm, Renderer};
 use crate::player::spec::{OutputError, SampleShape};
 
@@ -240,9 +241,14 @@ fn build<T: Pcm + SizedSample>(
     let stream = device
         .build_output_stream::<T, _, _>(
             config,
-            move |out, _| {
+            move |out, info| {
                 well.store(0, Ordering::Relaxed);
+                // Its stamps have an origin of their own; how far ahead of the air it is has not.
+                let stamp = info.timestamp();
+                let ahead = stamp.playback.duration_since(stamp.callback);
+                let (first, at) = (renderer.sent(), raw_now().after(ahead));
                 renderer.render(out);
+                renderer.stamp(first, at);
             },
             move |error| {
                 if is_harmless(error.kind()) {

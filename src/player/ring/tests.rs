@@ -1,5 +1,8 @@
-//! The fifth law: what the device's callback does with every state of the ring.
+//! The fifth law: what the device's thread does with every state of the ring.
 
+use proptest::prelude::*;
+
+use super::renderer::Rendered;
 use super::*;
 
 /// Frames a second: a ring of 400, ramps of 5, and 100 after an underrun.
@@ -40,11 +43,18 @@ fn frames_come_out_as_they_went_in_and_are_counted() {
     let (out, rendered) = render(&mut renderer, 8);
     assert_eq!((out, rendered), (vec![0.0; 8], of(0, false)), "held");
     feed.state.release();
-    assert_eq!(feed.state.first_frame_at(), None);
     assert_eq!(render(&mut renderer, 8).0, samples[..8]);
-    assert!(feed.state.first_frame_at().is_some());
-    let heard = |at| feed.state.heard(RawTime(at));
-    assert_eq!((heard(0), heard(u64::MAX)), (0, 4));
+    assert_eq!(feed.state.first_frame_at(), None, "it is not known yet");
+    assert_eq!((renderer.sent(), feed.state.heard(raw_now())), (8, 4));
+    // The device has got 4 frames of silence, and begins them now.
+    let now = raw_now();
+    renderer.stamp(0, now);
+    let heard = |ms: u64| feed.state.heard(RawTime(now.0 + ms * 1_000_000));
+    assert_eq!([0, 4, 6, 8, 1000].map(heard), [0, 0, 2, 4, 4]);
+    let first = feed.state.first_frame_at().expect("it is known");
+    assert!(first > Instant::now() - Duration::from_secs(10));
+    renderer.stamp(8, raw_now());
+    assert_eq!(feed.state.heard(raw_now()), 4);
     assert_eq!((feed.state.written(), feed.state.read()), (10, 4));
     assert_eq!(feed.state.look().calls, 2);
     feed.push(&vec![1.0; 1000]);
@@ -234,4 +244,103 @@ fn a_gentle_beginning_takes_its_time_once() {
     feed.state.set_paused(false);
     let again = render(&mut renderer, 20).0;
     assert_eq!(again[10..], [0.5; 10]);
+}
+
+/// When the first frame of a device is presented: frame n of it n milliseconds later.
+const ORIGIN: u64 = 9_000_000_000;
+
+/// Lets a device of periods of `period` frames render `frames` of them, and stamp each time the
+/// one that is `behind` what it has got.
+fn run(renderer: &mut Renderer, out: &mut Vec<f32>, period: usize, behind: u64, frames: usize) {
+    while out.len() < frames {
+        out.extend(render(renderer, period).0);
+        let device = renderer.sent().saturating_sub(behind);
+        renderer.stamp(device, RawTime(ORIGIN + device * 1_000_000));
+    }
+}
+
+proptest! {
+    /// The frame that a release names is presented at its moment, to the frame, and all others
+    /// lie where they belong from it; one that comes too late begins in the midst, at its place.
+    #[test]
+    fn a_release_is_kept_to_the_frame(
+        period in 1_usize..40,
+        behind in 0_u64..80,
+        before in 0_usize..100,
+        frame in 0_usize..100,
+        at in 0_u64..200,
+        micros in -490_i64..490,
+    ) {
+        let (mut feed, mut renderer) = mono();
+        let frames: Vec<f32> = (0..400).map(|n| (n + 1) as f32).collect();
+        feed.begin(false);
+        feed.state.expect_more();
+        feed.push(&frames);
+        let mut out = Vec::new();
+        run(&mut renderer, &mut out, period, behind, before);
+        let moment = ORIGIN + at * 1_000_000;
+        let moment = moment.saturating_add_signed(micros * 1000);
+        feed.state.release_at(RawTime(moment), frame as u64);
+        let began = out.len() + if out.is_empty() { period } else { 0 };
+        run(&mut renderer, &mut out, period, behind, 300);
+        for (n, sample) in out.iter().enumerate() {
+            let wanted = (n + frame).checked_sub(at as usize).filter(|i| *i >= frame);
+            let wanted = wanted.filter(|_| n >= began);
+            // The last ones come after the ring is empty.
+            let wanted = wanted.map_or(0.0, |i| frames.get(i).copied().unwrap_or(0.0));
+            prop_assert_eq!(*sample, wanted, "at {}", n);
+        }
+    }
+}
+
+#[test]
+fn a_release_that_waits_is_no_underrun_and_gives_way() {
+    let (mut feed, mut renderer) = mono();
+    feed.begin(false);
+    feed.state.expect_more();
+    feed.push(&[0.5; 200]);
+    let mut out = Vec::new();
+    // Without a stamp nobody knows when.
+    feed.state.release_at(RawTime(ORIGIN + 10_000_000), 0);
+    assert_eq!(render(&mut renderer, 10).0, [0.0; 10]);
+    run(&mut renderer, &mut out, 10, 0, 20);
+    feed.state.hold();
+    feed.state
+        .release_at(RawTime(ORIGIN + 3_600_000_000_000), 150);
+    out.clear();
+    run(&mut renderer, &mut out, 10, 0, 50);
+    assert_eq!(out[10..], [0.0; 40]);
+    assert_eq!(feed.state.look().underruns, 0);
+    feed.state.release();
+    assert_ne!(render(&mut renderer, 10).0, [0.0; 10]);
+}
+
+#[test]
+fn what_is_presented_never_goes_back_and_never_exceeds_what_was_written() {
+    let (mut feed, mut renderer) = mono();
+    let mut last = 0;
+    render(&mut renderer, 30);
+    for round in 0..60 {
+        match round % 12 {
+            0 => drop(sounding(&mut feed, 0.5, 100)),
+            3 => feed.state.set_paused(true),
+            5 => feed.state.set_paused(false),
+            8 => feed.state.drop_all(),
+            _ => feed.push(&[0.5; 20]),
+        }
+        render(&mut renderer, 15);
+        let device = renderer.sent() - 30;
+        renderer.stamp(device, RawTime(ORIGIN + device * 1_000_000));
+        for ms in 0..15 {
+            let heard = feed
+                .state
+                .heard(RawTime(ORIGIN + (device + ms) * 1_000_000));
+            assert!(
+                heard >= last && heard <= feed.state.written(),
+                "{round} {ms}"
+            );
+            last = heard;
+        }
+    }
+    assert!(last > 500, "{last}");
 }
