@@ -1,6 +1,6 @@
 //! Which songs.
 
-use serde::{Deserialize, Serialize};
+use serde::{de::Error, Deserialize, Deserializer, Serialize};
 
 use super::song::SongRef;
 use crate::{
@@ -10,8 +10,9 @@ use crate::{
 
 /// A condition that songs meet or do not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Filter {
+    #[serde(deserialize_with = "of_few_conditions")]
     pub root: FilterNode,
     /// Whether case and accents make no difference.
     pub folded: bool,
@@ -19,7 +20,7 @@ pub struct Filter {
 
 /// A condition, or how some make one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FilterNode {
     /// All of them; an empty one is true.
     And(Vec<FilterNode>),
@@ -54,6 +55,18 @@ pub enum How {
     Equals,
     Contains,
     StartsWith,
+}
+
+/// # Errors
+/// What is no condition, or more than [`MAX_CONDITIONS`] of them.
+fn of_few_conditions<'de, D: Deserializer<'de>>(from: D) -> Result<FilterNode, D::Error> {
+    let root = FilterNode::deserialize(from)?;
+    match root.count() <= MAX_CONDITIONS {
+        true => Ok(root),
+        false => Err(D::Error::custom(format!(
+            "the filter has more than {MAX_CONDITIONS} conditions"
+        ))),
+    }
 }
 
 impl Filter {
@@ -91,6 +104,15 @@ impl FilterNode {
             how: How::Contains,
             negated: false,
             value: fold(text),
+        }
+    }
+
+    /// How many conditions it is made of, itself included.
+    fn count(&self) -> usize {
+        1 + match self {
+            Self::And(nodes) => nodes.iter().map(Self::count).sum(),
+            Self::Not(node) => node.count(),
+            Self::Text { .. } | Self::Base(_) | Self::ModifiedSince(_) | Self::AudioFormat(_) => 0,
         }
     }
 
@@ -196,3 +218,7 @@ fn is_under(song: &SongRef<'_>, directory: &str) -> bool {
     }
     false
 }
+
+/// Each is tried on every song, a page of songs at a time: about what fits into the longest line
+/// of MPD's.
+const MAX_CONDITIONS: usize = 1024;

@@ -73,7 +73,7 @@ pub enum Playback {
 
 /// About what will sound.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum QueueCommand {
     List(#[serde(deserialize_with = "span::some_in_order")] Option<Range<usize>>),
     /// One track; without an id, all.
@@ -107,7 +107,7 @@ pub enum QueueEdit {
 
 /// About what there is, all of it answered from a snapshot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum DatabaseCommand {
     /// One directory.
     List {
@@ -149,7 +149,7 @@ pub enum DatabaseCommand {
 
 /// About the node itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum NodeCommand {
     State,
     Peers,
@@ -194,7 +194,7 @@ pub enum Placing {
 
 /// Some songs in some order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Selection {
     pub filter: Filter,
     pub sort: Option<Sort>,
@@ -204,7 +204,7 @@ pub struct Selection {
 
 /// What to sort by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub struct Sort {
     pub by: SortBy,
     pub descending: bool,

@@ -14,6 +14,9 @@ use crate::{
 /// Bytes in a line, MPD's limit for what a client may send without a newline.
 pub const MAX_LINE: usize = 16 * 1024;
 
+/// The same where the line is a command in JSON, from a client that may give commands.
+pub const MAX_JSON: usize = 1024 * 1024;
+
 /// Words in a line: `list` with a filter in old style and some `group`s needs
 /// two dozen.
 pub const MAX_ARGS: usize = 64;

@@ -142,6 +142,11 @@ pub fn parse(line: &str) -> Result<MpdCommand, (&'static str, Ack)> {
         .map_err(|ack| (*name, ack))
 }
 
+/// Whether a line that begins with `bytes` is a [`Command`] in JSON.
+pub fn is_json(bytes: &[u8]) -> bool {
+    bytes.starts_with(JSON.as_bytes())
+}
+
 /// Begins a line whose rest is a [`Command`] in JSON.
 const JSON: &str = "p2p ";
 
@@ -151,6 +156,16 @@ pub fn use_of(command: &Command) -> Use {
         Command::Node(NodeCommand::Leave | NodeCommand::Join) => Use::Local,
         command if command.needs_player() => Use::Player,
         _ => Use::Any,
+    }
+}
+
+/// What `command`, which the line calls `name`, is called where it is refused: in JSON all lines
+/// have one name.
+pub fn word_of(command: &Command, name: &'static str) -> &'static str {
+    match command {
+        Command::Node(NodeCommand::Leave) => "leave",
+        Command::Node(NodeCommand::Join) => "join",
+        _ => name,
     }
 }
 
@@ -287,6 +302,12 @@ mod tests {
             r#"p2p {"playback":{"seek":[0,1e300]}}"#,
             r#"p2p {"playback":{"set_volume":256}}"#,
             r#"p2p {"database":{"values":{"tag":"Nonsense","filter":null,"group":[]}}}"#,
+            r#"p2p {"database":{"list":{"uri":"","files":false,"depth":1}}}"#,
+            r#"p2p {"database":{"find":{"filter":{"root":{"and":[]},"folded":false},"sort":null,"widow":[0,1]}}}"#,
+            &format!(
+                r#"p2p {{"queue":{{"find":{{"root":{{"and":[{}]}},"folded":false}}}}}}"#,
+                vec![r#"{"and":[]}"#; 1024].join(",")
+            ),
             &nested(5000),
         ] {
             let (_, ack) = parse(bad).expect_err(bad);

@@ -12,10 +12,10 @@
 use std::{collections::VecDeque, fmt::Write as _};
 
 use super::{
-    args::{Ack, AckCode, MAX_LINE},
+    args::{Ack, AckCode, MAX_JSON, MAX_LINE},
     command::{
-        self, name_and_use, parse, use_of, Access, MpdCommand, ReplyForm, SessionCommand, TagTypes,
-        Use,
+        self, is_json, name_and_use, parse, use_of, word_of, Access, MpdCommand, ReplyForm,
+        SessionCommand, TagTypes, Use,
     },
     idle,
     print::print_decoders,
@@ -51,6 +51,8 @@ pub struct Session {
     has_player: bool,
     tries: u32,
     input: Vec<u8>,
+    /// Bytes of it in which no line ends.
+    searched: usize,
     mode: Mode,
     /// Changed since the last `idle` told of it.
     changed: StateParts,
@@ -85,7 +87,7 @@ pub enum Guess {
 pub enum SessionEnd {
     #[error("it said goodbye")]
     Closed,
-    #[error("it sent a line of more than {MAX_LINE} bytes")]
+    #[error("it sent a line of more than {MAX_LINE} bytes, or {MAX_JSON} of JSON")]
     LongLine,
     #[error(
         "it sent a command list of more than {MAX_LIST_BYTES} bytes or {MAX_LIST_LINES} lines"
@@ -161,6 +163,7 @@ impl Session {
             has_player,
             tries: 0,
             input: Vec::new(),
+            searched: 0,
             mode: Mode::Ready,
             changed: StateParts::NONE,
             tags: TagMask::ALL,
@@ -302,12 +305,19 @@ impl Session {
 
     /// Takes a line out of the input.
     fn next_line(&mut self) -> Option<String> {
-        let end = self.input.iter().position(|&byte| byte == b'\n');
+        let mut new = self.input.iter().skip(self.searched);
+        let end = new.position(|&byte| byte == b'\n');
+        let end = end.map(|at| self.searched + at);
+        self.searched = if end.is_some() { 0 } else { self.input.len() };
         if self.input.is_empty() {
             // A client that is idle, maybe for weeks, holds nothing.
             self.input = Vec::new();
         }
-        if end.unwrap_or(self.input.len()) > MAX_LINE {
+        let longest = match self.is_admitted() && is_json(&self.input) {
+            true => MAX_JSON,
+            false => MAX_LINE,
+        };
+        if end.unwrap_or(self.input.len()) > longest {
             self.end(SessionEnd::LongLine);
             return None;
         }
@@ -336,13 +346,15 @@ impl Session {
         match parse(line) {
             Err((name, ack)) => self.finish(name, list, Err(ack)),
             Ok(MpdCommand::Session(command)) => self.converse(name, command, list),
-            Ok(MpdCommand::Node(command, form)) => match self.check(name, use_of(&command)) {
-                Err(ack) => self.finish(name, list, Err(ack)),
-                Ok(()) => {
-                    self.mode = Mode::Waiting { name, list };
-                    self.actions.push_back(SessionAction::Run(command, form));
+            Ok(MpdCommand::Node(command, form)) => {
+                match self.check(word_of(&command, name), use_of(&command)) {
+                    Err(ack) => self.finish(name, list, Err(ack)),
+                    Ok(()) => {
+                        self.mode = Mode::Waiting { name, list };
+                        self.actions.push_back(SessionAction::Run(command, form));
+                    }
                 }
-            },
+            }
         }
     }
 

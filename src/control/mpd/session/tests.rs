@@ -98,6 +98,18 @@ fn sessions_end_at_their_bounds() {
         say(&mut greeted(Access::Local), &long).1,
         Some(SessionEnd::LongLine)
     );
+    for (access, length, ended) in [
+        (Access::Remote, MAX_JSON, None),
+        (Access::Remote, MAX_JSON + 1, Some(SessionEnd::LongLine)),
+        (Access::Closed, MAX_LINE + 1, Some(SessionEnd::LongLine)),
+    ] {
+        let mut session = greeted(access);
+        let line = format!("p2p {}", "x".repeat(length - 4));
+        let pieces = line.as_bytes().chunks(4096).map(String::from_utf8_lossy);
+        let found = pieces.map(|piece| say(&mut session, &piece).1);
+        let found = found.fold(None, |found, ends| found.or(ends));
+        assert_eq!(found, ended, "{access:?} {length}");
+    }
     assert_eq!(
         say(&mut greeted(Access::Local), "GET / HTTP/1.1\r\n").1,
         Some(SessionEnd::Foreign)
