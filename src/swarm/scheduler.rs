@@ -18,17 +18,20 @@
 //! - Of two sources, one that is silent or too slow costs the listener nothing while the
 //!   other has what is due: it is asked for as well, in time.
 //!
+//! It has four parts: the [`requests`] that are out, the [`sources`], the [`play_head`], and the
+//! [`policy`], which reads the other three and says what is to be done. Here events are routed to
+//! them, and what the policy says is done, in an order that stands in [`Scheduler::poll`].
+//!
 //! Not here: bytes, verification, connections.
 
-mod choose;
+mod arrivals;
 mod play_head;
+mod policy;
 mod referral;
-mod referrals;
 mod requests;
-mod silence;
 mod source;
 mod sources;
-mod start;
+mod view;
 mod window;
 
 use std::ops::Range;
@@ -38,15 +41,16 @@ use crate::content::ranges::GroupSet;
 use crate::id::{Group, PeerId};
 use crate::protocol::Class;
 
-use choose::SMALL_GROUPS;
+use arrivals::Arrivals;
 use play_head::PlayHead;
 pub use play_head::READER_STRIDE;
+use policy::choose::{self, Choice, SMALL_GROUPS};
+use policy::{lateness, silence, start};
+pub use policy::{silence::Stall, start::StartBuffer};
 use requests::{OpenRequest, Requests};
-use silence::Arrivals;
-pub use silence::Stall;
 pub use source::{SourceInfo, Throughput, Why};
 use sources::Sources;
-pub use start::StartBuffer;
+use view::TrackView;
 use window::MemoryWindow;
 #[cfg(test)]
 pub use window::WINDOW_GROUPS;
@@ -217,9 +221,22 @@ impl Scheduler {
         }
     }
 
-    /// What was measured of the sources, for the next track.
-    pub fn paces(&self) -> impl Iterator<Item = (PeerId, Throughput)> + '_ {
-        self.sources.paces()
+    /// From now on the track is not kept, but for these groups.
+    pub fn handle_unkept(&mut self, kept: GroupSet) {
+        self.window.get_or_insert(MemoryWindow::new(kept));
+        let wanted = self.view(self.polled).wanted();
+        self.requests
+            .cancel_where(|request| !request.groups().intersects(&wanted));
+    }
+
+    /// Somebody has heard of a peer: it is tried at once, if it is a source that failed.
+    pub fn handle_seen(&mut self, peer: PeerId) {
+        self.sources.handle_seen(peer);
+    }
+
+    /// Other keys are believed now: all sources that failed are tried at once.
+    pub fn handle_keys(&mut self) {
+        self.sources.handle_keys();
     }
 
     /// The source has begun to answer.
@@ -286,7 +303,8 @@ impl Scheduler {
             self.have = self.have.difference(&groups);
             return Some(FetchAction::Forget { groups });
         }
-        let missing = self.missing();
+        let view = self.view(now);
+        let missing = view.missing();
         if missing.is_empty() && self.window.is_some() {
             return None;
         }
@@ -294,59 +312,99 @@ impl Scheduler {
             return (!std::mem::replace(&mut self.complete_said, true))
                 .then_some(FetchAction::Complete);
         }
-        if let Some(action) = self.next_fetch(&missing, now) {
-            return Some(action);
+        match choose::next_request(&view, &missing) {
+            Some(choice) => Some(self.fetch(choice, now)),
+            None => self.stuck(&missing),
         }
-        self.stuck(&missing)
     }
 
     /// When [`Self::poll`] may have something to do without an event.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let requests = self.requests.values().map(|request| {
-            let stalls = request.progress + STALL;
-            self.late_at(request, self.polled)
-                .map_or(stalls, |late| stalls.min(late))
-        });
-        let missing = self.missing();
+        let view = self.view(self.polled);
+        let missing = view.missing();
         let resting = self.sources.values().filter_map(|source| {
             let until = source.resting_until()?;
             source.has_any(&missing).then_some(until)
         });
-        requests.chain(resting).min()
+        lateness::next_overdue(&view)
+            .into_iter()
+            .chain(resting)
+            .min()
     }
 
     /// Whether there is something left to ask for now.
     pub fn is_hungry(&self) -> bool {
-        !self.missing().is_empty()
+        !self.view(self.polled).missing().is_empty()
     }
 
     /// Whether the reader comes to what is not here before long.
     pub fn is_short(&self, now: Instant) -> bool {
-        let next = self.missing().at_or_after(self.play_head.group()).first();
-        next.is_some_and(|next| self.slack(next, now) < NEAR)
+        self.view(now).is_short()
     }
 
-    /// How long until the reader comes to `group`.
-    fn slack(&self, group: Group, now: Instant) -> Duration {
-        self.play_head.slack(group, &self.have, now)
+    /// Whether `peer` does not do what it was asked for.
+    pub fn is_failing(&self, peer: PeerId) -> bool {
+        let source = self.sources.get(peer);
+        source.is_some_and(|source| source.is_failing() || source.is_gone())
     }
 
-    fn missing(&self) -> GroupSet {
-        self.wanted().difference(&self.have)
+    /// What was measured of the sources, for the next track.
+    pub fn paces(&self) -> impl Iterator<Item = (PeerId, Throughput)> + '_ {
+        self.sources.paces()
+    }
+
+    /// Bytes a second that really came during the last seconds.
+    pub fn arriving(&self, now: Instant) -> u64 {
+        self.arrivals.rate(now)
+    }
+
+    /// What the sound has to wait for; `None` when it may begin.
+    pub fn start_buffer(&self, now: Instant) -> Option<StartBuffer> {
+        start::start_buffer(&self.view(now), self.arriving(now))
+    }
+
+    /// How long the reader still goes until the end of the track.
+    pub fn time_left(&self, now: Instant) -> Duration {
+        let position = self.play_head.position(&self.have, now);
+        self.play_head.time_of(self.size.saturating_sub(position))
+    }
+
+    /// Since when the reader stands at something that is not here, and nothing has come;
+    /// however short that is.
+    pub fn dry_since(&self) -> Option<Instant> {
+        let brought = self.sources.brought();
+        self.dry_since
+            .map(|since| brought.map_or(since, |brought| brought.max(since)))
+    }
+
+    /// The source that is waited for, once nothing has come for so long that it is no
+    /// hiccup.
+    pub fn silence(&self, now: Instant) -> Option<Stall> {
+        silence::silence(&self.view(now), self.dry_since()?)
+    }
+
+    fn view(&self, now: Instant) -> TrackView<'_> {
+        TrackView {
+            size: self.size,
+            have: &self.have,
+            window: self.window.as_ref(),
+            play_head: &self.play_head,
+            sources: &self.sources,
+            requests: &self.requests,
+            now,
+        }
+    }
+
+    /// Notes whether the reader stands at something that is not here.
+    fn look_whether_dry(&mut self, now: Instant) {
+        let is_dry = self.view(now).is_dry();
+        self.dry_since = is_dry.then(|| self.dry_since.unwrap_or(now));
     }
 
     /// Marks what is late and gives up what stands still.
     fn expire(&mut self, now: Instant) {
-        let due = |at: Instant| now >= at;
-        let (mut stalled, mut late) = (Vec::new(), Vec::new());
-        for (req, request) in self.requests.iter() {
-            if due(request.progress + STALL) {
-                stalled.push(req);
-            } else if self.late_at(request, now).is_some_and(due) {
-                late.push(req);
-            }
-        }
-        for req in late {
+        let overdue = lateness::overdue(&self.view(now));
+        for req in overdue.late {
             if let Some(request) = self.requests.get_mut(req) {
                 request.late = true;
                 let (peer, late) = (request.source, request.groups().difference(&self.have));
@@ -354,13 +412,16 @@ impl Scheduler {
             }
         }
         self.sources.end_rests(now);
-        self.hurry(now);
-        while let Some(req) = self.too_slow(now) {
+        if self.sources.spread_from().is_some() {
+            let near = self.view(now).near();
+            self.sources.hurry(&near, now);
+        }
+        while let Some(req) = lateness::too_slow(&self.view(now)) {
             self.requests.cancel(&[req]);
         }
-        let preemptable = self.preemptable(now);
+        let preemptable = lateness::preemptable(&self.view(now));
         self.requests.cancel(&preemptable);
-        for req in stalled {
+        for req in overdue.stalled {
             if let Some(request) = self.requests.take_back(req) {
                 self.sources
                     .handle_stall(request.source, request.groups(), now);
@@ -368,22 +429,30 @@ impl Scheduler {
         }
     }
 
-    /// When a request that somebody is about to listen to becomes late: when its source
-    /// has fallen silent. One that only stands behind others of a slow source is not late.
-    fn late_at(&self, request: &OpenRequest, now: Instant) -> Option<Instant> {
-        if request.late || request.class != Class::Now {
-            return None;
+    /// What is here and need not be.
+    fn excess(&self) -> Option<GroupSet> {
+        let window = self.window.as_ref()?;
+        window.excess(&self.have, &self.play_head)
+    }
+
+    fn fetch(&mut self, choice: Choice, now: Instant) -> FetchAction {
+        let Choice {
+            source,
+            groups,
+            renew,
+        } = choice;
+        let on_wire = self.view(now).class_on_wire(source, &groups);
+        self.sources.handle_asked(source, now);
+        let classes = (self.play_head.class_of(&groups), on_wire);
+        let request = OpenRequest::new(source, groups.clone(), classes, now);
+        let req = self.requests.add(request);
+        FetchAction::Fetch {
+            req,
+            source,
+            groups,
+            class: on_wire,
+            renew,
         }
-        let source = self.sources.get(request.source)?;
-        let since = source
-            .heard()
-            .map_or(request.sent, |heard| heard.max(request.sent));
-        let first = request.groups().difference(&self.have).first()?;
-        let patience = match self.slack(first, now) < NEAR {
-            true => source.patience(),
-            false => SILENT.max(source.patience()),
-        };
-        Some(since + patience)
     }
 
     fn stuck(&mut self, missing: &GroupSet) -> Option<FetchAction> {
@@ -417,18 +486,6 @@ impl Scheduler {
 
 /// How close to the new head a large request must be to survive a seek.
 const NEAR_GROUPS: u32 = 64;
-
-/// What the reader comes to within this long is asked for a second time as soon as its
-/// source has used up its own patience: time enough for the other to be dialled.
-const NEAR: Duration = Duration::from_secs(2);
-
-/// Nothing from a source for so long: somebody else is asked as well. A lost packet is
-/// sent again well before.
-const SILENT: Duration = Duration::from_millis(800);
-
-/// Nothing for so long: the source is taken as failed. Longer than a lost QUIC packet
-/// and its retries take, shorter than what a listener takes for broken.
-const STALL: Duration = Duration::from_secs(4);
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 //! a stretch around the listener, and what the decoder opens with, is here at a
 //! time, in memory; what has been heard is let go.
 
-use super::Scheduler;
+use super::play_head::PlayHead;
 use crate::content::ranges::GroupSet;
 use crate::id::Group;
 
@@ -14,43 +14,32 @@ pub(super) struct MemoryWindow {
 }
 
 impl MemoryWindow {
+    pub fn new(kept: GroupSet) -> Self {
+        Self { kept }
+    }
+
     /// The disk does not have these after all.
-    pub(super) fn handle_lost(&mut self, lost: &GroupSet) {
+    pub fn handle_lost(&mut self, lost: &GroupSet) {
         self.kept = self.kept.difference(lost);
     }
-}
 
-impl Scheduler {
-    /// From now on the track is not kept, but for these groups.
-    pub fn handle_unkept(&mut self, kept: GroupSet) {
-        self.window.get_or_insert(MemoryWindow { kept });
-        let wanted = self.wanted();
-        self.requests
-            .cancel_where(|request| !request.groups().intersects(&wanted));
-    }
-
-    /// What is to be here.
-    pub(super) fn wanted(&self) -> GroupSet {
-        let all = GroupSet::all(self.size);
-        match &self.window {
-            None => all,
-            Some(_) => self.around(BEHIND, AHEAD).intersection(&all),
-        }
+    /// What is to be here while the reader is there.
+    pub fn around(play_head: &PlayHead) -> GroupSet {
+        around(play_head, BEHIND, AHEAD)
     }
 
     /// What is here and need not be, once it is enough to be worth the while.
-    pub(super) fn excess(&self) -> Option<GroupSet> {
-        let window = self.window.as_ref()?;
-        let near = self.around(BEHIND + SLACK, AHEAD + SLACK);
-        let excess = self.have.difference(&window.kept).difference(&near);
+    pub fn excess(&self, have: &GroupSet, play_head: &PlayHead) -> Option<GroupSet> {
+        let near = around(play_head, BEHIND + SLACK, AHEAD + SLACK);
+        let excess = have.difference(&self.kept).difference(&near);
         (excess.count() >= SLACK).then_some(excess)
     }
+}
 
-    fn around(&self, behind: u32, ahead: u32) -> GroupSet {
-        let Group(head) = self.play_head.group();
-        let stretch = GroupSet::from(head.saturating_sub(behind)..head.saturating_add(ahead));
-        stretch.union(&self.play_head.opening().take(MAX_OPENING))
-    }
+fn around(play_head: &PlayHead, behind: u32, ahead: u32) -> GroupSet {
+    let Group(head) = play_head.group();
+    let stretch = GroupSet::from(head.saturating_sub(behind)..head.saturating_add(ahead));
+    stretch.union(&play_head.opening().take(MAX_OPENING))
 }
 
 /// 1 MiB: going back ten seconds costs nothing.

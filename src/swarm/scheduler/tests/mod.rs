@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 
-use super::choose::{MAX_BULK_GROUPS, MAX_REQUESTS_PER_SOURCE};
+use super::policy::choose::{MAX_BULK_GROUPS, MAX_REQUESTS_PER_SOURCE};
 use super::source::FIRST_PATIENCE;
 use super::*;
 use crate::id::{group_count, GROUP_BYTES};
