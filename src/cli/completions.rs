@@ -7,7 +7,7 @@
 use clap::CommandFactory as _;
 use clap_complete::{generate, Shell};
 
-use super::Cli;
+use super::args::Cli;
 
 /// The script for `shell`.
 pub fn script(shell: Shell) -> String {

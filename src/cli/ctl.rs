@@ -4,13 +4,18 @@
 //! or in JSON for scripts.
 
 mod act;
+pub(super) mod args;
 pub(super) mod client;
 mod complete;
 mod json;
+mod missed;
+mod options;
 mod screen;
 mod show;
 mod stats;
+mod terminal;
 mod watch;
+mod watched_line;
 mod words;
 
 use std::{
@@ -20,15 +25,14 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Subcommand, ValueEnum, ValueHint};
-
 use self::{
-    act::QueueOption,
+    args::{Ctl, CtlArgs, Switch},
     client::CtlClient,
+    missed::with_words,
+    options::QueueOption,
     screen::Screen,
     show::Scene,
     stats::StatsReply,
-    words::{Positions, SeekTarget, VolumeTarget},
 };
 
 use crate::{
@@ -37,222 +41,6 @@ use crate::{
     },
     config::DEFAULT_SOCKET,
 };
-
-/// Control the node on this machine.
-#[derive(Debug, Args)]
-pub struct CtlArgs {
-    /// The node's control socket [default: $P2PMUSIC_SOCKET, then
-    /// /run/p2pmusic/ctl.sock]
-    #[arg(long, value_name = "PATH", global = true)]
-    socket: Option<PathBuf>,
-    #[command(subcommand)]
-    command: Ctl,
-}
-
-#[derive(Debug, Subcommand)]
-enum Ctl {
-    /// Play what matches best in the whole swarm, or resume
-    ///
-    /// A path is played as it is: that track, or all of that directory. Words mean the artist,
-    /// the album, the directory or the track that has them in its name; an artist comes before
-    /// an album, that before a directory, and that before a track. An artist, an album and a
-    /// directory are played whole, from their first track, a track by itself. It replaces what
-    /// is in the queue.
-    Play {
-        /// Words of a title, artist, album or path; or PEER/PATH
-        #[arg(value_hint = PATHS)]
-        words: Vec<String>,
-        /// Put it behind the current track instead, and go on with what plays
-        #[arg(long, conflicts_with = "add", requires = "words")]
-        next: bool,
-        /// Put it behind all that is in the queue instead, and go on with what plays
-        #[arg(long, requires = "words")]
-        add: bool,
-    },
-    /// Pause
-    Pause,
-    /// Go on after a pause
-    Resume,
-    /// Stop
-    Stop,
-    /// Go to the next track
-    Next,
-    /// Go to the previous track
-    #[command(alias = "previous")]
-    Prev,
-    /// Seek within the current track
-    Seek {
-        /// 1:23, +10, -10 (seconds) or 50%
-        #[arg(allow_hyphen_values = true)]
-        to: SeekTarget,
-    },
-    /// Show or set the volume
-    Volume {
-        /// 40, +5 or -5 (per cent)
-        #[arg(allow_hyphen_values = true)]
-        volume: Option<VolumeTarget>,
-    },
-    /// Add a track, a directory, or all that has the words, to the queue
-    Add {
-        /// PEER/PATH, or words
-        #[arg(required = true, value_hint = PATHS)]
-        words: Vec<String>,
-    },
-    /// Show the queue
-    Queue(Listing),
-    /// Empty the queue
-    Clear,
-    /// Take tracks out of the queue
-    Remove {
-        /// Their place, as `queue` shows it: 3, or 3-5
-        #[arg(value_name = "PLACE")]
-        places: Positions,
-    },
-    /// Move a track within the queue
-    Move {
-        /// Its place, as `queue` shows it
-        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
-        from: u32,
-        /// The place that it is to have
-        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
-        to: u32,
-    },
-    /// Mix up the queue; what plays comes first
-    Shuffle,
-    /// Play the queue in random order
-    Random {
-        /// Without it, the other of the two
-        to: Option<OnOff>,
-    },
-    /// Begin the queue again when it has ended
-    Repeat {
-        /// Without it, the other of the two
-        to: Option<OnOff>,
-    },
-    /// Stop after the current track, or with `repeat` play it again
-    Single {
-        /// Without it, the other of on and off; oneshot is on for one track
-        to: Option<Switch>,
-    },
-    /// Take tracks out of the queue when they have been played
-    Consume {
-        /// Without it, the other of the two
-        to: Option<OnOff>,
-    },
-    /// Show the current track
-    Current(Listing),
-    /// Show all tracks of the swarm that have the words
-    Search {
-        #[arg(required = true)]
-        words: Vec<String>,
-        #[command(flatten)]
-        listing: Listing,
-    },
-    /// Show a directory; the top has one for each peer
-    Ls {
-        #[arg(value_hint = PATHS)]
-        path: Option<String>,
-        #[command(flatten)]
-        listing: Listing,
-    },
-    /// Show the peers of the swarm
-    Peers(Listing),
-    /// Show the sound devices that could be configured
-    Devices(Listing),
-    /// Show what of this node's music is not listed, and why
-    Library {
-        /// Show each file that is left out, or listed without its tags
-        #[arg(long)]
-        left_out: bool,
-        #[command(flatten)]
-        listing: Listing,
-    },
-    /// Leave the swarm: nobody is kept waiting for this node. `join` brings it back
-    Leave,
-    /// Come back into the swarm after `leave`
-    Join,
-    /// Look for new and changed files in this node's library
-    Update {
-        /// A file or directory of it, as `ls` shows it, instead of everything
-        #[arg(value_hint = PATHS)]
-        path: Option<String>,
-        /// Read the tags of all files, whether they have changed or not
-        #[arg(long)]
-        all: bool,
-    },
-    /// Show how well it plays: times, underruns, and where the bytes came from
-    ///
-    /// All counts begin with the node. With --json it is one object:
-    ///
-    /// uptime_seconds; plays (tracks that were heard), plays_failed
-    ///
-    /// first_sound: from the command to the first sound, of all, and by where the bytes
-    /// were (swarm, cache, own_disk): count, p50_seconds, p90_seconds, p99_seconds (at most
-    /// an eighth too high), max_seconds
-    ///
-    /// underruns, underrun_seconds, underrun_longest_seconds: the device had no bytes;
-    /// rebuffers, rebuffer_seconds, rebuffer_longest_seconds: the sound waited for bytes and
-    /// went on
-    ///
-    /// own_disk_bytes, cache_bytes: of tracks that were heard, what was on this machine
-    ///
-    /// received_bytes (verified), duplicate_bytes (those of them that were here already),
-    /// wasted_bytes (of wrong or unfinished groups), sent_bytes (of slices, with their
-    /// hashes), refusals (requests that were answered with no), connections_lost, lies
-    /// (answers with wrong bytes): in all, and in peers for each peer, with its name (peer)
-    /// and id. Of more than 64 peers, those that brought and took the least are one,
-    /// "others/"
-    ///
-    /// requests (slices that others asked for), requests_declined (whatever they asked for),
-    /// tracker_losses
-    ///
-    /// liars: the last 16 peers that sent wrong bytes, with the file that was to be played, its
-    /// track, how often (lies), and ago_seconds
-    Stats(Listing),
-    /// Show what plays and how the node is
-    Status {
-        /// Keep showing a line of it, until Ctrl-C
-        #[arg(long, conflicts_with = "json")]
-        watch: bool,
-        #[command(flatten)]
-        listing: Listing,
-    },
-    /// Print the paths that begin with a word, for completions
-    #[command(hide = true)]
-    Complete {
-        #[arg(allow_hyphen_values = true)]
-        word: String,
-    },
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum OnOff {
-    On,
-    Off,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Switch {
-    On,
-    Off,
-    Oneshot,
-}
-
-impl From<OnOff> for Switch {
-    fn from(to: OnOff) -> Self {
-        match to {
-            OnOff::On => Self::On,
-            OnOff::Off => Self::Off,
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-struct Listing {
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
 
 /// Why a command did not do what it should.
 #[derive(Debug, thiserror::Error)]
@@ -311,7 +99,7 @@ fn execute(args: &CtlArgs) -> Result<(), CtlError> {
     if let Ctl::Status { watch: true, .. } = args.command {
         return watch::watch(&mut client);
     }
-    let text = answer(&mut client, &args.command, &Screen::of_stdout())?;
+    let text = answer(&mut client, &args.command, &terminal::screen())?;
     print(&text)
 }
 
@@ -335,7 +123,7 @@ fn answer(client: &mut CtlClient, command: &Ctl, screen: &Screen) -> Result<Stri
                 Ctl::Next => Playback::Next,
                 _ => Playback::Previous,
             })?;
-            Ok(Scene::ask(client)?.line(screen))
+            Ok(client.scene()?.line(screen))
         }
         Ctl::Seek { to } => act::seek(client, to),
         Ctl::Volume { volume } => act::set_volume(client, *volume),
@@ -361,7 +149,10 @@ fn answer(client: &mut CtlClient, command: &Ctl, screen: &Screen) -> Result<Stri
             client.ask(Command::Node(update))?;
             Ok("looking for new and changed files\n".into())
         }
-        Ctl::Complete { word } => complete::complete(client, word),
+        Ctl::Complete { word } => {
+            let rows = client.rows(complete::asked(word))?;
+            Ok(complete::fitting(rows, word))
+        }
         listing => list(client, listing, screen),
     }
 }
@@ -385,7 +176,7 @@ fn list(client: &mut CtlClient, command: &Ctl, screen: &Screen) -> Result<String
             })
         }
         Ctl::Search { words, listing } => {
-            let songs = client.songs(DatabaseCommand::Find(act::with_words(words)))?;
+            let songs = client.songs(DatabaseCommand::Find(with_words(words)))?;
             Ok(match listing.json {
                 true => json::list(&songs, json::track),
                 false if songs.is_empty() => act::missed(client, words)? + "\n",
@@ -447,9 +238,6 @@ fn print(text: &str) -> Result<(), CtlError> {
 
 /// Completions are a hint: a shell does not wait for them.
 const COMPLETION_TIME: Duration = Duration::from_secs(2);
-
-/// An argument that the completions complete to paths in the swarm.
-const PATHS: ValueHint = ValueHint::Url;
 
 /// Names another socket for a whole shell.
 const SOCKET_VARIABLE: &str = "P2PMUSIC_SOCKET";

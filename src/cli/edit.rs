@@ -4,13 +4,6 @@
 //! Lines are changed without knowing all of TOML; so what comes out is read again, and
 //! counts only if it says what the old text said but for the one key.
 
-use std::{
-    fs::{self, File},
-    io::{self, Write as _},
-    os::unix::fs::{fchown, MetadataExt as _},
-    path::Path,
-};
-
 use toml::{Table, Value};
 
 /// `text` with `value` as `key` of `table`, which is "" for what stands before all tables.
@@ -130,28 +123,6 @@ fn replaced(lines: &[&str], range: std::ops::Range<usize>, by: &str) -> String {
     let mut lines = lines.to_vec();
     lines.splice(range, [by]);
     lines.join("\n") + "\n"
-}
-
-/// Writes `text` to `path`, whose owner and mode stay. After a power cut at any moment there is
-/// the old file or the new one.
-///
-/// # Errors
-/// Those of the disk.
-pub fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = File::create(&temporary)?;
-    if let Ok(old) = fs::metadata(path) {
-        file.set_permissions(old.permissions())?;
-        let new = file.metadata()?;
-        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-            fchown(&file, Some(old.uid()), Some(old.gid()))?;
-        }
-    }
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    File::open(dir.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// What is shipped as `/etc/p2pmusic.toml`.

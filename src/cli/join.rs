@@ -12,10 +12,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Args;
-
 use self::place::NewKeyFile;
-use super::{ctl::client::CtlClient, pair::PAIRING_PORT};
+use super::{
+    args::{JoinArgs, PAIRING_PORT},
+    ctl::client::CtlClient,
+};
 use crate::{
     command::{Answer, Command as Asked, NodeCommand},
     config::{self, ConfigError, DEFAULT_PATH},
@@ -26,29 +27,6 @@ use crate::{
     pairing::{self, DialFailure, NoCode, PairingCode, PairingError},
     util::tree,
 };
-
-/// Get the swarm's key from a speaker that shows a code.
-#[derive(Clone, Debug, Args)]
-pub struct JoinArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
-    pub config: PathBuf,
-    /// Where the code is shown, unless mDNS finds it: a host's name or address
-    #[arg(long, value_name = "HOST[:PORT]")]
-    pub at: Option<String>,
-    /// Which of several speakers that show one
-    #[arg(long, value_name = "NAME", conflicts_with = "at")]
-    pub member: Option<String>,
-    /// Where the key goes, unless the configuration names a file
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_KEY_FILE)]
-    pub key_file: PathBuf,
-    /// Leave the swarm whose key is here
-    #[arg(long)]
-    pub replace: bool,
-    /// Leave the service as it is
-    #[arg(long)]
-    pub no_restart: bool,
-}
 
 /// What came of it.
 #[derive(Debug)]
@@ -313,8 +291,6 @@ fn as_root(error: &io::Error) -> &'static str {
     }
 }
 
-/// Where the key is unless told otherwise.
-pub const DEFAULT_KEY_FILE: &str = "/etc/p2pmusic.key";
 /// mdns-sd asks at once, after 1 s and after 3 s, and a busy Wi-Fi loses the first.
 const LOOK: Duration = Duration::from_millis(3500);
 /// For the service to start and to find the others.

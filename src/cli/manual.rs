@@ -8,7 +8,7 @@ use std::{
 
 use clap::CommandFactory as _;
 
-use super::Cli;
+use super::args::Cli;
 
 /// Writes a page for every command into `dir`: `p2pmusic.1`, `p2pmusic-ctl.1`,
 /// `p2pmusic-ctl-play.1`, and so on.

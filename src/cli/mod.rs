@@ -1,7 +1,8 @@
-//! The command line: what a person can ask of the binary.
+//! Carries out what the command line asks of the binary.
 
 #[macro_use]
 mod say;
+mod args;
 mod completions;
 pub mod ctl;
 mod demo;
@@ -10,101 +11,29 @@ mod edit;
 mod join;
 mod manual;
 mod pair;
+mod replace;
 mod setup;
 
 use std::{
     env,
     io::{self, Write as _},
-    path::PathBuf,
     process::ExitCode,
 };
 
-use clap::{error::ErrorKind, CommandFactory as _, Parser, Subcommand};
+use clap::{error::ErrorKind, Parser as _};
+
+use self::args::{is_of_ctl, Cli, CliCommand, ConfigArgs, IdentityCommand};
 
 use crate::{
-    config::{self, Config, DEFAULT_PATH},
+    config::{self, Config},
     daemon::{self, dirs::StateDir, DaemonError},
     identity::{self, Identity, KeyFileError},
 };
 
-/// Turns a handful of speakers into one peer-to-peer music swarm.
-#[derive(Parser)]
-#[command(version, about, max_term_width = 100)]
-pub struct Cli {
-    #[command(subcommand)]
-    command: CliCommand,
-}
-
-#[derive(Subcommand)]
-enum CliCommand {
-    /// Set this speaker up: its name, its music, its swarm, and the service
-    ///
-    /// Asks what it is not told. Run once more, it changes what is answered otherwise;
-    /// whatever else a person wrote into the configuration stays.
-    Setup(setup::SetupArgs),
-    /// Run the node: a tracker, a peer, or both, as the configuration says
-    Run(ConfigArgs),
-    /// Drive the node that runs on this machine
-    Ctl(ctl::CtlArgs),
-    /// Check a configuration file
-    Check(ConfigArgs),
-    /// Look for what is wrong with this machine, its network and its settings, and say what
-    /// to do
-    ///
-    /// Works while the node runs and while it does not; as root it sees more. It ends within
-    /// some seconds, shows no key and no password, and exits with 1 when something is wrong.
-    /// Put what it prints into a report of a problem.
-    Doctor(doctor::DoctorArgs),
-    /// Make a swarm key and print it
-    Keygen,
-    /// Show a code by which a new speaker gets the swarm's key
-    ///
-    /// The code holds for five minutes, for one speaker, and for three tries. Run it with
-    /// sudo on a speaker that is in the swarm, and `p2pmusic join` on the new one. It
-    /// works while the node runs.
-    Pair(pair::PairArgs),
-    /// Get the swarm's key from a speaker that shows a code
-    ///
-    /// Asks for the code that `p2pmusic pair` shows on a speaker in the swarm, finds that by
-    /// mDNS, writes the key it gives, and starts the service anew. The code can be piped in,
-    /// too.
-    Join(join::JoinArgs),
-    /// Make this node another one: what a copied card needs
-    Identity {
-        #[command(subcommand)]
-        command: IdentityCommand,
-    },
-    /// Show a whole swarm on this machine, without a sound card or a network
-    Demo(demo::DemoArgs),
-    /// Write the manual pages
-    #[command(hide = true)]
-    Manual {
-        /// The directory for them
-        dir: PathBuf,
-    },
-    /// Print completions for a shell
-    #[command(hide = true)]
-    Completions { shell: clap_complete::Shell },
-}
-
-#[derive(Subcommand)]
-enum IdentityCommand {
-    /// Give this node a new identity, while p2pmusic is stopped. Its music and
-    /// its settings stay
-    New(ConfigArgs),
-}
-
-#[derive(clap::Args)]
-struct ConfigArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
-    config: PathBuf,
-}
-
 /// Does what the command line asks for, or says what is wrong with it.
 pub fn main() -> ExitCode {
     match Cli::try_parse() {
-        Ok(cli) => cli.run(),
+        Ok(cli) => carry_out(cli.command),
         Err(error) => {
             let word = env::args().nth(1).unwrap_or_default();
             if error.kind() == ErrorKind::InvalidSubcommand && is_of_ctl(&word) {
@@ -116,35 +45,23 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whether `word` is a command of `ctl`.
-fn is_of_ctl(word: &str) -> bool {
-    let cli = Cli::command();
-    let ctl = cli.find_subcommand("ctl");
-    let command = ctl.and_then(|ctl| ctl.find_subcommand(word));
-    command.is_some_and(|command| !command.is_hide_set())
-}
-
-impl Cli {
-    /// Does what was asked and says how it went.
-    fn run(self) -> ExitCode {
-        match self.command {
-            CliCommand::Setup(args) => apart(|| setup::run(&args)),
-            CliCommand::Run(args) => run(&args),
-            CliCommand::Ctl(args) => apart(|| ctl::run(&args)),
-            CliCommand::Check(args) => apart(|| check(&args)),
-            CliCommand::Doctor(args) => apart(|| doctor::run(&args)),
-            CliCommand::Keygen => apart(keygen),
-            CliCommand::Pair(args) => apart(|| pair::run(&args)),
-            CliCommand::Join(args) => apart(|| join::run(&args)),
-            CliCommand::Identity {
-                command: IdentityCommand::New(args),
-            } => apart(|| new_identity(&args)),
-            CliCommand::Demo(args) => apart(|| demo::run(&args)),
-            CliCommand::Manual { dir } => apart(|| written(manual::write(&dir))),
-            CliCommand::Completions { shell } => {
-                apart(|| written(print(&completions::script(shell))))
-            }
-        }
+/// Does what was asked and says how it went.
+fn carry_out(command: CliCommand) -> ExitCode {
+    match command {
+        CliCommand::Setup(args) => apart(|| setup::run(&args)),
+        CliCommand::Run(args) => run(&args),
+        CliCommand::Ctl(args) => apart(|| ctl::run(&args)),
+        CliCommand::Check(args) => apart(|| check(&args)),
+        CliCommand::Doctor(args) => apart(|| doctor::run(&args)),
+        CliCommand::Keygen => apart(keygen),
+        CliCommand::Pair(args) => apart(|| pair::run(&args)),
+        CliCommand::Join(args) => apart(|| join::run(&args)),
+        CliCommand::Identity {
+            command: IdentityCommand::New(args),
+        } => apart(|| new_identity(&args)),
+        CliCommand::Demo(args) => apart(|| demo::run(&args)),
+        CliCommand::Manual { dir } => apart(|| written(manual::write(&dir))),
+        CliCommand::Completions { shell } => apart(|| written(print(&completions::script(shell)))),
     }
 }
 
@@ -291,18 +208,3 @@ const EX_COMMAND_LINE: u8 = 2;
 /// The exit code for a bad configuration, by sysexits.h; systemd's
 /// `RestartPreventExitStatus=` knows it.
 const EX_CONFIG: u8 = 78;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_said_to_the_node_is_known_as_such() {
-        for word in ["status", "play", "prev", "previous", "volume"] {
-            assert!(is_of_ctl(word), "{word}");
-        }
-        for word in ["run", "complete", "polka", "", "--json"] {
-            assert!(!is_of_ctl(word), "{word}");
-        }
-    }
-}

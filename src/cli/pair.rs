@@ -11,33 +11,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::Args;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use smol::{future, Async};
 
+use super::args::PairArgs;
 use crate::{
-    config::{self, ConfigError, DEFAULT_PATH},
+    config::{self, ConfigError},
     daemon::{node_name, signals::Signals},
     discovery::{self, Announcement, Mdns, ServiceKind},
     identity::{self, Identity, KeyFileError, SwarmKey},
-    pairing::{self, Closing, PairingCode, PairingEvent, PairingSetup, CODE_LIFE},
+    pairing::{self, Closing, PairingCode, PairingEvent, PairingSetup},
     port_owner::{port_owner, PortProtocol},
     sockets::listen_tcp,
 };
-
-/// Show a code by which a new speaker gets the swarm's key.
-#[derive(Debug, Args)]
-pub struct PairArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
-    config: PathBuf,
-    /// Where to listen (TCP) while the code holds
-    #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_LISTEN)]
-    listen: SocketAddr,
-    /// How long the code holds
-    #[arg(long, value_name = "N", hide = true, default_value_t = CODE_LIFE.as_secs())]
-    seconds: u64,
-}
 
 /// Why there is no code, or why it has ended without a speaker.
 #[derive(Debug, thiserror::Error)]
@@ -196,20 +182,5 @@ fn in_words(error: &io::Error, at: &SocketAddr) -> String {
             format!("; {owner} has it: end that, or choose another port with --listen")
         }
         _ => String::new(),
-    }
-}
-
-/// Beside the tracker's port, so that `--at HOST` needs none.
-pub const PAIRING_PORT: u16 = 4671;
-const DEFAULT_LISTEN: &str = "[::]:4671";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_port_is_the_one_that_a_newcomer_looks_at() {
-        let at: SocketAddr = DEFAULT_LISTEN.parse().unwrap();
-        assert_eq!(at.port(), PAIRING_PORT);
     }
 }

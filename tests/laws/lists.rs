@@ -3,23 +3,13 @@
 /// Impure files, and why.
 pub const IMPURE: &[(&str, &str)] = &[
     ("aside.rs", "moves damaged files aside"),
-    ("cli/completions.rs", "completes paths by asking the node"),
     ("cli/ctl.rs", "talks to the node at its socket"),
     (
         "cli/ctl/act.rs",
         "sends commands and waits for what comes of them",
     ),
     ("cli/ctl/client.rs", "the socket of ctl"),
-    (
-        "cli/ctl/complete.rs",
-        "asks the node for the paths that fit",
-    ),
-    ("cli/ctl/screen.rs", "asks the terminal for its width"),
-    ("cli/ctl/show.rs", "asks the node before it shows something"),
-    (
-        "cli/ctl/stats.rs",
-        "takes apart what the socket of ctl has brought",
-    ),
+    ("cli/ctl/terminal.rs", "asks the terminal for its width"),
     (
         "cli/ctl/watch.rs",
         "waits for the node, the terminal and Ctrl-C",
@@ -48,7 +38,6 @@ pub const IMPURE: &[(&str, &str)] = &[
     ("cli/doctor/look/runner.rs", "looks at who runs the service"),
     ("cli/doctor/look/sound.rs", "tries the sound device"),
     ("cli/doctor/mod.rs", "looks, then prints"),
-    ("cli/edit.rs", "replaces the configuration's file"),
     (
         "cli/join.rs",
         "connects to a member, writes the key, waits for the node",
@@ -57,6 +46,7 @@ pub const IMPURE: &[(&str, &str)] = &[
     ("cli/manual.rs", "writes man pages"),
     ("cli/mod.rs", "reads arguments and prints"),
     ("cli/pair.rs", "listens for newcomers while a code lives"),
+    ("cli/replace.rs", "replaces a file of a person's"),
     ("cli/say.rs", "prints"),
     ("cli/setup/ask.rs", "reads answers from the terminal"),
     ("cli/setup/key.rs", "writes the key file"),

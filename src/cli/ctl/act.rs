@@ -6,29 +6,25 @@ use std::{
 };
 
 use super::{
+    args::Switch,
     client::CtlClient,
+    missed::{why_nothing, with_words},
+    options::QueueOption,
     screen::count,
-    show::{self, clock, title, Scene},
+    show::{self, clock, title},
     words::{Positions, SeekTarget, VolumeTarget},
-    CtlError, Switch, NO_EXIST,
+    CtlError, NO_EXIST,
 };
-use crate::{
-    command::{
-        filter::{Filter, FilterField, FilterNode},
-        view::{NodeView, TrackerStanding},
-        Answer, Command, DatabaseCommand, NodeCommand, Placing, Playback, QueueCommand, QueueEdit,
-        QueuePlace, Row, Selection,
-    },
-    player::{
-        queue::{Options, Single},
-        transport::SeekTo,
-    },
+use crate::command::{
+    view::{NodeView, TrackerStanding},
+    Answer, Command, DatabaseCommand, NodeCommand, Placing, Playback, QueueCommand, QueueEdit,
+    QueuePlace, Row,
 };
 
 /// Has the player do something, and says what it does then.
 pub(super) fn then_state(client: &mut CtlClient, command: Playback) -> Result<String, CtlError> {
     client.play(command)?;
-    Ok(Scene::ask(client)?.state_line())
+    Ok(client.scene()?.state_line())
 }
 
 /// Plays something, or says why it was not found; also when it cannot be heard.
@@ -72,54 +68,14 @@ pub(super) fn missed(client: &mut CtlClient, words: &[String]) -> Result<String,
     }
 }
 
-/// Why there may be less music than there should be.
-fn why_nothing(node: &NodeView) -> String {
-    let tracker = &node.tracker;
-    let has_tracker = matches!(
-        node.standing,
-        TrackerStanding::Registered | TrackerStanding::Unwanted
-    );
-    match node.peers.saturating_sub(1) {
-        _ if node.standing == TrackerStanding::Left => {
-            "; this node has left the swarm: `p2pmusic ctl join` brings it back".into()
-        }
-        0 if has_tracker => "; no other speaker is here".into(),
-        0 => format!("; no other speaker is here, and the tracker: {tracker}"),
-        others if !has_tracker => {
-            let others = count(others, "other speaker");
-            format!("; without a tracker only {others} found: {tracker}")
-        }
-        _ => String::new(),
-    }
-}
-
-/// Tracks of which some tag or the path has each of the words, as a search finds them.
-pub(super) fn with_words(words: &[String]) -> Selection {
-    let has = |word: &String| FilterNode::has(FilterField::Any, word);
-    Selection {
-        filter: Filter {
-            root: FilterNode::And(words.iter().map(has).collect()),
-            folded: true,
-        },
-        sort: None,
-        window: None,
-    }
-}
-
 pub(super) fn seek(client: &mut CtlClient, to: &SeekTarget) -> Result<String, CtlError> {
     let (elapsed, duration) = times(client)?;
-    let (to, place) = match *to {
-        SeekTarget::At(to) => (SeekTo::At(to), to),
-        SeekTarget::Forward(by) => (SeekTo::Forward(by), elapsed.saturating_add(by)),
-        SeekTarget::Back(by) => (SeekTo::Back(by), Duration::ZERO),
-        SeekTarget::Part(part) => (SeekTo::At(duration.mul_f64(part)), Duration::ZERO),
-    };
-    if place > duration && !duration.is_zero() {
-        return Err(CtlError::Beyond {
+    let to = to
+        .within(elapsed, duration)
+        .ok_or_else(|| CtlError::Beyond {
             elapsed: clock(elapsed),
             duration: clock(duration),
-        });
-    }
+        })?;
     client.play(Playback::SeekCurrent(to))?;
     let (elapsed, duration) = times(client)?;
     Ok(format!("at {} / {}\n", clock(elapsed), clock(duration)))
@@ -226,49 +182,6 @@ fn within(client: &mut CtlClient, place: u32) -> Result<usize, CtlError> {
     }
 }
 
-/// An option of the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum QueueOption {
-    Random,
-    Repeat,
-    Single,
-    Consume,
-}
-
-impl QueueOption {
-    fn is_on(self, options: &Options) -> bool {
-        match self {
-            Self::Random => options.random,
-            Self::Repeat => options.repeat,
-            Self::Single => options.single != Single::Off,
-            Self::Consume => options.consume,
-        }
-    }
-
-    fn set(self, to: Switch) -> Playback {
-        let is_on = to != Switch::Off;
-        match self {
-            Self::Random => Playback::Random(is_on),
-            Self::Repeat => Playback::Repeat(is_on),
-            Self::Consume => Playback::Consume(is_on),
-            Self::Single => Playback::Single(match to {
-                Switch::Off => Single::Off,
-                Switch::On => Single::On,
-                Switch::Oneshot => Single::OneShot,
-            }),
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Random => "random",
-            Self::Repeat => "repeat",
-            Self::Single => "single",
-            Self::Consume => "consume",
-        }
-    }
-}
-
 /// Sets an option of the queue, or turns it.
 pub(super) fn switch(
     client: &mut CtlClient,
@@ -281,12 +194,7 @@ pub(super) fn switch(
         None => Switch::On,
     };
     client.play(option.set(to))?;
-    let word = match to {
-        Switch::Off => "off",
-        Switch::On => "on",
-        Switch::Oneshot => "on for one track",
-    };
-    Ok(format!("{} is {word}\n", option.name()))
+    Ok(option.is_now(to))
 }
 
 /// Comes back, and waits a little to say which tracker has it.
@@ -315,51 +223,3 @@ fn queue_length(client: &mut CtlClient) -> Result<usize, CtlError> {
 
 /// A tracker that is there takes less to answer.
 const JOIN_TIME: Duration = Duration::from_secs(3);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::control::fixture;
-
-    #[test]
-    fn nothing_found_is_explained_by_the_peers_here() {
-        use TrackerStanding as Is;
-        for (standing, tracker, peers, why) in [
-            (Is::Registered, "registered with 10.0.0.1", 3, ""),
-            (
-                Is::Registered,
-                "registered with 10.0.0.1",
-                1,
-                "no other speaker",
-            ),
-            (Is::Unwanted, "none, as configured", 1, "no other speaker"),
-            (
-                Is::Left,
-                "left, and the tracker knows; …",
-                3,
-                "p2pmusic ctl join",
-            ),
-            (
-                Is::Lost,
-                "lost a:4670: it belongs to a swarm with another key; trying again",
-                1,
-                "another key",
-            ),
-            (
-                Is::Lost,
-                "lost a:4670: refused; trying again",
-                2,
-                "1 other speaker",
-            ),
-        ] {
-            let said = why_nothing(&NodeView {
-                standing,
-                tracker: tracker.into(),
-                peers,
-                ..fixture::view()
-            });
-            assert!(said.contains(why), "{tracker}: {said}");
-            assert_eq!(said.is_empty(), why.is_empty(), "{said}");
-        }
-    }
-}

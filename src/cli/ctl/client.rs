@@ -9,7 +9,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::CtlError;
+use super::{show::Scene, CtlError};
 use crate::{
     command::{
         filter::{Filter, FilterField, FilterNode},
@@ -77,6 +77,12 @@ impl CtlClient {
             Answer::State(state) => Ok(*state),
             _ => Err(CtlError::Older),
         }
+    }
+
+    /// That, to be shown.
+    pub(super) fn scene(&mut self) -> Result<Scene, CtlError> {
+        let state = self.state()?;
+        Ok(Scene { state })
     }
 
     /// What the node's database has.

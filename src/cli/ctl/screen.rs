@@ -1,12 +1,10 @@
 //! What a terminal can show: how wide it is, how wide a text is on it, and colours.
 
 use std::{
-    env,
+    ffi::OsStr,
     fmt::{Display, Write as _},
-    io::{self, IsTerminal as _},
 };
 
-use terminal_size::{terminal_size_of, Width};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Where the answer is shown.
@@ -27,20 +25,21 @@ pub(super) enum Tint {
 }
 
 impl Screen {
-    /// What standard output is now: windows change their size.
-    pub fn of_stdout() -> Self {
-        let out = io::stdout();
-        if !out.is_terminal() {
-            return Self::default();
-        }
-        let columns = match terminal_size_of(&out) {
-            Some((Width(columns @ 1..), _)) => columns.into(),
+    /// A terminal that is so wide, or does not say, with what the environment says of `TERM`
+    /// and `NO_COLOR`.
+    pub fn of_terminal(
+        columns: Option<u16>,
+        term: Option<&OsStr>,
+        no_color: Option<&OsStr>,
+    ) -> Self {
+        let columns = match columns {
+            Some(columns @ 1..) => columns.into(),
             // A serial line does not say.
             _ => USUAL_COLUMNS,
         };
-        let is_dumb = env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let is_dumb = term.is_none_or(|term| term == "dumb");
         // https://no-color.org: whatever it is, unless it is empty.
-        let is_unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_unwanted = no_color.is_some_and(|value| !value.is_empty());
         Self {
             columns: Some(columns),
             has_colours: !is_dumb && !is_unwanted,
@@ -401,5 +400,23 @@ mod tests {
         screen.has_colours = true;
         assert_eq!(screen.paint(Tint::Bad, "x"), "\x1b[31mx\x1b[0m");
         assert_eq!(count(1.0, "track") + &count(2.0, "peer"), "1 track2 peers");
+    }
+
+    #[test]
+    fn a_terminal_is_taken_as_it_and_its_environment_say() {
+        for (columns, term, no_color, expected, has_colours) in [
+            (Some(120), Some("xterm"), None, 120, true),
+            (Some(120), Some("xterm"), Some(""), 120, true),
+            (Some(120), Some("xterm"), Some("0"), 120, false),
+            (Some(120), Some("dumb"), None, 120, false),
+            (Some(120), None, None, 120, false),
+            (Some(0), Some("vt100"), None, USUAL_COLUMNS, true),
+            (None, Some("vt100"), None, USUAL_COLUMNS, true),
+        ] {
+            let screen =
+                Screen::of_terminal(columns, term.map(OsStr::new), no_color.map(OsStr::new));
+            assert_eq!(screen.columns, Some(expected));
+            assert_eq!(screen.has_colours, has_colours, "{term:?} {no_color:?}");
+        }
     }
 }

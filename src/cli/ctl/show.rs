@@ -3,10 +3,8 @@
 use std::{fmt::Write as _, time::Duration};
 
 use super::{
-    client::CtlClient,
     json::peer_state,
     screen::{count, fit, Column, Screen},
-    CtlError,
 };
 use crate::{
     catalog::Tag,
@@ -29,11 +27,6 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    pub fn ask(client: &mut CtlClient) -> Result<Self, CtlError> {
-        let state = client.state()?;
-        Ok(Self { state })
-    }
-
     /// One line, which is cut where it would not fit.
     pub fn line(&self, screen: &Screen) -> String {
         // The last column stays free: a cursor behind it would wrap.

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use crate::player::transport::SeekTo;
+
 /// Where to seek to.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum SeekTarget {
@@ -31,6 +33,20 @@ impl Positions {
     /// As the node counts them.
     pub fn to_range(&self) -> Range<usize> {
         *self.0.start() as usize - 1..*self.0.end() as usize
+    }
+}
+
+impl SeekTarget {
+    /// What the player is told of a track of `duration` that is at `elapsed`; nothing where that
+    /// is behind its end. A track of an unknown length has none.
+    pub fn within(&self, elapsed: Duration, duration: Duration) -> Option<SeekTo> {
+        let (to, place) = match *self {
+            Self::At(to) => (SeekTo::At(to), to),
+            Self::Forward(by) => (SeekTo::Forward(by), elapsed.saturating_add(by)),
+            Self::Back(by) => (SeekTo::Back(by), Duration::ZERO),
+            Self::Part(part) => (SeekTo::At(duration.mul_f64(part)), Duration::ZERO),
+        };
+        (place <= duration || duration.is_zero()).then_some(to)
     }
 }
 
@@ -150,6 +166,43 @@ mod tests {
         assert_eq!(range("3-5"), Ok(2..5));
         for bad in ["0", "5-3", "-1", "x", "", "1-"] {
             assert!(range(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_place_behind_the_end_is_none() {
+        let seconds = Duration::from_secs;
+        for (target, duration, to) in [
+            (
+                SeekTarget::At(seconds(60)),
+                60,
+                Some(SeekTo::At(seconds(60))),
+            ),
+            (SeekTarget::At(seconds(61)), 60, None),
+            (
+                SeekTarget::At(seconds(61)),
+                0,
+                Some(SeekTo::At(seconds(61))),
+            ),
+            (
+                SeekTarget::Forward(seconds(50)),
+                60,
+                Some(SeekTo::Forward(seconds(50))),
+            ),
+            (SeekTarget::Forward(seconds(51)), 60, None),
+            (SeekTarget::Forward(Duration::MAX), 60, None),
+            (
+                SeekTarget::Back(seconds(99)),
+                60,
+                Some(SeekTo::Back(seconds(99))),
+            ),
+            (SeekTarget::Part(0.5), 60, Some(SeekTo::At(seconds(30)))),
+        ] {
+            assert_eq!(
+                target.within(seconds(10), seconds(duration)),
+                to,
+                "{target:?}"
+            );
         }
     }
 }

@@ -23,17 +23,9 @@ use self::{
     music::DemoTrack,
     node::{DemoNode, NodeError},
 };
+use super::args::DemoArgs;
 use super::ctl::{client::CtlClient, CtlError};
 use crate::command::{view::TrackerStanding, Answer, Command, NodeCommand, Placing, Playback};
-
-/// What can be said about the demo.
-#[derive(clap::Args)]
-pub struct DemoArgs {
-    /// The output, as `audio.device` of the configuration [default: the sound
-    /// card, or a recording where there is none]
-    #[arg(long, value_name = "DEVICE")]
-    device: Option<String>,
-}
 
 /// Why the demo did not show what it should.
 #[derive(Debug, thiserror::Error)]

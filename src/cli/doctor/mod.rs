@@ -24,25 +24,11 @@ mod render;
 
 use std::{
     io::{self, Write as _},
-    path::PathBuf,
     process::ExitCode,
 };
 
-use clap::Args;
-
 use self::findings::Level;
-use crate::config::DEFAULT_PATH;
-
-/// Look for what is wrong here.
-#[derive(Debug, Args)]
-pub struct DoctorArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
-    config: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
+use super::args::DoctorArgs;
 
 /// Looks, and prints what was found. Exit code 1 when something is wrong.
 pub fn run(args: &DoctorArgs) -> ExitCode {

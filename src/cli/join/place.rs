@@ -10,7 +10,10 @@ use std::{
 use nix::unistd::{geteuid, Gid, Group};
 use zeroize::Zeroizing;
 
-use crate::{cli::edit, identity::SwarmKey};
+use crate::{
+    cli::{edit, replace::replace},
+    identity::SwarmKey,
+};
 
 /// A key file that is not in its place yet.
 ///
@@ -91,7 +94,7 @@ pub fn name_key_file(path: &Path, key_file: &Path) -> io::Result<()> {
             "it has no place for that; write under [swarm]: key_file = {key_file:?}"
         )));
     };
-    edit::replace(path, &changed)
+    replace(path, &changed)
 }
 
 fn sync_dir_of(path: &Path) -> io::Result<()> {

@@ -22,44 +22,15 @@ use toml::Value;
 
 use self::{ask::Questioner, reach::MusicReach};
 use super::{
+    args::{JoinArgs, SetupArgs},
     demo,
-    join::{self, JoinArgs, JoinFailure},
+    join::{self, JoinFailure},
 };
 use crate::{
-    cli::edit,
+    cli::{edit, replace::replace},
     config::{Config, ConfigError, Role, DEFAULT_PATH},
     identity::{KeyFileError, NoRandomness},
 };
-
-/// What a person has decided already.
-#[derive(clap::Args)]
-pub struct SetupArgs {
-    /// The speaker's name, under which its music is listed [default: the host's]
-    #[arg(long)]
-    name: Option<String>,
-    /// A directory with music to share; may be given several times
-    #[arg(long, value_name = "DIR")]
-    music: Vec<PathBuf>,
-    /// The first speaker of a house: makes the swarm's key, and is its tracker
-    #[arg(long)]
-    first: bool,
-    /// Get the swarm's key from a speaker that has it, by the code that
-    /// `sudo p2pmusic pair` shows there
-    #[arg(long, conflicts_with = "first")]
-    join: bool,
-    /// Where the code is shown, unless mDNS finds it: a host's name or address
-    #[arg(long, value_name = "HOST[:PORT]", requires = "join")]
-    at: Option<String>,
-    /// Ask nothing but a code: what is not given is as it was, or what would be proposed
-    #[arg(long, short)]
-    yes: bool,
-    /// Play a sound at the end
-    #[arg(long)]
-    sound: bool,
-    /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
-    config: PathBuf,
-}
 
 /// Why a speaker is not set up.
 #[derive(Debug, thiserror::Error)]
@@ -445,7 +416,7 @@ impl ConfigFile {
     fn write(&self) -> Result<(), SetupError> {
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let written = match self.is_changed {
-            true => edit::replace(&path, &self.text),
+            true => replace(&path, &self.text),
             false => Ok(()),
         };
         written.map_err(|source| SetupError::File {
