@@ -10,8 +10,8 @@ mod queue;
 use std::time::{Duration, Instant};
 
 use super::{
-    Command, CommandError, CommandOutcome, CommandRequest, DatabaseCommand, NodeCommand, Query,
-    Question, QueuePlace,
+    plan, AfterInsert, Command, CommandError, CommandOutcome, CommandRequest, DatabaseCommand,
+    Insertion, NodeCommand, Query, Question, QueuePlace,
 };
 use crate::{
     catalog::Database,
@@ -62,12 +62,27 @@ pub fn execute(
             controls.transport.play(controls.queue, None)?;
             queue::now_playing(controls)
         }
+        Command::Database(DatabaseCommand::Add { uri, at }) => controls.add(uri, at)?,
         Command::Database(command) => controls.query(Question::Database(command)),
     };
     Ok(Executed::Outcome(outcome))
 }
 
 impl Controls<'_> {
+    /// What is one track needs no plan: it is looked up faster than a question goes to the
+    /// client's task and back.
+    fn add(&mut self, uri: String, at: Option<QueuePlace>) -> Result<CommandOutcome, CommandError> {
+        let Some(item) = plan::track_at(self.database, &uri) else {
+            return Ok(self.query(Question::Database(DatabaseCommand::Add { uri, at })));
+        };
+        let insertion = Insertion {
+            items: vec![item],
+            at,
+            then: AfterInsert::Nothing,
+        };
+        queue::insert(self, insertion)
+    }
+
     fn query(&self, question: Question) -> CommandOutcome {
         CommandOutcome::Query(Box::new(Query {
             question,

@@ -211,6 +211,15 @@ impl Plan {
     }
 }
 
+/// The track that `uri` names, if it is one.
+pub fn track_at(database: &Database, uri: &str) -> Option<Arc<QueueItem>> {
+    let uri = trimmed(uri);
+    let spot = TrackWalk::under(database, &uri).next(database)??;
+    let found = spot.find(database, FieldSet::ALL)?;
+    let is_it = !uri.is_empty() && SongRef::from(found).is_at(&uri);
+    is_it.then(|| Arc::new(QueueItem::from(found)))
+}
+
 impl PlanStage {
     /// Where the answer to `command` begins.
     fn of(command: DatabaseCommand, database: &Database) -> Self {
