@@ -120,7 +120,9 @@ pub struct Peer {
     downloads: DownloadTasks,
     uploads: UploadTasks,
     visits: Visits,
-    requests: Few<ControlId, Responder>,
+    /// What control clients ask. It comes here without a way round: somebody waits for each.
+    requests: Receiver<ControlEvent>,
+    responders: Few<ControlId, Responder>,
     outlets: Outlets,
     player: Player,
     tracker: Sender<LinkCommand>,
@@ -178,7 +180,6 @@ impl Peer {
             feed(parts.memory_kept, answer.clone(), |kept| {
                 Input::Event(Event::Machine(MachineReport::Remembered(kept)))
             }),
-            feed(parts.requests, answer.clone(), Input::Control),
             work::spawn(accept(parts.endpoint.clone(), answer.clone())),
             work::spawn(tell_of_older(parts.endpoint.older(), answer.clone())),
         ];
@@ -203,7 +204,8 @@ impl Peer {
             downloads: DownloadTasks::default(),
             uploads: UploadTasks::default(),
             visits: Visits::default(),
-            requests: Few::default(),
+            requests: parts.requests,
+            responders: Few::default(),
             outlets,
             player: parts.player,
             tracker: parts.tracker,
@@ -249,7 +251,14 @@ impl Peer {
             alarm.wait(due).await;
             None
         };
-        let input = future::or(async { self.inputs.recv().await.ok() }, time);
+        let request = async {
+            match self.requests.recv().await {
+                Ok(event) => Some(Input::Control(event)),
+                Err(_) => future::pending().await,
+            }
+        };
+        let input = async { self.inputs.recv().await.ok() };
+        let input = future::or(future::race(request, input), time);
         let told = async {
             tell(&self.tracker, &mut self.core).await;
             // There is nothing more to tell.
@@ -285,7 +294,7 @@ impl Peer {
             Input::Control(ControlEvent { request, responder }) => {
                 log::trace!("a control client asks");
                 let ask = self.core.handle_control(request, self.sight(), now);
-                self.requests.insert(ask, responder);
+                self.responders.insert(ask, responder);
             }
             Input::Asked(asked) => {
                 let (peer, from) = (asked.peer, asked.from);
@@ -350,7 +359,7 @@ impl Peer {
             }
             Effect::Evict(guest) => self.visits.evict(guest),
             Effect::Answer(ask, outcome) => {
-                if let Some(responder) = self.requests.remove(ask) {
+                if let Some(responder) = self.responders.remove(ask) {
                     responder.answer(outcome);
                 }
             }
@@ -393,7 +402,7 @@ impl Peer {
         // Nothing is taken any more: a reader that tells of itself must not
         // wait for room.
         self.inputs.close();
-        drop(self.downloads);
+        drop((self.downloads, self.requests));
         // It joins its threads, which a dead device or disk can hold.
         let player = self.player;
         let silence = within(SILENCE_TIMEOUT, work::unblock(move || drop(player)));
