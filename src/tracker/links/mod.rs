@@ -30,7 +30,7 @@ use std::{
     time::Instant,
 };
 
-use self::{plan::MAX_SITES, roster::Roster};
+use self::{plan::MAX_SITES, roster::TrackerRoster};
 use super::link::{self, Introduction, LinkCommand, TrackerEvent, TrackerLink};
 use crate::{
     catalog::{Catalogue, Want},
@@ -110,7 +110,7 @@ struct SharedMember {
     kept_at: Option<IpAddr>,
     /// It has asked there for the name that another has left, or need not.
     claimed: bool,
-    roster: Roster,
+    roster: TrackerRoster,
 }
 
 /// How a link is used.
@@ -409,7 +409,7 @@ impl Links {
         }
         member.standing = LinkUse::Up { name, at };
         (member.trouble, member.is_refused) = (None, false);
-        member.roster = Roster::default();
+        member.roster = TrackerRoster::default();
         self.turns = 0;
         if self.shown.is_none() {
             self.shown = Some((registered.name.clone(), vec![at], Vec::new()));
@@ -518,7 +518,7 @@ impl Links {
                 confirmed: confirmed || !was_up && self.shown.is_some(),
             },
         };
-        member.roster = Roster::default();
+        member.roster = TrackerRoster::default();
         self.tell_left();
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{LinkId, LinkUse, Links, LinksAction, Roster, SharedMember, TrackerLink};
+use super::{LinkId, LinkUse, Links, LinksAction, SharedMember, TrackerLink, TrackerRoster};
 use crate::{id::PeerId, tracker::link::LinkCommand, util::backoff::Backoff};
 
 impl Links {
@@ -82,7 +82,7 @@ impl Links {
             takes_number: false,
             kept_at: None,
             claimed: false,
-            roster: Roster::default(),
+            roster: TrackerRoster::default(),
         };
         self.links.insert(LinkId(self.last), member);
     }

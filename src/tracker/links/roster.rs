@@ -14,7 +14,7 @@ use crate::{
 
 /// The peers that are here by a tracker's word, and the owners whose catalogues it has.
 #[derive(Debug, Default)]
-pub struct Roster {
+pub struct TrackerRoster {
     records: BTreeMap<PeerId, PeerRecord>,
     heads: BTreeMap<PeerId, HeadNo>,
 }
@@ -22,7 +22,7 @@ pub struct Roster {
 /// Epoch and number of a head: the higher is the newer.
 pub type HeadNo = (u64, u64);
 
-impl Roster {
+impl TrackerRoster {
     pub fn handle_record(&mut self, mut record: PeerRecord) {
         record.candidates.truncate(MAX_CANDIDATES + 1);
         // A tracker takes no more, and one that says otherwise is not worth the memory.

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{
-    roster::{self, HeadNo, Roster},
+    roster::{self, HeadNo, TrackerRoster},
     LinkId, LinkUse, Links, LinksAction, SharedMember,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 };
 impl Links {
     /// One of several is lost, which has named all in `roster`.
-    pub(super) fn handle_less(&mut self, id: LinkId, roster: &Roster) {
+    pub(super) fn handle_less(&mut self, id: LinkId, roster: &TrackerRoster) {
         let mut unvouched = Vec::new();
         for peer in roster.peers() {
             match self.merged(peer) {
