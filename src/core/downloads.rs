@@ -1,7 +1,5 @@
-//! What is under way to this peer: the look-up of what is to be played, open tracks, fetches, and
-//! which peers can be asked.
-
-use std::collections::BTreeSet;
+//! What is under way to this peer: the look-up of what is to be played, open tracks, and fetches.
+//! Whether a peer can be asked, the node knows.
 
 use super::effect::{DownloadEffect, Effect, PlayerEffect};
 use crate::{
@@ -41,7 +39,6 @@ pub struct OpenedTrack {
 /// See the module's description.
 #[derive(Debug, Default)]
 pub struct Downloads {
-    reach: BTreeSet<PeerId>,
     lookup: Option<Lookup>,
     tracks: Few<TrackId, TrackStage>,
     fetches: Few<FetchId, ()>,
@@ -63,21 +60,15 @@ enum TrackStage {
 }
 
 impl Downloads {
-    /// Whether `peer` can be dialled.
-    pub fn reaches(&self, peer: PeerId) -> bool {
-        self.reach.contains(&peer)
-    }
-
-    /// `peer` can be dialled from now on, or cannot any more. Says whether that is news.
-    pub fn set_reach(&mut self, peer: PeerId, reaches: bool) -> bool {
-        match reaches {
-            true => self.reach.insert(peer),
-            false => self.reach.remove(&peer),
-        }
-    }
-
-    pub fn resolve(&mut self, play: PlayId, peer: PeerId, entry: EntryNo) -> Outcome {
-        if !self.reaches(peer) {
+    /// `reaches`: whether `peer` can be asked.
+    pub fn resolve(
+        &mut self,
+        play: PlayId,
+        peer: PeerId,
+        entry: EntryNo,
+        reaches: bool,
+    ) -> Outcome {
+        if !reaches {
             let answer = Err(Unresolved::Silent);
             return Outcome::Tell(Event::Resolved { play, answer });
         }
@@ -152,8 +143,15 @@ impl Downloads {
         self.tracks.remove(track).is_some()
     }
 
-    pub fn fetch(&mut self, fetch: FetchId, source: PeerId, order: FetchOrder) -> Outcome {
-        if !self.reaches(source) || !self.is_open(fetch.track) {
+    /// `reaches`: whether `source` can be asked.
+    pub fn fetch(
+        &mut self,
+        fetch: FetchId,
+        source: PeerId,
+        order: FetchOrder,
+        reaches: bool,
+    ) -> Outcome {
+        if !reaches || !self.is_open(fetch.track) {
             let gone = "it is not in the swarm any more".to_owned();
             let lost = FetchEvent::Done(RequestOutcome::ConnectionLost(gone));
             return Outcome::Tell(Event::Fetch(fetch, lost));
@@ -183,24 +181,26 @@ impl Downloads {
         let fetches = std::mem::take(&mut self.fetches);
         fetches.keys().map(DownloadEffect::EndFetch).collect()
     }
+}
 
-    pub fn greet(&self, peer: PeerId, greeting: Box<Greeting>) -> Outcome {
-        match self.reaches(peer) {
-            true => Outcome::perform(DownloadEffect::Greet(peer, greeting)),
-            false => {
-                let why = "no address of it is known".to_owned();
-                Outcome::Tell(Event::Greeted(peer, Greeted::Silent(why)))
-            }
+/// Greets `peer`, if that can be asked.
+pub fn greet(peer: PeerId, greeting: Box<Greeting>, reaches: bool) -> Outcome {
+    match reaches {
+        true => Outcome::perform(DownloadEffect::Greet(peer, greeting)),
+        false => {
+            let why = "no address of it is known".to_owned();
+            Outcome::Tell(Event::Greeted(peer, Greeted::Silent(why)))
         }
     }
+}
 
-    pub fn ask_owner(&self, owner: PeerId, what: Want) -> Outcome {
-        match self.reaches(owner) {
-            true => Outcome::perform(DownloadEffect::AskOwner(owner, what)),
-            false => {
-                let why = "it is not here any more".to_owned();
-                Outcome::Tell(Event::Piece(owner, Err(why)))
-            }
+/// Asks `owner` for a piece of its catalogue, if that can be asked.
+pub fn ask_owner(owner: PeerId, what: Want, reaches: bool) -> Outcome {
+    match reaches {
+        true => Outcome::perform(DownloadEffect::AskOwner(owner, what)),
+        false => {
+            let why = "it is not here any more".to_owned();
+            Outcome::Tell(Event::Piece(owner, Err(why)))
         }
     }
 }
@@ -237,16 +237,10 @@ mod tests {
         matches!(outcome, Outcome::Perform(_))
     }
 
-    fn with_owner() -> Downloads {
-        let mut downloads = Downloads::default();
-        assert!(downloads.set_reach(OWNER, true));
-        downloads
-    }
-
     #[test]
     fn the_answer_to_a_look_up_that_was_replaced_or_ended_is_not_taken() {
-        let mut downloads = with_owner();
-        let mut resolve = |play| is_performed(&downloads.resolve(play, OWNER, EntryNo(0)));
+        let mut downloads = Downloads::default();
+        let mut resolve = |play| is_performed(&downloads.resolve(play, OWNER, EntryNo(0), true));
         assert!(resolve(FIRST) && resolve(SECOND));
         assert!(!downloads.handle_resolved(FIRST));
         assert!(downloads.handle_resolved(SECOND));
@@ -269,13 +263,13 @@ mod tests {
 
     #[test]
     fn a_track_is_loaded_while_it_is_open_and_the_look_up_ends_with_that() {
-        let mut downloads = with_owner();
+        let mut downloads = Downloads::default();
         let load = || play(FIRST, PlaySource::Store(TRACK));
         assert!(downloads.load(load()).is_empty());
         downloads.open(TRACK, 1);
         assert!(downloads.load(load()).is_empty());
         assert!(downloads.handle_opened(TRACK, true));
-        downloads.resolve(SECOND, OWNER, EntryNo(0));
+        downloads.resolve(SECOND, OWNER, EntryNo(0), true);
         assert_eq!(downloads.load(load()).len(), 2);
         assert!(downloads.close(TRACK));
         assert!(downloads.load(load()).is_empty());
@@ -313,15 +307,22 @@ mod tests {
         };
         downloads.open(TRACK, 1);
         downloads.handle_opened(TRACK, true);
-        assert!(!is_performed(&downloads.fetch(fetch, OWNER, order())));
-        assert!(!is_performed(&downloads.resolve(FIRST, OWNER, EntryNo(0))));
-        assert!(!is_performed(&downloads.ask_owner(OWNER, Want::List)));
-        downloads.set_reach(OWNER, true);
-        assert!(is_performed(&downloads.fetch(fetch, OWNER, order())));
-        assert!(is_performed(&downloads.ask_owner(OWNER, Want::List)));
+        let mut fetch_now = |reaches| {
+            let outcome = downloads.fetch(fetch, OWNER, order(), reaches);
+            is_performed(&outcome)
+        };
+        assert!(!fetch_now(false));
+        assert!(fetch_now(true));
+        for reaches in [false, true] {
+            let resolve = downloads.resolve(FIRST, OWNER, EntryNo(0), reaches);
+            assert_eq!(is_performed(&resolve), reaches);
+            let asked = ask_owner(OWNER, Want::List, reaches);
+            assert_eq!(is_performed(&asked), reaches);
+        }
         assert!(downloads.end_fetch(fetch).is_some());
         assert!(downloads.end_fetch(fetch).is_none());
         downloads.close(TRACK);
-        assert!(!is_performed(&downloads.fetch(fetch, OWNER, order())));
+        let outcome = downloads.fetch(fetch, OWNER, order(), true);
+        assert!(!is_performed(&outcome));
     }
 }

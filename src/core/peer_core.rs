@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    downloads::{Downloads, OpenedTrack, Outcome},
+    downloads::{self, Downloads, OpenedTrack, Outcome},
     effect::{DownloadEffect, Effect, EffectQueue, LocalEffect, PlayerEffect},
     log_policy::LogPolicy,
     orders::Orders,
@@ -186,10 +186,10 @@ impl PeerCore {
     /// room another connection may have to go.
     pub fn handle_connected(&mut self, peer: PeerId) -> GuestId {
         let guest = GuestId(self.next_id());
-        if self.downloads.reaches(peer) {
+        if self.node.reaches(peer) {
             self.effects.push(Effect::Offer(peer, guest));
         }
-        let is_listed = |peer| self.downloads.reaches(peer);
+        let is_listed = |peer| self.node.reaches(peer);
         let goes = self.guests.handle_connected(guest, peer, is_listed);
         self.effects.push_all(goes.map(Effect::Evict));
         guest
@@ -353,7 +353,8 @@ impl PeerCore {
             Action::Play(action) => self.perform_play(action, now),
             Action::Transport(order) => self.perform_order(order),
             Action::Want(want) if want.via == Via::Owner => {
-                let outcome = self.downloads.ask_owner(want.owner, want.what);
+                let reaches = self.node.reaches(want.owner);
+                let outcome = downloads::ask_owner(want.owner, want.what, reaches);
                 self.take(outcome, now);
             }
             Action::Want(want) => {
@@ -364,10 +365,16 @@ impl PeerCore {
             Action::Leave => self.orders.push(LinkCommand::Leave),
             Action::Join => self.orders.push(LinkCommand::Join),
             Action::Greet(peer, greeting) => {
-                let outcome = self.downloads.greet(peer, greeting);
+                let reaches = self.node.reaches(peer);
+                let outcome = downloads::greet(peer, greeting, reaches);
                 self.take(outcome, now);
             }
-            Action::Addresses(peer, addresses) => self.set_addresses(peer, addresses),
+            Action::Link {
+                peer,
+                addresses,
+                is_new,
+            } => self.link(peer, addresses, is_new),
+            Action::Unlink(peer) => self.effects.push(DownloadEffect::Unlink(peer)),
             Action::Answer(ask, answer) => {
                 let effect = self.uploads.answer(ask, answer);
                 self.effects.push_all(effect);
@@ -400,7 +407,8 @@ impl PeerCore {
         log::trace!("play: {action:?}");
         match action {
             PlayAction::Resolve { play, peer, entry } => {
-                let outcome = self.downloads.resolve(play, peer, entry);
+                let reaches = self.node.reaches(peer);
+                let outcome = self.downloads.resolve(play, peer, entry, reaches);
                 self.take(outcome, now);
             }
             PlayAction::Open { track, size } => {
@@ -421,7 +429,8 @@ impl PeerCore {
                     class,
                     renew,
                 };
-                let outcome = self.downloads.fetch(fetch, source, order);
+                let reaches = self.node.reaches(source);
+                let outcome = self.downloads.fetch(fetch, source, order, reaches);
                 self.take(outcome, now);
             }
             PlayAction::Cancel(fetch) => self.effects.push_all(self.downloads.end_fetch(fetch)),
@@ -458,16 +467,9 @@ impl PeerCore {
         }
     }
 
-    fn set_addresses(&mut self, peer: PeerId, addresses: Vec<SocketAddr>) {
-        let reaches = !addresses.is_empty();
-        let is_news = self.downloads.set_reach(peer, reaches);
-        if !reaches {
-            return self
-                .effects
-                .push_all(is_news.then_some(DownloadEffect::Unlink(peer)));
-        }
+    fn link(&mut self, peer: PeerId, addresses: Vec<SocketAddr>, is_new: bool) {
         self.effects.push(DownloadEffect::Link(peer, addresses));
-        if is_news {
+        if is_new {
             // It may have come by itself before anybody knew where it is.
             let guest = self.guests.latest_of(peer);
             self.effects

@@ -94,6 +94,11 @@ impl Catalogues {
         self.pulls.whole(owner).map(|whole| &whole.catalogue)
     }
 
+    #[cfg(test)]
+    pub fn is_here(&self, owner: PeerId) -> bool {
+        self.pulls.is_here(owner)
+    }
+
     /// `owner` is shown as `name` now.
     pub fn handle_name(&mut self, owner: PeerId, name: &Arc<str>) {
         self.archive.handle_name(owner, name);

@@ -57,7 +57,7 @@ impl Node {
             NodeCommand::Devices => Answer::Devices(self.facts.device_views()),
             NodeCommand::Library => Answer::Library(self.facts.library.clone()),
             NodeCommand::Update { uri, rescan: anew } => {
-                let path = own_path(&uri, self.directory.own_name())?;
+                let path = own_path(&uri, self.others.roster.own_name())?;
                 self.actions.push_back(Action::Rescan { path, anew });
                 Answer::Updating(self.facts.scan_number + 1)
             }

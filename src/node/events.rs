@@ -224,8 +224,14 @@ pub enum Action {
     Archive(Archival),
     /// Tell the tracker about the own catalogue.
     Publish(Arc<Catalogue>),
-    /// Where a peer may be dialled now; nowhere when it is gone.
-    Addresses(PeerId, Vec<SocketAddr>),
+    /// Where a peer may be dialled now; nobody has dialled it before, if it `is_new`.
+    Link {
+        peer: PeerId,
+        addresses: Vec<SocketAddr>,
+        is_new: bool,
+    },
+    /// A peer is not to be dialled any more.
+    Unlink(PeerId),
     Answer(AskId, UploadAnswer),
     Reply(ControlId, Result<CommandOutcome, CommandError>),
     /// Wake the clients that wait for these.

@@ -5,23 +5,19 @@ use std::{
     sync::Arc,
 };
 
-use super::{catalogues::Catalogues, directory::Directory};
+use super::{catalogues::Catalogues, roster::Roster};
 use crate::{catalog::DatabaseMember, id::PeerId, tenure::numbered, util::tree};
 
 /// This node itself, then the owners that are here, then those that are away.
-pub(super) fn all(
-    me: PeerId,
-    directory: &Directory,
-    catalogues: &mut Catalogues,
-) -> Vec<DatabaseMember> {
+pub(super) fn all(me: PeerId, roster: &Roster, catalogues: &mut Catalogues) -> Vec<DatabaseMember> {
     let own = catalogues.own().map(|own| DatabaseMember {
         peer: me,
-        name: directory.own_name().clone(),
+        name: roster.own_name().clone(),
         catalogue: own.clone(),
         kept_until: None,
     });
     let mut members: Vec<DatabaseMember> = own.into_iter().collect();
-    for record in directory.iter() {
+    for record in roster.iter() {
         let name: Arc<str> = record.name.as_str().into();
         catalogues.handle_name(record.peer, &name);
         members.extend(catalogues.get(record.peer).map(|catalogue| DatabaseMember {
@@ -31,15 +27,15 @@ pub(super) fn all(
             kept_until: None,
         }));
     }
-    members.extend(away(directory, catalogues));
+    members.extend(away(roster, catalogues));
     members
 }
 
 /// The owners that are away. Where another has its name by now, one is numbered.
-fn away(directory: &Directory, catalogues: &Catalogues) -> Vec<DatabaseMember> {
-    let here = directory.iter().map(|record| record.name.as_str());
+fn away(roster: &Roster, catalogues: &Catalogues) -> Vec<DatabaseMember> {
+    let here = roster.iter().map(|record| record.name.as_str());
     let mut taken: BTreeSet<String> = tree::set(here.map(str::to_owned));
-    taken.insert(directory.own_name().to_string());
+    taken.insert(roster.own_name().to_string());
     // Of many that were called the same none tries all numbers again.
     let mut next: BTreeMap<&Arc<str>, u32> = BTreeMap::new();
     let away = catalogues.away().map(|(name, until, catalogue)| {

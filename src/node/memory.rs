@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     bookmark::{Absence, Bookmark, Left, ResumeAs},
-    neighbours::Acquaintance,
+    roster::Acquaintance,
 };
 use crate::{
     config::Resume,

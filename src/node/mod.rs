@@ -6,9 +6,9 @@
 //! what follows is collected here, in the order in which it is to be done.
 //!
 //! ```text
-//!   tracker ─┐                ┌─ directory    which peers are here, and where
-//!   mDNS    ─┤                ├─ neighbours   which are found without a tracker
-//!   library ─┤                ├─ catalogues   what they have
+//!   tracker ─┐                ┌─ others       the other peers:
+//!   mDNS    ─┤                │    roster       which are here, and where
+//!   library ─┤                │    catalogues   what they have
 //!   control ─┼─ Event ─ Node ─┼─ transport    what is to sound
 //!   player  ─┤                ├─ plays        how its bytes get here
 //!   swarm   ─┘                └─ answers      what the others want
@@ -20,15 +20,17 @@ mod answers;
 mod bookmark;
 mod catalogues;
 mod commands;
-mod directory;
 mod events;
 mod members;
 mod memory;
-mod neighbours;
+mod others;
 mod plays;
-mod presence;
+mod roster;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod tracker_only;
+mod tracker_state;
 mod view;
 mod waiting;
 
@@ -40,15 +42,15 @@ use std::{
 };
 
 #[cfg(test)]
-pub use self::neighbours::Acquaintance;
+pub use self::roster::Acquaintance;
 use self::{
     answers::Answers,
     bookmark::Scribe,
     catalogues::Catalogues,
-    directory::Directory,
     memory::Reminder,
-    neighbours::Neighbours,
+    others::{Others, OthersStep},
     plays::{PlayStep, Plays},
+    roster::Roster,
     stats::NodeStats,
     waiting::Vigil,
 };
@@ -56,20 +58,22 @@ pub use self::{
     answers::{AskId, UploadAnswer},
     bookmark::{Absence, Bookmark, ResumeAs},
     catalogues::{Archival, Archived, CatalogueWant, Via, KNOWN_AFTER},
-    directory::Interfaces,
     events::{
         Action, CataloguePiece, ControlId, Event, Greeted, MachineReport, NodeSetup, PlayerAction,
         RequestContext, ScanEvent,
     },
     memory::Memory,
     plays::{FetchEvent, FetchId, PlayAction, PlaySource, PlayerTrack, Unresolved},
+    roster::Interfaces,
     tracker_only::TrackerOnly,
-    view::{in_few_words, listed},
+    tracker_state::listed,
+    view::in_few_words,
 };
 use crate::{
-    catalog::{Catalogue, Database, MemoryQuota},
-    command::{StatePart, StateParts},
+    catalog::{Database, MemoryQuota},
+    command::{Answer, CommandError, StatePart, StateParts},
     config::Role,
+    content::ranges::GroupSet,
     id::{PeerId, TrackId},
     player::{
         queue::{Queue, QueueId, QueueItem},
@@ -78,6 +82,7 @@ use crate::{
     },
     protocol::PeerRequest,
     swarm::requester::Requester,
+    tracker::link::TrackerEvent,
 };
 
 /// See the module's description.
@@ -86,18 +91,12 @@ pub struct Node {
     /// What it asks to be called.
     default_name: String,
     name_is_chosen: bool,
-    name: Arc<str>,
     role: Role,
-    directory: Directory,
-    neighbours: Neighbours,
-    reminder: Reminder,
+    others: Others,
     scribe: Scribe,
     /// Whether what played in an earlier life waits to hear how long ago that was.
     wonders: bool,
     vigil: Vigil,
-    /// Whether mDNS looks for peers.
-    looks_for_peers: bool,
-    catalogues: Catalogues,
     database: Database,
     queue: Queue,
     transport: Transport,
@@ -117,25 +116,25 @@ impl Node {
         let known_as = setup.memory.known_as.as_ref();
         let known_as = known_as.filter(|(of, _)| *of == setup.name);
         let name = known_as.map_or(&setup.name, |(_, name)| name).clone();
+        let facts = view::NodeFacts::new(&setup.interfaces, setup.found);
         let peers = &setup.memory.peers;
+        let mut roster = Roster::new(setup.me, &name, setup.interfaces, setup.seed, now);
+        roster.recall(peers, &setup.memory.names, now);
+        let reminder = Reminder::new(peers.clone());
         let left = setup.memory.left;
         let quota = MemoryQuota::of(setup.memory_bytes);
+        let catalogues = Catalogues::new(quota, setup.known_after, now);
         let mut node = Self {
             me: setup.me,
-            name: name.as_str().into(),
             default_name: setup.name,
             name_is_chosen: setup.name_is_chosen,
             role: setup.role,
             stats: NodeStats::new(now),
-            facts: view::NodeFacts::new(&setup.interfaces, setup.found),
-            directory: Directory::new(setup.me, &name, setup.interfaces),
-            neighbours: Neighbours::new(setup.me, peers, setup.seed, now),
-            reminder: Reminder::new(peers.clone()),
+            facts,
+            others: Others::new(setup.me, roster, catalogues, reminder),
             scribe: Scribe::default(),
             wonders: false,
             vigil: Vigil::new(now),
-            looks_for_peers: false,
-            catalogues: Catalogues::new(quota, setup.known_after, now),
             database: Database::default(),
             queue: setup.memory.recall(setup.seed),
             transport: Transport::new(setup.memory.volume, setup.max_volume),
@@ -145,7 +144,6 @@ impl Node {
             actions: VecDeque::new(),
             changed: StateParts::NONE,
         };
-        node.directory.recall_names(&setup.memory.names, now);
         if let Some(left) = left {
             node.go_on(left, now);
         }
@@ -155,26 +153,31 @@ impl Node {
     /// The newest catalogue of `owner` that is here.
     #[cfg(test)]
     pub fn head_of(&self, owner: PeerId) -> Option<crate::catalog::Head> {
-        let own = self.catalogues.own().filter(|_| owner == self.me);
-        let catalogue = own.or_else(|| self.catalogues.get(owner))?;
+        let own = self.others.catalogues.own().filter(|_| owner == self.me);
+        let catalogue = own.or_else(|| self.others.catalogues.get(owner))?;
         Some(catalogue.head().head)
     }
 
     /// What the catalogues of others take.
     #[cfg(test)]
     pub fn catalogue_bytes(&self) -> usize {
-        self.catalogues.bytes()
+        self.others.catalogues.bytes()
     }
 
     /// The pages of the own catalogue.
     #[cfg(test)]
     pub fn own_pages(&self) -> &[Arc<crate::catalog::Page>] {
-        self.catalogues.own().map_or(&[], |own| own.pages())
+        self.others.catalogues.own().map_or(&[], |own| own.pages())
     }
 
     /// The counters as Prometheus reads them.
     pub fn exposition(&self, now: Instant) -> String {
         self.stats.exposition(now)
+    }
+
+    /// Whether `peer` is dialled, and can be asked.
+    pub fn reaches(&self, peer: PeerId) -> bool {
+        self.others.roster.reaches(peer)
     }
 
     /// The volume in per cent.
@@ -184,11 +187,13 @@ impl Node {
 
     /// What is to be remembered over a restart.
     pub fn memory(&self) -> Memory {
-        let is_numbered = *self.name != *self.default_name;
+        let roster = &self.others.roster;
+        let name = roster.own_claim();
+        let is_numbered = name != self.default_name;
         Memory {
-            known_as: is_numbered.then(|| (self.default_name.clone(), self.name.to_string())),
-            peers: self.acquaintances(),
-            names: self.directory.name_records(),
+            known_as: is_numbered.then(|| (self.default_name.clone(), name.to_owned())),
+            peers: roster.acquaintances(),
+            names: roster.tenure_records(),
             ..Memory::of(&self.queue, self.transport.volume())
         }
     }
@@ -207,7 +212,7 @@ impl Node {
     pub fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Tracker(event) => self.handle_tracker(event, now),
-            Event::Library(own) => self.handle_library(own, now),
+            Event::Library(own) => self.others.handle_library(own, now),
             Event::Scan(event) => self.handle_scan(event),
             Event::Player(event) => self.handle_player(event, now),
             Event::Resolved { play, answer } => {
@@ -229,23 +234,20 @@ impl Node {
                 peer,
                 from,
                 request: PeerRequest::Hello(greeting),
-            } => self.handle_hello(ask, peer, from, greeting, now),
+            } => self.others.handle_hello(ask, peer, from, &greeting, now),
             Event::Asked {
                 ask,
                 peer,
                 from,
                 request,
             } => self.handle_asked(ask, peer, from, request, now),
-            Event::Sighted(peer, addresses) => self.handle_sighting(peer, addresses, now),
-            Event::Greeted(peer, answer) => self.handle_greeted(peer, answer, now),
-            Event::Piece(owner, piece) => self.handle_piece(owner, piece, now),
+            Event::Sighted(peer, addresses) => {
+                self.others.roster.handle_sighting(peer, addresses, now);
+            }
+            Event::Greeted(peer, answer) => self.others.handle_greeted(peer, answer, now),
+            Event::Piece(owner, piece) => self.others.handle_piece(owner, piece, now),
             Event::Answered { ask, sent, arrived } => {
-                let to = self
-                    .answers
-                    .requester(ask)
-                    .map(|peer| (peer, view::name_of(peer, &self.database, &self.directory)));
-                self.stats.traffic.handle_sent(to, sent);
-                self.answers.handle_done(ask, sent, &arrived, now);
+                self.handle_sent(ask, sent, &arrived, now);
             }
             Event::Control {
                 ask,
@@ -255,14 +257,13 @@ impl Node {
             Event::Older(at) => self.facts.handle_older(at, now),
             Event::Interfaces(interfaces) => self.handle_interfaces(interfaces, now),
             Event::Keys => {
-                self.neighbours.handle_keys(now);
-                self.catalogues.handle_keys(now);
+                self.others.handle_keys(now);
                 self.plays.handle_keys(&self.database, now);
             }
             Event::Recalled(deposit, away) => {
-                self.catalogues.handle_recalled(*deposit, away, now);
+                self.others.catalogues.handle_recalled(*deposit, away, now);
             }
-            Event::Archived(done) => self.catalogues.handle_archived(&done, now),
+            Event::Archived(done) => self.others.catalogues.handle_archived(&done, now),
             Event::Configured {
                 max_volume,
                 notices,
@@ -271,16 +272,15 @@ impl Node {
                 self.facts.notices = notices;
             }
         }
-        self.settle_names(now);
+        self.follow(now);
+        self.others.settle_names(now);
         self.watch(now);
     }
 
     /// The next thing to do.
     pub fn poll(&mut self, now: Instant) -> Option<Action> {
         loop {
-            if self.catalogues.take_change() {
-                self.rebuild(now);
-            }
+            self.follow(now);
             if let Some(action) = self.actions.pop_front() {
                 return Some(action);
             }
@@ -288,18 +288,9 @@ impl Node {
                 self.handle_transport(action, now);
             } else if let Some(step) = self.plays.poll(now) {
                 self.handle_play(step, now);
-            } else if let Some(want) = self.catalogues.poll() {
-                return Some(Action::Want(want));
-            } else if let Some(order) = self.catalogues.poll_archive(now) {
-                return Some(Action::Archive(order));
             } else if let Some((ask, answer)) = self.answers.poll(now) {
                 self.stats.handle_answer(&answer);
                 return Some(Action::Answer(ask, answer));
-            } else if let Some(peer) = self.neighbours.poll(now) {
-                self.greet(peer);
-            } else if self.neighbours.is_alone() != self.looks_for_peers {
-                self.looks_for_peers = self.neighbours.is_alone();
-                return Some(Action::LookForPeers(self.looks_for_peers));
             } else if !self.changed.is_empty() {
                 let changed = std::mem::take(&mut self.changed);
                 self.actions.push_back(Action::Changed(changed));
@@ -316,11 +307,8 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let due = [
             self.plays.poll_timeout(),
-            self.catalogues.poll_timeout(),
-            self.catalogues.archive_timeout(),
+            self.others.poll_timeout(),
             self.answers.poll_timeout(),
-            self.neighbours.poll_timeout(),
-            self.reminder.poll_timeout(),
             self.scribe.poll_timeout(),
             self.vigil.poll_timeout(),
         ];
@@ -329,23 +317,60 @@ impl Node {
 
     /// Time has come to what [`Self::poll_timeout`] said.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.catalogues.handle_timeout(now);
+        self.others.handle_timeout(now);
+        self.follow(now);
         self.plays.handle_timeout(&self.database, now);
-        self.settle_names(now);
         self.watch(now);
-        if self.reminder.is_due(now) {
-            self.remember_peers(now);
-        }
         if self.scribe.is_due(now) {
             self.actions.push_back(Action::Bookmark);
         }
     }
 
-    fn handle_library(&mut self, own: Arc<Catalogue>, now: Instant) {
-        self.catalogues.set_own(own.clone());
-        self.actions.push_back(Action::Publish(own));
-        self.neighbours.handle_news(now);
-        self.rebuild(now);
+    /// Does what follows from what has changed with the other peers.
+    fn follow(&mut self, now: Instant) {
+        while let Some(step) = self.others.poll(now) {
+            match step {
+                OthersStep::Action(action) => self.actions.push_back(*action),
+                OthersStep::Members => self.rebuild(now),
+                OthersStep::Shown => self.changed = self.changed.or(StatePart::Peers.into()),
+                OthersStep::Seen(peer) => self.plays.handle_seen(peer, &self.database, now),
+                OthersStep::Gone(peer) => self.answers.handle_gone(peer),
+            }
+        }
+    }
+
+    fn handle_tracker(&mut self, event: TrackerEvent, now: Instant) {
+        match &event {
+            TrackerEvent::Lost { .. } if self.facts.tracker.is_registered() => {
+                self.stats.handle_tracker_lost();
+            }
+            TrackerEvent::Left { .. } => {
+                let asks = std::mem::take(&mut self.leaving).into_iter();
+                let done = |ask| Action::Reply(ask, Ok(Answer::Done.into()));
+                self.actions.extend(asks.map(done));
+            }
+            _ => {}
+        }
+        self.facts.tracker.handle(&event);
+        self.others.handle_tracker(event, now);
+        self.changed = self.changed.or(StatePart::Peers.into());
+    }
+
+    /// Comes back after it has left: it greets the others again, and its link registers.
+    fn join(&mut self, now: Instant) -> Result<(), CommandError> {
+        if !self.facts.tracker.handle_join() {
+            return Err(CommandError::NotLeft);
+        }
+        self.others.handle_no_tracker(now);
+        self.actions.push_back(Action::Join);
+        self.changed = self.changed.or(StatePart::Peers.into());
+        Ok(())
+    }
+
+    fn handle_interfaces(&mut self, interfaces: Interfaces, now: Instant) {
+        self.facts.handle_interfaces(&interfaces);
+        self.others.roster.handle_interfaces(interfaces, now);
+        self.changed = self.changed.or(StatePart::Peers.into());
     }
 
     fn handle_fetch(&mut self, fetch: FetchId, event: FetchEvent, now: Instant) {
@@ -354,7 +379,7 @@ impl Node {
         self.stats
             .traffic
             .handle_event(fetch, &event, have, file, now);
-        let who_is = |peer| Some(self.directory.get(peer)?.name.as_str().into());
+        let who_is = |peer| Some(self.others.roster.get(peer)?.name.as_str().into());
         self.plays.handle_fetch(fetch, event, who_is, now);
     }
 
@@ -368,8 +393,8 @@ impl Node {
     ) {
         self.stats.handle_asked(&request);
         self.answers.handle_short(self.plays.is_short(now));
-        let requester = Requester::new(peer, from.ip(), self.directory.subnets());
-        let (own, others) = (self.catalogues.own(), &self.database);
+        let requester = Requester::new(peer, from.ip(), self.others.roster.subnets());
+        let (own, others) = (self.others.catalogues.own(), &self.database);
         let rate_of = |track| {
             let own = own.and_then(|own| own.copies(track).find_map(|(_, entry)| entry.listed()));
             let listed = own.or_else(|| others.described(track))?;
@@ -378,6 +403,14 @@ impl Node {
         };
         self.answers
             .handle_ask(ask, requester, request, own, rate_of, now);
+    }
+
+    fn handle_sent(&mut self, ask: AskId, sent: u64, arrived: &GroupSet, now: Instant) {
+        let name_of = |peer| view::name_of(peer, &self.database, &self.others.roster);
+        let to = self.answers.requester(ask);
+        let to = to.map(|peer| (peer, name_of(peer)));
+        self.stats.traffic.handle_sent(to, sent);
+        self.answers.handle_done(ask, sent, arrived, now);
     }
 
     fn handle_scan(&mut self, event: ScanEvent) {
@@ -485,7 +518,7 @@ impl Node {
     fn handle_play(&mut self, step: PlayStep, now: Instant) {
         match step {
             PlayStep::Action(action) => {
-                let name_of = |peer| view::name_of(peer, &self.database, &self.directory);
+                let name_of = |peer| view::name_of(peer, &self.database, &self.others.roster);
                 let local = |play| self.plays.local(play);
                 self.stats.handle_play(&action, name_of, local);
                 self.actions.push_back(Action::Play(action));
@@ -529,7 +562,7 @@ impl Node {
 
     /// Makes the database anew from all whose catalogues are here.
     fn rebuild(&mut self, now: Instant) {
-        let members = members::all(self.me, &self.directory, &mut self.catalogues);
+        let members = self.others.members();
         self.database = Database::new(members, self.database.version() + 1);
         self.facts.database_changed();
         self.plays.handle_database(&self.database, now);

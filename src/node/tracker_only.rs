@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    directory::Directory,
+    roster::Roster,
     stats::NodeStats,
     view::{peer_views, NodeFacts},
     Interfaces, NodeSetup,
@@ -79,7 +79,7 @@ impl TrackerOnly<'_> {
                 player: PlayerView::default(),
             })),
             NodeCommand::Peers => {
-                Answer::Peers(peer_views(None, &self.directory(), &Database::default()))
+                Answer::Peers(peer_views(None, &self.roster(now), &Database::default()))
             }
             NodeCommand::Stats => Answer::Stats(NodeStats::new(self.begun).pairs(now)),
             NodeCommand::Devices => Answer::Devices(Vec::new()),
@@ -89,29 +89,29 @@ impl TrackerOnly<'_> {
         })
     }
 
-    fn directory(&self) -> Directory {
+    fn roster(&self, now: Instant) -> Roster {
         let (setup, interfaces) = (self.setup, self.interfaces.clone());
-        let mut directory = Directory::new(setup.me, &setup.name, interfaces);
-        directory.handle_registered(self.here, &setup.name);
+        let mut roster = Roster::new(setup.me, &setup.name, interfaces, setup.seed, now);
+        roster.handle_registered(self.here, &setup.name, now);
         for record in &self.peers {
-            directory.handle_record(record.clone());
+            roster.handle_record(record.clone(), now);
         }
-        directory
+        roster
     }
 
     fn view(&self, now: Instant) -> NodeView {
         let mut facts = NodeFacts::new(&self.interfaces, self.setup.found.clone());
         facts.notices.clone_from(&self.notices);
-        let directory = self.directory();
+        let roster = self.roster(now);
         NodeView {
             peer: self.setup.me,
-            name: directory.own_name().clone(),
+            name: roster.own_name().clone(),
             role: self.setup.role,
             standing: TrackerStanding::Itself,
             tracker: "this node".into(),
             output: String::new(),
             left_out: 0,
-            peers: directory.count_here(),
+            peers: roster.count_here(),
             tracks: 0,
             arrived: None,
             waits_for: None,

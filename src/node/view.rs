@@ -6,13 +6,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{directory::Directory, plays::Waits, Interfaces, MachineReport, Node};
+use super::{
+    plays::Waits,
+    roster::Roster,
+    tracker_state::{listed, TrackerState},
+    Interfaces, MachineReport, Node,
+};
 use crate::{
     catalog::Database,
-    command::view::{DeviceView, LibraryView, MissedView, NodeView, PeerView, TrackerStanding},
+    command::view::{DeviceView, LibraryView, MissedView, NodeView, PeerView},
     id::PeerId,
     player::{transport::PlayState, PlayId, PlayerEvent},
-    protocol::{OlderNodes, PeerRecord, PeerState, Refusal, OLDER},
+    protocol::{OlderNodes, PeerRecord, PeerState, OLDER},
     swarm::scheduler::StartBuffer,
 };
 
@@ -57,32 +62,6 @@ pub struct NodeFacts {
     db_update: i64,
 }
 
-/// How the node stands with its tracker.
-#[derive(Debug, Default)]
-pub enum TrackerState {
-    #[default]
-    Looking,
-    Connecting(String),
-    Lost {
-        to: String,
-        why: String,
-    },
-    Registered {
-        /// Where those that have taken it are.
-        at: Vec<IpAddr>,
-        /// What is wrong with the others.
-        troubles: Vec<String>,
-    },
-    Unwanted,
-    Refused(Refusal),
-    /// A person had it leave.
-    Left {
-        confirmed: bool,
-        /// Whether a person wants no tracker at all.
-        is_unwanted: bool,
-    },
-}
-
 #[derive(Debug, Default)]
 enum OutputState {
     #[default]
@@ -105,16 +84,6 @@ impl NodeFacts {
     pub fn handle_interfaces(&mut self, interfaces: &Interfaces) {
         self.is_offline = interfaces.are_down;
         self.narrow = narrow_in_words(interfaces);
-    }
-
-    /// Connecting anew does not hide why the connection before was lost.
-    pub fn handle_connecting(&mut self, to: String) {
-        if matches!(
-            self.tracker,
-            TrackerState::Looking | TrackerState::Connecting(_) | TrackerState::Unwanted
-        ) {
-            self.tracker = TrackerState::Connecting(to);
-        }
     }
 
     pub fn handle_machine(&mut self, report: MachineReport) {
@@ -147,11 +116,6 @@ impl NodeFacts {
         if self.problems.len() < MAX_PROBLEMS && !self.problems.contains(&what) {
             self.problems.push(what);
         }
-    }
-
-    /// Trackers have taken this node; of several, the first is told before the others.
-    pub fn handle_registered(&mut self, at: Vec<IpAddr>, troubles: Vec<String>) {
-        self.tracker = TrackerState::Registered { at, troubles };
     }
 
     /// Whether the player plays now, neither stopped nor paused.
@@ -210,13 +174,13 @@ impl Node {
         let arrived = playing.and_then(|play| self.plays.arrived(play));
         NodeView {
             peer: self.me,
-            name: self.directory.own_name().clone(),
+            name: self.others.roster.own_name().clone(),
             role: self.role,
-            standing: self.facts.standing(),
+            standing: self.facts.tracker.standing(),
             tracker: self.tracker_in_words(),
             output: self.facts.output_in_words(),
             left_out: self.facts.library.left_out,
-            peers: 1 + self.directory.count_here(),
+            peers: 1 + self.others.roster.count_here(),
             tracks: peers.iter().map(|peer| peer.tracks).sum(),
             arrived: arrived.map(|a| a.groups as f32 / a.of.max(1) as f32),
             waits_for: self.waits_for(playing, now),
@@ -243,8 +207,8 @@ impl Node {
 
     /// All known peers, this node first.
     pub(super) fn peer_views(&self) -> Vec<PeerView> {
-        let own = (self.me, self.directory.own_name());
-        peer_views(Some(own), &self.directory, &self.database)
+        let own = (self.me, self.others.roster.own_name());
+        peer_views(Some(own), &self.others.roster, &self.database)
     }
 
     /// What the sound waits for, in words.
@@ -265,11 +229,12 @@ impl Node {
         let mut problems = self.facts.problems_in_words();
         problems.extend(self.facts.older.problems(now));
         let left_out = self
+            .others
             .catalogues
-            .left_out_in_words(|peer| name_of(peer, &self.database, &self.directory));
+            .left_out_in_words(|peer| name_of(peer, &self.database, &self.others.roster));
         problems.extend(left_out.take(MAX_PROBLEMS));
-        let is_told = matches!(self.facts.tracker, TrackerState::Registered { .. });
-        let clash = self.directory.clash();
+        let is_told = self.facts.tracker.is_registered();
+        let clash = self.others.roster.clash();
         problems.extend(clash.filter(|_| self.name_is_chosen && !is_told));
         problems.extend(self.stats.traffic.lies_in_words(now));
         problems
@@ -277,15 +242,15 @@ impl Node {
 
     /// How the node stands with its tracker, and how it goes on without one.
     fn tracker_in_words(&self) -> String {
-        let mut tracker = self.facts.tracker_in_words();
+        let mut tracker = self.facts.tracker.in_words();
         if let TrackerState::Registered { at, .. } = &self.facts.tracker {
             let named = at.iter().map(|at| format!("{at}{}", self.speaker_at(*at)));
             tracker = format!("registered with {}", listed(&named.collect::<Vec<_>>()));
         }
-        if !self.neighbours.is_alone() {
+        if !self.others.roster.is_alone() {
             return tracker;
         }
-        match self.directory.count_here() {
+        match self.others.roster.count_here() {
             0 => tracker,
             1 => format!("{tracker}; 1 peer found without it"),
             count => format!("{tracker}; {count} peers found without it"),
@@ -299,10 +264,10 @@ impl Node {
             return String::new();
         }
         let is_there = |record: &&PeerRecord| {
-            let addresses = self.directory.addresses(record.peer);
+            let addresses = self.others.roster.addresses(record.peer);
             addresses.iter().any(|address| address.ip() == at)
         };
-        let mut there = self.directory.iter().filter(is_there);
+        let mut there = self.others.roster.iter().filter(is_there);
         match (there.next(), there.next()) {
             (Some(record), None) => format!(" ({})", record.name),
             _ => String::new(),
@@ -330,8 +295,8 @@ impl Node {
             }
             _ => String::new(),
         };
-        let names = self.directory.iter().map(|record| &*record.name);
-        let sees = in_few_words(names, self.directory.iter().count());
+        let names = self.others.roster.iter().map(|record| &*record.name);
+        let sees = in_few_words(names, self.others.roster.iter().count());
         let tracker = self.tracker_in_words();
         let problems = self.facts.problems_in_words();
         let problem = problems.first().map(|what| format!("; problem: {what}"));
@@ -341,11 +306,11 @@ impl Node {
 }
 
 /// What a peer is called; its id in few digits where nobody has told.
-pub(super) fn name_of(peer: PeerId, database: &Database, directory: &Directory) -> Arc<str> {
+pub(super) fn name_of(peer: PeerId, database: &Database, roster: &Roster) -> Arc<str> {
     let member = database.known(peer);
     let known = member.map(|member| member.name.clone());
     known.unwrap_or_else(|| {
-        let mut records = directory.iter();
+        let mut records = roster.iter();
         match records.find(|record| record.peer == peer) {
             Some(record) => record.name.as_str().into(),
             None => peer.to_string().into(),
@@ -365,11 +330,11 @@ fn in_words(lead: StartBuffer) -> String {
     )
 }
 
-/// All peers of `directory`, after this node itself if that is one: `own` is
+/// All peers of `roster`, after this node itself if that is one: `own` is
 /// its id and name.
 pub(super) fn peer_views(
     own: Option<(PeerId, &Arc<str>)>,
-    directory: &Directory,
+    roster: &Roster,
     database: &Database,
 ) -> Vec<PeerView> {
     let tracks = |peer| match database.member(peer) {
@@ -384,10 +349,10 @@ pub(super) fn peer_views(
         tracks: tracks(peer),
         own: true,
     });
-    let others = directory.iter().map(|record| PeerView {
+    let others = roster.iter().map(|record| PeerView {
         peer: record.peer,
         name: record.name.as_str().into(),
-        address: directory.addresses(record.peer).first().copied(),
+        address: roster.addresses(record.peer).first().copied(),
         state: record.state,
         tracks: tracks(record.peer),
         own: false,
@@ -406,35 +371,6 @@ pub fn in_few_words<'a>(names: impl Iterator<Item = &'a str>, count: usize) -> S
 }
 
 impl NodeFacts {
-    fn standing(&self) -> TrackerStanding {
-        match &self.tracker {
-            TrackerState::Looking | TrackerState::Connecting(_) => TrackerStanding::Looking,
-            TrackerState::Lost { .. } => TrackerStanding::Lost,
-            TrackerState::Registered { .. } => TrackerStanding::Registered,
-            TrackerState::Unwanted => TrackerStanding::Unwanted,
-            TrackerState::Refused(_) => TrackerStanding::Refused,
-            TrackerState::Left { .. } => TrackerStanding::Left,
-        }
-    }
-
-    fn tracker_in_words(&self) -> String {
-        match &self.tracker {
-            TrackerState::Looking => "looking for one".into(),
-            TrackerState::Connecting(to) => format!("connecting to {to}"),
-            TrackerState::Lost { to, why } => format!("lost {to}: {why}; trying again"),
-            TrackerState::Registered { at, .. } => format!("registered with {}", listed(at)),
-            TrackerState::Unwanted => "none, as configured".into(),
-            TrackerState::Refused(refusal) => format!("refused: {refusal}"),
-            TrackerState::Left { confirmed, .. } => {
-                let knows = match confirmed {
-                    true => ", and the tracker knows",
-                    false => "; the tracker did not answer",
-                };
-                format!("left{knows}; `p2pmusic ctl join` brings it back")
-            }
-        }
-    }
-
     pub(super) fn device_views(&self) -> Vec<DeviceView> {
         let is_open = matches!(self.output, OutputState::Open(_));
         let mut devices = self.devices.clone();
@@ -457,41 +393,22 @@ impl NodeFacts {
             OutputState::Lost(why) => Some(format!("no sound: {why}")),
             OutputState::Closed | OutputState::Open(_) => None,
         };
-        let no_tracker = match &self.tracker {
-            TrackerState::Refused(refusal) => Some(refusal.to_string()),
-            TrackerState::Lost { to, why } => Some(format!("no tracker: {to}: {why}")),
-            _ => None,
-        };
-        let troubles = match &self.tracker {
-            TrackerState::Registered { troubles, .. } => troubles.as_slice(),
-            _ => &[],
-        };
         let offline = self.is_offline.then(|| OFFLINE.to_owned());
         let unkept = self.unkept.as_ref();
         let unkept = unkept.map(|why| format!("what is played is not kept: {why}"));
         let now = [
             no_sound,
             offline,
-            no_tracker,
+            self.tracker.problem(),
             unkept,
             self.identity.clone(),
             self.forgetful.clone(),
             self.unwritten.clone(),
         ];
         let music = self.narrow.iter().chain(&self.problems).cloned();
-        let music = music.chain(troubles.iter().cloned());
+        let music = music.chain(self.tracker.troubles().iter().cloned());
         let rest = self.notices.iter().chain(&self.found).cloned();
         now.into_iter().flatten().chain(music).chain(rest).collect()
-    }
-}
-
-/// Addresses as a sentence has them.
-pub fn listed<T: ToString>(at: &[T]) -> String {
-    let at: Vec<String> = at.iter().map(ToString::to_string).collect();
-    match at.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, others)) => format!("{} and {last}", others.join(", ")),
-        None => "none".into(),
     }
 }
 

@@ -133,7 +133,7 @@ impl Node {
     /// The next of the queue whose bytes are here, or a peer that has them.
     fn next_that_plays(&self) -> Option<QueueId> {
         let is_up = |peer| {
-            let record = self.directory.get(peer);
+            let record = self.others.roster.get(peer);
             record.is_some_and(|record| record.state == PeerState::Up)
         };
         let current = self.queue.cursor();

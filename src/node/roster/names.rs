@@ -8,52 +8,109 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::Directory;
+use super::records::Records;
 use crate::{
     id::PeerId,
-    tenure::{numbered, TenureRecord, SETTLED},
+    tenure::{numbered, TenureRecord, Tenures, SETTLED},
     util::tree,
 };
 
-impl Directory {
+/// The names of this node and of the peers that are here.
+#[derive(Debug)]
+pub struct Names {
+    me: PeerId,
+    /// What this node asks to be called.
+    own_claim: String,
+    own_name: Arc<str>,
+    /// Whether a tracker speaks for this node now.
+    is_registered: bool,
+    tenures: Tenures,
+    /// Since when this node has its name, which no other claims, without a tracker.
+    own_since: Option<Instant>,
+    /// The same, unless somebody has come or gone since.
+    settled: Option<Instant>,
+    /// When names were settled last.
+    looked: Option<Instant>,
+}
+
+impl Names {
+    pub fn new(me: PeerId, name: &str) -> Self {
+        Self {
+            me,
+            own_claim: name.into(),
+            own_name: name.into(),
+            is_registered: false,
+            tenures: Tenures::new(MAX_NAMES_KEPT),
+            own_since: None,
+            settled: None,
+            looked: None,
+        }
+    }
+
+    /// The name under which this node is shown.
+    pub fn own_name(&self) -> &Arc<str> {
+        &self.own_name
+    }
+
+    /// The name that this node goes by elsewhere.
+    pub fn own_claim(&self) -> &str {
+        &self.own_claim
+    }
+
+    /// A tracker calls this node by that name.
+    pub fn set_own_claim(&mut self, name: &str) {
+        self.own_claim = name.into();
+    }
+
+    /// Whether a tracker speaks for this node now.
+    pub fn set_registered(&mut self, is_registered: bool) {
+        self.is_registered = is_registered;
+    }
+
     /// Names are kept as was written down before.
-    pub fn recall_names(&mut self, records: &[TenureRecord], now: Instant) {
+    pub fn recall(&mut self, records: &[TenureRecord], peers: &mut Records, now: Instant) {
         self.tenures.recall(records, now);
-        self.name_all();
+        self.name_all(peers);
     }
 
     /// What is to be written down of names, as it was when they were settled last.
-    pub fn name_records(&self) -> Vec<TenureRecord> {
+    pub fn tenure_records(&self) -> Vec<TenureRecord> {
         self.looked
             .map_or_else(Vec::new, |now| self.tenures.records(now))
     }
 
     /// Takes note of which node has which name, as time goes on. Says whether a name has come
     /// or gone.
-    pub fn settle_names(&mut self, now: Instant) -> bool {
+    pub fn settle(&mut self, peers: &mut Records, tracker: Option<IpAddr>, now: Instant) -> bool {
         if self.settled.is_some_and(|last| now < last + SETTLE_EVERY) {
             return false;
         }
         (self.settled, self.looked) = (Some(now), Some(now));
         self.tenures.forget(now);
         let mut claimed: BTreeMap<&str, u32> = tree::map([(&*self.own_claim, 1)]);
-        for known in self.peers.values() {
+        for (_, known) in peers.here() {
             *claimed.entry(&known.claim).or_default() += 1;
         }
         let is_own = |claim: &str, name: &str| claim == name && claimed[claim] == 1;
         let own = is_own(&self.own_claim, &self.own_name);
-        let peers = self.peers.iter();
-        let alone = peers.filter(|(_, known)| is_own(&known.claim, &known.record.name));
-        let alone: BTreeSet<PeerId> = tree::set(alone.map(|(peer, _)| *peer));
-        for (peer, known) in &mut self.peers {
-            let address = known.address(self.tracker_at);
-            if known.vouched {
-                self.tenures.give(*peer, &known.record.name, address, now);
-            } else if has_settled(&mut known.since, alone.contains(peer), now) {
-                self.tenures.handle_here(*peer, &known.claim, address, now);
+        let alone = peers
+            .here()
+            .filter(|(_, known)| is_own(&known.claim, &known.record.name));
+        let alone: BTreeSet<PeerId> = tree::set(alone.map(|(peer, _)| peer));
+        for (peer, known) in peers.iter_mut() {
+            let is_vouched = known.is_vouched();
+            let Some(known) = known.present_mut() else {
+                continue;
+            };
+            let address = known.address(tracker);
+            if is_vouched {
+                self.tenures.give(peer, &known.record.name, address, now);
+            } else if has_settled(&mut known.since, alone.contains(&peer), now) {
+                self.tenures.handle_here(peer, &known.claim, address, now);
             }
         }
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -63,27 +120,24 @@ impl Directory {
             self.tenures
                 .handle_here(self.me, &self.own_claim, here, now);
         }
-        let gone: Vec<PeerId> = self
-            .tenures
-            .here()
-            .filter(|peer| !self.is_here(*peer))
-            .collect();
+        let here = self.tenures.here();
+        let gone: Vec<PeerId> = here.filter(|peer| !self.is_here(*peer, peers)).collect();
         for peer in gone {
             self.tenures.handle_gone(peer, now);
         }
         self.tenures.take_change()
     }
 
-    fn is_here(&self, peer: PeerId) -> bool {
-        peer == self.me || self.peers.contains_key(&peer)
+    fn is_here(&self, peer: PeerId, peers: &Records) -> bool {
+        peer == self.me || peers.present(peer).is_some()
     }
 
     /// What a person must know of the name that was chosen for this node.
-    pub fn clash(&self) -> Option<String> {
+    pub fn clash(&self, peers: &Records, tracker: Option<IpAddr>) -> Option<String> {
         let (chosen, own) = (&self.own_claim, &self.own_name);
-        let mut others = self.peers.values().filter(|known| known.claim == *chosen);
-        let other = others.next();
-        let at = other.map(|known| known.address(self.tracker_at));
+        let mut others = peers.here().map(|(_, known)| known);
+        let other = others.find(|known| known.claim == *chosen);
+        let at = other.map(|known| known.address(tracker));
         let at = at.map_or_else(String::new, |at| format!(" at {at}"));
         if **own == **chosen {
             let other = &other?.record.name;
@@ -100,13 +154,13 @@ impl Directory {
 
     /// Names everybody, this node too, so that no two have the same name. Says whether
     /// somebody's name is another by that.
-    pub(super) fn name_all(&mut self) -> bool {
+    pub fn name_all(&mut self, peers: &mut Records) -> bool {
         // Somebody has come or gone.
         self.settled = None;
-        let mut order: Vec<(bool, bool, PeerId, String)> = self
-            .peers
-            .iter()
-            .map(|(peer, known)| self.claim_of(*peer, known.vouched, &known.claim))
+        let vouched = |peer| peers.get(peer).is_some_and(|known| known.is_vouched());
+        let mut order: Vec<(bool, bool, PeerId, String)> = peers
+            .here()
+            .map(|(peer, known)| self.claim_of(peer, vouched(peer), &known.claim))
             .collect();
         order.push(self.claim_of(self.me, self.is_registered, &self.own_claim));
         order.sort_unstable();
@@ -117,7 +171,7 @@ impl Directory {
             let count = claimed.entry(claim).or_default();
             *count += 1;
             let keeper = self.tenures.keeper(claim);
-            let is_kept = keeper.is_some_and(|keeper| !self.is_here(keeper));
+            let is_kept = keeper.is_some_and(|keeper| !self.is_here(keeper, peers));
             if *count > 1 || (*is_unvouched && is_kept) {
                 later.push((*peer, claim));
             }
@@ -143,8 +197,11 @@ impl Directory {
         if is_news {
             self.own_name = own.into();
         }
-        for (peer, known) in &mut self.peers {
-            let name = names.remove(peer).unwrap_or_else(|| known.claim.clone());
+        for (peer, known) in peers.iter_mut() {
+            let Some(known) = known.present_mut() else {
+                continue;
+            };
+            let name = names.remove(&peer).unwrap_or_else(|| known.claim.clone());
             is_news |= known.record.name != name;
             known.record.name = name;
         }
@@ -174,3 +231,5 @@ fn has_settled(since: &mut Option<Instant>, is: bool, now: Instant) -> bool {
 
 /// More often than that nothing changes unless a node comes or goes.
 const SETTLE_EVERY: Duration = Duration::from_secs(60);
+/// Names of nodes that are away: several times a home's. They are written to a card.
+const MAX_NAMES_KEPT: usize = 256;
