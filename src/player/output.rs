@@ -1,26 +1,93 @@
 //! Where the sound goes: a sound card, a file, or nowhere at the right pace.
 
-#[cfg(all(target_pointer_width = "32", target_env = "gnu"))]
-mod htstamp;
+#[cfg(target_os = "linux")]
+mod alsa;
+mod choice;
 mod paced;
+#[cfg(any(not(target_os = "linux"), test))]
 mod rodio;
 pub mod wav;
 
 use std::sync::Arc;
 
+#[cfg(target_os = "linux")]
+use self::alsa::AlsaCard as ChosenCard;
+use self::choice::CD;
 use self::paced::PacedLine;
-use self::rodio::{Card, CardLine};
+#[cfg(not(target_os = "linux"))]
+use self::rodio::CpalCard as ChosenCard;
 use self::wav::{file_bits, WavTarget};
 use super::pace::LEAD;
-use super::ring::{frames_in, ring, Feed, RingState};
+use super::ring::{frames_in, ring, Feed, Renderer, RingState};
 use super::spec::{OutputError, OutputSpec, SampleShape};
 
-pub use self::rodio::{devices, try_out, DeviceInfo};
+#[cfg(target_os = "linux")]
+pub use self::alsa::devices;
+pub use self::choice::DeviceInfo;
+#[cfg(not(target_os = "linux"))]
+pub use self::rodio::devices;
+
+/// A configured sound card, open or not.
+pub trait SoundCard: Send {
+    /// Finds it, if it is there.
+    ///
+    /// # Errors
+    /// [`OutputError`] if there is no such card, or it is busy.
+    fn find(&mut self) -> Result<(), OutputError>;
+
+    /// What it is called.
+    ///
+    /// # Errors
+    /// [`OutputError`] if there is no such card, or it is busy.
+    fn name(&mut self) -> Result<String, OutputError>;
+
+    /// The shape in which it would put out sound of shape `wanted`.
+    ///
+    /// # Errors
+    /// [`OutputError`] if there is no such card, or it is busy.
+    fn plan(&mut self, wanted: SampleShape) -> Result<SampleShape, OutputError>;
+
+    /// Opens it for a shape that [`Self::plan`] gave; gives its sample format, too.
+    ///
+    /// # Errors
+    /// [`OutputError`] if it is gone, busy or unable.
+    fn open(
+        &mut self,
+        shape: SampleShape,
+        renderer: Renderer,
+    ) -> Result<(Box<dyn CardLine>, &'static str), OutputError>;
+
+    /// Looks it up anew next time: it may come back as another one.
+    fn forget(&mut self);
+}
+
+/// An open sound card. Dropping it closes it, which may take for ever.
+pub trait CardLine: Send {
+    /// Lets it run; it begins to sound as soon as its buffer is full.
+    fn start(&mut self);
+
+    /// Frames of its buffer, which must be full before it sounds.
+    fn buffer_frames(&self) -> usize;
+
+    /// Why it is gone, if it is.
+    fn lost(&self) -> Option<String>;
+}
+
+/// Opens the card for a moment, `None` being the one that `auto` takes, and says its
+/// name and what it makes of CD quality.
+///
+/// # Errors
+/// [`OutputError`] if there is no such card, or it is busy.
+pub fn try_out(wanted: Option<&str>) -> Result<(String, SampleShape), OutputError> {
+    let mut card = ChosenCard::new(wanted.map(str::to_owned));
+    let shape = card.plan(CD)?;
+    Ok((card.name()?, shape))
+}
 
 /// What opens the configured output, again and again.
 pub enum Output {
     /// A sound card.
-    Card(Card),
+    Card(Box<dyn SoundCard>),
     /// Paced silence.
     Null,
     /// A paced file.
@@ -31,8 +98,8 @@ impl Output {
     /// Opens nothing yet.
     pub fn new(spec: OutputSpec) -> Self {
         match spec {
-            OutputSpec::Auto => Self::Card(Card::new(None)),
-            OutputSpec::Device(name) => Self::Card(Card::new(Some(name))),
+            OutputSpec::Auto => Self::Card(Box::new(ChosenCard::new(None))),
+            OutputSpec::Device(name) => Self::Card(Box::new(ChosenCard::new(Some(name)))),
             OutputSpec::Null => Self::Null,
             OutputSpec::Wav(path) => Self::Wav(WavTarget::new(path)),
         }
@@ -89,8 +156,8 @@ impl Output {
         let state = feed.state.clone();
         let (kind, what, format) = match self {
             Self::Card(card) => {
-                let (line, name, format) = card.open(shape, renderer)?;
-                (LineKind::Card(line), name, format)
+                let (line, format) = card.open(shape, renderer)?;
+                (LineKind::Card(line), card.name()?, format)
             }
             Self::Null => {
                 let line = PacedLine::new(renderer, shape, None);
@@ -127,7 +194,7 @@ impl Output {
 
     /// Takes back what [`Self::open`] gave. A card is closed by dropping what
     /// comes back, which may take for ever.
-    pub fn close(&mut self, line: OutputStream) -> Option<CardLine> {
+    pub fn close(&mut self, line: OutputStream) -> Option<Box<dyn CardLine>> {
         match (self, line.kind) {
             (Self::Wav(target), LineKind::Paced(paced)) => {
                 target.keep(paced.stop());
@@ -153,7 +220,7 @@ pub struct OutputStream {
 }
 
 enum LineKind {
-    Card(CardLine),
+    Card(Box<dyn CardLine>),
     Paced(PacedLine),
 }
 
@@ -171,7 +238,7 @@ impl OutputStream {
         let name = self.what.clone();
         match &self.kind {
             LineKind::Card(line) => {
-                let why = line.lost()?.to_owned();
+                let why = line.lost()?;
                 Some(OutputError::Gone { name, why })
             }
             LineKind::Paced(line) => line.is_lost().then_some(OutputError::Full { name }),

@@ -280,6 +280,15 @@ impl Pcm for i16 {
     }
 }
 
+/// 24 bits, the lowest ones first.
+impl Pcm for [u8; 3] {
+    const SILENCE: Self = [0; 3];
+    fn from_sample(sample: f32) -> Self {
+        let [_, low, middle, high] = i32::from_sample(sample).to_le_bytes();
+        [low, middle, high]
+    }
+}
+
 /// Of a release that waits for nothing.
 const AT_ONCE: RawTime = RawTime(0);
 

@@ -1,4 +1,5 @@
-//! Sound cards, through ALSA.
+//! Sound cards, through rodio's own output, which is cpal's: where there is no ALSA. On Linux
+//! only tests have it, which hold it to what is asked of every output.
 //!
 //! Only enumerated names can be opened. A name of the hardware (`hw:…`) gets
 //! the track's own rate and channels, or is said to be unable; the period is
@@ -17,67 +18,34 @@ use rodio::cpal::{
     SupportedBufferSize, SupportedStreamConfigRange,
 };
 
+use super::choice::{mark_auto, nearest, Ability, DeviceInfo};
+use super::{CardLine, SoundCard};
 use crate::player::alsa_silence::{silence_alsa_on_this_thread, with_alsa_silenced};
 use crate::player::raw_clock::raw_now;
 use crate::player::ring::{frames_in, Pcm, Renderer};
 use crate::player::spec::{OutputError, SampleShape};
 
-/// A name that `audio.device` can have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceInfo {
-    /// The ALSA name.
-    pub name: String,
-    /// What ALSA says it is, on one line.
-    pub description: String,
-    /// Whether `auto` would take it.
-    pub is_auto: bool,
-}
-
 /// All names that can be put out to, in ALSA's order.
 pub fn devices() -> Vec<DeviceInfo> {
     let found = with_alsa_silenced(enumerate);
-    let auto = choose_auto(&found).map(|d| d.name.clone());
-    found
-        .into_iter()
-        .map(|d| DeviceInfo {
-            is_auto: Some(&d.name) == auto.as_ref(),
-            name: d.name,
-            description: d.description,
-        })
-        .collect()
-}
-
-/// Opens the card for a moment, `None` being the one that `auto` takes, and says its
-/// name and what it makes of CD quality.
-///
-/// # Errors
-/// [`OutputError`] if there is no such card, or it is busy.
-pub fn try_out(wanted: Option<&str>) -> Result<(String, SampleShape), OutputError> {
-    let mut card = Card::new(wanted.map(str::to_owned));
-    let cd = SampleShape {
-        rate: 44_100,
-        channels: STEREO,
-        bits: Some(16),
-    };
-    let shape = card.plan(cd)?;
-    Ok((card.known()?.name.clone(), shape))
+    found.into_iter().map(|(info, _)| info).collect()
 }
 
 /// The configured sound card, open or not.
-pub struct Card {
+pub struct CpalCard {
     /// `None` is `auto`.
     wanted: Option<String>,
-    known: Option<CardFacts>,
+    known: Option<CpalFacts>,
 }
 
 /// What was learnt about the card; forgotten when it is lost.
-struct CardFacts {
+struct CpalFacts {
     name: String,
     device: Device,
-    abilities: Vec<SupportedStreamConfigRange>,
+    ranges: Vec<SupportedStreamConfigRange>,
 }
 
-impl Card {
+impl CpalCard {
     /// Looks for nothing yet.
     pub fn new(wanted: Option<String>) -> Self {
         Self {
@@ -86,45 +54,77 @@ impl Card {
         }
     }
 
-    /// Finds it, if it is there.
-    ///
-    /// # Errors
-    /// [`OutputError`] if there is no such card, or it is busy.
-    pub fn find(&mut self) -> Result<(), OutputError> {
+    fn known(&mut self) -> Result<&CpalFacts, OutputError> {
+        let known = match self.known.take() {
+            Some(known) => known,
+            None => with_alsa_silenced(|| self.look_up())?,
+        };
+        Ok(self.known.insert(known))
+    }
+
+    fn look_up(&self) -> Result<CpalFacts, OutputError> {
+        let found = enumerate();
+        let is_it = |(info, _): &&(DeviceInfo, Device)| match &self.wanted {
+            Some(name) => info.name == *name,
+            None => info.is_auto,
+        };
+        let Some((info, device)) = found.iter().find(is_it) else {
+            return Err(match &self.wanted {
+                Some(name) => OutputError::Unknown {
+                    name: name.clone(),
+                    known: found.iter().map(|(info, _)| info.name.clone()).collect(),
+                },
+                None => OutputError::NoCard,
+            });
+        };
+        let name = info.name.clone();
+        match device.supported_output_configs() {
+            Ok(ranges) => Ok(CpalFacts {
+                name,
+                device: device.clone(),
+                ranges: ranges
+                    .filter(|range| preference(range.sample_format()).is_some())
+                    .collect(),
+            }),
+            Err(error) => Err(OutputError::Unusable {
+                name,
+                why: in_words(&error),
+            }),
+        }
+    }
+}
+
+impl SoundCard for CpalCard {
+    fn find(&mut self) -> Result<(), OutputError> {
         self.known = None;
         self.known().map(|_| ())
     }
 
-    /// The shape in which the card would put out sound of shape `wanted`.
-    ///
-    /// # Errors
-    /// [`OutputError`] if there is no such card, or it is busy.
-    pub fn plan(&mut self, wanted: SampleShape) -> Result<SampleShape, OutputError> {
+    fn name(&mut self) -> Result<String, OutputError> {
+        Ok(self.known()?.name.clone())
+    }
+
+    fn plan(&mut self, wanted: SampleShape) -> Result<SampleShape, OutputError> {
         let known = self.known()?;
-        let (rate, channels) =
-            nearest(&known.abilities, wanted).ok_or_else(|| OutputError::Unusable {
-                name: known.name.clone(),
-                why: "it takes none of the sample formats s32, s16 and f32".into(),
-            })?;
-        Ok(SampleShape {
-            rate,
-            channels,
-            bits: None,
+        let ability = |range: &SupportedStreamConfigRange| Ability {
+            channels: range.channels(),
+            rates: (range.min_sample_rate(), range.max_sample_rate()),
+        };
+        let abilities: Vec<Ability> = known.ranges.iter().map(ability).collect();
+        nearest(&abilities, wanted).ok_or_else(|| OutputError::Unusable {
+            name: known.name.clone(),
+            why: "it takes none of the sample formats s32, s16 and f32".into(),
         })
     }
 
-    /// Opens the card; gives its name and sample format, too.
-    ///
-    /// # Errors
-    /// [`OutputError`] if it is gone, busy or unable.
-    pub fn open(
+    fn open(
         &mut self,
         shape: SampleShape,
         renderer: Renderer,
-    ) -> Result<(CardLine, String, &'static str), OutputError> {
+    ) -> Result<(Box<dyn CardLine>, &'static str), OutputError> {
         let known = self.known()?;
         let name = known.name.clone();
-        let range = best_format(&known.abilities, shape.rate, shape.channels);
+        let range = best_format(&known.ranges, shape.rate, shape.channels);
         let opened = with_alsa_silenced(|| match range.map(|r| (r, r.sample_format())) {
             Some((r, SampleFormat::I32)) => build::<i32>(&known.device, r, shape, renderer),
             Some((r, SampleFormat::I16)) => build::<i16>(&known.device, r, shape, renderer),
@@ -137,7 +137,7 @@ impl Card {
             _ => "f32",
         };
         match opened {
-            Ok(line) => Ok((line, name, format)),
+            Ok(line) => Ok((Box::new(line), format)),
             Err(why) => {
                 self.known = None;
                 Err(OutputError::Unusable { name, why })
@@ -145,80 +145,34 @@ impl Card {
         }
     }
 
-    /// Looks the card up anew next time: it may come back as another one.
-    pub fn forget(&mut self) {
+    fn forget(&mut self) {
         self.known = None;
-    }
-
-    fn known(&mut self) -> Result<&CardFacts, OutputError> {
-        let known = match self.known.take() {
-            Some(known) => known,
-            None => self.look_up()?,
-        };
-        Ok(self.known.insert(known))
-    }
-
-    fn look_up(&self) -> Result<CardFacts, OutputError> {
-        with_alsa_silenced(|| self.look_up_aloud())
-    }
-
-    fn look_up_aloud(&self) -> Result<CardFacts, OutputError> {
-        let found = enumerate();
-        let chosen = match &self.wanted {
-            Some(name) => found.iter().find(|d| d.name == *name),
-            None => choose_auto(&found),
-        };
-        let Some(OpenedDevice { name, device, .. }) = chosen else {
-            return Err(match &self.wanted {
-                Some(name) => OutputError::Unknown {
-                    name: name.clone(),
-                    known: found.iter().map(|d| d.name.clone()).collect(),
-                },
-                None => OutputError::NoCard,
-            });
-        };
-        let abilities = device
-            .supported_output_configs()
-            .map_err(|e| OutputError::Unusable {
-                name: name.clone(),
-                why: in_words(&e),
-            })?;
-        Ok(CardFacts {
-            name: name.clone(),
-            device: device.clone(),
-            abilities: abilities
-                .filter(|range| preference(range.sample_format()).is_some())
-                .collect(),
-        })
     }
 }
 
 /// An open card.
-pub struct CardLine {
+pub struct CpalLine {
     stream: Stream,
     /// Why it is lost, once it is.
     lost: Arc<OnceLock<String>>,
 }
 
-impl CardLine {
-    /// Lets the card run; it begins to sound as soon as its buffer is full.
-    pub fn start(&self) {
+impl CardLine for CpalLine {
+    fn start(&mut self) {
         if let Err(error) = self.stream.play() {
             let _ = self.lost.set(in_words(&error));
         }
     }
 
-    /// Frames of its buffer, which must be full before it sounds.
-    pub fn buffer_frames(&self) -> usize {
+    fn buffer_frames(&self) -> usize {
         let period = self.stream.buffer_size().unwrap_or(0);
         usize::try_from(period)
             .unwrap_or(usize::MAX)
             .saturating_mul(2)
     }
 
-    /// Why the card is gone, if it is.
-    pub fn lost(&self) -> Option<&str> {
-        self.lost.get().map(String::as_str)
+    fn lost(&self) -> Option<String> {
+        self.lost.get().cloned()
     }
 }
 
@@ -227,7 +181,7 @@ fn build<T: Pcm + SizedSample>(
     range: &SupportedStreamConfigRange,
     shape: SampleShape,
     mut renderer: Renderer,
-) -> Result<CardLine, String> {
+) -> Result<CpalLine, String> {
     let lost = Arc::new(OnceLock::new());
     let lose = lost.clone();
     // Since it asked for sound last.
@@ -267,7 +221,7 @@ fn build<T: Pcm + SizedSample>(
             None,
         )
         .map_err(|e| in_words(&e))?;
-    Ok(CardLine { stream, lost })
+    Ok(CpalLine { stream, lost })
 }
 
 /// Whether a stream that had this error, the so many-th since it asked for sound
@@ -309,27 +263,6 @@ fn period(supported: &SupportedBufferSize, rate: u32) -> BufferSize {
     }
 }
 
-/// The rate and channels nearest to the wanted ones.
-fn nearest(abilities: &[SupportedStreamConfigRange], wanted: SampleShape) -> Option<(u32, u16)> {
-    let channels = abilities
-        .iter()
-        .map(|range| range.channels())
-        .min_by_key(|&c| (c != wanted.channels, c != STEREO, c))?;
-    let ranges = || {
-        abilities
-            .iter()
-            .filter(|range| range.channels() == channels)
-    };
-    let takes =
-        |rate: u32| ranges().any(|r| (r.min_sample_rate()..=r.max_sample_rate()).contains(&rate));
-    let rate = [wanted.rate]
-        .into_iter()
-        .chain(FALLBACK_RATES)
-        .find(|&rate| takes(rate))
-        .or_else(|| ranges().map(|r| r.max_sample_rate()).max())?;
-    Some((rate, channels))
-}
-
 fn best_format(
     abilities: &[SupportedStreamConfigRange],
     rate: u32,
@@ -352,52 +285,25 @@ fn preference(format: SampleFormat) -> Option<u8> {
     }
 }
 
-struct OpenedDevice {
-    name: String,
-    description: String,
-    device: Device,
-}
-
-fn enumerate() -> Vec<OpenedDevice> {
+fn enumerate() -> Vec<(DeviceInfo, Device)> {
     let Ok(devices) = cpal::default_host().output_devices() else {
         return Vec::new();
     };
-    devices
-        .filter_map(|device| {
-            let name = device.id().ok()?.id().to_owned();
-            let lines = device.description().ok()?;
-            let description = lines.extended().collect::<Vec<_>>().join(", ");
-            Some(OpenedDevice {
-                name,
-                description,
-                device,
-            })
-        })
-        .collect()
+    let named = devices.filter_map(|device| {
+        let name = device.id().ok()?.id().to_owned();
+        let lines = device.description().ok()?;
+        let description = lines.extended().collect::<Vec<_>>().join(", ");
+        let info = DeviceInfo {
+            name,
+            description,
+            is_auto: false,
+        };
+        Some((info, device))
+    });
+    let (mut infos, devices): (Vec<_>, Vec<_>) = named.unzip();
+    mark_auto(&mut infos);
+    infos.into_iter().zip(devices).collect()
 }
-
-fn choose_auto(found: &[OpenedDevice]) -> Option<&OpenedDevice> {
-    let is_hdmi = |d: &OpenedDevice| {
-        let text = format!("{} {}", d.name, d.description).to_ascii_lowercase();
-        text.contains("hdmi") || text.contains("displayport")
-    };
-    // HDMI hardware wants IEC 958 frames, which only its sysdefault makes.
-    found
-        .iter()
-        .find(|d| d.name.starts_with("hw:") && !is_hdmi(d))
-        .or_else(|| {
-            found
-                .iter()
-                .find(|d| d.name.starts_with("sysdefault:") && is_hdmi(d))
-        })
-        .or_else(|| found.iter().find(|d| d.name == "default"))
-}
-
-const STEREO: u16 = 2;
-
-/// What to resample to where a card lacks a track's rate: every card has one
-/// of these.
-const FALLBACK_RATES: [u32; 2] = [48_000, 44_100];
 
 /// A card's buffer is two periods, which is how late volume and pause are
 /// heard. It does not matter for how fast sound begins, since the device starts
