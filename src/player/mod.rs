@@ -155,8 +155,7 @@ impl Player {
         self.inbox.post(|mail| mail.volume = Some(volume));
     }
 
-    /// What is heard, and where it is. Ahead of the air by the device's buffer
-    /// (30 ms).
+    /// What is heard, and where it is, by the device's stamps.
     pub fn position(&self) -> Option<(PlayId, Duration)> {
         self.board.position()
     }

@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 mod alsa;
 mod choice;
+#[cfg(test)]
+mod contract;
 mod paced;
 #[cfg(any(not(target_os = "linux"), test))]
 mod rodio;

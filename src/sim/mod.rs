@@ -26,7 +26,7 @@ mod music;
 mod net;
 mod parts;
 mod perform;
-mod player;
+pub mod player;
 mod setting;
 mod slice;
 mod store;

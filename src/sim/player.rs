@@ -4,7 +4,7 @@
 //! says are models: the decoder reads what a real one reads before the first sound, then keeps a
 //! short ring ahead of what is heard, and tells where it reads.
 
-mod card;
+pub mod card;
 mod decoder;
 
 use std::{

@@ -389,3 +389,31 @@ const MAX_AGE: Duration = Duration::from_millis(200);
 
 /// As poll has it. A card that is silent for long is noticed elsewhere (`player/health.rs`).
 const FOR_EVER: i32 = -1;
+
+#[cfg(test)]
+mod tests {
+    use super::super::setup;
+    use super::*;
+    use crate::player::output::choice::CD;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_card_stamps_by_the_clock_that_sound_goes_by() {
+        let pcm = setup::open("null").unwrap();
+        let (formats, abilities) = setup::abilities(&pcm).unwrap();
+        assert!(!formats.is_empty() && !abilities.is_empty());
+        let begun = raw_now();
+        let setup = setup::set_up(&pcm, CD, &[CardFormat::S16]).unwrap();
+        assert!(setup.stamps);
+        assert_eq!((setup.period, setup.filled), (661, 1322));
+        let status = pcm.status().unwrap();
+        let now = raw_now();
+        let stamp = stamp_of(&status, now, true);
+        assert!(begun < stamp && stamp < now, "{begun:?} {stamp:?} {now:?}");
+        assert_eq!(stamp_of(&status, now, false), now);
+        let later = now.after(MAX_AGE * 2);
+        assert_eq!(stamp_of(&status, later, true), later, "of another clock");
+        let before = begun.before(MAX_AGE);
+        assert_eq!(stamp_of(&status, before, true), before, "of another clock");
+    }
+}
