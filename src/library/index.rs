@@ -14,102 +14,46 @@
 //! Writing is batched, because the disk is an SD card. What was not written
 //! before a power cut is found again by the next scan.
 
+mod change;
 mod error;
 mod reader;
+pub mod record;
 mod tables;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    ffi::OsStr,
     fs, io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use minicbor::{Decode, Encode};
 use redb::{
     backends::InMemoryBackend, Database, ReadableTable, ReadableTableMetadata, StorageBackend,
     WriteTransaction,
 };
 
-use self::error::{failed, is_in_use, is_unwritable};
-use self::reader::builder;
-use self::tables::{
-    decode_slot, IndexChange, Tables, ENTRIES, FILES, HELD, META, OLD_ENTRIES, UNPLAYABLE,
+use self::{
+    change::{IndexChange, PendingChanges, Writing},
+    error::{failed, is_in_use, is_unwritable},
+    reader::builder,
+    record::{decode_slot, Note, NumberedItem},
+    tables::{Tables, ENTRIES, FILES, HELD, META, OLD_ENTRIES, UNPLAYABLE},
 };
 pub use self::{error::IndexError, reader::IndexReader};
-use super::scan::FileStamp;
+use super::stamp::FileStamp;
 use crate::{
     aside::{put_aside, read_whole, replace},
-    catalog::{Entry, HeldEntry, ListedEntry, MAX_PAGES, PAGE_ENTRIES},
+    catalog::{MAX_PAGES, PAGE_ENTRIES},
     fence::open_regular,
     id::{EntryNo, TrackId},
 };
 
-/// A file with a number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The whole path, in bytes.
-    pub path: Vec<u8>,
-    pub stamp: FileStamp,
-    /// The file could not be seen in the last scan, but nor was it seen to be
-    /// gone. It keeps its number and is not listed.
-    pub absent: bool,
-    pub listed: ListedEntry,
-}
-
-impl Record {
-    pub fn path(&self) -> &Path {
-        Path::new(OsStr::from_bytes(&self.path))
-    }
-}
-
-/// What has a number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NumberedItem {
-    File(Box<Record>),
-    /// A complete copy in the cache.
-    Held {
-        track: TrackId,
-        size: u64,
-    },
-}
-
-impl NumberedItem {
-    /// As the catalogue shows it.
-    fn entry(self) -> Option<Entry> {
-        match self {
-            Self::File(record) if record.absent => None,
-            Self::File(record) => Some(Entry::Listed(Box::new(record.listed))),
-            Self::Held { track, size } => Some(Entry::Held(Box::new(HeldEntry { track, size }))),
-        }
-    }
-}
-
-/// What is known about a path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KnownPath {
-    Listed(EntryNo, Box<Record>),
-    /// A file that cannot be played, as it was then.
-    Unplayable(Note),
-}
-
-/// Why a file is not listed as it could be, and how it was then.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Note {
-    #[n(0)]
-    pub stamp: FileStamp,
-    #[n(1)]
-    pub why: String,
-}
-
 /// Reads a value of each table.
 #[cfg(feature = "door")]
 pub fn read_values(bytes: &[u8]) {
-    let _ = (decode_slot(bytes), tables::decode_note(bytes));
+    let _ = (decode_slot(bytes), record::decode_note(bytes));
 }
 
 /// The index, and the right to write to it.
@@ -121,14 +65,7 @@ pub struct Index {
     seq: u64,
     /// The first number that was never given out.
     next: u32,
-    pending: Vec<IndexChange>,
-    /// What they take in memory.
-    pending_bytes: usize,
-    /// When the oldest of `pending` came.
-    since: Option<Instant>,
-    /// It could not be written; when to try again.
-    trouble: Option<Instant>,
-    is_mended: bool,
+    pending: PendingChanges,
     notice: Option<String>,
 }
 
@@ -217,11 +154,7 @@ impl Index {
             epoch: last_epoch + 1,
             seq: 0,
             next: 0,
-            pending: Vec::new(),
-            pending_bytes: 0,
-            since: None,
-            trouble: None,
-            is_mended: false,
+            pending: PendingChanges::default(),
             notice: None,
         }
     }
@@ -233,12 +166,12 @@ impl Index {
 
     /// It cannot be written now: when to try again.
     pub fn retry_at(&self) -> Option<Instant> {
-        self.trouble
+        self.pending.retry_at()
     }
 
     /// Whether it could not be written, and can be since this was asked last.
     pub fn take_mended(&mut self) -> bool {
-        std::mem::take(&mut self.is_mended)
+        self.pending.take_mended()
     }
 
     /// Makes the tables where there are none; otherwise gives what they say.
@@ -387,9 +320,7 @@ impl Index {
 
     /// Whether the pending changes should be written now.
     pub fn is_due(&self, now: Instant) -> bool {
-        self.pending.len() >= BATCH_CHANGES
-            || self.pending_bytes >= BATCH_BYTES
-            || self.since.is_some_and(|since| now >= since + BATCH_TIME)
+        self.pending.is_due(now)
     }
 
     /// Writes all that is pending, in one transaction. What cannot be written
@@ -400,32 +331,23 @@ impl Index {
     /// When the disk fails or is full; [`IndexError::is_old`] unless that is new.
     pub fn flush(&mut self) -> Result<(), IndexError> {
         let now = Instant::now();
-        self.since = None;
-        let written = match self.trouble {
-            Some(retry) if now < retry => Err(redb::Error::PreviousIo),
-            Some(_) => self
+        let written = match self.pending.begin(now) {
+            Writing::NotYet => Err(redb::Error::PreviousIo),
+            Writing::Reopened => self
                 .reader
                 .reopen()
-                .and_then(|()| self.write(&self.pending)),
-            None => self.write(&self.pending),
+                .and_then(|()| self.write(self.pending.all())),
+            Writing::AsUsual => self.write(self.pending.all()),
         };
         match written {
             Ok(()) => {
-                self.drop_pending();
-                self.is_mended |= self.trouble.take().is_some();
+                self.pending.handle_written();
                 Ok(())
             }
             Err(error) => {
-                if self.pending_bytes > MAX_PENDING_BYTES {
-                    self.drop_pending();
-                }
-                let was = self.trouble;
-                if was.is_none_or(|retry| now >= retry) {
-                    self.trouble = Some(now + RETRY);
-                }
-                let news = match was {
-                    Some(_) => redb::Error::PreviousIo,
-                    None => error,
+                let news = match self.pending.handle_failed(now) {
+                    true => error,
+                    false => redb::Error::PreviousIo,
                 };
                 Err(failed(self.reader.path(), news))
             }
@@ -453,14 +375,7 @@ impl Index {
     }
 
     fn push(&mut self, change: IndexChange) {
-        self.since.get_or_insert_with(Instant::now);
-        self.pending_bytes = self.pending_bytes.saturating_add(change.bytes());
-        self.pending.push(change);
-    }
-
-    fn drop_pending(&mut self) {
-        // What they took is given back, too.
-        (self.pending, self.pending_bytes) = (Vec::new(), 0);
+        self.pending.push(change, Instant::now());
     }
 }
 
@@ -493,22 +408,6 @@ const ASIDE_NAME: &str = "library.redb.damaged";
 const EPOCH_NAME: &str = "library.epoch";
 /// A number and the end of its line.
 const MAX_EPOCH_BYTES: u64 = 64;
-
-/// A transaction costs an SD card some ten pages, whatever is in it.
-const BATCH_CHANGES: usize = 512;
-
-/// And as many bytes as 512 files with long tags have.
-const BATCH_BYTES: usize = 1 << 20;
-
-/// What a power cut may make the next scan read again.
-const BATCH_TIME: Duration = Duration::from_secs(2);
-
-/// Changes that wait for a disk that cannot be written: some 8,000 files as they usually are.
-/// How long names and tags are, the music says.
-const MAX_PENDING_BYTES: usize = 4 << 20;
-
-/// Opening reads the whole file.
-const RETRY: Duration = Duration::from_secs(10);
 
 /// Below this many numbers holes are not worth a new epoch.
 const MIN_NUMBERS: u64 = 4096;

@@ -14,7 +14,9 @@ mod left_out;
 mod mounts;
 mod names;
 mod rescan;
+mod roots;
 mod scan;
+mod stamp;
 mod tags;
 mod wanted;
 mod watch;
@@ -45,8 +47,11 @@ pub use writer::Sign;
 
 use self::{
     hashing::{HashJob, Hasher},
-    index::{Index, IndexReader, NumberedItem, Record},
-    scan::{FileStamp, Root},
+    index::{
+        record::{NumberedItem, Record},
+        Index, IndexReader,
+    },
+    roots::Root,
     wanted::WantedLooks,
     watch::TreeWatcher,
     writer::CatalogueWriter,
@@ -55,7 +60,7 @@ use crate::{
     catalog::{Catalogue, SignedHead},
     fence::Fence,
     id::{EntryNo, PeerId, TrackId},
-    media::probe::{ProbeRejection, Probed},
+    media::probed::{ProbeRejection, Probed},
 };
 
 /// The tags of a file, for the fuzz target.
@@ -263,7 +268,7 @@ impl Library {
     /// Makes these the music directories, and scans them.
     pub fn set_music(&self, music: &[PathBuf], follow_links: bool) {
         self.core.fence.set(music, follow_links);
-        *self.core.roots.lock().expect(NO_PANIC) = scan::name_roots(music).into();
+        *self.core.roots.lock().expect(NO_PANIC) = roots::name_roots(music).into();
         self.roots_are_new.store(true, Ordering::Release);
         self.request_look(None, Care::Changes);
     }
@@ -281,7 +286,7 @@ impl Library {
     /// be in it is looked for everywhere.
     pub fn request_look_at(&self, path: &str, care: Care) {
         let roots = self.core.roots();
-        let place = scan::place_of(&roots, path);
+        let place = roots::place_of(&roots, path);
         self.request_look(place.as_deref(), care);
     }
 
@@ -477,7 +482,7 @@ impl Core {
     ) -> Result<TrackId, String> {
         let record = self.file(job.no).ok_or("it is gone")?;
         let unchanged = || {
-            FileStamp::read(&job.path)
+            scan::read_stamp(&job.path)
                 .map_err(|error| format!("{}: {error}", job.path.display()))
                 .and_then(|now| match now.same_content(&record.stamp) {
                     true => Ok(()),

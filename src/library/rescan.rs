@@ -1,8 +1,10 @@
 //! The first phase: what is there, and what it says of itself.
 
+mod findings;
+mod verdict;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ffi::OsStr,
     fs,
     ops::ControlFlow,
     os::unix::ffi::OsStrExt,
@@ -11,20 +13,27 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::{
+    findings::RescanFindings,
+    verdict::{is_at, keep_hash, listed, may_exist, FileVerdict},
+};
 use super::{
-    index::{IndexError, KnownPath, Note, NumberedItem, Record},
-    left_out::{LeftOut, LeftOutFiles},
-    scan::{self, FoundFile, Root, Seen},
+    index::{
+        record::{Note, NumberedItem, Record},
+        IndexError,
+    },
+    left_out::LeftOutFiles,
+    roots::Root,
+    scan::{
+        self,
+        seen::{FoundFile, Seen},
+    },
     tags,
     wanted::Care,
     watch::TreeWatcher,
     Core, Library, LibraryEvent,
 };
-use crate::{
-    catalog::{decode_listed, encode_listed, ListedEntry, MAX_PAGE_BYTES, MODIFIED, PAGE_ENTRIES},
-    id::EntryNo,
-    media::probe::ProbeRejection,
-};
+use crate::{id::EntryNo, media::probed::ProbeRejection};
 
 impl Library {
     /// Looks at what is at and below `place`, or at all music directories; new
@@ -76,7 +85,7 @@ impl Library {
                 Seen::Directory(dir) => eyes.see(dir),
                 Seen::File(found) => rescan.file(found),
                 Seen::Problem { path, why } => rescan.problem(path, why),
-                Seen::LeftOut { path, why } => rescan.left_out(path, why, false),
+                Seen::LeftOut { path, why } => rescan.found.leave_out(path, why, false),
             }
             match self.has_ended() {
                 true => ControlFlow::Break(()),
@@ -112,16 +121,7 @@ struct Rescan<'a> {
     /// What is looked at, if not everything.
     place: Option<&'a Path>,
     care: Care,
-    seen: BTreeSet<EntryNo>,
-    /// What was known of files that are not listed as they could be, by path.
-    notes: BTreeMap<Vec<u8>, Note>,
-    /// Those of which it still holds.
-    noted: BTreeSet<Vec<u8>>,
-    left_out: LeftOutFiles,
-    /// The roots that have music, by number.
-    alive: BTreeSet<usize>,
-    listed: usize,
-    problems: usize,
+    found: RescanFindings,
 }
 
 impl<'a> Rescan<'a> {
@@ -142,42 +142,19 @@ impl<'a> Rescan<'a> {
             roots,
             place,
             care,
-            seen: BTreeSet::new(),
-            notes,
-            noted: BTreeSet::new(),
-            left_out,
-            alive: BTreeSet::new(),
-            listed: 0,
-            problems: 0,
+            found: RescanFindings::new(notes, left_out),
         }
     }
 
     fn file(&mut self, found: FoundFile) {
-        let roots = self.roots.iter();
-        let is_in = roots.map(|root| found.path.starts_with(&root.path));
-        self.alive.extend(
-            is_in
-                .enumerate()
-                .filter_map(|(n, is_in)| is_in.then_some(n)),
-        );
+        self.found.handle_music(&found.path, self.roots);
         let Some(known) = self.core.check(self.core.reader.lookup(&found.path)) else {
             return;
         };
-        let believes = self.care == Care::Changes;
-        match known {
-            Some(KnownPath::Listed(no, record))
-                if believes && record.stamp.is_same(&found.stamp) =>
-            {
-                self.unchanged(no, &record, found);
-            }
-            Some(KnownPath::Listed(no, record)) => self.read(Some((no, record)), found),
-            // One without a reason is of an earlier version.
-            Some(KnownPath::Unplayable(note))
-                if believes && note.stamp.is_same(&found.stamp) && !note.why.is_empty() =>
-            {
-                self.keep_note(found.path, note.why, false);
-            }
-            Some(KnownPath::Unplayable(_)) | None => self.read(None, found),
+        match FileVerdict::of(known, &found.stamp, self.care) {
+            FileVerdict::Unchanged(no, record) => self.unchanged(no, &record, found),
+            FileVerdict::Read(before) => self.read(before, found),
+            FileVerdict::Noted(why) => self.found.keep_note(found.path, why, false),
         }
     }
 
@@ -190,15 +167,9 @@ impl<'a> Rescan<'a> {
         if record.stamp.changed.is_none() && found.stamp.changed.is_some() {
             self.core.book().index().set_stamp(no, found.stamp);
         }
-        self.seen.insert(no);
-        self.listed += 1;
-        let path = found.path.as_os_str().as_bytes();
-        let note = self
-            .notes
-            .get(path)
-            .filter(|n| n.stamp.is_same(&found.stamp));
-        if let Some(why) = note.map(|note| note.why.clone()) {
-            self.keep_note(found.path, why, true);
+        self.found.list(no);
+        if let Some(why) = self.found.noted_before(&found.path, &found.stamp) {
+            self.found.keep_note(found.path, why, true);
         }
     }
 
@@ -213,7 +184,7 @@ impl<'a> Rescan<'a> {
             Err(unfit) if fs::symlink_metadata(&found.path).is_err() => {
                 log::debug!("{}: {}", found.path.display(), unfit.why);
                 if let Some(no) = no {
-                    self.seen.insert(no);
+                    self.found.see(no);
                     self.core.book().hide(no);
                 }
                 return;
@@ -237,8 +208,7 @@ impl<'a> Rescan<'a> {
         let number = self.core.book().put(no, record);
         match number {
             Ok(no) => {
-                self.seen.insert(no);
-                self.listed += 1;
+                self.found.list(no);
                 if let Some(why) = trouble {
                     log::debug!("{}: {why}", found.path.display());
                     self.note(found, why, true);
@@ -251,10 +221,10 @@ impl<'a> Rescan<'a> {
     /// A file that may be there again next time.
     fn not_now(&mut self, no: Option<EntryNo>, path: PathBuf, why: String) {
         if let Some(no) = no {
-            self.seen.insert(no);
+            self.found.see(no);
             self.core.book().hide(no);
         }
-        self.left_out(path.clone(), why.clone(), false);
+        self.found.leave_out(path.clone(), why.clone(), false);
         self.problem(path, why);
     }
 
@@ -265,21 +235,11 @@ impl<'a> Rescan<'a> {
             why: why.clone(),
         };
         self.core.book().index().set_note(&found.path, note);
-        self.keep_note(found.path, why, is_listed);
-    }
-
-    fn keep_note(&mut self, path: PathBuf, why: String, is_listed: bool) {
-        self.noted.insert(path.as_os_str().as_bytes().to_vec());
-        self.left_out(path, why, is_listed);
-    }
-
-    fn left_out(&mut self, path: PathBuf, why: String, is_listed: bool) {
-        self.left_out.add(path, LeftOut { why, is_listed });
+        self.found.keep_note(found.path, why, is_listed);
     }
 
     fn problem(&mut self, path: PathBuf, why: String) {
-        self.problems += 1;
-        if self.problems <= MAX_PROBLEMS {
+        if self.found.is_told_of_problem() {
             self.core.tell(LibraryEvent::Problem { path, why });
         }
     }
@@ -291,7 +251,7 @@ impl<'a> Rescan<'a> {
         }
         let swept = self.sweep(&unknown);
         self.core.check(swept);
-        let (listed, missing) = (self.listed, self.left_out.missing());
+        let (listed, missing) = self.found.counts();
         let took = started.elapsed();
         match self.place {
             None => log::info!(
@@ -299,7 +259,7 @@ impl<'a> Rescan<'a> {
             ),
             Some(place) => log::debug!("{listed} tracks in {}, scanned again", place.display()),
         }
-        self.core.set_left_out(self.left_out);
+        self.core.set_left_out(self.found.into_left_out());
     }
 
     /// A root that had music and has not one file of it: a mount point with
@@ -307,7 +267,7 @@ impl<'a> Rescan<'a> {
     fn doubt_empty_roots(&mut self, unknown: &mut Vec<PathBuf>) {
         let core = self.core;
         for (n, root) in self.roots.iter().enumerate() {
-            if self.alive.contains(&n) || unknown.contains(&root.path) {
+            if self.found.has_music(n) || unknown.contains(&root.path) {
                 continue;
             }
             let mut had_music = false;
@@ -325,33 +285,25 @@ impl<'a> Rescan<'a> {
         }
     }
 
-    fn is_looked_at(&self, path: &Path) -> bool {
-        self.place.is_none_or(|place| path.starts_with(place))
-    }
-
     /// Takes out what was not seen; what may still exist is only hidden.
     fn sweep(&mut self, unknown: &[PathBuf]) -> Result<(), IndexError> {
         let core = self.core;
         let mut gone = Vec::new();
         core.reader.each(0..u32::MAX, |no, slot| {
             let is_here =
-                matches!(&slot, NumberedItem::File(record) if self.is_looked_at(record.path()));
-            if is_here && !self.seen.contains(&no) {
+                matches!(&slot, NumberedItem::File(record) if is_at(record.path(), self.place));
+            if is_here && !self.found.has_seen(no) {
                 gone.push(no);
             }
             true
         })?;
-        let may_exist = |path: &Path| {
-            let is_ours = self.roots.iter().any(|root| path.starts_with(&root.path));
-            unknown.iter().find(|dir| is_ours && path.starts_with(dir))
-        };
         let mut hiding = BTreeSet::new();
         for no in gone {
             let Some(record) = core.reader.file(no)? else {
                 continue;
             };
             let mut book = core.book();
-            match may_exist(record.path()) {
+            match may_exist(record.path(), self.roots, unknown) {
                 None => book.remove(no),
                 Some(dir) => {
                     hiding.insert(dir);
@@ -364,11 +316,9 @@ impl<'a> Rescan<'a> {
                 book.index().flush()?;
             }
         }
-        for path in std::mem::take(&mut self.notes).into_keys() {
-            let is_here = self.is_looked_at(Path::new(OsStr::from_bytes(&path)));
-            if is_here && !self.noted.contains(&path) {
-                core.book().index().forget_note(path);
-            }
+        let place = self.place;
+        for path in self.found.take_over_notes(|path| is_at(path, place)) {
+            core.book().index().forget_note(path);
         }
         // Of the others it has been said.
         let is_empty = |dir: &Path| fs::read_dir(dir).is_ok_and(|mut dir| dir.next().is_none());
@@ -392,37 +342,12 @@ fn examine(found: &FoundFile, core: &Core) -> Result<(Record, Option<String>), P
     let file = core.fence.open(&found.path).map_err(lost)?;
     let probed = (core.probe)(&found.path, file.try_clone().map_err(lost)?)?;
     let tagged = tags::read(&file, probed.container);
-    let duration = match probed.duration.is_zero() {
-        true => tagged.duration.unwrap_or_default(),
-        false => probed.duration,
-    };
-    // As it will be read again.
-    let duration = Duration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
-    let listed = ListedEntry {
-        dir: found.dir.as_str().into(),
-        name: found.name.as_str().into(),
-        size: found.stamp.size,
-        modified: found
-            .stamp
-            .modified
-            .0
-            .clamp(*MODIFIED.start(), *MODIFIED.end()),
-        rate: probed.rate,
-        channels: probed.channels,
-        bits: probed.bits,
-        duration,
-        opening: probed.opening.into(),
-        audio_start: probed.audio_start,
-        tags: tagged.tags,
-        ..ListedEntry::in_container(probed.container)
-    };
-    let encoded = encode_listed(&listed);
-    if encoded.len() > MAX_ENTRY_BYTES || decode_listed(&encoded).is_err() {
+    let Some(listed) = listed(found, probed, tagged.tags, tagged.duration) else {
         return Err(ProbeRejection {
             why: "what it says of itself breaks the rules of a catalogue".to_owned(),
             is_lasting: true,
         });
-    }
+    };
     let record = Record {
         path: found.path.as_os_str().as_bytes().to_vec(),
         stamp: found.stamp,
@@ -432,24 +357,5 @@ fn examine(found: &FoundFile, core: &Core) -> Result<(Record, Option<String>), P
     Ok((record, tagged.trouble))
 }
 
-/// Gives a file the hash that it had, if all that is known of it is the same: then it
-/// was touched (another owner, another mode) rather than changed. Should it be another
-/// one all the same, the requester will see that.
-fn keep_hash(record: &mut Record, mut before: Record) {
-    let is_same_file = (before.stamp.size, before.stamp.modified, before.stamp.inode)
-        == (record.stamp.size, record.stamp.modified, record.stamp.inode);
-    let track = before.listed.track.take();
-    if is_same_file && before.listed == record.listed {
-        record.listed.track = track;
-    }
-}
-
 /// How often a look that goes on asks whether a catalogue is due.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(500);
-
-/// An entry's share of a page, less what a page adds to it and the hash that
-/// is still to come.
-const MAX_ENTRY_BYTES: usize = MAX_PAGE_BYTES / PAGE_ENTRIES - 40;
-
-/// A broken disk has as many problems as files; the first ones tell.
-const MAX_PROBLEMS: usize = 100;

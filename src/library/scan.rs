@@ -7,192 +7,45 @@
 //! reported and passed by, and *said to be unknown*, because music that cannot
 //! be seen now is not music that was deleted.
 
+mod names;
 mod places;
+pub mod seen;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     fs, io,
     ops::ControlFlow,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
-use self::places::{PendingDirectories, PendingDirectory, UnknownPlaces};
-use super::names;
-use crate::{
-    fence::{Fence, LEADS_OUT},
-    media::Container,
+use self::{
+    names::{is_hidden, is_music, FirstNames, MAX_NAMES_BYTES},
+    places::{PendingDirectories, PendingDirectory, UnknownPlaces},
+    seen::{FoundFile, Seen},
 };
+use super::{
+    roots::{join, Root},
+    stamp::FileStamp,
+};
+use crate::fence::{Fence, LEADS_OUT};
 
-/// One of the configured music directories.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Root {
-    pub path: PathBuf,
-    /// The directory in the library that its content is shown under; empty
-    /// for a single root, whose content is at the top.
-    pub shown: String,
+/// The stamp of the file that is at `path` now.
+///
+/// # Errors
+/// Those of stat(2).
+pub fn read_stamp(path: &Path) -> io::Result<FileStamp> {
+    Ok(stamp_of(&fs::metadata(path)?, true))
 }
 
-/// Gives every music directory its place in the library: one alone is the
-/// top, several are shown under their base names, `-2` and so on appended to
-/// those that are taken.
-pub fn name_roots(paths: &[PathBuf]) -> Vec<Root> {
-    if let [path] = paths {
-        let (path, shown) = (path.clone(), String::new());
-        return vec![Root { path, shown }];
+fn stamp_of(meta: &fs::Metadata, inodes_stay: bool) -> FileStamp {
+    FileStamp {
+        size: meta.size(),
+        modified: (meta.mtime(), meta.mtime_nsec() as u32),
+        inode: if inodes_stay { meta.ino() } else { 0 },
+        changed: inodes_stay.then(|| (meta.ctime(), meta.ctime_nsec() as u32)),
     }
-    let mut taken = BTreeSet::new();
-    let mut roots: Vec<Root> = Vec::new();
-    for path in paths {
-        if roots.iter().any(|root| root.path == *path) {
-            continue;
-        }
-        let base = path.file_name().unwrap_or(OsStr::new("music"));
-        let base = names::escape(base.as_bytes());
-        let shown = std::iter::once(base.clone())
-            .chain((2..).map(|n| format!("{base}-{n}")))
-            .find(|name| taken.insert(name.clone()))
-            .expect("one more number than there are roots is always free");
-        roots.push(Root {
-            path: path.clone(),
-            shown,
-        });
-    }
-    roots
-}
-
-/// Where what the library shows as `path` lies; `None` for the top of everything, and
-/// for what is nowhere.
-pub fn place_of(roots: &[Root], path: &str) -> Option<PathBuf> {
-    let path = path.trim_end_matches('/');
-    if path.is_empty() {
-        return None;
-    }
-    let below = |root: &Root| {
-        let rest = match root.shown.as_str() {
-            "" => path,
-            shown => path.strip_prefix(shown)?,
-        };
-        let is_whole = rest.is_empty() || root.shown.is_empty();
-        let rest = if is_whole {
-            rest
-        } else {
-            rest.strip_prefix('/')?
-        };
-        let bytes = names::unescape(rest)?;
-        // No path of the library climbs.
-        let climbs = bytes
-            .split(|b| *b == b'/')
-            .any(|part| matches!(part, b"" | b"." | b".."));
-        (rest.is_empty() || !climbs).then(|| join(&root.path, &bytes))
-    };
-    roots.iter().find_map(below)
-}
-
-impl Root {
-    /// The catalogue's directory and name for the file `relative` to this
-    /// root.
-    ///
-    /// # Errors
-    /// Says why the file cannot be listed.
-    pub fn listed_as(&self, relative: &[u8]) -> Result<(String, String), String> {
-        let path = names::escape(relative);
-        let (dir, name) = path.rsplit_once('/').unwrap_or(("", &path));
-        let dir = match (self.shown.as_str(), dir) {
-            (shown, "") => shown.to_owned(),
-            ("", dir) => dir.to_owned(),
-            (shown, dir) => format!("{shown}/{dir}"),
-        };
-        if dir.len() + 1 + name.len() > MAX_PATH_BYTES {
-            return Err(format!("its path is longer than {MAX_PATH_BYTES} bytes"));
-        }
-        Ok((dir, name.to_owned()))
-    }
-}
-
-/// By what a file is known to be unchanged, without reading it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
-#[cbor(map)]
-pub struct FileStamp {
-    /// Bytes.
-    #[n(0)]
-    pub size: u64,
-    /// Last modified, in seconds since 1970, and nanoseconds.
-    #[n(1)]
-    pub modified: (i64, u32),
-    /// 0 where the file system makes inode numbers up anew at each mount.
-    #[n(2)]
-    pub inode: u64,
-    /// When the kernel last saw it change in any way, which no program can set, in
-    /// seconds since 1970, and nanoseconds. `None` where that was not noted, or is
-    /// made up.
-    #[n(3)]
-    pub changed: Option<(i64, u32)>,
-}
-
-impl FileStamp {
-    /// The stamp of the file that is at `path` now.
-    ///
-    /// # Errors
-    /// Those of stat(2).
-    pub fn read(path: &Path) -> io::Result<Self> {
-        Ok(Self::of(&fs::metadata(path)?, true))
-    }
-
-    fn of(meta: &fs::Metadata, inodes_stay: bool) -> Self {
-        Self {
-            size: meta.size(),
-            modified: (meta.mtime(), meta.mtime_nsec() as u32),
-            inode: if inodes_stay { meta.ino() } else { 0 },
-            changed: inodes_stay.then(|| (meta.ctime(), meta.ctime_nsec() as u32)),
-        }
-    }
-
-    /// Whether size and times are the same: all that can be said of a file
-    /// across mounts.
-    pub fn same_content(&self, other: &Self) -> bool {
-        (self.size, self.modified) == (other.size, other.modified) && !self.is_touched(other)
-    }
-
-    /// Whether nothing tells the file that has `other` from the one that had this.
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.same_content(other) && self.inode == other.inode
-    }
-
-    /// Whether something happened to it: another owner or mode, or another content of
-    /// the same size by a program that puts the time of modification back.
-    fn is_touched(&self, other: &Self) -> bool {
-        matches!((self.changed, other.changed), (Some(was), Some(is)) if was != is)
-    }
-}
-
-/// A file with a name that promises music.
-#[derive(Debug)]
-pub struct FoundFile {
-    /// The file, as the system knows it.
-    pub path: PathBuf,
-    pub dir: String,
-    pub name: String,
-    pub stamp: FileStamp,
-}
-
-/// What the walk came upon.
-#[derive(Debug)]
-pub enum Seen<'a> {
-    /// A directory that is about to be read.
-    Directory(&'a Path),
-    File(FoundFile),
-    /// Something that cannot be listed, and why.
-    Problem {
-        path: PathBuf,
-        why: String,
-    },
-    /// The same, of which nothing is wrong that had to be seen to.
-    LeftOut {
-        path: PathBuf,
-        why: String,
-    },
 }
 
 /// Walks all `roots` and gives `visit` what is there, until it breaks off.
@@ -434,7 +287,7 @@ impl<'v, V: FnMut(Seen<'_>) -> ControlFlow<()>> ScanWalk<'v, V> {
         }
         match root.listed_as(relative) {
             Ok((dir, name)) => {
-                let stamp = FileStamp::of(meta, self.inodes_stay(&path, meta.dev()));
+                let stamp = stamp_of(meta, self.inodes_stay(&path, meta.dev()));
                 (self.visit)(Seen::File(FoundFile {
                     path,
                     dir,
@@ -485,39 +338,17 @@ pub fn inodes_stay(path: &Path) -> bool {
     })
 }
 
-/// Whether a file's name promises music.
-fn is_music(path: &Path) -> bool {
-    let extension = path.extension().and_then(OsStr::to_str);
-    extension.and_then(Container::from_extension).is_some()
-}
-
 fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
 }
 
-/// One dot hides, as everywhere; three begin the name of an album.
-fn is_hidden(name: &[u8]) -> bool {
-    name.starts_with(b".") && !matches!(name, [b'.', b'.', _, ..])
-}
-
-/// The names in a directory, in order, and whether these are all: as far as they have room
-/// in so many bytes, the first ones.
+/// The names in a directory, in order, and whether these are all.
 fn sorted_names(dir: &Path, room: usize) -> io::Result<(BTreeSet<OsString>, bool)> {
-    let (mut names, mut bytes, mut is_all) = (BTreeSet::new(), 0, true);
+    let mut names = FirstNames::default();
     for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        bytes += size_of_name(&name);
-        names.insert(name);
-        while bytes > room {
-            is_all = false;
-            bytes -= names.pop_last().as_deref().map_or(bytes, size_of_name);
-        }
+        names.push(entry?.file_name(), room);
     }
-    Ok((names, is_all))
-}
-
-fn size_of_name(name: &OsStr) -> usize {
-    size_of::<OsString>() + name.len()
+    Ok((names.names, names.are_all))
 }
 
 /// Whether `path` is a symbolic link, and what it leads to.
@@ -530,24 +361,9 @@ fn kind(path: &Path) -> io::Result<(bool, fs::Metadata)> {
     }
 }
 
-fn join(root: &Path, relative: &[u8]) -> PathBuf {
-    match relative {
-        b"" => root.to_owned(),
-        relative => root.join(OsStr::from_bytes(relative)),
-    }
-}
-
 /// Deeper than any sane collection, and far from the longest path that Linux
 /// opens.
 const MAX_DEPTH: usize = 64;
-
-/// Names of one directory that are kept at a time: of some 100,000 tracks. How many there
-/// are, and how long, a writer to the music chooses.
-const MAX_NAMES_BYTES: usize = 8 << 20;
-
-/// What a path may have, escaped, so that it and full tags always fit into an
-/// entry's share of a page.
-pub const MAX_PATH_BYTES: usize = 2048;
 
 #[cfg(test)]
 mod tests;

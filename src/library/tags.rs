@@ -6,13 +6,14 @@
 //! reads has a [`budget`]. A file with broken or endless tags is a file without
 //! tags, and says why.
 
+mod account;
 mod budget;
+pub mod values;
 
 use std::{
     error::Error,
     fs::File,
     io::{BufReader, Read, Seek},
-    time::Duration,
 };
 
 use lofty::{
@@ -28,23 +29,14 @@ use lofty::{
     tag::{ItemKey, Tag as LoftyTag},
 };
 
-use self::budget::Budgeted;
+use self::{
+    budget::Budgeted,
+    values::{clean, number, FileTags},
+};
 use crate::{
     catalog::{Tag, Tags},
     media::{guard::guarded, Container},
-    unseen::is_unseen,
 };
-
-/// What lofty knows of a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FileTags {
-    pub tags: Tags,
-    /// For formats whose duration the decoder cannot tell without reading
-    /// everything.
-    pub duration: Option<Duration>,
-    /// Why its tags are not read, if it has some.
-    pub trouble: Option<String>,
-}
 
 /// Reads the tags of `file`; none when it has none, or they make no sense.
 pub fn read(file: &File, container: Container) -> FileTags {
@@ -153,39 +145,17 @@ const NUMBERS: &[(Tag, ItemKey)] = &[
     (Tag::Disc, ItemKey::DiscNumber),
 ];
 
-/// One line of at most [`MAX_TAG_BYTES`], or nothing.
-fn clean(value: &str) -> Option<String> {
-    let mut text: String = value
-        .chars()
-        .take(MAX_TAG_BYTES)
-        .map(|c| if is_unseen(c) { ' ' } else { c })
-        .collect();
-    let mut end = text.len().min(MAX_TAG_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.truncate(end);
-    let trimmed = text.trim();
-    (!trimmed.is_empty()).then(|| trimmed.to_owned())
-}
-
-/// The number in `7`, `07` or `7/12`.
-fn number(value: &str) -> Option<u32> {
-    value.split('/').next()?.trim().parse().ok()
-}
-
-/// A longer value is a mistake or an attack, and no display shows it.
-pub const MAX_TAG_BYTES: usize = 240;
-
 /// For one item of a tag. An MP4 file's tags are one item, covers included,
 /// although those are not kept; files are read one at a time.
 const MAX_TAG_ALLOCATION: usize = 16 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{values::MAX_TAG_BYTES, *};
     use crate::catalog::TagsRef;
 
     /// A WAV file of a second with these RIFF INFO items.

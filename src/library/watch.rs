@@ -9,6 +9,8 @@
 //! network is looked at every [`REMOTE_INTERVAL`], and where the kernel's limit
 //! does not allow to watch, everything is every [`UNWATCHED_INTERVAL`].
 
+mod debounce;
+
 use std::{
     fs,
     os::unix::fs::MetadataExt,
@@ -19,8 +21,12 @@ use std::{
 use async_channel::{Receiver, Sender};
 use notify::{ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::mounts::{self, Bell, Mounts};
-
+use self::debounce::Debounce;
+use super::mounts::{
+    self,
+    table::{as_called, Mounts},
+    Bell,
+};
 use crate::util::work;
 
 /// Calls `look` whenever the content of `roots`, or what they are, has
@@ -91,43 +97,15 @@ struct Survey {
 impl Survey {
     fn of(roots: &[PathBuf]) -> Self {
         let real = mounts::real(roots);
-        let mounts = Mounts::read(&real);
+        let mounts = mounts::read(&real);
         let remote = mounts.remote.iter();
         Self {
             identities: roots.iter().map(|root| identity(root)).collect(),
             remote: remote
-                .filter_map(|place| mounts::as_called(place, roots, &real))
+                .filter_map(|place| as_called(place, roots, &real))
                 .collect(),
             mounts,
         }
-    }
-}
-
-/// Puts changes together: due after [`QUIET`] without another, and no later
-/// than [`LATEST`] after the first.
-#[derive(Debug, Default)]
-struct Debounce {
-    first_and_last: Option<(Instant, Instant)>,
-}
-
-impl Debounce {
-    fn handle_change(&mut self, now: Instant) {
-        let first = self.first_and_last.map_or(now, |(first, _)| first);
-        self.first_and_last = Some((first, now));
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        let (first, last) = self.first_and_last?;
-        Some((last + QUIET).min(first + LATEST))
-    }
-
-    /// Whether the changes are due; then they are done with.
-    fn poll(&mut self, now: Instant) -> bool {
-        let is_due = self.poll_timeout().is_some_and(|at| now >= at);
-        if is_due {
-            self.first_and_last = None;
-        }
-        is_due
     }
 }
 
@@ -217,12 +195,6 @@ async fn woken(notices: &Receiver<()>, bell: Option<&Bell>, deadline: Instant) -
     smol::future::or(notice, smol::future::or(mounted, timeout)).await
 }
 
-/// A copied album is one change.
-const QUIET: Duration = Duration::from_secs(2);
-
-/// A person who copies for an hour sees music after half a minute.
-const LATEST: Duration = Duration::from_secs(30);
-
 /// How soon a root that comes is noticed; one stat(2) a root, and a file of the kernel's.
 const SURVEY_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -236,27 +208,6 @@ const REMOTE_INTERVAL: Duration = Duration::from_secs(5 * 60);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn changes_wait_for_quiet_but_not_for_ever() {
-        let start = Instant::now();
-        let at = |seconds| start + Duration::from_secs(seconds);
-        let mut changes = Debounce::default();
-        assert!(!changes.poll(at(0)));
-
-        changes.handle_change(at(0));
-        assert!(!changes.poll(at(1)));
-        changes.handle_change(at(1));
-        assert!(!changes.poll(at(2)));
-        assert!(changes.poll(at(3)));
-        assert_eq!(changes.poll_timeout(), None);
-
-        for second in 10..40 {
-            assert!(!changes.poll(at(second)));
-            changes.handle_change(at(second));
-        }
-        assert!(changes.poll(at(40)));
-    }
 
     #[test]
     fn a_new_file_is_noticed_and_a_read_one_is_not() {

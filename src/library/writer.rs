@@ -1,13 +1,17 @@
 //! The index and the catalogue that is made of it, in step with each other.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+mod unpublished;
 
-use super::index::{Index, IndexError, IndexReader, NumberedItem, Record};
-use super::scan::FileStamp;
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use self::unpublished::Unpublished;
+use super::{
+    index::{
+        record::{NumberedItem, Record},
+        Index, IndexError, IndexReader,
+    },
+    stamp::FileStamp,
+};
 use crate::{
     catalog::{encode_listed, Catalogue, Head, Page, PAGE_ENTRIES},
     id::{EntryNo, PeerId, TrackId},
@@ -22,16 +26,8 @@ pub(super) struct CatalogueWriter {
     index: Index,
     sign: Sign,
     pages: Vec<Arc<Page>>,
-    /// Pages whose entries changed since they were made.
-    dirty: BTreeSet<usize>,
-    /// What the pages may take in memory, what they do, and what is not in them yet.
-    room: usize,
-    bytes: usize,
-    fresh_bytes: usize,
     catalogue: Arc<Catalogue>,
-    published: Instant,
-    /// Whether more than hashes changed.
-    urgent: bool,
+    unpublished: Unpublished,
 }
 
 impl CatalogueWriter {
@@ -46,13 +42,8 @@ impl CatalogueWriter {
         let (epoch, seq) = (index.epoch(), index.seq());
         let mut this = Self {
             catalogue: Arc::new(Catalogue::publish(me, epoch, seq, Vec::new(), &sign)),
-            dirty: (0..(index.numbers() as usize).div_ceil(PAGE_ENTRIES)).collect(),
+            unpublished: Unpublished::new(index.numbers(), room, now),
             pages: Vec::new(),
-            room,
-            bytes: 0,
-            fresh_bytes: 0,
-            published: now,
-            urgent: false,
             index,
             sign,
         };
@@ -77,25 +68,12 @@ impl CatalogueWriter {
     /// # Errors
     /// Says why there is no place for it.
     pub fn put(&mut self, no: Option<EntryNo>, record: Record) -> Result<EntryNo, String> {
-        self.take_room(encode_listed(&record.listed).len())?;
+        self.unpublished
+            .take_room(encode_listed(&record.listed).len())?;
         let no = self.index.put(no, NumberedItem::File(Box::new(record)));
         let no = no.ok_or("there are no entry numbers left; a restart makes new ones")?;
-        self.touch(no, true);
+        self.unpublished.touch(no, true);
         Ok(no)
-    }
-
-    /// Counts what is to come into the pages, if it fits.
-    fn take_room(&mut self, bytes: usize) -> Result<(), String> {
-        let fresh = self.fresh_bytes.saturating_add(bytes);
-        if self.bytes.saturating_add(fresh) > self.room {
-            return Err(format!(
-                "the list of the own tracks has the {} MB that this machine can spare for it; \
-                 share fewer (`peer.music`)",
-                self.room.div_ceil(1 << 20)
-            ));
-        }
-        self.fresh_bytes = fresh;
-        Ok(())
     }
 
     /// Holds these tracks, of these sizes in bytes, and no others. Each keeps
@@ -118,7 +96,7 @@ impl CatalogueWriter {
             .iter()
             .filter(|(track, _)| !before.contains_key(track))
         {
-            if let Err(why) = self.take_room(size_of::<NumberedItem>()) {
+            if let Err(why) = self.unpublished.take_room(size_of::<NumberedItem>()) {
                 log::warn!("not all of the cache is listed: {why}");
                 break;
             }
@@ -126,7 +104,7 @@ impl CatalogueWriter {
                 log::warn!("there are no entry numbers left; a restart makes new ones");
                 break;
             };
-            self.touch(no, true);
+            self.unpublished.touch(no, true);
         }
         Ok(())
     }
@@ -134,32 +112,28 @@ impl CatalogueWriter {
     /// Takes a file for absent: it keeps its number and is not listed.
     pub fn hide(&mut self, no: EntryNo) {
         self.index.hide(no);
-        self.touch(no, true);
+        self.unpublished.touch(no, true);
     }
 
     /// Lists a file that did not change, as `name` in `dir`.
     pub fn show(&mut self, no: EntryNo, dir: String, name: String) {
         self.index.show(no, dir, name);
-        self.touch(no, true);
+        self.unpublished.touch(no, true);
     }
 
     pub fn remove(&mut self, no: EntryNo) {
         self.index.remove(no);
-        self.touch(no, true);
+        self.unpublished.touch(no, true);
     }
 
     pub fn set_track(&mut self, no: EntryNo, stamp: FileStamp, track: TrackId) {
         self.index.set_track(no, stamp, track);
-        self.touch(no, false);
+        self.unpublished.touch(no, false);
     }
 
     /// When the next catalogue should be made, if anything changed.
     pub fn publish_at(&self, idle: bool) -> Option<Instant> {
-        let interval = match idle || self.urgent {
-            true => HEAD_INTERVAL,
-            false => HASHES_INTERVAL,
-        };
-        (!self.dirty.is_empty()).then(|| self.published + interval)
+        self.unpublished.due(idle)
     }
 
     /// Writes the changes, or makes a new catalogue of them, if it is time; an
@@ -184,7 +158,7 @@ impl CatalogueWriter {
     /// # Errors
     /// When the disk fails; the old catalogue stays.
     pub fn write_now(&mut self, now: Instant) -> Result<Option<Arc<Catalogue>>, IndexError> {
-        match self.dirty.is_empty() {
+        match self.unpublished.is_empty() {
             true => Ok(None),
             false => self.publish(now).map(Some),
         }
@@ -210,17 +184,16 @@ impl CatalogueWriter {
     }
 
     fn publish(&mut self, now: Instant) -> Result<Arc<Catalogue>, IndexError> {
-        self.published = now;
-        self.urgent = false;
+        self.unpublished.begin(now);
         self.index.advance();
         self.index.flush()?;
         let count = (self.index.numbers() as usize).div_ceil(PAGE_ENTRIES);
         self.pages.resize_with(count, || Arc::new(Page::new(&[])));
-        while let Some(n) = self.dirty.pop_first() {
+        while let Some(n) = self.unpublished.take_page() {
             let mut entries = match self.reader().page(n) {
                 Ok(entries) => entries,
                 Err(error) => {
-                    self.dirty.insert(n);
+                    self.unpublished.put_back(n);
                     return Err(error);
                 }
             };
@@ -229,8 +202,8 @@ impl CatalogueWriter {
             entries.resize(given_out, None);
             self.pages[n] = Arc::new(Page::new(&entries));
         }
-        self.bytes = self.pages.iter().map(|page| page.footprint()).sum();
-        self.fresh_bytes = 0;
+        let bytes = self.pages.iter().map(|page| page.footprint()).sum();
+        self.unpublished.handle_published(bytes);
         let (epoch, seq) = (self.index.epoch(), self.index.seq());
         let catalogue = self
             .catalogue
@@ -238,16 +211,4 @@ impl CatalogueWriter {
         self.catalogue = Arc::new(catalogue);
         Ok(self.catalogue.clone())
     }
-
-    fn touch(&mut self, no: EntryNo, urgent: bool) {
-        self.urgent |= urgent;
-        self.dirty.insert(no.0 as usize / PAGE_ENTRIES);
-    }
 }
-
-/// A head makes every peer ask for pages; while scanning there is one at most
-/// this often.
-const HEAD_INTERVAL: Duration = Duration::from_secs(2);
-
-/// Hashes alone are worth a head this often: a peer that needs one sooner asks.
-const HASHES_INTERVAL: Duration = Duration::from_secs(30);

@@ -4,6 +4,7 @@ pub mod decode;
 pub mod end;
 pub mod guard;
 pub mod probe;
+pub mod probed;
 pub mod view;
 
 use std::time::Duration;

@@ -11,8 +11,8 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, WriteTran
 
 use super::{
     error::{failed, IndexError},
-    tables::{decode_note, decode_slot, ENTRIES, FILES, HELD, UNPLAYABLE},
-    KnownPath, Note, NumberedItem, Record,
+    record::{decode_note, decode_slot, KnownPath, Note, NumberedItem, Record},
+    tables::{ENTRIES, FILES, HELD, UNPLAYABLE},
 };
 use crate::{
     catalog::{Entry, PAGE_ENTRIES},

@@ -1,52 +1,12 @@
 //! The tables of the index, and the changes to them.
 
-use std::borrow::Cow;
-
-use minicbor::{
-    bytes::{ByteArray, ByteSlice},
-    Decode, Encode,
-};
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
-use super::{Note, NumberedItem, Record};
-use crate::{
-    catalog::{decode_listed, encode_listed},
-    id::{EntryNo, TrackId},
-    library::scan::FileStamp,
+use super::{
+    change::IndexChange,
+    record::{decode_slot, encode_note, encode_slot, NumberedItem, Record},
 };
-
-/// A change that is not written yet.
-#[derive(Debug)]
-pub enum IndexChange {
-    Put(EntryNo, NumberedItem),
-    Hashed(EntryNo, FileStamp, TrackId),
-    Hide(EntryNo),
-    Show {
-        no: EntryNo,
-        dir: String,
-        name: String,
-    },
-    Remove(EntryNo),
-    /// The file's time of change is known now.
-    Stamped(EntryNo, FileStamp),
-    Unplayable(Vec<u8>, Note),
-    Forget(Vec<u8>),
-}
-
-impl IndexChange {
-    /// What it takes in memory, about.
-    pub fn bytes(&self) -> usize {
-        let texts = match self {
-            // Texts are as long in memory as they are on disk.
-            Self::Put(_, item) => encode_slot(item).len() + size_of::<Record>(),
-            Self::Show { dir, name, .. } => dir.len() + name.len(),
-            Self::Unplayable(path, note) => path.len() + note.why.len(),
-            Self::Forget(path) => path.len(),
-            Self::Hashed(..) | Self::Hide(_) | Self::Remove(_) | Self::Stamped(..) => 0,
-        };
-        size_of::<Self>() + texts
-    }
-}
+use crate::id::EntryNo;
 
 /// The tables of one writing transaction, kept in step with each other.
 pub struct Tables<'t> {
@@ -127,81 +87,8 @@ impl<'t> Tables<'t> {
     }
 }
 
-/// What has a number, as it is written. A field that a later version has added is skipped.
-#[derive(Encode, Decode)]
-enum StoredItem<'a> {
-    #[n(0)]
-    #[cbor(map)]
-    File {
-        #[n(0)]
-        path: &'a ByteSlice,
-        #[n(1)]
-        stamp: FileStamp,
-        #[n(2)]
-        absent: bool,
-        /// As [`encode_listed`] gives it.
-        #[n(3)]
-        listed: Cow<'a, ByteSlice>,
-    },
-    #[n(1)]
-    #[cbor(map)]
-    Held {
-        #[n(0)]
-        track: ByteArray<32>,
-        #[n(1)]
-        size: u64,
-    },
-}
-
-fn encode_slot(slot: &NumberedItem) -> Vec<u8> {
-    encode(&match slot {
-        NumberedItem::File(record) => StoredItem::File {
-            path: record.path.as_slice().into(),
-            stamp: record.stamp,
-            absent: record.absent,
-            listed: Cow::Owned(encode_listed(&record.listed).into()),
-        },
-        NumberedItem::Held { track, size } => StoredItem::Held {
-            track: track.0.into(),
-            size: *size,
-        },
-    })
-}
-
-pub fn decode_slot(bytes: &[u8]) -> Option<NumberedItem> {
-    Some(match minicbor::decode(bytes).ok()? {
-        StoredItem::File {
-            path,
-            stamp,
-            absent,
-            listed,
-        } => NumberedItem::File(Box::new(Record {
-            path: path.to_vec(),
-            stamp,
-            absent,
-            listed: decode_listed(&listed).ok()?,
-        })),
-        StoredItem::Held { track, size } => NumberedItem::Held {
-            track: TrackId(*track),
-            size,
-        },
-    })
-}
-
-fn encode_note(note: &Note) -> Vec<u8> {
-    encode(note)
-}
-
-pub fn decode_note(bytes: &[u8]) -> Option<Note> {
-    minicbor::decode(bytes).ok()
-}
-
-fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
-    minicbor::to_vec(value).expect("memory takes whatever is written to it")
-}
-
 pub const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-/// CBOR of [`StoredItem`], by entry number.
+/// CBOR of a [`NumberedItem`], by entry number.
 pub const ENTRIES: TableDefinition<u32, &[u8]> = TableDefinition::new("entries");
 pub const OLD_ENTRIES: TableDefinition<u32, &[u8]> = TableDefinition::new("old entries");
 /// Entry numbers by path.

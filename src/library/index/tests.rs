@@ -1,4 +1,8 @@
-use super::*;
+use super::{
+    change::{BATCH_BYTES, MAX_PENDING_BYTES},
+    record::{KnownPath, Record},
+    *,
+};
 use crate::catalog::samples;
 
 fn record(path: &str) -> NumberedItem {
@@ -107,7 +111,7 @@ fn what_cannot_be_written_waits_and_is_written_later() {
     let again = index.flush().unwrap_err();
     assert!(again.is_old() && !index.take_mended());
     assert!(index.reader().file(EntryNo(0)).is_err());
-    index.trouble = Some(Instant::now());
+    index.pending.try_now(Instant::now());
     index.flush().unwrap();
     assert!(index.take_mended() && !index.take_mended());
     assert_eq!(names(&index), [(0, "a".to_owned()), (1, "b".to_owned())]);
@@ -202,7 +206,7 @@ fn what_waits_for_the_disk_is_bounded_however_long_names_are() {
             IndexChange::Put(_, NumberedItem::File(record)) => record.path.len(),
             _ => 0,
         };
-        most = most.max(index.pending.iter().map(put).sum::<usize>());
+        most = most.max(index.pending.all().iter().map(put).sum::<usize>());
     }
     // What comes between two looks is more, but not much.
     assert!(

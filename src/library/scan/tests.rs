@@ -1,6 +1,7 @@
-use std::os::unix::fs::symlink;
+use std::{ffi::OsStr, os::unix::fs::symlink};
 
 use super::*;
+use crate::library::roots::{name_roots, MAX_PATH_BYTES};
 
 /// What a scan of `roots` lists, and what it complains about.
 fn scan_all(roots: &[PathBuf]) -> (Vec<String>, Vec<PathBuf>, Vec<PathBuf>) {
@@ -100,16 +101,6 @@ fn links_are_followed_once_never_in_circles_and_not_out_of_the_music() {
     let left_out = ["dangling.mp3", "out", "z/3.mp3"].map(|name| root.join(name));
     assert_eq!(problems, left_out);
     assert!(unknown.is_empty());
-}
-
-#[test]
-fn one_dot_hides_and_more_do_not() {
-    for hidden in [".", "..", ".x", "._x"] {
-        assert!(is_hidden(hidden.as_bytes()), "{hidden}");
-    }
-    for shown in ["x", "...And", "..x", "..."] {
-        assert!(!is_hidden(shown.as_bytes()), "{shown}");
-    }
 }
 
 #[test]

@@ -13,26 +13,14 @@ use std::{
     cell::RefCell,
     io::{self, Read, Seek, SeekFrom},
     rc::Rc,
-    time::{Duration, Instant},
+    time::Instant,
 };
+
+use super::account::Account;
 
 /// What has been spent, for the owner of a [`Budgeted`] that was given away.
 #[derive(Clone, Debug)]
 pub struct Spent(Rc<RefCell<Account>>);
-
-#[derive(Debug)]
-struct Account {
-    bytes: u64,
-    items: u32,
-    values: u32,
-    calls: u32,
-    /// Where the stack was when the parser was called.
-    stack: usize,
-    /// The last two bytes that went by.
-    last: [u8; 2],
-    deadline: Instant,
-    over: Option<String>,
-}
 
 /// A file that fails when too much of it is read.
 pub struct Budgeted<R> {
@@ -43,16 +31,7 @@ pub struct Budgeted<R> {
 impl<R> Budgeted<R> {
     /// Gives `inner` a fresh budget.
     pub fn new(inner: R) -> Self {
-        let account = Account {
-            bytes: 0,
-            items: 0,
-            values: 0,
-            calls: 0,
-            stack: stack_address(),
-            last: [1; 2],
-            deadline: Instant::now() + MAX_TIME,
-            over: None,
-        };
+        let account = Account::new(stack_address(), Instant::now());
         let spent = Spent(Rc::new(RefCell::new(account)));
         Self { inner, spent }
     }
@@ -65,46 +44,19 @@ impl<R> Budgeted<R> {
 impl Spent {
     /// Why no more was read, if too much was. A parser may have swallowed the error.
     pub fn over(&self) -> Option<String> {
-        self.0.borrow().over.clone()
+        self.0.borrow().over().map(str::to_owned)
     }
 
     fn count(&self, bytes: &[u8]) -> io::Result<()> {
         let mut account = self.0.borrow_mut();
-        account.count(bytes);
-        match &account.over {
-            Some(why) => Err(io::Error::other(why.clone())),
+        account.count(bytes, stack_address());
+        if account.asks_time() {
+            account.handle_time(Instant::now());
+        }
+        match account.over() {
+            Some(why) => Err(io::Error::other(why)),
             None => Ok(()),
         }
-    }
-}
-
-impl Account {
-    fn count(&mut self, bytes: &[u8]) {
-        self.bytes += bytes.len() as u64;
-        for &byte in bytes {
-            match (self.last, byte) {
-                ([0, 0], 1..) => self.items += 1,
-                ([_, before], 0) if before > 0 => self.values += 1,
-                _ => {}
-            }
-            self.last = [self.last[1], byte];
-        }
-        self.calls = self.calls.wrapping_add(1);
-        let is_late = || self.calls.is_multiple_of(CLOCK_CALLS) && Instant::now() > self.deadline;
-        let over = if self.items > MAX_ITEMS {
-            format!("its tags have more than {MAX_ITEMS} items")
-        } else if self.values > MAX_VALUES {
-            format!("its tags have more than {MAX_VALUES} values")
-        } else if self.bytes > MAX_BYTES {
-            format!("its tags have more than {} MiB", MAX_BYTES >> 20)
-        } else if self.stack.abs_diff(stack_address()) > MAX_STACK {
-            "its tags are nested too deep".into()
-        } else if is_late() {
-            format!("reading its tags took more than {} s", MAX_TIME.as_secs())
-        } else {
-            return;
-        };
-        self.over.get_or_insert(over);
     }
 }
 
@@ -130,32 +82,12 @@ fn stack_address() -> usize {
     std::ptr::from_ref(std::hint::black_box(&here)).addr()
 }
 
-/// Items of a tag, each of which counts two or three times. Taggers write some dozen,
-/// an audiobook with 500 chapters has 3,000; the parser compares each with all before.
-pub const MAX_ITEMS: u32 = 8192;
-
-/// Texts that end with a zero, among them each character of UTF-16: long lyrics have
-/// 10,000. The parser makes a value of a hundred bytes of each.
-const MAX_VALUES: u32 = 256 * 1024;
-
-/// Some covers, which the parser reads through where it cannot seek. Of a text it makes up to
-/// four times as much.
-const MAX_BYTES: u64 = 32 * 1024 * 1024;
-
-/// A quarter of what a thread has. Tags as they are written take a tenth of it; a chapter in
-/// a chapter takes up to 10 KB.
-const MAX_STACK: usize = 512 * 1024;
-
-/// A disk that spins up takes 10 s, and so does a cover on a slow network.
-const MAX_TIME: Duration = Duration::from_secs(20);
-
-/// The clock is looked at every so many calls: between two of them the parser does
-/// little more than compare one item with the others.
-const CLOCK_CALLS: u32 = 32;
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::account::{CLOCK_CALLS, MAX_TIME},
+        *,
+    };
 
     fn read_all(bytes: &[u8]) -> Option<String> {
         let mut budgeted = Budgeted::new(bytes);
@@ -192,7 +124,8 @@ mod tests {
     fn the_clock_ends_what_reads_nothing() {
         let mut budgeted = Budgeted::new(io::Cursor::new([]));
         let spent = budgeted.spent();
-        spent.0.borrow_mut().deadline = Instant::now();
+        let long_ago = Instant::now().checked_sub(2 * MAX_TIME).unwrap();
+        *spent.0.borrow_mut() = Account::new(stack_address(), long_ago);
         let ended = (0..=CLOCK_CALLS).any(|_| budgeted.seek(SeekFrom::Start(0)).is_err());
         assert!(ended);
         assert!(spent.over().is_some_and(|why| why.contains("took")));
