@@ -5,11 +5,11 @@
 //! others, and what does not hold is removed, with a line in the log. A file says which keys
 //! of the swarm its owner was met under; it goes with the first of these.
 
+mod filed;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
@@ -23,13 +23,11 @@ use nix::{
     sys::{stat::futimens, time::TimeSpec},
 };
 
-use super::{clock::Clock, dirs::make_again, machine};
+use self::filed::{Filed, FiledCatalogues};
+use super::{clock, dirs::make_again, machine, stamp::Clock};
 use crate::{
     aside::{make_way, put_aside},
-    catalog::{
-        Deposit, DepositError, Holding, Label, MemoryQuota, OwnerSite, Weight, KEPT_FOR,
-        LABEL_BYTES,
-    },
+    catalog::{Deposit, DepositError, Label, MemoryQuota, KEPT_FOR, LABEL_BYTES},
     fence::open_regular,
     id::{KeyMark, PeerId},
     identity::Identity,
@@ -46,20 +44,9 @@ pub struct Cabinet {
     identity: Identity,
     /// By which key a peer has connected, if it has.
     key_of: Box<dyn Fn(PeerId) -> Option<KeyMark> + Send>,
-    quota: MemoryQuota,
-    /// The keys that are believed; those of a reload from [`Archival::Judge`] on.
-    keys: Vec<KeyMark>,
-    files: BTreeMap<PeerId, Filed>,
+    files: FiledCatalogues,
     /// Whether what was written last was.
     works: bool,
-}
-
-/// A file.
-#[derive(Clone, Debug)]
-struct Filed {
-    bytes: usize,
-    site: Option<OwnerSite>,
-    keys: Vec<KeyMark>,
 }
 
 /// Why a file is not used.
@@ -98,7 +85,7 @@ pub async fn keep(mut cabinet: Cabinet, orders: Receiver<Archival>, peer: Handle
         cabinet
     })
     .await;
-    let owners: Vec<PeerId> = cabinet.files.keys().copied().collect();
+    let owners = cabinet.files.owners();
     for owner in owners {
         let (back, read) = work::unblock(move || {
             let read = cabinet.read(owner);
@@ -139,11 +126,9 @@ impl Cabinet {
         Self {
             state_dir: state_dir.into(),
             dir: state_dir.join("catalogues"),
-            quota,
-            keys: identity.key_marks(),
+            files: FiledCatalogues::new(identity.peer_id(), quota, identity.key_marks()),
             identity,
             key_of: Box::new(key_of),
-            files: BTreeMap::new(),
             works: true,
         }
     }
@@ -155,7 +140,7 @@ impl Cabinet {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return,
             Err(e) => return log::warn!("{}: cannot be read: {e}", self.dir.display()),
         };
-        let clock = Clock::look();
+        let clock = clock::look();
         for entry in entries.take(MAX_LISTED).flatten() {
             let path = entry.path();
             let name = path.file_name().and_then(|name| name.to_str());
@@ -170,12 +155,12 @@ impl Cabinet {
                 continue;
             };
             match self.look_at(&path, owner, &clock) {
-                Ok(file) => _ = self.files.insert(owner, file),
+                Ok(file) => self.files.insert(owner, file),
                 Err(why) => self.discard(owner, &why),
             }
         }
         // Since it was written, a key may have gone, or memory.
-        while let Some(owner) = self.who_yields(None) {
+        while let Some(owner) = self.files.who_yields(None) {
             self.discard(owner, &BadDeposit::NoRoom);
         }
     }
@@ -188,7 +173,7 @@ impl Cabinet {
         let mut bytes = Vec::new();
         file.take(LABEL_BYTES as u64).read_to_end(&mut bytes)?;
         let (label, _) = Label::read(&bytes, owner)?;
-        if !self.believes(&label.keys) {
+        if !self.files.believes(&label.keys) {
             return Err(BadDeposit::Disbelieved);
         }
         Ok(Filed {
@@ -203,7 +188,7 @@ impl Cabinet {
         let file = open_regular(path)?;
         let bytes = file.metadata()?.len();
         match usize::try_from(bytes) {
-            Ok(length) if length <= self.quota.one => Ok((file, length)),
+            Ok(length) if length <= self.files.most_bytes() => Ok((file, length)),
             _ => Err(BadDeposit::Large(bytes)),
         }
     }
@@ -212,9 +197,10 @@ impl Cabinet {
     fn read(&mut self, owner: PeerId) -> Option<(Deposit, Duration)> {
         let read = || -> Result<_, BadDeposit> {
             let (file, length) = self.open(&self.path(owner))?;
-            let away = age(&file, &Clock::look());
+            let away = age(&file, &clock::look());
             let mut bytes = Vec::with_capacity(length);
-            file.take(self.quota.one as u64).read_to_end(&mut bytes)?;
+            file.take(self.files.most_bytes() as u64)
+                .read_to_end(&mut bytes)?;
             Ok((Deposit::read(&bytes, owner)?, away))
         };
         match read() {
@@ -264,10 +250,8 @@ impl Cabinet {
 
     /// Removes what was met under keys that are not believed any more.
     fn judge(&mut self) -> Archived {
-        self.keys = self.identity.key_marks();
-        let files = self.files.iter();
-        let disowned = files.filter(|(_, file)| !self.believes(&file.keys));
-        let mut disowned: Vec<PeerId> = disowned.map(|(owner, _)| *owner).collect();
+        self.files.set_keys(self.identity.key_marks());
+        let mut disowned = self.files.disowned();
         // It may be known better by now which of several it was.
         disowned.retain(|owner| (self.key_of)(*owner).is_none() || !self.relabel(*owner));
         for owner in &disowned {
@@ -292,10 +276,6 @@ impl Cabinet {
         is_written
     }
 
-    fn believes(&self, keys: &[KeyMark]) -> bool {
-        !keys.is_empty() && keys.iter().all(|key| self.keys.contains(key))
-    }
-
     /// Replaces what is kept of an owner's, whole or not at all. Says whose files made room.
     fn write(&mut self, deposit: &Deposit) -> Result<Vec<PeerId>, Unwritten> {
         make_again(&self.state_dir)?;
@@ -308,9 +288,13 @@ impl Cabinet {
         let owner = deposit.catalogue.owner();
         // Where it is not connected, it may have any of them.
         let connected_by = (self.key_of)(owner);
-        let keys = connected_by.map_or_else(|| self.keys.clone(), |key| vec![key]);
+        let keys = connected_by.map_or_else(|| self.files.keys(), |key| vec![key]);
         let temporary = self.path(owner).with_extension("new");
-        let bytes = write_pieces(&temporary, deposit.pieces(keys.clone()), self.quota.one);
+        let bytes = write_pieces(
+            &temporary,
+            deposit.pieces(keys.clone()),
+            self.files.most_bytes(),
+        );
         let site = deposit.site;
         let written = bytes.and_then(|bytes| self.put(owner, Filed { bytes, site, keys }));
         if written.is_err() {
@@ -321,17 +305,7 @@ impl Cabinet {
 
     /// Puts the file that is written in its place, if there is room.
     fn put(&mut self, owner: PeerId, file: Filed) -> Result<Vec<PeerId>, Unwritten> {
-        let before = self.files.clone();
-        self.files.insert(owner, file);
-        let mut evicted = Vec::new();
-        while let Some(yields) = self.who_yields(Some(owner)) {
-            if yields == owner {
-                self.files = before;
-                return Err(Unwritten::NoRoom);
-            }
-            self.files.remove(&yields);
-            evicted.push(yields);
-        }
+        let evicted = self.files.admit(owner, file).ok_or(Unwritten::NoRoom)?;
         for owner in &evicted {
             self.discard(*owner, &BadDeposit::NoRoom);
         }
@@ -353,23 +327,6 @@ impl Cabinet {
         Ok(futimens(&file, &TimeSpec::UTIME_NOW, &TimeSpec::UTIME_NOW)?)
     }
 
-    /// The owner that has no room any more, since `newcomer` has come.
-    fn who_yields(&self, newcomer: Option<PeerId>) -> Option<PeerId> {
-        let holding = |(owner, file): (&PeerId, &Filed)| {
-            let bytes = file.bytes.max(LEAST_BYTES);
-            Holding {
-                owner: *owner,
-                site: file.site,
-                is_here: true,
-                takes: Weight::of(bytes),
-                without_older: None,
-            }
-        };
-        let holdings: Vec<Holding> = self.files.iter().map(holding).collect();
-        let newcomer = newcomer.unwrap_or(self.identity.peer_id());
-        self.quota.who_yields(&holdings, newcomer)
-    }
-
     fn discard(&mut self, owner: PeerId, why: &BadDeposit) {
         let path = self.path(owner);
         log::warn!("{}: removed: {why}", path.display());
@@ -377,7 +334,7 @@ impl Cabinet {
     }
 
     fn remove(&mut self, owner: PeerId) {
-        self.files.remove(&owner);
+        self.files.remove(owner);
         match fs::remove_file(self.path(owner)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 log::debug!("{}: stays: {e}", self.path(owner).display());
@@ -443,7 +400,5 @@ fn age(file: &File, clock: &Clock) -> Duration {
     age.unwrap_or_default()
 }
 
-/// What each takes at least of the whole, so that there are not many small ones.
-const LEAST_BYTES: usize = 64 * 1024;
 /// More than there can be of that size.
 const MAX_LISTED: usize = 4096;

@@ -12,10 +12,12 @@ use async_channel::{Receiver, Sender};
 use smol::{future, Timer};
 
 use super::{
-    clock::{Clock, ClockStamp},
+    clock,
     dirs::make_again,
     place::{self, Place},
+    saving::Saving,
     slots::Slots,
+    stamp::ClockStamp,
 };
 use crate::{
     aside::{put_aside, read_whole, replace},
@@ -59,12 +61,14 @@ pub async fn keep(
             MemoryNews::Time
         };
         match future::or(future::or(bookmark, memory), time).await {
-            MemoryNews::Memory(Some(memory)) => desk.memory.take(memory, SAVE_AFTER),
-            MemoryNews::Bookmark(bookmark) => desk.bookmark.take(bookmark, Duration::ZERO),
+            MemoryNews::Memory(Some(memory)) => {
+                desk.memory.take(memory, Instant::now() + SAVE_AFTER)
+            }
+            MemoryNews::Bookmark(bookmark) => desk.bookmark.take(bookmark, Instant::now()),
             MemoryNews::Memory(None) => {
                 // The last that was said counts.
                 if let Ok(bookmark) = bookmarks.try_recv() {
-                    desk.bookmark.take(bookmark, Duration::ZERO);
+                    desk.bookmark.take(bookmark, Instant::now());
                 }
                 return desk.save_all().await;
             }
@@ -81,49 +85,6 @@ enum MemoryNews {
     Time,
 }
 
-/// What is to be saved, and when.
-struct Saving<T> {
-    latest: Option<T>,
-    due: Option<Instant>,
-    /// Failures in a row.
-    failures: u32,
-}
-
-impl<T> Default for Saving<T> {
-    fn default() -> Self {
-        Self {
-            latest: None,
-            due: None,
-            failures: 0,
-        }
-    }
-}
-
-impl<T> Saving<T> {
-    /// The latest is to be saved, soon; while a disk fails, not sooner for that.
-    fn take(&mut self, latest: T, after: Duration) {
-        self.latest = Some(latest);
-        self.due.get_or_insert_with(|| Instant::now() + after);
-    }
-
-    fn take_due(&mut self) -> Option<T> {
-        self.due.take_if(|due| *due <= Instant::now())?;
-        self.latest.take()
-    }
-
-    /// What came of saving `what`.
-    fn handle_done(&mut self, what: T, is_saved: bool) {
-        if is_saved {
-            self.failures = 0;
-            return;
-        }
-        let wait = TRY_AGAIN.saturating_mul(2u32.saturating_pow(self.failures));
-        self.failures = self.failures.saturating_add(1);
-        self.latest.get_or_insert(what);
-        self.due = Some(Instant::now() + wait.min(TRY_AGAIN_AT_MOST));
-    }
-}
-
 struct StateDesk {
     memory: Saving<Memory>,
     bookmark: Saving<Bookmark>,
@@ -135,22 +96,27 @@ struct StateDesk {
 
 impl StateDesk {
     fn due(&self) -> Option<Instant> {
-        self.memory.due.into_iter().chain(self.bookmark.due).min()
+        self.memory
+            .due()
+            .into_iter()
+            .chain(self.bookmark.due())
+            .min()
     }
 
     /// Saves what is due.
     async fn save_due(&mut self) {
-        if let Some(memory) = self.memory.take_due() {
+        if let Some(memory) = self.memory.take_due(Instant::now()) {
             let to = self.place.state_dir().to_owned();
             let (memory, saved) = work::unblock(move || {
                 let saved = save(&memory, &to);
                 (memory, saved)
             })
             .await;
-            self.memory.handle_done(memory, saved.is_ok());
+            self.memory
+                .handle_done(memory, saved.is_ok(), Instant::now());
             self.tell(saved).await;
         }
-        if let Some(bookmark) = self.bookmark.take_due() {
+        if let Some(bookmark) = self.bookmark.take_due(Instant::now()) {
             let mut place = self.place.clone();
             let (place, bookmark, saved) = work::unblock(move || {
                 let saved = place.put(&bookmark, Instant::now());
@@ -158,7 +124,8 @@ impl StateDesk {
             })
             .await;
             self.place = place;
-            self.bookmark.handle_done(bookmark, saved.is_ok());
+            self.bookmark
+                .handle_done(bookmark, saved.is_ok(), Instant::now());
             self.tell(saved).await;
         }
     }
@@ -166,8 +133,8 @@ impl StateDesk {
     /// Saves what there is, due or not: once, since the node ends.
     async fn save_all(mut self) {
         let now = Instant::now();
-        self.memory.due = self.memory.latest.as_ref().map(|_| now);
-        self.bookmark.due = self.bookmark.latest.as_ref().map(|_| now);
+        self.memory.make_due(now);
+        self.bookmark.make_due(now);
         self.save_due().await;
         let Self { mut place, .. } = self;
         work::unblock(move || {
@@ -183,7 +150,7 @@ impl StateDesk {
     }
 
     async fn tell(&mut self, saved: io::Result<()>) {
-        let fails = self.memory.failures + self.bookmark.failures > 0;
+        let fails = self.memory.fails() || self.bookmark.fails();
         if fails != self.works {
             return;
         }
@@ -233,7 +200,7 @@ pub fn load(place: &Place, resume: Resume) -> Loaded {
             stamp: None,
         };
     };
-    let absence = Clock::look().absence(&entry.stamp);
+    let absence = clock::look().absence(&entry.stamp);
     log::debug!("{:?} was written {absence:?} ago", entry.bookmark);
     Loaded {
         memory: memory.go_on(&entry.bookmark, resume, absence),
@@ -246,7 +213,7 @@ pub fn load(place: &Place, resume: Resume) -> Loaded {
 pub async fn tell_absence(since: ClockStamp, peer: Handle) {
     let until = Instant::now() + CLOCK_TIMEOUT;
     loop {
-        let absence = Clock::look().absence(&since);
+        let absence = clock::look().absence(&since);
         if absence != Absence::Unknown || Instant::now() >= until {
             return peer.tell(Event::Absent(absence)).await;
         }
@@ -307,9 +274,6 @@ const MAX_MEMORY_BYTES: u64 = 64 << 20;
 /// A speaker is unplugged rather than stopped, and an SD card wears by being
 /// written: a person fills a queue track by track.
 const SAVE_AFTER: Duration = Duration::from_secs(2);
-/// A disk that is full or gone is tried again, ever more seldom.
-const TRY_AGAIN: Duration = Duration::from_secs(5);
-const TRY_AGAIN_AT_MOST: Duration = Duration::from_secs(300);
 /// A Pi has heard the time within so long of its start, or has no network.
 const CLOCK_TIMEOUT: Duration = Duration::from_secs(120);
 /// Nothing tells of a clock that is set.

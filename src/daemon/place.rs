@@ -7,19 +7,22 @@
 //! power cut the music goes on up to a minute earlier. What somebody has done goes to both at
 //! once.
 
+mod turns;
+
 use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use nix::{sys::statfs, unistd::geteuid};
 
+use self::turns::{later, waits};
 use super::{
-    clock::ClockStamp,
+    clock,
     dirs::make_again,
-    slots::{SlotContent, Slots},
+    slots::{content::SlotContent, Slots},
 };
 use crate::node::Bookmark;
 
@@ -63,7 +66,7 @@ impl Place {
     pub fn put(&mut self, bookmark: &Bookmark, now: Instant) -> io::Result<()> {
         let entry = SlotContent {
             bookmark: bookmark.clone(),
-            stamp: ClockStamp::now(),
+            stamp: clock::now(),
         };
         let in_memory = |path: &PathBuf| Slots::open(path)?.write(&entry);
         let is_kept = self
@@ -113,32 +116,6 @@ pub fn on_disk(state_dir: &Path) -> PathBuf {
     state_dir.join("place")
 }
 
-/// Whether `bookmark` is no more than what the disk has, some time later.
-fn waits((before, since): &(Bookmark, Instant), bookmark: &Bookmark, now: Instant) -> bool {
-    let passed = now.saturating_duration_since(*since);
-    let moved = bookmark.at.checked_sub(before.at);
-    let is_progress = moved.is_some_and(|moved| moved <= passed + SLACK);
-    let then = Bookmark {
-        at: before.at,
-        ..bookmark.clone()
-    };
-    is_progress && then == *before && passed < EVERY_ON_DISK
-}
-
-/// The later of what the disk and the memory have. What is in memory is of this boot; what is on
-/// the disk may be, too.
-fn later(disk: Option<SlotContent>, brief: Option<SlotContent>) -> Option<SlotContent> {
-    let (Some(disk), Some(brief)) = (&disk, &brief) else {
-        return brief.or(disk);
-    };
-    let is_of_boot = disk.stamp.boot == brief.stamp.boot;
-    let newest = match is_of_boot && disk.stamp.since_boot > brief.stamp.since_boot {
-        true => disk,
-        false => brief,
-    };
-    Some(newest.clone())
-}
-
 /// Whether `dir` is in memory, and nobody else can lay a file there.
 fn is_ours_in_memory(dir: &Path) -> bool {
     let is_in_memory = |fs: statfs::Statfs| fs.filesystem_type() == statfs::TMPFS_MAGIC;
@@ -148,15 +125,12 @@ fn is_ours_in_memory(dir: &Path) -> bool {
     statfs::statfs(dir).is_ok_and(is_in_memory) && fs::metadata(dir).is_ok_and(is_ours)
 }
 
-/// With what a minute costs a disk with a journal (12 KB), it writes less than 1 MB an hour.
-const EVERY_ON_DISK: Duration = Duration::from_secs(60);
-/// How much further the sound may be than the time that has passed: what is heard is asked for a
-/// little later, and of a device that was late.
-const SLACK: Duration = Duration::from_secs(1);
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::player::{queue::Options, transport::PlayState};
 
@@ -168,16 +142,6 @@ mod tests {
             volume: 30,
             options: Options::default(),
         }
-    }
-
-    fn entry(seconds: u64, boot: u8, since_boot: u64) -> SlotContent {
-        let stamp = ClockStamp {
-            boot: Some([boot; 16]),
-            since_boot: Duration::from_secs(since_boot),
-            wall: Duration::ZERO,
-        };
-        let bookmark = bookmark(seconds);
-        SlotContent { bookmark, stamp }
     }
 
     /// A place on a disk and, by a directory that stands for one, in memory.
@@ -250,21 +214,6 @@ mod tests {
             assert_eq!(on_disk(&place) == changed, is_change, "{changed:?}");
             place.end().unwrap();
             assert_eq!(on_disk(&place), changed);
-        }
-    }
-
-    #[test]
-    fn the_later_counts_and_what_is_in_memory_is_of_this_boot() {
-        for (disk, brief, counts) in [
-            (None, None, None),
-            (Some(entry(1, 1, 9)), None, Some(1)),
-            (None, Some(entry(2, 1, 9)), Some(2)),
-            (Some(entry(1, 1, 9)), Some(entry(2, 1, 10)), Some(2)),
-            // The process ended in order.
-            (Some(entry(1, 1, 11)), Some(entry(2, 1, 10)), Some(1)),
-            (Some(entry(1, 1, 99)), Some(entry(2, 2, 10)), Some(2)),
-        ] {
-            assert_eq!(seconds(later(disk, brief)), counts);
         }
     }
 

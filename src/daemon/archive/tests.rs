@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{filed::LEAST_BYTES, *};
 use crate::{
     catalog::samples::{song, SampleOwner},
     identity::SwarmKey,
@@ -118,7 +118,7 @@ fn one_that_was_away_for_a_month_is_forgotten() {
     let path = cabinet.path(SampleOwner::new(1).id());
     let (file, _) = cabinet.open(&path).unwrap();
     let written = file.metadata().unwrap().modified().unwrap();
-    let mut clock = Clock::look();
+    let mut clock = clock::look();
     let wall = written.duration_since(UNIX_EPOCH).unwrap();
     for (days, is_set, is_old) in [(29, true, false), (31, true, true), (31, false, false)] {
         clock.now.wall = wall + Duration::from_secs(86_400 * days);
@@ -155,10 +155,10 @@ fn a_file_goes_with_the_first_of_the_keys_that_its_owner_may_have_had() {
     };
     assert_eq!(cabinet.perform(Archival::Judge), first);
     assert_eq!(bytes(&cabinet).0, 2);
-    assert_eq!(room.cabinet(Vec::new()).files.len(), 2);
+    assert_eq!(room.cabinet(Vec::new()).files.owners().len(), 2);
     // The same at a start.
     room.identity.use_keys(&room.keys[..1]).unwrap();
-    assert_eq!(room.cabinet(Vec::new()).files.len(), 0);
+    assert_eq!(room.cabinet(Vec::new()).files.owners().len(), 0);
     assert_eq!(bytes(&cabinet).0, 0);
 }
 
@@ -182,8 +182,8 @@ proptest! {
             prop_assert!(bytes <= QUOTA.all, "{} bytes", bytes);
             prop_assert!(files <= QUOTA.all / LEAST_BYTES);
             prop_assert!(cabinet.path(honest.catalogue.owner()).exists(), "{:?}", done);
-            prop_assert_eq!(files, cabinet.files.len());
+            prop_assert_eq!(files, cabinet.files.owners().len());
         }
-        prop_assert_eq!(room.cabinet(Vec::new()).files.len(), cabinet.files.len());
+        prop_assert_eq!(room.cabinet(Vec::new()).files.owners().len(), cabinet.files.owners().len());
     }
 }
