@@ -7,7 +7,7 @@ use std::{
 
 use nix::sys::socket::{getsockopt, sockopt};
 
-use super::Address;
+use super::choice::Address;
 
 /// The least that QUIC needs of IPv4: datagrams of 1,200 bytes (RFC 9000, section 14) and
 /// their headers. IPv6 is not on offer below 1,280.

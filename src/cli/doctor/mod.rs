@@ -19,6 +19,7 @@ mod aside;
 mod facts;
 mod findings;
 mod look;
+mod parse;
 mod person;
 mod render;
 

@@ -17,6 +17,7 @@ use crate::{
     cli::doctor::{
         acl::{Acl, MAX_ACL_BYTES},
         facts::{Dir, DirectoryContent, FileSystem, Key, Music, Read},
+        parse,
         person::{AccessPath, PathEnd, PathStep},
     },
     config::{self, Config, ConfigError},
@@ -153,10 +154,7 @@ fn disk(path: &Path) -> Option<FileSystem> {
 /// What raspi-config calls "overlay file system": what is written is gone at the next
 /// start.
 fn root_is_overlaid() -> bool {
-    let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    ["overlayroot=", "boot=overlay"]
-        .iter()
-        .any(|word| line.contains(word))
+    parse::is_overlaid(&fs::read_to_string("/proc/cmdline").unwrap_or_default())
 }
 
 fn used(path: &Path) -> u64 {
@@ -213,22 +211,9 @@ fn for_each_file(dir: &Path, mut see: impl FnMut(&Path, &fs::Metadata) -> bool) 
 
 /// The place on the way where a disk should be mounted and is not.
 fn unmounted(path: &Path) -> Option<PathBuf> {
-    let points = |file: &str| mount_points(&fs::read_to_string(file).unwrap_or_default());
+    let points = |file: &str| parse::mount_points(&fs::read_to_string(file).unwrap_or_default());
     let mounted = points("/proc/self/mounts");
-    let wanted = points("/etc/fstab").into_iter();
-    let mut on_the_way = wanted.filter(|at| path.starts_with(at) && at != Path::new("/"));
-    on_the_way.find(|point| !mounted.contains(point))
-}
-
-/// The second column of fstab(5), where a blank is written as `\040`.
-fn mount_points(table: &str) -> Vec<PathBuf> {
-    let lines = table
-        .lines()
-        .filter(|line| !line.trim_start().starts_with('#'));
-    let second = lines.filter_map(|line| line.split_ascii_whitespace().nth(1));
-    second
-        .map(|point| PathBuf::from(point.replace("\\040", " ")))
-        .collect()
+    parse::unmounted(path, &points("/etc/fstab"), &mounted)
 }
 
 /// So that a large collection does not take the whole time.

@@ -9,6 +9,7 @@ use crate::{
     cli::doctor::{
         aside,
         facts::{Buffers, Machine},
+        parse::{has_aes, hex, number_behind, system, udp_counts},
     },
     swarm::endpoint::SOCKET_BUFFER,
 };
@@ -41,20 +42,6 @@ fn model() -> Option<String> {
     models.into_iter().find(|model| !model.is_empty())
 }
 
-fn system(release: &str) -> String {
-    let name = release
-        .lines()
-        .find_map(|line| line.strip_prefix("PRETTY_NAME="));
-    name.unwrap_or_default().trim_matches('"').to_owned()
-}
-
-/// Whether encrypting is done by the CPU itself: a Pi up to 4 has no instructions for it.
-fn has_aes(cpuinfo: &str) -> Option<bool> {
-    let mut lines = cpuinfo.lines();
-    let line = lines.find(|line| line.starts_with("Features") || line.starts_with("flags"))?;
-    Some(line.split_ascii_whitespace().any(|word| word == "aes"))
-}
-
 fn throttled() -> Option<u32> {
     let firmware = text("/sys/devices/platform/soc/soc:firmware/get_throttled");
     if let Some(bits) = hex(&firmware) {
@@ -62,11 +49,6 @@ fn throttled() -> Option<u32> {
     }
     let said = aside::said("vcgencmd", &["get_throttled"])?;
     hex(said.strip_prefix("throttled=")?)
-}
-
-fn hex(text: &str) -> Option<u32> {
-    let text = text.trim();
-    u32::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok()
 }
 
 fn buffers() -> Buffers {
@@ -80,51 +62,8 @@ fn buffers() -> Buffers {
     }
 }
 
-/// Received, and lost because nobody had taken what came before.
-fn udp_counts(snmp: &str) -> Option<(u64, u64)> {
-    let mut lines = snmp.lines().filter_map(|line| line.strip_prefix("Udp: "));
-    let names: Vec<&str> = lines.next()?.split(' ').collect();
-    let values: Vec<&str> = lines.next()?.split(' ').collect();
-    let value = |name: &str| {
-        let at = names.iter().position(|n| *n == name)?;
-        values.get(at)?.parse().ok()
-    };
-    Some((value("InDatagrams")?, value("RcvbufErrors")?))
-}
-
-fn number_behind(text: &str, key: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
-    line.split_ascii_whitespace().next()?.parse().ok()
-}
-
 /// A file of the kernel's; empty where it is not.
 fn text(path: &str) -> String {
     let bytes = fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_kernel_writes_is_understood() {
-        let release = "NAME=\"Debian\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n";
-        assert_eq!(system(release), "Debian GNU/Linux 12 (bookworm)");
-        let pi4 = "processor\t: 0\nFeatures\t: fp asimd evtstrm crc32 cpuid\n";
-        let pi5 = "Features\t: fp asimd evtstrm aes pmull\n";
-        assert_eq!(has_aes(pi4), Some(false));
-        assert_eq!(has_aes(pi5), Some(true));
-        assert_eq!(has_aes("processor : 0\n"), None);
-        let snmp = "Udp: InDatagrams NoPorts InErrors OutDatagrams RcvbufErrors\n\
-                    Udp: 1000 1 5 900 4\nUdpLite: InDatagrams\n";
-        assert_eq!(udp_counts(snmp), Some((1000, 4)));
-        assert_eq!(udp_counts("Tcp: 1\n"), None);
-        assert_eq!(hex("50005\n"), Some(0x50005));
-        assert_eq!(hex("0x0\n"), Some(0));
-        assert_eq!(
-            number_behind("MemTotal:  948280 kB\n", "MemTotal:"),
-            Some(948_280)
-        );
-    }
 }

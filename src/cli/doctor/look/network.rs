@@ -11,6 +11,7 @@ use crate::{
     cli::doctor::{
         aside,
         facts::{Firewall, Interface, LocalInterfaces, Port, PortState, TrackerReach, Wifi},
+        parse,
     },
     config::{Config, HostPort},
     interfaces,
@@ -100,26 +101,9 @@ fn wifi(interface: &str) -> Wifi {
     let said = aside::said("iw", &["dev", interface, "get", "power_save"]);
     let table = fs::read_to_string("/proc/net/wireless").unwrap_or_default();
     Wifi {
-        power_save: said.as_deref().and_then(power_save),
-        signal: signal(&table, interface),
+        power_save: said.as_deref().and_then(parse::power_save),
+        signal: parse::signal(&table, interface),
     }
-}
-
-/// What `iw dev … get power_save` prints.
-fn power_save(said: &str) -> Option<bool> {
-    match said.trim().strip_prefix("Power save: ")? {
-        "on" => Some(true),
-        "off" => Some(false),
-        _ => None,
-    }
-}
-
-/// The level in dBm in `/proc/net/wireless`.
-fn signal(table: &str, interface: &str) -> Option<i32> {
-    let mut lines = table.lines().map(str::trim);
-    let line = lines.find_map(|line| line.strip_prefix(interface)?.strip_prefix(':'))?;
-    let level = line.split_ascii_whitespace().nth(2)?;
-    level.trim_end_matches('.').parse().ok()
 }
 
 /// Whether a Wi-Fi is switched off, as one is on a Pi whose country was not set.
@@ -159,10 +143,8 @@ pub fn firewall() -> Firewall {
     let readable = rules.iter().any(Result::is_ok);
     let rules: String = rules.into_iter().flatten().collect();
     Firewall {
-        ufw: conf
-            .lines()
-            .any(|line| line.trim().eq_ignore_ascii_case("ENABLED=yes")),
-        ufw_has_port: readable.then(|| rules.contains("4670") && rules.contains("5353")),
+        ufw: parse::is_ufw_on(&conf),
+        ufw_has_port: readable.then(|| parse::ufw_lets_in(&rules)),
         firewalld: Path::new("/run/firewalld.pid").exists(),
     }
 }
@@ -177,17 +159,6 @@ mod tests {
     use std::net::{TcpListener, UdpSocket};
 
     use super::*;
-
-    #[test]
-    fn what_is_said_of_a_radio_is_understood() {
-        assert_eq!(power_save("Power save: on\n"), Some(true));
-        assert_eq!(power_save("Power save: off\n"), Some(false));
-        assert_eq!(power_save("command failed: No such device (-19)\n"), None);
-        let table = "Inter-| sta-|   Quality        |\n face | tus | link level noise |\n \
-                     wlan0: 0000   58.  -52.  -256        0\n";
-        assert_eq!(signal(table, "wlan0"), Some(-52));
-        assert_eq!(signal(table, "wlan"), None);
-    }
 
     #[test]
     fn a_port_is_tried_as_the_node_would() {

@@ -15,6 +15,7 @@ use crate::{
         doctor::{
             aside,
             facts::{NodeAnswer, Status, Unit},
+            parse,
             person::Person,
         },
     },
@@ -82,7 +83,7 @@ pub fn unit() -> Option<Unit> {
          ProtectSystem,ReadWritePaths",
     ];
     let shown = aside::said("systemctl", &words)?;
-    let mut unit = parse_unit(&shown);
+    let mut unit = parse::unit(&shown);
     if unit.is_installed && unit.active != "active" {
         // Not what the manager says of it.
         let whose = ["-u", "p2pmusic.service", "-t", "p2pmusic"];
@@ -91,51 +92,4 @@ pub fn unit() -> Option<Unit> {
         unit.last_line = line.lines().last().map(str::to_owned);
     }
     Some(unit)
-}
-
-fn parse_unit(shown: &str) -> Unit {
-    let paths = |text: &str| {
-        // A dash before a path is for one that need not be there.
-        let paths = text.split_ascii_whitespace();
-        paths
-            .map(|path| path.trim_start_matches(['-', '+']).into())
-            .collect()
-    };
-    let value = |key: &str| {
-        let mut pairs = shown.lines().filter_map(|line| line.split_once('='));
-        pairs.find_map(|(name, value)| (name == key).then_some(value))
-    };
-    Unit {
-        is_installed: value("LoadState") == Some("loaded"),
-        is_enabled: value("UnitFileState").is_some_and(|state| state.starts_with("enabled")),
-        active: value("ActiveState").unwrap_or_default().to_owned(),
-        result: value("Result").unwrap_or_default().to_owned(),
-        restarts: value("NRestarts").and_then(|n| n.parse().ok()).unwrap_or(0),
-        writes: (value("ProtectSystem") == Some("strict"))
-            .then(|| paths(value("ReadWritePaths").unwrap_or_default())),
-        last_line: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_systemd_shows_is_understood() {
-        let shown = "Result=exit-code\nNRestarts=4\nLoadState=loaded\n\
-                     ActiveState=activating\nUnitFileState=enabled\n\
-                     ProtectSystem=strict\nReadWritePaths=-/srv/a /srv/b\n";
-        let unit = Unit {
-            is_installed: true,
-            is_enabled: true,
-            active: "activating".into(),
-            result: "exit-code".into(),
-            restarts: 4,
-            writes: Some(vec!["/srv/a".into(), "/srv/b".into()]),
-            last_line: None,
-        };
-        assert_eq!(parse_unit(shown), unit);
-        assert_eq!(parse_unit("LoadState=not-found\n"), Unit::default());
-    }
 }

@@ -4,7 +4,7 @@ use std::{ffi::CString, fs, path::Path};
 
 use nix::unistd::{getegid, geteuid, getgrouplist, gethostname, Gid, Group, Uid, User};
 
-use crate::cli::doctor::person::Person;
+use crate::cli::doctor::{parse::ids, person::Person};
 
 pub fn host_name() -> String {
     let host = gethostname().ok().and_then(|host| host.into_string().ok());
@@ -97,13 +97,6 @@ pub fn of_process(pid: i32) -> Option<Person> {
     })
 }
 
-/// The numbers behind `key` in proc_pid_status(5).
-fn ids(status: &str, key: &str) -> Vec<u32> {
-    let line = status.lines().find_map(|line| line.strip_prefix(key));
-    let words = line.unwrap_or_default().split_ascii_whitespace();
-    words.filter_map(|word| word.parse().ok()).collect()
-}
-
 fn group_name(gid: Gid) -> String {
     let group = Group::from_gid(gid).ok().flatten();
     group.map_or_else(|| gid.to_string(), |group| group.name)
@@ -129,7 +122,5 @@ mod tests {
         let me = of_process(std::process::id() as i32).unwrap();
         let looker = looker();
         assert_eq!((me.uid, &me.name), (looker.uid, &looker.name));
-        assert_eq!(ids("Uid:\t1\t2\t3\t4\nGroups:\t\n", "Uid:"), [1, 2, 3, 4]);
-        assert_eq!(ids("Uid:\t1\t2\t3\t4\nGroups:\t\n", "Groups:"), [0; 0]);
     }
 }
