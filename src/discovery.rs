@@ -13,41 +13,23 @@
 //! Without multicast nothing is found, which is said once; discovery goes on
 //! trying, since a Pi's network comes up after its daemons.
 
+mod announcement;
 mod found;
+mod heard;
 mod shared;
 
-use std::{collections::BTreeMap, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use async_channel::{Receiver, Sender};
 use mdns_sd::{ServiceEvent, ServiceInfo};
 use smol::{future, Timer};
 
-pub use self::shared::Mdns;
-use self::{found::AnnouncedServices, shared::Daemon};
-use crate::{id::PeerId, interfaces::InterfaceChanges};
-
-/// What is announced.
-#[derive(Clone, Debug)]
-pub struct Announcement {
-    pub kind: ServiceKind,
-    /// For people.
-    pub name: String,
-    pub peer: PeerId,
-    pub port: u16,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServiceKind {
-    /// On TCP.
-    Tracker,
-    /// On UDP.
-    Peer,
-    /// A member that shows a code, on TCP; its id is of this one time.
-    Pairing,
-}
-
-/// A peer, and where it announces itself; nowhere, when it does so no more.
-pub type Sighting = (PeerId, Vec<SocketAddr>);
+use self::{announcement::PROTOCOL, found::AnnouncedServices, heard::news_of, shared::Daemon};
+pub use self::{
+    announcement::{Announcement, ServiceKind, Sighting},
+    shared::Mdns,
+};
+use crate::interfaces::InterfaceChanges;
 
 /// Announces what listens here, for as long as the future is kept; dropping it says
 /// goodbye.
@@ -112,7 +94,7 @@ pub async fn look_around(
     let mut found = AnnouncedServices::new(kind);
     let listening = async {
         while let Ok(event) = browsing.next().await {
-            found.handle(event);
+            found.handle(news_of(event));
         }
     };
     let rest = async { _ = Timer::after(patience).await };
@@ -148,7 +130,7 @@ async fn browse<Told: Future<Output = bool>>(
             Ok(mut browsing) => {
                 let mut answers = 0;
                 while let Ok(event) = browsing.next().await {
-                    if let Some(sighting) = found.handle(event) {
+                    if let Some(sighting) = found.handle(news_of(event)) {
                         if !tell(&found, sighting).await {
                             return;
                         }
@@ -174,34 +156,11 @@ async fn browse<Told: Future<Output = bool>>(
     }
 }
 
-impl ServiceKind {
-    /// At most 15 characters between underscore and dot (RFC 6335, section 5.1).
-    fn service(self) -> &'static str {
-        match self {
-            Self::Tracker => "_p2pmusic._tcp.local.",
-            Self::Peer => "_p2pmusic._udp.local.",
-            Self::Pairing => "_p2pmusic-pair._tcp.local.",
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Tracker => "tracker",
-            Self::Peer => "peer",
-            Self::Pairing => "speaker that shows a code",
-        }
-    }
-}
-
 /// A service that is announced until dropped.
 struct Announced {
     daemon: Arc<Daemon>,
     full_name: String,
 }
-
-/// Of which protocol an announcement is. It is that of the oldest version that is answered in
-/// words, so that nodes of all versions find each other, and say why they do not talk.
-const PROTOCOL: &str = "p2pmusic/1";
 
 impl Announced {
     fn new(mdns: &Mdns, what: &Announcement) -> mdns_sd::Result<Self> {
@@ -212,10 +171,7 @@ impl Announced {
         let host = format!("p2pmusic-{peer}.local.");
         let (id, name) = (peer.to_hex(), &what.name);
         let text = [("v", PROTOCOL), ("id", &id), ("name", name)];
-        let instance = match what.kind {
-            ServiceKind::Tracker | ServiceKind::Pairing => tracker_instance(name, peer),
-            ServiceKind::Peer => format!("p2pmusic-{peer}"),
-        };
+        let instance = what.instance();
         let service = ServiceInfo::new(what.kind.service(), &instance, &host, "", port, &text[..])?;
         let service = service.enable_addr_auto();
         let full_name = service.get_fullname().to_owned();
@@ -300,24 +256,8 @@ impl Complaint {
     }
 }
 
-/// What a tracker is listed as where services are browsed. Several of one name are no
-/// conflict: two networks that become one would show but one of them.
-///
-/// In lower case, since `mdns-sd` looks a service up by its name in lower case, but not
-/// everywhere: one with capitals is not announced a second time.
-fn tracker_instance(name: &str, peer: PeerId) -> String {
-    let id = format!(" {peer}");
-    let mut name = name.to_lowercase();
-    while name.len() + id.len() > MAX_LABEL_BYTES {
-        name.pop();
-    }
-    name + &id
-}
-
 /// Answers between two looks at how much is remembered.
 const LOOK_EVERY: u32 = 64;
-/// RFC 1035, section 2.3.4.
-const MAX_LABEL_BYTES: usize = 63;
 /// After an error, such as having no network.
 const RETRY: Duration = Duration::from_secs(30);
 /// A goodbye is one packet to each interface.
@@ -349,13 +289,5 @@ mod tests {
             });
             assert_eq!(told.await[0], attic);
         });
-    }
-
-    #[test]
-    fn a_trackers_instance_is_its_own_and_fits() {
-        let peer = PeerId([0xab; 32]);
-        assert_eq!(tracker_instance("Küche 1.0", peer), "küche 1.0 abababab");
-        let long = tracker_instance(&"Ü".repeat(31), peer);
-        assert!(long.len() <= MAX_LABEL_BYTES && long.ends_with("üü abababab"));
     }
 }

@@ -2,13 +2,30 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, SocketAddr, SocketAddrV6},
+    net::{IpAddr, SocketAddr},
 };
 
-use mdns_sd::{ResolvedService, ScopedIp, ServiceEvent};
-
-use super::{ServiceKind, Sighting, PROTOCOL};
+use super::announcement::{ServiceKind, Sighting, PROTOCOL};
 use crate::id::PeerId;
+
+/// What is heard of a service.
+#[derive(Debug)]
+pub enum ServiceNews {
+    /// It is announced so now.
+    Here(HeardService),
+    /// It is announced no more; its full name.
+    Gone(String),
+}
+
+/// A service as it is announced; nothing of it is checked.
+#[derive(Debug)]
+pub struct HeardService {
+    pub full_name: String,
+    /// The texts `v` and `id`.
+    pub protocol: Option<String>,
+    pub id: Option<String>,
+    pub addresses: Vec<SocketAddr>,
+}
 
 /// What is announced now, by the service's full name.
 #[derive(Debug)]
@@ -30,25 +47,20 @@ impl AnnouncedServices {
     }
 
     /// What is not as before.
-    pub fn handle(&mut self, event: ServiceEvent) -> Option<Sighting> {
-        match event {
-            ServiceEvent::ServiceResolved(service) => self.handle_resolved(&service),
-            ServiceEvent::ServiceRemoved(_, name) => self.remove(&name),
-            _ => None,
+    pub fn handle(&mut self, news: Option<ServiceNews>) -> Option<Sighting> {
+        match news? {
+            ServiceNews::Here(service) => self.handle_here(service),
+            ServiceNews::Gone(name) => self.remove(&name),
         }
     }
 
-    fn handle_resolved(&mut self, service: &ResolvedService) -> Option<Sighting> {
-        let protocol = service.get_property_val_str("v");
-        if protocol != Some(PROTOCOL) {
+    fn handle_here(&mut self, service: HeardService) -> Option<Sighting> {
+        if service.protocol.as_deref() != Some(PROTOCOL) {
             return None;
         }
-        let peer = service.get_property_val_str("id")?;
-        let peer = PeerId::from_hex(peer).ok()?;
-        let name = service.get_fullname();
-        let addresses = service.get_addresses().iter();
-        let addresses = addresses.map(|ip| to_address(ip, service.get_port()));
-        let addresses = in_order(addresses.filter(is_dialable));
+        let peer = PeerId::from_hex(&service.id?).ok()?;
+        let name = service.full_name.as_str();
+        let addresses = in_order(service.addresses.into_iter().filter(is_dialable));
         if addresses.is_empty() {
             return self.remove(name);
         }
@@ -108,15 +120,6 @@ fn bound(kind: ServiceKind) -> usize {
     }
 }
 
-fn to_address(ip: &ScopedIp, port: u16) -> SocketAddr {
-    match ip {
-        ScopedIp::V6(v6) if v6.addr().is_unicast_link_local() => {
-            SocketAddrV6::new(*v6.addr(), port, 0, v6.scope_id().index).into()
-        }
-        ip => SocketAddr::new(ip.to_ip_addr(), port),
-    }
-}
-
 /// Whether one node can answer there.
 fn is_dialable(address: &SocketAddr) -> bool {
     let ip = address.ip();
@@ -151,17 +154,16 @@ const MAX_ADDRESSES: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use mdns_sd::ServiceInfo;
-
     use super::*;
 
-    fn resolved(name: &str, protocol: &str, addresses: &str, port: u16) -> ServiceEvent {
-        let id = PeerId([7; 32]).to_hex();
-        let text = [("v", protocol), ("id", &id)];
-        let kind = ServiceKind::Tracker.service();
-        let service =
-            ServiceInfo::new(kind, name, "attic.local.", addresses, port, &text[..]).unwrap();
-        ServiceEvent::ServiceResolved(Box::new(service.as_resolved_service()))
+    fn resolved(name: &str, protocol: &str, addresses: &str, port: u16) -> Option<ServiceNews> {
+        let addresses = addresses.split(',').map(|ip| ip.parse().unwrap());
+        Some(ServiceNews::Here(HeardService {
+            full_name: format!("{name}.{}", ServiceKind::Tracker.service()),
+            protocol: Some(protocol.to_owned()),
+            id: Some(PeerId([7; 32]).to_hex()),
+            addresses: addresses.map(|ip: IpAddr| (ip, port).into()).collect(),
+        }))
     }
 
     #[test]
@@ -175,7 +177,7 @@ mod tests {
         assert!(found.handle(moved).is_some());
         assert_eq!(found.addresses(), ["10.0.0.8:4670"]);
         let kind = ServiceKind::Tracker.service();
-        let gone = ServiceEvent::ServiceRemoved(kind.into(), format!("attic.{kind}"));
+        let gone = Some(ServiceNews::Gone(format!("attic.{kind}")));
         assert_eq!(found.handle(gone), Some((PeerId([7; 32]), Vec::new())));
         assert_eq!(found.addresses(), Vec::<String>::new());
     }
@@ -223,10 +225,21 @@ mod tests {
     }
 
     #[test]
-    fn a_link_local_address_keeps_its_interface() {
-        let ip = "fe80::1".parse().unwrap();
-        let address = SocketAddr::from(SocketAddrV6::new(ip, 4670, 0, 3));
-        assert_eq!(address.to_string(), "[fe80::1%3]:4670");
-        assert_eq!("[fe80::1%3]:4670".parse(), Ok(address));
+    fn what_says_not_which_node_it_is_is_none() {
+        let mut found = AnnouncedServices::new(ServiceKind::Peer);
+        for (protocol, id) in [
+            (None, Some(PeerId([7; 32]).to_hex())),
+            (Some(PROTOCOL.to_owned()), None),
+            (Some(PROTOCOL.to_owned()), Some("7".to_owned())),
+        ] {
+            let news = ServiceNews::Here(HeardService {
+                full_name: "attic".into(),
+                protocol,
+                id,
+                addresses: vec![([10, 0, 0, 7], 1).into()],
+            });
+            assert_eq!(found.handle(Some(news)), None);
+        }
+        assert!(found.forget().is_empty());
     }
 }

@@ -13,6 +13,7 @@
 //! begun has to end soon, and only some that are no small ones are read at once.
 
 mod connection;
+mod name_file;
 mod names;
 mod outbox;
 mod turns;
@@ -104,7 +105,7 @@ impl TrackerServer {
 
     /// Remembers in `state_dir` which node has which name.
     pub fn remember_names(&mut self, state_dir: &Path) {
-        self.names = NameFile::open(state_dir);
+        self.names = name_file::open(state_dir);
     }
 
     /// What a person should know of what is remembered.
@@ -210,7 +211,7 @@ enum RegistryEvent {
     },
     Status(Sender<Snapshot>),
     /// The names are written down, or not.
-    NamesSaved(io::Result<()>),
+    NamesSaved(Result<(), String>),
     /// Other keys are believed now.
     Keys,
 }
@@ -288,7 +289,8 @@ impl RegistryDriver {
             let records = self.registry.names(now);
             let inbox = self.server.inbox.0.clone();
             let saving = async move {
-                let saved = work::unblock(move || names::save(&path, &records)).await;
+                let saved = work::unblock(move || name_file::save(&path, &records)).await;
+                let saved = saved.map_err(|error| error.to_string());
                 // Nobody is left to tell when the server is gone.
                 let _ = inbox.send(RegistryEvent::NamesSaved(saved)).await;
             };

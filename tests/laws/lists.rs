@@ -149,7 +149,7 @@ pub const IMPURE: &[(&str, &str)] = &[
         "reads an environment variable of the tests",
     ),
     ("discovery.rs", "speaks mDNS"),
-    ("discovery/found.rs", "takes what the mDNS library tells"),
+    ("discovery/heard.rs", "takes what the mDNS library tells"),
     ("discovery/shared.rs", "owns the mDNS daemon"),
     ("door.rs", "lets benches and fuzz targets in"),
     ("door/crowd.rs", "opens a thousand connections for a bench"),
@@ -265,7 +265,7 @@ pub const IMPURE: &[(&str, &str)] = &[
         "tracker/server/connection.rs",
         "reads and writes one peer's connection",
     ),
-    ("tracker/server/names.rs", "writes the file of names"),
+    ("tracker/server/name_file.rs", "writes the file of names"),
     (
         "tracker/server/outbox.rs",
         "hands frames to a connection's task",

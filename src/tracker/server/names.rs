@@ -1,18 +1,11 @@
-//! Which node has which name, in a file of the state directory, so that a tracker that was
-//! restarted gives nobody's name to another.
+//! When it is written down which node has which name: see `name_file`.
 //!
 //! The file is written anew when a name has come or gone, some times a day since it tells how
 //! long nodes were not seen, and never often: cards wear.
 
 use std::{
-    fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
-};
-
-use crate::{
-    aside::{put_aside, read_whole, replace},
-    tenure::TenureRecord,
 };
 
 /// See the module's description.
@@ -30,19 +23,13 @@ pub struct NameFile {
 }
 
 impl NameFile {
-    /// The file in `state_dir`, and what it says. What cannot be read is put aside.
-    pub fn open(state_dir: &Path) -> (Self, Vec<TenureRecord>) {
-        let path = state_dir.join("names.json");
-        let (records, notice) = match read(&path) {
-            Ok(records) => (records, None),
-            Err(error) => (Vec::new(), Some(set_aside(&path, &error))),
-        };
-        let this = Self {
+    /// The file at `path`, of which that was wrong at the start.
+    pub fn new(path: PathBuf, notice: Option<String>) -> Self {
+        Self {
             path: Some(path),
             notice,
             ..Self::default()
-        };
-        (this, records)
+        }
     }
 
     /// What a person should know of it.
@@ -71,7 +58,7 @@ impl NameFile {
         self.path.clone()
     }
 
-    pub fn handle_saved(&mut self, saved: io::Result<()>, now: Instant) {
+    pub fn handle_saved(&mut self, saved: Result<(), String>, now: Instant) {
         self.is_saving = false;
         let why = saved.err().map(|error| {
             let path = self.path.as_deref().unwrap_or(Path::new("names.json"));
@@ -91,43 +78,6 @@ impl NameFile {
     }
 }
 
-fn read(path: &Path) -> io::Result<Vec<TenureRecord>> {
-    match read_whole(path, MAX_FILE) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        bytes => Ok(serde_json::from_slice(&bytes?)?),
-    }
-}
-
-/// Puts the file aside, and says so.
-fn set_aside(path: &Path, error: &io::Error) -> String {
-    let becomes = match put_aside(path) {
-        Ok(aside) => format!("is put aside as {}", aside.display()),
-        Err(error) => format!("cannot be put aside ({error}): remove it"),
-    };
-    let notice = format!(
-        "{} cannot be read ({error}) and {becomes}; a node that is off may find its name \
-         another's",
-        path.display()
-    );
-    log::warn!("{notice}");
-    notice
-}
-
-/// Replaces what was saved, whole or not at all.
-///
-/// # Errors
-/// When the state directory cannot be written.
-pub fn save(path: &Path, records: &[TenureRecord]) -> io::Result<()> {
-    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    // The directory may have been removed; the one that it lies in is not made, since a disk
-    // that is not mounted looks the same.
-    match fs::create_dir(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    replace(path, &serde_json::to_vec(records)?)
-}
-
 /// A house that is switched on is written down once.
 const SOON: Duration = Duration::from_secs(2);
 /// Nodes that come and go, or a member that wants the card worn.
@@ -136,52 +86,15 @@ const APART: Duration = Duration::from_secs(60);
 const ANYWAY: Duration = Duration::from_secs(6 * 3600);
 /// A disk that is full or gone.
 const AGAIN: Duration = Duration::from_secs(300);
-/// Twice what all names together take.
-const MAX_FILE: u64 = 2 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::PeerId;
-
-    fn record(n: u8) -> TenureRecord {
-        TenureRecord {
-            peer: PeerId([n; 32]),
-            name: "k".repeat(63),
-            address: [255; 8].map(|n: u16| n * 257).into(),
-            unseen: u64::MAX,
-            is_settled: false,
-        }
-    }
-
-    #[test]
-    fn what_is_saved_is_read_and_what_is_damaged_is_put_aside() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = dir.path().join("state");
-        let path = state.join("names.json");
-        let records = vec![record(1), record(2)];
-        save(&path, &records).unwrap();
-        let (file, read) = NameFile::open(&state);
-        assert_eq!((read, file.problems().count()), (records, 0));
-        fs::write(&path, "[{").unwrap();
-        let (file, read) = NameFile::open(&state);
-        assert_eq!(read, []);
-        let notice = file.problems().next().unwrap();
-        assert!(notice.contains("names.json.damaged"), "{notice}");
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn the_most_there_is_can_be_read_again() {
-        let most = vec![record(255); 2 * crate::tenure::MAX_AWAY];
-        let bytes = serde_json::to_vec(&most).unwrap().len() as u64;
-        assert!(2 * bytes <= MAX_FILE, "{bytes}");
-    }
 
     #[test]
     fn it_is_written_seldom_and_what_fails_is_tried_again() {
         let begin = Instant::now();
-        let (mut file, _) = NameFile::open(Path::new("/nowhere"));
+        let mut file = NameFile::new("/nowhere".into(), None);
         let mut written = 0;
         for second in 0..3600 {
             let now = begin + Duration::from_secs(second);
@@ -194,7 +107,7 @@ mod tests {
         assert_eq!(written, 60);
         let now = begin + ANYWAY;
         assert!(file.begin(now).is_some());
-        file.handle_saved(Err(io::ErrorKind::StorageFull.into()), now);
+        file.handle_saved(Err("no storage space".into()), now);
         assert_eq!(file.poll_timeout(), Some(now + AGAIN));
         assert!(file.problems().next().unwrap().contains("tried again"));
     }
