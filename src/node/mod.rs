@@ -108,6 +108,9 @@ pub struct Node {
     leaving: Vec<ControlId>,
     actions: VecDeque<Action>,
     changed: StateParts,
+    /// When the store is to hear what is queued, if that has changed: a client that adds a
+    /// thousand tracks one by one changes it a thousand times.
+    queued_due: Option<Instant>,
 }
 
 impl Node {
@@ -143,6 +146,7 @@ impl Node {
             leaving: Vec::new(),
             actions: VecDeque::new(),
             changed: StateParts::NONE,
+            queued_due: None,
         };
         if let Some(left) = left {
             node.go_on(left, now);
@@ -206,6 +210,12 @@ impl Node {
         items
             .filter_map(|item| item.track.or_else(|| listed(item)))
             .collect()
+    }
+
+    /// Has the store keep what is queued now.
+    fn tell_queued(&mut self) {
+        self.queued_due = None;
+        self.actions.push_back(Action::Queued(self.queued()));
     }
 
     /// Takes an event.
@@ -281,6 +291,9 @@ impl Node {
     pub fn poll(&mut self, now: Instant) -> Option<Action> {
         loop {
             self.follow(now);
+            if self.queued_due.is_some_and(|due| due <= now) {
+                self.tell_queued();
+            }
             if let Some(action) = self.actions.pop_front() {
                 return Some(action);
             }
@@ -293,10 +306,10 @@ impl Node {
                 return Some(Action::Answer(ask, answer));
             } else if !self.changed.is_empty() {
                 let changed = std::mem::take(&mut self.changed);
-                self.actions.push_back(Action::Changed(changed));
                 if !changed.and(QUEUED).is_empty() {
-                    return Some(Action::Queued(self.queued()));
+                    self.queued_due.get_or_insert(now + QUEUED_WITHIN);
                 }
+                return Some(Action::Changed(changed));
             } else {
                 return None;
             }
@@ -306,6 +319,7 @@ impl Node {
     /// When [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let due = [
+            self.queued_due,
             self.plays.poll_timeout(),
             self.others.poll_timeout(),
             self.answers.poll_timeout(),
@@ -518,6 +532,10 @@ impl Node {
     fn handle_play(&mut self, step: PlayStep, now: Instant) {
         match step {
             PlayStep::Action(action) => {
+                if matches!(action, PlayAction::Open { .. }) && self.queued_due.is_some() {
+                    // It needs room, which is not to be that of what is queued.
+                    self.tell_queued();
+                }
                 let name_of = |peer| view::name_of(peer, &self.database, &self.others.roster);
                 let local = |play| self.plays.local(play);
                 self.stats.handle_play(&action, name_of, local);
@@ -569,6 +587,9 @@ impl Node {
         self.changed = self.changed.or(StatePart::Database.into());
     }
 }
+
+/// How late the store hears of that, where nothing needs room meanwhile.
+const QUEUED_WITHIN: Duration = Duration::from_millis(200);
 
 /// What changes when other tracks may be queued, or it is known better what they are.
 const QUEUED: StateParts = StateParts::of(&[StatePart::Queue, StatePart::Database]);

@@ -185,12 +185,24 @@ fn the_store_hears_what_is_queued() {
         tracks.sort_unstable();
         tracks
     };
+    world.run(SECOND);
     assert_eq!(queued(&world), tracks(&[&songs[0], &songs[1]]));
+    world.command(cellar, "clear").expect("it takes nothing");
+    world.command(cellar, "add kitchen").expect("it is here");
+    world.run(SECOND / 100);
+    assert_eq!(queued(&world), tracks(&[&songs[0], &songs[1]]), "as before");
+    world.command(cellar, "delete 1").expect("it is there");
+    world.command(cellar, "play 0").expect("it is there");
+    world.run(SECOND / 10);
+    assert_eq!(queued(&world), tracks(&[&songs[0]]), "room is needed");
+    world.command(cellar, "clear").expect("it takes nothing");
+    world.command(cellar, "add kitchen").expect("it is here");
     // What a track is turns out when it is played.
     world.command(cellar, "play 2").expect("there are three");
     world.run(60 * SECOND);
     assert_eq!(queued(&world), tracks(&[&songs[0], &songs[1], &late]));
     world.command(cellar, "clear").expect("it takes nothing");
+    world.run(SECOND);
     assert_eq!(queued(&world), []);
 }
 
