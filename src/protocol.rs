@@ -41,6 +41,7 @@
 //! proves what a peer may do: that is the certificates' and the heads' work.
 
 mod encoding;
+mod frames;
 mod framing;
 mod older;
 mod older_nodes;
@@ -56,9 +57,8 @@ use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
 use self::encoding::{bytes, hashes, lenient};
-pub use self::framing::{
-    encode_frame, encode_shared, read_frame, read_frame_body, read_frame_length, FrameError,
-};
+pub use self::frames::{encode_frame, encode_shared};
+pub use self::framing::{read_frame, read_frame_body, read_frame_length, FrameError};
 pub use self::older::{is_older, older_refusal, OLDER, OLDER_ALPN};
 pub use self::older_nodes::OlderNodes;
 use crate::{

@@ -1,11 +1,7 @@
-//! Messages as frames: written to memory, read from a stream.
+//! Frames from a stream: see `frames` for how they are written.
 
-use std::sync::Arc;
-
-use minicbor::{Decode, Decoder, Encode, Encoder};
+use minicbor::{Decode, Decoder};
 use smol::io::{AsyncRead, AsyncReadExt};
-
-use super::FromTracker;
 
 /// Why a frame could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -32,47 +28,6 @@ impl From<std::io::Error> for FrameError {
             _ => Self::Io(error),
         }
     }
-}
-
-/// `message` as a frame.
-pub fn encode_frame<M: Encode<()>>(message: &M) -> Vec<u8> {
-    frame(message, 0)
-}
-
-/// `message` as a frame in two parts, of which the second, a page's bytes, is
-/// shared with the message: many are sent the same one.
-pub fn encode_shared(message: &FromTracker) -> (Vec<u8>, Option<Arc<[u8]>>) {
-    let FromTracker::Page {
-        owner,
-        index,
-        bytes,
-    } = message
-    else {
-        return (encode_frame(message), None);
-    };
-    let without = FromTracker::Page {
-        owner: *owner,
-        index: *index,
-        bytes: Arc::default(),
-    };
-    // The bytes stand last, behind their number.
-    let mut number = Encoder::new(Vec::new());
-    number.bytes_len(bytes.len() as u64).expect(INFALLIBLE);
-    let number = number.into_writer();
-    let mut head = frame(&without, number.len() - 1 + bytes.len());
-    let none = head.pop();
-    debug_assert_eq!(none, Some(NO_BYTES));
-    head.extend_from_slice(&number);
-    (head, Some(bytes.clone()))
-}
-
-/// The frame of `message`, which is followed by `more` bytes.
-fn frame<M: Encode<()>>(message: &M, more: usize) -> Vec<u8> {
-    let mut frame = vec![0; 4];
-    minicbor::encode(message, &mut frame).expect(INFALLIBLE);
-    let len = u32::try_from(frame.len() - 4 + more).expect("the caps are far below 4 GiB");
-    frame[..4].copy_from_slice(&len.to_be_bytes());
-    frame
 }
 
 /// Reads one frame of at most `cap` bytes. The buffer grows with what
@@ -140,11 +95,6 @@ fn kind<M>(body: &[u8]) -> Result<M, FrameError> {
     let number = from.array().and_then(|_| from.i64());
     Err(number.map_or(FrameError::Malformed, FrameError::Unsupported))
 }
-
-/// An empty string of bytes.
-const NO_BYTES: u8 = 0x40;
-
-const INFALLIBLE: &str = "memory takes whatever is written to it";
 
 /// What a frame's buffer starts with: most messages fit.
 const FIRST_CAPACITY: usize = 4096;
