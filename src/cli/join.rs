@@ -1,22 +1,23 @@
 //! `p2pmusic join`: fetches the swarm's key from a member that shows a code.
 
+mod members;
 pub mod place;
 
 use std::{
     collections::BTreeMap,
     io::{self, BufRead as _, IsTerminal as _, Write as _},
-    net::{Ipv6Addr, SocketAddr, ToSocketAddrs as _},
+    net::{SocketAddr, ToSocketAddrs as _},
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use self::place::NewKeyFile;
-use super::{
-    args::{JoinArgs, PAIRING_PORT},
-    ctl::client::CtlClient,
+use self::{
+    members::{named, which, with_port, NoMember, WhichMember},
+    place::NewKeyFile,
 };
+use super::{args::JoinArgs, ctl::client::CtlClient};
 use crate::{
     command::{Answer, Command as Asked, NodeCommand},
     config::{self, ConfigError, DEFAULT_PATH},
@@ -47,17 +48,10 @@ pub enum JoinFailure {
     InTheWay(KeyFileError),
     #[error("{path:?} cannot be written: {source}{}", as_root(.source))]
     Unwritable { path: PathBuf, source: io::Error },
-    #[error(
-        "no speaker near shows a code. Run `sudo p2pmusic pair` on one that is in the swarm, and \
-         then this again; where that is not found (multicast), `--at` its name or address"
-    )]
-    Nobody,
+    #[error(transparent)]
+    NoMember(#[from] NoMember),
     #[error("mDNS cannot be used here: {0}; `--at` the member's name or address")]
     NoMdns(String),
-    #[error("several speakers show a code: {0}; which one, says `--member NAME` or `--at HOST`")]
-    Several(String),
-    #[error("no speaker that is called {wanted:?} shows a code, but {there}")]
-    NotThere { wanted: String, there: String },
     #[error("{0:?} has no address: {1}")]
     Nameless(String, io::Error),
     #[error(transparent)]
@@ -190,48 +184,17 @@ fn choose(
     has_person: bool,
     ask: &mut dyn FnMut(&str) -> io::Result<String>,
 ) -> Result<Vec<SocketAddr>, JoinFailure> {
-    let names: Vec<&str> = members.keys().map(String::as_str).collect();
-    let there = names.join(", ");
-    let choice = match (wanted, names.as_slice()) {
-        (_, []) => return Err(JoinFailure::Nobody),
-        (Some(wanted), _) => wanted.to_owned(),
-        (None, [one]) => (*one).to_owned(),
-        (None, _) if !has_person => return Err(JoinFailure::Several(there)),
-        (None, _) => {
-            let which = ask(&format!(
-                "Several speakers show a code: {there}\nWhich one? "
-            ));
-            which.map_err(JoinFailure::NothingTyped)?
-        }
+    let choice = match which(members, wanted, has_person)? {
+        WhichMember::Named(name) => name,
+        WhichMember::Asked(question) => ask(&question).map_err(JoinFailure::NothingTyped)?,
     };
-    let wanted = choice.trim().to_lowercase();
-    // What is announced is the name and the beginning of an id.
-    let is_it =
-        |name: &str| name == wanted || name.rsplit_once(' ').is_some_and(|(n, _)| n == wanted);
-    let mut fitting = members.iter().filter(|(name, _)| is_it(name));
-    match (fitting.next(), fitting.next()) {
-        (Some((_, at)), None) => Ok(at.clone()),
-        (Some(_), Some(_)) => Err(JoinFailure::Several(there)),
-        (None, _) => Err(JoinFailure::NotThere { wanted, there }),
-    }
+    Ok(named(members, &choice)?)
 }
 
 fn resolve(at: &str) -> Result<Vec<SocketAddr>, JoinFailure> {
     let resolved = with_port(at).to_socket_addrs();
     let resolved = resolved.map_err(|e| JoinFailure::Nameless(at.into(), e))?;
     Ok(resolved.collect())
-}
-
-/// `at` with the port of pairings where it has none.
-fn with_port(at: &str) -> String {
-    let bare = at.trim_start_matches('[').trim_end_matches(']');
-    if bare.parse::<Ipv6Addr>().is_ok() {
-        return format!("[{bare}]:{PAIRING_PORT}");
-    }
-    match at.rsplit_once(':') {
-        Some((_, port)) if port.parse::<u16>().is_ok() => at.into(),
-        _ => format!("{at}:{PAIRING_PORT}"),
-    }
 }
 
 /// Asks the person at the terminal, or reads the next line of what is piped in.
@@ -344,18 +307,5 @@ mod tests {
         assert!(failed.is_err_and(|why| why.contains("cellar 0123, cellar 4567")));
         let (at, _) = chosen(&twins, None, Some("cellar 4567"));
         assert_eq!(at.as_deref(), Ok("10.0.0.2"));
-    }
-
-    #[test]
-    fn a_host_alone_is_asked_at_the_port_of_pairings() {
-        for (at, expected) in [
-            ("kitchen.local", "kitchen.local:4671"),
-            ("10.0.0.7:99", "10.0.0.7:99"),
-            ("fd00::7", "[fd00::7]:4671"),
-            ("[fd00::7]", "[fd00::7]:4671"),
-            ("[fd00::7]:99", "[fd00::7]:99"),
-        ] {
-            assert_eq!(with_port(at), expected);
-        }
     }
 }
