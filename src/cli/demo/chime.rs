@@ -6,7 +6,8 @@ use rodio::Source as _;
 
 use super::{
     node::DemoNode,
-    tunes::{compose, write_wav, Tune},
+    score::Tune,
+    tunes::{compose, write_wav},
     DemoError,
 };
 use crate::{

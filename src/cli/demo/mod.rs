@@ -7,6 +7,7 @@
 mod chime;
 mod music;
 mod node;
+mod score;
 mod tunes;
 
 use std::{

@@ -6,7 +6,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::tunes::{compose, write_wav, Tune};
+use super::{
+    score::Tune,
+    tunes::{compose, write_wav},
+};
 
 /// A piece in its owner's directory.
 pub struct DemoTrack {
