@@ -19,7 +19,7 @@ use super::{
     story::Story,
     swarm::{Call, CallId, Served},
     tracker::to_string,
-    world::{Event, World},
+    world::{Event, Overheard, World},
 };
 use crate::{
     catalog::Deposit,
@@ -31,6 +31,7 @@ use crate::{
         RequestContext,
     },
     player::PlayId,
+    protocol::Decline,
     swarm::{budget::Budget, guests::GuestId},
     tenure::TenureRecord,
     tracker::{
@@ -55,6 +56,10 @@ pub struct Host {
     pub finds: Vec<TrackerNo>,
     pub library: Library,
     pub manner: Manner,
+    /// What it answers whatever it is asked for, if anything.
+    pub refusal: Option<Decline>,
+    /// Where a test listens.
+    pub overheard: Option<Overheard>,
     pub conns: BTreeMap<LinkId, ConnId>,
     pub player: Player,
     pub store: Store,
@@ -198,6 +203,8 @@ impl Host {
             finds,
             library,
             manner,
+            refusal: None,
+            overheard: None,
             conns: BTreeMap::new(),
             player: Player::new(now),
             twice: 0,

@@ -77,12 +77,17 @@ pub struct Served {
 #[derive(Debug)]
 pub enum Packet {
     Request(PeerRequest),
-    Resolved { track: TrackId, size: u64 },
+    Resolved {
+        track: TrackId,
+        size: u64,
+    },
     Hello(Box<Greeting>),
     Piece(CataloguePiece),
     No(Decline),
     Slice,
     Group(Group),
+    /// So many bytes that are not the track's.
+    Wrong(u64),
     End(RequestOutcome),
     Stop,
 }
@@ -218,6 +223,13 @@ impl World {
 
     pub fn arrive(&mut self, host: HostNo, from: Life, call: CallId, packet: Packet) {
         match packet {
+            Packet::Request(_) if self.hosts[host.0].refusal.is_some() => {
+                let refusal = self.hosts[host.0].refusal.clone();
+                refusal
+                    .into_iter()
+                    .for_each(|why| self.send(host, from, call, Packet::No(why)));
+                return;
+            }
             Packet::Request(request) => {
                 let class = match &request {
                     PeerRequest::Get(get) => get.class,
@@ -268,13 +280,12 @@ impl World {
 
     /// Takes a packet of an answer that is here.
     pub fn take(&mut self, host: HostNo, call: CallId, packet: Packet) {
-        let now = self.now_at(host);
         let Some(waiting) = self.hosts[host.0].calls.get(&call) else {
             return;
         };
         let purpose = waiting.purpose;
         let at = self.hosts[waiting.to.host.0].address;
-        if !matches!(packet, Packet::Slice | Packet::Group(_)) {
+        if !matches!(packet, Packet::Slice | Packet::Group(_) | Packet::Wrong(_)) {
             self.hosts[host.0].calls.remove(&call);
             self.end_route(call);
         }
@@ -298,6 +309,9 @@ impl World {
                 let groups = GroupSet::from_iter([group]);
                 node::Event::Fetch(id, FetchEvent::Groups(groups))
             }
+            (Purpose::Fetch(id), Packet::Wrong(bytes)) => {
+                node::Event::Fetch(id, FetchEvent::Wasted(bytes))
+            }
             (Purpose::Fetch(id), Packet::End(outcome)) => done(id, outcome),
             (Purpose::Fetch(id), Packet::No(why)) => done(id, declined(&why)),
             (Purpose::Greet(peer), Packet::Hello(greeting)) => {
@@ -313,7 +327,7 @@ impl World {
             }
             _ => return,
         };
-        this.core.handle(event, now);
+        self.tell(host, event);
     }
 
     /// Answers another host.
@@ -339,15 +353,15 @@ impl World {
                 self.plan(host, hashing, Event::Hashed { ask, entry });
             }
             UploadEffect::EndSlice(ask) => {
-                let served = this
-                    .asks
-                    .get(&ask)
-                    .and_then(|call| this.served.get_mut(call));
+                let Some(&call) = this.asks.get(&ask) else {
+                    return;
+                };
+                let served = this.served.get_mut(&call);
                 if let Some(slice) = served.and_then(|served| served.slice.as_mut()) {
-                    slice.left = GroupSet::new();
+                    // The group that is on the line is cut off.
                     slice.end = RequestOutcome::Busy(None);
+                    self.end_slice(host, call);
                 }
-                self.pump(host);
             }
             UploadEffect::SendPart {
                 ask,
@@ -387,7 +401,7 @@ impl World {
         let (track, size) = (song.track, song.size);
         let news = this.library.set_hashed(entry);
         let call = this.asks.get(&ask).copied();
-        self.tell_answered(host, ask, GroupSet::new());
+        self.tell_answered(host, ask, 0, GroupSet::new());
         let this = &mut self.hosts[host.0];
         let served = call.and_then(|call| Some((call, this.served.remove(&call)?)));
         if let Some((call, served)) = served {
@@ -399,17 +413,12 @@ impl World {
         }
     }
 
-    /// A slice is sent, or an entry is resolved.
-    fn tell_answered(&mut self, host: HostNo, ask: AskId, arrived: GroupSet) {
-        let now = self.now_at(host);
-        let this = &mut self.hosts[host.0];
-        this.asks.remove(&ask);
-        let over = node::Event::Answered {
-            ask,
-            sent: 0,
-            arrived,
-        };
-        this.core.handle(over, now);
+    /// So many bytes of a slice are sent, and the requester has confirmed that these groups have
+    /// arrived; or an entry is resolved.
+    fn tell_answered(&mut self, host: HostNo, ask: AskId, sent: u64, arrived: GroupSet) {
+        self.hosts[host.0].asks.remove(&ask);
+        let over = node::Event::Answered { ask, sent, arrived };
+        self.tell(host, over);
     }
 
     fn begin_slice(
@@ -449,7 +458,7 @@ impl World {
         let (ask, requester) = (served.ask, served.requester);
         if served.slice.is_none() {
             this.served.remove(&call);
-            self.tell_answered(host, ask, GroupSet::new());
+            self.tell_answered(host, ask, 0, GroupSet::new());
             if let Some(why) = refusal {
                 self.send(host, requester, call, Packet::No(why));
             }
@@ -481,22 +490,38 @@ impl World {
         }
     }
 
+    /// A slice has come to its end; the requester confirms one that it has got to that.
     pub fn end_slice(&mut self, host: HostNo, call: CallId) {
         let served = self.hosts[host.0].served.get(&call);
-        if let Some(slice) = served.and_then(|served| served.slice.as_ref()) {
-            let end = Packet::End(slice.end.clone());
-            self.deliver(host, call, end);
-        }
-        self.forget_served(host, call);
+        let Some((requester, end)) =
+            served.and_then(|served| Some((served.requester, served.slice.as_ref()?.end.clone())))
+        else {
+            return self.forget_served(host, call);
+        };
+        let is_whole = matches!(end, RequestOutcome::Complete | RequestOutcome::Short);
+        let arrives = self.is_open(Place::Host(host), Place::Host(requester.host));
+        let is_confirmed = is_whole && arrives && self.is_heard(call);
+        self.deliver(host, call, Packet::End(end));
+        self.end_serving(host, call, is_confirmed);
     }
 
+    /// A slice is given up.
     pub fn forget_served(&mut self, host: HostNo, call: CallId) {
+        self.end_serving(host, call, false);
+    }
+
+    fn end_serving(&mut self, host: HostNo, call: CallId, is_confirmed: bool) {
         let Some(served) = self.hosts[host.0].served.remove(&call) else {
             return;
         };
-        let slice = served.slice;
-        let arrived = slice.map_or_else(GroupSet::new, |s| s.all.difference(&s.left));
-        self.tell_answered(host, served.ask, arrived);
+        let (mut sent, mut arrived) = (0, GroupSet::new());
+        if let Some(slice) = served.slice {
+            sent = slice.all.difference(&slice.left).bytes(slice.size);
+            if is_confirmed {
+                arrived = slice.all;
+            }
+        }
+        self.tell_answered(host, served.ask, sent, arrived);
     }
 
     /// The requester does not want it any more.

@@ -4,6 +4,7 @@ mod alone;
 mod away;
 mod bad_days;
 mod chaos;
+mod fetch;
 mod greed;
 mod guests;
 mod hoard;

@@ -166,9 +166,11 @@ impl World {
             .and_then(|s| s.slice.as_ref());
         if let Some(slice) = slice {
             let is_last = slice.left.is_empty();
-            if slice.end != RequestOutcome::Liar {
-                self.deliver(host, call, Packet::Group(group));
-            }
+            let packet = match slice.end {
+                RequestOutcome::Liar => Packet::Wrong(GROUP_BYTES),
+                _ => Packet::Group(group),
+            };
+            self.deliver(host, call, packet);
             if is_last {
                 self.end_slice(host, call);
             }

@@ -18,8 +18,9 @@ use super::{
     tracker::{to_string, Tracker, Wire},
 };
 use crate::{
+    content::ranges::GroupSet,
     id::{EntryNo, Group},
-    node::{self, AskId},
+    node::{self, AskId, FetchEvent},
     tracker::{link::LinkCommand, links::LinkId, registry::ConnId},
     util::random::Random,
 };
@@ -110,6 +111,24 @@ pub enum Event {
     /// The library has news to publish.
     Publish,
     Node(Box<node::Event>),
+}
+
+/// What the core of a host is told of fetches.
+#[derive(Debug, Default)]
+pub struct Overheard {
+    pub fetches: Vec<FetchEvent>,
+    /// What the others that it sends to have confirmed.
+    pub arrived: GroupSet,
+}
+
+impl Overheard {
+    fn add(&mut self, event: &node::Event) {
+        match event {
+            node::Event::Fetch(_, event) => self.fetches.push(event.clone()),
+            node::Event::Answered { arrived, .. } => self.arrived = self.arrived.union(arrived),
+            _ => {}
+        }
+    }
 }
 
 impl World {
@@ -298,12 +317,19 @@ impl World {
             Event::Hashed { ask, entry } => self.hashed(host, ask, entry),
             Event::Greed(greed) => self.ask_greedily(host, greed),
             Event::Publish => self.publish(host),
-            Event::Node(event) => {
-                let now = self.now_at(host);
-                self.hosts[host.0].core.handle(*event, now);
-            }
+            Event::Node(event) => self.tell(host, *event),
         }
         self.settle(host);
+    }
+
+    /// Tells the core of `host` what has happened.
+    pub fn tell(&mut self, host: HostNo, event: node::Event) {
+        let now = self.now_at(host);
+        let this = &mut self.hosts[host.0];
+        if let Some(overheard) = &mut this.overheard {
+            overheard.add(&event);
+        }
+        this.core.handle(event, now);
     }
 
     fn settle_place(&mut self, place: Place) {
