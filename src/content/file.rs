@@ -30,6 +30,7 @@ use self::claims::ClaimMark;
 pub(super) use self::findings::{BlobFinding, BlobFindings};
 pub(super) use self::hashes::Hashes;
 use self::memory_tail::MemoryTail;
+pub(super) use self::memory_tail::WriteStep;
 pub use self::memory_tail::{Uncached, Written};
 use self::pairs::PairRun;
 use self::slice::write_slice;
@@ -76,9 +77,6 @@ pub(super) struct BlobPlace {
 
 /// What a blob asks of the cache for itself.
 pub(super) trait BlobCache: Send + Sync {
-    /// The disk is full: removes what was used longest ago; whether there was something.
-    fn give_way(&self) -> bool;
-
     /// The outboard of an open library file, made by one read if need be; `None` when the
     /// file is not the track any more.
     ///

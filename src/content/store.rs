@@ -22,7 +22,9 @@ use async_channel::Receiver;
 use super::blob::Outboard;
 use super::disk::{Disk, DiskFile, DiskStamp};
 use super::error::StoreError;
-use super::file::{Blob, BlobCache, BlobFinding, BlobFindings, BlobPlace, Hashes, Uncached};
+use super::file::{
+    Blob, BlobCache, BlobFinding, BlobFindings, BlobPlace, Hashes, Uncached, WriteStep,
+};
 use super::hash::hash_open;
 use super::layout::{footprint, CacheLayout};
 use super::lru::{LruIndex, StoredKind};
@@ -258,7 +260,7 @@ impl Store {
         if !arriving.is_some_and(|partial| Arc::ptr_eq(&partial, blob)) {
             return Ok(());
         }
-        blob.write_waiting();
+        while self.write_next(blob) {}
         if let Some(Uncached { why, .. }) = blob.unkept() {
             return Err(StoreError::Unkept { track, why });
         }
@@ -275,6 +277,42 @@ impl Store {
         let bytes = footprint(blob.size());
         inner.lru.put(track, StoredKind::Held, blob.size(), bytes);
         Ok(())
+    }
+
+    /// Has `blob` write what has waited longest for the disk; whether there was something.
+    pub fn write_next(&self, blob: &Blob) -> bool {
+        loop {
+            match blob.write_next() {
+                WriteStep::NoRoom(error) => self.make_way(blob, &error),
+                step => return matches!(step, WriteStep::Taken),
+            }
+        }
+    }
+
+    /// Has `blob` write all that waits for the disk, unless another thread does.
+    pub fn write_shown(&self, blob: &Blob) {
+        // One that ends just now may have missed the last: so this one looks again, too.
+        loop {
+            match blob.try_write_next() {
+                WriteStep::NoRoom(error) => self.make_way(blob, &error),
+                WriteStep::Taken => {}
+                WriteStep::Idle => return,
+            }
+        }
+    }
+
+    /// The disk is full: what was used longest ago goes, or else `blob` goes on in memory.
+    fn make_way(&self, blob: &Blob, full: &StoreError) {
+        let mut inner = self.inner();
+        let oldest = inner.lru.oldest(|track| inner.in_use(track));
+        let is_made = oldest.is_some_and(|(track, kind)| {
+            log::debug!("the disk is full: track {track} makes room");
+            self.remove_item(&mut inner, track, kind).is_ok()
+        });
+        drop(inner);
+        if !is_made {
+            blob.spill_to_memory(full.to_string().into());
+        }
     }
 
     /// The complete tracks in the cache, with their sizes.
@@ -459,15 +497,6 @@ impl BlobCache for Store {
             Some(file) => Hashes::File(file),
             None => Hashes::Memory(outboard.hashes),
         }))
-    }
-
-    fn give_way(&self) -> bool {
-        let mut inner = self.inner();
-        let oldest = inner.lru.oldest(|track| inner.in_use(track));
-        oldest.is_some_and(|(track, kind)| {
-            log::debug!("the disk is full: track {track} makes room");
-            self.remove_item(&mut inner, track, kind).is_ok()
-        })
     }
 }
 

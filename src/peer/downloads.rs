@@ -21,7 +21,7 @@ use crate::{
     player::{Load, PlayId},
     swarm::{
         endpoint::PeerConnection,
-        fetch::{self, AskError, FetchProgress},
+        fetch::{self, ArrivingTrack, AskError, FetchProgress},
         link::{LinkHandle, PeerLink},
         order::FetchOrder,
     },
@@ -176,8 +176,12 @@ impl DownloadTasks {
         let Some((blob, pin)) = opened else {
             return;
         };
+        let arriving = ArrivingTrack {
+            store: bench.store.clone(),
+            blob: blob.clone(),
+        };
         let to = bench.answer.clone();
-        let writer = work::spawn(fetch::write_behind(blob.clone(), move |uncached| {
+        let writer = work::spawn(fetch::write_behind(arriving, move |uncached| {
             let to = to.clone();
             async move { _ = to.send(Input::Event(unkept(track, uncached))).await }
         }));
@@ -198,9 +202,11 @@ impl DownloadTasks {
         let Some((link, blob)) = way else {
             return;
         };
+        let store = bench.store.clone();
         let to = bench.answer.clone();
         let task = work::spawn(async move {
-            let event = fetch_into(&link, order, blob, id, &to).await;
+            let arriving = ArrivingTrack { store, blob };
+            let event = fetch_into(&link, order, arriving, id, &to).await;
             let _ = to.send(Input::Event(Event::Fetch(id, event))).await;
         });
         self.fetches.retain(|task| !task.is_finished());
@@ -279,7 +285,7 @@ fn own_file(library: &Library, entry: EntryNo) -> Result<FileBytes, String> {
 async fn fetch_into(
     link: &LinkHandle,
     order: FetchOrder,
-    blob: Arc<Blob>,
+    arriving: ArrivingTrack,
     id: FetchId,
     to: &Sender<Input>,
 ) -> FetchEvent {
@@ -292,7 +298,7 @@ async fn fetch_into(
         let (event, to) = (Event::Fetch(id, event), to.clone());
         async move { _ = to.send(Input::Event(event)).await }
     };
-    match fetch::fetch(link, order, blob, progress).await {
+    match fetch::fetch(link, order, arriving, progress).await {
         Ok(outcome) => FetchEvent::Done(outcome),
         Err(e) => FetchEvent::NotKept(e.to_string()),
     }

@@ -19,6 +19,7 @@ use crate::{
         file::{Blob, Uncached, Written},
         ranges::GroupSet,
         slow,
+        store::Store,
     },
     id::{EntryNo, TrackId},
     protocol::{
@@ -47,6 +48,13 @@ pub enum AskError {
     Nonsense(String),
     #[error("{0}")]
     Declined(#[from] Decline),
+}
+
+/// A track that arrives, and the store that keeps it.
+#[derive(Clone, Debug)]
+pub struct ArrivingTrack {
+    pub store: Arc<Store>,
+    pub blob: Arc<Blob>,
 }
 
 /// What a fetch tells on its way.
@@ -115,7 +123,7 @@ pub async fn question(
     }
 }
 
-/// Fetches a slice and writes what is verified to `blob`, telling `progress`
+/// Fetches a slice and writes what is verified of the track `to` the disk, telling `progress`
 /// of each piece. Dropping the future tells the holder to stop. Where the connection ends
 /// because a key was taken away, the rest is asked for over another one at once.
 ///
@@ -125,7 +133,7 @@ pub async fn question(
 pub async fn fetch<Told: Future<Output = ()> + Send>(
     link: &LinkHandle,
     order: FetchOrder,
-    blob: Arc<Blob>,
+    to: ArrivingTrack,
     progress: impl Fn(FetchProgress) -> Told + Sync,
 ) -> Result<RequestOutcome, StoreError> {
     let first = match order.renew {
@@ -136,18 +144,18 @@ pub async fn fetch<Told: Future<Output = ()> + Send>(
         Ok(connection) => connection,
         Err(e) => return Ok(RequestOutcome::ConnectionLost(e.to_string())),
     };
-    let outcome = fetch_over(&connection, &order, &blob, &progress).await?;
+    let outcome = fetch_over(&connection, &order, &to, &progress).await?;
     if !matches!(outcome, RequestOutcome::ConnectionLost(_)) || !connection.has_lost_its_key() {
         return Ok(outcome);
     }
     let order = FetchOrder {
-        groups: order.groups.difference(&blob.have()),
+        groups: order.groups.difference(&to.blob.have()),
         ..order
     };
     match link.connection().await {
         // All of it has come, or the rest of a part that has.
         Ok(_) if order.groups.is_empty() => Ok(RequestOutcome::Complete),
-        Ok(connection) => fetch_over(&connection, &order, &blob, &progress).await,
+        Ok(connection) => fetch_over(&connection, &order, &to, &progress).await,
         Err(e) => Ok(RequestOutcome::ConnectionLost(e.to_string())),
     }
 }
@@ -156,7 +164,7 @@ pub async fn fetch<Told: Future<Output = ()> + Send>(
 async fn fetch_over<Told: Future<Output = ()> + Send>(
     connection: &PeerConnection,
     order: &FetchOrder,
-    blob: &Arc<Blob>,
+    to: &ArrivingTrack,
     progress: &(impl Fn(FetchProgress) -> Told + Sync),
 ) -> Result<RequestOutcome, StoreError> {
     let get = Get {
@@ -182,7 +190,7 @@ async fn fetch_over<Told: Future<Output = ()> + Send>(
     log::trace!("a slice begins");
     progress(FetchProgress::FirstByte).await;
     let verifier = Verifier::new(order.track, order.size, &order.groups);
-    let (outcome, unused) = receive(&mut answer, verifier, blob, progress).await?;
+    let (outcome, unused) = receive(&mut answer, verifier, to, progress).await?;
     if unused > 0 {
         progress(FetchProgress::Wasted(unused as u64)).await;
     }
@@ -195,9 +203,10 @@ async fn fetch_over<Told: Future<Output = ()> + Send>(
 async fn receive<Told: Future<Output = ()> + Send>(
     answer: &mut RecvStream,
     verifier: Verifier,
-    blob: &Arc<Blob>,
+    to: &ArrivingTrack,
     progress: &(impl Fn(FetchProgress) -> Told + Sync),
 ) -> Result<(RequestOutcome, usize), StoreError> {
+    let blob = &to.blob;
     let mut chunks = vec![Bytes::new(); CHUNKS];
     let mut patience = Patience::new(PROGRESS_TIMEOUT);
     let mut arrival = IncomingSlice {
@@ -223,7 +232,7 @@ async fn receive<Told: Future<Output = ()> + Send>(
             continue;
         }
         disk_is_late &= blob.waiting().is_some();
-        let taken = take_in(arrival, blob.clone()).await;
+        let taken = take_in(arrival, to.clone()).await;
         arrival = taken.rest;
         let (groups, written) = taken.shown?;
         // Others are told of groups that they can be sent; a listener need not wait for that.
@@ -255,16 +264,16 @@ struct TakenIn {
 
 /// Verifies and shows what has come. The same blocking thread writes it then: it costs no other
 /// hop, and is not waited for here.
-async fn take_in(mut arrival: IncomingSlice, blob: Arc<Blob>) -> TakenIn {
+async fn take_in(mut arrival: IncomingSlice, to: ArrivingTrack) -> TakenIn {
     let (give, given) = async_channel::bounded(1);
     let writing = work::unblock(move || {
         let (items, wrong) = arrival.verify();
         let groups: GroupSet = items.iter().filter_map(Verified::group).collect();
-        let shown = blob.show(items).map(|written| (groups, written));
+        let shown = to.blob.show(items).map(|written| (groups, written));
         // Whether or not somebody still waits for it.
         let rest = arrival;
         let _ = give.try_send(TakenIn { rest, shown, wrong });
-        blob.write_shown();
+        to.store.write_shown(&to.blob);
     });
     let taken = given.recv().await;
     writing.detach();
@@ -291,14 +300,15 @@ async fn wait_for_room(blob: &Blob) {
 /// dropped. Tells once if the track cannot be kept: because the disk does not take it, or not as
 /// long as music can wait.
 pub async fn write_behind<Told: Future<Output = ()>>(
-    blob: Arc<Blob>,
+    to: ArrivingTrack,
     not_kept: impl Fn(Uncached) -> Told,
 ) {
+    let blob = &to.blob;
     let shown = blob.shown();
     loop {
         while let Some(next) = blob.waiting() {
-            let to = blob.clone();
-            let _writing = work::unblock(move || to.write_next());
+            let to = to.clone();
+            let _writing = work::unblock(move || to.store.write_next(&to.blob));
             let patience = slow::patience(next.first);
             if within(patience, next.written.ended()).await.is_none() {
                 blob.give_up_disk();

@@ -66,6 +66,16 @@ pub struct WaitingPieces {
     pub written: Written,
 }
 
+/// What came of writing what has waited longest for a disk.
+pub(in crate::content) enum WriteStep {
+    /// Nothing waits, or another thread is at it.
+    Idle,
+    /// The disk has it, or memory where the disk cannot.
+    Taken,
+    /// The disk is full. It waits on.
+    NoRoom(StoreError),
+}
+
 /// An arriving track that cannot be kept.
 #[derive(Clone, Debug)]
 pub struct Uncached {
@@ -89,22 +99,21 @@ impl Blob {
         blob
     }
 
-    /// Takes verified items in as [`Self::write`] does. What the disk cannot take, even
-    /// after older tracks have made room, is kept in memory from then on, and the track
-    /// is [`Self::unkept`].
+    /// Takes verified items in as [`Self::write`] does. What the disk cannot take is kept in
+    /// memory from then on, and the track is [`Self::unkept`].
     ///
     /// # Errors
-    /// [`StoreError::Foreign`], and [`StoreError::Memory`] when nobody forgets.
+    /// [`StoreError::Foreign`], [`StoreError::Memory`] when nobody forgets, and
+    /// [`StoreError::Write`] for want of room: older tracks may make some, or
+    /// [`Self::spill_to_memory`] is what is left.
     pub(in crate::content) fn take_in(&self, items: &[Verified]) -> Result<(), StoreError> {
         loop {
             let error = match self.write(items.iter().cloned()) {
+                Err(error) if error.is_for_want_of_room() => return Err(error),
                 Err(error @ (StoreError::Write { .. } | StoreError::Slow { .. })) => error,
                 written => return written,
             };
-            let cache = self.place.cache.upgrade();
-            if !(error.is_for_want_of_room() && cache.is_some_and(|cache| cache.give_way())) {
-                self.spill_to_memory(error.to_string().into());
-            }
+            self.spill_to_memory(error.to_string().into());
         }
     }
 
@@ -162,7 +171,7 @@ impl Blob {
     }
 
     /// Has these be read at once, and written after what was shown before: by
-    /// [`Self::write_shown`].
+    /// [`Self::write_next`].
     ///
     /// # Errors
     /// [`StoreError::Foreign`], and [`StoreError::Memory`] when nobody forgets.
@@ -185,17 +194,6 @@ impl Blob {
             });
         }
         Ok(written)
-    }
-
-    /// Writes what was shown, unless another thread does.
-    pub fn write_shown(&self) {
-        // One that ends just now may have missed the last: so this one looks again, too.
-        while self.waiting().is_some() {
-            let Ok(turn) = self.writing.try_lock() else {
-                return;
-            };
-            self.write_first(turn);
-        }
     }
 
     /// Says that what was shown is not written yet.
@@ -222,20 +220,32 @@ impl Blob {
         })
     }
 
-    /// Writes what has waited longest; whether there was something.
-    pub fn write_next(&self) -> bool {
+    /// Writes what has waited longest.
+    pub(in crate::content) fn write_next(&self) -> WriteStep {
         self.write_first(self.writing())
     }
 
-    fn write_first(&self, _turn: MutexGuard<'_, ()>) -> bool {
+    /// The same, unless another thread does.
+    pub(in crate::content) fn try_write_next(&self) -> WriteStep {
+        match self.writing.try_lock() {
+            Ok(turn) => self.write_first(turn),
+            Err(_) => WriteStep::Idle,
+        }
+    }
+
+    fn write_first(&self, _turn: MutexGuard<'_, ()>) -> WriteStep {
         let first = self.arrival().loose.first_waiting();
-        let Some(items) = first else { return false };
-        if let Err(error) = self.take_in(&items) {
-            self.spill_to_memory(error.to_string().into());
+        let Some(items) = first else {
+            return WriteStep::Idle;
+        };
+        match self.take_in(&items) {
+            Err(error) if error.is_for_want_of_room() => return WriteStep::NoRoom(error),
+            Err(error) => self.spill_to_memory(error.to_string().into()),
+            Ok(()) => {}
         }
         // Unless all was given up meanwhile.
         self.arrival().loose.waiting.pop_front();
-        true
+        WriteStep::Taken
     }
 
     /// Takes one of them.
@@ -243,11 +253,6 @@ impl Blob {
         let taken = take_loosely(&mut self.arrival(), item);
         self.arrived.notify_all();
         taken
-    }
-
-    /// Returns when the disk has all that is here, or cannot have it.
-    pub(in crate::content) fn write_waiting(&self) {
-        while self.write_next() {}
     }
 }
 

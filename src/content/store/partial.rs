@@ -41,7 +41,7 @@ impl Store {
 
     fn checkpoint(&self, blob: &Arc<Blob>) -> Result<(), StoreError> {
         let _once = blob.finishing();
-        blob.write_waiting();
+        while self.write_next(blob) {}
         if blob.kept().is_empty() {
             return Ok(());
         }

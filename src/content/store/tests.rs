@@ -49,6 +49,16 @@ fn verified(outboard: &Outboard, groups: &GroupSet, mut slice: &[u8]) -> Vec<Ver
     .collect()
 }
 
+/// Has the disk take them, as what was shown is taken.
+fn take_in(store: &Store, blob: &Blob, items: &[Verified]) -> Result<(), StoreError> {
+    loop {
+        match blob.take_in(items) {
+            Err(error) if error.is_for_want_of_room() => store.make_way(blob, &error),
+            taken => return taken,
+        }
+    }
+}
+
 fn read_all(blob: &Blob) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut buf = [0; 5000];
@@ -395,8 +405,8 @@ fn a_reader_sleeps_until_bytes_come_or_it_is_told() {
 }
 
 /// Takes in `groups` of `bytes`, as a fetch does.
-fn arrive(blob: &Blob, bytes: &[u8], groups: GroupSet) {
-    blob.take_in(&items(bytes, &groups)).unwrap();
+fn arrive(store: &Store, blob: &Blob, bytes: &[u8], groups: GroupSet) {
+    take_in(store, blob, &items(bytes, &groups)).unwrap();
 }
 
 #[test]
@@ -406,10 +416,10 @@ fn a_disk_that_fills_up_under_a_track_leaves_the_rest_in_memory() {
     let bytes = song(8, 5);
     let (track, size) = (outboard(&bytes).track, bytes.len() as u64);
     let blob = store.receive(track, size).unwrap();
-    arrive(&blob, &bytes, (0..2).into());
+    arrive(&store, &blob, &bytes, (0..2).into());
     assert!(blob.unkept().is_none());
     disk.limit_space(Some(0));
-    arrive(&blob, &bytes, (2..8).into());
+    arrive(&store, &blob, &bytes, (2..8).into());
     let unkept = blob.unkept().unwrap();
     assert!(unkept.why.contains("cannot write track"), "{}", unkept.why);
     assert_eq!(
@@ -425,7 +435,7 @@ fn a_disk_that_fills_up_under_a_track_leaves_the_rest_in_memory() {
         [0..2, 5..8].into_iter().flatten().map(Group).collect()
     );
     assert_eq!(blob.read_at(3 * GROUP_BYTES, &mut [0]).unwrap(), None);
-    arrive(&blob, &bytes, (2..5).into());
+    arrive(&store, &blob, &bytes, (2..5).into());
     assert_eq!(read_all(&blob), bytes);
 
     // It is neither served nor kept, and a later play tries the disk again.
@@ -439,7 +449,7 @@ fn a_disk_that_fills_up_under_a_track_leaves_the_rest_in_memory() {
     drop(blob);
     let blob = store.receive(track, size).unwrap();
     assert!(blob.unkept().is_none());
-    arrive(&blob, &bytes, GroupSet::all(size));
+    arrive(&store, &blob, &bytes, GroupSet::all(size));
     store.finish(&blob).unwrap();
     assert_eq!(store.held(), [(track, size)]);
 }
@@ -454,7 +464,7 @@ fn a_full_disk_takes_room_from_what_was_played_long_ago() {
     let blob = store
         .receive(outboard(&new).track, new.len() as u64)
         .unwrap();
-    arrive(&blob, &new, GroupSet::all(new.len() as u64));
+    arrive(&store, &blob, &new, GroupSet::all(new.len() as u64));
     assert!(blob.unkept().is_none(), "{:?}", blob.unkept());
     store.finish(&blob).unwrap();
     assert_eq!(store.held(), [(blob.track(), blob.size())]);
@@ -470,7 +480,7 @@ fn what_has_no_place_at_all_arrives_in_memory_up_to_a_bound() {
     let (track, size) = (outboard(&bytes).track, bytes.len() as u64);
     let blob = store.receive(track, size).unwrap();
     assert!(blob.unkept().unwrap().why.contains("/cache"), "{blob:?}");
-    arrive(&blob, &bytes, GroupSet::all(size));
+    arrive(&store, &blob, &bytes, GroupSet::all(size));
     assert_eq!(read_all(&blob), bytes);
     assert!(blob.read_at(size, &mut [0]).unwrap() == Some(0));
     disk.unplug(false);
@@ -488,7 +498,11 @@ fn what_has_no_place_at_all_arrives_in_memory_up_to_a_bound() {
     let blob = store
         .receive(outboard(&huge).track, huge.len() as u64)
         .unwrap();
-    let flood = blob.take_in(&items(&huge, &GroupSet::all(huge.len() as u64)));
+    let flood = take_in(
+        &store,
+        &blob,
+        &items(&huge, &GroupSet::all(huge.len() as u64)),
+    );
     assert!(matches!(flood, Err(StoreError::Memory { .. })));
 }
 

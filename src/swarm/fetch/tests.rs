@@ -91,8 +91,7 @@ fn hold(endpoint: Endpoint, song: &Song, go: Receiver<()>) -> Task<()> {
 /// One that fetches from a [`hold`]er, to a disk in memory.
 struct Requester {
     disk: MemDisk,
-    store: Arc<Store>,
-    blob: Arc<Blob>,
+    arriving: ArrivingTrack,
     connection: PeerConnection,
     go: Sender<()>,
     _tasks: [Task<()>; 2],
@@ -108,11 +107,11 @@ impl Requester {
         let disk = MemDisk::default();
         let store = Store::open("/cache".into(), 64 << 20, Arc::new(disk.clone()));
         let blob = store.receive(song.track, song.size).unwrap();
-        let writing = smol::spawn(write_behind(blob.clone(), |_| async {}));
+        let arriving = ArrivingTrack { store, blob };
+        let writing = smol::spawn(write_behind(arriving.clone(), |_| async {}));
         Self {
             disk,
-            store,
-            blob,
+            arriving,
             connection,
             go,
             _tasks: [holding, writing],
@@ -125,7 +124,7 @@ impl Requester {
         progress: impl Fn(FetchProgress) -> Told + Sync,
     ) -> RequestOutcome {
         let order = song.order();
-        let fetched = fetch_over(&self.connection, &order, &self.blob, &progress);
+        let fetched = fetch_over(&self.connection, &order, &self.arriving, &progress);
         fetched.await.unwrap()
     }
 }
@@ -133,7 +132,7 @@ impl Requester {
 /// Whether all of a song was heard and kept whose first write did not end before that.
 async fn is_heard_before_it_is_written(song: &Song) -> bool {
     let requester = Requester::of(song).await;
-    let (disk, go, blob) = (&requester.disk, &requester.go, &requester.blob);
+    let (disk, go, blob) = (&requester.disk, &requester.go, &requester.arriving.blob);
     disk.hold_writes(true);
     go.send(()).await.unwrap();
     let progress = |progress| {
@@ -149,7 +148,7 @@ async fn is_heard_before_it_is_written(song: &Song) -> bool {
     };
     let outcome = requester.fetch(song, progress).await;
     assert!(matches!(outcome, RequestOutcome::Complete), "{outcome:?}");
-    let (store, blob) = (requester.store.clone(), blob.clone());
+    let ArrivingTrack { store, blob } = requester.arriving.clone();
     smol::unblock(move || store.finish(&blob)).await.is_ok()
 }
 
@@ -173,7 +172,7 @@ fn no_more_waits_for_the_disk_than_is_meant_to() {
     smol::block_on(async {
         let song = Song::new(4 * MAX_WAITING / GROUP_BYTES);
         let requester = Requester::of(&song).await;
-        let (disk, blob) = (&requester.disk, &requester.blob);
+        let (disk, blob) = (&requester.disk, &requester.arriving.blob);
         disk.hold_writes(true);
         song.portions.iter().for_each(|_| {
             let _ = requester.go.try_send(());

@@ -32,7 +32,7 @@ impl Song {
     fn arrive(&self, store: &Arc<Store>, groups: &GroupSet) -> GroupSet {
         let blob = store.receive(self.track(), self.size()).unwrap();
         let missing = groups.difference(&blob.have());
-        blob.take_in(&items(&self.bytes, &missing)).unwrap();
+        take_in(store, &blob, &items(&self.bytes, &missing)).unwrap();
         blob.kept()
     }
 
@@ -45,7 +45,7 @@ impl Song {
         for _ in 0..3 {
             let missing = GroupSet::all(self.size()).difference(&blob.have());
             fetched += missing.count();
-            blob.take_in(&items(&self.bytes, &missing)).unwrap();
+            take_in(store, &blob, &items(&self.bytes, &missing)).unwrap();
             match store.finish(&blob) {
                 Ok(()) => {
                     assert_eq!(read_all(&blob), self.bytes);
@@ -326,16 +326,24 @@ fn what_rests_takes_what_it_has_and_what_is_queued_stays() {
     let why = blob.unkept().expect("there is no room").why;
     assert!(why.contains("queued"), "{why}");
     // It is heard all the same.
-    blob.take_in(&items(&other[1].bytes, &GroupSet::all(blob.size())))
-        .unwrap();
+    take_in(
+        &store,
+        &blob,
+        &items(&other[1].bytes, &GroupSet::all(blob.size())),
+    )
+    .unwrap();
     assert_eq!(read_all(&blob), other[1].bytes);
     assert_eq!(store.assert_rests(&songs), [2, 2, 2, 2]);
 
     // A queued one that rests is read from the disk, and the rest of it from memory.
     let blob = store.receive(songs[0].track(), songs[0].size()).unwrap();
     assert_eq!(blob.unkept().expect("there is no room").kept, pieces);
-    blob.take_in(&items(&songs[0].bytes, &GroupSet::from(2..9)))
-        .unwrap();
+    take_in(
+        &store,
+        &blob,
+        &items(&songs[0].bytes, &GroupSet::from(2..9)),
+    )
+    .unwrap();
     assert_eq!(read_all(&blob), songs[0].bytes);
     drop(blob);
     store.set_queued(Vec::new());

@@ -30,7 +30,7 @@ fn what_plays_waits_for_a_slow_disk_no_longer_than_it_takes_to_find_out() {
         let all = items(song, &GroupSet::all(song.len() as u64));
         let time = took(&disk, || {
             let blob = receive(&store, song);
-            blob.take_in(&all).unwrap();
+            take_in(&store, &blob, &all).unwrap();
             assert_eq!(read_all(&blob), *song);
             let unkept = blob.unkept().expect("the disk is slow");
             assert_eq!(
@@ -52,10 +52,10 @@ fn a_disk_that_becomes_slow_within_a_track_keeps_what_it_has() {
     let store = mem_store(&disk);
     let bytes = song(30, 1);
     let blob = receive(&store, &bytes);
-    blob.take_in(&items(&bytes, &(0..12).into())).unwrap();
+    take_in(&store, &blob, &items(&bytes, &(0..12).into())).unwrap();
     disk.slow_down(A_WRITE);
     let time = took(&disk, || {
-        blob.take_in(&items(&bytes, &(12..30).into())).unwrap();
+        take_in(&store, &blob, &items(&bytes, &(12..30).into())).unwrap();
     });
     assert!(time <= 7 * A_WRITE, "{time:?}");
     assert_eq!(read_all(&blob), bytes);
@@ -108,7 +108,7 @@ fn a_track_is_kept_again_once_the_disk_is_fast_again() {
     disk.slow_down(A_WRITE);
     assert!(store.check().is_err());
     let blob = receive(&store, &bytes);
-    blob.take_in(&all).unwrap();
+    take_in(&store, &blob, &all).unwrap();
     assert!(blob.unkept().is_some());
     drop(blob);
     disk.slow_down(Duration::ZERO);
@@ -116,7 +116,7 @@ fn a_track_is_kept_again_once_the_disk_is_fast_again() {
     store.check().unwrap();
     let blob = receive(&store, &bytes);
     assert!(blob.unkept().is_none());
-    blob.take_in(&all).unwrap();
+    take_in(&store, &blob, &all).unwrap();
     store.finish(&blob).unwrap();
     assert_eq!(store.held().len(), 1);
 }
@@ -138,7 +138,7 @@ fn what_has_come_is_heard_before_it_is_written_and_served_after_that() {
     let waits = blob.waiting().unwrap();
     assert_eq!(waits.bytes, all.iter().map(Verified::bytes).sum::<u64>());
     // Each in its turn.
-    assert!(blob.write_next());
+    assert!(store.write_next(&blob));
     assert_eq!(written.each_ref().map(Written::has_ended), [true, false]);
     assert!(!blob.servable().is_empty() && !blob.is_complete());
     store.finish(&blob).unwrap();
@@ -162,8 +162,8 @@ fn what_was_on_its_way_to_a_disk_that_fails_stays_in_memory() {
         }
         let pieces = all.chunks(5).map(<[Verified]>::to_vec);
         let last = pieces.map(|piece| blob.show(piece).unwrap()).last();
-        assert!(blob.write_next());
-        while blob.write_next() {}
+        assert!(store.write_next(&blob));
+        while store.write_next(&blob) {}
         assert!(last.is_some_and(|written| written.has_ended()));
         assert_eq!(read_all(&blob), bytes);
         let told = blob.take_unkept().expect("the disk does not take it");
@@ -191,7 +191,7 @@ fn a_disk_that_stalls_is_played_past() {
     let why = blob.unkept().expect("the disk stalls").why;
     assert!(why.contains("a write takes more than 400 ms"), "{why}");
     // It ends after all: nothing is lost or twice.
-    blob.take_in(&all).unwrap();
+    take_in(&store, &blob, &all).unwrap();
     assert_eq!(read_all(&blob), bytes);
 }
 

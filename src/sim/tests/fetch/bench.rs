@@ -34,7 +34,7 @@ use crate::{
     swarm::{
         budget::{Budget, Precedence},
         endpoint::{Endpoint, PeerConnection},
-        fetch::{fetch, write_behind, FetchProgress},
+        fetch::{fetch, write_behind, ArrivingTrack, FetchProgress},
         link::PeerLink,
         order::FetchOrder,
         provide::{serve, SharedBudget, SliceReply},
@@ -218,8 +218,13 @@ async fn ask_over_quic(case: &FetchCase) -> FetchResult {
     let (asks, _none) = async_channel::bounded(1);
     let link = PeerLink::new(holder, vec![at], here, asks);
     let track = TestTrack::new().id();
-    let blob = store().receive(track, case.size).unwrap();
-    let _writing = smol::spawn(write_behind(blob.clone(), |_| async {}));
+    let store = store();
+    let blob = store.receive(track, case.size).unwrap();
+    let arriving = ArrivingTrack {
+        store,
+        blob: blob.clone(),
+    };
+    let _writing = smol::spawn(write_behind(arriving.clone(), |_| async {}));
     let result = Mutex::new(FetchResult {
         reports: Vec::new(),
         have: GroupSet::new(),
@@ -239,7 +244,7 @@ async fn ask_over_quic(case: &FetchCase) -> FetchResult {
     };
     let link = (link.handle(), link);
     let fetching = async {
-        let fetched = fetch(&link.0, order(case, track), blob.clone(), progress);
+        let fetched = fetch(&link.0, order(case, track), arriving, progress);
         Some(fetched.await.unwrap())
     };
     let disturbing = async {
