@@ -102,6 +102,8 @@ pub struct RingState {
     first_frame: AtomicU64,
     /// A [`Presented`].
     presented: SeqCell<3>,
+    /// The last frame that is known to have been presented.
+    heard: AtomicU64,
     // Told to it:
     written: AtomicU64,
     content_start: AtomicU64,
@@ -126,6 +128,7 @@ impl RingState {
             underruns: AtomicU32::new(0),
             first_frame: AtomicU64::new(0),
             presented: SeqCell::default(),
+            heard: AtomicU64::new(0),
             written: AtomicU64::new(0),
             content_start: AtomicU64::new(0),
             content_end: AtomicU64::new(0),
@@ -185,10 +188,12 @@ impl RingState {
         }
     }
 
-    /// The number of the frame that is presented at `now`.
+    /// The number of the frame that is presented at `now`. It never goes back, although stamps
+    /// may, and stands while a stamp is being told.
     pub fn heard(&self, now: RawTime) -> u64 {
         let presented = self.presented();
-        presented.map_or(self.read(), |presented| presented.heard(now, self.rate))
+        let heard = presented.map_or(0, |presented| presented.heard(now, self.rate));
+        self.heard.fetch_max(heard, Ordering::Relaxed).max(heard)
     }
 
     /// What the device has stamped last.

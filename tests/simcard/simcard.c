@@ -39,6 +39,9 @@ typedef struct {
 /* A file <prefix>.gone: the card has been unplugged. */
 static int is_gone(sim_t *s) { char fn[600]; snprintf(fn, sizeof fn, "%s.gone", s->prefix); return access(fn, F_OK) == 0; }
 
+/* A file <prefix>.late: the next write comes back late, once, so that the buffer runs empty. */
+static void doze(sim_t *s) { char fn[600]; snprintf(fn, sizeof fn, "%s.late", s->prefix); if (s->running && unlink(fn) == 0) usleep(200000); }
+
 static uint64_t now_ns(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec * 1000000000ull + t.tv_nsec; }
 static uint64_t hw_at(sim_t *s, uint64_t t) { if (!s->running || t <= s->start_ns) return 0; return (uint64_t)((double)(t - s->start_ns) * s->rate_eff / 1e9); }
 static uint64_t seen_at(sim_t *s, uint64_t t) { uint64_t f = hw_at(s, t); return s->grain > 1 ? f / s->grain * s->grain : f; }
@@ -94,6 +97,7 @@ static snd_pcm_sframes_t sim_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channe
 {
 	sim_t *s = io->private_data;
 	if (is_gone(s)) return -ENODEV;
+	doze(s);
 	const char *p = (const char *)areas[0].addr + areas[0].first / 8 + (areas[0].step / 8) * off;
 	if (s->written == 0) LOG(s, "first-write n=%lu", (unsigned long)n);
 	if (s->running) { uint64_t hw = hw_at(s, now_ns()); uint64_t fill = s->written > hw ? s->written - hw : 0; if (fill < s->min_fill) s->min_fill = fill; }

@@ -172,6 +172,21 @@ const CONTRACTS: &[Contract] = &[
             assert!(line.look().first_frame_at.is_some());
         },
     ),
+    (
+        "a buffer that runs empty is filled again, and no frame is lost",
+        |line| {
+            let frames = line.fill();
+            if !line.delay() {
+                return;
+            }
+            line.order(Release);
+            line.start();
+            line.until("it was late", |line| line.was_late());
+            line.until_all_is_read();
+            line.assert_heard(&frames);
+            assert_eq!(line.lost(), None);
+        },
+    ),
     ("a device that is lost says so", |line| {
         line.fill();
         line.order(Release);

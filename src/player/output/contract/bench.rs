@@ -30,6 +30,10 @@ pub trait OutputBench {
     fn lost(&self) -> Option<OutputError>;
     /// Takes the device away, if that can be.
     fn unplug(&mut self) -> bool;
+    /// Lets the device's buffer run empty once, if that can be.
+    fn delay(&mut self) -> bool;
+    /// Whether it has since.
+    fn was_late(&self) -> bool;
     /// Waits a little.
     fn wait(&mut self);
     /// Whether it is closed within so long.
@@ -103,7 +107,15 @@ impl OutputBench for RealLine {
     }
 
     fn unplug(&mut self) -> bool {
-        self.far_end.as_mut().is_some_and(FarEnd::unplug)
+        self.far_end.as_ref().is_some_and(FarEnd::unplug)
+    }
+
+    fn delay(&mut self) -> bool {
+        self.far_end.as_ref().is_some_and(FarEnd::delay)
+    }
+
+    fn was_late(&self) -> bool {
+        self.far_end.as_ref().is_some_and(FarEnd::was_late)
     }
 
     fn wait(&mut self) {
@@ -185,6 +197,14 @@ impl OutputBench for ModelLine {
     }
 
     fn unplug(&mut self) -> bool {
+        false
+    }
+
+    fn delay(&mut self) -> bool {
+        false
+    }
+
+    fn was_late(&self) -> bool {
         false
     }
 

@@ -185,16 +185,31 @@ impl FarEnd {
     }
 
     /// Takes the card away, if that can be.
-    pub fn unplug(&mut self) -> bool {
+    pub fn unplug(&self) -> bool {
+        // The plugin `file` tells nobody that it cannot write.
+        let gone = self.beside("gone");
+        gone.is_some_and(|path| fs::write(path, b"").is_ok())
+    }
+
+    /// Lets the card's buffer run empty once, if that can be.
+    pub fn delay(&self) -> bool {
+        let late = self.beside("late");
+        late.is_some_and(|path| fs::write(path, b"").is_ok())
+    }
+
+    /// Whether it has since.
+    pub fn was_late(&self) -> bool {
+        let log = self.beside("log");
+        log.is_some_and(|path| fs::read_to_string(path).unwrap().contains("XRUN"))
+    }
+
+    /// A file of the simulated card.
+    fn beside(&self, end: &str) -> Option<PathBuf> {
         match self {
-            Self::File { path, .. } => {
-                path.extension().is_some_and(|end| end == "raw") && {
-                    fs::write(path.with_extension("gone"), b"").unwrap();
-                    true
-                }
-            }
-            // The plugin `file` tells nobody that it cannot write.
-            Self::Pipe { .. } => false,
+            Self::File {
+                path, header: 0, ..
+            } => Some(path.with_extension(end)),
+            _ => None,
         }
     }
 }
