@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 
 use minicbor::{Decode, Encode};
 
-use super::Node;
 use crate::player::{
     queue::{Options, Queue, QueueItem},
-    transport::PlayState,
+    transport::{PlayState, Transport},
     PlayId,
 };
 
@@ -120,40 +119,55 @@ impl ResumeAs {
     }
 }
 
-impl Node {
-    /// Where in its music it is, given where the player says that it is. Nothing while it is not
-    /// known how long ago it played: what was written then counts, and when that was, or a
-    /// process that starts again would take it for a moment.
-    pub fn bookmark(&self, position: Option<(PlayId, Duration)>) -> Option<Bookmark> {
+/// Says what is in a bookmark and when it is to be written, and goes on from one of before.
+#[derive(Debug, Default)]
+pub struct Scribe {
+    due: Option<Instant>,
+    plays: bool,
+    /// Whether what played in an earlier life waits to hear how long ago that was.
+    wonders: bool,
+}
+
+impl Scribe {
+    /// Where in its music the node is, given where the player says that it is. Nothing while it
+    /// is not known how long ago it played: what was written then counts, and when that was, or
+    /// a process that starts again would take it for a moment.
+    pub fn bookmark(
+        &self,
+        queue: &Queue,
+        transport: &Transport,
+        position: Option<(PlayId, Duration)>,
+    ) -> Option<Bookmark> {
         if self.wonders {
             return None;
         }
-        let playing = self.transport.play_id();
+        let playing = transport.play_id();
         let position = position.filter(|(play, _)| Some(*play) == playing);
-        let at = self.transport.elapsed(position.map(|(_, at)| at));
+        let at = transport.elapsed(position.map(|(_, at)| at));
         Some(Bookmark {
-            song: BookmarkedItem::current(&self.queue),
-            state: self.transport.state(),
+            song: BookmarkedItem::current(queue),
+            state: transport.state(),
             at: at.unwrap_or_default(),
-            volume: self.transport.volume(),
-            options: self.queue.options(),
+            volume: transport.volume(),
+            options: queue.options(),
         })
     }
 
-    /// Goes on with what played in an earlier life.
-    pub(super) fn go_on(&mut self, left: Left, now: Instant) {
-        let Some(item) = self.queue.cursor() else {
-            return;
+    /// Goes on with what played in an earlier life. Says within which time it has to begin, if
+    /// it is to sound by itself.
+    pub fn go_on(
+        &mut self,
+        left: Left,
+        queue: &Queue,
+        transport: &mut Transport,
+    ) -> Option<Duration> {
+        let item = queue.cursor()?;
+        let within = match left.then {
+            ResumeAs::Play(within) => Some(within),
+            ResumeAs::Pause | ResumeAs::Ask => None,
         };
-        let paused = match left.then {
-            ResumeAs::Play(within) => {
-                self.vigil.set_limit(now + within);
-                false
-            }
-            ResumeAs::Pause | ResumeAs::Ask => true,
-        };
-        self.transport.resume(item, left.at, paused);
-        if let Some(item) = self.queue.get(item) {
+        transport.resume(item, left.at, within.is_none());
+        if let Some(item) = queue.get(item) {
             let (owner, path) = (&item.info.owner, &item.path);
             log::info!(
                 "goes on with {owner}/{path} at {:.3} s",
@@ -161,28 +175,34 @@ impl Node {
             );
         }
         self.wonders = left.then == ResumeAs::Ask;
+        within
     }
 
     /// Somebody has said what to do, or it is known how long this node was away. Says whether
     /// it wondered.
-    pub(super) fn stop_wondering(&mut self, now: Instant) -> bool {
+    pub fn stop_wondering(&mut self, transport: &Transport, now: Instant) -> bool {
         let wondered = std::mem::take(&mut self.wonders);
         if wondered {
-            let sounds = self.transport.state() == PlayState::Play;
-            self.scribe.handle_change(sounds, now);
+            self.handle_change(transport.state() == PlayState::Play, now);
         }
         wondered
     }
 
-    /// It is known how long this node was away, or that nobody knows.
-    pub(super) fn handle_absence(&mut self, absence: Absence, now: Instant) {
-        if !self.stop_wondering(now) {
-            return;
+    /// It is known how long this node was away, or that nobody knows. Says within which time
+    /// what plays on has to begin.
+    pub fn handle_absence(
+        &mut self,
+        absence: Absence,
+        transport: &mut Transport,
+        now: Instant,
+    ) -> Option<Duration> {
+        if !self.stop_wondering(transport, now) {
+            return None;
         }
         match ResumeAs::after(absence) {
             ResumeAs::Play(within) => {
-                self.vigil.set_limit(now + within);
-                self.transport.pause(Some(false));
+                transport.pause(Some(false));
+                return Some(within);
             }
             ResumeAs::Pause => log::info!(
                 "what played stays paused: this speaker was away for more than {} minutes",
@@ -192,17 +212,9 @@ impl Node {
                 "what played stays paused: this machine has no clock that says how long it was away"
             ),
         }
+        None
     }
-}
 
-/// Says when a bookmark is to be written.
-#[derive(Debug, Default)]
-pub struct Scribe {
-    due: Option<Instant>,
-    plays: bool,
-}
-
-impl Scribe {
     /// Something else than the position has changed, and now it plays or does not.
     pub fn handle_change(&mut self, plays: bool, now: Instant) {
         self.plays = plays;

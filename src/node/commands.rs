@@ -28,7 +28,7 @@ impl Node {
         };
         let executed = execute(request, &mut controls);
         if is_order || self.transport.play_id() != before {
-            self.stop_wondering(now);
+            self.scribe.stop_wondering(&self.transport, now);
         }
         let outcome = match executed {
             Ok(Executed::Node(command)) => match self.answer(ask, command, sight, now) {

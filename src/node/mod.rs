@@ -52,7 +52,7 @@ use self::{
     plays::{PlayStep, Plays},
     roster::Roster,
     stats::NodeStats,
-    waiting::Vigil,
+    waiting::{Vigil, WatchedPlay},
 };
 pub use self::{
     answers::{AskId, UploadAnswer},
@@ -74,11 +74,11 @@ use crate::{
     command::{Answer, CommandError, StatePart, StateParts},
     config::Role,
     content::ranges::GroupSet,
-    id::{PeerId, TrackId},
+    id::PeerId,
     player::{
         queue::{Queue, QueueId, QueueItem},
         transport::{Cause, PlayState, Transport, TransportAction},
-        PlayerEvent,
+        PlayId, PlayerEvent,
     },
     protocol::PeerRequest,
     swarm::requester::Requester,
@@ -94,8 +94,6 @@ pub struct Node {
     role: Role,
     others: Others,
     scribe: Scribe,
-    /// Whether what played in an earlier life waits to hear how long ago that was.
-    wonders: bool,
     vigil: Vigil,
     database: Database,
     queue: Queue,
@@ -136,7 +134,6 @@ impl Node {
             facts,
             others: Others::new(setup.me, roster, catalogues, reminder),
             scribe: Scribe::default(),
-            wonders: false,
             vigil: Vigil::new(now),
             database: Database::default(),
             queue: setup.memory.recall(setup.seed),
@@ -149,29 +146,10 @@ impl Node {
             queued_due: None,
         };
         if let Some(left) = left {
-            node.go_on(left, now);
+            let within = node.scribe.go_on(left, &node.queue, &mut node.transport);
+            node.limit_waiting(within, now);
         }
         node
-    }
-
-    /// The newest catalogue of `owner` that is here.
-    #[cfg(test)]
-    pub fn head_of(&self, owner: PeerId) -> Option<crate::catalog::Head> {
-        let own = self.others.catalogues.own().filter(|_| owner == self.me);
-        let catalogue = own.or_else(|| self.others.catalogues.get(owner))?;
-        Some(catalogue.head().head)
-    }
-
-    /// What the catalogues of others take.
-    #[cfg(test)]
-    pub fn catalogue_bytes(&self) -> usize {
-        self.others.catalogues.bytes()
-    }
-
-    /// The pages of the own catalogue.
-    #[cfg(test)]
-    pub fn own_pages(&self) -> &[Arc<crate::catalog::Page>] {
-        self.others.catalogues.own().map_or(&[], |own| own.pages())
     }
 
     /// The counters as Prometheus reads them.
@@ -182,6 +160,12 @@ impl Node {
     /// Whether `peer` is dialled, and can be asked.
     pub fn reaches(&self, peer: PeerId) -> bool {
         self.others.roster.reaches(peer)
+    }
+
+    /// Where in its music it is, given where the player says that it is; nothing while what
+    /// was written before counts.
+    pub fn bookmark(&self, position: Option<(PlayId, Duration)>) -> Option<Bookmark> {
+        self.scribe.bookmark(&self.queue, &self.transport, position)
     }
 
     /// The volume in per cent.
@@ -202,20 +186,11 @@ impl Node {
         }
     }
 
-    /// The contents of the queue, as far as anybody knows them. At most as many as the
-    /// queue takes, [`crate::player::queue::MAX_QUEUE`].
-    fn queued(&self) -> Vec<TrackId> {
-        let items = self.queue.slots().iter().map(|slot| &slot.item);
-        let listed = |item: &QueueItem| self.database.find_at(item.peer, &item.path)?.listed.track;
-        items
-            .filter_map(|item| item.track.or_else(|| listed(item)))
-            .collect()
-    }
-
     /// Has the store keep what is queued now.
     fn tell_queued(&mut self) {
         self.queued_due = None;
-        self.actions.push_back(Action::Queued(self.queued()));
+        let tracks = view::queued(&self.queue, &self.database);
+        self.actions.push_back(Action::Queued(tracks));
     }
 
     /// Takes an event.
@@ -236,7 +211,12 @@ impl Node {
             }
             Event::Lost { track, groups } => self.plays.handle_lost(track, &groups),
             Event::Machine(report) => self.facts.handle_machine(report),
-            Event::Absent(absence) => self.handle_absence(absence, now),
+            Event::Absent(absence) => {
+                let within = self
+                    .scribe
+                    .handle_absence(absence, &mut self.transport, now);
+                self.limit_waiting(within, now);
+            }
             Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),
             Event::Fetch(fetch, event) => self.handle_fetch(fetch, event, now),
             Event::Asked {
@@ -353,6 +333,27 @@ impl Node {
         }
     }
 
+    /// What is about to begin pauses unless it begins within that time.
+    fn limit_waiting(&mut self, within: Option<Duration>, now: Instant) {
+        if let Some(within) = within {
+            self.vigil.set_limit(now + within);
+        }
+    }
+
+    /// Sees to it that what waits does not wait for nothing.
+    fn watch(&mut self, now: Instant) {
+        let play = WatchedPlay {
+            transport: &mut self.transport,
+            plays: &mut self.plays,
+            queue: &self.queue,
+            database: &self.database,
+            roster: &self.others.roster,
+        };
+        if self.vigil.watch(play, now) {
+            self.changed = self.changed.or(StatePart::Player.into());
+        }
+    }
+
     fn handle_tracker(&mut self, event: TrackerEvent, now: Instant) {
         match &event {
             TrackerEvent::Lost { .. } if self.facts.tracker.is_registered() => {
@@ -408,13 +409,8 @@ impl Node {
         self.stats.handle_asked(&request);
         self.answers.handle_short(self.plays.is_short(now));
         let requester = Requester::new(peer, from.ip(), self.others.roster.subnets());
-        let (own, others) = (self.others.catalogues.own(), &self.database);
-        let rate_of = |track| {
-            let own = own.and_then(|own| own.copies(track).find_map(|(_, entry)| entry.listed()));
-            let listed = own.or_else(|| others.described(track))?;
-            let millis = listed.duration.as_millis().max(1);
-            u64::try_from(u128::from(listed.size) * 1000 / millis).ok()
-        };
+        let own = self.others.catalogues.own();
+        let rate_of = |track| self.others.bytes_a_second(track, &self.database);
         self.answers
             .handle_ask(ask, requester, request, own, rate_of, now);
     }

@@ -18,8 +18,8 @@ use super::{
     Action, AskId, CataloguePiece, Greeted, UploadAnswer,
 };
 use crate::{
-    catalog::{Catalogue, DatabaseMember, SignedHead, SyncError},
-    id::PeerId,
+    catalog::{Catalogue, Database, DatabaseMember, SignedHead, SyncError},
+    id::{PeerId, TrackId},
     protocol::{Decline, FromTracker, Greeting, Refusal},
     tracker::link::TrackerEvent,
 };
@@ -230,6 +230,15 @@ impl Others {
     pub fn handle_keys(&mut self, now: Instant) {
         self.roster.handle_keys(now);
         self.catalogues.handle_keys(now);
+    }
+
+    /// How many bytes a second of a track takes, if that is known.
+    pub fn bytes_a_second(&self, track: TrackId, database: &Database) -> Option<u64> {
+        let own = self.catalogues.own();
+        let own = own.and_then(|own| own.copies(track).find_map(|(_, entry)| entry.listed()));
+        let listed = own.or_else(|| database.described(track))?;
+        let millis = listed.duration.as_millis().max(1);
+        u64::try_from(u128::from(listed.size) * 1000 / millis).ok()
     }
 
     /// The owners whose catalogues make the database.

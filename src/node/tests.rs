@@ -9,9 +9,29 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    catalog::{Head, Page},
     protocol::{Candidate, FromTracker, Greeting, PeerRecord, PeerState, Refusal, Registered},
     tracker::link::TrackerEvent,
 };
+
+impl Node {
+    /// The newest catalogue of `owner` that is here.
+    pub fn head_of(&self, owner: PeerId) -> Option<Head> {
+        let own = self.others.catalogues.own().filter(|_| owner == self.me);
+        let catalogue = own.or_else(|| self.others.catalogues.get(owner))?;
+        Some(catalogue.head().head)
+    }
+
+    /// What the catalogues of others take.
+    pub fn catalogue_bytes(&self) -> usize {
+        self.others.catalogues.bytes()
+    }
+
+    /// The pages of the own catalogue.
+    pub fn own_pages(&self) -> &[Arc<Page>] {
+        self.others.catalogues.own().map_or(&[], |own| own.pages())
+    }
+}
 
 const ME: PeerId = PeerId([9; 32]);
 const PEERS: u8 = 6;

@@ -15,8 +15,12 @@ use super::{
 use crate::{
     catalog::Database,
     command::view::{DeviceView, LibraryView, MissedView, NodeView, PeerView},
-    id::PeerId,
-    player::{transport::PlayState, PlayId, PlayerEvent},
+    id::{PeerId, TrackId},
+    player::{
+        queue::{Queue, QueueItem},
+        transport::PlayState,
+        PlayId, PlayerEvent,
+    },
     protocol::{OlderNodes, PeerRecord, PeerState, OLDER},
     swarm::scheduler::StartBuffer,
 };
@@ -184,11 +188,14 @@ impl Node {
             tracks: peers.iter().map(|peer| peer.tracks).sum(),
             arrived: arrived.map(|a| a.groups as f32 / a.of.max(1) as f32),
             waits_for: self.waits_for(playing, now),
-            missed: self.waits(now).map(|waits| MissedView {
-                reason: waits.missed,
-                peer: waits.name,
-                since: now.saturating_duration_since(waits.since),
-            }),
+            missed: self
+                .vigil
+                .waits(&self.transport, &self.plays, now)
+                .map(|waits| MissedView {
+                    reason: waits.missed,
+                    peer: waits.name,
+                    since: now.saturating_duration_since(waits.since),
+                }),
             sources: playing
                 .map(|play| self.source_names(play))
                 .unwrap_or_default(),
@@ -217,7 +224,7 @@ impl Node {
             name,
             missed,
             since,
-        }) = self.waits(now)
+        }) = self.vigil.waits(&self.transport, &self.plays, now)
         {
             let seconds = now.saturating_duration_since(since).as_secs();
             return Some(format!("{name}, which {missed}, since {seconds} s"));
@@ -303,6 +310,16 @@ impl Node {
         let problem = problem.unwrap_or_default();
         format!("{playing}{what}; sees {sees}; tracker: {tracker}{problem}")
     }
+}
+
+/// The contents of the queue, as far as anybody knows them. At most as many as the
+/// queue takes, [`crate::player::queue::MAX_QUEUE`].
+pub(super) fn queued(queue: &Queue, database: &Database) -> Vec<TrackId> {
+    let items = queue.slots().iter().map(|slot| &slot.item);
+    let listed = |item: &QueueItem| database.find_at(item.peer, &item.path)?.listed.track;
+    items
+        .filter_map(|item| item.track.or_else(|| listed(item)))
+        .collect()
 }
 
 /// What a peer is called; its id in few digits where nobody has told.

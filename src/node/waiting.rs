@@ -9,11 +9,16 @@
 
 use std::time::{Duration, Instant};
 
-use super::{bookmark::TOO_LONG, plays::Waits, Node};
+use super::{
+    bookmark::TOO_LONG,
+    plays::{Plays, Waits},
+    roster::Roster,
+};
 use crate::{
+    catalog::Database,
     player::{
-        queue::QueueId,
-        transport::{Cause, PlayState},
+        queue::{Queue, QueueId},
+        transport::{Cause, PlayState, Transport},
         PlayId,
     },
     protocol::PeerState,
@@ -31,6 +36,38 @@ pub struct Vigil {
     /// What the log knows of.
     said: Option<PlayId>,
     due: Option<Instant>,
+}
+
+/// What plays, what could play instead, and which peers are here.
+pub struct WatchedPlay<'a> {
+    pub transport: &'a mut Transport,
+    pub plays: &'a mut Plays,
+    pub queue: &'a Queue,
+    pub database: &'a Database,
+    pub roster: &'a Roster,
+}
+
+impl WatchedPlay<'_> {
+    /// The next of the queue whose bytes are here, or a peer that has them.
+    fn next_that_plays(&self) -> Option<QueueId> {
+        let is_up = |peer| {
+            let record = self.roster.get(peer);
+            record.is_some_and(|record| record.state == PeerState::Up)
+        };
+        let current = self.queue.cursor();
+        let ahead = self.queue.upcoming(LOOK_AHEAD).into_iter();
+        let mut others = ahead.filter(|id| Some(*id) != current);
+        others.find(|id| {
+            let item = self.queue.get(*id);
+            item.is_some_and(|item| self.plays.can_play(item, self.database, is_up))
+        })
+    }
+}
+
+/// What plays, if it does.
+fn playing(transport: &Transport) -> Option<PlayId> {
+    let play = transport.play_id();
+    play.filter(|_| transport.state() == PlayState::Play)
 }
 
 impl Vigil {
@@ -63,86 +100,72 @@ impl Vigil {
         self.limit = Some(at);
     }
 
-    /// When [`Node::watch`] is due.
+    /// When [`Self::watch`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.due
     }
-}
 
-impl Node {
     /// The peer that the current track waits for, if it plays and waits.
-    pub(super) fn waits(&self, now: Instant) -> Option<Waits> {
-        let play = self.transport.play_id();
-        let play = play.filter(|_| self.transport.state() == PlayState::Play)?;
-        let waits = self.plays.waits(play, now)?;
-        let since = waits.since.max(self.vigil.from);
+    pub fn waits(&self, transport: &Transport, plays: &Plays, now: Instant) -> Option<Waits> {
+        let waits = plays.waits(playing(transport)?, now)?;
+        let since = waits.since.max(self.from);
         Some(Waits { since, ..waits })
     }
 
-    /// Sees to it that what waits does not wait for nothing.
-    pub(super) fn watch(&mut self, now: Instant) {
-        self.vigil.due = None;
-        let play = self.transport.play_id();
-        let Some(play) = play.filter(|_| self.transport.state() == PlayState::Play) else {
-            return;
+    /// Sees to it that what waits does not wait for nothing. Says whether it is news that it
+    /// waits.
+    pub fn watch(&mut self, play: WatchedPlay<'_>, now: Instant) -> bool {
+        self.due = None;
+        let Some(current) = playing(play.transport) else {
+            return false;
         };
-        let Some(dry) = self.plays.dry_since(play) else {
-            if self.vigil.said.take() == Some(play) {
+        let Some(dry) = play.plays.dry_since(current) else {
+            if self.said.take() == Some(current) {
                 log::info!("what plays arrives again");
             }
-            return;
+            return false;
         };
-        let since = dry.max(self.vigil.from);
-        let Some(waits) = self.waits(now) else {
-            self.vigil.due = Some(now.max(since + HICCUP) + LOOK_AGAIN);
-            return;
+        let since = dry.max(self.from);
+        let Some(waits) = self.waits(play.transport, play.plays, now) else {
+            self.due = Some(now.max(since + HICCUP) + LOOK_AGAIN);
+            return false;
         };
-        self.say(play, &waits);
-        let limit = self.vigil.limit.unwrap_or(since + TOO_LONG);
+        let is_news = self.say(current, &waits);
+        let limit = self.limit.unwrap_or(since + TOO_LONG);
         if now >= limit {
             let minutes = TOO_LONG.as_secs() / 60;
             let Waits { name, missed, .. } = waits;
             let why = format!("{name} {missed} since {minutes} minutes: paused");
             log::warn!("{why}");
-            self.vigil.limit = None;
-            return self.transport.tire(why);
+            self.limit = None;
+            play.transport.tire(why);
+            return is_news;
         }
-        let patient_until = since + self.vigil.grace;
+        let patient_until = since + self.grace;
         if now >= patient_until {
-            if let Some(next) = self.next_that_plays() {
+            if let Some(next) = play.next_that_plays() {
                 let Waits { name, missed, .. } = waits;
                 let seconds = now.saturating_duration_since(since).as_secs();
                 let why = format!("{name} {missed} since {seconds} s: skipped");
                 log::warn!("{why}");
-                self.transport.set_detour(next);
-                return self.plays.give_up(play, why);
+                play.transport.set_detour(next);
+                play.plays.give_up(current, why);
+                return is_news;
             }
         }
         let again = patient_until.max(now + LOOK_EVERY);
-        self.vigil.due = Some(again.min(limit));
+        self.due = Some(again.min(limit));
+        is_news
     }
 
-    fn say(&mut self, play: PlayId, waits: &Waits) {
-        if self.vigil.said.replace(play) != Some(play) {
+    /// Says once what `play` waits for. Says whether that is news.
+    fn say(&mut self, play: PlayId, waits: &Waits) -> bool {
+        let is_news = self.said.replace(play) != Some(play);
+        if is_news {
             let Waits { name, missed, .. } = waits;
             log::warn!("what plays waits for {name}, which {missed}; it goes on where it stopped");
-            self.changed = self.changed.or(crate::command::StatePart::Player.into());
         }
-    }
-
-    /// The next of the queue whose bytes are here, or a peer that has them.
-    fn next_that_plays(&self) -> Option<QueueId> {
-        let is_up = |peer| {
-            let record = self.others.roster.get(peer);
-            record.is_some_and(|record| record.state == PeerState::Up)
-        };
-        let current = self.queue.cursor();
-        let ahead = self.queue.upcoming(LOOK_AHEAD).into_iter();
-        let mut others = ahead.filter(|id| Some(*id) != current);
-        others.find(|id| {
-            let item = self.queue.get(*id);
-            item.is_some_and(|item| self.plays.can_play(item, &self.database, is_up))
-        })
+        is_news
     }
 }
 
