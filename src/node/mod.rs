@@ -211,12 +211,7 @@ impl Node {
             }
             Event::Lost { track, groups } => self.plays.handle_lost(track, &groups),
             Event::Machine(report) => self.facts.handle_machine(report),
-            Event::Absent(absence) => {
-                let within = self
-                    .scribe
-                    .handle_absence(absence, &mut self.transport, now);
-                self.limit_waiting(within, now);
-            }
+            Event::Absent(absence) => self.handle_absence(absence, now),
             Event::Demand { track, offset } => self.plays.handle_demand(track, offset, now),
             Event::Fetch(fetch, event) => self.handle_fetch(fetch, event, now),
             Event::Asked {
@@ -331,6 +326,13 @@ impl Node {
                 OthersStep::Gone(peer) => self.answers.handle_gone(peer),
             }
         }
+    }
+
+    fn handle_absence(&mut self, absence: Absence, now: Instant) {
+        let absent = self
+            .scribe
+            .handle_absence(absence, &mut self.transport, now);
+        self.limit_waiting(absent, now);
     }
 
     /// What is about to begin pauses unless it begins within that time.
