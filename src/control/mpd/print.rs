@@ -1,6 +1,6 @@
 //! Answers, as the protocol prints them.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use super::{command::ReplyForm, dates::format_time, reply::Reply, tag::TagMask};
 use crate::{
@@ -211,7 +211,12 @@ pub fn print_song(song: &SongRef<'_>, reply: &mut Reply) {
     for (tag, value) in song.tags.iter().filter(|(tag, _)| mask.contains(*tag)) {
         reply.text(tag.name(), value);
     }
-    reply.pair("Time", song.duration.as_secs_f64().round());
+    reply.pair(
+        "Time",
+        song.duration
+            .saturating_add(Duration::from_millis(500))
+            .as_secs(),
+    );
     reply.seconds("duration", song.duration);
     if song.is_away {
         reply.flag("p2p_away", true);

@@ -64,7 +64,8 @@ impl Reply {
 
     /// Seconds to the millisecond.
     pub fn seconds(&mut self, key: &str, value: Duration) -> &mut Self {
-        self.pair(key, format_args!("{:.3}", value.as_secs_f64()))
+        let millis = value.saturating_add(Duration::from_micros(500)).as_millis();
+        self.pair(key, format_args!("{}.{:03}", millis / 1000, millis % 1000))
     }
 
     /// Adds a line of JSON. What nobody sees becomes blanks, as in [`Self::pair`].
