@@ -26,7 +26,7 @@ pub use self::{
     table::{ConfigKey, LivePart},
     values::{ByteSize, HostPort, NodeName, Rate, Resume, TrackerAt},
 };
-use crate::{player::OutputSpec, protocol::DEFAULT_PORT};
+use crate::{audio::OutputSpec, protocol::DEFAULT_PORT};
 
 /// Where the configuration is looked for unless told otherwise.
 pub const DEFAULT_PATH: &str = "/etc/p2pmusic.toml";

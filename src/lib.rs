@@ -1,6 +1,7 @@
 //! p2pmusic turns a handful of speakers into one peer-to-peer music swarm.
 
 mod aside;
+mod audio;
 mod catalog;
 mod cli;
 mod command;
@@ -19,7 +20,7 @@ mod media;
 mod node;
 mod pairing;
 mod peer;
-mod player;
+mod playback;
 mod port_owner;
 mod protocol;
 mod service;

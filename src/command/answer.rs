@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     catalog::{Database, Tag},
-    player::queue::{QueueId, QueueSlot},
+    playback::queue::{QueueId, QueueSlot},
     util::seconds,
 };
 

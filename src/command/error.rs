@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    player::queue::{QueueError, MAX_QUEUE},
+    playback::queue::{QueueError, MAX_QUEUE},
     util::text::about,
 };
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     catalog::Database,
-    player::{
+    playback::{
         queue::{Queue, QueueError},
         transport::Transport,
     },

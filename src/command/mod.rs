@@ -28,7 +28,7 @@ pub use self::{
 };
 use crate::{
     catalog::Tag,
-    player::{
+    playback::{
         queue::{QueueId, QueueItem, Single},
         transport::SeekTo,
     },

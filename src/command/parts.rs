@@ -1,6 +1,6 @@
 //! The parts of the state, of which a client waits for some to change.
 
-use crate::player::transport::PlayerChange;
+use crate::playback::transport::PlayerChange;
 
 /// A part of the state that a client can wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     catalog::{Database, FieldSet, FoundTrackRef, Interner, Tag},
     id::TrackId,
-    player::queue::{self, QueueItem, QueueSlot},
+    playback::queue::{self, QueueItem, QueueSlot},
 };
 
 /// A long answer under way. See the module's description.

@@ -1,7 +1,7 @@
 //! What a query finds, one thing after the other.
 
 use super::{answer::SongSum, song::SongRef};
-use crate::{catalog::Tag, player::queue::QueueId};
+use crate::{catalog::Tag, playback::queue::QueueId};
 
 /// Takes what a query finds, in its order.
 pub trait RowWriter {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     catalog::{Database, FoundTrackRef, Tag, Tags, TagsRef},
-    player::queue::QueueItem,
+    playback::queue::QueueItem,
     util::seconds,
 };
 

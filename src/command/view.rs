@@ -10,7 +10,7 @@ use crate::{
     catalog::Database,
     config::Role,
     id::{as_hex, PeerId},
-    player::{
+    playback::{
         queue::{Options, Queue, QueueId},
         transport::{PlayState, Transport},
     },

@@ -9,6 +9,7 @@ use std::{
 
 use super::server::{ControlConfig, ControlServer};
 use crate::{
+    audio::PlayerEvent,
     catalog::{Catalogue, Database, DatabaseMember, Entry, ListedEntry, Page, Tag},
     command::{
         execute::{execute, Controls, Executed},
@@ -21,10 +22,9 @@ use crate::{
     config::Role,
     id::{PeerId, TrackId},
     media::Container,
-    player::{
+    playback::{
         queue::Queue,
         transport::{Transport, TransportAction},
-        PlayerEvent,
     },
     protocol::PeerState,
 };

@@ -3,11 +3,11 @@
 
 use super::effect::{DownloadEffect, Effect, PlayerEffect};
 use crate::{
+    audio::{PlayId, PlayerEvent},
     catalog::Want,
     content::ranges::GroupSet,
     id::{EntryNo, PeerId, TrackId},
     node::{Event, FetchEvent, FetchId, Greeted, PlaySource, PlayerTrack, Unresolved},
-    player::{PlayId, PlayerEvent},
     protocol::Greeting,
     swarm::{order::FetchOrder, scheduler::RequestOutcome},
     util::few::Few,

@@ -3,12 +3,12 @@
 use std::{collections::VecDeque, net::SocketAddr};
 
 use crate::{
+    audio::PlayId,
     catalog::{SignedHead, Want},
     command::{CommandError, CommandOutcome, StateParts},
     content::ranges::GroupSet,
     id::{EntryNo, PeerId, TrackId},
     node::{Archival, AskId, ControlId, FetchId, Memory, PlayerAction, PlayerTrack},
-    player::PlayId,
     protocol::{Greeting, PeerReply},
     swarm::{budget::Precedence, guests::GuestId, order::FetchOrder, serving::own::OwnPart},
 };

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::chatter::Chatter;
 use crate::{
+    audio::PlayerEvent,
     node::{Event, MachineReport, ScanEvent},
-    player::PlayerEvent,
 };
 
 /// See the module's description.

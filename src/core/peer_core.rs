@@ -14,13 +14,13 @@ use super::{
     uploads::Uploads,
 };
 use crate::{
+    audio::{PlayId, PlayerEvent},
     command::{CommandRequest, StatePart, StateParts},
     id::{PeerId, TrackId},
     node::{
         Action, AskId, Bookmark, ControlId, Event, MachineReport, Node, NodeSetup, PlayAction,
         PlayerAction, RequestContext, Via,
     },
-    player::{PlayId, PlayerEvent},
     protocol::PeerRequest,
     swarm::{
         guests::{GuestId, Guests},

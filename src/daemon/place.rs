@@ -132,7 +132,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::player::{queue::Options, transport::PlayState};
+    use crate::playback::{queue::Options, transport::PlayState};
 
     fn bookmark(seconds: u64) -> Bookmark {
         Bookmark {

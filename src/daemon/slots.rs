@@ -99,7 +99,7 @@ mod tests {
     use crate::{
         daemon::stamp::ClockStamp,
         node::Bookmark,
-        player::{queue::Options, transport::PlayState},
+        playback::{queue::Options, transport::PlayState},
     };
 
     fn entry(seconds: u64) -> SlotContent {

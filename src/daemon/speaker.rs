@@ -20,6 +20,7 @@ use super::{
     BoundTracker, DaemonError,
 };
 use crate::{
+    audio::{Player, PlayerEvent, EVENT_BOUND},
     config::Config,
     content::{disk::FencedDisk, store::Store},
     discovery::{self, Announcement},
@@ -28,7 +29,6 @@ use crate::{
     library::LibraryEvent,
     node::{Event, NodeSetup, ResumeAs},
     peer::{Handle, Parts, Peer},
-    player::{Player, PlayerEvent, EVENT_BOUND},
     swarm::endpoint::Endpoint,
     tracker::link::LinkCommand,
     util::work,

@@ -176,8 +176,7 @@ mod tests {
     fn a_wav_opens_with_its_first_groups_only() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.WAV");
-        let mut file =
-            crate::player::output::wav::WavFile::create_16_bit(&path, 44_100, 2).unwrap();
+        let mut file = crate::audio::output::wav::WavFile::create_16_bit(&path, 44_100, 2).unwrap();
         file.append(&vec![0.25; 441_000]).unwrap();
         drop(file);
         let probed = probe(&path, File::open(&path).unwrap()).unwrap();
@@ -192,8 +191,7 @@ mod tests {
     fn what_reads_too_much_or_too_long_is_left_out_and_only_the_first_for_good() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.wav");
-        let mut file =
-            crate::player::output::wav::WavFile::create_16_bit(&path, 44_100, 2).unwrap();
+        let mut file = crate::audio::output::wav::WavFile::create_16_bit(&path, 44_100, 2).unwrap();
         file.append(&[0.25; 4410]).unwrap();
         drop(file);
         let recorder = |spent, deadline| {

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use minicbor::{Decode, Encode};
 
-use crate::player::{
+use crate::audio::PlayId;
+use crate::playback::{
     queue::{Options, Queue, QueueItem},
     transport::{PlayState, Transport},
-    PlayId,
 };
 
 /// Where a node is in its music.

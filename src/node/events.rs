@@ -11,6 +11,7 @@ use super::{
     PlayAction, Unresolved, UploadAnswer,
 };
 use crate::{
+    audio::{PlayId, PlayerEvent},
     catalog::{Catalogue, Deposit, Hash, SignedHead},
     command::{
         view::{DeviceView, LibraryView},
@@ -19,7 +20,6 @@ use crate::{
     config::Role,
     content::ranges::GroupSet,
     id::{PeerId, TrackId},
-    player::{PlayId, PlayerEvent},
     protocol::{Greeting, PeerRequest},
     tracker::link::TrackerEvent,
 };

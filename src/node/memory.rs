@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config::Resume,
-    player::{
+    playback::{
         queue::{self, Options, Queue, QueueItem},
         transport::PlayState,
     },

@@ -70,15 +70,15 @@ pub use self::{
     view::in_few_words,
 };
 use crate::{
+    audio::{PlayId, PlayerEvent},
     catalog::{Database, MemoryQuota},
     command::{Answer, CommandError, StatePart, StateParts},
     config::Role,
     content::ranges::GroupSet,
     id::PeerId,
-    player::{
+    playback::{
         queue::{Queue, QueueId, QueueItem},
         transport::{Cause, PlayState, Transport, TransportAction},
-        PlayId, PlayerEvent,
     },
     protocol::PeerRequest,
     swarm::requester::Requester,

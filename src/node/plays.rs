@@ -27,11 +27,12 @@ pub use self::{
     stream::{FetchEvent, FetchId},
 };
 use crate::{
+    audio::PlayId,
     catalog::{Database, FoundTrackRef},
     command::view::Missed,
     content::ranges::GroupSet,
     id::{group_count, EntryNo, PeerId, TrackId},
-    player::{queue::QueueItem, transport::Cause, PlayId},
+    playback::{queue::QueueItem, transport::Cause},
     protocol::Class,
     swarm::scheduler::StartBuffer,
     util::few::Few,

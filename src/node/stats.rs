@@ -25,7 +25,7 @@ use std::{
 
 use self::{sound::SoundStats, traffic::Traffic};
 use super::{plays::Local, PlayAction, UploadAnswer};
-use crate::{id::PeerId, player::PlayId, protocol::PeerRequest};
+use crate::{audio::PlayId, id::PeerId, protocol::PeerRequest};
 
 /// See the module's description.
 #[derive(Debug)]

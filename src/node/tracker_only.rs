@@ -19,7 +19,7 @@ use crate::{
         Answer, Command, CommandError, CommandOutcome, CommandRequest, NodeCommand, Query,
         Question, QueueCommand,
     },
-    player::queue::QueueError,
+    playback::queue::QueueError,
     protocol::PeerRecord,
 };
 

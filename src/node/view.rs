@@ -13,13 +13,13 @@ use super::{
     Interfaces, MachineReport, Node,
 };
 use crate::{
+    audio::{PlayId, PlayerEvent},
     catalog::Database,
     command::view::{DeviceView, LibraryView, MissedView, NodeView, PeerView},
     id::{PeerId, TrackId},
-    player::{
+    playback::{
         queue::{Queue, QueueItem},
         transport::PlayState,
-        PlayId, PlayerEvent,
     },
     protocol::{OlderNodes, PeerRecord, PeerState, OLDER},
     swarm::scheduler::StartBuffer,
@@ -313,7 +313,7 @@ impl Node {
 }
 
 /// The contents of the queue, as far as anybody knows them. At most as many as the
-/// queue takes, [`crate::player::queue::MAX_QUEUE`].
+/// queue takes, [`crate::playback::queue::MAX_QUEUE`].
 pub(super) fn queued(queue: &Queue, database: &Database) -> Vec<TrackId> {
     let items = queue.slots().iter().map(|slot| &slot.item);
     let listed = |item: &QueueItem| database.find_at(item.peer, &item.path)?.listed.track;

@@ -15,11 +15,11 @@ use super::{
     roster::Roster,
 };
 use crate::{
+    audio::PlayId,
     catalog::Database,
-    player::{
+    playback::{
         queue::{Queue, QueueId},
         transport::{Cause, PlayState, Transport},
-        PlayId,
     },
     protocol::PeerState,
 };

@@ -7,6 +7,7 @@ use smol::Task;
 
 use super::{bytes::StoreBytes, hello, workbench::Workbench, Input};
 use crate::{
+    audio::{Load, PlayId},
     content::{
         error::StoreError,
         file::{Blob, Uncached},
@@ -18,7 +19,6 @@ use crate::{
     library::Library,
     media::decode::{FileBytes, TrackBytes},
     node::{Event, FetchEvent, FetchId, MachineReport, PlaySource, PlayerTrack, Unresolved},
-    player::{Load, PlayId},
     swarm::{
         endpoint::PeerConnection,
         fetch::{self, ArrivingTrack, AskError, FetchProgress},

@@ -30,6 +30,7 @@ use self::{
     workbench::Workbench,
 };
 use crate::{
+    audio::{OutputSpec, PlayId, Player, PlayerEvent},
     content::{
         file::Blob,
         store::{Pin, Store},
@@ -43,7 +44,6 @@ use crate::{
         Archival, Bookmark, ControlId, Event, MachineReport, Memory, NodeSetup, PlayerAction,
         RequestContext,
     },
-    player::{OutputSpec, PlayId, Player, PlayerEvent},
     service::{LoopPulse, StatusLine},
     swarm::{
         endpoint::{Endpoint, PeerConnection},

@@ -5,12 +5,12 @@ use smol::Task;
 
 use super::{workbench::Workbench, Input};
 use crate::{
+    audio::{self, OutputSpec},
     command::view::{DeviceView, LeftOutView, LibraryView},
     control::server::ClientNotifier as ControlNotifier,
     core::LocalEffect,
     library::{Care, Library, LibraryEvent},
     node::{Archival, Bookmark, Event, MachineReport, Memory, ScanEvent},
-    player::{self, OutputSpec},
     util::work,
 };
 
@@ -81,8 +81,8 @@ impl Outlets {
 
 /// Finds out what sound devices there are, which takes alsa-lib a while.
 async fn devices(in_use: OutputSpec) -> Event {
-    let devices = work::unblock(player::devices).await;
-    let view = |device: player::DeviceInfo| DeviceView {
+    let devices = work::unblock(audio::devices).await;
+    let view = |device: audio::DeviceInfo| DeviceView {
         in_use: match &in_use {
             OutputSpec::Auto => device.is_auto,
             OutputSpec::Device(name) => *name == device.name,

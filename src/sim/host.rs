@@ -22,6 +22,7 @@ use super::{
     world::{Event, Overheard, World},
 };
 use crate::{
+    audio::PlayId,
     catalog::Deposit,
     config::{Resume, Role},
     core::PeerCore,
@@ -30,7 +31,6 @@ use crate::{
         self, Absence, Acquaintance, AskId, Bookmark, Interfaces, Memory, NodeSetup, PlayerTrack,
         RequestContext,
     },
-    player::PlayId,
     protocol::Decline,
     swarm::{budget::Budget, guests::GuestId},
     tenure::TenureRecord,

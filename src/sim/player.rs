@@ -18,12 +18,12 @@ use self::{
 };
 use super::music::Song;
 use crate::{
-    id::{EntryNo, TrackId},
-    node::{PlaySource, PlayerTrack},
-    player::{
+    audio::{
         deck::{Deck, DeckAction, DeckTrack},
         PlayId, PlayerEvent,
     },
+    id::{EntryNo, TrackId},
+    node::{PlaySource, PlayerTrack},
 };
 
 /// Whether the byte at an offset can be read.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{host::Host, net::HostNo, world::World};
-use crate::player::PlayerEvent;
+use crate::audio::PlayerEvent;
 
 /// What became of a play that its player was given.
 #[derive(Clone, Debug, Default)]

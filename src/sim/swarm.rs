@@ -13,12 +13,12 @@ use super::{
     world::{Event, World},
 };
 use crate::{
+    audio::PlayId,
     catalog::Want,
     content::ranges::GroupSet,
     core::{SliceOrder, UploadEffect},
     id::{EntryNo, Group, PeerId, TrackId},
     node::{self, AskId, CataloguePiece, FetchEvent, FetchId, Greeted},
-    player::PlayId,
     protocol::{Class, Decline, Get, Greeting, PeerReply, PeerRequest},
     swarm::{
         budget::Precedence, fetch::declined, guests::MAX_GUESTS, order::FetchOrder,

@@ -15,7 +15,7 @@ use crate::{
         Row,
     },
     control::mpd::{dates::format_time, print::audio_format},
-    player::{queue::Single, transport::PlayState},
+    playback::{queue::Single, transport::PlayState},
     protocol::PeerState,
     util::seconds::rounded,
 };

@@ -3,7 +3,7 @@
 use super::args::Switch;
 use crate::{
     command::Playback,
-    player::queue::{Options, Single},
+    playback::queue::{Options, Single},
 };
 
 /// An option of the queue.

@@ -14,7 +14,7 @@ use crate::{
         Chosen, Row,
     },
     control::mpd::print::audio_format,
-    player::{
+    playback::{
         queue::{QueueId, Single},
         transport::PlayState,
     },

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::player::transport::SeekTo;
+use crate::playback::transport::SeekTo;
 
 /// Where to seek to.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     command::{Placing, Playback},
-    player::transport::PlayState,
+    playback::transport::PlayState,
 };
 
 /// Plays some seconds on `device`, as a node would play any music.

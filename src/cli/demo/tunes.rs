@@ -14,7 +14,7 @@ use rodio::source::{Function, SignalGenerator, Source};
 use rodio::{ChannelCount, SampleRate};
 
 use super::score::{Instrument, Timbre, Tune};
-use crate::player::output::wav::WavFile;
+use crate::audio::output::wav::WavFile;
 
 /// Plays `piece` in stereo, `rate` frames a second; a rate of 0 counts as 1.
 pub fn compose(piece: Tune, rate: u32) -> impl Source {

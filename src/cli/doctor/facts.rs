@@ -5,8 +5,8 @@ use std::{net::IpAddr, net::SocketAddr, path::PathBuf};
 
 use super::person::{AccessPath, Person};
 use crate::{
+    audio::{MixerControl, OutputSpec},
     config::Config,
-    player::{MixerControl, OutputSpec},
 };
 
 /// All of it.

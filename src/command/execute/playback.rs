@@ -3,7 +3,7 @@
 use super::Controls;
 use crate::{
     command::{Answer, CommandError, CommandOutcome, Playback},
-    player::queue::Options,
+    playback::queue::Options,
 };
 
 pub(super) fn playback(

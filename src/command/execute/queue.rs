@@ -8,7 +8,7 @@ use crate::{
         view::QueuedView, AfterInsert, Answer, Chosen, CommandError, CommandOutcome, Filter,
         Insertion, Placing, Question, QueueCommand, QueueEdit, QueuePlace,
     },
-    player::{
+    playback::{
         queue::{self, Queue, QueueError, QueueId, QueueItem, QueueSlot},
         transport::PlayState,
     },

@@ -8,7 +8,7 @@ use std::{iter::Peekable, ops::Range, str::FromStr, time::Duration, vec};
 
 use crate::{
     command::{CommandError, QueuePlace},
-    player::queue::{QueueError, QueueId},
+    playback::queue::{QueueError, QueueId},
 };
 
 /// Bytes in a line, MPD's limit for what a client may send without a newline.

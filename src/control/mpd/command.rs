@@ -193,7 +193,7 @@ mod tests {
             DatabaseCommand, Filter, Placing, Playback, QueueCommand, QueueEdit, QueuePlace,
             Selection, Sort, SortBy, StatePart,
         },
-        player::{
+        playback::{
             queue::{QueueId, Single},
             transport::SeekTo,
         },

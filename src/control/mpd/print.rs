@@ -12,7 +12,7 @@ use crate::{
         view::{NodeView, PeerView, PlayerView, QueuedView, StateView},
         Answer, Chosen, Row,
     },
-    player::{
+    playback::{
         queue::{QueueId, Single},
         transport::PlayState,
     },

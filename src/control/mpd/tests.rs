@@ -10,13 +10,14 @@ use super::{
     tag::TagMask,
 };
 use crate::{
+    audio::PlayerEvent,
     catalog::{Database, KEPT_FOR},
     command::{
         plan::{Plan, PlanStep},
         Command, CommandOutcome, CommandRequest, DatabaseCommand, Placing,
     },
     control::fixture::{self, FixtureNode},
-    player::{transport::PlayState, PlayerEvent},
+    playback::transport::PlayState,
 };
 
 /// A node and a client of it.
@@ -349,7 +350,7 @@ fn a_full_queue_says_what_to_do() {
     let mut node = Harness::new();
     node.text("add kitchen/untagged.wav");
     let item = node.node.queue.slots()[0].item.clone();
-    let many = vec![item; crate::player::queue::MAX_QUEUE - 1];
+    let many = vec![item; crate::playback::queue::MAX_QUEUE - 1];
     node.node.queue.insert(many, None).unwrap();
     node.text("play 0");
     for line in [
@@ -363,7 +364,7 @@ fn a_full_queue_says_what_to_do() {
     }
     node.text("play 5");
     node.text("p2p_play_last \"kind of blue\"");
-    let full = crate::player::queue::MAX_QUEUE.to_string();
+    let full = crate::playback::queue::MAX_QUEUE.to_string();
     assert_eq!(node.values("status", "playlistlength"), [full]);
     assert_eq!(node.values("status", "song"), ["2"]);
     node.text("p2p_play whatever");

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
     use crate::{
         daemon::stamp::ClockStamp,
-        player::{queue::Options, transport::PlayState},
+        playback::{queue::Options, transport::PlayState},
     };
 
     fn bookmark(seconds: u64) -> Bookmark {

@@ -78,7 +78,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::player::{queue::Options, transport::PlayState};
+    use crate::playback::{queue::Options, transport::PlayState};
 
     fn entry(seconds: u64) -> SlotContent {
         SlotContent {

@@ -7,10 +7,7 @@ use std::{
 
 use super::{Play, PlayAction, PlayStage, PlayStep, Plays};
 use crate::{
-    catalog::Database,
-    command::view::Missed,
-    id::PeerId,
-    player::{queue::QueueItem, PlayId},
+    audio::PlayId, catalog::Database, command::view::Missed, id::PeerId, playback::queue::QueueItem,
 };
 
 /// The peer that a play waits for.

@@ -4,10 +4,11 @@ use std::{ops::Range, time::Duration};
 
 use super::PlayRequest;
 use crate::{
+    audio::PlayId,
     catalog::{Database, ListedRef, NotPlayable},
     id::{EntryNo, TrackId},
     media::{Container, MediaInfo},
-    player::{queue::QueueItem, transport::Cause, PlayId},
+    playback::{queue::QueueItem, transport::Cause},
 };
 
 /// What the player needs to know of a play.

@@ -7,11 +7,11 @@ use std::{
 
 use super::histogram::Histogram;
 use crate::{
+    audio::{PlayId, PlayerEvent},
     node::{
         plays::{ByteOrigin, Local},
         PlayerAction,
     },
-    player::{PlayId, PlayerEvent},
 };
 
 /// How often the sound stood still, and for how long.

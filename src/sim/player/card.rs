@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::player::{
+use crate::audio::{
     deck::{LineFacts, RingLook, RingOrder},
     pace::{LEAD, REST, RESUME, RING},
     spec::SampleShape,

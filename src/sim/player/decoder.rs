@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::{card::CardModel, Byte, Bytes, Told};
 use crate::{
-    id::{TrackId, GROUP_BYTES},
-    media::end::DecodeEnd,
-    node::{PlaySource, PlayerTrack},
-    player::{
+    audio::{
         report::{JobId, Report},
         spec::SampleShape,
         PlayId,
     },
+    id::{TrackId, GROUP_BYTES},
+    media::end::DecodeEnd,
+    node::{PlaySource, PlayerTrack},
     sim::music::Song,
     swarm::scheduler::READER_STRIDE,
 };

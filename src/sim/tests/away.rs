@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     node::{self, Absence},
-    player::transport::PlayState,
+    playback::transport::PlayState,
     sim::{
         net::{Place, TrackerNo},
         world::Event,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use self::bench::{ModelBench, RealBench};
-use crate::player::OutputSpec;
+use crate::audio::OutputSpec;
 
 /// What is told of plays. That a device was opened is the device's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use super::Finding;
 use crate::{
+    audio::{MixerControl, OutputSpec},
     cli::doctor::facts::{DoctorFacts, NodeAnswer, Tried},
-    player::{MixerControl, OutputSpec},
 };
 
 pub fn device(facts: &DoctorFacts) -> Option<Finding> {

@@ -10,6 +10,7 @@ use Level::{Note, Ok as Fine, Wrong};
 
 use super::*;
 use crate::{
+    audio::{MixerControl, OutputSpec},
     cli::doctor::{
         facts::{
             Buffers, Dir, DirectoryContent, FileSystem, Firewall, Interface, Key, LocalInterfaces,
@@ -19,7 +20,6 @@ use crate::{
         person::{AccessPath, PathEnd, PathStep, Person},
     },
     config::Config,
-    player::{MixerControl, OutputSpec},
 };
 
 /// The way to `path`, whose parents everybody may pass.

@@ -22,9 +22,9 @@ use super::{
     person::Person,
 };
 use crate::{
+    audio::{self, MixerControl},
     config::{self, Config, TrackerAt, DEFAULT_PATH},
     daemon::dirs,
-    player::{self, MixerControl},
 };
 
 /// Looks at everything, with the configuration at `path`.
@@ -114,7 +114,7 @@ impl ParallelLooks {
                 .map(|(dir, path)| (dir, aside::look(move || files::music(&path))))
                 .collect(),
             sound: is_peer.then(|| aside::look(move || sound::device(device, runs))),
-            knobs: config.role.is_peer().then(|| aside::look(player::controls)),
+            knobs: config.role.is_peer().then(|| aside::look(audio::controls)),
             ports: aside::look(move || match is_known {
                 true => network::ports(&for_ports, knows_node),
                 false => Vec::new(),

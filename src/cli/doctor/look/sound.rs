@@ -1,8 +1,8 @@
 //! The sound device.
 
 use crate::{
+    audio::{self, OutputError, OutputSpec},
     cli::doctor::facts::{SoundDevice, Tried},
-    player::{self, OutputError, OutputSpec},
 };
 
 /// Tries the configured device, unless a node runs that may play on it.
@@ -15,7 +15,7 @@ pub fn device(wanted: OutputSpec, node_runs: bool) -> SoundDevice {
             return SoundDevice { wanted, tried };
         }
     };
-    let tried = match player::try_out(name) {
+    let tried = match audio::try_out(name) {
         Ok((name, shape)) => Tried::Opens {
             name,
             takes: format!("{} Hz, {} channels", shape.rate, shape.channels),

@@ -12,7 +12,7 @@ use crate::{
         filter::{take, take_some},
         idle,
     },
-    player::{
+    playback::{
         queue::{QueueId, Single},
         transport::SeekTo,
     },

@@ -6,13 +6,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    audio::{PlayId, PlayerEvent},
     content::ranges::GroupSet,
     id::{PeerId, TrackId},
     node::{
         plays::{ByteOrigin, Local},
         FetchEvent, FetchId,
     },
-    player::{PlayId, PlayerEvent},
     swarm::scheduler::{RequestId, RequestOutcome},
 };
 

@@ -14,13 +14,13 @@ use super::{
     Piece, PlayerBench, STEP,
 };
 use crate::{
+    audio::{self, output::wav::WavFile, Load, OutputSpec, PlayId, PlayerEvent},
     id::TrackId,
     media::{
         decode::{Cancel, ReadStop, TrackBytes},
         Container, MediaInfo,
     },
     node::{PlaySource, PlayerTrack},
-    player::{self, output::wav::WavFile, Load, OutputSpec, PlayId, PlayerEvent},
     sim::{
         music::Song,
         player::{Byte, Bytes, Player, Told},
@@ -29,7 +29,7 @@ use crate::{
 
 /// The real player, in real time.
 pub struct RealBench {
-    player: player::Player,
+    player: audio::Player,
     events: async_channel::Receiver<PlayerEvent>,
     bytes: BTreeMap<u64, Arc<LateBytes>>,
     heard: Vec<Heard>,
@@ -39,9 +39,9 @@ pub struct RealBench {
 impl RealBench {
     pub fn new(output: impl Fn(&Path) -> OutputSpec) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (sender, events) = async_channel::bounded(player::EVENT_BOUND);
+        let (sender, events) = async_channel::bounded(audio::EVENT_BOUND);
         Self {
-            player: player::Player::spawn(output(dir.path()), sender).unwrap(),
+            player: audio::Player::spawn(output(dir.path()), sender).unwrap(),
             events,
             bytes: BTreeMap::new(),
             heard: Vec::new(),

@@ -7,9 +7,9 @@ use alsa::pcm::{Access, Format, Frames, HwParams, TstampType, PCM};
 use alsa::{Direction, Error, ValueOr};
 use nix::libc;
 
-use crate::player::output::choice::Ability;
-use crate::player::ring::frames_in;
-use crate::player::spec::SampleShape;
+use crate::audio::output::choice::Ability;
+use crate::audio::ring::frames_in;
+use crate::audio::spec::SampleShape;
 
 /// How a card gets its samples, the best one first: 32 bits keep 24-bit material exact, and
 /// 16-bit material at low volume.

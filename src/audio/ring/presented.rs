@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::player::raw_time::RawTime;
+use crate::audio::raw_time::RawTime;
 
 /// Frames of the ring that are presented one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,14 +16,12 @@ mod mixer;
 mod outbox;
 pub mod output;
 pub mod pace;
-pub mod queue;
 mod raw_clock;
 mod raw_time;
 pub mod report;
 mod ring;
 pub mod spec;
 mod supervisor;
-pub mod transport;
 mod underruns;
 
 use std::sync::{Arc, Mutex, PoisonError};

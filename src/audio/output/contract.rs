@@ -18,8 +18,8 @@ use super::{
     rodio::{self, CpalCard},
     Output,
 };
-use crate::player::deck::RingOrder::{Drop, End, Pause, Release};
-use crate::player::spec::OutputSpec;
+use crate::audio::deck::RingOrder::{Drop, End, Pause, Release};
+use crate::audio::spec::OutputSpec;
 
 impl dyn OutputBench + '_ {
     /// Content of `FRAMES` frames, of which no two are alike, and the end behind it.

@@ -1,8 +1,8 @@
 //! Jobs that are ended in each stage.
 
 use super::*;
+use crate::audio::ring::ring;
 use crate::media::{decode::ReadStop, Container};
-use crate::player::ring::ring;
 
 /// A WAV of silence, of which nothing comes before it is let come.
 struct Withheld {

@@ -8,9 +8,9 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::wav::WavFile;
-use crate::player::raw_clock::raw_now;
-use crate::player::ring::{frames_in, Renderer};
-use crate::player::spec::SampleShape;
+use crate::audio::raw_clock::raw_now;
+use crate::audio::ring::{frames_in, Renderer};
+use crate::audio::spec::SampleShape;
 
 /// A line that is paced by the clock.
 pub struct PacedLine {

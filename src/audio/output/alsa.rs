@@ -11,9 +11,9 @@ mod setup;
 
 use super::choice::{nearest, Ability, DeviceInfo};
 use super::{CardLine, SoundCard};
-use crate::player::alsa_silence::with_alsa_silenced;
-use crate::player::ring::Renderer;
-use crate::player::spec::{OutputError, SampleShape};
+use crate::audio::alsa_silence::with_alsa_silenced;
+use crate::audio::ring::Renderer;
+use crate::audio::spec::{OutputError, SampleShape};
 use fault::in_words;
 use line::AlsaLine;
 use setup::CardFormat;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::player::events::PlayId;
+use crate::audio::events::PlayId;
 
 /// The plays that are under way, as they lie in the ring.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    media::MediaInfo,
-    player::{
+    audio::{
         events::{PlayId, PlayerEvent},
         report::JobId,
         spec::SampleShape,
     },
+    media::MediaInfo,
 };
 
 /// A track to play, from bytes that only the driver knows.

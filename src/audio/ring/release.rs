@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::player::raw_time::RawTime;
+use crate::audio::raw_time::RawTime;
 
 /// That a frame of the ring is to be presented at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

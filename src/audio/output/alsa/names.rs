@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use alsa::{card, device_name::HintIter, Ctl, Direction};
 
-use crate::player::output::choice::{mark_auto, DeviceInfo};
+use crate::audio::output::choice::{mark_auto, DeviceInfo};
 
 /// All names, in ALSA's order: what its configuration hints at, then the hardware by numbers.
 pub fn all() -> Vec<DeviceInfo> {

@@ -7,7 +7,7 @@ use crate::{
     catalog::Tags,
     id::PeerId,
     media::Container,
-    player::queue::{QueueItem, QueueItemInfo},
+    playback::queue::{QueueItem, QueueItemInfo},
 };
 
 /// A transport with its queue, and what it has been told to do.

@@ -1,6 +1,6 @@
 //! Which sound card and which of its rates are taken, whatever drives it.
 
-use crate::player::spec::SampleShape;
+use crate::audio::spec::SampleShape;
 
 /// A name that `audio.device` can have.
 #[derive(Clone, Debug, PartialEq, Eq)]

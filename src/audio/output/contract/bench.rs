@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::cards::FarEnd;
 use super::STEP;
-use crate::player::deck::{RingLook, RingOrder};
-use crate::player::output::{choice::CD, Output, OutputStream};
-use crate::player::raw_clock::raw_now;
-use crate::player::ring::Feed;
-use crate::player::spec::OutputError;
+use crate::audio::deck::{RingLook, RingOrder};
+use crate::audio::output::{choice::CD, Output, OutputStream};
+use crate::audio::raw_clock::raw_now;
+use crate::audio::ring::Feed;
+use crate::audio::spec::OutputError;
 use crate::sim::player::card::CardModel;
 
 /// An open output, and what is heard of it.

@@ -15,12 +15,12 @@ use std::os::fd::AsRawFd as _;
 
 use super::fault::{fault, in_words, CardFault};
 use super::setup::{CardFormat, CardSetup};
-use crate::player::alsa_silence::silence_alsa_on_this_thread;
-use crate::player::output::CardLine;
-use crate::player::raw_clock::raw_now;
-use crate::player::raw_time::RawTime;
-use crate::player::ring::{Pcm, Renderer};
-use crate::player::spec::SampleShape;
+use crate::audio::alsa_silence::silence_alsa_on_this_thread;
+use crate::audio::output::CardLine;
+use crate::audio::raw_clock::raw_now;
+use crate::audio::raw_time::RawTime;
+use crate::audio::ring::{Pcm, Renderer};
+use crate::audio::spec::SampleShape;
 
 /// An open card.
 pub struct AlsaLine {
@@ -387,14 +387,14 @@ const ERROR_PAUSE: Duration = Duration::from_millis(5);
 #[cfg(target_pointer_width = "64")]
 const MAX_AGE: Duration = Duration::from_millis(200);
 
-/// As poll has it. A card that is silent for long is noticed elsewhere (`player/health.rs`).
+/// As poll has it. A card that is silent for long is noticed elsewhere (`audio/health.rs`).
 const FOR_EVER: i32 = -1;
 
 #[cfg(test)]
 mod tests {
     use super::super::setup;
     use super::*;
-    use crate::player::output::choice::CD;
+    use crate::audio::output::choice::CD;
 
     #[test]
     #[cfg(target_pointer_width = "64")]

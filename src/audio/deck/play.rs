@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::{action::DeckTrack, places::RingMark};
 use crate::{
+    audio::{report::JobId, spec::SampleShape},
     media::end::DecodeEnd,
-    player::{report::JobId, spec::SampleShape},
 };
 
 /// See the module's description.

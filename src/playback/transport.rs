@@ -15,11 +15,10 @@ use std::{collections::VecDeque, time::Duration};
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-use crate::util::seconds;
-
-use super::{
-    queue::{Options, Queue, QueueError, QueueId, Single},
-    PlayId, PlayerEvent,
+use super::queue::{Options, Queue, QueueError, QueueId, Single};
+use crate::{
+    audio::{PlayId, PlayerEvent},
+    util::seconds,
 };
 
 /// Whether there is sound.

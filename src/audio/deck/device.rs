@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::action::{LineFacts, RingLook};
-use crate::player::{
+use crate::audio::{
     events::PlayerEvent,
     health::{DevicePulse, Outage, PROVEN},
     spec::{OutputError, SampleShape},

@@ -20,10 +20,10 @@ use rodio::cpal::{
 
 use super::choice::{mark_auto, nearest, Ability, DeviceInfo};
 use super::{CardLine, SoundCard};
-use crate::player::alsa_silence::{silence_alsa_on_this_thread, with_alsa_silenced};
-use crate::player::raw_clock::raw_now;
-use crate::player::ring::{frames_in, Pcm, Renderer};
-use crate::player::spec::{OutputError, SampleShape};
+use crate::audio::alsa_silence::{silence_alsa_on_this_thread, with_alsa_silenced};
+use crate::audio::raw_clock::raw_now;
+use crate::audio::ring::{frames_in, Pcm, Renderer};
+use crate::audio::spec::{OutputError, SampleShape};
 
 /// All names that can be put out to, in ALSA's order.
 pub fn devices() -> Vec<DeviceInfo> {

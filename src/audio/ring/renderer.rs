@@ -11,8 +11,8 @@ use rtrb::Consumer;
 use super::presented::Stretches;
 use super::release::{Release, ReleaseStep};
 use super::{frames_in, Pcm, RingState, AT_ONCE};
-use crate::player::pace::RESUME;
-use crate::player::raw_time::RawTime;
+use crate::audio::pace::RESUME;
+use crate::audio::raw_time::RawTime;
 
 /// What a call of [`Renderer::render`] put out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::player::ring::Pcm as _;
-use crate::player::spec::{OutputError, SampleShape};
+use crate::audio::ring::Pcm as _;
+use crate::audio::spec::{OutputError, SampleShape};
 
 /// The file that `wav:PATH` names.
 ///
