@@ -104,7 +104,7 @@ pub struct RingLook {
     pub calls: u64,
     /// Frames that left the ring, played or dropped.
     pub read: u64,
-    /// When the first frame since it was released last went to the device.
+    /// When the first frame since it was released last was presented.
     pub first_frame_at: Option<Instant>,
     /// How often the device wanted frames that were not there, however shortly.
     pub underruns: u32,
