@@ -175,8 +175,8 @@ impl Worker {
             opened.seek(job.from)?;
         }
         let shape = SampleShape {
-            rate: opened.rate,
-            channels: opened.channels,
+            rate: opened.media.rate,
+            channels: opened.media.channels,
             bits: opened.bits,
         };
         self.inbox.report(Report::Opened(job.id, shape));
@@ -283,7 +283,7 @@ enum TrackPipeline {
 
 impl TrackPipeline {
     fn new(opened: Opened, rate: u32) -> Self {
-        let (from, layout) = (opened.rate, opened.channels);
+        let (from, layout) = (opened.media.rate, opened.media.channels);
         let samples = Samples {
             opened,
             decoded: Vec::new(),
@@ -307,13 +307,13 @@ impl TrackPipeline {
         let (layout, decoded);
         let samples = match self {
             Self::Exact(samples) => {
-                layout = samples.opened.channels;
+                layout = samples.opened.media.channels;
                 decoded = samples.by_ref().take(frames * usize::from(layout));
                 remix(decoded, layout, channels, out);
                 samples
             }
             Self::Resampled(converter) => {
-                layout = converter.inner().opened.channels;
+                layout = converter.inner().opened.media.channels;
                 let converted = converter.by_ref().take(frames * usize::from(layout));
                 remix(converted, layout, channels, out);
                 converter.inner()

@@ -341,7 +341,7 @@ fn examine(found: &FoundFile, core: &Core) -> Result<(Record, Option<String>), P
     };
     let file = core.fence.open(&found.path).map_err(lost)?;
     let probed = (core.probe)(&found.path, file.try_clone().map_err(lost)?)?;
-    let tagged = tags::read(&file, probed.container);
+    let tagged = tags::read(&file, probed.media.container);
     let Some(listed) = listed(found, probed, tagged.tags, tagged.duration) else {
         return Err(ProbeRejection {
             why: "what it says of itself breaks the rules of a catalogue".to_owned(),

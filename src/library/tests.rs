@@ -9,7 +9,7 @@ use std::{
 
 use super::*;
 use crate::catalog::{samples::SampleOwner, EntryRef};
-use crate::media::Container;
+use crate::media::{Container, MediaInfo};
 
 /// A library over directories of its own, and how often it looked inside a
 /// file.
@@ -115,13 +115,15 @@ fn probe(path: &Path) -> Result<Probed, ProbeRejection> {
         return Err(unfit("it took too long", false));
     }
     Ok(Probed {
-        container: Container::Wav,
-        rate: 8000,
-        channels: 1,
+        media: MediaInfo {
+            rate: 8000,
+            channels: 1,
+            duration: Duration::from_secs(1),
+            audio_start: Some(0),
+            ..MediaInfo::cd(Container::Wav)
+        },
         bits: Some(8),
-        duration: Duration::from_secs(1),
         opening: Vec::new(),
-        audio_start: 0,
     })
 }
 

@@ -20,7 +20,7 @@ use rodio::{Decoder, Source};
 use super::end::DecodeEnd;
 use super::guard::guarded;
 use super::view::{View, ViewError};
-use super::Container;
+use super::{Container, MediaInfo};
 
 /// A request to give up, shared by its sender and the reader.
 #[derive(Clone, Debug, Default)]
@@ -164,16 +164,9 @@ pub enum OpenError {
 pub struct Opened {
     /// The samples, interleaved.
     pub source: Decoder<Reader>,
-    /// Frames a second.
-    pub rate: u32,
-    /// Samples a frame.
-    pub channels: u16,
+    pub media: MediaInfo,
     /// Bits a sample; lossy formats have none.
     pub bits: Option<u8>,
-    /// Length, where the file tells.
-    pub duration: Option<Duration>,
-    /// Where in the file the sound begins.
-    pub audio_start: u64,
     progress: ReadProgress,
 }
 
@@ -194,12 +187,13 @@ impl Opened {
     /// # Errors
     /// The [`DecodeEnd`] that takes the place of the rest.
     pub fn seek(&mut self, position: Duration) -> Result<(), DecodeEnd> {
-        if self.duration.is_some_and(|length| position >= length) {
+        let length = self.media.duration;
+        if !length.is_zero() && position >= length {
             return Err(DecodeEnd::Ended);
         }
         // The decoder cuts off fractions of a frame, and may find one frame less
         // than was meant; half a frame more leaves no doubt.
-        let rate = f64::from(self.rate);
+        let rate = f64::from(self.media.rate);
         let frame = (position.as_secs_f64() * rate).round() + 0.5;
         let middle = Duration::from_secs_f64(frame / rate);
         let source = &mut self.source;
@@ -216,10 +210,10 @@ impl Opened {
     /// Appends up to `frames` whole frames to `out`; fewer than asked for means
     /// that the track is over, and [`Self::end`] says how.
     pub fn decode(&mut self, frames: usize, out: &mut Vec<f32>) -> Result<usize, DecodeEnd> {
-        let channels = usize::from(self.channels);
+        let channels = usize::from(self.media.channels);
         let start = out.len();
         let source = &mut self.source;
-        let (rate, layout) = (self.rate, self.channels);
+        let (rate, layout) = (self.media.rate, self.media.channels);
         let steady = guarded(|| {
             for _ in 0..frames {
                 let Some(first) = source.next() else { break };
@@ -371,11 +365,14 @@ fn open_as(
         return Err(malformed(format!("{rate} Hz, {channels} channels")));
     }
     Ok(Opened {
-        rate,
-        channels,
+        media: MediaInfo {
+            container,
+            rate,
+            channels,
+            duration: source.total_duration().unwrap_or_default(),
+            audio_start: Some(audio_start),
+        },
         bits,
-        duration: source.total_duration(),
-        audio_start,
         source,
         progress: progress.clone(),
     })

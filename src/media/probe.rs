@@ -57,7 +57,7 @@ fn open(path: &Path, bytes: &Arc<Recorder>) -> Result<Probed, ProbeError> {
     let first = begin(bytes, container, None)?;
     // The listener will have the hint, and so may read less.
     bytes.forget();
-    let found = begin(bytes, container, Some(first.audio_start))?;
+    let found = begin(bytes, container, first.media.audio_start)?;
     Ok(Probed {
         opening: few(bytes.touched(), bytes.size()),
         ..found
@@ -82,13 +82,9 @@ fn begin(
         return Err(ProbeError::Silent(why));
     }
     Ok(Probed {
-        container,
-        rate: opened.rate,
-        channels: opened.channels,
+        media: opened.media,
         bits: opened.bits,
-        duration: opened.duration.unwrap_or_default(),
         opening: Vec::new(),
-        audio_start: opened.audio_start,
     })
 }
 
@@ -180,9 +176,12 @@ mod tests {
         file.append(&vec![0.25; 441_000]).unwrap();
         drop(file);
         let probed = probe(&path, File::open(&path).unwrap()).unwrap();
-        assert_eq!((probed.rate, probed.channels), (44_100, 2));
-        assert_eq!((probed.bits, probed.audio_start), (Some(16), 44));
-        assert_eq!(probed.duration, Duration::from_secs(5));
+        assert_eq!((probed.media.rate, probed.media.channels), (44_100, 2));
+        assert_eq!(
+            (probed.bits, probed.media.audio_start),
+            (Some(16), Some(44))
+        );
+        assert_eq!(probed.media.duration, Duration::from_secs(5));
         let opening: u64 = probed.opening.iter().map(|r| r.end - r.start).sum();
         assert!(opening <= 4 * GROUP_BYTES, "{:?}", probed.opening);
     }

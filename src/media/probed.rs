@@ -1,29 +1,21 @@
 //! What is known of a file that was opened as a listener would: its sound, and what was read
 //! until that began.
 
-use std::{ops::Range, time::Duration};
+use std::ops::Range;
 
-use super::Container;
+use super::MediaInfo;
 use crate::id::GROUP_BYTES;
 
 /// What a listener wants to know beforehand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probed {
-    /// What the sound is packed in, by the extension.
-    pub container: Container,
-    /// Frames a second.
-    pub rate: u32,
-    /// Samples a frame.
-    pub channels: u16,
+    /// Its container is that of the extension.
+    pub media: MediaInfo,
     /// Bits a sample; lossy formats have none.
     pub bits: Option<u8>,
-    /// Length; zero where the file does not tell.
-    pub duration: Duration,
     /// The bytes to be had before the first sound, in whole chunk groups: at
     /// most [`OPENING_RANGES`] ranges, ascending and apart.
     pub opening: Vec<Range<u64>>,
-    /// Where in the file the sound begins.
-    pub audio_start: u64,
 }
 
 /// Why a file is left out.

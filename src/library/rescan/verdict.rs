@@ -75,9 +75,9 @@ pub(super) fn listed(
     tags: Tags,
     by_tags: Option<Duration>,
 ) -> Option<ListedEntry> {
-    let duration = match probed.duration.is_zero() {
+    let duration = match probed.media.duration.is_zero() {
         true => by_tags.unwrap_or_default(),
-        false => probed.duration,
+        false => probed.media.duration,
     };
     // As it will be read again.
     let duration = Duration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
@@ -90,14 +90,14 @@ pub(super) fn listed(
             .modified
             .0
             .clamp(*MODIFIED.start(), *MODIFIED.end()),
-        rate: probed.rate,
-        channels: probed.channels,
+        rate: probed.media.rate,
+        channels: probed.media.channels,
         bits: probed.bits,
         duration,
         opening: probed.opening.into(),
-        audio_start: probed.audio_start,
+        audio_start: probed.media.audio_start.unwrap_or_default(),
         tags,
-        ..ListedEntry::in_container(probed.container)
+        ..ListedEntry::in_container(probed.media.container)
     };
     let encoded = encode_listed(&listed);
     let fits = encoded.len() <= MAX_ENTRY_BYTES && decode_listed(&encoded).is_ok();
@@ -127,7 +127,7 @@ mod tests {
         catalog::{samples, Tag},
         id::TrackId,
         library::index::record::Note,
-        media::Container,
+        media::{Container, MediaInfo},
     };
 
     fn stamp(size: u64) -> FileStamp {
@@ -246,13 +246,13 @@ mod tests {
             },
         };
         let probed = |seconds| Probed {
-            container: Container::Mp3,
-            rate: 44_100,
-            channels: 2,
+            media: MediaInfo {
+                duration: Duration::from_secs(seconds),
+                audio_start: Some(10),
+                ..MediaInfo::cd(Container::Mp3)
+            },
             bits: None,
-            duration: Duration::from_secs(seconds),
             opening: vec![0..2_000, 3_000..5_000],
-            audio_start: 10,
         };
         let tags = || Tags::from_iter([(Tag::Title, "A".to_owned())]);
         let by_tags = Some(Duration::from_secs(9));
