@@ -89,10 +89,12 @@ impl TrackerOnly<'_> {
         })
     }
 
+    /// The peers by the names that they are registered as. The node is none of them: of a peer
+    /// with its name, neither is another's.
     fn roster(&self, now: Instant) -> Roster {
         let (setup, interfaces) = (self.setup, self.interfaces.clone());
-        let mut roster = Roster::new(setup.me, &setup.name, interfaces, setup.seed, now);
-        roster.handle_registered(self.here, &setup.name, now);
+        let mut roster = Roster::new(setup.me, NO_NAME, interfaces, setup.seed, now);
+        roster.handle_registered(self.here, NO_NAME, now);
         for record in &self.peers {
             roster.handle_record(record.clone(), now);
         }
@@ -105,7 +107,7 @@ impl TrackerOnly<'_> {
         let roster = self.roster(now);
         NodeView {
             peer: self.setup.me,
-            name: roster.own_name().clone(),
+            name: self.setup.name.as_str().into(),
             role: self.setup.role,
             standing: TrackerStanding::Itself,
             tracker: "this node".into(),
@@ -127,6 +129,9 @@ impl TrackerOnly<'_> {
         }
     }
 }
+
+/// Which no peer can have.
+const NO_NAME: &str = "";
 
 #[cfg(test)]
 mod tests {
@@ -154,9 +159,9 @@ mod tests {
             memory_bytes: 1 << 30,
             known_after: Duration::ZERO,
         };
-        let peer = |id, state| PeerRecord {
+        let peer = |id, name: &str, state| PeerRecord {
             peer: PeerId([id; 32]),
-            name: format!("peer{id}"),
+            name: name.into(),
             state,
             candidates: vec![Candidate::WithTracker { port: 4671 }],
         };
@@ -166,7 +171,10 @@ mod tests {
             begun: now,
             interfaces: Interfaces::default(),
             here: IpAddr::from([192, 168, 1, 2]),
-            peers: vec![peer(2, PeerState::Up), peer(3, PeerState::Suspect)],
+            peers: vec![
+                peer(2, "kitchen", PeerState::Up),
+                peer(3, "attic", PeerState::Suspect),
+            ],
             notices: vec!["the disk is full".into()],
         };
         node.answer(CommandRequest::Command(command), now)
@@ -222,7 +230,8 @@ mod tests {
             peers.iter().all(|peer| peer.address == address),
             "{peers:?}"
         );
-        assert_eq!(peers.len(), 2);
+        let names: Vec<_> = peers.iter().map(|peer| &*peer.name).collect();
+        assert_eq!(names, ["kitchen", "attic"], "as they are registered");
         let Ok(CommandOutcome::Answer(Answer::State(state))) =
             answer(Command::Node(NodeCommand::State))
         else {
