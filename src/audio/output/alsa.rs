@@ -9,7 +9,7 @@ mod line;
 mod names;
 mod setup;
 
-use super::choice::{nearest, Ability, DeviceInfo};
+use super::choice::{choose, nearest, Ability, DeviceInfo};
 use super::{CardLine, SoundCard};
 use crate::audio::alsa_silence::with_alsa_silenced;
 use crate::audio::ring::Renderer;
@@ -55,21 +55,7 @@ impl AlsaCard {
     }
 
     fn look_up(&self) -> Result<AlsaFacts, OutputError> {
-        let found = names::all();
-        let is_it = |device: &&DeviceInfo| match &self.wanted {
-            Some(name) => device.name == *name,
-            None => device.is_auto,
-        };
-        let Some(device) = found.iter().find(is_it) else {
-            return Err(match &self.wanted {
-                Some(name) => OutputError::Unknown {
-                    name: name.clone(),
-                    known: found.iter().map(|d| d.name.clone()).collect(),
-                },
-                None => OutputError::NoCard,
-            });
-        };
-        let name = device.name.clone();
+        let name = choose(names::all(), |device| device, self.wanted.as_deref())?.name;
         let can = setup::open(&name).and_then(|pcm| setup::abilities(&pcm));
         match can {
             Ok((formats, abilities)) => Ok(AlsaFacts {

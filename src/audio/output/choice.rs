@@ -1,6 +1,6 @@
 //! Which sound card and which of its rates are taken, whatever drives it.
 
-use crate::audio::spec::SampleShape;
+use crate::audio::spec::{OutputError, SampleShape};
 
 /// A name that `audio.device` can have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,29 @@ pub fn mark_auto(devices: &mut [DeviceInfo]) {
         .or_else(|| at(&|d| d.name == "default"));
     if let Some(auto) = auto {
         devices[auto].is_auto = true;
+    }
+}
+
+/// The device of that name among those that were `found`; without a name, the one of `auto`.
+///
+/// # Errors
+/// [`OutputError::Unknown`] with the names that there are, or [`OutputError::NoCard`].
+pub fn choose<D>(
+    mut found: Vec<D>,
+    info: fn(&D) -> &DeviceInfo,
+    wanted: Option<&str>,
+) -> Result<D, OutputError> {
+    let at = found.iter().position(|device| match wanted {
+        Some(name) => info(device).name == name,
+        None => info(device).is_auto,
+    });
+    match (at, wanted) {
+        (Some(at), _) => Ok(found.swap_remove(at)),
+        (None, None) => Err(OutputError::NoCard),
+        (None, Some(name)) => Err(OutputError::Unknown {
+            name: name.to_owned(),
+            known: found.iter().map(|d| info(d).name.clone()).collect(),
+        }),
     }
 }
 
@@ -135,5 +158,25 @@ mod tests {
             let planned = nearest(&abilities, wanted).map(|shape| (shape.rate, shape.channels));
             assert_eq!(planned, shape, "{wanted:?} of {abilities:?}");
         }
+    }
+
+    #[test]
+    fn a_name_is_taken_as_it_is_and_auto_as_it_is_marked() {
+        let found = |auto: Option<&str>| {
+            let info = |name: &str| DeviceInfo {
+                name: name.into(),
+                description: String::new(),
+                is_auto: auto == Some(name),
+            };
+            vec![info("null"), info("hw:1,0")]
+        };
+        let chosen = |auto, wanted| choose(found(auto), |info| info, wanted).map(|info| info.name);
+        assert_eq!(chosen(Some("hw:1,0"), None).unwrap(), "hw:1,0");
+        assert_eq!(chosen(Some("hw:1,0"), Some("null")).unwrap(), "null");
+        assert!(matches!(chosen(None, None), Err(OutputError::NoCard)));
+        let Err(OutputError::Unknown { name, known }) = chosen(None, Some("hw:2,0")) else {
+            panic!("there is none of that name");
+        };
+        assert_eq!((&*name, known.len()), ("hw:2,0", 2));
     }
 }

@@ -18,7 +18,7 @@ use rodio::cpal::{
     SupportedBufferSize, SupportedStreamConfigRange,
 };
 
-use super::choice::{mark_auto, nearest, Ability, DeviceInfo};
+use super::choice::{choose, mark_auto, nearest, Ability, DeviceInfo};
 use super::{CardLine, SoundCard};
 use crate::audio::alsa_silence::{silence_alsa_on_this_thread, with_alsa_silenced};
 use crate::audio::raw_clock::raw_now;
@@ -63,28 +63,15 @@ impl CpalCard {
     }
 
     fn look_up(&self) -> Result<CpalFacts, OutputError> {
-        let found = enumerate();
-        let is_it = |(info, _): &&(DeviceInfo, Device)| match &self.wanted {
-            Some(name) => info.name == *name,
-            None => info.is_auto,
-        };
-        let Some((info, device)) = found.iter().find(is_it) else {
-            return Err(match &self.wanted {
-                Some(name) => OutputError::Unknown {
-                    name: name.clone(),
-                    known: found.iter().map(|(info, _)| info.name.clone()).collect(),
-                },
-                None => OutputError::NoCard,
-            });
-        };
-        let name = info.name.clone();
+        let (info, device) = choose(enumerate(), |(info, _)| info, self.wanted.as_deref())?;
+        let name = info.name;
         match device.supported_output_configs() {
             Ok(ranges) => Ok(CpalFacts {
                 name,
-                device: device.clone(),
                 ranges: ranges
                     .filter(|range| preference(range.sample_format()).is_some())
                     .collect(),
+                device,
             }),
             Err(error) => Err(OutputError::Unusable {
                 name,
