@@ -473,7 +473,7 @@ impl Plays {
     ) -> Result<Play, String> {
         let item = request.item.clone();
         let found = database.find_at(item.peer, &item.path);
-        let track = found.and_then(|f| f.listed.track).or(item.track);
+        let track = content_of(&item, found, database);
         if let (Some(found), true) = (found, item.peer == self.me) {
             let shape = self.playable(found)?;
             let load = shape.load(&request, PlaySource::File(found.no));
@@ -565,3 +565,20 @@ impl Plays {
         self.steps.extend(swept.into_iter().map(PlayStep::Action));
     }
 }
+
+/// What `item` is: the content that its owner lists at the path now; where the owner has not hashed
+/// that yet, the content that lay there before, as long as a peer that is here has a copy of it.
+fn content_of(
+    item: &QueueItem,
+    found: Option<FoundTrackRef<'_>>,
+    database: &Database,
+) -> Option<TrackId> {
+    let Some(found) = found else {
+        return item.track;
+    };
+    let is_held = |track: &TrackId| database.holders(*track).next().is_some();
+    found.listed.track.or(item.track.filter(is_held))
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Play, PlayAction, PlayStage, PlayStep, Plays};
+use super::{content_of, Play, PlayAction, PlayStage, PlayStep, Plays};
 use crate::{
     audio::PlayId, catalog::Database, command::view::Missed, id::PeerId, playback::queue::QueueItem,
 };
@@ -140,7 +140,7 @@ impl Plays {
         is_up: impl Fn(PeerId) -> bool,
     ) -> bool {
         let found = database.find_at(item.peer, &item.path);
-        let track = found.and_then(|found| found.listed.track).or(item.track);
+        let track = content_of(item, found, database);
         let holders = track.into_iter().flat_map(|track| database.holders(track));
         let holders = holders.map(|(member, _, _)| member.peer);
         let owner = found.map(|found| found.member.peer);
