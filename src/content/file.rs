@@ -242,8 +242,7 @@ impl Blob {
 
     /// Takes verified items in and wakes the readers that wait for them.
     ///
-    /// Parents must come before the groups below them, as a slice has them. Arriving
-    /// bytes also take back an earlier [`Self::fail`].
+    /// Parents must come before the groups below them, as a slice has them.
     ///
     /// # Errors
     /// [`StoreError::Foreign`] for an item of another track, [`StoreError::Write`] when the
@@ -267,7 +266,6 @@ impl Blob {
             if let Some(proven) = &mut arrival.proven {
                 *proven = proven.union(&fresh);
             }
-            arrival.failed = None;
             self.arrived.notify_all();
         }
         written.and(proven)
@@ -451,7 +449,8 @@ impl Blob {
         self.arrived.notify_all();
     }
 
-    /// Tells the waiters that nothing more will come, and why; until something does.
+    /// Tells the waiters that nothing more will come, and why: also those that wait later, though
+    /// the end of an answer may still arrive, until [`Self::revive`].
     pub fn fail(&self, why: impl Into<Arc<str>>) {
         self.arrival().failed = Some(why.into());
         self.arrived.notify_all();

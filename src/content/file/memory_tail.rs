@@ -270,7 +270,6 @@ fn take_loosely(arrival: &mut GroupArrival, item: &Verified) -> Result<(), Store
     }
     arrival.loose.insert(*group, bytes);
     arrival.have.insert(*group);
-    arrival.failed = None;
     Ok(())
 }
 

@@ -376,7 +376,7 @@ fn a_size_that_a_catalogue_invented_does_not_stick() {
 fn a_reader_sleeps_until_bytes_come_or_it_is_told() {
     let disk = MemDisk::default();
     let store = mem_store(&disk);
-    let bytes = song(3, 7);
+    let bytes = song(4, 7);
     let blob = store
         .begin(outboard(&bytes).track, bytes.len() as u64)
         .unwrap();
@@ -393,6 +393,9 @@ fn a_reader_sleeps_until_bytes_come_or_it_is_told() {
             waiter.join().unwrap(),
             Wait::Failed("kitchen is gone".into())
         );
+        // The end of an answer that was given up.
+        blob.write(items(&bytes, &(3..4).into())).unwrap();
+        assert!(matches!(blob.wait(GROUP_BYTES, &cancel), Wait::Failed(_)));
         store.begin(blob.track(), blob.size()).unwrap();
 
         let waiter = scope.spawn(|| blob.wait(GROUP_BYTES, &cancel));
