@@ -1,19 +1,39 @@
 //! Times as the protocol writes them: ISO 8601.
 
+use std::fmt::Write as _;
+
 /// Seconds since 1970 as ISO 8601 in UTC, to the second.
 pub fn format_time(seconds: i64) -> String {
+    let mut text = String::new();
+    push_time(seconds, &mut text);
+    text
+}
+
+/// Appends what [`format_time`] gives: lists have it for each line.
+pub fn push_time(seconds: i64, text: &mut String) {
     let days = seconds.div_euclid(DAY);
     let rest = seconds.rem_euclid(DAY);
     let (year, month, day) = civil(days);
-    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    let mut text = format!("{year:04}");
-    let parts = [month, day, hour, minute, second];
-    for (before, part) in "--T::".chars().zip(parts) {
-        text.push(before);
-        text.extend([part / 10, part % 10].map(|digit| char::from(b'0' + digit as u8)));
+    match u16::try_from(year) {
+        Ok(year @ 0..=9999) => push_digits::<4>(year, text),
+        _ => _ = write!(text, "{year:04}"),
+    }
+    let parts = [month, day, rest / 3600, rest / 60 % 60, rest % 60];
+    for (before, part) in ["-", "-", "T", ":", ":"].into_iter().zip(parts) {
+        text.push_str(before);
+        push_digits::<2>(part as u16, text);
     }
     text.push('Z');
-    text
+}
+
+/// Appends the last `N` decimal digits of a number.
+fn push_digits<const N: usize>(mut number: u16, text: &mut String) {
+    let mut digits = [b'0'; N];
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    text.push_str(str::from_utf8(&digits).unwrap_or_default());
 }
 
 /// Seconds since 1970 from ISO 8601 in UTC (a date, or a date and a time) or

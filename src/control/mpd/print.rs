@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, time::Duration};
 
-use super::{command::ReplyForm, dates::format_time, reply::Reply, tag::TagMask};
+use super::{command::ReplyForm, dates::push_time, reply::Reply, tag::TagMask};
 use crate::{
     catalog::Tag,
     command::{
@@ -205,8 +205,8 @@ pub fn print_queued(position: usize, id: QueueId, song: &SongRef<'_>, reply: &mu
 /// Everything about a song, `file:` first, as in every song of a reply.
 pub fn print_song(song: &SongRef<'_>, reply: &mut Reply) {
     reply.line("file", |text| song.push_uri(text));
-    reply.text("Last-Modified", &format_time(song.modified));
-    reply.text("Format", &audio_format(song));
+    reply.line("Last-Modified", |text| push_time(song.modified, text));
+    reply.line("Format", |text| push_audio_format(song, text));
     let mask = reply.tags();
     for (tag, value) in song.tags.iter().filter(|(tag, _)| mask.contains(*tag)) {
         reply.text(tag.name(), value);
@@ -226,13 +226,16 @@ pub fn print_song(song: &SongRef<'_>, reply: &mut Reply) {
 /// `rate:bits:channels`, with `f` for bits where there are none: lossy formats decode to
 /// floating point.
 pub fn audio_format(song: &SongRef<'_>) -> String {
-    let mut format = format!("{}:", song.rate);
-    match song.bits {
-        Some(bits) => _ = write!(format, "{bits}"),
-        None => format.push('f'),
-    }
-    _ = write!(format, ":{}", song.channels);
-    format
+    let mut text = String::new();
+    push_audio_format(song, &mut text);
+    text
+}
+
+fn push_audio_format(song: &SongRef<'_>, text: &mut String) {
+    _ = match song.bits {
+        Some(bits) => write!(text, "{}:{bits}:{}", song.rate, song.channels),
+        None => write!(text, "{}:f:{}", song.rate, song.channels),
+    };
 }
 
 /// Prints what a query finds.
@@ -277,7 +280,8 @@ impl RowWriter for RowPrinter {
         }
         self.reply.text("directory", uri);
         if let Some(modified) = modified {
-            self.reply.text("Last-Modified", &format_time(modified));
+            let modified = |text: &mut _| push_time(modified, text);
+            self.reply.line("Last-Modified", modified);
         }
         if is_away {
             self.reply.flag("p2p_away", true);
@@ -298,7 +302,8 @@ impl RowWriter for RowPrinter {
         };
         if !self.is_json(|| Row::File(file())) {
             self.reply.text("file", name).pair("size", size);
-            self.reply.text("Last-Modified", &format_time(modified));
+            let modified = |text: &mut _| push_time(modified, text);
+            self.reply.line("Last-Modified", modified);
         }
     }
 
