@@ -8,11 +8,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rodio::conversions::SampleRateConverter;
-use rodio::{ChannelCount, SampleRate};
-
 use super::inbox::Inbox;
 use super::pace::REST;
+use super::pipeline::TrackPipeline;
 use super::report::{JobId, Report};
 use super::ring::{frames_in, Feed};
 use super::spec::SampleShape;
@@ -193,7 +191,7 @@ impl Worker {
             feed.follow()
         };
         feed.state.expect_more();
-        let mut voice = TrackPipeline::new(opened, feed.rate);
+        let mut pipeline = TrackPipeline::new(opened, feed.rate, feed.channels);
         let chunk = frames_in(CHUNK, feed.rate).max(1);
         let mut samples = Vec::with_capacity(chunk * usize::from(feed.channels));
         let mut primed = false;
@@ -210,7 +208,7 @@ impl Worker {
             }
             if !full {
                 samples.clear();
-                let end = voice.fill(chunk, feed.channels, &mut samples);
+                let end = pipeline.fill(chunk, &mut samples);
                 feed.push(&samples);
                 if let Some(end) = end {
                     if !primed {
@@ -273,124 +271,9 @@ fn open(job: &DecodeJob) -> Result<Opened, DecodeEnd> {
     })
 }
 
-/// A track at the line's rate.
-enum TrackPipeline {
-    /// As it is, to the bit.
-    Exact(Samples),
-    /// By linear interpolation: heard to be worse, which is why it is reported.
-    Resampled(SampleRateConverter<Samples>),
-}
-
-impl TrackPipeline {
-    fn new(opened: Opened, rate: u32) -> Self {
-        let (from, layout) = (opened.media.rate, opened.media.channels);
-        let samples = Samples {
-            opened,
-            decoded: Vec::new(),
-            at: 0,
-            end: None,
-        };
-        match (
-            SampleRate::new(from),
-            SampleRate::new(rate),
-            ChannelCount::new(layout),
-        ) {
-            (Some(from), Some(to), Some(layout)) if from != to => {
-                Self::Resampled(SampleRateConverter::new(samples, from, to, layout))
-            }
-            _ => Self::Exact(samples),
-        }
-    }
-
-    /// Appends `frames` frames of `channels` to `out`, fewer with the end.
-    fn fill(&mut self, frames: usize, channels: u16, out: &mut Vec<f32>) -> Option<DecodeEnd> {
-        let (layout, decoded);
-        let samples = match self {
-            Self::Exact(samples) => {
-                layout = samples.opened.media.channels;
-                decoded = samples.by_ref().take(frames * usize::from(layout));
-                remix(decoded, layout, channels, out);
-                samples
-            }
-            Self::Resampled(converter) => {
-                layout = converter.inner().opened.media.channels;
-                let converted = converter.by_ref().take(frames * usize::from(layout));
-                remix(converted, layout, channels, out);
-                converter.inner()
-            }
-        };
-        let whole = out.len() >= frames * usize::from(channels);
-        samples.end.clone().filter(|_| !whole)
-    }
-}
-
-/// A track's samples one by one, keeping why there are no more.
-struct Samples {
-    opened: Opened,
-    decoded: Vec<f32>,
-    at: usize,
-    end: Option<DecodeEnd>,
-}
-
-impl Iterator for Samples {
-    type Item = f32;
-
-    fn next(&mut self) -> Option<f32> {
-        if self.at == self.decoded.len() {
-            if self.end.is_some() {
-                return None;
-            }
-            self.decoded.clear();
-            self.at = 0;
-            match self.opened.decode(DECODE_FRAMES, &mut self.decoded) {
-                Ok(DECODE_FRAMES) => {}
-                Ok(_) => self.end = Some(self.opened.end()),
-                Err(end) => self.end = Some(end),
-            }
-        }
-        let sample = *self.decoded.get(self.at)?;
-        self.at += 1;
-        Some(sample)
-    }
-}
-
-/// Brings frames of `from` channels to `to`: one is given to all, more than two
-/// are mixed down to stereo, and otherwise each stays where it is.
-fn remix(samples: impl Iterator<Item = f32>, from: u16, to: u16, out: &mut Vec<f32>) {
-    if from == to {
-        out.extend(samples);
-        return;
-    }
-    let (from, to) = (usize::from(from), usize::from(to));
-    let mut frame = Vec::with_capacity(from);
-    for sample in samples {
-        frame.push(sample);
-        if frame.len() == from {
-            match (from, to) {
-                (1, _) => out.extend(std::iter::repeat_n(frame[0], to)),
-                (_, 1) => out.push(frame.iter().sum::<f32>() / from as f32),
-                (3.., 2) => out.extend(downmix(&frame)),
-                _ => out.extend((0..to).map(|i| frame.get(i).copied().unwrap_or(0.0))),
-            }
-            frame.clear();
-        }
-    }
-}
-
-/// ITU-R BS.775 without the subwoofer, scaled so that it cannot clip. The order
-/// is left, right, centre, subwoofer, then pairs.
-fn downmix(frame: &[f32]) -> [f32; 2] {
-    let at = |i: usize| frame.get(i).copied().unwrap_or(0.0);
-    let side = std::f32::consts::FRAC_1_SQRT_2;
-    [0, 1].map(|i| (at(i) + side * (at(2) + at(4 + i) + at(6 + i))) / (1.0 + 3.0 * side))
-}
-
 /// Decoded and pushed at once: a device period, so that the first one is ready
 /// as early as possible.
 const CHUNK: Duration = Duration::from_millis(10);
-
-/// Frames decoded under one guard: fewer cost time, more delay the first sound.
-const DECODE_FRAMES: usize = 256;
 
 /// What was dropped, by a seek say, fills the ring until the device's callback
 /// comes by, once in 10 ms. One that does not run yet drops nothing; then the

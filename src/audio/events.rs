@@ -19,7 +19,7 @@ pub enum PlayerEvent {
         channels: u16,
         /// The device's sample format.
         format: &'static str,
-        /// The device lacks the track's rate, so the sound is interpolated.
+        /// The device lacks the track's rate, so the sound is resampled.
         resampled: bool,
     },
     /// The device is gone or cannot be opened; it is tried again until it is

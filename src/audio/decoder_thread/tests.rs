@@ -81,15 +81,36 @@ fn a_ring_outlives_the_job_that_it_was_given_to() {
     thread.cancel(&ended);
     thread.submit(job(2, Withheld::new(true)));
     thread.go(permit(2), None);
-    let end = loop {
+    let (end, _) = finished(&inbox, JobId(2));
+    assert_eq!(end, DecodeEnd::Ended);
+}
+
+/// How `job` has ended, and how many frames have gone into the ring.
+fn finished(inbox: &Inbox, job: JobId) -> (DecodeEnd, u64) {
+    loop {
         let reports = inbox.take(None).reports;
         let end = reports.into_iter().find_map(|report| match report {
-            Report::Finished(JobId(2), end, _) => Some(end),
+            Report::Finished(id, end, written) if id == job => Some((end, written)),
             _ => None,
         });
         if let Some(end) = end {
-            break end;
+            return end;
         }
-    };
-    assert_eq!(end, DecodeEnd::Ended);
+    }
+}
+
+#[test]
+fn a_track_is_as_long_at_every_rate() {
+    for (rate, expected) in [(44_100, 100), (48_000, 109), (192_000, 435), (22_050, 50)] {
+        let inbox = Arc::<Inbox>::default();
+        let thread = DecoderThread::spawn(inbox.clone()).unwrap();
+        let (feed, _renderer) = ring(rate, 2, 1.0);
+        thread.submit(job(1, Withheld::new(true)));
+        let permit = PushPermit {
+            job: JobId(1),
+            prime: 1,
+        };
+        thread.go(permit, Some(feed));
+        assert_eq!(finished(&inbox, JobId(1)), (DecodeEnd::Ended, expected));
+    }
 }
