@@ -7,6 +7,7 @@
 //! lies before `content_start` belongs to something stopped and is dropped.
 
 mod cell;
+mod dither;
 mod presented;
 mod release;
 mod renderer;
@@ -24,6 +25,7 @@ use super::raw_time::RawTime;
 use cell::SeqCell;
 use presented::Presented;
 
+pub use dither::Dither;
 pub use renderer::Renderer;
 
 /// Makes the two ends of a ring for a device of `rate` and `channels`.
@@ -256,40 +258,41 @@ impl RingState {
     }
 }
 
-/// A sample as a device takes it. 16 and 24 bit material passes exactly.
+/// A sample as a device takes it. 16 and 24 bit material passes exactly; what does not fit into 16
+/// bits is dithered, and what lies below 24 is far below what any device can tell.
 pub trait Pcm: Copy {
     /// No sound.
     const SILENCE: Self;
     /// Converts from full scale ±1.0, saturating.
-    fn from_sample(sample: f32) -> Self;
+    fn from_sample(sample: f32, dither: &mut Dither) -> Self;
 }
 
 impl Pcm for f32 {
     const SILENCE: Self = 0.0;
-    fn from_sample(sample: f32) -> Self {
+    fn from_sample(sample: f32, _: &mut Dither) -> Self {
         sample
     }
 }
 
 impl Pcm for i32 {
     const SILENCE: Self = 0;
-    fn from_sample(sample: f32) -> Self {
+    fn from_sample(sample: f32, _: &mut Dither) -> Self {
         (sample * 2_147_483_648.0) as i32
     }
 }
 
 impl Pcm for i16 {
     const SILENCE: Self = 0;
-    fn from_sample(sample: f32) -> Self {
-        (sample * 32_768.0).round() as i16
+    fn from_sample(sample: f32, dither: &mut Dither) -> Self {
+        dither.round(sample * 32_768.0) as i16
     }
 }
 
 /// 24 bits, the lowest ones first.
 impl Pcm for [u8; 3] {
     const SILENCE: Self = [0; 3];
-    fn from_sample(sample: f32) -> Self {
-        let [_, low, middle, high] = i32::from_sample(sample).to_le_bytes();
+    fn from_sample(sample: f32, dither: &mut Dither) -> Self {
+        let [_, low, middle, high] = i32::from_sample(sample, dither).to_le_bytes();
         [low, middle, high]
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::audio::ring::Pcm as _;
+use crate::audio::ring::{Dither, Pcm as _};
 use crate::audio::spec::{OutputError, SampleShape};
 
 /// The file that `wav:PATH` names.
@@ -105,6 +105,7 @@ pub struct WavFile {
     /// What the header on disk says.
     header_says: u64,
     encoded: Vec<u8>,
+    dither: Dither,
 }
 
 impl WavFile {
@@ -133,6 +134,7 @@ impl WavFile {
             data_bytes: 0,
             header_says: 0,
             encoded: Vec::new(),
+            dither: Dither::new(),
         })
     }
 
@@ -153,13 +155,19 @@ impl WavFile {
         self.encoded.clear();
         for &sample in samples {
             match self.layout.bits {
-                16 => self.encoded.extend(i16::from_sample(sample).to_le_bytes()),
+                16 => {
+                    let value = i16::from_sample(sample, &mut self.dither);
+                    self.encoded.extend(value.to_le_bytes());
+                }
                 24 => {
                     let value = (sample * 8_388_608.0).round() as i32;
                     let value = value.clamp(-8_388_608, 8_388_607);
                     self.encoded.extend_from_slice(&value.to_le_bytes()[..3]);
                 }
-                _ => self.encoded.extend(i32::from_sample(sample).to_le_bytes()),
+                _ => {
+                    let value = i32::from_sample(sample, &mut self.dither);
+                    self.encoded.extend(value.to_le_bytes());
+                }
             }
         }
         self.file.write_all(&self.encoded)?;

@@ -10,7 +10,7 @@ use rtrb::Consumer;
 
 use super::presented::Stretches;
 use super::release::{Release, ReleaseStep};
-use super::{frames_in, Pcm, RingState, AT_ONCE};
+use super::{frames_in, Dither, Pcm, RingState, AT_ONCE};
 use crate::audio::pace::RESUME;
 use crate::audio::raw_time::RawTime;
 
@@ -39,6 +39,7 @@ pub struct Renderer {
     release: u64,
     /// One that has not begun.
     due: Option<Release>,
+    dither: Dither,
     /// The gain of the last frame.
     level: f32,
     /// How much the gain may change from frame to frame.
@@ -66,6 +67,7 @@ impl Renderer {
             stamp: None,
             release: 0,
             due: None,
+            dither: Dither::new(),
             level: gain,
             step: 1.0 / frames_in(RAMP, rate).max(1) as f32,
             gentle_step: 1.0 / frames_in(GENTLE_RAMP, rate).max(1) as f32,
@@ -252,7 +254,7 @@ impl Renderer {
                 break;
             }
             for (out, sample) in frame.iter_mut().zip(&mut samples) {
-                *out = T::from_sample(*sample * self.level);
+                *out = T::from_sample(*sample * self.level, &mut self.dither);
             }
             copied += 1;
         }

@@ -204,19 +204,18 @@ fn the_gain_moves_in_a_ramp_and_then_stands() {
 
 #[test]
 fn samples_of_16_and_24_bits_pass_exactly() {
+    let dither = &mut Dither::new();
     for sample in [i16::MIN, -1, 0, 1, 12_345, i16::MAX] {
         let float = f32::from(sample) / 32_768.0;
-        assert_eq!(i16::from_sample(float), sample);
-        assert_eq!(i32::from_sample(float), i32::from(sample) << 16);
+        assert_eq!(i16::from_sample(float, dither), sample);
+        assert_eq!(i32::from_sample(float, dither), i32::from(sample) << 16);
     }
     for sample in [-8_388_608, -1, 1, 8_388_607] {
         let float = sample as f32 / 8_388_608.0;
-        assert_eq!(i32::from_sample(float), sample << 8);
+        assert_eq!(i32::from_sample(float, dither), sample << 8);
     }
-    assert_eq!(
-        (i16::from_sample(2.0), i32::from_sample(-2.0)),
-        (i16::MAX, i32::MIN)
-    );
+    assert_eq!(i16::from_sample(2.0, dither), i16::MAX);
+    assert_eq!(i32::from_sample(-2.0, dither), i32::MIN);
 }
 
 /// What plays on by itself after a power cut: loud after some seconds, and then exact.
