@@ -122,6 +122,7 @@ fn probe(path: &Path) -> Result<Probed, ProbeRejection> {
             audio_start: Some(0),
             ..MediaInfo::cd(Container::Wav)
         },
+        frames: None,
         bits: Some(8),
         opening: Vec::new(),
     })

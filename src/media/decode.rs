@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rodio::decoder::DecoderBuilder;
-use rodio::{Decoder, Source};
+use rodio::Source as _;
+use symphonia::core::io::MediaSource;
 
 use super::end::DecodeEnd;
 use super::guard::guarded;
+use super::sound::{KnownSound, SoundDecoder, SoundError};
 use super::view::{View, ViewError};
 use super::{Container, MediaInfo};
 
@@ -163,7 +164,7 @@ pub enum OpenError {
 /// A track that is ready to give samples.
 pub struct Opened {
     /// The samples, interleaved.
-    pub source: Decoder<Reader>,
+    pub source: SoundDecoder<Reader>,
     pub media: MediaInfo,
     /// Bits a sample; lossy formats have none.
     pub bits: Option<u8>,
@@ -174,34 +175,37 @@ impl Opened {
     /// Why `source` has no more samples; only meaningful after it said so.
     pub fn end(&self) -> DecodeEnd {
         match self.progress.stop() {
-            None => DecodeEnd::Ended,
+            None => match self.source.failure() {
+                None => DecodeEnd::Ended,
+                Some(why) => DecodeEnd::Failed(why.to_owned()),
+            },
             Some(ReadStop::Cancelled) => DecodeEnd::Cancelled,
             Some(ReadStop::Failed(why)) => DecodeEnd::Failed(why),
         }
     }
 
-    /// Moves to `position`: to the frame in WAV and FLAC, to the block (23 ms)
-    /// in Vorbis and AAC. In MP3 only the neighbourhood (some tens of
-    /// milliseconds) can be found without reading all that lies before.
+    /// Counts the frames that are heard, for which all of the file may be read. `None` where
+    /// that cannot be.
+    pub fn count(self) -> Option<u64> {
+        let frames = guarded(|| self.source.count()).ok()?;
+        frames.filter(|_| self.progress.stop().is_none())
+    }
+
+    /// Moves to `position`, as [`SoundDecoder`] can.
     ///
     /// # Errors
     /// The [`DecodeEnd`] that takes the place of the rest.
     pub fn seek(&mut self, position: Duration) -> Result<(), DecodeEnd> {
-        let length = self.media.duration;
-        if !length.is_zero() && position >= length {
-            return Err(DecodeEnd::Ended);
-        }
-        // The decoder cuts off fractions of a frame, and may find one frame less
-        // than was meant; half a frame more leaves no doubt.
-        let rate = f64::from(self.media.rate);
-        let frame = (position.as_secs_f64() * rate).round() + 0.5;
-        let middle = Duration::from_secs_f64(frame / rate);
+        let rate = u128::from(self.media.rate);
+        let frame = (position.as_nanos() * rate + 500_000_000) / 1_000_000_000;
+        let frame = u64::try_from(frame).map_err(|_| DecodeEnd::Ended)?;
         let source = &mut self.source;
-        let sought = guarded(|| source.try_seek(middle));
+        let sought = guarded(|| source.seek(frame));
         match (sought, self.end()) {
             (_, DecodeEnd::Failed(why)) => Err(DecodeEnd::Failed(why)),
             (_, DecodeEnd::Cancelled) => Err(DecodeEnd::Cancelled),
             (Ok(Ok(())), DecodeEnd::Ended) => Ok(()),
+            (Ok(Err(SoundError::Ended)), DecodeEnd::Ended) => Err(DecodeEnd::Ended),
             (Ok(Err(e)), DecodeEnd::Ended) => Err(DecodeEnd::Failed(format!("cannot seek: {e}"))),
             (Err(e), DecodeEnd::Ended) => Err(DecodeEnd::Failed(e.to_string())),
         }
@@ -213,25 +217,11 @@ impl Opened {
         let channels = usize::from(self.media.channels);
         let start = out.len();
         let source = &mut self.source;
-        let (rate, layout) = (self.media.rate, self.media.channels);
-        let steady = guarded(|| {
-            for _ in 0..frames {
-                let Some(first) = source.next() else { break };
-                if source.sample_rate().get() != rate || source.channels().get() != layout {
-                    return false;
-                }
-                out.push(first);
-                out.extend(source.take(channels - 1));
-            }
-            true
-        });
+        let decoded = guarded(|| out.extend(source.take(frames * channels)));
         let whole = (out.len() - start) / channels;
         out.truncate(start + whole * channels);
-        match steady {
-            Ok(true) => Ok(whole),
-            Ok(false) => Err(DecodeEnd::Failed(
-                "the rate or the channels change within the track".into(),
-            )),
+        match decoded {
+            Ok(()) => Ok(whole),
             Err(e) => Err(DecodeEnd::Failed(e.to_string())),
         }
     }
@@ -259,12 +249,23 @@ impl ReadProgress {
 }
 
 /// The file as the decoder sees it.
+#[derive(Clone)]
 pub struct Reader {
     bytes: Arc<dyn TrackBytes>,
-    view: View,
+    view: Arc<View>,
     position: u64,
     cancel: Cancel,
     progress: ReadProgress,
+}
+
+impl MediaSource for Reader {
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        Some(self.view.len())
+    }
 }
 
 impl Read for Reader {
@@ -337,21 +338,20 @@ fn open_as(
         ViewError::Read(ReadStop::Failed(why)) => OpenError::Unreadable(why),
         ViewError::Malformed(why) => malformed(why.into()),
     })?;
-    let (bits, audio_start, length) = (view.bits(), view.audio_start(), view.len());
+    let (bits, audio_start) = (view.bits(), view.audio_start());
+    let known = KnownSound {
+        container,
+        ends: view.ends(),
+        states_frames: view.states_frames(),
+    };
     let reader = Reader {
         bytes,
-        view,
+        view: Arc::new(view),
         position: 0,
         cancel: cancel.clone(),
         progress: progress.clone(),
     };
-    let builder = DecoderBuilder::new()
-        .with_data(reader)
-        .with_byte_len(length)
-        .with_hint(container.extension())
-        .with_gapless(true)
-        .with_coarse_seek(container == Container::Mp3);
-    let built = guarded(|| builder.build());
+    let built = guarded(|| SoundDecoder::open(known, reader));
     match progress.stop() {
         Some(ReadStop::Cancelled) => return Err(OpenError::Cancelled),
         Some(ReadStop::Failed(why)) => return Err(OpenError::Unreadable(why)),
@@ -388,21 +388,4 @@ const MAX_RATE: u32 = 768_000;
 const MAX_CHANNELS: u16 = 8;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_is_written_to_is_read_no_further() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("a.wav");
-        std::fs::write(&path, [1; 1000]).unwrap();
-        let bytes = FileBytes::open(&path).unwrap();
-        let read = || bytes.read_at(0, &mut [0; 10], &Cancel::default());
-        assert_eq!(read(), Ok(10));
-        let file = std::fs::File::options().write(true).open(&path).unwrap();
-        file.write_all_at(&[2], 500).unwrap();
-        file.set_modified(std::time::SystemTime::UNIX_EPOCH)
-            .unwrap();
-        assert_eq!(read(), Err(ReadStop::Failed(CHANGED.to_owned())));
-    }
-}
+mod tests;

@@ -5,6 +5,7 @@ pub mod end;
 pub mod guard;
 pub mod probe;
 pub mod probed;
+pub mod sound;
 pub mod view;
 
 use std::time::Duration;

@@ -11,10 +11,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::decode::{self, Cancel, FileBytes, OpenError, ReadProgress, ReadStop, TrackBytes};
+use super::decode::{
+    self, Cancel, FileBytes, OpenError, Opened, ReadProgress, ReadStop, TrackBytes,
+};
 use super::end::DecodeEnd;
 use super::probed::{add, few, ProbeRejection, Probed};
-use super::Container;
+use super::{Container, MediaInfo};
 use crate::id::GROUP_BYTES;
 
 /// Why a file is not listed.
@@ -54,12 +56,20 @@ fn open(path: &Path, bytes: &Arc<Recorder>) -> Result<Probed, ProbeError> {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     let container = Container::from_extension(&extension)
         .ok_or_else(|| ProbeError::UnknownFormat(extension.into_owned()))?;
-    let first = begin(bytes, container, None)?;
+    let (first, _) = begin(bytes, container, None)?;
     // The listener will have the hint, and so may read less.
     bytes.forget();
-    let found = begin(bytes, container, first.media.audio_start)?;
+    let (found, opened) = begin(bytes, container, first.media.audio_start)?;
+    let opening = few(bytes.touched(), bytes.size());
+    let frames = opened.count();
+    let duration = frames.map(|frames| duration_of(frames, found.media.rate));
     Ok(Probed {
-        opening: few(bytes.touched(), bytes.size()),
+        media: MediaInfo {
+            duration: duration.unwrap_or_default(),
+            ..found.media
+        },
+        frames,
+        opening,
         ..found
     })
 }
@@ -68,7 +78,7 @@ fn begin(
     bytes: &Arc<Recorder>,
     container: Container,
     audio_start: Option<u64>,
-) -> Result<Probed, ProbeError> {
+) -> Result<(Probed, Opened), ProbeError> {
     let cancel = Cancel::default();
     let progress = ReadProgress::default();
     let mut opened = decode::open(bytes.clone(), container, audio_start, &cancel, &progress)?;
@@ -81,11 +91,18 @@ fn begin(
     if let Some(why) = silent {
         return Err(ProbeError::Silent(why));
     }
-    Ok(Probed {
+    let probed = Probed {
         media: opened.media,
         bits: opened.bits,
+        frames: None,
         opening: Vec::new(),
-    })
+    };
+    Ok((probed, opened))
+}
+
+fn duration_of(frames: u64, rate: u32) -> Duration {
+    let nanos = u128::from(frames) * 1_000_000_000 / u128::from(rate.max(1));
+    u64::try_from(nanos).map_or(Duration::ZERO, Duration::from_nanos)
 }
 
 /// A file that remembers which chunk groups were read, and ends what reads too much.

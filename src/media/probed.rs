@@ -13,6 +13,8 @@ pub struct Probed {
     pub media: MediaInfo,
     /// Bits a sample; lossy formats have none.
     pub bits: Option<u8>,
+    /// Frames that are heard, where that is known exactly.
+    pub frames: Option<u64>,
     /// The bytes to be had before the first sound, in whole chunk groups: at
     /// most [`OPENING_RANGES`] ranges, ascending and apart.
     pub opening: Vec<Range<u64>>,

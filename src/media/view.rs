@@ -7,22 +7,23 @@
 //! also refuses what is known to make the demuxer panic or allocate without
 //! bound.
 //!
-//! The decoder's library chooses the demuxer itself, by the first bytes that look
-//! like any of its formats, and takes no more than a hint. So each view begins with
-//! what begins its own format and no other: what was checked as one is read as one.
+//! Each view begins with what begins its own format and no other, and is read by the
+//! demuxer of that format only: what was checked as one is read as one.
 //!
 //! What must hold: the samples are those of the file; and nothing in a file,
 //! each byte of which may be hostile, makes building the view panic, loop or
 //! grow. What is merely unusual is shown as it is.
 
+mod atoms;
 mod flac;
 mod isobmff;
+mod movie;
 mod mpeg;
 mod ogg;
 mod riff;
 mod vorbis;
 
-use std::ops::Range;
+use std::{num::NonZeroU32, ops::Range};
 
 use super::Container;
 
@@ -48,6 +49,28 @@ pub struct View {
     len: u64,
     bits: Option<u8>,
     audio_start: u64,
+    ends: Option<TrackEnds>,
+    states_frames: bool,
+}
+
+/// Where the sound begins and ends in what the codec gives, as the file states it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrackEnds {
+    /// What comes before it.
+    pub first: u64,
+    /// How long it is, where that is stated.
+    pub length: Option<u64>,
+    /// Units of both in a second.
+    pub per_second: u32,
+}
+
+impl TrackEnds {
+    /// A number of units as frames of this rate.
+    pub fn frames(&self, units: u64, rate: NonZeroU32) -> u64 {
+        let per_second = u128::from(self.per_second.max(1));
+        let frames = u128::from(units) * u128::from(rate.get());
+        u64::try_from((frames + per_second / 2) / per_second).unwrap_or(u64::MAX)
+    }
 }
 
 /// One stretch of a [`View`].
@@ -102,6 +125,8 @@ impl View {
             segments: shown.segments,
             bits: shown.bits,
             audio_start: shown.audio_start,
+            ends: shown.ends,
+            states_frames: shown.states_frames,
         })
     }
 
@@ -118,6 +143,16 @@ impl View {
     /// Where in the file the sound begins.
     pub fn audio_start(&self) -> u64 {
         self.audio_start
+    }
+
+    /// Where the sound begins and ends in what the codec gives, if the view knows that.
+    pub fn ends(&self) -> Option<TrackEnds> {
+        self.ends
+    }
+
+    /// Whether an MP3 begins with a header that says how many frames it has.
+    pub fn states_frames(&self) -> bool {
+        self.states_frames
     }
 
     /// Reads at least one byte at `position` of the view, or none at its end.
@@ -164,6 +199,8 @@ struct Shown {
     segments: Vec<Segment>,
     bits: Option<u8>,
     audio_start: u64,
+    ends: Option<TrackEnds>,
+    states_frames: bool,
 }
 
 /// The file, for a parser.

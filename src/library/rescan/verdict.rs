@@ -94,6 +94,7 @@ pub(super) fn listed(
         channels: probed.media.channels,
         bits: probed.bits,
         duration,
+        frames: probed.frames,
         opening: probed.opening.into(),
         audio_start: probed.media.audio_start.unwrap_or_default(),
         tags,
@@ -251,6 +252,7 @@ mod tests {
                 audio_start: Some(10),
                 ..MediaInfo::cd(Container::Mp3)
             },
+            frames: None,
             bits: None,
             opening: vec![0..2_000, 3_000..5_000],
         };

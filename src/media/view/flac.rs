@@ -67,6 +67,8 @@ fn shown<E>(
         segments: vec![Segment::Bytes(head), Segment::File(audio_start..size)],
         bits: Some(bits),
         audio_start,
+        ends: None,
+        states_frames: false,
     })
 }
 

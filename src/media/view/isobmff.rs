@@ -8,7 +8,9 @@
 
 use std::ops::Range;
 
-use super::{be_u32, ParserInput, Segment, Shown, ViewError, TAKE};
+use super::atoms::{children, fields, next, Atom, ATOMS};
+use super::movie::{self, SoundTrack};
+use super::{be_u32, ParserInput, Segment, Shown, TrackEnds, ViewError, TAKE};
 
 pub(super) fn view<E>(file: &mut ParserInput<'_, '_, E>) -> Result<Shown, ViewError<E>> {
     if file.bytes(4, 4)? != *b"ftyp" {
@@ -16,9 +18,9 @@ pub(super) fn view<E>(file: &mut ParserInput<'_, '_, E>) -> Result<Shown, ViewEr
     }
     let mut edits = Vec::new();
     let (mut movies, mut media) = (0, None);
-    let mut plain = true;
-    let atoms = children(file, 0..file.size)?;
-    if atoms[0].body.end > FILE_TYPE {
+    let (mut plain, mut sound) = (true, None);
+    let (atoms, end, is_cut) = top_level(file)?;
+    if atoms.first().is_none_or(|kind| kind.body.end > FILE_TYPE) {
         return Err(ViewError::Malformed("the ftyp atom is too long"));
     }
     for atom in &atoms {
@@ -26,7 +28,7 @@ pub(super) fn view<E>(file: &mut ParserInput<'_, '_, E>) -> Result<Shown, ViewEr
             // The demuxer reads every one, and takes the last.
             b"moov" => {
                 movies += 1;
-                check_movie(file, atom, &mut edits)?;
+                sound = check_movie(file, atom, &mut edits)?.map(|sound| (atom, sound));
             }
             b"mdat" if media.is_none() => media = Some(atom),
             b"free" | b"skip" | b"wide" => edits.push(Edit::hide(atom)),
@@ -36,7 +38,9 @@ pub(super) fn view<E>(file: &mut ParserInput<'_, '_, E>) -> Result<Shown, ViewEr
                 check_length(atom)?;
                 check_samples(file, atom.body.clone(), 0)?;
             }
-            b"mdat" | b"sidx" => plain = false,
+            b"mdat" => plain = false,
+            // Its sum is not believed.
+            b"sidx" => edits.push(Edit::hide(atom)),
             _ => {}
         }
     }
@@ -45,35 +49,121 @@ pub(super) fn view<E>(file: &mut ParserInput<'_, '_, E>) -> Result<Shown, ViewEr
     }
     let audio_start = media.map_or(0, |media| media.body.start);
     let plain = plain && movies == 1;
-    if let Some(edit) = media.filter(|_| plain).and_then(Edit::lengthen) {
+    if let Some(edit) = media.filter(|_| plain).and_then(|media| {
+        // There is nothing behind that the demuxer could look for.
+        Edit::lengthen(media, if is_cut { 0 } else { TAIL })
+    }) {
         edits.push(edit);
     }
+    let ends = match sound {
+        Some((movie, mut sound)) => {
+            let default = movie::default_duration(file, movie, sound.id)?;
+            for fragment in atoms.iter().filter(|atom| atom.kind == *b"moof") {
+                sound.add_fragment(file, fragment, default)?;
+            }
+            sound.ends(file, movie)?
+        }
+        None => None,
+    };
+    // What it says is the length of what was cut off.
+    let ends = ends.map(|ends| match is_cut {
+        true => TrackEnds {
+            length: None,
+            ..ends
+        },
+        false => ends,
+    });
     Ok(Shown {
-        segments: apply(edits, file.size),
+        segments: apply(edits, end),
         bits: None,
         audio_start,
+        ends,
+        states_frames: false,
     })
 }
 
-/// Checks all that the demuxer reads of a `moov` atom, and hides what it need not.
+/// The atoms of the file, where the last one ends, since other things may follow, and
+/// whether that is the sound's and cut off, as downloads are.
+fn top_level<E>(file: &mut ParserInput<'_, '_, E>) -> Result<(Vec<Atom>, u64, bool), ViewError<E>> {
+    let mut atoms: Vec<Atom> = Vec::new();
+    let (mut start, mut is_cut) = (0, false);
+    while start < file.size {
+        match next(file, start..file.size) {
+            Ok(atom) => {
+                start = atom.body.end;
+                atoms.push(atom);
+            }
+            Err(ViewError::Malformed(_)) if atoms.iter().any(|atom| atom.kind == *b"moov") => {
+                let is_sound = file.size - start > 16 && file.bytes(start + 4, 4)? == *b"mdat";
+                if is_sound && atoms.iter().all(|atom| atom.kind != *b"mdat") {
+                    atoms.push(cut_off(file, start)?);
+                    (start, is_cut) = (file.size, true);
+                }
+                break;
+            }
+            Err(e) => return Err(e),
+        }
+        if atoms.len() > ATOMS {
+            return Err(ViewError::Malformed("it has too many atoms"));
+        }
+    }
+    Ok((atoms, start, is_cut))
+}
+
+/// The sound's atom as far as it is there.
+fn cut_off<E>(file: &mut ParserInput<'_, '_, E>, start: u64) -> Result<Atom, ViewError<E>> {
+    let is_long = be_u32(&file.bytes(start, 4)?) == 1;
+    let body = start + if is_long { 16 } else { 8 };
+    Ok(Atom {
+        kind: *b"mdat",
+        start,
+        body: body.min(file.size)..file.size,
+    })
+}
+
+/// Checks all that the demuxer reads of a `moov` atom, and hides what it need not: all
+/// tracks but the first of sound. What is known of that is returned.
 fn check_movie<E>(
     file: &mut ParserInput<'_, '_, E>,
     movie: &Atom,
     edits: &mut Vec<Edit>,
-) -> Result<(), ViewError<E>> {
+) -> Result<Option<SoundTrack>, ViewError<E>> {
     check_length(movie)?;
-    for atom in children(file, movie.body.clone())? {
+    let mut sound = None;
+    let mut has_sound = false;
+    let atoms = children(file, movie.body.clone())?;
+    for atom in &atoms {
         match &atom.kind {
-            b"udta" | b"meta" | b"free" | b"skip" => edits.push(Edit::hide(&atom)),
+            b"udta" | b"meta" | b"free" | b"skip" => edits.push(Edit::hide(atom)),
             b"trak" => {
+                let handler = movie::handler(file, atom)?;
+                if has_sound || handler.is_some_and(|kind| kind != *b"soun") {
+                    edits.push(Edit::hide(atom));
+                    continue;
+                }
                 check_tables(file, atom.body.clone(), 0)?;
-                check_samples(file, atom.body, 0)?;
+                check_samples(file, atom.body.clone(), 0)?;
+                if handler.is_some() {
+                    has_sound = true;
+                    sound = SoundTrack::read(file, atom)?;
+                }
             }
-            b"mvex" => check_samples(file, atom.body, 0)?,
             _ => {}
         }
     }
-    Ok(())
+    for atom in atoms.iter().filter(|atom| atom.kind == *b"mvex") {
+        check_samples(file, atom.body.clone(), 0)?;
+        // The demuxer wants as many of these as there are tracks.
+        for extended in children(file, atom.body.clone())? {
+            let Some(sound) = sound.as_ref().filter(|_| extended.kind == *b"trex") else {
+                continue;
+            };
+            if be_u32(&file.bytes(extended.body.start + 4, 4)?) != sound.id {
+                edits.push(Edit::hide(&extended));
+            }
+        }
+    }
+    Ok(sound)
 }
 
 fn check_length<E>(atom: &Atom) -> Result<(), ViewError<E>> {
@@ -83,50 +173,6 @@ fn check_length<E>(atom: &Atom) -> Result<(), ViewError<E>> {
             "its tables are longer than any sound's",
         )),
     }
-}
-
-struct Atom {
-    kind: [u8; 4],
-    start: u64,
-    body: Range<u64>,
-}
-
-/// The atoms that fill a range of the file. Where bytes are left over, the demuxer
-/// would read a header that begins in them and ends outside.
-fn children<E>(
-    file: &mut ParserInput<'_, '_, E>,
-    range: Range<u64>,
-) -> Result<Vec<Atom>, ViewError<E>> {
-    let mut atoms = Vec::new();
-    let mut start = range.start;
-    while start < range.end {
-        if atoms.len() == ATOMS {
-            return Err(ViewError::Malformed("it has too many atoms"));
-        }
-        if range.end - start < 8 {
-            return Err(ViewError::Malformed("an atom is cut off"));
-        }
-        let head = file.bytes(start, 8)?;
-        let (len, head_len) = match be_u32(&head) {
-            0 => (range.end - start, 8),
-            1 => {
-                let long = file.bytes(start + 8, 8)?;
-                let len = u64::from(be_u32(&long)) << 32 | u64::from(be_u32(&long[4..]));
-                (len, 16)
-            }
-            len => (u64::from(len), 8),
-        };
-        if len < head_len || len > range.end - start {
-            return Err(ViewError::Malformed("the size of an atom is impossible"));
-        }
-        atoms.push(Atom {
-            kind: [head[4], head[5], head[6], head[7]],
-            start,
-            body: start + head_len..start + len,
-        });
-        start += len;
-    }
-    Ok(atoms)
 }
 
 /// Refuses time scales of 0, which make the demuxer panic, and tables that claim
@@ -219,12 +265,6 @@ fn check_samples<E>(
     Ok(())
 }
 
-/// Bytes of those fields that `flags` say are there.
-fn fields(flags: u32, fields: &[(u32, u64)]) -> u64 {
-    let there = fields.iter().filter(|(flag, _)| flags & flag != 0);
-    there.map(|(_, len)| len).sum()
-}
-
 /// Checks the size at `at` in each `row` bytes of a table.
 fn check_sizes<E>(
     file: &mut ParserInput<'_, '_, E>,
@@ -284,8 +324,8 @@ impl Edit {
     }
 
     /// Shows the sound's atom with a tail of zeros, if its head can say so.
-    fn lengthen(media: &Atom) -> Option<Self> {
-        let len = media.body.end - media.start + TAIL;
+    fn lengthen(media: &Atom, tail: u64) -> Option<Self> {
+        let len = media.body.end - media.start + tail;
         let mut head = Vec::new();
         if media.body.start - media.start == 16 {
             head.extend_from_slice(&1u32.to_be_bytes());
@@ -300,7 +340,7 @@ impl Edit {
             shown: vec![
                 Segment::Bytes(head),
                 Segment::File(media.body.clone()),
-                Segment::Zeros(TAIL),
+                Segment::Zeros(tail),
             ],
         })
     }
@@ -334,9 +374,6 @@ const MOVIE: u64 = 64 * 1024 * 1024;
 /// Samples in one run of a fragment, of which nothing need be said but how many: some
 /// hours.
 const RUN: u64 = 1 << 20;
-
-/// Atoms side by side; encoders write ten.
-const ATOMS: usize = 256;
 
 /// trak, mdia, minf, stbl.
 const DEPTH: u8 = 3;

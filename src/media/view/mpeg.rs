@@ -2,9 +2,8 @@
 //! tags at the end: ID3v1 and APEv2, whose pictures the demuxer would search for
 //! frames.
 //!
-//! The demuxer is chosen by the first bytes that look like any of its formats, so
-//! what is shown must begin with a frame: a movie or a page of Ogg that stood before
-//! it would reach a parser that expects to be handed only what was checked.
+//! What is shown begins with a frame, since whatever stands before it is searched for frames,
+//! too.
 
 use super::{le_u32, ParserInput, Segment, Shown, ViewError};
 
@@ -26,11 +25,33 @@ pub(super) fn view<E>(file: &mut ParserInput<'_, '_, E>) -> Result<Shown, ViewEr
     }
     let start = first_frame(file, start, end)?
         .ok_or(ViewError::Malformed("there is no frame of MPEG Layer III"))?;
+    let head = file.bytes(start, (end - start).min(HEADER_END) as usize)?;
     Ok(Shown {
         segments: vec![Segment::File(start..end)],
         bits: None,
         audio_start: start,
+        ends: None,
+        states_frames: has_header(&head),
     })
+}
+
+/// Whether the first frame holds no sound, but a header of Xing's, LAME's or Fraunhofer's,
+/// behind the side information or where that ends in the longest case.
+fn has_header(frame: &[u8]) -> bool {
+    let (Some(&kind), Some(&mode)) = (frame.get(1), frame.get(3)) else {
+        return false;
+    };
+    let (is_mpeg_1, is_mono) = (kind & 0x08 != 0, mode >> 6 == 3);
+    let side = match (is_mpeg_1, is_mono) {
+        (true, false) => 32,
+        (true, true) | (false, false) => 17,
+        (false, true) => 9,
+    };
+    let is_at = |at: usize, names: &[&[u8]]| {
+        let there = frame.get(at..).unwrap_or_default();
+        names.iter().any(|name| there.starts_with(name))
+    };
+    is_at(HEADER + side, &[b"Xing", b"Info"]) || is_at(HEADER + 32, &[b"VBRI"])
 }
 
 /// The size of the APEv2 tag that ends with this footer.
@@ -111,6 +132,9 @@ const MPEG_2: [usize; 14] = [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 14
 const ID3V1: u64 = 128;
 const APE_FOOTER: u64 = 32;
 const HEADER: usize = 4;
+
+/// Where the name of the latest of the headers in a first frame ends.
+const HEADER_END: u64 = 40;
 
 /// The longest frame, 320 kbit/s at 32 kHz, and the header after it.
 const REACH: u64 = 1441 + HEADER as u64;

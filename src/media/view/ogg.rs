@@ -46,6 +46,8 @@ pub(super) fn view<E>(
         ],
         bits: None,
         audio_start,
+        ends: None,
+        states_frames: false,
     })
 }
 

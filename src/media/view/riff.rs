@@ -66,6 +66,8 @@ fn shown<E>(format: &[u8], start: u64, len: u32, size: u64) -> Result<Shown, Vie
         segments: vec![Segment::Bytes(head), Segment::File(start..start + len)],
         bits: u8::try_from(bits).ok(),
         audio_start: start,
+        ends: None,
+        states_frames: false,
     })
 }
 
