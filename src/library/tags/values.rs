@@ -31,9 +31,37 @@ pub fn clean(value: &str) -> Option<String> {
     (!trimmed.is_empty()).then(|| trimmed.to_owned())
 }
 
-/// The number in `7`, `07` or `7/12`.
+/// The number in `7`, `07`, `7/12` or `7 of 12`.
 pub fn number(value: &str) -> Option<u32> {
-    value.split('/').next()?.trim().parse().ok()
+    let value = value.trim();
+    let end = value.find(|c: char| !c.is_ascii_digit());
+    let (digits, rest) = value.split_at(end.unwrap_or(value.len()));
+    let is_number = !rest.starts_with(|c: char| c.is_alphanumeric());
+    digits.parse().ok().filter(|_| is_number)
+}
+
+/// A date with dashes, where it is written with slashes or dots, or with nothing between, and the
+/// year comes first; any other as it is.
+pub fn date(value: &str) -> String {
+    let is_number = |text: &str, length| {
+        (1..=length).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let parts: Vec<&str> = match value.len() {
+        8 if is_number(value, 8) => vec![&value[..4], &value[4..6], &value[6..]],
+        _ => value.split(['/', '.', '-']).map(str::trim).collect(),
+    };
+    match &parts[..] {
+        [year, rest @ ..]
+            if matches!(rest.len(), 1 | 2)
+                && year.len() == 4
+                && is_number(year, 4)
+                && rest.iter().all(|part| is_number(part, 2)) =>
+        {
+            let rest = rest.iter().map(|part| format!("-{part:0>2}"));
+            [(*year).to_owned()].into_iter().chain(rest).collect()
+        }
+        _ => value.to_owned(),
+    }
 }
 
 /// A longer value is a mistake or an attack, and no display shows it.
@@ -51,6 +79,10 @@ mod tests {
             ("7", Some(7)),
             ("07", Some(7)),
             (" 7 /12", Some(7)),
+            ("7 of 12", Some(7)),
+            ("7th", None),
+            ("7é", None),
+            ("", None),
             ("7/", Some(7)),
             ("/12", None),
             ("A1", None),
@@ -58,6 +90,26 @@ mod tests {
             ("99999999999", None),
         ] {
             assert_eq!(number(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_date_has_dashes_where_the_year_comes_first() {
+        for (text, expected) in [
+            ("2005/06/07", "2005-06-07"),
+            ("2005/6/7", "2005-06-07"),
+            ("2005.06", "2005-06"),
+            ("20050607", "2005-06-07"),
+            ("1999-05-01", "1999-05-01"),
+            ("1999-05-01T12:00", "1999-05-01T12:00"),
+            ("1999", "1999"),
+            ("07/06/2005", "07/06/2005"),
+            ("2005/06/07/08", "2005/06/07/08"),
+            ("2005//07", "2005//07"),
+            ("spring 1999", "spring 1999"),
+            ("é", "é"),
+        ] {
+            assert_eq!(date(text), expected, "{text}");
         }
     }
 
