@@ -7,6 +7,7 @@
 
 mod best;
 mod missed;
+mod order;
 mod tally;
 mod walk;
 
@@ -15,6 +16,7 @@ use std::{collections::BTreeSet, mem, ops::Range, sync::Arc, time::Instant};
 use self::{
     best::Best,
     missed::MissedTracks,
+    order::{album_key, path_key},
     tally::{DirectoryTally, Tally},
     walk::{Spot, TrackWalk},
 };
@@ -92,6 +94,8 @@ enum SongOrder {
     AsFound,
     /// Directories together.
     Path,
+    /// Those, and in each the albums, and in these discs and tracks.
+    Albums,
     By(Sort),
 }
 
@@ -334,7 +338,10 @@ impl Hits {
     fn under(uri: String, then: PlanOutput) -> Self {
         Self {
             filter: Filter::base(&uri),
-            order: SongOrder::Path,
+            order: match then {
+                PlanOutput::Print(_) => SongOrder::Path,
+                PlanOutput::Insert(..) => SongOrder::Albums,
+            },
             window: None,
             seen: None,
             found: Vec::new(),
@@ -346,7 +353,11 @@ impl Hits {
     fn select(selection: Selection, then: PlanOutput) -> Self {
         Self {
             filter: selection.filter,
-            order: selection.sort.map_or(SongOrder::AsFound, SongOrder::By),
+            order: match (selection.sort, &then) {
+                (Some(sort), _) => SongOrder::By(sort),
+                (None, PlanOutput::Print(_)) => SongOrder::AsFound,
+                (None, PlanOutput::Insert(..)) => SongOrder::Albums,
+            },
             window: selection.window,
             seen: Some(BTreeSet::new()),
             found: Vec::new(),
@@ -359,6 +370,7 @@ impl Hits {
         let order = match self.order {
             SongOrder::AsFound => FieldSet::LEAST,
             SongOrder::Path => FieldSet::PATH,
+            SongOrder::Albums => FieldSet::PATH.and(FieldSet::TAGS),
             SongOrder::By(sort) => match sort.by {
                 SortBy::Modified => FieldSet::MODIFIED,
                 SortBy::Tag(_) => FieldSet::TAGS,
@@ -381,6 +393,7 @@ impl Hits {
         let key = match self.order {
             SongOrder::AsFound => String::new(),
             SongOrder::Path => path_key(song),
+            SongOrder::Albums => album_key(song),
             SongOrder::By(sort) => sort_key(song, sort.by),
         };
         self.found.push((key, spot));
@@ -468,19 +481,6 @@ fn is_new(seen: &mut Option<BTreeSet<TrackId>>, track: Option<TrackId>) -> bool 
         (Some(seen), Some(track)) => seen.insert(track),
         _ => true,
     }
-}
-
-/// Sorts by path such that a directory's tracks stay together: the separator
-/// comes before whatever a name may contain.
-fn path_key(song: &SongRef<'_>) -> String {
-    let dirs = song.dir.split('/').filter(|part| !part.is_empty());
-    let mut key = String::with_capacity(song.uri_room());
-    key.push_str(song.owner);
-    for part in dirs.chain([song.name]) {
-        key.push('\0');
-        key.push_str(part);
-    }
-    key
 }
 
 fn sort_key(song: &SongRef<'_>, by: SortBy) -> String {

@@ -20,7 +20,10 @@ use std::{
 };
 
 use self::words::{occurrence, weight_of, Fit, Looked, SoughtWords};
-use super::{path_key, Look, PlanStage, Spot};
+use super::{
+    order::{album_key, disc_of, path_key, without_disc},
+    Look, PlanStage, Spot,
+};
 use crate::{
     catalog::{Database, FieldSet, Tag},
     command::{song::SongRef, AfterInsert, Placing},
@@ -353,13 +356,13 @@ fn in_order(spots: Vec<Spot>, kind: MatchKind, database: &Database) -> Vec<Spot>
                 let album = fold(album.unwrap_or_default());
                 format!("{}\0{album}", date.unwrap_or_default())
             }
-            _ => String::new(),
+            MatchKind::Directory => album_key(&song),
+            MatchKind::Album | MatchKind::Track => String::new(),
         };
         let (disc, number) = match kind {
             MatchKind::Directory | MatchKind::Track => (0, 0),
             MatchKind::Album | MatchKind::Artist => {
-                let number = |tag| tags.number(tag).unwrap_or(0);
-                (number(Tag::Disc), number(Tag::Track))
+                (disc_of(&song), tags.number(Tag::Track).unwrap_or(0))
             }
         };
         let is_new = match kind {
@@ -382,42 +385,4 @@ fn is_at(spot: Spot, uri: &str, database: &Database) -> bool {
 /// A file's name without its ending.
 fn stem(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
-}
-
-/// The directory of an album, a disc of which lies in `dir`.
-fn without_disc(dir: &str) -> &str {
-    let Some((above, name)) = dir.rsplit_once('/') else {
-        return dir;
-    };
-    let rest = ["cd", "disc", "disk"]
-        .iter()
-        .find_map(|word| name.strip_prefix(word));
-    let number = rest.map(|rest| rest.trim_start_matches([' ', '-', '_']));
-    let is_disc = number.is_some_and(|number| {
-        let digits = number.chars().take_while(char::is_ascii_digit).count();
-        digits > 0 && !number[digits..].starts_with(char::is_alphanumeric)
-    });
-    match is_disc {
-        true => above,
-        false => dir,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn discs_are_parts_of_their_album() {
-        for (dir, album) in [
-            ("kitchen/wall/cd1", "kitchen/wall"),
-            ("kitchen/wall/disc 2", "kitchen/wall"),
-            ("kitchen/wall/disk_3 (bonus)", "kitchen/wall"),
-            ("kitchen/wall/cds", "kitchen/wall/cds"),
-            ("kitchen/wall/discovery", "kitchen/wall/discovery"),
-            ("kitchen", "kitchen"),
-        ] {
-            assert_eq!(without_disc(dir), album);
-        }
-    }
 }
