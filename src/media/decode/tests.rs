@@ -142,6 +142,101 @@ fn an_mp3_without_a_header_is_heard_whole() {
     }
 }
 
+/// What comes in pieces does not state its encoder's delay: that is heard, as by ffmpeg.
+#[test]
+fn an_m4a_is_heard_whole_whatever_else_it_holds() {
+    let shelf = Shelf::new();
+    let source = sweep();
+    let aac = ["-c:a", "aac", "-b:a", "320k"];
+    let video = ["-f", "lavfi", "-t", "3", "-i", "testsrc=s=64x48:r=5"];
+    let with = ["-map", "1:v", "-map", "0:a", "-c:v"];
+    let pieces = ["-frag_duration", "500000", "-movflags"];
+    for (name, delay, args) in [
+        (
+            "pieces.m4a",
+            1024,
+            [&aac[..], &pieces, &["+empty_moov"]].concat(),
+        ),
+        ("dash.m4a", 1024, [&aac[..], &pieces, &["+dash"]].concat()),
+        (
+            "film.mp4",
+            0,
+            [&video[..], &with, &["mpeg4"], &aac].concat(),
+        ),
+        (
+            "pictures.mp4",
+            0,
+            [&video[..], &with, &["mjpeg"], &aac].concat(),
+        ),
+    ] {
+        let path = shelf.make(name, &args);
+        let samples = heard(&path);
+        let frames = samples.len() - delay;
+        assert!(
+            (FRAMES..FRAMES + 1024).contains(&frames),
+            "{name}: {frames}"
+        );
+        let off = off(&samples[delay..], &source);
+        assert!(off < 0.01, "{name} is {off} off");
+        assert_eq!(probed(&path).frames, Some(samples.len() as u64), "{name}");
+    }
+}
+
+#[test]
+fn what_lies_behind_an_m4a_does_not_matter() {
+    let shelf = Shelf::new();
+    let whole = std::fs::read(shelf.make("a.m4a", &["-c:a", "aac"])).unwrap();
+    let tag = [&b"TAG"[..], &[0; 125]].concat();
+    for (name, behind) in [("bytes.m4a", &b"\0\x01\x02"[..]), ("tag.m4a", &tag)] {
+        let path = shelf.write(name, &[&whole, behind].concat());
+        assert_eq!(heard(&path).len(), FRAMES, "{name}");
+        assert_eq!(probed(&path).frames, Some(FRAMES as u64), "{name}");
+    }
+}
+
+#[test]
+fn of_an_m4a_that_is_cut_off_all_that_is_there_is_heard() {
+    let shelf = Shelf::new();
+    let args = ["-c:a", "aac", "-b:a", "320k", "-movflags", "+faststart"];
+    let whole = std::fs::read(shelf.make("a.m4a", &args)).unwrap();
+    let path = shelf.write("part.m4a", &whole[..whole.len() * 2 / 3]);
+    let samples = heard(&path);
+    let is_part = FRAMES / 2..FRAMES * 3 / 4;
+    assert!(is_part.contains(&samples.len()), "{}", samples.len());
+    let off = off(&samples[..samples.len() - 2048], &sweep());
+    assert!(off < 0.01, "{off}");
+    assert_eq!(probed(&path).frames, Some(samples.len() as u64));
+}
+
+#[test]
+fn an_mp3_that_becomes_mono_goes_on() {
+    let shelf = Shelf::new();
+    let part = |name: &str, channels: &str| {
+        let args = [
+            "-ac",
+            channels,
+            "-b:a",
+            "128k",
+            "-write_xing",
+            "0",
+            "-id3v2_version",
+            "0",
+        ];
+        std::fs::read(shelf.make(name, &args)).unwrap()
+    };
+    let (stereo, mono) = (part("stereo.mp3", "2"), part("mono.mp3", "1"));
+    for (name, bytes) in [
+        ("a.mp3", [&*stereo, &*mono].concat()),
+        ("b.mp3", [&*mono, &*stereo].concat()),
+    ] {
+        let frames = heard(&shelf.write(name, &bytes)).len();
+        assert!(
+            (2 * FRAMES..2 * FRAMES + 6 * 1152).contains(&frames),
+            "{name}: {frames}"
+        );
+    }
+}
+
 #[test]
 fn a_seek_is_exact_in_all_but_mp3() {
     let shelf = Shelf::new();
