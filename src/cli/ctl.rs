@@ -323,11 +323,11 @@ mod tests {
         let printed = session(&["library", "library --left-out", "status"]);
         assert_eq!(
             printed[0],
-            "1 file left out: p2pmusic ctl library --left-out\n1 file listed without tags\n"
+            "1 file left out: p2pmusic ctl library --left-out\n1 file listed with tags missing\n"
         );
         assert_eq!(
             printed[1],
-            "/music/a.mp3\n    listed without tags: its tags are damaged\n\
+            "/music/a.mp3\n    listed with tags missing: its tags are damaged\n\
              /music/b.wav\n    left out: it ends too early\n"
         );
         assert!(

@@ -245,6 +245,6 @@ pub struct LeftOutView {
     /// On the disk, as text.
     pub path: String,
     pub why: String,
-    /// It is listed, without tags.
+    /// It is listed, but some of its tags, or all, are not.
     pub is_listed: bool,
 }

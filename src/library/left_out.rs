@@ -22,7 +22,7 @@ pub struct LeftOutFiles {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
     pub why: String,
-    /// It is listed, but without tags.
+    /// It is listed, but some of its tags, or all, are not.
     pub is_listed: bool,
 }
 

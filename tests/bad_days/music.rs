@@ -93,7 +93,7 @@ fn a_file_with_300_000_frames_of_tags_holds_nobody_up() {
     node.wait_for_tracks("lone", 2);
     node.wait_for_line("2 tracks in the library");
     let left_out = node.ctl_ok(&["library", "--left-out"]);
-    let why = "listed without tags: its tags have more than 8192 items";
+    let why = "listed with tags missing: its tags have more than 8192 items";
     assert!(
         left_out.contains("a first.mp3\n") && left_out.contains(why),
         "{left_out}"

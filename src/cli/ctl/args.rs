@@ -129,7 +129,7 @@ pub(super) enum Ctl {
     Devices(Listing),
     /// Show what of this node's music is not listed, and why
     Library {
-        /// Show each file that is left out, or listed without its tags
+        /// Show each file that is left out, or listed with tags missing
         #[arg(long)]
         left_out: bool,
         #[command(flatten)]

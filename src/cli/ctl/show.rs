@@ -201,7 +201,7 @@ pub(super) fn library(library: &LibraryView) -> String {
     };
     if without_tags > 0 {
         let files = count(without_tags, "file");
-        _ = writeln!(text, "{files} listed without tags");
+        _ = writeln!(text, "{files} listed with tags missing");
     }
     text
 }
@@ -214,7 +214,7 @@ pub(super) fn left_out(screen: &Screen, files: &[LeftOutView]) -> String {
     let mut text = String::new();
     for file in files {
         let what = match file.is_listed {
-            true => "listed without tags",
+            true => "listed with tags missing",
             false => "left out",
         };
         _ = writeln!(text, "{}", file.path);
