@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::process::Command;
+use std::{fs, process::Command};
 
 use common::{audio::Music, mpd::Mpd, Node, Setup};
 
@@ -73,6 +73,33 @@ fn mpc_controls_a_peer() {
     mpc(&["stop"]);
     mpc(&["clear"]);
     assert_eq!(mpc(&["playlist"]), "");
+}
+
+#[test]
+fn an_album_is_added_as_it_is_heard() {
+    let music = Music::new();
+    music.wav("source.wav", 44_100, 1.0);
+    fs::create_dir_all(music.path().join("blue/CD 2")).unwrap();
+    for (file, tags) in [
+        ("blue/b.flac", ["album=Blue", "track=1/2", "title=First"]),
+        ("blue/a.flac", ["album=Blue", "track=2/2", "title=Second"]),
+        ("blue/CD 2/a.flac", ["album=Blue", "track=1", "title=Third"]),
+    ] {
+        let args: Vec<&str> = tags.iter().flat_map(|tag| ["-metadata", tag]).collect();
+        music.encode("source.wav", file, &args);
+    }
+    fs::remove_file(music.path().join("source.wav")).unwrap();
+    let tracker = Setup::tracker().start();
+    let kitchen = Setup::peer("kitchen", &tracker).music(music.path()).start();
+    kitchen.wait_for_tracks("kitchen", 3);
+    let socket = kitchen.socket();
+    let mpc = |args: &[&str]| mpc(socket.to_str().unwrap(), args);
+    for add in [&["add", "kitchen/blue"][..], &["findadd", "album", "Blue"]] {
+        mpc(&["clear"]);
+        mpc(add);
+        let titles = mpc(&["-f", "%track% %title%", "playlist"]);
+        assert_eq!(titles, "1 First\n2 Second\n1 Third\n", "{add:?}");
+    }
 }
 
 #[test]
