@@ -209,6 +209,7 @@ impl RingState {
     /// it is so no more.
     pub fn drop_all(&self) {
         self.starved.store(false, Ordering::Release);
+        self.gentle.store(false, Ordering::Release);
         self.held.store(true, Ordering::Release);
         self.content_start.store(self.written(), Ordering::Release);
     }

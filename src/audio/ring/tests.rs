@@ -245,6 +245,19 @@ fn a_gentle_beginning_takes_its_time_once() {
     assert_eq!(again[10..], [0.5; 10]);
 }
 
+/// Nobody is startled by what was asked for.
+#[test]
+fn what_takes_the_place_of_a_gentle_beginning_is_as_loud_as_ever() {
+    let (mut feed, mut renderer) = mono();
+    feed.state.begin_gently();
+    sounding(&mut feed, 0.5, 300);
+    assert!(render(&mut renderer, 100).0[99] < 0.1);
+    feed.state.drop_all();
+    render(&mut renderer, 100);
+    sounding(&mut feed, 0.5, 300);
+    assert_eq!(render(&mut renderer, 100).0, [0.5; 100]);
+}
+
 /// When the first frame of a device is presented: frame n of it n milliseconds later.
 const ORIGIN: u64 = 9_000_000_000;
 
