@@ -191,7 +191,7 @@ impl Worker {
             feed.follow()
         };
         feed.state.expect_more();
-        let mut pipeline = TrackPipeline::new(opened, feed.rate, feed.channels);
+        let mut pipeline = TrackPipeline::new(opened, feed.rate, feed.channels)?;
         let chunk = frames_in(CHUNK, feed.rate).max(1);
         let mut samples = Vec::with_capacity(chunk * usize::from(feed.channels));
         let mut primed = false;

@@ -26,12 +26,18 @@ pub struct TrackPipeline {
 
 impl TrackPipeline {
     /// For a device of `rate` frames a second and so many `channels`.
-    pub fn new(opened: Opened, rate: u32, channels: u16) -> Self {
+    ///
+    /// # Errors
+    /// The [`DecodeEnd`] of a track whose rate cannot be brought to the device's.
+    pub fn new(opened: Opened, rate: u32, channels: u16) -> Result<Self, DecodeEnd> {
         let from = opened.media.rate;
-        let resampler = (from != rate).then(|| Resampler::new(from, rate, channels));
-        Self {
+        let resampler = (from != rate).then(|| {
+            let why = || DecodeEnd::Failed(format!("{from} Hz cannot be played at {rate} Hz"));
+            Resampler::new(from, rate, channels).ok_or_else(why)
+        });
+        Ok(Self {
             remix: Remix::new(opened.media.channels, None, channels),
-            resampler: resampler.flatten(),
+            resampler: resampler.transpose()?,
             channels: channels.into(),
             decoded: Vec::new(),
             remixed: Vec::new(),
@@ -39,7 +45,7 @@ impl TrackPipeline {
             at: 0,
             end: None,
             opened,
-        }
+        })
     }
 
     /// Appends `frames` frames to `out`, fewer with the end.

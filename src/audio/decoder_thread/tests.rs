@@ -99,18 +99,30 @@ fn finished(inbox: &Inbox, job: JobId) -> (DecodeEnd, u64) {
     }
 }
 
+/// How a track of 100 frames at 44.1 kHz ends on a device of this rate, and its frames there.
+fn played_at(rate: u32) -> (DecodeEnd, u64) {
+    let inbox = Arc::<Inbox>::default();
+    let thread = DecoderThread::spawn(inbox.clone()).unwrap();
+    let (feed, _renderer) = ring(rate, 2, 1.0);
+    thread.submit(job(1, Withheld::new(true)));
+    let permit = PushPermit {
+        job: JobId(1),
+        prime: 1,
+    };
+    thread.go(permit, Some(feed));
+    finished(&inbox, JobId(1))
+}
+
 #[test]
 fn a_track_is_as_long_at_every_rate() {
     for (rate, expected) in [(44_100, 100), (48_000, 109), (192_000, 435), (22_050, 50)] {
-        let inbox = Arc::<Inbox>::default();
-        let thread = DecoderThread::spawn(inbox.clone()).unwrap();
-        let (feed, _renderer) = ring(rate, 2, 1.0);
-        thread.submit(job(1, Withheld::new(true)));
-        let permit = PushPermit {
-            job: JobId(1),
-            prime: 1,
-        };
-        thread.go(permit, Some(feed));
-        assert_eq!(finished(&inbox, JobId(1)), (DecodeEnd::Ended, expected));
+        assert_eq!(played_at(rate), (DecodeEnd::Ended, expected));
     }
+}
+
+/// It would be at the wrong pitch.
+#[test]
+fn a_rate_that_is_too_far_away_is_said() {
+    let why = DecodeEnd::Failed("44100 Hz cannot be played at 100 Hz".to_owned());
+    assert_eq!(played_at(100), (why, 0));
 }
