@@ -450,7 +450,7 @@ impl Blob {
     }
 
     /// Tells the waiters that nothing more will come, and why: also those that wait later, though
-    /// the end of an answer may still arrive, until [`Self::revive`].
+    /// the end of an answer may still arrive, until the track is opened again.
     pub fn fail(&self, why: impl Into<Arc<str>>) {
         self.arrival().failed = Some(why.into());
         self.arrived.notify_all();

@@ -3,8 +3,8 @@
 //! Everything here was written by strangers: each value is trimmed, freed of
 //! characters that nobody sees and cut to [`MAX_TAG_BYTES`](values::MAX_TAG_BYTES); pictures are
 //! skipped, lofty may never allocate more than [`MAX_TAG_ALLOCATION`] at once, and what is read
-//! has a [`budget`]. A broken item is left out, and the others are read; endless tags are left
-//! out as a whole. Both are said.
+//! has a [`budget`]. A broken item is left out, and the others are read; of endless ID3v2 tags,
+//! what comes before the limit counts. Both are said.
 
 mod account;
 mod budget;
